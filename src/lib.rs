@@ -1,0 +1,6 @@
+//! bimetal runs the Qwen3.5 language models on the user's own GPU.
+
+pub mod error;
+pub mod model;
+
+pub use error::{Error, Result};

@@ -1,0 +1,1 @@
+//! Models: the configuration and the checkpoint on disk, the weights on a device, the forward pass.
