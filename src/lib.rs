@@ -9,6 +9,7 @@ pub mod kernels;
 pub mod matrix;
 pub mod model;
 pub mod pass;
+pub mod scheduler;
 pub mod step;
 pub mod tensor;
 
