@@ -92,7 +92,7 @@ impl Scheduler {
 
     fn decode(&mut self, batch: &mut Batch) {
         let mut place = 0;
-        // Preemption takes from the end of the list, so neither this place nor one that is already in the batch.
+        // Preemption takes from the end of the list: at worst this sequence, never one that is already in the batch.
         while let Some(&id) = self.running.get(place) {
             place += 1;
             let sampled = self.at(id).span().is_some_and(|span| span.origin == Origin::Sampled);
@@ -204,10 +204,9 @@ impl Scheduler {
             let has = session.known();
             return Err(Error::Request(format!("the session has {has} tokens and cannot go back to {known}")));
         }
-        self.at_mut(id).cut(known);
-        if known < self.at(id).computed {
-            self.trim(id, known);
-        }
+        let session = self.at_mut(id);
+        session.cut(known);
+        session.computed = session.computed.min(known);
         self.settle(id);
         self.debug_check();
         Ok(())

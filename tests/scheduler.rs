@@ -1,6 +1,8 @@
 //! The scheduler's rules one by one, then all of them under random traffic.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "scheduler/timeline.rs"]
+mod timeline;
 #[path = "scheduler/world.rs"]
 mod world;
 
@@ -139,6 +141,24 @@ fn nobody_overtakes_in_the_queue() {
     }
     step(&mut one, Outcome::Token);
     assert_eq!((one.running(), one.waiting().collect::<Vec<_>>()), ([a].as_slice(), vec![large, small]));
+}
+
+#[test]
+fn admission_takes_all_blocks_at_once_and_leaves_one_for_each_that_runs() {
+    let mut one = scheduler(Limits { blocks: 10, ..LIMITS });
+    let a = one.add(4, 20).unwrap();
+    let b = one.add(28, 40).unwrap();
+    step(&mut one, Outcome::Token);
+    assert_eq!((one.blocks(a).len(), one.blocks(b).len()), (2, 0));
+    step(&mut one, Outcome::Finished);
+    assert_eq!((one.waiting().next(), one.blocks(b).len(), one.computed(b)), (Some(b), 0, 0));
+    step(&mut one, Outcome::Token);
+    assert_eq!((one.running(), one.blocks(b).len(), one.computed(b)), ([b].as_slice(), 8, 16));
+    one.cancel(b);
+    one.add(4, 20).unwrap();
+    let c = one.add(27, 40).unwrap();
+    step(&mut one, Outcome::Token);
+    assert_eq!((one.blocks(c).len(), one.computed(c), one.free_blocks()), (7, 8, 1));
 }
 
 #[test]

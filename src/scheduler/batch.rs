@@ -35,7 +35,8 @@ pub struct Batch {
     pub singles: Vec<Single>,
     /// Running sequences that lost blocks, slot and snapshots and wait again; the youngest first.
     pub preempted: Vec<SequenceId>,
-    /// Parked or waiting sequences that lost blocks, slot and snapshots. They keep their tokens and are computed anew when they run.
+    /// Parked or waiting sequences that lost blocks, slot and snapshots. They keep their tokens and are computed anew
+    /// when they run.
     pub dropped: Vec<SequenceId>,
     /// Every snapshot that was given up in this step, those of preempted and dropped sequences included.
     pub forgotten: Vec<(SequenceId, Snapshot)>,

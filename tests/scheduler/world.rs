@@ -10,21 +10,7 @@ use bimetal::scheduler::{
     Batch, Chunk, Limits, Origin, Outcome, Scheduler, SequenceId, Single, Snapshot, State::Parked, State::Running,
 };
 
-const CUT: u64 = 1;
-const SINGLE: u64 = 2;
-
-/// What the test knows of one sequence.
-#[derive(Clone, Default)]
-pub struct Timeline {
-    /// Contents and origin of each token.
-    pub tokens: Vec<(u64, bool)>,
-    /// Where given tokens ended when they were given.
-    ends: BTreeSet<usize>,
-    pub computed: usize,
-    pub most: usize,
-    pub snapshots: Vec<Snapshot>,
-    used: u64,
-}
+use crate::timeline::{CUT, SINGLE, Timeline, mix};
 
 pub struct World {
     pub limits: Limits,
@@ -37,52 +23,6 @@ pub struct World {
     dice: u64,
     pub preemptions: usize,
     pub drops: usize,
-}
-
-fn mix(state: u64, value: u64) -> u64 {
-    let mixed = (state.rotate_left(23) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed ^ (mixed >> 29)
-}
-
-impl Timeline {
-    fn give(&mut self, count: usize, dice: &mut u64) {
-        for _ in 0..count {
-            self.say(true, dice);
-        }
-        self.ends.insert(self.tokens.len());
-    }
-
-    fn say(&mut self, given: bool, dice: &mut u64) {
-        *dice = mix(*dice, 7);
-        self.tokens.push((*dice, given));
-    }
-
-    /// The state after the first `count` tokens, computed alone, from the start, each prompt in one go.
-    fn state(&self, count: usize, align: usize) -> u64 {
-        (0..count).fold(0, |state, place| {
-            let (token, given) = self.tokens[place];
-            let cut = (place + 1).is_multiple_of(align) || self.ends.contains(&(place + 1));
-            let state = mix(state, token);
-            if !given {
-                mix(state, SINGLE)
-            } else if cut {
-                mix(state, CUT)
-            } else {
-                state
-            }
-        })
-    }
-
-    /// What a step computes next within `left` tokens: start, length, whether it is sampled.
-    fn next(&self, left: usize, align: usize) -> Option<(usize, usize, bool)> {
-        let (start, known) = (self.computed, self.tokens.len());
-        let given = self.tokens.get(start)?.1;
-        let reach = if given { known.min(start + left) } else { start + left.min(1) };
-        let cut = |end: &usize| !given || end.is_multiple_of(align) || self.ends.contains(end);
-        let stop = if given { *self.ends.range(start + 1..).next().unwrap() } else { start + 1 };
-        let end = (start + 1..=reach.min(stop)).rev().find(cut)?;
-        Some((start, end - start, end == known && known < self.most))
-    }
 }
 
 impl World {
@@ -107,8 +47,7 @@ impl World {
     }
 
     pub fn add(&mut self, given: usize, most: usize) {
-        let Limits { block, blocks, context, .. } = self.limits;
-        let fits = given > 0 && given <= most && most <= context && most <= blocks * block;
+        let fits = given > 0 && self.fits(given, most);
         let added = self.scheduler.add(given, most);
         assert_eq!(added.is_ok(), fits, "{given} to {most}: {added:?}");
         if let Ok(id) = added {
@@ -119,12 +58,14 @@ impl World {
         }
     }
 
+    fn fits(&self, known: usize, most: usize) -> bool {
+        known <= most && most <= self.limits.context && most <= self.limits.blocks * self.limits.block
+    }
+
     pub fn extend(&mut self, id: SequenceId, given: usize, most: usize) {
-        let Limits { block, blocks, context, .. } = self.limits;
-        let idle = self.idle(id);
+        let (idle, known) = (self.idle(id), self.timelines[&id].tokens.len() + given);
+        let fits = self.fits(known, most) && known > self.timelines[&id].computed;
         let timeline = self.timelines.get_mut(&id).unwrap();
-        let known = timeline.tokens.len() + given;
-        let fits = known <= most && most <= context && most <= blocks * block && known > timeline.computed;
         let extended = self.scheduler.extend(id, given, most);
         assert_eq!(extended.is_ok(), idle && fits, "{given} to {most}: {extended:?}");
         if extended.is_ok() {
@@ -261,6 +202,11 @@ impl World {
         assert!(self.waiting.iter().copied().eq(self.scheduler.waiting()), "overtaken");
         let (old, new) = self.running.split_at(before);
         assert!(new.iter().all(|id| !batch.preempted.contains(id)), "preempted and admitted in one step");
+        let need = |one: &Timeline| self.limits.blocks_for(one.most.min(one.tokens.len() + 1));
+        assert!(
+            new.iter().all(|id| self.scheduler.blocks(*id).len() >= need(&self.timelines[id])),
+            "admitted too soon"
+        );
         let sampled = |id: &&SequenceId| self.timelines[id].tokens[self.timelines[id].computed].1;
         let order = old.iter().filter(|id| !sampled(id)).chain(old.iter().filter(sampled)).chain(new);
         let (mut left, mut chunks, mut singles) = (self.limits.budget, Vec::new(), Vec::new());
