@@ -3,17 +3,18 @@
 
 mod present;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bimetal::{
     Error,
-    backend::Backend,
-    cpu::Group,
+    backend::{Backend, DeviceKind},
+    cpu::{Cpu, Group},
     dtype::DType,
+    open::{self, Choice},
     pass::{Binding, Element, Kernel, Pass, Program, Scalar, Source},
     tensor::Tensor,
 };
-use present::backends;
+use present::{Present, backends};
 
 /// y\[i\] = factor · x\[i\] + bias: a kernel that the crate does not know.
 static SCALE: Kernel = Kernel {
@@ -59,18 +60,383 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     bytemuck::pod_collect_to_vec(&bytes)
 }
 
+/// y\[i\] = x\[(i + OFFSET) mod COUNT\] + 1
+static SHIFT: Kernel = Kernel {
+    name: "shift",
+    bindings: &[Binding::read("x", Element::F32), Binding::write("y", Element::F32)],
+    params: &[],
+    library: &[],
+    lanes: 32,
+    source: Source {
+        wgsl: "
+            @group(0) @binding(0) var<storage, read> x: array<f32>;
+            @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+            @compute @workgroup_size(LANES)
+            fn shift(@builtin(global_invocation_id) id: vec3<u32>) {
+                if id.x < COUNT {
+                    y[id.x] = x[(id.x + OFFSET) % COUNT] + 1.0;
+                }
+            }",
+        msl: None,
+    },
+    cpu: |g: &Group<'_>| {
+        let (count, offset) = (g.define("COUNT"), g.define("OFFSET"));
+        let x = g.singles(0, 0..count);
+        for i in g.at(0) * 32..((g.at(0) + 1) * 32).min(count) {
+            g.singles_mut(1, i..i + 1)[0] = x[(i + offset) % count] + 1.0;
+        }
+    },
+};
+
+fn shift(p: &Pass, x: &Tensor, y: &mut Tensor, offset: u32) {
+    let count = x.rows() * x.width();
+    let launch = p.dispatch(&SHIFT).define("COUNT", count).define("OFFSET", offset);
+    launch.read(x).write(y).grid([count.div_ceil(32), 1, 1]);
+}
+
+static BROKEN: Kernel = Kernel {
+    name: "broken",
+    bindings: &[Binding::write("y", Element::F32)],
+    params: &[],
+    library: &[],
+    lanes: 1,
+    source: Source { wgsl: "@compute @workgroup_size(LANES) fn broken() { y[0] = nonsense(); }", msl: None },
+    cpu: |_| {},
+};
+
+static NO_SUCH_PART: Kernel = Kernel { name: "no_such_part", library: &["nowhere"], ..copy_of(&BROKEN) };
+
+const fn copy_of(kernel: &Kernel) -> Kernel {
+    let Kernel { name, bindings, params, library, lanes, source, cpu } = *kernel;
+    Kernel { name, bindings, params, library, lanes, source, cpu }
+}
+
+/// The backends that compile shaders.
+fn compilers() -> impl Iterator<Item = Present> {
+    backends().into_iter().filter(|(name, _)| *name != "cpu")
+}
+
+fn scaled(backend: &Arc<dyn Backend>, x: &Tensor, y: &mut Tensor, by: [f32; 2]) -> Program {
+    let p = Pass::new(backend.caps());
+    scale(&p, x, y, by);
+    backend.load(p).unwrap()
+}
+
+#[test]
+fn what_is_written_is_read() {
+    for (name, backend) in backends() {
+        for length in [4_usize, 12, 16, 100, 4 * 4099, (40 << 20) + 4] {
+            let bytes: Vec<u8> = (0..length).map(|i| (i * 7 + i / 251) as u8).collect();
+            let id = backend.alloc(length as u64, "bytes").unwrap();
+            backend.write(id, 0, &bytes).unwrap();
+            let read = |range: Range<usize>| pollster::block_on(backend.read(id, range.start as u64..range.end as u64));
+            assert!(read(0..length).unwrap() == bytes, "{name}: {length}");
+            assert_eq!(read(length - 4..length).unwrap(), bytes[length - 4..], "{name}: {length}");
+            assert_eq!(read(length / 2 / 4 * 4..length).unwrap(), bytes[length / 2 / 4 * 4..], "{name}: {length}");
+            backend.write(id, length as u64 - 4, &[1, 2, 3, 4]).unwrap();
+            assert_eq!(read(length - 2..length).unwrap(), [3, 4], "{name}: half a word");
+            assert!(read(0..0).unwrap().is_empty(), "{name}: nothing");
+            backend.write(id, 0, &[]).unwrap();
+            backend.free(id);
+        }
+    }
+}
+
+#[test]
+fn too_much_memory_is_an_error_with_its_label() {
+    for (name, backend) in backends() {
+        let error = backend.alloc(1 << 60, "the absurd").unwrap_err();
+        assert!(
+            matches!(&error, Error::OutOfMemory { label, bytes, .. } if label == "the absurd" && *bytes == 1 << 60)
+        );
+        println!("{name}: {error}");
+        let x = tensor(&backend, &[0.0; 4]);
+        assert_eq!(values(&x), [0.0; 4], "{name}: works after it");
+    }
+}
+
+#[test]
+fn too_much_scratch_is_an_error() {
+    for (name, backend) in compilers() {
+        let p = Pass::new(backend.caps());
+        let x = tensor(&backend, &[0.0; 4]);
+        shift(&p, &x, &mut p.scratch([1 << 20, 1 << 20], DType::F32), 0);
+        assert!(matches!(backend.load(p), Err(Error::OutOfMemory { .. })), "{name}");
+    }
+}
+
+#[test]
+fn a_broken_shader_is_an_error_that_names_it() {
+    for (name, backend) in compilers() {
+        for (kernel, expected) in [(&BROKEN, "nonsense"), (&NO_SUCH_PART, "nowhere")] {
+            let p = Pass::new(backend.caps());
+            let mut y = tensor(&backend, &[0.0; 4]);
+            p.dispatch(kernel).define("WIDTH", 7).write(&mut y).grid([1; 3]);
+            let Err(Error::Shader { kernel: label, log }) = backend.load(p) else { panic!("{name}: {expected}") };
+            assert_eq!(label, format!("{}[WIDTH=7]", kernel.name), "{name}");
+            assert!(log.contains(expected), "{name}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_grid_beyond_the_limits_is_an_error_that_names_its_kernel() {
+    for (name, backend) in compilers() {
+        let x = tensor(&backend, &[0.0; 4]);
+        let mut y = tensor(&backend, &[0.0; 4]);
+        let p = Pass::new(backend.caps());
+        let launch = p.dispatch(&SHIFT).define("COUNT", 4).define("OFFSET", 0);
+        launch.read(&x).write(&mut y).grid([1, 1 << 30, 1]);
+        let Err(Error::Device { label, what }) = backend.load(p) else { panic!("{name}") };
+        assert_eq!(label, "shift[COUNT=4 OFFSET=0]", "{name}: {what}");
+    }
+}
+
 #[test]
 fn a_program_is_replayed() {
     for (name, backend) in backends() {
-        let x = tensor(&backend, &[1.0, 2.0, 3.0, 4.0]);
-        let mut y = tensor(&backend, &[0.0; 4]);
+        let mut x = tensor(&backend, &[1.0, 2.0, 3.0, 4.0]);
         let p = Pass::new(backend.caps());
         let mut middle = p.scratch([1, 4], DType::F32);
         scale(&p, &x, &mut middle, [2.0, 0.0]);
-        scale(&p, &middle, &mut y, [1.0, 0.5]);
+        scale(&p, &middle, &mut x, [1.0, 0.5]);
         drop(middle);
         let program = backend.load(p).unwrap();
+        assert_eq!(program.scratch_bytes, 16, "{name}");
         backend.run(&program).unwrap();
-        assert_eq!(values(&y), [2.5, 4.5, 6.5, 8.5], "{name}");
+        backend.run(&program).unwrap();
+        assert_eq!(values(&x), [5.5, 9.5, 13.5, 17.5], "{name}");
+    }
+}
+
+#[test]
+fn programs_run_in_order() {
+    for (name, backend) in backends() {
+        let (x, mut y, mut z) = (tensor(&backend, &[1.0; 8]), tensor(&backend, &[0.0; 8]), tensor(&backend, &[0.0; 8]));
+        let double = scaled(&backend, &x, &mut y, [2.0, 0.0]);
+        let raise = scaled(&backend, &y, &mut z, [1.0, 1.0]);
+        backend.run(&double).unwrap();
+        backend.run(&raise).unwrap();
+        backend.wait().unwrap();
+        assert_eq!((values(&y), values(&z)), (vec![2.0; 8], vec![3.0; 8]), "{name}");
+    }
+}
+
+#[test]
+fn writes_runs_and_reads_keep_their_order() {
+    for (name, backend) in backends() {
+        let (x, mut y) = (tensor(&backend, &[1.0; 4]), tensor(&backend, &[0.0; 4]));
+        let program = scaled(&backend, &x, &mut y, [10.0, 0.0]);
+        let mut reads = Vec::new();
+        for value in [1.0_f32, 2.0, 3.0] {
+            x.write(0, &[value; 4]).unwrap();
+            backend.run(&program).unwrap();
+            reads.push(y.buffer().read(0..16));
+        }
+        x.write(0, &[9.0_f32; 4]).unwrap();
+        // Awaited late and backwards: each still holds what was there when it was asked for.
+        while let Some(read) = reads.pop() {
+            let bytes = pollster::block_on(read).unwrap();
+            assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes), [10.0 * (reads.len() + 1) as f32; 4], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_program_keeps_its_buffers() {
+    for (name, backend) in backends() {
+        let (x, mut y) = (tensor(&backend, &[4.0; 4]), tensor(&backend, &[0.0; 4]));
+        let program = scaled(&backend, &x, &mut y, [0.5, 0.0]);
+        drop(x);
+        let other = tensor(&backend, &[7.0; 4]);
+        backend.run(&program).unwrap();
+        // Nobody awaits this one.
+        drop(y.buffer().read(0..16));
+        assert_eq!((values(&y), values(&other)), (vec![2.0; 4], vec![7.0; 4]), "{name}");
+    }
+}
+
+#[test]
+fn dependent_launches_see_each_other() {
+    const COUNT: usize = 1000;
+    let mut backends = backends();
+    backends.push(("cpu of 4 threads", Arc::new(Cpu::new(4))));
+    for (name, backend) in backends {
+        let first: Vec<f32> = (0..COUNT).map(|i| i as f32).collect();
+        let (mut x, mut y) = (tensor(&backend, &first), tensor(&backend, &[0.0; COUNT]));
+        let p = Pass::new(backend.caps());
+        for round in 0..10 {
+            shift(&p, &x, &mut y, 37 + round % 3);
+            shift(&p, &y, &mut x, 500);
+        }
+        let program = backend.load(p).unwrap();
+        assert_eq!(program.dispatches.iter().filter(|dispatch| dispatch.barrier).count(), 19, "{name}");
+        for repetition in 1..=20_usize {
+            backend.run(&program).unwrap();
+            let moved = repetition * (0..10).map(|round| 537 + round % 3).sum::<usize>();
+            let expected: Vec<f32> = (0..COUNT).map(|i| ((i + moved) % COUNT + 20 * repetition) as f32).collect();
+            assert!(values(&x) == expected, "{name}: repetition {repetition}");
+        }
+    }
+}
+
+#[test]
+fn every_float_type_is_read_and_written_alike() {
+    let odd =
+        [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 65504.0, 65519.0, 1e6, -1e6, 0.0, -0.0, 6e-5, 1.0 / 3.0, -2.5];
+    let plain = (0..116).map(|i| (i as f32 - 58.0) * 0.37);
+    let singles: Vec<f32> = odd.into_iter().chain(plain).collect();
+    let halves: Vec<u16> = singles.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
+    let brains: Vec<u16> = singles.iter().map(|x| half::bf16::from_f32(*x).to_bits()).collect();
+    for from in [DType::F32, DType::F16, DType::Bf16] {
+        for to in [DType::F32, DType::F16] {
+            let results = backends().into_iter().map(|(name, backend)| {
+                let shape = [1, singles.len() as u32];
+                let x = match from {
+                    DType::F16 => Tensor::from_slice(&backend, shape, from, "x", &halves).unwrap(),
+                    DType::Bf16 => Tensor::from_slice(&backend, shape, from, "x", &brains).unwrap(),
+                    _ => tensor(&backend, &singles),
+                };
+                let mut y = Tensor::new(&backend, shape, to, "y").unwrap();
+                let program = scaled(&backend, &x, &mut y, [1.0, 0.0]);
+                backend.run(&program).unwrap();
+                let bytes = pollster::block_on(y.read(0..singles.len() as u64)).unwrap();
+                (name, floats(&bytes, to))
+            });
+            let results: Vec<_> = results.collect();
+            for (name, found) in &results[1..] {
+                for ((found, expected), x) in found.iter().zip(&results[0].1).zip(&singles) {
+                    let same = found == expected || (found.is_nan() && expected.is_nan());
+                    assert!(same, "{name}: {x} from {from} to {to}: {found}, not {expected}");
+                }
+            }
+        }
+    }
+}
+
+fn floats(bytes: &[u8], dtype: DType) -> Vec<f32> {
+    match dtype {
+        DType::F16 => bytemuck::pod_collect_to_vec::<u8, half::f16>(bytes).iter().map(|x| x.to_f32()).collect(),
+        _ => bytemuck::pod_collect_to_vec(bytes),
+    }
+}
+
+#[test]
+fn many_variants_and_parameters_in_one_program() {
+    for (name, backend) in backends() {
+        let sizes: Vec<usize> = (1..=12).map(|n| 4 * n * n).collect();
+        let mut tensors: Vec<_> =
+            sizes.iter().map(|&n| (tensor(&backend, &vec![1.0; n]), tensor(&backend, &vec![0.0; n]))).collect();
+        let p = Pass::new(backend.caps());
+        for (n, (x, y)) in (1_u8..).zip(&mut tensors) {
+            scale(&p, x, y, [f32::from(n), f32::from(n % 3)]);
+            shift(&p, y, x, 1);
+        }
+        backend.run(&backend.load(p).unwrap()).unwrap();
+        for ((n, (x, _)), size) in (1_u8..).zip(&tensors).zip(&sizes) {
+            assert_eq!(values(x), vec![f32::from(n) + f32::from(n % 3) + 1.0; *size], "{name}");
+        }
+    }
+}
+
+#[test]
+fn choices_have_names() {
+    for choice in Choice::ALL {
+        assert_eq!(choice.to_string().parse::<Choice>().unwrap(), choice);
+    }
+    assert_eq!("CPU".parse::<Choice>().unwrap(), Choice::Cpu);
+    let error = "cuda".parse::<Choice>().unwrap_err().to_string();
+    assert!(error.contains("cuda") && error.contains("auto, cpu, wgpu, metal"), "{error}");
+}
+
+#[test]
+fn opening_says_why() {
+    let opened = open::open(Choice::Cpu, None).unwrap();
+    assert_eq!((opened.backend.caps().backend, opened.skipped.len()), ("cpu", 0));
+    let auto = open::open(Choice::Auto, None).unwrap();
+    println!("auto: {} ({}), skipped {:?}", auto.backend.caps().device, auto.why, auto.skipped);
+    assert_ne!(auto.backend.caps().kind, DeviceKind::Software);
+    assert_eq!(auto.skipped[0].0, "metal");
+    let taken: Vec<_> = open::devices().into_iter().filter(|entry| entry.auto).collect();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].caps.device, auto.backend.caps().device);
+    let refused = [(Choice::Metal, None), (Choice::Cpu, Some("0")), (Choice::Wgpu, Some("no such device"))];
+    for (choice, device) in refused {
+        let Err(Error::NoBackend { reasons }) = open::open(choice, device) else { panic!("{choice} {device:?}") };
+        println!("{choice} {device:?}: {reasons:?}");
+        assert!(!reasons.is_empty());
+    }
+}
+
+#[cfg(feature = "wgpu")]
+mod through_wgpu {
+    use bimetal::wgpu::{Restrict, Wgpu};
+
+    use super::*;
+
+    #[test]
+    fn devices_are_named_by_number_and_by_part_of_their_name() {
+        for entry in open::devices().iter().filter(|entry| entry.caps.backend == "wgpu") {
+            let (number, name) = (entry.index.unwrap().to_string(), entry.caps.device[..5].to_uppercase());
+            for device in [&number, &name] {
+                let opened = open::open(Choice::Wgpu, Some(device)).unwrap();
+                assert_eq!(opened.backend.caps().device[..5], entry.caps.device[..5]);
+            }
+        }
+    }
+
+    #[test]
+    fn software_is_not_taken_unasked() {
+        let real = open::devices().iter().any(|entry| {
+            matches!(entry.caps.kind, DeviceKind::Discrete | DeviceKind::Integrated | DeviceKind::Virtual)
+        });
+        match open::open(Choice::Wgpu, None) {
+            Ok(opened) => assert!(real && opened.backend.caps().kind != DeviceKind::Software),
+            Err(Error::NoBackend { reasons }) => assert!(!real && !reasons.is_empty(), "{reasons:?}"),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn less_than_the_device_offers() {
+        let Some(adapter) = Wgpu::adapters().into_iter().next() else { return };
+        let caps = |restrict| Wgpu::open(&adapter, restrict).unwrap().caps().clone();
+        assert!(!caps(Restrict::default().without_half()).half);
+        assert_eq!(caps(Restrict::default().without_subgroup()).subgroup, None);
+        let plain = caps(Restrict::webgpu());
+        assert_eq!((plain.half, plain.subgroup, plain.max_binding), (false, None, 128 << 20));
+        let small: Arc<dyn Backend> = Arc::new(Wgpu::open(&adapter, Restrict::webgpu().max_binding(1 << 16)).unwrap());
+        assert_eq!(small.caps().max_binding, 1 << 16);
+        small.alloc(1 << 16, "what fits").unwrap();
+        let error = small.alloc((1 << 16) + 16, "what does not").unwrap_err().to_string();
+        assert!(error.contains("what does not") && error.contains("65536"), "{error}");
+    }
+
+    #[test]
+    fn a_lost_device_is_an_error_everywhere() {
+        let Some(adapter) = Wgpu::adapters().into_iter().next() else { return };
+        let wgpu = Arc::new(Wgpu::open(&adapter, Restrict::default()).unwrap());
+        let backend: Arc<dyn Backend> = wgpu.clone();
+        let (x, mut y) = (tensor(&backend, &[1.0; 4]), tensor(&backend, &[0.0; 4]));
+        let program = scaled(&backend, &x, &mut y, [2.0, 0.0]);
+        backend.run(&program).unwrap();
+        let under_way = x.buffer().read(0..16);
+        wgpu.give_up();
+        let lost = |error: Error| {
+            println!("{error}");
+            assert!(matches!(&error, Error::Device { what, .. } if what.contains("lost")), "{error}");
+        };
+        // What was under way may still arrive.
+        _ = pollster::block_on(under_way);
+        for _ in 0..2 {
+            lost(backend.run(&program).unwrap_err());
+            lost(backend.wait().unwrap_err());
+            lost(x.write(0, &[0.0_f32; 4]).unwrap_err());
+            lost(pollster::block_on(x.buffer().read(0..16)).unwrap_err());
+            lost(backend.alloc(16, "after the end").unwrap_err());
+            let p = Pass::new(backend.caps());
+            shift(&p, &x, &mut y, 1);
+            lost(backend.load(p).err().unwrap());
+        }
     }
 }

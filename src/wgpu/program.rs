@@ -45,8 +45,7 @@ impl Prepared {
         });
         let launches = launches.collect::<Result<_>>()?;
         device.check()?;
-        let first = dispatches.first().map(Dispatch::label).unwrap_or_default();
-        Ok(Self { label: format!("a program of {} launches from {first}", dispatches.len()).into(), launches })
+        Ok(Self { label: label(dispatches).into(), launches })
     }
 
     /// Encodes and submits it.
@@ -74,6 +73,15 @@ impl Prepared {
     }
 }
 
+/// A recording has no name of its own: its first launch, and how many follow.
+fn label(dispatches: &[Dispatch]) -> String {
+    match dispatches {
+        [] => "an empty program".into(),
+        [only] => only.label(),
+        [first, more @ ..] => format!("{} and {} more", first.label(), more.len()),
+    }
+}
+
 fn check_grids(device: &Device, dispatches: &[Dispatch]) -> Result<()> {
     let most = device.handle.limits().max_compute_workgroups_per_dimension;
     match dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|&groups| groups > most)) {
@@ -95,16 +103,19 @@ impl Params {
     fn new(device: &Device, dispatches: &[Dispatch]) -> Result<Self> {
         let stride = device.handle.limits().min_uniform_buffer_offset_alignment as usize;
         let (mut bytes, mut places) = (Vec::new(), HashMap::new());
-        let mut place = |dispatch: &Dispatch| {
+        let place = |dispatch: &Dispatch| {
+            if dispatch.params.is_empty() {
+                return None;
+            }
             let offset = *places.entry(dispatch.params.clone()).or_insert_with(|| {
                 let offset = bytes.len();
                 bytes.extend_from_slice(bytemuck::cast_slice(&dispatch.params));
-                bytes.resize(bytes.len().next_multiple_of(stride.max(window(dispatch))), 0_u8);
+                bytes.resize((offset + window(dispatch)).next_multiple_of(stride), 0_u8);
                 offset as u32
             });
-            (!dispatch.params.is_empty()).then_some(offset)
+            Some(offset)
         };
-        let offsets = dispatches.iter().map(&mut place).collect();
+        let offsets = dispatches.iter().map(place).collect();
         if bytes.is_empty() {
             return Ok(Self { buffer: None, offsets });
         }
@@ -126,7 +137,7 @@ impl Params {
 
 /// Bytes of the uniform that a launch sees.
 fn window(dispatch: &Dispatch) -> usize {
-    (size_of_val(&*dispatch.params)).next_multiple_of(16)
+    size_of_val(&*dispatch.params).next_multiple_of(16)
 }
 
 /// Bind groups of one program; launches that bind the same buffers in the same way share one.
