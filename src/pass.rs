@@ -5,10 +5,12 @@
 
 mod barrier;
 mod kernel;
+mod scratch;
 
-use std::{any::Any, cell::RefCell, marker::PhantomData, rc::Rc, sync::Arc};
+use std::{any::Any, cell::RefCell, marker::PhantomData, sync::Arc};
 
 pub use kernel::{Access, Binding, Element, Kernel, Scalar, Source};
+pub(crate) use scratch::Scratch;
 
 use crate::{
     backend::Caps,
@@ -61,33 +63,10 @@ impl Dispatch {
     }
 }
 
-/// Scratch memory of one recording: what a dropped tensor held is lent again to a later one of its size.
-#[derive(Default)]
-pub struct Scratch {
-    bytes: Vec<u64>,
-    free: Vec<u32>,
-}
-
-impl Scratch {
-    pub(crate) fn take(&mut self, bytes: u64) -> u32 {
-        match self.free.iter().position(|&number| self.bytes[number as usize] == bytes) {
-            Some(at) => self.free.swap_remove(at),
-            None => {
-                self.bytes.push(bytes);
-                self.bytes.len() as u32 - 1
-            }
-        }
-    }
-
-    pub(crate) fn give(&mut self, number: u32) {
-        self.free.push(number);
-    }
-}
-
 /// A recording: plain data, made without touching any device.
 pub struct Pass {
     caps: Caps,
-    scratch: Rc<RefCell<Scratch>>,
+    scratch: Scratch,
     tape: RefCell<Tape>,
 }
 
@@ -126,7 +105,7 @@ pub struct Recorded {
 impl Pass {
     /// An empty recording for a backend with these capabilities.
     pub fn new(caps: &Caps) -> Self {
-        Self { caps: caps.clone(), scratch: Rc::default(), tape: RefCell::default() }
+        Self { caps: caps.clone(), scratch: Scratch::default(), tape: RefCell::default() }
     }
 
     /// What the backend can do.
@@ -169,8 +148,7 @@ impl Pass {
     /// The finished recording.
     pub fn finish(self) -> Recorded {
         let tape = self.tape.into_inner();
-        let scratch = std::mem::take(&mut self.scratch.borrow_mut().bytes);
-        Recorded { dispatches: tape.dispatches, scratch, marks: tape.marks }
+        Recorded { dispatches: tape.dispatches, scratch: self.scratch.sizes(), marks: tape.marks }
     }
 }
 
