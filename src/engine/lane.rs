@@ -72,6 +72,11 @@ impl Lane {
         self.outputs.read(rows, select)
     }
 
+    /// A row of logits of the last run.
+    pub(super) fn logits(&self, row: u32) -> Result<Vec<f32>> {
+        self.outputs.row(row)
+    }
+
     /// Rows of the program that takes `sequences` sequences.
     fn bucket(&self, sequences: u32) -> u32 {
         match self.kind {

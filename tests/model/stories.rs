@@ -1,0 +1,1 @@
+//! The built-in model against what the reference recorded of it.
