@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod model;
+pub mod stop;
 pub mod tokenizer;
 
 pub use error::{Error, Result};
