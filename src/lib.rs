@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod model;
+pub mod sampler;
 pub mod stop;
 pub mod tokenizer;
 
