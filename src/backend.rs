@@ -1,0 +1,117 @@
+//! The seam. A backend owns memory and runs recordings; it knows no model and no operation.
+//!
+//! The trait is object-safe: which backend runs is decided at run time and nothing is generic over it. Errors cover
+//! only what a caller cannot foresee: memory that is not there, a shader the driver refuses, a device that goes away.
+
+use std::{future::Future, ops::Range, pin::Pin};
+
+use crate::{
+    error::Result,
+    pass::{Pass, Program},
+};
+
+/// A buffer of one backend.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct BufferId(pub u32);
+
+/// Bytes on their way back from a device. Nothing but awaiting it waits; native callers use `pollster::block_on`.
+pub type Pending = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send>>;
+
+/// What kind of machine a backend computes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeviceKind {
+    /// The host's own cores, through the plain-loop kernels.
+    Cpu,
+    /// A GPU that shares the host's memory.
+    Integrated,
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU behind a virtual machine's interface.
+    Virtual,
+    /// A driver that emulates a GPU on the host's cores.
+    Software,
+}
+
+/// Work sizes that a backend prefers. Operations compute grids from them and hand them to the shader as defines, so
+/// grid arithmetic exists once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiles {
+    /// Rows and columns of the output that one `matmul` group computes.
+    pub matmul: [u32; 2],
+    /// Output columns of one `matvec` group, and lanes that share one column.
+    pub matvec: [u32; 2],
+    /// Parts into which `attend_decode` splits a context, whatever its length.
+    pub attend_splits: u32,
+}
+
+/// All that recording code may know of a backend.
+#[derive(Clone, Debug)]
+pub struct Caps {
+    /// The backend's name: `cpu`, `wgpu`.
+    pub backend: &'static str,
+    /// The device, as its driver names it.
+    pub device: String,
+    /// The driver and interface, for people.
+    pub driver: String,
+    /// What kind of machine it is.
+    pub kind: DeviceKind,
+    /// Memory of the device in bytes, where it can be told.
+    pub memory: Option<u64>,
+    /// Largest range of one buffer that a kernel can bind, in bytes.
+    pub max_binding: u64,
+    /// Largest buffer, in bytes.
+    pub max_buffer: u64,
+    /// Bytes of memory that the lanes of one group share.
+    pub group_memory: u32,
+    /// Smallest and largest subgroup, where kernels may use subgroup operations.
+    pub subgroup: Option<[u32; 2]>,
+    /// Whether shaders may compute in half precision.
+    pub half: bool,
+    /// Whether shaders may use matrix units.
+    pub matrix_units: bool,
+    /// Preferred work sizes.
+    pub tiles: Tiles,
+}
+
+/// Owns memory and runs programs.
+pub trait Backend: Send + Sync {
+    /// What recording code may know.
+    fn caps(&self) -> &Caps;
+
+    /// A new buffer of `bytes` bytes, a multiple of 4; its contents are undefined.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`] with `label`.
+    fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId>;
+
+    /// Gives a buffer back. Programs that use it must be gone.
+    fn free(&self, id: BufferId);
+
+    /// Copies `data` to byte `at` of a buffer; both are multiples of 4. Later runs see it, earlier ones do not.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device is lost.
+    fn write(&self, id: BufferId, at: u64, data: &[u8]) -> Result<()>;
+
+    /// The bytes of `range` as they are after everything submitted so far.
+    fn read(&self, id: BufferId, range: Range<u64>) -> Pending;
+
+    /// Prepares a recording: pipelines, scratch memory, bind groups. The result may be run again and again.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shader`], [`crate::Error::OutOfMemory`] or [`crate::Error::Device`]: this is where compile
+    /// errors, memory and limits surface.
+    fn load(&self, pass: Pass) -> Result<Program>;
+
+    /// Submits a program of this backend. Runs are in order; this does not wait.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device is lost or an earlier run failed.
+    fn run(&self, program: &Program) -> Result<()>;
+
+    /// Waits until everything submitted has finished.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if a run failed.
+    fn wait(&self) -> Result<()>;
+}

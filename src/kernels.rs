@@ -1,0 +1,38 @@
+//! Every kernel once. A kernel is four files of one name: its Rust side here, its WGSL, its MSL, its cases.
+
+/// The shader texts of a kernel, by its name.
+macro_rules! source {
+    ($name:literal) => {
+        $crate::pass::Source { wgsl: include_str!(concat!("../../wgsl/", $name, ".wgsl")), msl: None }
+    };
+}
+
+macro_rules! kernels {
+    ($($name:ident),* $(,)?) => {
+        $(pub mod $name;)*
+        /// Every kernel: what the tests of shaders and of parity walk.
+        pub static ALL: &[&crate::pass::Kernel] = &[$(&$name::KERNEL),*];
+    };
+}
+
+kernels!(
+    argmax,
+    attend_decode,
+    attend_merge,
+    attend_prefill,
+    copy_slot,
+    embed,
+    gated_rms_norm,
+    gdn_conv,
+    gdn_gates,
+    gdn_scan,
+    gdn_step,
+    kv_write,
+    matmul,
+    matvec,
+    qk_norm_rope,
+    rms_norm,
+    rows,
+    silu_mul,
+    top_k,
+);

@@ -1,0 +1,113 @@
+//! For one row of each sequence and each of SPLITS parts of its context: the largest score, Σ exp(score − largest), and
+//! Σ exp(score − largest) · v. `attend_merge` puts the parts together.
+
+use std::ops::Range;
+
+use crate::{
+    cache::Blocks,
+    cpu::Group,
+    dtype::DType,
+    kernels::{kv_write::Pages, qk_norm_rope::Heads},
+    pass::{Binding, Element, Kernel, Pass},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a key head, split and row; it serves all query heads of the key head.
+pub static KERNEL: Kernel = Kernel {
+    name: "attend_decode",
+    bindings: &[
+        step::BINDING,
+        Binding::read("tables", Element::U32),
+        Binding::read("q", Element::Float),
+        Binding::read("keys", Element::Float),
+        Binding::read("values", Element::Float),
+        Binding::write("sums", Element::Float),
+        Binding::write("stats", Element::F32),
+    ],
+    params: &[],
+    library: &["step", "pages"],
+    lanes: 128,
+    source: source!("attend_decode"),
+    cpu,
+};
+
+/// What `attend_decode` leaves for `attend_merge`.
+pub struct Partials {
+    /// \[S, Hq·SPLITS·D\] f32: weighted sums of values.
+    pub sums: Tensor,
+    /// \[S, Hq·SPLITS·2\] f32: largest score and sum of weights.
+    pub stats: Tensor,
+}
+
+/// Attention of one row of each sequence, in parts. q \[S, Hq·D\] f32.
+pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: Heads) -> Partials {
+    assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
+    let splits = p.caps().tiles.attend_splits;
+    let new = |width: u32| p.scratch([q.rows(), heads.query * splits * width], DType::F32);
+    let (mut sums, mut stats) = (new(heads.width), new(2));
+    p.dispatch(&KERNEL)
+        .define("Q_HEADS", heads.query)
+        .define("KV_HEADS", heads.kv)
+        .define("HEAD", heads.width)
+        .define("SPLITS", splits)
+        .define("BLOCK", cache.block)
+        .define("MAX_BLOCKS", step.tables().width())
+        .step(step)
+        .read(step.tables())
+        .read(q)
+        .read(&cache.keys)
+        .read(&cache.values)
+        .write(&mut sums)
+        .write(&mut stats)
+        .grid([heads.kv, splits, q.rows()]);
+    Partials { sums, stats }
+}
+
+fn cpu(g: &Group<'_>) {
+    let (kv_head, split, row) = (g.at(0), g.at(1), g.at(2));
+    let (splits, width, q_heads) = (g.define("SPLITS"), g.define("HEAD"), g.define("Q_HEADS"));
+    let (step, group) = (View::of(g), q_heads / g.define("KV_HEADS"));
+    if row >= step.live() {
+        return;
+    }
+    let context = step.position(row) + 1;
+    let share = context.div_ceil(splits);
+    let positions = (split * share).min(context)..((split + 1) * share).min(context);
+    for head in kv_head * group..(kv_head + 1) * group {
+        let partial = attend(g, (row, head), step.span_of(row).slot, positions.clone());
+        let at = (row * q_heads + head) * splits + split;
+        g.store(5, at * width, &partial.sum);
+        g.singles_mut(6, 2 * at..2 * at + 2).copy_from_slice(&[partial.largest, partial.weight]);
+    }
+}
+
+/// Attention over a range of positions, not yet divided by the sum of weights.
+pub(super) struct Partial {
+    pub(super) largest: f32,
+    pub(super) weight: f32,
+    pub(super) sum: Vec<f32>,
+}
+
+/// One row's query head against some positions of a slot, for kernels whose bindings 1 to 4 are tables, q, keys, values.
+pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, positions: Range<usize>) -> Partial {
+    let (q_heads, kv_heads, width) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"));
+    let first = (row * q_heads + head) * width;
+    let q = g.floats(2, first..first + width).to_vec();
+    let kv_head = head / (q_heads / kv_heads);
+    let pages = Pages::of(g, slot);
+    let at = |position: usize| {
+        let first = (pages.place(position) * kv_heads + kv_head) * width;
+        first..first + width
+    };
+    let scale = (width as f32).sqrt().recip();
+    let scores: Vec<f32> = positions.clone().map(|s| g.floats(3, at(s)).dot(&q) * scale).collect();
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut partial = Partial { largest, weight: 0.0, sum: vec![0.0; width] };
+    for (position, score) in positions.zip(scores) {
+        let weight = (score - largest).exp();
+        partial.weight += weight;
+        g.floats(4, at(position)).add_to(&mut partial.sum, weight);
+    }
+    partial
+}

@@ -1,0 +1,66 @@
+//! out\[r, h\] = Σ_i exp(m_i − m) · sum_i / Σ_i exp(m_i − m) · weight_i · sigmoid(gate\[r, h\]), over the splits i
+
+use crate::{
+    cpu::Group,
+    dtype::DType,
+    kernels::{attend_decode::Partials, qk_norm_rope::Heads, silu_mul::sigmoid},
+    pass::{Binding, Element, Kernel, Pass},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a query head and row.
+pub static KERNEL: Kernel = Kernel {
+    name: "attend_merge",
+    bindings: &[
+        step::BINDING,
+        Binding::read("sums", Element::Float),
+        Binding::read("stats", Element::F32),
+        Binding::read("x", Element::Float),
+        Binding::write("out", Element::Float),
+    ],
+    params: &[],
+    library: &["step", "activations"],
+    lanes: 64,
+    source: source!("attend_merge"),
+    cpu,
+};
+
+/// Puts the splits of decode attention together and gates the result. x \[S, projected\] f32 → \[S, Hq·D\] of `dtype`.
+pub fn attend_merge(p: &Pass, step: &Step, parts: &Partials, x: &Tensor, (heads, dtype): (Heads, DType)) -> Tensor {
+    assert_eq!(x.width(), heads.projected(), "attend_merge: x");
+    let mut out = p.scratch([x.rows(), heads.query * heads.width], dtype);
+    p.dispatch(&KERNEL)
+        .define("Q_HEADS", heads.query)
+        .define("HEAD", heads.width)
+        .define("SPLITS", p.caps().tiles.attend_splits)
+        .define("STRIDE", x.width())
+        .step(step)
+        .read(&parts.sums)
+        .read(&parts.stats)
+        .read(x)
+        .write(&mut out)
+        .grid([heads.query, x.rows(), 1]);
+    out
+}
+
+fn cpu(g: &Group<'_>) {
+    let (head, row, splits, width) = (g.at(0), g.at(1), g.define("SPLITS"), g.define("HEAD"));
+    if row >= View::of(g).live() {
+        return;
+    }
+    let at = row * g.define("Q_HEADS") + head;
+    let stats = g.singles(2, 2 * at * splits..2 * (at + 1) * splits);
+    let largest = stats.chunks_exact(2).map(|stat| stat[0]).fold(f32::NEG_INFINITY, f32::max);
+    let (mut weight, mut sum) = (0.0, vec![0.0; width]);
+    for (split, stat) in stats.chunks_exact(2).enumerate() {
+        let scale = (stat[0] - largest).exp();
+        weight += scale * stat[1];
+        let part = g.floats(1, (at * splits + split) * width..(at * splits + split + 1) * width);
+        sum.iter_mut().enumerate().for_each(|(i, sum)| *sum += scale * part.get(i));
+    }
+    let gate = row * g.define("STRIDE") + (2 * head + 1) * width;
+    let gate = g.floats(3, gate..gate + width);
+    let out: Vec<f32> = sum.iter().enumerate().map(|(i, sum)| sum / weight * sigmoid(gate.get(i))).collect();
+    g.store(4, at * width, &out);
+}

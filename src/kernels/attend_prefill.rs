@@ -1,0 +1,65 @@
+//! out\[t, h\] = Σ_s softmax_s(q\[t, h\]·k\[s\] / √D) · v\[s\] · sigmoid(gate\[t, h\]), s ≤ position of t, over a paged cache.
+
+use crate::{
+    cache::Blocks,
+    cpu::Group,
+    dtype::DType,
+    kernels::{attend_decode::attend, qk_norm_rope::Heads, silu_mul::sigmoid},
+    pass::{Binding, Element, Kernel, Pass},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a query head and tile of one sequence's rows; keys pass by in tiles, with a running softmax.
+pub static KERNEL: Kernel = Kernel {
+    name: "attend_prefill",
+    bindings: &[
+        step::BINDING,
+        Binding::read("tables", Element::U32),
+        Binding::read("q", Element::Float),
+        Binding::read("keys", Element::Float),
+        Binding::read("values", Element::Float),
+        Binding::read("x", Element::Float),
+        Binding::write("out", Element::Float),
+    ],
+    params: &[],
+    library: &["step", "pages", "activations"],
+    lanes: 128,
+    source: source!("attend_prefill"),
+    cpu,
+};
+
+/// Gated causal attention of many rows. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates) → \[T, Hq·D\] of `dtype`.
+pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: &Blocks, (heads, dtype): (Heads, DType)) -> Tensor {
+    assert_eq!([q.width(), x.width()], [heads.query * heads.width, heads.projected()], "attend_prefill: q, x");
+    let mut out = p.scratch([q.rows(), q.width()], dtype);
+    p.dispatch(&KERNEL)
+        .define("Q_HEADS", heads.query)
+        .define("KV_HEADS", heads.kv)
+        .define("HEAD", heads.width)
+        .define("BLOCK", cache.block)
+        .define("MAX_BLOCKS", step.tables().width())
+        .step(step)
+        .read(step.tables())
+        .read(q)
+        .read(&cache.keys)
+        .read(&cache.values)
+        .read(x)
+        .write(&mut out)
+        .grid([heads.query, step.tiles(), 1]);
+    out
+}
+
+fn cpu(g: &Group<'_>) {
+    let (q_heads, kv_heads, width, head) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"), g.at(0));
+    let Some((span, rows)) = View::of(g).tile(g.at(1)) else { return };
+    for offset in rows {
+        let (row, position) = (span.row as usize + offset, span.position as usize + offset);
+        let partial = attend(g, (row, head), span.slot, 0..position + 1);
+        let gate = row * 2 * (q_heads + kv_heads) * width + (2 * head + 1) * width;
+        let gate = g.floats(5, gate..gate + width);
+        let out: Vec<f32> =
+            partial.sum.iter().enumerate().map(|(i, sum)| sum / partial.weight * sigmoid(gate.get(i))).collect();
+        g.store(6, (row * q_heads + head) * width, &out);
+    }
+}

@@ -1,0 +1,34 @@
+//! state\[to\] = state\[from\]: one slot's state into another slot. `pair` holds from and to.
+
+use crate::{
+    cpu::Group,
+    pass::{Binding, Element, Kernel, Pass},
+    tensor::Tensor,
+};
+
+/// Words of one row, 16 times LANES to a group.
+pub static KERNEL: Kernel = Kernel {
+    name: "copy_slot",
+    bindings: &[Binding::read("pair", Element::U32), Binding::update("state", Element::F32)],
+    params: &[],
+    library: &[],
+    lanes: 64,
+    source: source!("copy_slot"),
+    cpu,
+};
+
+const WORDS: u32 = 16 * KERNEL.lanes;
+
+/// Copies a row of `state` \[slots, words\] f32 to another. pair \[1, 2\] u32.
+pub fn copy_slot(p: &Pass, pair: &Tensor, state: &mut Tensor) {
+    let width = state.width();
+    p.dispatch(&KERNEL).define("WIDTH", width).read(pair).write(state).grid([width.div_ceil(WORDS), 1, 1]);
+}
+
+fn cpu(g: &Group<'_>) {
+    let width = g.define("WIDTH");
+    let words = g.at(0) * WORDS as usize..((g.at(0) + 1) * WORDS as usize).min(width);
+    let [from, to] = [0, 1].map(|i| g.words(0, i..i + 1)[0] as usize * width);
+    g.singles_mut(1, to + words.start..to + words.end)
+        .copy_from_slice(g.singles(1, from + words.start..from + words.end));
+}

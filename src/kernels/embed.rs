@@ -1,0 +1,47 @@
+//! x\[r\] = table\[ids\[r\] − first\], for the ids that this part of the table holds.
+
+use crate::{
+    cpu::Group,
+    dtype::DType,
+    matrix::Matrix,
+    pass::{Binding, Element, Kernel, Pass, Scalar},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a row.
+pub static KERNEL: Kernel = Kernel {
+    name: "embed",
+    bindings: &[step::BINDING, Binding::read("table", Element::Float), Binding::update("x", Element::Float)],
+    params: &[("first", Scalar::U32(0)), ("count", Scalar::U32(0))],
+    library: &["step"],
+    lanes: 64,
+    source: source!("embed"),
+    cpu,
+};
+
+/// The embeddings of the step's ids. table \[V, D\] → x \[T, D\] f32.
+pub fn embed(p: &Pass, step: &Step, table: &Matrix) -> Tensor {
+    let mut x = p.scratch([step.capacity(), table.width()], DType::F32);
+    for part in table.parts() {
+        p.dispatch(&KERNEL)
+            .define("WIDTH", table.width())
+            .step(step)
+            .read(&part.tensor)
+            .write(&mut x)
+            .param("first", part.first)
+            .param("count", part.tensor.rows())
+            .grid([step.capacity(), 1, 1]);
+    }
+    x
+}
+
+fn cpu(g: &Group<'_>) {
+    let (step, width, row) = (View::of(g), g.define("WIDTH"), g.at(0));
+    if row >= step.live() {
+        return;
+    }
+    if let Some(id) = step.id(row).checked_sub(g.word("first")).filter(|&id| id < g.word("count")) {
+        g.store(2, row * width, &g.floats(1, id * width..(id + 1) * width).to_vec());
+    }
+}

@@ -1,0 +1,64 @@
+//! y\[r, h\] = o\[r, h\] / sqrt(mean(o\[r, h\]²) + eps) · weight · silu(z\[r, h\]): a plain norm, then the gate
+
+use crate::{
+    cpu::Group,
+    dtype::DType,
+    kernels::{
+        gdn_conv::Heads,
+        rms_norm::{Norm, inverse_rms},
+        silu_mul::silu,
+    },
+    pass::{Binding, Element, Kernel, Pass, Scalar},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a value head and row.
+pub static KERNEL: Kernel = Kernel {
+    name: "gated_rms_norm",
+    bindings: &[
+        step::BINDING,
+        Binding::read("o", Element::Float),
+        Binding::read("x", Element::Float),
+        Binding::read("weight", Element::Float),
+        Binding::write("y", Element::Float),
+    ],
+    params: &[("eps", Scalar::F32(0.0))],
+    library: &["step", "activations", "reduce"],
+    lanes: 32,
+    source: source!("gated_rms_norm"),
+    cpu,
+};
+
+/// Norm over each value head, gated by z. o \[T, Hv·Dv\] f32, x \[T, projected\] f32 (z), weight \[1, Dv\] → \[T, Hv·Dv\] of
+/// `dtype`.
+pub fn gated_rms_norm(p: &Pass, step: &Step, (o, x): (&Tensor, &Tensor), norm: &Norm, (heads, dtype): (Heads, DType)) -> Tensor {
+    assert_eq!([o.width(), x.width()], [heads.values(), heads.projected()], "gated_rms_norm: o, x");
+    let mut y = p.scratch([o.rows(), o.width()], dtype);
+    p.dispatch(&KERNEL)
+        .define("VALUE_HEADS", heads.value)
+        .define("VALUE_WIDTH", heads.value_width)
+        .define("STRIDE", x.width())
+        .define("Z", heads.channels())
+        .step(step)
+        .read(o)
+        .read(x)
+        .read(&norm.weight)
+        .write(&mut y)
+        .param("eps", norm.eps)
+        .grid([heads.value, o.rows(), 1]);
+    y
+}
+
+fn cpu(g: &Group<'_>) {
+    let (head, row, heads, width) = (g.at(0), g.at(1), g.define("VALUE_HEADS"), g.define("VALUE_WIDTH"));
+    if row >= View::of(g).live() {
+        return;
+    }
+    let at = (row * heads + head) * width;
+    let z = row * g.define("STRIDE") + g.define("Z") + head * width;
+    let (o, z, weight) = (g.floats(1, at..at + width).to_vec(), g.floats(2, z..z + width), g.floats(3, 0..width));
+    let scale = inverse_rms(&o, g.single("eps"));
+    let y: Vec<f32> = o.iter().enumerate().map(|(i, o)| o * scale * weight.get(i) * silu(z.get(i))).collect();
+    g.store(4, at, &y);
+}

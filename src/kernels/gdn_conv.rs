@@ -1,0 +1,171 @@
+//! y\[t, c\] = silu(Σ_j w\[c, j\] · x\[t − 3 + j, c\]); then per head q, k = l2norm(q)/√Dk, l2norm(k).
+//!
+//! What lies before the step's rows comes from a ring of the last 4 rows of x, kept by position mod 4.
+
+use std::ops::Range;
+
+use crate::{
+    cache::Slots,
+    cpu::Group,
+    dtype::DType,
+    kernels::silu_mul::silu,
+    pass::{Binding, Element, Kernel, Pass},
+    step::{self, Span, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a head and tile of one sequence's rows; a lane keeps to its channel, so that the group of the first tile
+/// can read the ring and then write it.
+pub static KERNEL: Kernel = Kernel {
+    name: "gdn_conv",
+    bindings: &[
+        step::BINDING,
+        Binding::read("x", Element::F32),
+        Binding::read("weight", Element::Float),
+        Binding::update("ring", Element::F32),
+        Binding::write("y", Element::F32),
+    ],
+    params: &[],
+    library: &["step", "activations", "reduce"],
+    lanes: 128,
+    source: source!("gdn_conv"),
+    cpu,
+};
+
+/// Taps of the convolution, and rows of the ring.
+pub const TAPS: u32 = 4;
+
+/// The heads of a DeltaNet layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Heads {
+    /// Query and key heads.
+    pub key: u32,
+    /// Value heads.
+    pub value: u32,
+    /// Width of a query or key head.
+    pub key_width: u32,
+    /// Width of a value head.
+    pub value_width: u32,
+}
+
+impl Heads {
+    /// Channels of the convolution: queries, keys, values.
+    pub fn channels(self) -> u32 {
+        2 * self.key * self.key_width + self.values()
+    }
+
+    /// Width of all value heads.
+    pub fn values(self) -> u32 {
+        self.value * self.value_width
+    }
+
+    /// Width of the projections: channels, gate z, b, a.
+    pub fn projected(self) -> u32 {
+        self.channels() + self.values() + 2 * self.value
+    }
+
+    /// Words of the recurrent state of one sequence.
+    pub fn state(self) -> u32 {
+        self.values() * self.key_width
+    }
+}
+
+/// Convolved and normalised queries, keys and values. x \[T, projected\] f32, weight \[C, 4\] → \[T, C\] f32.
+pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, weight: &Tensor, slots: &mut Slots) -> Tensor {
+    let heads = slots.heads;
+    assert_eq!(x.width(), heads.projected(), "gdn_conv: x");
+    assert_eq!([weight.rows(), weight.width()], [heads.channels(), TAPS], "gdn_conv: weight");
+    let mut y = p.scratch([x.rows(), heads.channels()], DType::F32);
+    p.dispatch(&KERNEL)
+        .define("KEY_HEADS", heads.key)
+        .define("VALUE_HEADS", heads.value)
+        .define("KEY_WIDTH", heads.key_width)
+        .define("VALUE_WIDTH", heads.value_width)
+        .lanes(heads.key_width.max(heads.value_width).next_power_of_two())
+        .step(step)
+        .read(x)
+        .read(weight)
+        .write(&mut slots.ring)
+        .write(&mut y)
+        .grid([2 * heads.key + heads.value, step.tiles(), 1]);
+    y
+}
+
+/// The heads that a DeltaNet kernel was given.
+pub(super) fn heads(g: &Group<'_>) -> Heads {
+    let [key, value, key_width, value_width] =
+        ["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| g.define(name) as u32);
+    Heads { key, value, key_width, value_width }
+}
+
+fn cpu(g: &Group<'_>) {
+    let (heads, head) = (heads(g), g.at(0));
+    let (keys, key_width, value_width) = (2 * heads.key as usize, heads.key_width as usize, heads.value_width as usize);
+    let (first, width) = match head.checked_sub(keys) {
+        None => (head * key_width, key_width),
+        Some(value) => (keys * key_width + value * value_width, value_width),
+    };
+    let Some((span, rows)) = View::of(g).tile(g.at(1)) else { return };
+    let (span, channels) = (Reach { span, heads }, heads.channels() as usize);
+    for offset in rows.clone() {
+        let row = span.span.row as usize + offset;
+        let y = g.singles_mut(4, row * channels + first..row * channels + first + width);
+        convolve(g, &span, offset, (first, y));
+        y.iter_mut().for_each(|y| *y = silu(*y));
+        if head < keys {
+            let scale = (y.iter().map(|y| y * y).sum::<f32>() + 1e-6).sqrt().recip();
+            let scale = if head < heads.key as usize { scale * (key_width as f32).sqrt().recip() } else { scale };
+            y.iter_mut().for_each(|y| *y *= scale);
+        }
+    }
+    if rows.start == 0 {
+        span.keep(g, first..first + width);
+    }
+}
+
+/// A sequence's rows, and where what lies before them is.
+struct Reach {
+    span: Span,
+    heads: Heads,
+}
+
+impl Reach {
+    /// Channels of x that lie `back` rows before the row at `offset`; None before the sequence.
+    fn before<'a>(&self, g: &Group<'a>, (offset, back): (usize, usize), channels: Range<usize>) -> Option<&'a [f32]> {
+        let position = self.span.position as usize + offset;
+        let (binding, row) = if back <= offset {
+            (1, (self.span.row as usize + offset - back) * self.heads.projected() as usize)
+        } else {
+            (3, self.ring(position.checked_sub(back)?))
+        };
+        Some(g.singles(binding, row + channels.start..row + channels.end))
+    }
+
+    /// Where the ring keeps a position.
+    fn ring(&self, position: usize) -> usize {
+        (self.span.slot as usize * TAPS as usize + position % TAPS as usize) * self.heads.channels() as usize
+    }
+
+    /// Keeps the last rows of x in the ring.
+    fn keep(&self, g: &Group<'_>, channels: Range<usize>) {
+        let rows = self.span.rows as usize;
+        for offset in rows.saturating_sub(TAPS as usize - 1)..rows {
+            let place = self.ring(self.span.position as usize + offset);
+            let last = self.before(g, (offset, 0), channels.clone()).expect("a row of the step");
+            g.singles_mut(3, place + channels.start..place + channels.end).copy_from_slice(last);
+        }
+    }
+}
+
+/// y\[c\] = Σ_j w\[c, j\] · x\[t − 3 + j, c\] for the channels from `first` on.
+fn convolve(g: &Group<'_>, span: &Reach, offset: usize, (first, y): (usize, &mut [f32])) {
+    let (taps, width) = (TAPS as usize, y.len());
+    let weight = g.floats(2, first * taps..(first + width) * taps);
+    y.fill(0.0);
+    for tap in 0..taps {
+        let x = span.before(g, (offset, taps - 1 - tap), first..first + width);
+        for (channel, (y, x)) in y.iter_mut().zip(x.unwrap_or_default()).enumerate() {
+            *y += weight.get(channel * taps + tap) * x;
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), rate\[t, h\] = sigmoid(b\[t, h\])
+
+use crate::{
+    cpu::Group,
+    dtype::DType,
+    kernels::{gdn_conv::Heads, silu_mul::sigmoid},
+    pass::{Binding, Element, Kernel, Pass},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a row.
+pub static KERNEL: Kernel = Kernel {
+    name: "gdn_gates",
+    bindings: &[
+        step::BINDING,
+        Binding::read("x", Element::F32),
+        Binding::read("a_log", Element::Float),
+        Binding::read("dt_bias", Element::Float),
+        Binding::write("gates", Element::F32),
+    ],
+    params: &[],
+    library: &["step", "activations"],
+    lanes: 32,
+    source: source!("gdn_gates"),
+    cpu,
+};
+
+/// Log decays and write rates. x \[T, projected\] f32 (b and a come last), a_log and dt_bias \[1, Hv\] → \[T, 2·Hv\] f32.
+pub fn gdn_gates(p: &Pass, step: &Step, x: &Tensor, (a_log, dt_bias): (&Tensor, &Tensor), heads: Heads) -> Tensor {
+    assert_eq!(x.width(), heads.projected(), "gdn_gates: x");
+    assert_eq!([a_log.width(), dt_bias.width()], [heads.value; 2], "gdn_gates: a_log, dt_bias");
+    let mut gates = p.scratch([x.rows(), 2 * heads.value], DType::F32);
+    p.dispatch(&KERNEL)
+        .define("VALUE_HEADS", heads.value)
+        .define("STRIDE", x.width())
+        .step(step)
+        .read(x)
+        .read(a_log)
+        .read(dt_bias)
+        .write(&mut gates)
+        .grid([x.rows(), 1, 1]);
+    gates
+}
+
+fn cpu(g: &Group<'_>) {
+    let (row, heads, stride) = (g.at(0), g.define("VALUE_HEADS"), g.define("STRIDE"));
+    if row >= View::of(g).live() {
+        return;
+    }
+    let (a_log, dt_bias) = (g.floats(2, 0..heads), g.floats(3, 0..heads));
+    let (b, a) = g.singles(1, (row + 1) * stride - 2 * heads..(row + 1) * stride).split_at(heads);
+    let (decays, rates) = g.singles_mut(4, row * 2 * heads..(row + 1) * 2 * heads).split_at_mut(heads);
+    for head in 0..heads {
+        decays[head] = -a_log.get(head).exp() * softplus(a[head] + dt_bias.get(head));
+        rates[head] = sigmoid(b[head]);
+    }
+}
+
+/// ln(1 + exp(a)), without overflow on either side.
+fn softplus(a: f32) -> f32 {
+    a.max(0.0) + (-a.abs()).exp().ln_1p()
+}

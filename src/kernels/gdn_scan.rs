@@ -1,0 +1,122 @@
+//! The gated delta rule, token after token, per value head with state S \[Dk, Dv\]:
+//! S ← exp(decay)·S; u = rate·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq. Value head h uses key head h / (Hv/Hk).
+
+use std::ops::Range;
+
+use crate::{
+    cache::Slots,
+    cpu::Group,
+    dtype::DType,
+    kernels::gdn_conv::{Heads, heads},
+    pass::{Binding, Element, Kernel, Pass},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// Columns of a state that one group keeps in registers, one to a lane.
+pub const COLUMNS: u32 = 32;
+
+/// One group a value head, COLUMNS columns of its state and sequence.
+pub static KERNEL: Kernel = Kernel {
+    name: "gdn_scan",
+    bindings: &[
+        step::BINDING,
+        Binding::read("qkv", Element::F32),
+        Binding::read("gates", Element::F32),
+        Binding::update("state", Element::F32),
+        Binding::write("o", Element::F32),
+    ],
+    params: &[],
+    library: &["step"],
+    lanes: COLUMNS,
+    source: source!("gdn_scan"),
+    cpu,
+};
+
+/// Advances the states of the step's sequences by all their rows. qkv \[T, C\], gates \[T, 2·Hv\] → \[T, Hv·Dv\] f32.
+pub fn gdn_scan(p: &Pass, step: &Step, qkv: &Tensor, gates: &Tensor, slots: &mut Slots) -> Tensor {
+    record(p, step, &KERNEL, (qkv, gates), slots)
+}
+
+/// Both recurrent kernels take the same launch.
+pub(super) fn record(
+    p: &Pass,
+    step: &Step,
+    kernel: &'static Kernel,
+    (qkv, gates): (&Tensor, &Tensor),
+    slots: &mut Slots,
+) -> Tensor {
+    let heads = slots.heads;
+    assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "{}: qkv, gates", kernel.name);
+    let mut o = p.scratch([qkv.rows(), heads.values()], DType::F32);
+    p.dispatch(kernel)
+        .define("KEY_HEADS", heads.key)
+        .define("VALUE_HEADS", heads.value)
+        .define("KEY_WIDTH", heads.key_width)
+        .define("VALUE_WIDTH", heads.value_width)
+        .define("COLUMNS", COLUMNS)
+        .step(step)
+        .read(qkv)
+        .read(gates)
+        .write(&mut slots.state)
+        .write(&mut o)
+        .grid([heads.value, heads.value_width.div_ceil(COLUMNS), step.sequences()]);
+    o
+}
+
+pub(super) fn cpu(g: &Group<'_>) {
+    let (step, heads, head, sequence) = (View::of(g), heads(g), g.at(0), g.at(2));
+    if sequence >= step.sequences() {
+        return;
+    }
+    let (span, width, depth) = (step.span(sequence), heads.value_width as usize, heads.key_width as usize);
+    let first = g.at(1) * COLUMNS as usize;
+    let columns = first..(first + COLUMNS as usize).min(width);
+    let at = |key: usize| {
+        let row = ((span.slot as usize * heads.value as usize + head) * depth + key) * width;
+        row + columns.start..row + columns.end
+    };
+    let mut state = vec![0.0; depth * columns.len()];
+    if span.position > 0 {
+        for (key, row) in state.chunks_exact_mut(columns.len()).enumerate() {
+            row.copy_from_slice(g.singles(3, at(key)));
+        }
+    }
+    for row in (span.row as usize..).take(span.rows as usize) {
+        advance(g, &heads, (row, head, columns.clone()), &mut state);
+    }
+    for (key, row) in state.chunks_exact(columns.len()).enumerate() {
+        g.singles_mut(3, at(key)).copy_from_slice(row);
+    }
+}
+
+/// One token of the delta rule for some columns of a head's state.
+fn advance(g: &Group<'_>, heads: &Heads, (row, head, columns): (usize, usize, Range<usize>), state: &mut [f32]) {
+    let count = columns.len();
+    let [keys, values, key_width, value_width] =
+        [heads.key, heads.value, heads.key_width, heads.value_width].map(|size| size as usize);
+    let (channels, key_head) = (heads.channels() as usize, head / (values / keys));
+    let qkv = g.singles(1, row * channels..(row + 1) * channels);
+    let q = &qkv[key_head * key_width..][..key_width];
+    let k = &qkv[(keys + key_head) * key_width..][..key_width];
+    let v = &qkv[2 * keys * key_width + head * value_width..][..value_width][columns.clone()];
+    let gates = g.singles(2, row * 2 * values..(row + 1) * 2 * values);
+    let (decay, rate) = (gates[head].exp(), gates[values + head]);
+    let mut read = vec![0.0; count];
+    for (state, k) in state.chunks_exact_mut(count).zip(k) {
+        for (state, read) in state.iter_mut().zip(&mut read) {
+            *state *= decay;
+            *read += *state * k;
+        }
+    }
+    let u: Vec<f32> = v.iter().zip(&read).map(|(v, read)| rate * (v - read)).collect();
+    let first = row * heads.values() as usize + head * value_width;
+    let o = g.singles_mut(4, first + columns.start..first + columns.end);
+    o.fill(0.0);
+    for ((state, k), q) in state.chunks_exact_mut(count).zip(k).zip(q) {
+        for ((state, u), o) in state.iter_mut().zip(&u).zip(o.iter_mut()) {
+            *state += k * u;
+            *o += *state * q;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows: tiles of both operands staged in group memory.
+
+use crate::{
+    cpu::Group,
+    matrix::Product,
+    pass::{Binding, Element, Kernel, Pass, Scalar},
+    step::{self, Step},
+};
+
+/// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.
+pub static KERNEL: Kernel = Kernel {
+    name: "matmul",
+    bindings: &[
+        step::BINDING,
+        Binding::read("x", Element::Float),
+        Binding::read("w", Element::Float),
+        Binding::update("y", Element::F32),
+    ],
+    params: &[("first", Scalar::U32(0)), ("count", Scalar::U32(0)), ("stride", Scalar::U32(0))],
+    library: &["step"],
+    lanes: 256,
+    source: source!("matmul"),
+    cpu,
+};
+
+/// Records the product for each part of the matrix. The order of a row's sum depends on its length alone.
+pub(crate) fn matmul(p: &Pass, step: &Step, product: Product<'_>) {
+    let Product { x, w, y, epilogue } = product;
+    let [rows, columns] = p.caps().tiles.matmul;
+    let stride = y.width();
+    for part in w.parts() {
+        p.dispatch(&KERNEL)
+            .define("K", x.width())
+            .define("TILE_ROWS", rows)
+            .define("TILE_COLUMNS", columns)
+            .define("ADD", epilogue as u32)
+            .step(step)
+            .read(x)
+            .read(&part.tensor)
+            .write(y)
+            .param("first", part.first)
+            .param("count", part.tensor.rows())
+            .param("stride", stride)
+            .grid([part.tensor.rows().div_ceil(columns), x.rows().div_ceil(rows), 1]);
+    }
+}
+
+fn cpu(g: &Group<'_>) {
+    let (rows, columns) = (g.define("TILE_ROWS"), g.define("TILE_COLUMNS"));
+    super::matvec::tile(g, g.at(1) * rows..(g.at(1) + 1) * rows, g.at(0) * columns..(g.at(0) + 1) * columns);
+}

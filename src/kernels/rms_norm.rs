@@ -1,0 +1,65 @@
+//! y\[r, i\] = x\[r, i\] / sqrt(mean(x\[r\]²) + eps) · (1 + weight\[i\])
+
+use crate::{
+    cpu::Group,
+    dtype::DType,
+    pass::{Binding, Element, Kernel, Pass, Scalar},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a row.
+pub static KERNEL: Kernel = Kernel {
+    name: "rms_norm",
+    bindings: &[
+        step::BINDING,
+        Binding::read("x", Element::Float),
+        Binding::read("weight", Element::Float),
+        Binding::write("y", Element::Float),
+    ],
+    params: &[("eps", Scalar::F32(0.0))],
+    library: &["step", "reduce"],
+    lanes: 256,
+    source: source!("rms_norm"),
+    cpu,
+};
+
+/// A zero-centred norm over each row. x \[T, D\] f32, weight \[1, D\] → \[T, D\] of `dtype`.
+pub fn rms_norm(p: &Pass, step: &Step, x: &Tensor, weight: &Norm, dtype: DType) -> Tensor {
+    assert_eq!(x.width(), weight.weight.width(), "rms_norm: weight");
+    let mut y = p.scratch([x.rows(), x.width()], dtype);
+    p.dispatch(&KERNEL)
+        .define("WIDTH", x.width())
+        .step(step)
+        .read(x)
+        .read(&weight.weight)
+        .write(&mut y)
+        .param("eps", weight.eps)
+        .grid([x.rows(), 1, 1]);
+    y
+}
+
+/// A norm's weight and its epsilon.
+pub struct Norm {
+    /// \[1, width\], as stored.
+    pub weight: Tensor,
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+fn cpu(g: &Group<'_>) {
+    let (step, width, row) = (View::of(g), g.define("WIDTH"), g.at(0));
+    if row >= step.live() {
+        return;
+    }
+    let x = g.floats(1, row * width..(row + 1) * width).to_vec();
+    let weight = g.floats(2, 0..width);
+    let scale = inverse_rms(&x, g.single("eps"));
+    let y: Vec<f32> = x.iter().enumerate().map(|(i, x)| x * scale * (1.0 + weight.get(i))).collect();
+    g.store(3, row * width, &y);
+}
+
+/// 1 / sqrt(mean(x²) + eps)
+pub(crate) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+    (x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32 + eps).sqrt().recip()
+}

@@ -1,0 +1,39 @@
+//! y\[i\] = x\[outputs\[i\]\]: the rows that want logits.
+
+use crate::{
+    cpu::Group,
+    dtype::DType,
+    pass::{Binding, Element, Kernel, Pass},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group an output.
+pub static KERNEL: Kernel = Kernel {
+    name: "rows",
+    bindings: &[step::BINDING, Binding::read("x", Element::Float), Binding::write("y", Element::Float)],
+    params: &[],
+    library: &["step"],
+    lanes: 64,
+    source: source!("rows"),
+    cpu,
+};
+
+/// The rows of x \[T, D\] f32 that the step's outputs name → \[S, D\] f32. `outputs` counts outputs.
+pub fn rows(p: &Pass, outputs: &Step, x: &Tensor) -> Tensor {
+    let mut y = p.scratch([outputs.capacity(), x.width()], DType::F32);
+    p.dispatch(&KERNEL).define("WIDTH", x.width()).step(outputs).read(x).write(&mut y).grid([
+        outputs.capacity(),
+        1,
+        1,
+    ]);
+    y
+}
+
+fn cpu(g: &Group<'_>) {
+    let (step, width, i) = (View::of(g), g.define("WIDTH"), g.at(0));
+    if i < step.live() {
+        let row = step.output(i);
+        g.store(2, i * width, &g.floats(1, row * width..(row + 1) * width).to_vec());
+    }
+}

@@ -1,0 +1,51 @@
+//! y\[r, i\] = silu(x\[r, i\]) · x\[r, WIDTH + i\], silu(a) = a / (1 + exp(−a))
+
+use crate::{
+    cpu::Group,
+    dtype::DType,
+    pass::{Binding, Element, Kernel, Pass},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// Quads of one row, LANES to a group.
+pub static KERNEL: Kernel = Kernel {
+    name: "silu_mul",
+    bindings: &[step::BINDING, Binding::read("x", Element::Float), Binding::write("y", Element::Float)],
+    params: &[],
+    library: &["step", "activations"],
+    lanes: 128,
+    source: source!("silu_mul"),
+    cpu,
+};
+
+/// The gated half of an MLP. x \[T, 2·I\] f32, gate first → \[T, I\] of `dtype`.
+pub fn silu_mul(p: &Pass, step: &Step, x: &Tensor, dtype: DType) -> Tensor {
+    let width = x.width() / 2;
+    let mut y = p.scratch([x.rows(), width], dtype);
+    let groups = (width / 4).div_ceil(KERNEL.lanes);
+    p.dispatch(&KERNEL).define("WIDTH", width).step(step).read(x).write(&mut y).grid([groups, x.rows(), 1]);
+    y
+}
+
+fn cpu(g: &Group<'_>) {
+    let (step, width, row) = (View::of(g), g.define("WIDTH"), g.at(1));
+    let first = g.at(0) * 4 * KERNEL.lanes as usize;
+    let count = (4 * KERNEL.lanes as usize).min(width - first);
+    if row < step.live() {
+        let half = |half: usize| g.floats(1, (2 * row + half) * width + first..(2 * row + half) * width + first + count);
+        let (gate, up) = (half(0), half(1));
+        let y: Vec<f32> = (0..count).map(|i| silu(gate.get(i)) * up.get(i)).collect();
+        g.store(2, row * width + first, &y);
+    }
+}
+
+/// a / (1 + exp(−a))
+pub(crate) fn silu(a: f32) -> f32 {
+    a * sigmoid(a)
+}
+
+/// 1 / (1 + exp(−a))
+pub(crate) fn sigmoid(a: f32) -> f32 {
+    1.0 / (1.0 + (-a).exp())
+}

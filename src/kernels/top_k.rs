@@ -1,0 +1,64 @@
+//! The COUNT largest logits\[r, i\] with i < limit, in no order; of equal ones the lower ids. NaN counts as the largest.
+
+use crate::{
+    cpu::Group,
+    pass::{Binding, Element, Kernel, Pass, Scalar},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a row: a radix search for the last key that belongs, then a sweep that collects.
+pub static KERNEL: Kernel = Kernel {
+    name: "top_k",
+    bindings: &[
+        step::BINDING,
+        Binding::read("logits", Element::F32),
+        Binding::write("ids", Element::U32),
+        Binding::write("values", Element::F32),
+    ],
+    params: &[("limit", Scalar::U32(0))],
+    library: &["step"],
+    lanes: 256,
+    source: source!("top_k"),
+    cpu,
+};
+
+/// Candidates for a sampler, in no order. logits \[S, V\] f32 → ids \[S, COUNT\] u32, values \[S, COUNT\] f32. Where there are
+/// fewer than COUNT logits, the rest is id 2³² − 1 and value −∞.
+pub fn top_k(p: &Pass, step: &Step, logits: &Tensor, limit: u32, (ids, values): (&mut Tensor, &mut Tensor)) {
+    assert_eq!([ids.rows(), ids.width()], [values.rows(), values.width()], "top_k: ids, values");
+    p.dispatch(&KERNEL)
+        .define("WIDTH", logits.width())
+        .define("COUNT", ids.width())
+        .step(step)
+        .read(logits)
+        .write(ids)
+        .write(values)
+        .param("limit", limit.min(logits.width()))
+        .grid([step.capacity().min(logits.rows()), 1, 1]);
+}
+
+/// A key that orders as the value does, NaN above all.
+fn key(value: f32) -> u32 {
+    let bits = if value.is_nan() { 0x7fff_ffff } else { value.to_bits() };
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+fn cpu(g: &Group<'_>) {
+    let (row, width, count) = (g.at(0), g.define("WIDTH"), g.define("COUNT"));
+    if row >= View::of(g).live() {
+        return;
+    }
+    let logits = g.singles(1, row * width..row * width + g.word("limit"));
+    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+    if count < order.len() {
+        order.select_nth_unstable_by_key(count, |&id| (!key(logits[id as usize]), id));
+    }
+    let ids = g.words_mut(2, row * count..(row + 1) * count);
+    let values = g.singles_mut(3, row * count..(row + 1) * count);
+    for i in 0..count {
+        let id = order.get(i).copied();
+        ids[i] = id.unwrap_or(u32::MAX);
+        values[i] = id.map_or(f32::NEG_INFINITY, |id| logits[id as usize]);
+    }
+}

@@ -1,0 +1,132 @@
+//! What a kernel is: its bindings, its parameters, its text, and its meaning as a plain loop.
+
+use crate::{cpu::Group, dtype::DType};
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Only reads it.
+    Read,
+    /// Overwrites what it touches without looking.
+    Write,
+    /// Reads and writes it, or writes only part of it.
+    Update,
+}
+
+impl Access {
+    /// Whether the contents may change.
+    pub fn writes(self) -> bool {
+        self != Access::Read
+    }
+}
+
+/// What element types a binding takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Element {
+    /// f32, bound as an array of scalars.
+    F32,
+    /// u32 words.
+    U32,
+    /// f32, f16 or bf16, bound as an array of quads; the prelude says how a quad is unpacked and packed.
+    Float,
+}
+
+impl Element {
+    /// Whether a tensor of this type may be bound.
+    pub fn takes(self, dtype: DType) -> bool {
+        match self {
+            Element::F32 => dtype == DType::F32,
+            Element::U32 => dtype == DType::U32,
+            Element::Float => dtype != DType::U32,
+        }
+    }
+}
+
+/// One binding of a kernel; its position is its number in every shader.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// Its name in all four files.
+    pub name: &'static str,
+    /// How it is used.
+    pub access: Access,
+    /// What it holds.
+    pub element: Element,
+}
+
+impl Binding {
+    /// A binding that is only read.
+    pub const fn read(name: &'static str, element: Element) -> Self {
+        Self { name, access: Access::Read, element }
+    }
+
+    /// A binding that is overwritten.
+    pub const fn write(name: &'static str, element: Element) -> Self {
+        Self { name, access: Access::Write, element }
+    }
+
+    /// A binding that is read and written, or written in part.
+    pub const fn update(name: &'static str, element: Element) -> Self {
+        Self { name, access: Access::Update, element }
+    }
+}
+
+/// A launch constant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar {
+    /// An unsigned number.
+    U32(u32),
+    /// A single.
+    F32(f32),
+}
+
+impl Scalar {
+    pub(crate) fn same_kind(self, other: Scalar) -> bool {
+        matches!((self, other), (Scalar::U32(_), Scalar::U32(_)) | (Scalar::F32(_), Scalar::F32(_)))
+    }
+
+    pub(crate) fn bits(self) -> u32 {
+        match self {
+            Scalar::U32(value) => value,
+            Scalar::F32(value) => value.to_bits(),
+        }
+    }
+}
+
+impl From<u32> for Scalar {
+    fn from(value: u32) -> Self {
+        Scalar::U32(value)
+    }
+}
+
+impl From<f32> for Scalar {
+    fn from(value: f32) -> Self {
+        Scalar::F32(value)
+    }
+}
+
+/// The shader texts of a kernel, one for each shading language.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// WGSL, for the wgpu backend.
+    pub wgsl: &'static str,
+    /// MSL, for the Metal backend, where it is written.
+    pub msl: Option<&'static str>,
+}
+
+/// A kernel: what all backends agree on.
+pub struct Kernel {
+    /// Its name: the stem of its files and the shader's entry point.
+    pub name: &'static str,
+    /// Storage bindings, at most 8; a uniform with the parameters follows them if there are any.
+    pub bindings: &'static [Binding],
+    /// Launch constants: name and kind (the value here means nothing).
+    pub params: &'static [(&'static str, Scalar)],
+    /// Parts of the shader library that its text uses.
+    pub library: &'static [&'static str],
+    /// Lanes of one group, unless the launch says otherwise.
+    pub lanes: u32,
+    /// Its shader texts.
+    pub source: Source,
+    /// Its meaning: computes one group with plain loops.
+    pub cpu: fn(&Group<'_>),
+}
