@@ -49,7 +49,7 @@ fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Precis
         let named = rig.layer(layer, tokens).into_iter();
         errors.extend(named.map(|(name, values)| (format!("cache.{layer}.{name}"), values)));
     }
-    let decoded: Vec<_> = (tokens..)
+    let decoded = (tokens..)
         .zip(greedy)
         .map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
     errors.push(("decode_logits".to_string(), decoded.collect::<Vec<_>>().concat()));
