@@ -22,5 +22,7 @@ pub mod stop;
 pub mod tensor;
 pub mod text;
 pub mod tokenizer;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 pub use error::{Error, Result};
