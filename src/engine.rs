@@ -147,6 +147,11 @@ impl Engine {
         self.model.weights.bytes() + self.plan.bytes(&self.model.config) + lanes
     }
 
+    /// The programs made so far: what each computes, and how many launches it has.
+    pub fn dispatches(&self) -> Vec<(String, usize)> {
+        self.prompt.dispatches().chain(self.decode.dispatches()).collect()
+    }
+
     /// Queues a sequence.
     ///
     /// # Errors

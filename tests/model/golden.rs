@@ -17,7 +17,7 @@ fn fixtures() -> Vec<PathBuf> {
     let own = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")).unwrap();
     let mut found: Vec<_> = own.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     found.extend(std::env::var("FIXTURES").unwrap_or_default().split(':').filter(|s| !s.is_empty()).map(PathBuf::from));
-    found.retain(|path| path.join("config.json").is_file());
+    found.retain(|path| path.join("reference.json").is_file());
     found.sort();
     assert!(found.len() >= 5, "the fixtures are gone: {found:?}");
     found
