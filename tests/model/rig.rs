@@ -77,9 +77,9 @@ impl Rig {
         let recorded = p.finish().on_buffers(|bytes| Buffer::new(&self.backend, bytes, "trace")).unwrap();
         let mut found = BTreeMap::new();
         for at in 0..=recorded.dispatches.len() {
-            for mark in recorded.marks.iter().filter(|mark| mark.after == at && mark.dtype == DType::F32) {
+            for mark in recorded.marks.iter().filter(|mark| mark.after == at) {
                 let bytes = pollster::block_on(mark.read()).unwrap();
-                found.insert(mark.name.clone(), bytemuck::allocation::pod_collect_to_vec(&bytes));
+                found.insert(mark.name.clone(), singles(&bytes, mark.dtype));
             }
             if let Some(dispatch) = recorded.dispatches.get(at..=at).filter(|one| !one.is_empty()) {
                 let one = Pass::replay(self.backend.caps(), dispatch);
@@ -136,9 +136,13 @@ fn of_slot(tensor: &Tensor) -> Vec<f32> {
 pub fn floats(tensor: &Tensor) -> Vec<f32> {
     let all = 0..u64::from(tensor.rows()) * u64::from(tensor.width());
     let bytes = pollster::block_on(tensor.read(all)).unwrap();
-    match tensor.dtype() {
+    singles(&bytes, tensor.dtype())
+}
+
+fn singles(bytes: &[u8], dtype: DType) -> Vec<f32> {
+    match dtype {
         DType::F16 => bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
-        _ => bytemuck::allocation::pod_collect_to_vec(&bytes),
+        _ => bytemuck::allocation::pod_collect_to_vec(bytes),
     }
 }
 
