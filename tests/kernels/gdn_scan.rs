@@ -60,7 +60,7 @@ impl Inputs {
             (0..heads.key).for_each(|_| qkv.extend(unit(&mut random, heads.key_width, 1.0)));
             qkv.extend((0..heads.values()).map(|_| random.within(&(-0.3..5.0))));
             // Half of the decays are slight, as in a model that remembers.
-            let decay = |i: u32| if i % 2 == 0 { -20.0..-1e-4 } else { -0.05..-1e-4 };
+            let decay = |i: u32| if i.is_multiple_of(2) { -20.0..-1e-4 } else { -0.05..-1e-4 };
             gates.extend((0..heads.value).map(|i| random.within(&decay(i))));
             gates.extend((0..heads.value).map(|_| random.within(&(0.0..1.0))));
         }
