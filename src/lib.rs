@@ -10,6 +10,7 @@ pub mod dtype;
 pub mod engine;
 pub mod error;
 pub mod generator;
+pub mod hub;
 pub mod kernels;
 pub mod matrix;
 pub mod metal;

@@ -5,10 +5,14 @@
 
 mod barrier;
 mod kernel;
+mod recorded;
+mod scratch;
 
-use std::{any::Any, cell::RefCell, marker::PhantomData, rc::Rc, sync::Arc};
+use std::{any::Any, cell::RefCell, marker::PhantomData, sync::Arc};
 
 pub use kernel::{Access, Binding, Element, Kernel, Scalar, Source};
+pub use recorded::{Mark, Recorded};
+pub(crate) use scratch::Scratch;
 
 use crate::{
     backend::Caps,
@@ -24,6 +28,19 @@ pub enum Slot {
     Buffer(Arc<Buffer>),
     /// Numbered memory that a program brings along.
     Scratch(u32),
+}
+
+impl Slot {
+    /// The buffer of a slot that is not scratch.
+    ///
+    /// # Panics
+    /// For scratch, whose memory exists only inside a program.
+    pub fn buffer(&self) -> &Arc<Buffer> {
+        match self {
+            Slot::Buffer(buffer) => buffer,
+            Slot::Scratch(_) => panic!("scratch has memory only inside a program"),
+        }
+    }
 }
 
 /// One launch of a kernel.
@@ -54,6 +71,14 @@ impl Dispatch {
         found.unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name)).1
     }
 
+    /// The bindings that it may change, with what they are bound to.
+    pub fn written(&self) -> impl Iterator<Item = (&'static Binding, &Slot, DType)> {
+        let bound = self.kernel.bindings.iter().zip(&self.slots).zip(&self.elements);
+        bound
+            .filter(|((binding, _), _)| binding.access.writes())
+            .map(|((binding, slot), &dtype)| (binding, slot, dtype))
+    }
+
     /// The kernel's name with its defines, for errors and traces.
     pub fn label(&self) -> String {
         let defines: Vec<_> = self.defines.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -61,33 +86,10 @@ impl Dispatch {
     }
 }
 
-/// Scratch memory of one recording: what a dropped tensor held is lent again to a later one of its size.
-#[derive(Default)]
-pub struct Scratch {
-    bytes: Vec<u64>,
-    free: Vec<u32>,
-}
-
-impl Scratch {
-    pub(crate) fn take(&mut self, bytes: u64) -> u32 {
-        match self.free.iter().position(|&number| self.bytes[number as usize] == bytes) {
-            Some(at) => self.free.swap_remove(at),
-            None => {
-                self.bytes.push(bytes);
-                self.bytes.len() as u32 - 1
-            }
-        }
-    }
-
-    pub(crate) fn give(&mut self, number: u32) {
-        self.free.push(number);
-    }
-}
-
 /// A recording: plain data, made without touching any device.
 pub struct Pass {
     caps: Caps,
-    scratch: Rc<RefCell<Scratch>>,
+    scratch: Scratch,
     tape: RefCell<Tape>,
 }
 
@@ -98,35 +100,23 @@ struct Tape {
     marks: Vec<Mark>,
 }
 
-/// A name given to a tensor at one point of a recording, for whoever runs it step by step.
-#[derive(Clone)]
-pub struct Mark {
-    /// The name.
-    pub name: String,
-    /// Number of dispatches before it.
-    pub after: usize,
-    /// Where the tensor lives.
-    pub slot: Slot,
-    /// Rows and width.
-    pub shape: [u32; 2],
-    /// Element type.
-    pub dtype: DType,
-}
-
-/// What a recording holds once it is finished.
-pub struct Recorded {
-    /// The launches, in order.
-    pub dispatches: Vec<Dispatch>,
-    /// Bytes of each scratch buffer.
-    pub scratch: Vec<u64>,
-    /// Named tensors along the way.
-    pub marks: Vec<Mark>,
-}
-
 impl Pass {
     /// An empty recording for a backend with these capabilities.
     pub fn new(caps: &Caps) -> Self {
-        Self { caps: caps.clone(), scratch: Rc::default(), tape: RefCell::default() }
+        Self { caps: caps.clone(), scratch: Scratch::default(), tape: RefCell::default() }
+    }
+
+    /// A recording of launches that another one holds, barriers included: all of it again, or a part to look at what it
+    /// leaves behind.
+    ///
+    /// # Panics
+    /// If a launch uses scratch memory; [`Recorded::on_buffers`] gives it memory of its own.
+    pub fn replay(caps: &Caps, dispatches: &[Dispatch]) -> Self {
+        let owned = |slot: &Slot| matches!(slot, Slot::Buffer(_));
+        assert!(dispatches.iter().all(|d| d.slots.iter().all(owned)), "replay: launches that use scratch memory");
+        let pass = Self::new(caps);
+        pass.tape.borrow_mut().dispatches = dispatches.to_vec();
+        pass
     }
 
     /// What the backend can do.
@@ -169,8 +159,7 @@ impl Pass {
     /// The finished recording.
     pub fn finish(self) -> Recorded {
         let tape = self.tape.into_inner();
-        let scratch = std::mem::take(&mut self.scratch.borrow_mut().bytes);
-        Recorded { dispatches: tape.dispatches, scratch, marks: tape.marks }
+        Recorded { dispatches: tape.dispatches, scratch: self.scratch.sizes(), marks: tape.marks }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tensors: whole buffers with a shape. No views, no strides, no offsets.
 
-use std::{cell::RefCell, ops::Range, rc::Rc, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use bytemuck::Pod;
 
@@ -72,7 +72,7 @@ pub struct Tensor {
 
 enum Home {
     Device(Arc<Buffer>),
-    Scratch(Rc<RefCell<Scratch>>, u32),
+    Scratch(Scratch, u32),
 }
 
 impl Tensor {
@@ -109,9 +109,9 @@ impl Tensor {
         Ok(tensor)
     }
 
-    pub(crate) fn scratch(pool: &Rc<RefCell<Scratch>>, [rows, width]: [u32; 2], dtype: DType) -> Self {
+    pub(crate) fn scratch(pool: &Scratch, [rows, width]: [u32; 2], dtype: DType) -> Self {
         let bytes = (u64::from(rows) * u64::from(width) * dtype.bytes()).next_multiple_of(16).max(16);
-        let number = pool.borrow_mut().take(bytes);
+        let number = pool.take(bytes);
         Self { rows, width, dtype, home: Home::Scratch(pool.clone(), number) }
     }
 
@@ -173,7 +173,7 @@ impl Tensor {
 impl Drop for Tensor {
     fn drop(&mut self) {
         if let Home::Scratch(pool, number) = &self.home {
-            pool.borrow_mut().give(*number);
+            pool.give(*number);
         }
     }
 }

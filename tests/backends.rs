@@ -1,55 +1,27 @@
 //! What every backend promises, whatever it runs.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[cfg(feature = "wgpu")]
+#[path = "backends/devices.rs"]
+mod devices;
+#[path = "backends/kernels.rs"]
+mod kernels;
+#[path = "backends/opening.rs"]
+mod opening;
 mod present;
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, thread};
 
 use bimetal::{
     Error,
-    backend::{Backend, DeviceKind},
-    cpu::{Cpu, Group},
+    backend::Backend,
+    cpu::Cpu,
     dtype::DType,
-    open::{self, Choice},
-    pass::{Binding, Element, Kernel, Pass, Program, Scalar, Source},
+    pass::{Pass, Program},
     tensor::Tensor,
 };
+use kernels::{BROKEN, NO_SUCH_PART, SHIFT, scale, shift};
 use present::{Present, backends};
-
-/// y\[i\] = factor · x\[i\] + bias: a kernel that the crate does not know.
-static SCALE: Kernel = Kernel {
-    name: "scale",
-    bindings: &[Binding::read("x", Element::Float), Binding::write("y", Element::Float)],
-    params: &[("factor", Scalar::F32(0.0)), ("bias", Scalar::F32(0.0))],
-    library: &[],
-    lanes: 32,
-    source: Source {
-        wgsl: "
-            struct Params { factor: f32, bias: f32 }
-            @group(0) @binding(0) var<storage, read> x: array<Quad_x>;
-            @group(0) @binding(1) var<storage, read_write> y: array<Quad_y>;
-            @group(0) @binding(2) var<uniform> params: Params;
-            @compute @workgroup_size(LANES)
-            fn scale(@builtin(global_invocation_id) id: vec3<u32>) {
-                if id.x < COUNT / 4u {
-                    y[id.x] = pack_y(params.factor * unpack_x(x[id.x]) + params.bias);
-                }
-            }",
-        msl: None,
-    },
-    cpu: |g: &Group<'_>| {
-        let range = g.at(0) * 128..((g.at(0) + 1) * 128).min(g.define("COUNT"));
-        let x = g.floats(0, range.clone()).to_vec();
-        let y: Vec<f32> = x.iter().map(|x| g.single("factor") * x + g.single("bias")).collect();
-        g.store(1, range.start, &y);
-    },
-};
-
-fn scale(p: &Pass, x: &Tensor, y: &mut Tensor, [factor, bias]: [f32; 2]) {
-    let count = x.rows() * x.width();
-    let launch = p.dispatch(&SCALE).define("COUNT", count).read(x).write(y);
-    launch.param("factor", factor).param("bias", bias).grid([count.div_ceil(128), 1, 1]);
-}
 
 fn tensor(backend: &Arc<dyn Backend>, values: &[f32]) -> Tensor {
     Tensor::from_slice(backend, [1, values.len() as u32], DType::F32, "values", values).unwrap()
@@ -58,57 +30,6 @@ fn tensor(backend: &Arc<dyn Backend>, values: &[f32]) -> Tensor {
 fn values(tensor: &Tensor) -> Vec<f32> {
     let bytes = pollster::block_on(tensor.read(0..u64::from(tensor.rows() * tensor.width()))).unwrap();
     bytemuck::pod_collect_to_vec(&bytes)
-}
-
-/// y\[i\] = x\[(i + OFFSET) mod COUNT\] + 1
-static SHIFT: Kernel = Kernel {
-    name: "shift",
-    bindings: &[Binding::read("x", Element::F32), Binding::write("y", Element::F32)],
-    params: &[],
-    library: &[],
-    lanes: 32,
-    source: Source {
-        wgsl: "
-            @group(0) @binding(0) var<storage, read> x: array<f32>;
-            @group(0) @binding(1) var<storage, read_write> y: array<f32>;
-            @compute @workgroup_size(LANES)
-            fn shift(@builtin(global_invocation_id) id: vec3<u32>) {
-                if id.x < COUNT {
-                    y[id.x] = x[(id.x + OFFSET) % COUNT] + 1.0;
-                }
-            }",
-        msl: None,
-    },
-    cpu: |g: &Group<'_>| {
-        let (count, offset) = (g.define("COUNT"), g.define("OFFSET"));
-        let x = g.singles(0, 0..count);
-        for i in g.at(0) * 32..((g.at(0) + 1) * 32).min(count) {
-            g.singles_mut(1, i..i + 1)[0] = x[(i + offset) % count] + 1.0;
-        }
-    },
-};
-
-fn shift(p: &Pass, x: &Tensor, y: &mut Tensor, offset: u32) {
-    let count = x.rows() * x.width();
-    let launch = p.dispatch(&SHIFT).define("COUNT", count).define("OFFSET", offset);
-    launch.read(x).write(y).grid([count.div_ceil(32), 1, 1]);
-}
-
-static BROKEN: Kernel = Kernel {
-    name: "broken",
-    bindings: &[Binding::write("y", Element::F32)],
-    params: &[],
-    library: &[],
-    lanes: 1,
-    source: Source { wgsl: "@compute @workgroup_size(LANES) fn broken() { y[0] = nonsense(); }", msl: None },
-    cpu: |_| {},
-};
-
-static NO_SUCH_PART: Kernel = Kernel { name: "no_such_part", library: &["nowhere"], ..copy_of(&BROKEN) };
-
-const fn copy_of(kernel: &Kernel) -> Kernel {
-    let Kernel { name, bindings, params, library, lanes, source, cpu } = *kernel;
-    Kernel { name, bindings, params, library, lanes, source, cpu }
 }
 
 /// The backends that compile shaders.
@@ -340,103 +261,21 @@ fn many_variants_and_parameters_in_one_program() {
 }
 
 #[test]
-fn choices_have_names() {
-    for choice in Choice::ALL {
-        assert_eq!(choice.to_string().parse::<Choice>().unwrap(), choice);
-    }
-    assert_eq!("CPU".parse::<Choice>().unwrap(), Choice::Cpu);
-    let error = "cuda".parse::<Choice>().unwrap_err().to_string();
-    assert!(error.contains("cuda") && error.contains("auto, cpu, wgpu, metal"), "{error}");
-}
-
-#[test]
-fn opening_says_why() {
-    let opened = open::open(Choice::Cpu, None).unwrap();
-    assert_eq!((opened.backend.caps().backend, opened.skipped.len()), ("cpu", 0));
-    let auto = open::open(Choice::Auto, None).unwrap();
-    println!("auto: {} ({}), skipped {:?}", auto.backend.caps().device, auto.why, auto.skipped);
-    assert_ne!(auto.backend.caps().kind, DeviceKind::Software);
-    assert_eq!(auto.skipped[0].0, "metal");
-    let taken: Vec<_> = open::devices().into_iter().filter(|entry| entry.auto).collect();
-    assert_eq!(taken.len(), 1);
-    assert_eq!(taken[0].caps.device, auto.backend.caps().device);
-    let refused = [(Choice::Metal, None), (Choice::Cpu, Some("0")), (Choice::Wgpu, Some("no such device"))];
-    for (choice, device) in refused {
-        let Err(Error::NoBackend { reasons }) = open::open(choice, device) else { panic!("{choice} {device:?}") };
-        println!("{choice} {device:?}: {reasons:?}");
-        assert!(!reasons.is_empty());
-    }
-}
-
-#[cfg(feature = "wgpu")]
-mod through_wgpu {
-    use bimetal::wgpu::{Restrict, Wgpu};
-
-    use super::*;
-
-    #[test]
-    fn devices_are_named_by_number_and_by_part_of_their_name() {
-        for entry in open::devices().iter().filter(|entry| entry.caps.backend == "wgpu") {
-            let (number, name) = (entry.index.unwrap().to_string(), entry.caps.device[..5].to_uppercase());
-            for device in [&number, &name] {
-                let opened = open::open(Choice::Wgpu, Some(device)).unwrap();
-                assert_eq!(opened.backend.caps().device[..5], entry.caps.device[..5]);
+fn threads_share_a_backend() {
+    for (name, backend) in backends() {
+        thread::scope(|scope| {
+            for number in 0..4_u8 {
+                let backend = &backend;
+                scope.spawn(move || {
+                    let (x, mut y) = (tensor(backend, &[0.0; 64]), tensor(backend, &[0.0; 64]));
+                    let program = scaled(backend, &x, &mut y, [2.0, f32::from(number)]);
+                    for round in 0..50_u8 {
+                        x.write(0, &[f32::from(round); 64]).unwrap();
+                        backend.run(&program).unwrap();
+                        assert_eq!(values(&y), [f32::from(round) * 2.0 + f32::from(number); 64], "{name}");
+                    }
+                });
             }
-        }
-    }
-
-    #[test]
-    fn software_is_not_taken_unasked() {
-        let real = open::devices().iter().any(|entry| {
-            matches!(entry.caps.kind, DeviceKind::Discrete | DeviceKind::Integrated | DeviceKind::Virtual)
         });
-        match open::open(Choice::Wgpu, None) {
-            Ok(opened) => assert!(real && opened.backend.caps().kind != DeviceKind::Software),
-            Err(Error::NoBackend { reasons }) => assert!(!real && !reasons.is_empty(), "{reasons:?}"),
-            Err(other) => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn less_than_the_device_offers() {
-        let Some(adapter) = Wgpu::adapters().into_iter().next() else { return };
-        let caps = |restrict| Wgpu::open(&adapter, restrict).unwrap().caps().clone();
-        assert!(!caps(Restrict::default().without_half()).half);
-        assert_eq!(caps(Restrict::default().without_subgroup()).subgroup, None);
-        let plain = caps(Restrict::webgpu());
-        assert_eq!((plain.half, plain.subgroup, plain.max_binding), (false, None, 128 << 20));
-        let small: Arc<dyn Backend> = Arc::new(Wgpu::open(&adapter, Restrict::webgpu().max_binding(1 << 16)).unwrap());
-        assert_eq!(small.caps().max_binding, 1 << 16);
-        small.alloc(1 << 16, "what fits").unwrap();
-        let error = small.alloc((1 << 16) + 16, "what does not").unwrap_err().to_string();
-        assert!(error.contains("what does not") && error.contains("65536"), "{error}");
-    }
-
-    #[test]
-    fn a_lost_device_is_an_error_everywhere() {
-        let Some(adapter) = Wgpu::adapters().into_iter().next() else { return };
-        let wgpu = Arc::new(Wgpu::open(&adapter, Restrict::default()).unwrap());
-        let backend: Arc<dyn Backend> = wgpu.clone();
-        let (x, mut y) = (tensor(&backend, &[1.0; 4]), tensor(&backend, &[0.0; 4]));
-        let program = scaled(&backend, &x, &mut y, [2.0, 0.0]);
-        backend.run(&program).unwrap();
-        let under_way = x.buffer().read(0..16);
-        wgpu.give_up();
-        let lost = |error: Error| {
-            println!("{error}");
-            assert!(matches!(&error, Error::Device { what, .. } if what.contains("lost")), "{error}");
-        };
-        // What was under way may still arrive.
-        _ = pollster::block_on(under_way);
-        for _ in 0..2 {
-            lost(backend.run(&program).unwrap_err());
-            lost(backend.wait().unwrap_err());
-            lost(x.write(0, &[0.0_f32; 4]).unwrap_err());
-            lost(pollster::block_on(x.buffer().read(0..16)).unwrap_err());
-            lost(backend.alloc(16, "after the end").unwrap_err());
-            let p = Pass::new(backend.caps());
-            shift(&p, &x, &mut y, 1);
-            lost(backend.load(p).err().unwrap());
-        }
     }
 }

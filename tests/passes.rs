@@ -179,7 +179,8 @@ fn complaint(record: fn(&Pass)) -> String {
 
 #[test]
 fn wrong_launches_name_kernel_and_argument() {
-    let wrong: [(fn(&Pass), &str); 6] = [
+    type Wrong = (fn(&Pass), &'static str);
+    let wrong: [Wrong; 6] = [
         (|p| p.dispatch(&COPY).read(&p.scratch([1, 1], DType::F16)).grid([1; 3]), "copy: x of f16"),
         (|p| p.dispatch(&COPY).write(&mut p.scratch([1, 1], DType::F32)).grid([1; 3]), "copy: access of x"),
         (|p| p.dispatch(&COPY).read(&p.scratch([1, 1], DType::F32)).grid([1; 3]), "copy: bindings"),

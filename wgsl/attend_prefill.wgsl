@@ -1,0 +1,172 @@
+// out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
+// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// one group a query head and tile of one sequence's rows; keys pass by in tiles with a running softmax
+@group(0) @binding(0) var<storage, read> step: array<u32>;
+@group(0) @binding(1) var<storage, read> tables: array<u32>;
+@group(0) @binding(2) var<storage, read> q: array<Quad_q>;
+@group(0) @binding(3) var<storage, read> keys: array<Quad_keys>;
+@group(0) @binding(4) var<storage, read> values: array<Quad_values>;
+@group(0) @binding(5) var<storage, read> x: array<Quad_x>;
+@group(0) @binding(6) var<storage, read_write> out: array<Quad_out>;
+
+const QUADS: u32 = HEAD / 4u;
+const SCALE: f32 = inverseSqrt(f32(HEAD));
+// Less than any score, and finite: WGSL promises no infinity.
+const LOWEST: f32 = -3.0e38;
+// Key tiles start at multiples of KEYS, so that a row's sums do not depend on the tile it is in.
+const KEYS: u32 = 32u;
+const ROW_BLOCKS: u32 = TILE / 4u;
+const_assert LANES == 128u && LANES % QUADS == 0u;
+
+// For scores: a lane has 4 rows and 2 keys; q and k are staged in slices of the head.
+const KEY_LANES: u32 = LANES / ROW_BLOCKS;
+const SLICE_QUADS: u32 = min(8u, QUADS);
+// One quad more than a slice has, which puts neighbouring rows into different banks.
+const PITCH: u32 = SLICE_QUADS + 1u;
+// For sums: a lane has one quad of the head for some blocks of 4 rows.
+const BLOCK_STEP: u32 = LANES / QUADS;
+const BLOCKS_PER_LANE: u32 = (ROW_BLOCKS + BLOCK_STEP - 1u) / BLOCK_STEP;
+
+// Rows of the cache that hold a tile's keys.
+var<workgroup> places: array<u32, KEYS>;
+var<workgroup> q_slice: array<vec4<f32>, TILE * PITCH>;
+var<workgroup> k_slice: array<vec4<f32>, KEYS * PITCH>;
+// Each of these holds 4 rows at [..][row / 4].
+var<workgroup> maxima: array<vec4<f32>, KEY_LANES * ROW_BLOCKS>;
+var<workgroup> weights: array<vec4<f32>, KEYS * ROW_BLOCKS>;
+var<workgroup> scales: array<vec4<f32>, ROW_BLOCKS>;
+
+// A lane's scores: 4 rows against 2 keys.
+var<private> scores: array<vec4<f32>, 2>;
+// A lane's sums: a quad for each row of its blocks, and the weights that went into them.
+var<private> sums: array<vec4<f32>, 4u * BLOCKS_PER_LANE>;
+var<private> totals: array<vec4<f32>, BLOCKS_PER_LANE>;
+
+// Stages one slice of the tile's queries and keys. Rows past the tile's last repeat it.
+fn stage(part: Tile, head: u32, slice: u32, lane: u32) {
+    for (var i = lane; i < TILE * SLICE_QUADS; i += LANES) {
+        let at = i / SLICE_QUADS;
+        let quad = slice * SLICE_QUADS + i % SLICE_QUADS;
+        let row = part.span.row + min(part.first + at, part.end - 1u);
+        q_slice[at * PITCH + i % SLICE_QUADS] = unpack_q(q[(row * Q_HEADS + head) * QUADS + quad]);
+    }
+    let kv_head = head / (Q_HEADS / KV_HEADS);
+    for (var i = lane; i < KEYS * SLICE_QUADS; i += LANES) {
+        let at = i / SLICE_QUADS;
+        let quad = slice * SLICE_QUADS + i % SLICE_QUADS;
+        k_slice[at * PITCH + i % SLICE_QUADS] = unpack_keys(keys[(places[at] * KV_HEADS + kv_head) * QUADS + quad]);
+    }
+}
+
+// Adds the staged slice's products to this lane's scores.
+fn multiply(row_block: u32, key_lane: u32) {
+    for (var quad = 0u; quad < SLICE_QUADS; quad++) {
+        // Element by element of the quad, all 4 rows at once.
+        let at = 4u * row_block * PITCH + quad;
+        let rows = transpose(mat4x4(q_slice[at], q_slice[at + PITCH], q_slice[at + 2u * PITCH], q_slice[at + 3u * PITCH]));
+        for (var i = 0u; i < 2u; i++) {
+            let key = k_slice[(key_lane + i * KEY_LANES) * PITCH + quad];
+            var score = fma(rows[0], key.xxxx, scores[i]);
+            score = fma(rows[1], key.yyyy, score);
+            score = fma(rows[2], key.zzzz, score);
+            scores[i] = fma(rows[3], key.wwww, score);
+        }
+    }
+}
+
+// Adds the tile's weighted values to this lane's sums.
+fn accumulate(kv_head: u32, lane: u32) {
+    let quad = lane % QUADS;
+    for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
+        let block = min(lane / QUADS + i * BLOCK_STEP, ROW_BLOCKS - 1u);
+        let scale = scales[block];
+        totals[i] *= scale;
+        for (var j = 0u; j < 4u; j++) {
+            sums[4u * i + j] *= scale[j];
+        }
+    }
+    for (var key = 0u; key < KEYS; key += 4u) {
+        var ahead: array<vec4<f32>, 4>;
+        for (var j = 0u; j < 4u; j++) {
+            ahead[j] = unpack_values(values[(places[key + j] * KV_HEADS + kv_head) * QUADS + quad]);
+        }
+        for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
+            let block = min(lane / QUADS + i * BLOCK_STEP, ROW_BLOCKS - 1u);
+            for (var j = 0u; j < 4u; j++) {
+                let weight = weights[(key + j) * ROW_BLOCKS + block];
+                totals[i] += weight;
+                sums[4u * i] = fma(weight.xxxx, ahead[j], sums[4u * i]);
+                sums[4u * i + 1u] = fma(weight.yyyy, ahead[j], sums[4u * i + 1u]);
+                sums[4u * i + 2u] = fma(weight.zzzz, ahead[j], sums[4u * i + 2u]);
+                sums[4u * i + 3u] = fma(weight.wwww, ahead[j], sums[4u * i + 3u]);
+            }
+        }
+    }
+}
+
+// Divides by the sum of weights, gates, and stores the rows that exist.
+fn finish(part: Tile, head: u32, lane: u32) {
+    let quad = lane % QUADS;
+    for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
+        let block = lane / QUADS + i * BLOCK_STEP;
+        for (var j = 0u; j < 4u; j++) {
+            let offset = part.first + 4u * block + j;
+            if block < ROW_BLOCKS && offset < part.end {
+                let row = part.span.row + offset;
+                let gate = (row * 2u * (Q_HEADS + KV_HEADS) + 2u * head + 1u) * QUADS + quad;
+                let gated = sums[4u * i + j] / totals[i][j] * sigmoid(unpack_x(x[gate]));
+                out[(row * Q_HEADS + head) * QUADS + quad] = pack_out(gated);
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let head = group.x;
+    let part = tile(group.y);
+    if part.end == 0u {
+        return;
+    }
+    let row_block = lane / KEY_LANES;
+    let key_lane = lane % KEY_LANES;
+    let kv_head = head / (Q_HEADS / KV_HEADS);
+    let last = part.span.position + part.end - 1u;
+    // Positions of this lane's 4 rows.
+    let positions = min(vec4(part.span.position + part.first + 4u * row_block) + vec4(0u, 1u, 2u, 3u), vec4(last));
+    var largest = vec4(LOWEST);
+    for (var base = 0u; base <= last; base += KEYS) {
+        // Past the last key it is repeated: its weight is zero, and what it is multiplied with must not be NaN.
+        if lane < KEYS {
+            places[lane] = place(part.span.slot, min(base + lane, last));
+        }
+        scores = array(vec4(0.0), vec4(0.0));
+        for (var slice = 0u; slice < QUADS / SLICE_QUADS; slice++) {
+            workgroupBarrier();
+            stage(part, head, slice, lane);
+            workgroupBarrier();
+            multiply(row_block, key_lane);
+        }
+        let seen0 = vec4(base + key_lane) <= positions;
+        let seen1 = vec4(base + key_lane + KEY_LANES) <= positions;
+        let score0 = select(vec4(LOWEST), scores[0] * SCALE, seen0);
+        let score1 = select(vec4(LOWEST), scores[1] * SCALE, seen1);
+        maxima[key_lane * ROW_BLOCKS + row_block] = max(score0, score1);
+        workgroupBarrier();
+        var most = largest;
+        for (var i = 0u; i < KEY_LANES; i++) {
+            most = max(most, maxima[i * ROW_BLOCKS + row_block]);
+        }
+        // Exactly one where nothing larger came: tiles beyond a row's position must leave no trace.
+        if key_lane == 0u {
+            scales[row_block] = select(exp(largest - most), vec4(1.0), largest == most);
+        }
+        largest = most;
+        weights[key_lane * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(score0 - most), seen0);
+        weights[(key_lane + KEY_LANES) * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(score1 - most), seen1);
+        workgroupBarrier();
+        accumulate(kv_head, lane);
+        workgroupBarrier();
+    }
+    finish(part, head, lane);
+}

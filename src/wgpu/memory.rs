@@ -231,7 +231,11 @@ impl Future for Reading {
             return Poll::Pending;
         }
         self.device.wait(Some(self.submission.clone()));
-        let outcome = take().unwrap_or_else(|| Err("nothing came back".into()));
-        Poll::Ready(self.finish(outcome))
+        match (take(), self.device.health.check()) {
+            (Some(outcome), _) => Poll::Ready(self.finish(outcome)),
+            (None, Err(error)) => Poll::Ready(Err(error)),
+            // Another thread waited too and has our callback in hand: it will wake us.
+            (None, Ok(())) => Poll::Pending,
+        }
     }
 }

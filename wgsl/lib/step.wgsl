@@ -1,0 +1,71 @@
+// What changes from step to step: the words of src/step.rs, at the same places.
+// Needs the binding `step`, MAX_ROWS, MAX_SEQUENCES, and LIVE: which count of the header says how many rows are alive.
+
+// The rows of one sequence in a step: consecutive, as their positions are.
+struct Span {
+    row: u32,
+    rows: u32,
+    position: u32,
+    slot: u32,
+}
+
+// Up to TILE rows of one sequence, counted from the start of its span; none past the last tile.
+struct Tile {
+    span: Span,
+    first: u32,
+    end: u32,
+}
+
+const TILE: u32 = 32u;
+const STEP_IDS: u32 = 4u;
+const STEP_SEQUENCE_OF: u32 = STEP_IDS + MAX_ROWS;
+const STEP_POSITION_OF: u32 = STEP_SEQUENCE_OF + MAX_ROWS;
+const STEP_SPANS: u32 = STEP_POSITION_OF + MAX_ROWS;
+const STEP_TILES: u32 = STEP_SPANS + 4u * MAX_SEQUENCES;
+const STEP_OUTPUTS: u32 = STEP_TILES + 2u * (MAX_ROWS / TILE + MAX_SEQUENCES);
+
+// How many rows are alive.
+fn live() -> u32 {
+    return step[LIVE];
+}
+
+// How many sequences take part.
+fn sequences() -> u32 {
+    return step[3];
+}
+
+// The token id of a row.
+fn token_id(row: u32) -> u32 {
+    return step[STEP_IDS + row];
+}
+
+// The position of a row's token in its sequence.
+fn position_of(row: u32) -> u32 {
+    return step[STEP_POSITION_OF + row];
+}
+
+// The rows of a sequence.
+fn span(sequence: u32) -> Span {
+    let at = STEP_SPANS + 4u * sequence;
+    return Span(step[at], step[at + 1u], step[at + 2u], step[at + 3u]);
+}
+
+// The rows of the sequence that a row belongs to.
+fn span_of(row: u32) -> Span {
+    return span(step[STEP_SEQUENCE_OF + row]);
+}
+
+// A tile of one sequence.
+fn tile(index: u32) -> Tile {
+    if index >= step[2] {
+        return Tile(Span(0u, 0u, 0u, 0u), 0u, 0u);
+    }
+    let rows = span(step[STEP_TILES + 2u * index]);
+    let first = step[STEP_TILES + 2u * index + 1u];
+    return Tile(rows, first, min(first + TILE, rows.rows));
+}
+
+// The row that an output takes.
+fn output_row(output: u32) -> u32 {
+    return step[STEP_OUTPUTS + output];
+}

@@ -1,0 +1,36 @@
+//! Which backend runs, and what is said about it.
+
+use bimetal::{
+    Error,
+    backend::DeviceKind,
+    open::{self, Choice},
+};
+
+#[test]
+fn choices_have_names() {
+    for choice in Choice::ALL {
+        assert_eq!(choice.to_string().parse::<Choice>().unwrap(), choice);
+    }
+    assert_eq!("CPU".parse::<Choice>().unwrap(), Choice::Cpu);
+    let error = "cuda".parse::<Choice>().unwrap_err().to_string();
+    assert!(error.contains("cuda") && error.contains("auto, cpu, wgpu, metal"), "{error}");
+}
+
+#[test]
+fn opening_says_why() {
+    let opened = open::open(Choice::Cpu, None).unwrap();
+    assert_eq!((opened.backend.caps().backend, opened.skipped.len()), ("cpu", 0));
+    let auto = open::open(Choice::Auto, None).unwrap();
+    println!("auto: {} ({}), skipped {:?}", auto.backend.caps().device, auto.why, auto.skipped);
+    assert_ne!(auto.backend.caps().kind, DeviceKind::Software);
+    assert_eq!(auto.skipped[0].0, "metal");
+    let taken: Vec<_> = open::devices().into_iter().filter(|entry| entry.auto).collect();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].caps.device, auto.backend.caps().device);
+    let refused = [(Choice::Metal, None), (Choice::Cpu, Some("0")), (Choice::Wgpu, Some("no such device"))];
+    for (choice, device) in refused {
+        let Err(Error::NoBackend { reasons }) = open::open(choice, device) else { panic!("{choice} {device:?}") };
+        println!("{choice} {device:?}: {reasons:?}");
+        assert!(!reasons.is_empty());
+    }
+}
