@@ -2,14 +2,24 @@
 
 pub mod backend;
 pub mod cache;
+pub mod chat;
+pub mod conversation;
 pub mod cpu;
+pub mod default_model;
 pub mod dtype;
+pub mod engine;
 pub mod error;
+pub mod generator;
 pub mod kernels;
 pub mod matrix;
 pub mod model;
 pub mod pass;
+pub mod sampler;
+pub mod scheduler;
 pub mod step;
+pub mod stop;
 pub mod tensor;
+pub mod text;
+pub mod tokenizer;
 
 pub use error::{Error, Result};

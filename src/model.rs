@@ -1,1 +1,43 @@
 //! Models: the configuration and the checkpoint on disk, the weights on a device, the forward pass.
+
+pub mod checkpoint;
+pub mod config;
+pub mod qwen3_5;
+pub mod weights;
+
+use std::sync::Arc;
+
+use crate::{backend::Backend, dtype::DType, error::Result};
+use config::Config;
+use qwen3_5::Weights;
+use weights::{Progress, Source};
+
+/// A model on a device.
+pub struct Model {
+    /// Where it is.
+    pub backend: Arc<dyn Backend>,
+    /// Its shape.
+    pub config: Config,
+    /// Its weights.
+    pub weights: Weights,
+    /// Ids below this have text; what is above is never chosen.
+    pub vocabulary: u32,
+}
+
+impl Model {
+    /// Puts a model's weights on a device, tensor by tensor. `inputs` is what its matrix products take: f32 for full
+    /// precision.
+    ///
+    /// # Errors
+    /// [`crate::Error::Tensor`] for weights that are missing, misshapen or not finite; [`crate::Error::OutOfMemory`].
+    pub fn load(
+        backend: &Arc<dyn Backend>,
+        source: &Source<'_>,
+        inputs: DType,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self> {
+        let config = source.config().clone();
+        let weights = Weights::load(backend, source, inputs, progress)?;
+        Ok(Self { backend: backend.clone(), vocabulary: config.vocabulary, config, weights })
+    }
+}

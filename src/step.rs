@@ -107,6 +107,7 @@ pub struct Step {
     layout: Layout,
     kind: Kind,
     live: Live,
+    capacity: u32,
 }
 
 impl Step {
@@ -116,12 +117,19 @@ impl Step {
     /// [`crate::Error::OutOfMemory`].
     pub fn new(backend: &Arc<dyn Backend>, layout: Layout, kind: Kind, tables: Arc<Tensor>) -> Result<Self> {
         let words = Tensor::new(backend, [1, layout.words()], DType::U32, "step")?;
-        Ok(Self { words: Arc::new(words), tables, layout, kind, live: Live::Rows })
+        Ok(Self { words: Arc::new(words), tables, layout, kind, live: Live::Rows, capacity: layout.rows })
+    }
+
+    /// The same step, for a recording that takes no more than `rows` rows.
+    pub fn bucket(&self, rows: u32) -> Self {
+        assert!(rows <= self.layout.rows, "step: bucket of {rows} rows");
+        Self { capacity: rows, ..self.clone() }
     }
 
     /// The same step, for tensors that have one row for each output.
     pub fn outputs(&self) -> Self {
-        Self { kind: Kind::Decode, live: Live::Outputs, ..self.clone() }
+        let capacity = self.sequences();
+        Self { kind: Kind::Decode, live: Live::Outputs, capacity, ..self.clone() }
     }
 
     /// Capacities.
@@ -136,9 +144,19 @@ impl Step {
 
     /// Most rows of a tensor that this step counts.
     pub fn capacity(&self) -> u32 {
-        match self.live {
-            Live::Rows => self.layout.rows,
-            Live::Outputs => self.layout.sequences,
+        self.capacity
+    }
+
+    /// Most sequences that take part.
+    pub fn sequences(&self) -> u32 {
+        self.layout.sequences.min(self.capacity)
+    }
+
+    /// Most tiles: of one row each where every sequence has one row.
+    pub fn tiles(&self) -> u32 {
+        match self.kind {
+            Kind::Prompt => self.layout.tiles(),
+            Kind::Decode => self.sequences(),
         }
     }
 

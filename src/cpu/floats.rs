@@ -49,7 +49,16 @@ impl Floats<'_> {
         }
     }
 
-    /// Σ self[i] · x[i], in an order that depends on the length alone.
+    /// sums\[i\] += weight · self\[i\]
+    pub fn add_to(&self, sums: &mut [f32], weight: f32) {
+        let scaled = |sum: &mut f32, value: f32| *sum += weight * value;
+        match self {
+            Floats::F32(values) => sums.iter_mut().zip(*values).for_each(|(sum, value)| scaled(sum, *value)),
+            _ => sums.iter_mut().zip(self.to_vec()).for_each(|(sum, value)| scaled(sum, value)),
+        }
+    }
+
+    /// Σ self\[i\] · x\[i\], in an order that depends on the length alone.
     pub fn dot(&self, x: &[f32]) -> f32 {
         match self {
             Floats::F32(values) => dot(values, x, |value| *value),

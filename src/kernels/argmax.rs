@@ -30,7 +30,7 @@ pub fn argmax(p: &Pass, step: &Step, logits: &Tensor, limit: u32, tokens: &mut T
         .read(logits)
         .write(tokens)
         .param("limit", limit.min(logits.width()))
-        .grid([logits.rows(), 1, 1]);
+        .grid([step.capacity().min(logits.rows()), 1, 1]);
 }
 
 fn cpu(g: &Group<'_>) {

@@ -7,7 +7,7 @@ use crate::{
     cache::Blocks,
     cpu::Group,
     dtype::DType,
-    kernels::{kv_write::place, qk_norm_rope::Heads},
+    kernels::{kv_write::Pages, qk_norm_rope::Heads},
     pass::{Binding, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
@@ -75,7 +75,7 @@ fn cpu(g: &Group<'_>) {
     let share = context.div_ceil(splits);
     let positions = (split * share).min(context)..((split + 1) * share).min(context);
     for head in kv_head * group..(kv_head + 1) * group {
-        let partial = attend(g, (row, head), step.span_of(row).slot as usize, positions.clone());
+        let partial = attend(g, (row, head), step.span_of(row).slot, positions.clone());
         let at = (row * q_heads + head) * splits + split;
         g.store(5, at * width, &partial.sum);
         g.singles_mut(6, 2 * at..2 * at + 2).copy_from_slice(&[partial.largest, partial.weight]);
@@ -90,13 +90,14 @@ pub(super) struct Partial {
 }
 
 /// One row's query head against some positions of a slot, for kernels whose bindings 1 to 4 are tables, q, keys, values.
-pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: usize, positions: Range<usize>) -> Partial {
+pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, positions: Range<usize>) -> Partial {
     let (q_heads, kv_heads, width) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"));
     let first = (row * q_heads + head) * width;
     let q = g.floats(2, first..first + width).to_vec();
     let kv_head = head / (q_heads / kv_heads);
+    let pages = Pages::of(g, slot);
     let at = |position: usize| {
-        let first = (place(g, slot, position) * kv_heads + kv_head) * width;
+        let first = (pages.place(position) * kv_heads + kv_head) * width;
         first..first + width
     };
     let scale = (width as f32).sqrt().recip();
@@ -106,8 +107,7 @@ pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: usize, po
     for (position, score) in positions.zip(scores) {
         let weight = (score - largest).exp();
         partial.weight += weight;
-        let value = g.floats(4, at(position)).to_vec();
-        partial.sum.iter_mut().zip(value).for_each(|(sum, value)| *sum += weight * value);
+        g.floats(4, at(position)).add_to(&mut partial.sum, weight);
     }
     partial
 }

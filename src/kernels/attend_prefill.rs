@@ -46,7 +46,7 @@ pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: 
         .read(&cache.values)
         .read(x)
         .write(&mut out)
-        .grid([heads.query, step.layout().tiles(), 1]);
+        .grid([heads.query, step.tiles(), 1]);
     out
 }
 
@@ -55,7 +55,7 @@ fn cpu(g: &Group<'_>) {
     let Some((span, rows)) = View::of(g).tile(g.at(1)) else { return };
     for offset in rows {
         let (row, position) = (span.row as usize + offset, span.position as usize + offset);
-        let partial = attend(g, (row, head), span.slot as usize, 0..position + 1);
+        let partial = attend(g, (row, head), span.slot, 0..position + 1);
         let gate = row * 2 * (q_heads + kv_heads) * width + (2 * head + 1) * width;
         let gate = g.floats(5, gate..gate + width);
         let out: Vec<f32> =

@@ -2,6 +2,8 @@
 //!
 //! What lies before the step's rows comes from a ring of the last 4 rows of x, kept by position mod 4.
 
+use std::ops::Range;
+
 use crate::{
     cache::Slots,
     cpu::Group,
@@ -85,7 +87,7 @@ pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, weight: &Tensor, slots: &mut 
         .read(weight)
         .write(&mut slots.ring)
         .write(&mut y)
-        .grid([2 * heads.key + heads.value, step.layout().tiles(), 1]);
+        .grid([2 * heads.key + heads.value, step.tiles(), 1]);
     y
 }
 
@@ -104,51 +106,66 @@ fn cpu(g: &Group<'_>) {
         Some(value) => (keys * key_width + value * value_width, value_width),
     };
     let Some((span, rows)) = View::of(g).tile(g.at(1)) else { return };
-    let channels = heads.channels() as usize;
+    let (span, channels) = (Reach { span, heads }, heads.channels() as usize);
     for offset in rows.clone() {
-        let row = span.row as usize + offset;
-        let mut y: Vec<f32> = (first..first + width).map(|channel| silu(convolve(g, &span, offset, channel))).collect();
+        let row = span.span.row as usize + offset;
+        let y = g.singles_mut(4, row * channels + first..row * channels + first + width);
+        convolve(g, &span, offset, (first, y));
+        y.iter_mut().for_each(|y| *y = silu(*y));
         if head < keys {
             let scale = (y.iter().map(|y| y * y).sum::<f32>() + 1e-6).sqrt().recip();
             let scale = if head < heads.key as usize { scale * (key_width as f32).sqrt().recip() } else { scale };
             y.iter_mut().for_each(|y| *y *= scale);
         }
-        g.singles_mut(4, row * channels + first..row * channels + first + width).copy_from_slice(&y);
     }
     if rows.start == 0 {
-        keep(g, &span, first..first + width);
+        span.keep(g, first..first + width);
     }
 }
 
-/// Σ_j w\[c, j\] · x\[t − 3 + j, c\]
-fn convolve(g: &Group<'_>, span: &Span, offset: usize, channel: usize) -> f32 {
-    let (taps, heads) = (TAPS as usize, heads(g));
-    let (channels, stride) = (heads.channels() as usize, heads.projected() as usize);
-    let weight = g.floats(2, channel * taps..(channel + 1) * taps);
-    let position = span.position as usize + offset;
-    let mut sum = 0.0;
-    for tap in 0..taps {
-        let back = taps - 1 - tap;
-        let x = if back <= offset {
-            g.singles(1, 0..(span.row as usize + offset - back) * stride + channel + 1).last().copied()
-        } else if back <= position {
-            let at = (span.slot as usize * taps + (position - back) % taps) * channels + channel;
-            g.singles(3, at..at + 1).last().copied()
+/// A sequence's rows, and where what lies before them is.
+struct Reach {
+    span: Span,
+    heads: Heads,
+}
+
+impl Reach {
+    /// Channels of x that lie `back` rows before the row at `offset`; None before the sequence.
+    fn before<'a>(&self, g: &Group<'a>, (offset, back): (usize, usize), channels: Range<usize>) -> Option<&'a [f32]> {
+        let position = self.span.position as usize + offset;
+        let (binding, row) = if back <= offset {
+            (1, (self.span.row as usize + offset - back) * self.heads.projected() as usize)
         } else {
-            None
+            (3, self.ring(position.checked_sub(back)?))
         };
-        sum += weight.get(tap) * x.unwrap_or(0.0);
+        Some(g.singles(binding, row + channels.start..row + channels.end))
     }
-    sum
+
+    /// Where the ring keeps a position.
+    fn ring(&self, position: usize) -> usize {
+        (self.span.slot as usize * TAPS as usize + position % TAPS as usize) * self.heads.channels() as usize
+    }
+
+    /// Keeps the last rows of x in the ring.
+    fn keep(&self, g: &Group<'_>, channels: Range<usize>) {
+        let rows = self.span.rows as usize;
+        for offset in rows.saturating_sub(TAPS as usize - 1)..rows {
+            let place = self.ring(self.span.position as usize + offset);
+            let last = self.before(g, (offset, 0), channels.clone()).expect("a row of the step");
+            g.singles_mut(3, place + channels.start..place + channels.end).copy_from_slice(last);
+        }
+    }
 }
 
-/// Keeps the last rows of x in the ring.
-fn keep(g: &Group<'_>, span: &Span, channels: std::ops::Range<usize>) {
-    let (taps, heads, rows) = (TAPS as usize, heads(g), span.rows as usize);
-    for offset in rows.saturating_sub(taps - 1)..rows {
-        let place = span.slot as usize * taps + (span.position as usize + offset) % taps;
-        let (to, from) = (place * heads.channels() as usize, (span.row as usize + offset) * heads.projected() as usize);
-        g.singles_mut(3, to + channels.start..to + channels.end)
-            .copy_from_slice(g.singles(1, from + channels.start..from + channels.end));
+/// y\[c\] = Σ_j w\[c, j\] · x\[t − 3 + j, c\] for the channels from `first` on.
+fn convolve(g: &Group<'_>, span: &Reach, offset: usize, (first, y): (usize, &mut [f32])) {
+    let (taps, width) = (TAPS as usize, y.len());
+    let weight = g.floats(2, first * taps..(first + width) * taps);
+    y.fill(0.0);
+    for tap in 0..taps {
+        let x = span.before(g, (offset, taps - 1 - tap), first..first + width);
+        for (channel, (y, x)) in y.iter_mut().zip(x.unwrap_or_default()).enumerate() {
+            *y += weight.get(channel * taps + tap) * x;
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! The gated delta rule, token after token, per value head with state S \[Dk, Dv\]:
 //! S ← exp(decay)·S; u = rate·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq. Value head h uses key head h / (Hv/Hk).
 
+use std::ops::Range;
+
 use crate::{
     cache::Slots,
     cpu::Group,
     dtype::DType,
-    kernels::gdn_conv::heads,
+    kernels::gdn_conv::{Heads, heads},
     pass::{Binding, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
@@ -58,7 +60,7 @@ pub(super) fn record(
         .read(gates)
         .write(&mut slots.state)
         .write(&mut o)
-        .grid([heads.value, heads.value_width.div_ceil(COLUMNS), step.layout().sequences.min(qkv.rows())]);
+        .grid([heads.value, heads.value_width.div_ceil(COLUMNS), step.sequences()]);
     o
 }
 
@@ -79,7 +81,7 @@ pub(super) fn cpu(g: &Group<'_>) {
         _ => (0..depth).flat_map(|key| g.singles(3, at(key))).copied().collect(),
     };
     for row in (span.row as usize..).take(span.rows as usize) {
-        advance(g, (row, head), columns.clone(), &mut state);
+        advance(g, &heads, (row, head, columns.clone()), &mut state);
     }
     for (key, row) in state.chunks_exact(columns.len()).enumerate() {
         g.singles_mut(3, at(key)).copy_from_slice(row);
@@ -87,8 +89,8 @@ pub(super) fn cpu(g: &Group<'_>) {
 }
 
 /// One token of the delta rule for some columns of a head's state.
-fn advance(g: &Group<'_>, (row, head): (usize, usize), columns: std::ops::Range<usize>, state: &mut [f32]) {
-    let (heads, count) = (heads(g), columns.len());
+fn advance(g: &Group<'_>, heads: &Heads, (row, head, columns): (usize, usize, Range<usize>), state: &mut [f32]) {
+    let count = columns.len();
     let [keys, values, key_width, value_width] =
         [heads.key, heads.value, heads.key_width, heads.value_width].map(|size| size as usize);
     let (channels, key_head) = (heads.channels() as usize, head / (values / keys));
@@ -106,7 +108,8 @@ fn advance(g: &Group<'_>, (row, head): (usize, usize), columns: std::ops::Range<
         }
     }
     let u: Vec<f32> = v.iter().zip(&read).map(|(v, read)| rate * (v - read)).collect();
-    let o = g.singles_mut(4, row * heads.values() as usize + head * value_width + columns.start..row * heads.values() as usize + head * value_width + columns.end);
+    let first = row * heads.values() as usize + head * value_width;
+    let o = g.singles_mut(4, first + columns.start..first + columns.end);
     o.fill(0.0);
     for ((state, k), q) in state.chunks_exact_mut(count).zip(k).zip(q) {
         for ((state, u), o) in state.iter_mut().zip(&u).zip(o.iter_mut()) {

@@ -49,15 +49,26 @@ fn cpu(g: &Group<'_>) {
     if row >= step.live() {
         return;
     }
-    let place = place(g, step.span_of(row).slot as usize, step.position(row));
+    let place = Pages::of(g, step.span_of(row).slot).place(step.position(row));
     let values = (row + 1) * stride - width;
     g.store(4, place * width, &g.floats(2, row * width..(row + 1) * width).to_vec());
     g.store(5, place * width, &g.floats(3, values..values + width).to_vec());
 }
 
-/// The row of the cache that holds a slot's position; the block tables are binding 1.
-pub(super) fn place(g: &Group<'_>, slot: usize, position: usize) -> usize {
-    let (block, most) = (g.define("BLOCK"), g.define("MAX_BLOCKS"));
-    let at = slot * most + position / block;
-    g.words(1, at..at + 1)[0] as usize * block + position % block
+/// Where a slot's tokens are in the cache; for kernels whose binding 1 is the block tables.
+pub(super) struct Pages<'a> {
+    blocks: &'a [u32],
+    block: usize,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn of(g: &Group<'a>, slot: u32) -> Self {
+        let (slot, most) = (slot as usize, g.define("MAX_BLOCKS"));
+        Self { blocks: g.words(1, slot * most..(slot + 1) * most), block: g.define("BLOCK") }
+    }
+
+    /// The row of the cache that holds a position.
+    pub(super) fn place(&self, position: usize) -> usize {
+        self.blocks[position / self.block] as usize * self.block + position % self.block
+    }
 }

@@ -35,7 +35,7 @@ pub fn top_k(p: &Pass, step: &Step, logits: &Tensor, limit: u32, (ids, values): 
         .write(ids)
         .write(values)
         .param("limit", limit.min(logits.width()))
-        .grid([logits.rows(), 1, 1]);
+        .grid([step.capacity().min(logits.rows()), 1, 1]);
 }
 
 /// A key that orders as the value does, NaN above all.

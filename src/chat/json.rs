@@ -1,0 +1,118 @@
+//! Python's `json.dumps(value, ensure_ascii=False)`, which is what models saw in training.
+
+use std::io::{self, Write};
+
+use minijinja::{Error, ErrorKind, State, Value};
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+
+/// Bytes that one unit of fuel pays for, as the engine counts it for its own serialization.
+const BYTES_PER_FUEL: usize = 4;
+
+/// A wide indentation of a deep value is refused rather than paid for.
+const WIDEST_INDENT: usize = 64;
+
+pub(super) fn dumps(state: &State, value: &Value, indent: Option<usize>) -> Result<String, Error> {
+    let refuse = |what: &str| Error::new(ErrorKind::BadSerialization, format!("tojson: {what}"));
+    if value.is_undefined() {
+        return Err(refuse("the value is undefined"));
+    }
+    if indent.is_some_and(|indent| indent > WIDEST_INDENT) {
+        return Err(refuse("the indent is above 64"));
+    }
+    let mut output = Metered { state, bytes: Vec::new(), charged: 0 };
+    let spaces = [b' '; WIDEST_INDENT];
+    let layout = indent.map(|indent| PrettyFormatter::with_indent(&spaces[..indent]));
+    let result = value.serialize(&mut Serializer::with_formatter(&mut output, Python { layout }));
+    result.map_err(|error| match error.io_error_kind() {
+        Some(_) => Error::from(ErrorKind::OutOfFuel),
+        None => refuse(&error.to_string()),
+    })?;
+    String::from_utf8(output.bytes).map_err(|error| refuse(&error.to_string()))
+}
+
+/// Charges the template for what it writes while it writes, so that a small value that unfolds into a huge text stops.
+struct Metered<'a, 'template, 'environment> {
+    state: &'a State<'template, 'environment>,
+    bytes: Vec<u8>,
+    charged: usize,
+}
+
+impl Write for Metered<'_, '_, '_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let due = (self.bytes.len() + buffer.len()) / BYTES_PER_FUEL;
+        self.state.consume_fuel((due - self.charged) as u64).map_err(|_| io::ErrorKind::Other)?;
+        self.charged = due;
+        self.bytes.extend_from_slice(buffer);
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `", "` and `": "`, or indented lines.
+struct Python<'a> {
+    layout: Option<PrettyFormatter<'a>>,
+}
+
+/// Hands the layout's part of the work to the indenting formatter where there is one.
+macro_rules! lay_out {
+    ($self:ident, $writer:ident, $method:ident($($argument:expr),*), $plain:expr) => {
+        match &mut $self.layout {
+            Some(layout) => layout.$method($writer $(, $argument)*),
+            None => $writer.write_all($plain),
+        }
+    };
+}
+
+impl Formatter for Python<'_> {
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        lay_out!(self, writer, begin_array(), b"[")
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        lay_out!(self, writer, end_array(), b"]")
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        lay_out!(self, writer, begin_array_value(first), if first { b"" } else { b", " })
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        lay_out!(self, writer, end_array_value(), b"")
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        lay_out!(self, writer, begin_object(), b"{")
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        lay_out!(self, writer, end_object(), b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        lay_out!(self, writer, begin_object_key(first), if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        lay_out!(self, writer, end_object_value(), b"")
+    }
+
+    /// Python and Rust agree on when to write an exponent, not on how: `1e-05` and `1e+16` against `1e-5` and `1e16`.
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let shortest = format!("{value:?}");
+        match shortest.split_once('e') {
+            None => writer.write_all(shortest.as_bytes()),
+            Some((digits, exponent)) => {
+                let sign = if exponent.starts_with('-') { '-' } else { '+' };
+                write!(writer, "{digits}e{sign}{:0>2}", exponent.trim_start_matches('-'))
+            }
+        }
+    }
+}

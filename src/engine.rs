@@ -1,0 +1,316 @@
+//! The engine: owns the device, the weights and the caches, and turns sequences of token ids into more of them.
+//!
+//! It knows nothing of text. Given tokens go through the prompt program and sampled ones through a decode program, also
+//! when a preempted sequence is computed again, so that what a sequence yields depends on the sequence alone.
+
+mod lane;
+mod options;
+mod outputs;
+mod session;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
+
+use crate::{
+    cache::{BLOCK, Cache, Plan},
+    error::{Error, Result},
+    model::Model,
+    sampler::{Sampler, Sampling},
+    scheduler::{Batch, Limits, Outcome, Scheduler, SequenceId, State},
+    step::{Kind, Layout},
+    tensor::Tensor,
+};
+use lane::{Lane, Work};
+pub use options::Options;
+
+/// Prompts are cut at multiples of this many tokens.
+pub const ALIGN: u32 = 64;
+
+/// What is wanted of one sequence.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The tokens it starts with; at least one.
+    pub prompt: Vec<u32>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most tokens to add; fewer where the context ends first.
+    pub most: usize,
+    /// Ids that end it.
+    pub stop: BTreeSet<u32>,
+    /// What becomes of its memory at the end.
+    pub then: Then,
+}
+
+/// What becomes of a sequence's memory when it ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Then {
+    /// It is given back.
+    Forget,
+    /// It is kept for [`Engine::resume`], until others need it.
+    Keep,
+}
+
+/// One more token of a sequence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// Whose.
+    pub sequence: SequenceId,
+    /// The token.
+    pub token: u32,
+    /// Whether it is the last one.
+    pub finish: Option<Finish>,
+}
+
+/// Why a sequence ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finish {
+    /// With a stop id, which is its last token.
+    Stop,
+    /// With as many tokens as were asked for, or as the context holds.
+    Length,
+}
+
+/// A sequence, the positions to compute, and whether a token is wanted.
+type Piece = (SequenceId, Range<usize>, bool);
+
+struct Sequence {
+    tokens: Vec<u32>,
+    sampler: Sampler,
+    /// Number of tokens at which it ends.
+    most: usize,
+    stop: BTreeSet<u32>,
+    then: Then,
+}
+
+/// Owns the backend, the model, the caches and the programs.
+pub struct Engine {
+    model: Arc<Model>,
+    cache: Cache,
+    plan: Plan,
+    scheduler: Scheduler,
+    sequences: BTreeMap<SequenceId, Sequence>,
+    prompt: Lane,
+    decode: Lane,
+    copier: session::Copier,
+    /// The block tables as the device has them.
+    tables: Vec<Vec<u32>>,
+}
+
+impl Engine {
+    /// An engine for one model.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a context that does not fit, with the one that would; [`Error::OutOfMemory`].
+    pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
+        let plan = options.plan(&model)?;
+        let limits = Limits {
+            budget: options.budget as usize,
+            align: ALIGN as usize,
+            block: BLOCK as usize,
+            blocks: plan.blocks as usize,
+            slots: plan.slots as usize,
+            sequences: options.sequences as usize,
+            context: plan.context as usize,
+        };
+        let scheduler = Scheduler::new(limits)?;
+        let cache = Cache::new(&model.backend, &model.config, &plan)?;
+        let lane = |kind, rows| {
+            let layout = Layout { rows, sequences: options.sequences };
+            Lane::new(&model, kind, layout, cache.tables.clone())
+        };
+        let prompt = lane(Kind::Prompt, options.budget)?;
+        let decode = lane(Kind::Decode, options.sequences)?;
+        let copier = session::Copier::new(&model.backend)?;
+        let tables = vec![Vec::new(); plan.slots as usize];
+        let sequences = BTreeMap::new();
+        Ok(Self { model, cache, plan, scheduler, sequences, prompt, decode, copier, tables })
+    }
+
+    /// The model it runs.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// What its caches hold.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Bytes of device memory that it holds: weights, caches, and what its programs brought along so far.
+    pub fn memory(&self) -> u64 {
+        let lanes = self.prompt.bytes() + self.decode.bytes();
+        self.model.weights.bytes() + self.plan.bytes(&self.model.config) + lanes
+    }
+
+    /// Queues a sequence.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for an empty prompt, one that leaves no room in the context, or ids beyond the vocabulary.
+    pub fn add(&mut self, request: Request) -> Result<SequenceId> {
+        let most = self.most(&request)?;
+        let id = self.scheduler.add(request.prompt.len(), most)?;
+        self.sequences.insert(id, self.sequence(request, most)?);
+        Ok(id)
+    }
+
+    fn sequence(&self, request: Request, most: usize) -> Result<Sequence> {
+        let Request { prompt, sampling, stop, then, .. } = request;
+        let sampler = Sampler::new(sampling, &prompt, self.model.vocabulary as usize)?;
+        Ok(Sequence { tokens: prompt, sampler, most, stop, then })
+    }
+
+    /// The number of tokens at which a request ends.
+    fn most(&self, request: &Request) -> Result<usize> {
+        let (length, context) = (request.prompt.len(), self.plan.context as usize);
+        if length == 0 {
+            return Err(Error::Request("the prompt is empty: there is nothing to continue".into()));
+        }
+        if length >= context {
+            return Err(Error::Request(format!(
+                "the prompt has {length} tokens, and the context of {context} leaves no room for an answer; shorten \
+                 it or raise --context"
+            )));
+        }
+        let vocabulary = self.model.config.vocabulary;
+        if let Some(id) = request.prompt.iter().find(|id| **id >= vocabulary) {
+            return Err(Error::Request(format!("token id {id} is not below the vocabulary of {vocabulary}")));
+        }
+        Ok(length.saturating_add(request.most).min(context))
+    }
+
+    /// Whether nothing runs or waits.
+    pub fn is_idle(&self) -> bool {
+        self.scheduler.is_idle()
+    }
+
+    /// Forgets a sequence and gives its memory back.
+    pub fn cancel(&mut self, id: SequenceId) {
+        self.scheduler.cancel(id);
+        self.sequences.remove(&id);
+    }
+
+    /// Ends a sequence where it stands: it is kept or forgotten, as its request says.
+    pub fn interrupt(&mut self, id: SequenceId) {
+        match self.sequences.get(&id).map(|sequence| sequence.then) {
+            Some(Then::Keep) => self.scheduler.park(id),
+            Some(Then::Forget) => self.cancel(id),
+            None => {}
+        }
+    }
+
+    /// Whether a sequence is being computed or waits for it.
+    pub fn is_running(&self, id: SequenceId) -> bool {
+        matches!(self.scheduler.state(id), Some(State::Running | State::Waiting))
+    }
+
+    /// Whether a sequence is kept for [`Engine::resume`].
+    pub fn is_kept(&self, id: SequenceId) -> bool {
+        self.scheduler.state(id) == Some(State::Parked)
+    }
+
+    /// The tokens of a sequence that has not been forgotten.
+    pub fn tokens(&self, id: SequenceId) -> Option<&[u32]> {
+        self.sequences.get(&id).map(|sequence| sequence.tokens.as_slice())
+    }
+
+    /// Computes one step and returns the tokens that came of it; none while prompts are being computed.
+    ///
+    /// # Errors
+    /// [`Error::Device`], and [`Error::OutOfMemory`] when a program is prepared. The step's sequences are forgotten.
+    pub fn step(&mut self) -> Result<Vec<Event>> {
+        let batch = self.scheduler.schedule();
+        match self.compute(&batch) {
+            Ok(chosen) => Ok(self.commit(&batch, &chosen)),
+            Err(error) => {
+                self.give_up(&batch);
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a batch and chooses a token for each sequence that wants one.
+    fn compute(&mut self, batch: &Batch) -> Result<Vec<(SequenceId, u32)>> {
+        let chunks = batch.chunks.iter().map(|c| (c.sequence, c.start..c.start + c.length, c.sample));
+        let singles = batch.singles.iter().map(|s| (s.sequence, s.position..s.position + 1, s.sample));
+        let (chunks, singles) = (chunks.collect::<Vec<_>>(), singles.collect::<Vec<_>>());
+        let mut chosen = self.run(Kind::Prompt, &chunks)?;
+        chosen.extend(self.run(Kind::Decode, &singles)?);
+        Ok(chosen)
+    }
+
+    fn run(&mut self, kind: Kind, pieces: &[Piece]) -> Result<Vec<(SequenceId, u32)>> {
+        if pieces.is_empty() {
+            return Ok(Vec::new());
+        }
+        let slot = |id| self.scheduler.slot(id).expect("a running sequence has a slot");
+        for (id, ..) in pieces {
+            let known = &mut self.tables[slot(*id) as usize];
+            upload(&self.cache.tables, slot(*id), known, self.scheduler.blocks(*id))?;
+        }
+        let work = pieces.iter().map(|(id, range, sample)| {
+            let sequence = &self.sequences[id];
+            let need = sample.then(|| sequence.sampler.needs());
+            Work { ids: &sequence.tokens[range.clone()], position: range.start as u32, slot: slot(*id), need }
+        });
+        let work: Vec<_> = work.collect();
+        let lane = if kind == Kind::Prompt { &mut self.prompt } else { &mut self.decode };
+        let read = lane.run(&self.model, &mut self.cache, &work)?;
+        let mut chosen = Vec::new();
+        for ((id, ..), row) in pieces.iter().zip(&read.rows) {
+            if let Some(row) = row {
+                let sequence = self.sequences.get_mut(id).expect("a sequence of this batch");
+                chosen.push((*id, read.choose(*row, &mut sequence.sampler)?));
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn commit(&mut self, batch: &Batch, chosen: &[(SequenceId, u32)]) -> Vec<Event> {
+        let (mut events, mut outcomes) = (Vec::new(), Vec::new());
+        for &(id, token) in chosen {
+            let sequence = self.sequences.get_mut(&id).expect("a sequence of this batch");
+            sequence.sampler.accept(token);
+            sequence.tokens.push(token);
+            let finish = match () {
+                () if sequence.stop.contains(&token) => Some(Finish::Stop),
+                () if sequence.tokens.len() >= sequence.most => Some(Finish::Length),
+                () => None,
+            };
+            outcomes.push((
+                id,
+                match (finish, sequence.then) {
+                    (None, _) => Outcome::Token,
+                    (Some(_), Then::Keep) => Outcome::Parked { token: true },
+                    (Some(_), Then::Forget) => Outcome::Finished,
+                },
+            ));
+            if finish.is_some() && sequence.then == Then::Forget {
+                self.sequences.remove(&id);
+            }
+            events.push(Event { sequence: id, token, finish });
+        }
+        self.scheduler.commit(batch, &outcomes);
+        events
+    }
+
+    /// After a step that failed, its sequences are in an unknown state.
+    fn give_up(&mut self, batch: &Batch) {
+        let chunks = batch.chunks.iter().map(|chunk| chunk.sequence);
+        for id in chunks.chain(batch.singles.iter().map(|single| single.sequence)) {
+            self.cancel(id);
+        }
+        self.scheduler.commit(batch, &[]);
+    }
+}
+
+/// Brings a slot's row of the block table up to date.
+fn upload(tables: &Tensor, slot: u32, known: &mut Vec<u32>, blocks: &[u32]) -> Result<()> {
+    if known.as_slice() != blocks {
+        tables.write(u64::from(slot) * u64::from(tables.width()), blocks)?;
+        blocks.clone_into(known);
+    }
+    Ok(())
+}

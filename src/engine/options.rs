@@ -1,0 +1,58 @@
+//! What an engine is made with.
+
+use crate::{
+    backend::DeviceKind,
+    cache::{Plan, Room, Wanted},
+    dtype::DType,
+    error::Result,
+    model::Model,
+};
+
+/// What an engine is made with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Most tokens of one sequence; the model's own context where `None`, as far as memory allows and up to
+    /// [`Options::USUAL_CONTEXT`].
+    pub context: Option<u32>,
+    /// Most tokens computed in one step.
+    pub budget: u32,
+    /// Most sequences at once.
+    pub sequences: u32,
+    /// Slots for snapshots of sessions besides.
+    pub snapshots: u32,
+    /// Type of keys and values in the cache.
+    pub kv: DType,
+    /// Bytes of device memory to use; most of what the device has where `None`.
+    pub memory: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { context: None, budget: 512, sequences: 8, snapshots: 0, kv: DType::F16, memory: None }
+    }
+}
+
+impl Options {
+    /// The context that is taken unless more is asked for.
+    pub const USUAL_CONTEXT: u32 = 8192;
+
+    /// How large the caches become.
+    ///
+    /// # Errors
+    /// [`crate::Error::Request`] for a context that does not fit, with the one that would.
+    pub fn plan(&self, model: &Model) -> Result<Plan> {
+        let context = self.context.unwrap_or_else(|| model.config.context.min(Self::USUAL_CONTEXT));
+        let wanted = Wanted { context, sequences: self.sequences, slots: self.sequences + self.snapshots, kv: self.kv };
+        Plan::fit(&model.config, wanted, self.room(model))
+    }
+
+    /// Memory left for caches, after the weights and what programs bring along.
+    fn room(&self, model: &Model) -> Room {
+        let caps = model.backend.caps();
+        let share = if matches!(caps.kind, DeviceKind::Discrete) { 90 } else { 70 };
+        let device = caps.memory.map_or(u64::MAX, |bytes| bytes / 100 * share);
+        let bytes = self.memory.unwrap_or(device);
+        let taken = model.weights.bytes() + super::lane::estimate(model, self);
+        Room { bytes: bytes.saturating_sub(taken), binding: caps.max_binding }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a lane leaves on the device, and how much of it is read back.
+
+use std::sync::Arc;
+
+use crate::{
+    backend::Backend,
+    dtype::DType,
+    error::{Error, Result},
+    kernels::argmax,
+    sampler::{Need, Sampler},
+    tensor::Tensor,
+};
+
+/// Candidates that the device selects of each row.
+const CANDIDATES: u32 = 64;
+
+/// Logits and choices of one lane.
+pub(super) struct Outputs {
+    /// \[S, V\] f32
+    pub(super) logits: Tensor,
+    /// \[S, 1\] u32: the greedy choices.
+    pub(super) tokens: Tensor,
+    /// \[S, CANDIDATES\] u32
+    pub(super) ids: Tensor,
+    /// \[S, CANDIDATES\] f32
+    pub(super) values: Tensor,
+}
+
+impl Outputs {
+    pub(super) fn new(backend: &Arc<dyn Backend>, rows: u32, vocabulary: u32) -> Result<Self> {
+        let new = |width, dtype, label| Tensor::new(backend, [rows, width], dtype, label);
+        Ok(Self {
+            logits: new(vocabulary, DType::F32, "logits")?,
+            tokens: new(1, DType::U32, "tokens")?,
+            ids: new(CANDIDATES, DType::U32, "candidates")?,
+            values: new(CANDIDATES, DType::F32, "candidates")?,
+        })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.logits.bytes() + self.tokens.bytes() + self.ids.bytes() + self.values.bytes()
+    }
+}
+
+/// What a program selects of each row of logits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Select {
+    /// The largest.
+    Greedy,
+    /// The CANDIDATES largest.
+    Candidates,
+}
+
+impl Select {
+    /// What serves this and a sampler with a need. Whole rows need nothing selected.
+    pub(super) fn or(self, need: Need) -> Self {
+        match need {
+            Need::Argmax | Need::Row => self,
+            Need::Candidates => Select::Candidates,
+        }
+    }
+}
+
+/// What was read back of one run, and where the rest can be read.
+pub(super) struct Chosen<'a> {
+    outputs: &'a Outputs,
+    /// The row of each piece of work, where a token is wanted.
+    pub(super) rows: Vec<Option<u32>>,
+    select: Select,
+    ids: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Outputs {
+    /// Waits for the selection of every row that is wanted; for nothing if none is.
+    pub(super) fn read(&self, rows: Vec<Option<u32>>, select: Select) -> Result<Chosen<'_>> {
+        let count = rows.iter().flatten().max().map_or(0, |last| u64::from(last + 1));
+        let (mut ids, mut values) = (Vec::new(), Vec::new());
+        if count > 0 {
+            pollster::block_on(async {
+                let tensor = if select == Select::Greedy { &self.tokens } else { &self.ids };
+                ids = words(&tensor.read(0..count * u64::from(tensor.width())).await?);
+                if select == Select::Candidates {
+                    let bytes = self.values.read(0..count * u64::from(CANDIDATES)).await?;
+                    values = words(&bytes).into_iter().map(f32::from_bits).collect();
+                }
+                Ok::<_, Error>(())
+            })?;
+        }
+        Ok(Chosen { outputs: self, rows, select, ids, values })
+    }
+}
+
+impl Chosen<'_> {
+    /// A sampler's choice of one row. Reads the whole row only where the sampler asks for it.
+    pub(super) fn choose(&self, row: u32, sampler: &mut Sampler) -> Result<u32> {
+        match (sampler.needs(), self.select) {
+            (Need::Argmax, Select::Greedy) => greedy(self.ids[row as usize]),
+            (Need::Row, _) => sampler.choose_row(&self.row(row)?),
+            _ => match sampler.choose_candidates(&self.candidates(row))? {
+                Some(token) => Ok(token),
+                None => sampler.choose_row(&self.row(row)?),
+            },
+        }
+    }
+
+    /// The candidates of a row, the likeliest first; of equal ones the lower id.
+    fn candidates(&self, row: u32) -> Vec<(u32, f32)> {
+        let range = (row * CANDIDATES) as usize..((row + 1) * CANDIDATES) as usize;
+        let pairs = self.ids[range.clone()].iter().copied().zip(self.values[range].iter().copied());
+        let mut pairs: Vec<_> = pairs.filter(|(id, _)| *id != u32::MAX).collect();
+        // NaN comes first, so that the sampler meets it.
+        pairs.sort_by(|(a, x), (b, y)| y.is_nan().cmp(&x.is_nan()).then(y.total_cmp(x)).then(a.cmp(b)));
+        pairs
+    }
+
+    fn row(&self, row: u32) -> Result<Vec<f32>> {
+        let logits = &self.outputs.logits;
+        let (row, width) = (u64::from(row), u64::from(logits.width()));
+        let bytes = pollster::block_on(logits.read(row * width..(row + 1) * width))?;
+        Ok(words(&bytes).into_iter().map(f32::from_bits).collect())
+    }
+}
+
+fn greedy(token: u32) -> Result<u32> {
+    if token == argmax::NONE {
+        let what = "the model's logits hold NaN, or nothing finite: its weights or this device compute nonsense";
+        return Err(Error::Device { label: "sampling".into(), what: what.into() });
+    }
+    Ok(token)
+}
+
+fn words(bytes: &[u8]) -> Vec<u32> {
+    bytemuck::allocation::pod_collect_to_vec(bytes)
+}

@@ -1,0 +1,99 @@
+//! Sequences that go on: a conversation's next turn reuses what is computed of the last.
+//!
+//! Keys and values can be cut back to any token, a recurrent state cannot: going back needs a snapshot of it, taken at
+//! exactly that token. A snapshot is a slot like any other.
+
+use std::sync::Arc;
+
+use super::{Engine, Request};
+use crate::{
+    backend::Backend,
+    cache::{Cache, State},
+    dtype::DType,
+    error::Result,
+    kernels::copy_slot::copy_slot,
+    pass::{Pass, Program},
+    scheduler::SequenceId,
+    tensor::Tensor,
+};
+
+/// Copies one slot's state to another slot, in all layers.
+pub(super) struct Copier {
+    pair: Tensor,
+    program: Option<Program>,
+}
+
+impl Copier {
+    pub(super) fn new(backend: &Arc<dyn Backend>) -> Result<Self> {
+        Ok(Self { pair: Tensor::new(backend, [1, 2], DType::U32, "slots to copy")?, program: None })
+    }
+
+    fn copy(&mut self, backend: &Arc<dyn Backend>, cache: &mut Cache, pair: [u32; 2]) -> Result<()> {
+        if self.program.is_none() {
+            let p = Pass::new(backend.caps());
+            for state in &mut cache.layers {
+                if let State::Slots(slots) = state {
+                    copy_slot(&p, &self.pair, &mut slots.ring);
+                    copy_slot(&p, &self.pair, &mut slots.state);
+                }
+            }
+            self.program = Some(backend.load(p)?);
+        }
+        self.pair.write(0, &pair)?;
+        self.program.iter().try_for_each(|program| backend.run(program))
+    }
+}
+
+impl Engine {
+    /// Goes on with a sequence that was kept: `request.prompt` is everything from its beginning. What is computed of
+    /// the common beginning is reused, as far as the state or a snapshot of it reaches. Returns how many tokens were.
+    ///
+    /// # Errors
+    /// Those of [`Engine::add`]; the sequence is kept as it was.
+    pub fn resume(&mut self, id: SequenceId, request: Request) -> Result<usize> {
+        let most = self.most(&request)?;
+        let reused = self.go_back(id, &request.prompt)?;
+        self.scheduler.extend(id, request.prompt.len() - reused, most)?;
+        let sequence = self.sequence(request, most)?;
+        self.sequences.insert(id, sequence);
+        Ok(reused)
+    }
+
+    /// Brings a kept sequence to the longest computed beginning that it shares with `tokens`, and returns its length.
+    fn go_back(&mut self, id: SequenceId, tokens: &[u32]) -> Result<usize> {
+        let known = &self.sequences[&id].tokens;
+        let common = known.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        // The last token is always computed, for its logits.
+        let common = common.min(tokens.len() - 1);
+        let computed = self.scheduler.computed(id);
+        if computed <= common {
+            self.scheduler.rewind(id, computed)?;
+            return Ok(computed);
+        }
+        let snapshots = self.scheduler.snapshots(id).iter();
+        let Some(snapshot) = snapshots.filter(|s| s.computed <= common).max_by_key(|s| s.computed).copied() else {
+            self.scheduler.rewind(id, 0)?;
+            return Ok(0);
+        };
+        self.scheduler.rewind(id, snapshot.computed)?;
+        if let Some(slot) = self.scheduler.slot(id) {
+            self.copier.copy(&self.model.backend, &mut self.cache, [snapshot.slot, slot])?;
+        }
+        Ok(snapshot.computed)
+    }
+
+    /// Keeps a snapshot of a kept sequence's state as it is now, in place of earlier ones. Returns whether there was
+    /// room for it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`].
+    pub fn snapshot(&mut self, id: SequenceId) -> Result<bool> {
+        for old in self.scheduler.snapshots(id).to_vec() {
+            self.scheduler.return_slot(id, old.slot);
+        }
+        let Some(from) = self.scheduler.slot(id) else { return Ok(false) };
+        let Some(to) = self.scheduler.lend_slot(id) else { return Ok(false) };
+        self.copier.copy(&self.model.backend, &mut self.cache, [from, to])?;
+        Ok(true)
+    }
+}

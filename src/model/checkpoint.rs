@@ -1,0 +1,200 @@
+//! A checkpoint on disk or in memory: its configuration, and its tensors as bytes with dtype and shape. It knows no
+//! device, and it trusts nothing that a file says about itself.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{Error, Result, model::config::Config};
+
+mod bytes;
+mod directory;
+mod header;
+mod summary;
+mod table;
+mod view;
+
+use directory::{Files, Stored};
+
+pub use summary::{Skipped, Summary};
+pub use table::{Expected, Part, expected};
+pub use view::{NotFinite, TensorView};
+
+/// Side files handed to [`Checkpoint::embedded`]: names and contents.
+pub type SideFiles = &'static [(&'static str, &'static [u8])];
+
+/// An opened checkpoint: configuration read, weight files mapped, headers checked.
+#[derive(Debug)]
+pub struct Checkpoint {
+    place: Place,
+    config: Config,
+    files: Files,
+    /// Where the text model's names begin in this checkpoint.
+    prefix: &'static str,
+    expected: BTreeMap<String, Expected>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Directory(PathBuf),
+    Embedded(SideFiles),
+}
+
+/// What stands before the text model's names: in multimodal checkpoints, and in text-only ones.
+const PREFIXES: [&str; 2] = ["model.language_model.", "model."];
+
+/// The one tensor that carries no prefix.
+const HEAD: &str = "lm_head.weight";
+
+impl Checkpoint {
+    /// Opens the checkpoint in directory `dir`: `config.json` and `model.safetensors`, or the shards of
+    /// `model.safetensors.index.json`. The files are mapped, not read; nobody may shorten them while they are in use.
+    ///
+    /// # Errors
+    /// [`Error::Format`] or [`Error::Unsupported`] where `dir` is no checkpoint, or none that this engine runs;
+    /// [`Error::Io`] where a file cannot be read. Tensors are not looked at: see [`Checkpoint::check`].
+    pub fn open(dir: &Path) -> Result<Checkpoint> {
+        let config = directory::config(dir)?;
+        let config = Config::parse(&config, &dir.join(directory::CONFIG))?;
+        let files = Files::open(dir)?;
+        Ok(Checkpoint::new(Place::Directory(dir.into()), config, files))
+    }
+
+    /// A checkpoint in memory: the text of a config.json and the bytes of one safetensors file.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`]; paths in messages begin with `embedded/`.
+    pub fn embedded(
+        config: &[u8],
+        weights: impl Into<Cow<'static, [u8]>>,
+        side_files: SideFiles,
+    ) -> Result<Checkpoint> {
+        let place = Place::Embedded(side_files);
+        let config = Config::parse(config, &place.path().join(directory::CONFIG))?;
+        let files = Files::memory(weights.into(), place.path().join(directory::SINGLE))?;
+        Ok(Checkpoint::new(place, config, files))
+    }
+
+    fn new(place: Place, config: Config, files: Files) -> Checkpoint {
+        let multimodal = files.stored.keys().any(|name| name.starts_with(PREFIXES[0]));
+        let prefix = if multimodal { PREFIXES[0] } else { PREFIXES[1] };
+        let expected = table::expected(&config).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+        Checkpoint { place, config, files, prefix, expected }
+    }
+
+    /// The sizes of the model.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The directory, or `embedded` for a checkpoint in memory.
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Every tensor of the text model is there, in a usable dtype and in the shape that the configuration asks for, and
+    /// the text model has no tensor beyond those.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for the first one, by name, that is not.
+    pub fn check(&self) -> Result<()> {
+        self.expected.values().try_for_each(|tensor| self.view(tensor).map(drop))?;
+        let stranger =
+            self.files.stored.iter().find(|(name, _)| self.skipped(name).is_none() && self.short(name).is_none());
+        let Some((name, stored)) = stranger else { return Ok(()) };
+        let want = "no such tensor in a dense Qwen3.5 text model of this configuration".to_string();
+        Err(self.error(name, Some(stored), want, format!("{:?}", stored.shape)))
+    }
+
+    /// The tensor `name`, spelled without the prefix: `layers.0.mlp.up_proj.weight`, `lm_head.weight`.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] where it is missing, its dtype is none of f32, f16 and bf16, its shape is not what the
+    /// configuration asks for, or the model has no tensor of that name.
+    pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
+        let expected = self.expected.get(name).ok_or_else(|| {
+            let want = "a tensor of this model".to_string();
+            self.error(&self.full(name), None, want, "a name that it does not have".to_string())
+        })?;
+        self.view(expected)
+    }
+
+    /// Gives the pages of a tensor back to the system once its values are elsewhere. The view stays usable: what is
+    /// read again comes from the file again. Does nothing for a checkpoint in memory.
+    pub fn release(&self, view: &TensorView) {
+        self.files.shards.iter().for_each(|shard| shard.bytes.release(view.data));
+    }
+
+    /// A small file of the checkpoint, such as `tokenizer.json` or `chat_template.jinja`; none where it is absent.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read; [`Error::Format`] where it is larger than 64 MiB or `name` is no plain
+    /// file name.
+    pub fn side_file(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>> {
+        match &self.place {
+            Place::Directory(dir) => Ok(directory::side_file(dir, name)?.map(Cow::Owned)),
+            Place::Embedded(files) => {
+                Ok(files.iter().find(|file| file.0 == name).map(|(_, contents)| Cow::Borrowed(*contents)))
+            }
+        }
+    }
+
+    /// What is in the checkpoint: parameters by part, bytes by dtype, what is skipped, the files.
+    pub fn summary(&self) -> Summary {
+        summary::summary(self)
+    }
+
+    fn view(&self, expected: &Expected) -> Result<TensorView<'_>> {
+        let full = self.full(&expected.name);
+        let Some((name, stored)) = self.files.stored.get_key_value(&*full) else {
+            let own_head = "nothing (tie_word_embeddings is false, so the output head must be there)";
+            let got = if expected.name == HEAD { own_head } else { "nothing" };
+            return Err(self.error(&full, None, format!("{:?}", expected.shape), got.to_string()));
+        };
+        let Some(dtype) = header::dtype(stored.dtype) else {
+            return Err(self.error(name, Some(stored), "f32, f16 or bf16".to_string(), stored.dtype.to_string()));
+        };
+        if stored.shape != expected.shape {
+            let got = format!("{:?}{}", stored.shape, expected.hint(&stored.shape));
+            return Err(self.error(name, Some(stored), format!("{:?}", expected.shape), got));
+        }
+        let shard = &self.files.shards[stored.shard];
+        let data = &shard.bytes.as_slice()[stored.range.clone()];
+        Ok(TensorView { name, file: &shard.path, dtype, shape: &stored.shape, data })
+    }
+
+    /// `name` as this checkpoint spells it.
+    fn full(&self, name: &str) -> String {
+        if name == HEAD { name.to_string() } else { format!("{}{name}", self.prefix) }
+    }
+
+    /// The other way: the expected name of a stored tensor, if it is one of those.
+    fn short<'a>(&self, full: &'a str) -> Option<&'a str> {
+        let name = if full == HEAD { Some(full) } else { full.strip_prefix(self.prefix) };
+        name.filter(|name| self.expected.contains_key(*name))
+    }
+
+    /// What a stored tensor belongs to, where that is not the text model.
+    fn skipped(&self, full: &str) -> Option<Skipped> {
+        if full == HEAD && self.config.tied {
+            return Some(Skipped::TiedHead);
+        }
+        Skipped::of(full, self.prefix)
+    }
+
+    fn error(&self, name: &str, stored: Option<&Stored>, want: String, got: String) -> Error {
+        let file = stored.map_or(self.path(), |stored| &self.files.shards[stored.shard].path);
+        Error::Tensor { file: file.into(), name: name.into(), want, got }
+    }
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Place::Directory(dir) => dir,
+            Place::Embedded(_) => Path::new("embedded"),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The bytes of one weight file, mapped or in memory: the only unsafe code of loading.
+
+use std::{borrow::Cow, fs::File, path::Path};
+
+use memmap2::Mmap;
+
+use crate::{Error, Result};
+
+/// The contents of one weight file.
+#[derive(Debug)]
+pub(super) enum Bytes {
+    Mapped(Mmap),
+    Memory(Cow<'static, [u8]>),
+}
+
+impl Bytes {
+    /// Maps the file at `path` for reading.
+    // SAFETY: the map is read-only, and its bytes are only ever seen as `&[u8]`, for which every value is
+    // valid. What is left is another process shortening or rewriting the file meanwhile, which no system lets a reader
+    // rule out; `Checkpoint::open` documents it. The alternative, reading, would cost the file's size in memory.
+    #[allow(unsafe_code)]
+    pub(super) fn map(path: &Path) -> Result<Bytes> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+        Ok(Bytes::Mapped(map))
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Memory(bytes) => bytes,
+        }
+    }
+
+    /// Drops the pages of `part` from memory, if it is a part of this file and the file is mapped.
+    // SAFETY: the map is a read-only map of a file, so a dropped page has nothing to lose: the next read brings the same
+    // bytes from the file. The range is checked to lie inside the map.
+    #[cfg(unix)]
+    #[allow(unsafe_code)]
+    pub(super) fn release(&self, part: &[u8]) {
+        let Bytes::Mapped(map) = self else { return };
+        let Some(start) = part.as_ptr().addr().checked_sub(map.as_ptr().addr()) else { return };
+        if start.checked_add(part.len()).is_some_and(|end| end <= map.len()) {
+            let advised = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, part.len()) };
+            if let Err(why) = advised {
+                log::debug!("the pages of an uploaded tensor stay in memory: {why}");
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn release(&self, _part: &[u8]) {}
+}

@@ -1,0 +1,220 @@
+//! Finding the files of a checkpoint directory, and which weight file holds which tensor.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use safetensors::tensor::Dtype;
+use serde::Deserialize;
+
+use super::{
+    bytes::Bytes,
+    header::{self, Slot},
+    summary::Skipped,
+};
+use crate::{Error, Result};
+
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+/// What the official small checkpoints call their only file.
+const ONE_OF_ONE: &str = "model.safetensors-00001-of-00001.safetensors";
+
+/// Bounds of what is read into memory. Official sizes: config 3 kB, index 100 kB, tokenizer 13 MB.
+const CONFIG_LIMIT: u64 = 1 << 20;
+const INDEX_LIMIT: u64 = 16 << 20;
+const SIDE_LIMIT: u64 = 64 << 20;
+
+/// The weight files, and the tensors in them by full name.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) shards: Vec<Shard>,
+    pub(super) stored: BTreeMap<String, Stored>,
+}
+
+/// One weight file.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Bytes,
+}
+
+/// One tensor in a weight file.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// Index into [`Files::shards`].
+    pub(super) shard: usize,
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    pub(super) range: Range<usize>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Files {
+    /// Maps the weights of `dir`; like transformers, a single file wins over an index.
+    pub(super) fn open(dir: &Path) -> Result<Files> {
+        if dir.join(SINGLE).exists() {
+            return Files::single(dir.join(SINGLE));
+        }
+        if let Some(index) = read(&dir.join(INDEX), INDEX_LIMIT)? {
+            return Files::sharded(dir, &index);
+        }
+        if dir.join(ONE_OF_ONE).exists() {
+            return Files::single(dir.join(ONE_OF_ONE));
+        }
+        let what = match first_with_extension(dir, "safetensors") {
+            Some(name) => format!("found {name}, but neither {SINGLE} nor {INDEX}, which says what is in which file"),
+            None => format!("no weights here: expected {SINGLE}, or {INDEX} and its files"),
+        };
+        Err(Error::Format { file: dir.into(), what })
+    }
+
+    /// One file, already in memory; `path` is its name in messages.
+    pub(super) fn memory(bytes: Cow<'static, [u8]>, path: PathBuf) -> Result<Files> {
+        Files::whole(Shard { path, bytes: Bytes::Memory(bytes) })
+    }
+
+    fn single(path: PathBuf) -> Result<Files> {
+        Files::whole(Shard::open(path)?)
+    }
+
+    fn whole(shard: Shard) -> Result<Files> {
+        let slots = header::read(shard.bytes.as_slice(), &shard.path)?;
+        let stored = slots.into_iter().map(|(name, slot)| (name, Stored::new(0, slot))).collect();
+        Ok(Files { shards: vec![shard], stored })
+    }
+
+    /// The tensors of the index, each from the file that the index names.
+    fn sharded(dir: &Path, index: &[u8]) -> Result<Files> {
+        let format = |what| Error::Format { file: dir.join(INDEX), what };
+        let index: Index = serde_json::from_slice(index).map_err(|why| format(format!("unusable index: {why}")))?;
+        let mut shards = Vec::new();
+        let mut slots = Vec::new();
+        let mut numbers = BTreeMap::new();
+        let mut stored = BTreeMap::new();
+        for (name, shard) in &index.weight_map {
+            if !numbers.contains_key(shard) {
+                let path = plain(dir, shard).map_err(&format)?;
+                if !path.exists() {
+                    return Err(format(format!(
+                        "names the file {shard}, which is not there: the checkpoint is incomplete"
+                    )));
+                }
+                let opened = Shard::open(path)?;
+                slots.push(header::read(opened.bytes.as_slice(), &opened.path)?);
+                numbers.insert(shard, shards.len());
+                shards.push(opened);
+            }
+            let number = numbers[shard];
+            match slots[number].remove(name) {
+                Some(slot) => drop(stored.insert(name.clone(), Stored::new(number, slot))),
+                // Savers that drop these parts are known to leave them in the index.
+                None if Skipped::of(name, super::PREFIXES[1]).is_some() => {}
+                None => return Err(format(format!("places tensor {name} in {shard}, which does not hold it"))),
+            }
+        }
+        Ok(Files { shards, stored })
+    }
+}
+
+impl Shard {
+    fn open(path: PathBuf) -> Result<Shard> {
+        // A pipe would make opening wait for ever.
+        if !fs::metadata(&path).map_err(Error::io(&path))?.is_file() {
+            return Err(Error::Format { file: path, what: "expected a file of weights".into() });
+        }
+        Ok(Shard { bytes: Bytes::map(&path)?, path })
+    }
+}
+
+impl Stored {
+    fn new(shard: usize, slot: Slot) -> Stored {
+        Stored { shard, dtype: slot.dtype, shape: slot.shape, range: slot.range }
+    }
+}
+
+/// The text of config.json, or why `dir` is no checkpoint directory.
+pub(super) fn config(dir: &Path) -> Result<Vec<u8>> {
+    let format = |what: String| Error::Format { file: dir.into(), what };
+    let wanted = "the directory of a checkpoint (config.json, model.safetensors, tokenizer.json)";
+    match fs::metadata(dir) {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+            return Err(format(format!("no such directory: expected {wanted}")));
+        }
+        Err(why) => return Err(Error::io(dir)(why)),
+        Ok(found) if found.is_dir() => {}
+        Ok(_) if is_gguf(dir) => return Err(gguf(dir)),
+        Ok(_) => return Err(format(format!("found a file, expected {wanted}"))),
+    }
+    if let Some(config) = read(&dir.join(CONFIG), CONFIG_LIMIT)? {
+        return Ok(config);
+    }
+    match first_with_extension(dir, "gguf") {
+        Some(name) => Err(gguf(&dir.join(name))),
+        None => Err(format(format!("no {CONFIG} here: expected {wanted}"))),
+    }
+}
+
+/// A small file of `dir`, if it is there.
+pub(super) fn side_file(dir: &Path, name: &str) -> Result<Option<Vec<u8>>> {
+    let path = plain(dir, name).map_err(|what| Error::Format { file: dir.into(), what })?;
+    read(&path, SIDE_LIMIT)
+}
+
+/// The whole file at `path`, if it is there and holds at most `limit` bytes.
+fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let format = |what: String| Error::Format { file: path.into(), what };
+    match fs::metadata(path) {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(Error::io(path)(why)),
+        Ok(found) if !found.is_file() => return Err(format("expected a file".into())),
+        Ok(_) => {}
+    }
+    let mut contents = Vec::new();
+    let file = File::open(path).map_err(Error::io(path))?;
+    file.take(limit + 1).read_to_end(&mut contents).map_err(Error::io(path))?;
+    if contents.len() as u64 > limit {
+        return Err(format(format!("found more than {limit} bytes, expected at most that")));
+    }
+    Ok(Some(contents))
+}
+
+/// `name` inside `dir`. An index comes from strangers: it may not lead out of the directory.
+fn plain(dir: &Path, name: &str) -> std::result::Result<PathBuf, String> {
+    let outside = matches!(name, "" | "." | "..") || name.contains(['/', '\\', ':', '\0']);
+    if outside { Err(format!("{name:?} is not the name of a file in the same directory")) } else { Ok(dir.join(name)) }
+}
+
+fn is_gguf(file: &Path) -> bool {
+    let mut magic = [0; 4];
+    let mut magic_fits =
+        || File::open(file).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok() && &magic == b"GGUF");
+    has_extension(file, "gguf") || (file.is_file() && magic_fits())
+}
+
+fn gguf(file: &Path) -> Error {
+    let hint = "give the directory of the original safetensors checkpoint (config.json, model.safetensors)";
+    Error::Unsupported { what: format!("{}: a GGUF file", file.display()), hint: hint.into() }
+}
+
+/// The first file name, in order, that ends like this.
+fn first_with_extension(dir: &Path, extension: &str) -> Option<String> {
+    let paths = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
+    let names = paths
+        .filter(|path| has_extension(path, extension))
+        .filter_map(|path| path.file_name().map(|name| name.to_owned()));
+    names.map(|name| name.to_string_lossy().into_owned()).min()
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}

@@ -1,0 +1,130 @@
+//! The header of a safetensors file, checked in full: whatever it says must lie inside the file and be there once.
+
+use std::{collections::BTreeMap, fmt, ops::Range, path::Path};
+
+use safetensors::tensor::{Dtype, TensorInfo};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+
+use crate::{Error, Result, dtype::DType};
+
+/// Where one tensor stands in its file.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    /// In bytes of the file.
+    pub(super) range: Range<usize>,
+}
+
+/// What is wrong is said here; the file it is wrong in is known to [`read`] alone.
+type Checked<T> = std::result::Result<T, String>;
+
+/// Far above any real header (488 tensors take 60 kB), and what a lying one may cost in memory.
+const LONGEST: usize = 16 << 20;
+
+/// Bytes of the length that a file begins with.
+const LENGTH: usize = 8;
+
+/// Reads and checks the header of `file`, whose contents are `bytes`.
+pub(super) fn read(bytes: &[u8], file: &Path) -> Result<BTreeMap<String, Slot>> {
+    let format = |what: String| Error::Format { file: file.into(), what };
+    let header = header(bytes).map_err(format)?;
+    let mut json = serde_json::Deserializer::from_slice(header);
+    let tensors = json.deserialize_map(Tensors).and_then(|tensors| json.end().map(|()| tensors));
+    let tensors = tensors.map_err(|why| format(format!("the safetensors header is unusable: {why}")))?;
+    let start = LENGTH + header.len();
+    place(tensors, bytes.len() - start, start).map_err(format)
+}
+
+/// The dtypes that weights may have; none for all others.
+pub(super) fn dtype(stored: Dtype) -> Option<DType> {
+    match stored {
+        Dtype::F32 => Some(DType::F32),
+        Dtype::F16 => Some(DType::F16),
+        Dtype::BF16 => Some(DType::Bf16),
+        _ => None,
+    }
+}
+
+/// The header's JSON.
+fn header(bytes: &[u8]) -> Checked<&[u8]> {
+    if bytes.starts_with(b"version https://git-lfs") {
+        return Err("a Git LFS pointer stands in for the weights: fetch them with `git lfs pull`".into());
+    }
+    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH>() else {
+        return Err(format!("found {} bytes, expected a safetensors file", bytes.len()));
+    };
+    let length = u64::from_le_bytes(*length);
+    if length > LONGEST as u64 {
+        return Err(format!("the header claims {length} bytes, expected at most {LONGEST}: not a safetensors file"));
+    }
+    let header = rest.get(..length as usize);
+    header
+        .ok_or_else(|| format!("the header claims {length} bytes, but only {} follow: the file is cut off", rest.len()))
+}
+
+/// Turns offsets into ranges of the file, after making sure that the tensors fill the `available` bytes one after another.
+fn place(tensors: BTreeMap<String, TensorInfo>, available: usize, start: usize) -> Checked<BTreeMap<String, Slot>> {
+    let mut order: Vec<(&String, &TensorInfo)> = tensors.iter().collect();
+    order.sort_by_key(|(_, tensor)| tensor.data_offsets);
+    let mut filled = 0;
+    for (name, tensor) in order {
+        let (begin, end) = tensor.data_offsets;
+        if begin != filled {
+            let fault = if begin < filled { "overlaps the one before" } else { "leaves a gap" };
+            return Err(format!("tensor {name} {fault}: begins at byte {begin} of the data, expected {filled}"));
+        }
+        let size = size(tensor).ok_or_else(|| format!("tensor {name}: {:?} is no possible shape", tensor.shape))?;
+        if begin.checked_add(size) != Some(end) {
+            let TensorInfo { dtype, shape, .. } = tensor;
+            let range = format!("bytes {begin} to {end}");
+            return Err(format!("tensor {name}: {dtype} {shape:?} takes {size} bytes, found {range} of the data"));
+        }
+        filled = end;
+    }
+    if filled > available {
+        return Err(format!("the tensors take {filled} bytes, but only {available} are there: the file is cut off"));
+    }
+    if filled < available {
+        return Err(format!("the tensors take {filled} bytes, found {available}: the file is damaged"));
+    }
+    let slot = |tensor: TensorInfo| {
+        let (begin, end) = tensor.data_offsets;
+        Slot { dtype: tensor.dtype, shape: tensor.shape, range: start + begin..start + end }
+    };
+    Ok(tensors.into_iter().map(|(name, tensor)| (name, slot(tensor))).collect())
+}
+
+/// Bytes of a tensor; none where the product overflows or leaves half a byte.
+fn size(tensor: &TensorInfo) -> Option<usize> {
+    let elements = tensor.shape.iter().try_fold(1usize, |product, dimension| product.checked_mul(*dimension))?;
+    let bits = elements.checked_mul(tensor.dtype.bitsize())?;
+    bits.is_multiple_of(8).then_some(bits / 8)
+}
+
+/// Reads the map of tensors. The crate's own reader takes the last of two tensors of one name; here they are an error.
+struct Tensors;
+
+impl<'de> Visitor<'de> for Tensors {
+    type Value = BTreeMap<String, TensorInfo>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut tensors = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let tensor: TensorInfo = map.next_value()?;
+            if tensors.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("tensor {name} is there twice")));
+            }
+            tensors.insert(name, tensor);
+        }
+        Ok(tensors)
+    }
+}

@@ -1,0 +1,88 @@
+//! What a checkpoint holds, counted from its headers alone.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use super::{Checkpoint, Part, header};
+use crate::{dtype::DType, model::config::Config};
+
+/// The contents of a checkpoint in numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The sizes of the model.
+    pub config: Config,
+    /// Values in each part of the text model.
+    pub parameters: BTreeMap<Part, u64>,
+    /// Bytes of the text model's tensors by dtype.
+    pub bytes: BTreeMap<DType, u64>,
+    /// Tensors that are not loaded, and their bytes.
+    pub skipped: BTreeMap<Skipped, (usize, u64)>,
+    /// The weight files and their sizes in bytes.
+    pub files: Vec<(PathBuf, u64)>,
+}
+
+/// What a tensor that is not loaded belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Skipped {
+    /// The vision encoder.
+    Vision,
+    /// The multi-token prediction head.
+    Mtp,
+    /// An output head although the embedding serves as one.
+    TiedHead,
+    /// Something beside the text model, such as a reward head, or a buffer that is computed here.
+    Other,
+}
+
+impl Skipped {
+    /// What the tensor of this full name belongs to, where its name alone says that it is not the text model's.
+    pub(super) fn of(full: &str, prefix: &str) -> Option<Skipped> {
+        if full.starts_with("model.visual.") || full.starts_with("visual.") {
+            return Some(Skipped::Vision);
+        }
+        if full.starts_with("mtp.") || full.starts_with("model.mtp.") {
+            return Some(Skipped::Mtp);
+        }
+        let beside = full != super::HEAD && !full.starts_with(prefix);
+        (beside || full.ends_with("rotary_emb.inv_freq")).then_some(Skipped::Other)
+    }
+}
+
+impl Summary {
+    /// Values of the text model.
+    pub fn total_parameters(&self) -> u64 {
+        self.parameters.values().sum()
+    }
+}
+
+pub(super) fn summary(checkpoint: &Checkpoint) -> Summary {
+    let mut parameters = BTreeMap::new();
+    for tensor in checkpoint.expected.values() {
+        *parameters.entry(tensor.part).or_default() += tensor.elements();
+    }
+    let mut bytes = BTreeMap::new();
+    let mut skipped = BTreeMap::new();
+    for (name, stored) in &checkpoint.files.stored {
+        let size = stored.range.len() as u64;
+        if let Some(what) = checkpoint.skipped(name) {
+            let (tensors, total) = skipped.entry(what).or_default();
+            *tensors += 1usize;
+            *total += size;
+        } else if let Some(dtype) = header::dtype(stored.dtype) {
+            *bytes.entry(dtype).or_default() += size;
+        }
+    }
+    let size = |shard: &super::directory::Shard| (shard.path.clone(), shard.bytes.as_slice().len() as u64);
+    let files = checkpoint.files.shards.iter().map(size).collect();
+    Summary { config: checkpoint.config.clone(), parameters, bytes, skipped, files }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Skipped::Vision => "vision encoder",
+            Skipped::Mtp => "multi-token prediction",
+            Skipped::TiedHead => "output head (the embedding serves as one)",
+            Skipped::Other => "others",
+        })
+    }
+}

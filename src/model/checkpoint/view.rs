@@ -1,0 +1,100 @@
+//! One tensor of a checkpoint, and the search for values that are not numbers.
+
+use std::{fmt, ops::BitAnd, path::Path};
+
+use half::{bf16, f16};
+
+use crate::{Error, Result, dtype::DType};
+
+/// One tensor as the checkpoint stores it. The bytes are little-endian and need not be aligned.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorView<'a> {
+    /// The full name, with prefix.
+    pub name: &'a str,
+    /// The file it is in.
+    pub file: &'a Path,
+    /// F32, F16 or Bf16.
+    pub dtype: DType,
+    /// Outermost dimension first.
+    pub shape: &'a [usize],
+    /// All values, row by row.
+    pub data: &'a [u8],
+}
+
+/// The place of a value that is infinite or no number.
+#[derive(Clone, Copy, Debug)]
+pub struct NotFinite {
+    /// All dimensions but the last, counted as one.
+    pub row: usize,
+    /// Index in the last dimension.
+    pub column: usize,
+    /// What stands there.
+    pub value: f32,
+}
+
+/// Values looked at together before asking whether one of them was bad: the loop inside has no branch, so that it
+/// becomes vector code and runs at the speed of memory.
+const BLOCK: usize = 4096;
+
+impl TensorView<'_> {
+    /// The last dimension: values per row.
+    pub fn columns(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The first infinite or not-a-number value.
+    pub fn find_not_finite(&self) -> Option<NotFinite> {
+        let (index, value) = match self.dtype {
+            DType::F32 => {
+                first(self.data, |bytes| exponent_full(u32::from_le_bytes(bytes), 0x7f80_0000), f32::from_le_bytes)
+            }
+            DType::F16 => first(
+                self.data,
+                |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7c00),
+                |bytes| f16::from_le_bytes(bytes).to_f32(),
+            ),
+            DType::Bf16 => first(
+                self.data,
+                |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7f80),
+                |bytes| bf16::from_le_bytes(bytes).to_f32(),
+            ),
+            DType::U32 => None,
+        }?;
+        let columns = self.columns().max(1);
+        Some(NotFinite { row: index / columns, column: index % columns, value })
+    }
+
+    /// All values are numbers.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] with the place of the first that is not.
+    pub fn require_finite(&self) -> Result<()> {
+        let Some(found) = self.find_not_finite() else { return Ok(()) };
+        let (file, name) = (self.file.into(), self.name.into());
+        Err(Error::Tensor { file, name, want: "finite values".into(), got: found.to_string() })
+    }
+}
+
+/// All exponent bits set: infinite, or not a number.
+fn exponent_full<T: Copy + PartialEq + BitAnd<Output = T>>(bits: T, mask: T) -> bool {
+    bits & mask == mask
+}
+
+/// Index and value of the first element that is `bad`.
+fn first<const N: usize>(
+    data: &[u8],
+    bad: impl Fn([u8; N]) -> bool,
+    value: impl Fn([u8; N]) -> f32,
+) -> Option<(usize, f32)> {
+    let (elements, _) = data.as_chunks::<N>();
+    let mut blocks = elements.chunks(BLOCK).enumerate();
+    let (block, elements) = blocks.find(|(_, block)| block.iter().fold(false, |any, element| any | bad(*element)))?;
+    let index = elements.iter().position(|element| bad(*element))?;
+    Some((block * BLOCK + index, value(elements[index])))
+}
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at row {}, column {}", self.value, self.row, self.column)
+    }
+}

@@ -1,0 +1,151 @@
+//! Qwen3.5, the text model: layers of gated attention and gated DeltaNet, each followed by a gated MLP.
+
+use std::sync::Arc;
+
+use crate::{
+    cache::{Blocks, Cache, Slots, State},
+    dtype::DType,
+    kernels::{
+        attend_decode::attend_decode,
+        attend_merge::attend_merge,
+        attend_prefill::attend_prefill,
+        embed::embed,
+        gated_rms_norm::gated_rms_norm,
+        gdn_conv::{self, gdn_conv},
+        gdn_gates::gdn_gates,
+        gdn_scan::gdn_scan,
+        gdn_step::gdn_step,
+        kv_write::kv_write,
+        qk_norm_rope::{self, QkNorm, qk_norm_rope},
+        rms_norm::{Norm, rms_norm},
+        rows::rows,
+        silu_mul::silu_mul,
+    },
+    matrix::{Matrix, matmul, matmul_add, matmul_into},
+    pass::Pass,
+    step::{Kind, Step},
+    tensor::Tensor,
+};
+
+/// All weights on a device.
+pub struct Weights {
+    /// \[V, D\]
+    pub embed: Arc<Matrix>,
+    /// In order.
+    pub layers: Vec<Layer>,
+    /// Over the last residual stream.
+    pub norm: Norm,
+    /// \[V, D\]; the embedding where they are tied.
+    pub head: Arc<Matrix>,
+    /// What products take as input: f32 for full precision, f16 where a matrix unit wants it.
+    pub inputs: DType,
+}
+
+/// One layer.
+pub struct Layer {
+    /// Before the mixer.
+    pub norm: Norm,
+    /// What mixes tokens.
+    pub mixer: Mixer,
+    /// Before the MLP.
+    pub mlp_norm: Norm,
+    /// \[2·I, D\]: gate, then up.
+    pub gate_up: Matrix,
+    /// \[D, I\]
+    pub down: Matrix,
+}
+
+/// What mixes tokens.
+pub enum Mixer {
+    /// Gated full attention.
+    Attention(Attention),
+    /// Gated DeltaNet.
+    DeltaNet(DeltaNet),
+}
+
+/// Gated full attention.
+pub struct Attention {
+    /// \[projected, D\]: for each query head its query and its gate, then keys, then values.
+    pub qkv: Matrix,
+    /// Over each head of queries and keys.
+    pub norm: QkNorm,
+    /// \[D, Hq·D\]
+    pub out: Matrix,
+    /// Its heads.
+    pub heads: qk_norm_rope::Heads,
+}
+
+/// Gated DeltaNet.
+pub struct DeltaNet {
+    /// \[projected, D\]: queries, keys, values, then z, b, a.
+    pub qkvzba: Matrix,
+    /// \[C, 4\]
+    pub conv: Tensor,
+    /// \[1, Hv\]
+    pub a_log: Tensor,
+    /// \[1, Hv\]
+    pub dt_bias: Tensor,
+    /// Over each value head; a plain weight.
+    pub norm: Norm,
+    /// \[D, Hv·Dv\]
+    pub out: Matrix,
+    /// Its heads.
+    pub heads: gdn_conv::Heads,
+}
+
+/// Logits of the step's outputs: the rows that want them in a prompt, every row in a decode step. logits \[S, V\] f32.
+pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
+    let mut x = embed(p, step, &m.embed);
+    for (i, (layer, state)) in m.layers.iter().zip(&mut cache.layers).enumerate() {
+        p.mark(format!("hidden.{i}"), &x);
+        let h = rms_norm(p, step, &x, &layer.norm, m.inputs);
+        match (&layer.mixer, state) {
+            (Mixer::Attention(w), State::Blocks(blocks)) => {
+                let o = attention(p, step, w, &h, (blocks, &cache.rope));
+                matmul_add(p, step, &mut x, &o, &w.out);
+            }
+            (Mixer::DeltaNet(w), State::Slots(slots)) => {
+                let o = delta_net(p, step, w, &h, slots);
+                matmul_add(p, step, &mut x, &o, &w.out);
+            }
+            _ => unreachable!("a cache is made for its model"),
+        }
+        let h = rms_norm(p, step, &x, &layer.mlp_norm, m.inputs);
+        let h = silu_mul(p, step, &matmul(p, step, &h, &layer.gate_up), m.inputs);
+        matmul_add(p, step, &mut x, &h, &layer.down);
+    }
+    let last = match step.kind() {
+        Kind::Prompt => (step.outputs(), rows(p, &step.outputs(), &x)),
+        Kind::Decode => (step.clone(), x),
+    };
+    let h = rms_norm(p, &last.0, &last.1, &m.norm, m.inputs);
+    p.mark("final_norm", &h);
+    matmul_into(p, &last.0, &h, &m.head, logits);
+}
+
+/// Gated attention: project, norm and rope, remember, attend, gate.
+fn attention(p: &Pass, step: &Step, w: &Attention, h: &Tensor, cache: (&mut Blocks, &Tensor)) -> Tensor {
+    let (blocks, rope) = cache;
+    let x = matmul(p, step, h, &w.qkv);
+    let [q, k] = qk_norm_rope(p, step, &x, &w.norm, (rope, w.heads));
+    kv_write(p, step, (&k, &x), w.heads, blocks);
+    match step.kind() {
+        Kind::Prompt => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.dtype())),
+        Kind::Decode => {
+            let parts = attend_decode(p, step, &q, blocks, w.heads);
+            attend_merge(p, step, &parts, &x, (w.heads, h.dtype()))
+        }
+    }
+}
+
+/// Gated delta rule: project, convolve, gates, recurrence, gated norm.
+fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: &Tensor, slots: &mut Slots) -> Tensor {
+    let x = matmul(p, step, h, &w.qkvzba);
+    let qkv = gdn_conv(p, step, &x, &w.conv, slots);
+    let gates = gdn_gates(p, step, &x, (&w.a_log, &w.dt_bias), w.heads);
+    let o = match step.kind() {
+        Kind::Prompt => gdn_scan(p, step, &qkv, &gates, slots),
+        Kind::Decode => gdn_step(p, step, &qkv, &gates, slots),
+    };
+    gated_rms_norm(p, step, (&o, &x), &w.norm, (w.heads, h.dtype()))
+}

@@ -1,0 +1,81 @@
+//! What a scheduler may hand out, and whether a sequence can ever be served within that.
+
+use crate::{Error, Result};
+
+/// How much one step may compute and how much memory there is to share out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most tokens in one step, chunks and singles together.
+    pub budget: usize,
+    /// Tokens per DeltaNet chunk: prompts are cut at multiples of it, counted from the start of the sequence.
+    pub align: usize,
+    /// Tokens per KV block.
+    pub block: usize,
+    /// KV blocks there are.
+    pub blocks: usize,
+    /// DeltaNet slots there are, for sequences and snapshots together.
+    pub slots: usize,
+    /// Most sequences running at once.
+    pub sequences: usize,
+    /// Most tokens in one sequence.
+    pub context: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { budget: 512, align: 64, block: 16, blocks: 256, slots: 8, sequences: 8, context: 4096 }
+    }
+}
+
+impl Limits {
+    /// KV blocks that `tokens` tokens fill.
+    pub fn blocks_for(&self, tokens: usize) -> usize {
+        tokens.div_ceil(self.block)
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let Limits { budget, align, block, blocks, slots, sequences, context } = *self;
+        let named = [
+            ("tokens per DeltaNet chunk", align),
+            ("tokens per KV block", block),
+            ("KV blocks", blocks),
+            ("DeltaNet slots", slots),
+            ("sequences", sequences),
+            ("context", context),
+        ];
+        for (name, value) in named {
+            if value == 0 || u32::try_from(value).is_err() {
+                return Err(Error::Request(format!("{name}: {value} is not between 1 and {}", u32::MAX)));
+            }
+        }
+        // Every running sequence may decode one token before the oldest prompt gets what is left, and a prompt moves
+        // by whole chunks: with less than this it could stand still for as long as the others decode.
+        let least = align + sequences;
+        if budget < least {
+            return Err(Error::Request(format!(
+                "a budget of {budget} tokens per step is too small: \
+                 one chunk of {align} and one token for each of {sequences} sequences need {least}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether a sequence that knows `known` tokens and may grow to `most` can finish with all memory to itself.
+    pub(super) fn fit(&self, known: usize, most: usize) -> Result<()> {
+        let Limits { block, blocks, context, .. } = *self;
+        let refused = |what| Err(Error::Request(what));
+        if most < known {
+            return refused(format!("the sequence has {known} tokens already and may have {most} at most"));
+        }
+        if most > context {
+            return refused(format!("the sequence needs {most} tokens and the context has {context}"));
+        }
+        let need = self.blocks_for(most);
+        if need > blocks {
+            return refused(format!(
+                "the sequence needs {need} KV blocks for {most} tokens and there are {blocks} of {block} tokens each"
+            ));
+        }
+        Ok(())
+    }
+}

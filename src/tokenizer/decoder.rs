@@ -1,0 +1,128 @@
+//! Ids to text, one at a time. Knows bytes and UTF-8 only.
+
+use std::{str, sync::Arc};
+
+/// What happens to tokens marked special, such as `<|im_end|>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SpecialTokens {
+    /// They leave no text.
+    #[default]
+    Skip,
+    /// They are written as the vocabulary spells them.
+    Show,
+}
+
+/// The bytes of every token, in one allocation.
+pub(super) struct Pieces {
+    bytes: Vec<u8>,
+    /// Piece `id` ends at `ends[id]` and begins where the one before ends.
+    ends: Vec<usize>,
+    special: Vec<bool>,
+}
+
+impl Pieces {
+    pub(super) fn new(tokenizer: &tokenizers::Tokenizer, vocabulary: u32) -> Pieces {
+        let alphabet = Alphabet::new();
+        let added = tokenizer.get_added_vocabulary();
+        let mut pieces = Pieces { bytes: Vec::new(), ends: Vec::new(), special: Vec::new() };
+        for id in 0..vocabulary {
+            let token = tokenizer.id_to_token(id).unwrap_or_default();
+            alphabet.append(&token, &mut pieces.bytes);
+            pieces.ends.push(pieces.bytes.len());
+            pieces.special.push(added.is_special_token(&token));
+        }
+        pieces
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Empty for ids that have no text.
+    fn piece(&self, id: u32, special: SpecialTokens) -> &[u8] {
+        let id = id as usize;
+        if id >= self.len() || (special == SpecialTokens::Skip && self.special[id]) {
+            return &[];
+        }
+        let begin = if id == 0 { 0 } else { self.ends[id - 1] };
+        &self.bytes[begin..self.ends[id]]
+    }
+}
+
+/// GPT-2's spelling of bytes as printable characters: those that print stand for themselves, the others follow from
+/// U+0100 on, in order.
+struct Alphabet {
+    byte_of: Vec<Option<u8>>,
+}
+
+impl Alphabet {
+    fn new() -> Alphabet {
+        let mut byte_of = vec![None; 512];
+        let mut next = 256;
+        for byte in 0..=u8::MAX {
+            let prints = matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+            let character = if prints { usize::from(byte) } else { next };
+            next += usize::from(!prints);
+            byte_of[character] = Some(byte);
+        }
+        Alphabet { byte_of }
+    }
+
+    /// Added tokens may be plain text: one character outside of the alphabet, and the whole token is taken as it is.
+    fn append(&self, token: &str, bytes: &mut Vec<u8>) {
+        let begin = bytes.len();
+        for character in token.chars() {
+            let Some(Some(byte)) = self.byte_of.get(character as usize) else {
+                bytes.truncate(begin);
+                bytes.extend_from_slice(token.as_bytes());
+                return;
+            };
+            bytes.push(*byte);
+        }
+    }
+}
+
+/// Turns ids into text one at a time, never showing half a character: all pieces together are the decoded whole.
+pub struct Decoder {
+    pieces: Arc<Pieces>,
+    special: SpecialTokens,
+    /// Bytes that are not yet a whole character, at most three between calls.
+    pending: Vec<u8>,
+    text: String,
+}
+
+impl Decoder {
+    pub(super) fn new(pieces: Arc<Pieces>, special: SpecialTokens) -> Decoder {
+        Decoder { pieces, special, pending: Vec::new(), text: String::new() }
+    }
+
+    /// The text that `id` completes: often its own, empty while a character is unfinished.
+    pub fn push(&mut self, id: u32) -> &str {
+        self.pending.extend_from_slice(self.pieces.piece(id, self.special));
+        self.text.clear();
+        let (mut seen, mut whole) = (0, 0);
+        for chunk in self.pending.utf8_chunks() {
+            self.text.push_str(chunk.valid());
+            seen += chunk.valid().len() + chunk.invalid().len();
+            // What is only unfinished waits for its rest, which can be so at the very end and nowhere else.
+            let unfinished = str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none());
+            whole = seen;
+            if unfinished && seen == self.pending.len() {
+                whole -= chunk.invalid().len();
+            } else if !chunk.invalid().is_empty() {
+                self.text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+        self.pending.drain(..whole);
+        &self.text
+    }
+
+    /// What is left when no id follows: empty, or the U+FFFD of an unfinished character. The decoder may then be used
+    /// for another text.
+    pub fn finish(&mut self) -> &str {
+        self.text.clear();
+        self.text.push_str(&String::from_utf8_lossy(&self.pending));
+        self.pending.clear();
+        &self.text
+    }
+}
