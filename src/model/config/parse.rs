@@ -90,7 +90,7 @@ impl Config {
         if self.conv_kernel < 2 {
             return Err(text.bad("linear_conv_kernel_dim", "at least 2", self.conv_kernel));
         }
-        if self.rotary_dim == 0 || self.rotary_dim % 4 != 0 || self.rotary_dim > self.head_dim {
+        if self.rotary_dim == 0 || !self.rotary_dim.is_multiple_of(4) || self.rotary_dim > self.head_dim {
             let want = format_args!("a part of head_dim ({}) that is a multiple of 4", self.head_dim);
             let found = format_args!("{} rotated dimensions", self.rotary_dim);
             return Err(text.bad("partial_rotary_factor", want, found));
