@@ -81,7 +81,11 @@ fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     if row >= live() {
         return;
     }
-    // Zero belongs to no logit's order unless all of them belong.
+    if lane == 0u {
+        atomicStore(&taken, 0u);
+    }
+    workgroupBarrier();
+    // Zero is below every logit's order: where there are no more than COUNT, all belong.
     var least = vec2(0u);
     if params.limit > COUNT {
         var wanted = COUNT;
