@@ -1,8 +1,11 @@
 //! Messages to the prompt text a model was trained on, by the checkpoint's own Jinja template. Knows no token ids.
 
 mod json;
+mod metered;
 mod python;
 mod time;
+
+use std::thread;
 
 use minijinja::{Environment, ErrorKind, Value, syntax::SyntaxConfig, value::Serde};
 use minijinja_contrib::pycompat::unknown_method_callback;
@@ -12,12 +15,17 @@ use crate::{Error, Result};
 
 const NAME: &str = "chat_template";
 
-/// Work a template may do beside reading its input: one unit pays for an instruction or for 64 bytes made. The
-/// official template uses about 3000 and some 100 per message; this much ends an endless loop within a second.
-const FUEL: u64 = 500_000;
+/// Work a template may do: one unit pays for an instruction or for 64 bytes made or looked at. The official template
+/// spends 90 on a message and 1 on 6 bytes, so that this is four times what fills its context of 262,144 tokens.
+const FUEL: u64 = 1_000_000;
 
-/// Every message and every 16 bytes of input pay for one more pass of this many units.
-const FUEL_PER_MESSAGE: u64 = 2_000;
+/// A template can nest values until its fuel ends, some ten units a level, and showing, comparing and dropping them
+/// recurses, up to 1.8 KB a level in a debug build; so does parsing a long row of `not`. This holds them with a margin.
+/// Only the pages that are touched cost memory.
+const STACK: usize = 512 << 20;
+
+/// The longest template text; the official one has 8 KB.
+const LONGEST: usize = 128 << 10;
 
 /// Macros that call macros, and the like. Low, so that no stack is too small for it.
 const RECURSION: usize = 50;
@@ -83,8 +91,9 @@ struct Context<'a> {
 
 /// A compiled chat template, rendered as transformers does it.
 ///
-/// A template comes with a download, so it is trusted with nothing: it reaches neither files nor the network, and the
-/// time it takes, the memory it uses and its recursion are bounded.
+/// A template comes with a download, so it is trusted with little: it reaches neither files nor the network, and the
+/// time it takes, the memory it uses and its recursion are bounded. One gap is left, in the engine: a list that holds
+/// itself twice, many times over, is small until it is compared or joined to a string, and that is not counted.
 pub struct Template {
     environment: Environment<'static>,
 }
@@ -92,17 +101,14 @@ pub struct Template {
 impl Template {
     /// Compiles the text of a `chat_template.jinja`.
     pub fn new(source: &str) -> Result<Template> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| report(&error))?);
-        environment.set_recursion_limit(RECURSION);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_unknown_method_callback(unknown_method_callback);
-        environment.add_function("raise_exception", python::raise_exception);
-        environment.add_function("strftime_now", python::strftime_now);
-        environment.add_filter("tojson", python::tojson);
-        environment.add_template_owned(NAME, without_generation_tags(source)).map_err(|error| report(&error))?;
-        Ok(Template { environment })
+        if source.len() > LONGEST {
+            return Err(Error::Template(format!("it has {} bytes, at most {LONGEST} are taken", source.len())));
+        }
+        on_large_stack(|| {
+            let mut environment = environment()?;
+            environment.add_template_owned(NAME, without_generation_tags(source))?;
+            Ok(Template { environment })
+        })
     }
 
     /// Compiles the `chat_template` of a tokenizer_config.json: a string, or a list of `{name, template}` of which
@@ -123,21 +129,43 @@ impl Template {
 
     /// The prompt for `messages`.
     pub fn render(&self, messages: &[Message], options: &Options) -> Result<String> {
-        let context = Value::from(Serde(Context { messages, documents: None, options }));
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel(messages, options)));
-        let template = environment.get_template(NAME).map_err(|error| report(&error))?;
-        template.render(context).map_err(|error| report(&error))
+        on_large_stack(|| {
+            let context = Value::from(Serde(Context { messages, documents: None, options }));
+            self.environment.get_template(NAME)?.render(context)
+        })
     }
 }
 
-/// A budget that no honest template of this conversation reaches.
-fn fuel(messages: &[Message], options: &Options) -> u64 {
-    let thought = |message: &Message| message.reasoning_content.as_ref().map_or(0, String::len);
-    let called = |message: &Message| message.tool_calls.iter().map(|call| call.to_string().len()).sum::<usize>();
-    let said = messages.iter().map(|message| message.content.len() + thought(message) + called(message)).sum::<usize>();
-    let bytes = said + options.tools.iter().map(|tool| tool.to_string().len()).sum::<usize>();
-    FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + bytes as u64
+/// The engine set up as transformers sets up its own, and its bounds.
+fn environment() -> std::result::Result<Environment<'static>, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_unknown_method_callback(unknown_method_callback);
+    environment.add_function("raise_exception", python::raise_exception);
+    environment.add_function("strftime_now", python::strftime_now);
+    environment.add_filter("tojson", python::tojson);
+    environment.add_filter("string", python::string);
+    environment.set_formatter(python::write);
+    environment.set_recursion_limit(RECURSION);
+    environment.set_fuel(Some(FUEL));
+    environment.set_debug(false);
+    // It indents what it shows, which for a deep value is far more than fuel is asked for.
+    environment.remove_filter("pprint");
+    Ok(environment)
+}
+
+/// Runs `work` on a thread of its own, as the caller's stack may be small; a browser has no threads to spend.
+fn on_large_stack<T: Send>(work: impl FnOnce() -> std::result::Result<T, minijinja::Error> + Send) -> Result<T> {
+    if cfg!(target_family = "wasm") {
+        return work().map_err(|error| report(&error));
+    }
+    thread::scope(|scope| {
+        let worker = thread::Builder::new().name(NAME.to_owned()).stack_size(STACK);
+        let started = worker.spawn_scoped(scope, || work().map_err(|error| report(&error)));
+        let handle = started.map_err(|error| Error::Template(format!("no thread could be started for it: {error}")))?;
+        handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// `{% generation %}` marks what to train on; for a prompt it does nothing, and the engine does not know it.

@@ -83,6 +83,8 @@ struct Sequence {
     most: usize,
     stop: BTreeSet<u32>,
     then: Then,
+    /// Where its last logits are, until the next step of that kind.
+    logits: Option<(Kind, u32)>,
 }
 
 /// Owns the backend, the model, the caches and the programs.
@@ -145,6 +147,11 @@ impl Engine {
         self.model.weights.bytes() + self.plan.bytes(&self.model.config) + lanes
     }
 
+    /// The programs made so far: what each computes, and how many launches it has.
+    pub fn dispatches(&self) -> Vec<(String, usize)> {
+        self.prompt.dispatches().chain(self.decode.dispatches()).collect()
+    }
+
     /// Queues a sequence.
     ///
     /// # Errors
@@ -159,7 +166,7 @@ impl Engine {
     fn sequence(&self, request: Request, most: usize) -> Result<Sequence> {
         let Request { prompt, sampling, stop, then, .. } = request;
         let sampler = Sampler::new(sampling, &prompt, self.model.vocabulary as usize)?;
-        Ok(Sequence { tokens: prompt, sampler, most, stop, then })
+        Ok(Sequence { tokens: prompt, sampler, most, stop, then, logits: None })
     }
 
     /// The number of tokens at which a request ends.
@@ -216,6 +223,23 @@ impl Engine {
         self.sequences.get(&id).map(|sequence| sequence.tokens.as_slice())
     }
 
+    /// The logits that the sequence's last token was chosen from, as long as no other step has run; reads a whole row.
+    /// None for a sequence that has none, or that is forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn logits(&self, id: SequenceId) -> Result<Option<Vec<f32>>> {
+        let place = self.sequences.get(&id).and_then(|sequence| sequence.logits);
+        place.map(|(kind, row)| self.lane(kind).logits(row)).transpose()
+    }
+
+    fn lane(&self, kind: Kind) -> &Lane {
+        match kind {
+            Kind::Prompt => &self.prompt,
+            Kind::Decode => &self.decode,
+        }
+    }
+
     /// Computes one step and returns the tokens that came of it; none while prompts are being computed.
     ///
     /// # Errors
@@ -263,6 +287,7 @@ impl Engine {
             if let Some(row) = row {
                 let sequence = self.sequences.get_mut(id).expect("a sequence of this batch");
                 chosen.push((*id, read.choose(*row, &mut sequence.sampler)?));
+                sequence.logits = Some((kind, *row));
             }
         }
         Ok(chosen)

@@ -10,9 +10,12 @@ pub mod dtype;
 pub mod engine;
 pub mod error;
 pub mod generator;
+pub mod hub;
 pub mod kernels;
 pub mod matrix;
+pub mod metal;
 pub mod model;
+pub mod open;
 pub mod pass;
 pub mod sampler;
 pub mod scheduler;
@@ -21,5 +24,7 @@ pub mod stop;
 pub mod tensor;
 pub mod text;
 pub mod tokenizer;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 pub use error::{Error, Result};

@@ -6,8 +6,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-/// Bytes that one unit of fuel pays for, as the engine counts it for its own serialization.
-const BYTES_PER_FUEL: usize = 4;
+use super::metered::Metered;
 
 /// A wide indentation of a deep value is refused rather than paid for.
 const WIDEST_INDENT: usize = 64;
@@ -20,7 +19,7 @@ pub(super) fn dumps(state: &State, value: &Value, indent: Option<usize>) -> Resu
     if indent.is_some_and(|indent| indent > WIDEST_INDENT) {
         return Err(refuse("the indent is above 64"));
     }
-    let mut output = Metered { state, bytes: Vec::new(), charged: 0 };
+    let mut output = Metered::new(state);
     let spaces = [b' '; WIDEST_INDENT];
     let layout = indent.map(|indent| PrettyFormatter::with_indent(&spaces[..indent]));
     let result = value.serialize(&mut Serializer::with_formatter(&mut output, Python { layout }));
@@ -28,28 +27,7 @@ pub(super) fn dumps(state: &State, value: &Value, indent: Option<usize>) -> Resu
         Some(_) => Error::from(ErrorKind::OutOfFuel),
         None => refuse(&error.to_string()),
     })?;
-    String::from_utf8(output.bytes).map_err(|error| refuse(&error.to_string()))
-}
-
-/// Charges the template for what it writes while it writes, so that a small value that unfolds into a huge text stops.
-struct Metered<'a, 'template, 'environment> {
-    state: &'a State<'template, 'environment>,
-    bytes: Vec<u8>,
-    charged: usize,
-}
-
-impl Write for Metered<'_, '_, '_> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let due = (self.bytes.len() + buffer.len()) / BYTES_PER_FUEL;
-        self.state.consume_fuel((due - self.charged) as u64).map_err(|_| io::ErrorKind::Other)?;
-        self.charged = due;
-        self.bytes.extend_from_slice(buffer);
-        Ok(buffer.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    String::from_utf8(output.text).map_err(|error| refuse(&error.to_string()))
 }
 
 /// `", "` and `": "`, or indented lines.
@@ -104,15 +82,19 @@ impl Formatter for Python<'_> {
         lay_out!(self, writer, end_object_value(), b"")
     }
 
-    /// Python and Rust agree on when to write an exponent, not on how: `1e-05` and `1e+16` against `1e-5` and `1e16`.
     fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        let shortest = format!("{value:?}");
-        match shortest.split_once('e') {
-            None => writer.write_all(shortest.as_bytes()),
-            Some((digits, exponent)) => {
-                let sign = if exponent.starts_with('-') { '-' } else { '+' };
-                write!(writer, "{digits}e{sign}{:0>2}", exponent.trim_start_matches('-'))
-            }
+        writer.write_all(float(value).as_bytes())
+    }
+}
+
+/// Python and Rust agree on when to write an exponent, not on how: `1e-05` and `1e+16` against `1e-5` and `1e16`.
+pub(super) fn float(value: f64) -> String {
+    let shortest = format!("{value:?}");
+    match shortest.split_once('e') {
+        None => shortest,
+        Some((digits, exponent)) => {
+            let sign = if exponent.starts_with('-') { '-' } else { '+' };
+            format!("{digits}e{sign}{:0>2}", exponent.trim_start_matches('-'))
         }
     }
 }

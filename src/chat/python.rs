@@ -1,8 +1,13 @@
 //! What transformers adds to Jinja for chat templates.
 
-use minijinja::{Error, ErrorKind, State, Value, value::Kwargs};
+use std::fmt::Write;
 
-use super::{json, time};
+use minijinja::{
+    Error, ErrorKind, Output, State, Value,
+    value::{Kwargs, ValueKind},
+};
+
+use super::{json, metered::Metered, time};
 
 pub(super) fn raise_exception(message: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message))
@@ -21,4 +26,27 @@ pub(super) fn tojson(state: &State, value: &Value, arguments: Kwargs) -> Result<
         return Err(Error::new(ErrorKind::InvalidOperation, "tojson: ensure_ascii=True is not supported"));
     }
     json::dumps(state, value, indent).map(Value::from_safe_string)
+}
+
+/// What `{{ value }}` writes.
+pub(super) fn write(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    let written = match value.as_str() {
+        Some(text) => output.write_str(text),
+        None => output.write_str(&text(state, value)?),
+    };
+    written.map_err(Error::from)
+}
+
+/// The filter `string`.
+pub(super) fn string(state: &State, value: &Value) -> Result<Value, Error> {
+    if value.kind() == ValueKind::String { Ok(value.clone()) } else { text(state, value).map(Value::from) }
+}
+
+fn text(state: &State, value: &Value) -> Result<String, Error> {
+    if value.kind() == ValueKind::Number && !value.is_integer() {
+        return f64::try_from(value.clone()).map(json::float);
+    }
+    let mut output = Metered::new(state);
+    write!(output, "{value}").map_err(|_| Error::from(ErrorKind::OutOfFuel))?;
+    Ok(String::from_utf8_lossy(&output.text).into_owned())
 }

@@ -85,6 +85,6 @@ mod tests {
         for (seconds, text) in expected {
             assert_eq!(strftime(seconds, all).as_deref(), Ok(text));
         }
-        assert_eq!(strftime(0, "%Q").as_deref(), Err("%Q is not supported"));
+        assert_eq!(strftime(0, "%Q"), Err("%Q is not supported".to_owned()));
     }
 }

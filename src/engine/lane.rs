@@ -46,6 +46,15 @@ impl Lane {
         self.outputs.bytes() + self.programs.values().map(|program| program.scratch_bytes).sum::<u64>()
     }
 
+    /// What each program computes, and how many launches it has.
+    pub(super) fn dispatches(&self) -> impl Iterator<Item = (String, usize)> {
+        let name = if self.kind == Kind::Prompt { "prompt" } else { "decode" };
+        let named = move |((rows, _), program): (&(u32, Select), &Program)| {
+            (format!("{name} of {rows}"), program.dispatches.len())
+        };
+        self.programs.iter().map(named)
+    }
+
     /// Computes some sequences' parts and reads what their samplers need.
     pub(super) fn run(&mut self, model: &Model, cache: &mut Cache, work: &[Work<'_>]) -> Result<Chosen<'_>> {
         let entries = work.iter().map(|work| {
@@ -70,6 +79,11 @@ impl Lane {
         });
         let rows: Vec<_> = rows.collect();
         self.outputs.read(rows, select)
+    }
+
+    /// A row of logits of the last run.
+    pub(super) fn logits(&self, row: u32) -> Result<Vec<f32>> {
+        self.outputs.row(row)
     }
 
     /// Rows of the program that takes `sequences` sequences.

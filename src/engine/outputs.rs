@@ -72,6 +72,13 @@ pub(super) struct Chosen<'a> {
 }
 
 impl Outputs {
+    /// Waits for a whole row of logits.
+    pub(super) fn row(&self, row: u32) -> Result<Vec<f32>> {
+        let (row, width) = (u64::from(row), u64::from(self.logits.width()));
+        let bytes = pollster::block_on(self.logits.read(row * width..(row + 1) * width))?;
+        Ok(words(&bytes).into_iter().map(f32::from_bits).collect())
+    }
+
     /// Waits for the selection of every row that is wanted; for nothing if none is.
     pub(super) fn read(&self, rows: Vec<Option<u32>>, select: Select) -> Result<Chosen<'_>> {
         let count = rows.iter().flatten().max().map_or(0, |last| u64::from(last + 1));
@@ -96,10 +103,10 @@ impl Chosen<'_> {
     pub(super) fn choose(&self, row: u32, sampler: &mut Sampler) -> Result<u32> {
         match (sampler.needs(), self.select) {
             (Need::Argmax, Select::Greedy) => greedy(self.ids[row as usize]),
-            (Need::Row, _) => sampler.choose_row(&self.row(row)?),
+            (Need::Row, _) => sampler.choose_row(&self.outputs.row(row)?),
             _ => match sampler.choose_candidates(&self.candidates(row))? {
                 Some(token) => Ok(token),
-                None => sampler.choose_row(&self.row(row)?),
+                None => sampler.choose_row(&self.outputs.row(row)?),
             },
         }
     }
@@ -112,13 +119,6 @@ impl Chosen<'_> {
         // NaN comes first, so that the sampler meets it.
         pairs.sort_by(|(a, x), (b, y)| y.is_nan().cmp(&x.is_nan()).then(y.total_cmp(x)).then(a.cmp(b)));
         pairs
-    }
-
-    fn row(&self, row: u32) -> Result<Vec<f32>> {
-        let logits = &self.outputs.logits;
-        let (row, width) = (u64::from(row), u64::from(logits.width()));
-        let bytes = pollster::block_on(logits.read(row * width..(row + 1) * width))?;
-        Ok(words(&bytes).into_iter().map(f32::from_bits).collect())
     }
 }
 

@@ -76,10 +76,12 @@ pub(super) fn cpu(g: &Group<'_>) {
         let row = ((span.slot as usize * heads.value as usize + head) * depth + key) * width;
         row + columns.start..row + columns.end
     };
-    let mut state: Vec<f32> = match span.position {
-        0 => vec![0.0; depth * columns.len()],
-        _ => (0..depth).flat_map(|key| g.singles(3, at(key))).copied().collect(),
-    };
+    let mut state = vec![0.0; depth * columns.len()];
+    if span.position > 0 {
+        for (key, row) in state.chunks_exact_mut(columns.len()).enumerate() {
+            row.copy_from_slice(g.singles(3, at(key)));
+        }
+    }
     for row in (span.row as usize..).take(span.rows as usize) {
         advance(g, &heads, (row, head, columns.clone()), &mut state);
     }

@@ -20,7 +20,7 @@ use directory::{Files, Stored};
 
 pub use summary::{Skipped, Summary};
 pub use table::{Expected, Part, expected};
-pub use view::{NotFinite, TensorView};
+pub use view::TensorView;
 
 /// Side files handed to [`Checkpoint::embedded`]: names and contents.
 pub type SideFiles = &'static [(&'static str, &'static [u8])];

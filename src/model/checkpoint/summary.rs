@@ -36,10 +36,11 @@ pub enum Skipped {
 impl Skipped {
     /// What the tensor of this full name belongs to, where its name alone says that it is not the text model's.
     pub(super) fn of(full: &str, prefix: &str) -> Option<Skipped> {
-        if full.starts_with("model.visual.") || full.starts_with("visual.") {
+        let inner = super::PREFIXES.iter().find_map(|prefix| full.strip_prefix(prefix)).unwrap_or(full);
+        if inner.starts_with("visual.") {
             return Some(Skipped::Vision);
         }
-        if full.starts_with("mtp.") || full.starts_with("model.mtp.") {
+        if inner.starts_with("mtp.") {
             return Some(Skipped::Mtp);
         }
         let beside = full != super::HEAD && !full.starts_with(prefix);

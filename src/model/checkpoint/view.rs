@@ -1,6 +1,6 @@
 //! One tensor of a checkpoint, and the search for values that are not numbers.
 
-use std::{fmt, ops::BitAnd, path::Path};
+use std::{ops::BitAnd, path::Path};
 
 use half::{bf16, f16};
 
@@ -21,17 +21,6 @@ pub struct TensorView<'a> {
     pub data: &'a [u8],
 }
 
-/// The place of a value that is infinite or no number.
-#[derive(Clone, Copy, Debug)]
-pub struct NotFinite {
-    /// All dimensions but the last, counted as one.
-    pub row: usize,
-    /// Index in the last dimension.
-    pub column: usize,
-    /// What stands there.
-    pub value: f32,
-}
-
 /// Values looked at together before asking whether one of them was bad: the loop inside has no branch, so that it
 /// becomes vector code and runs at the speed of memory.
 const BLOCK: usize = 4096;
@@ -42,26 +31,25 @@ impl TensorView<'_> {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// The first infinite or not-a-number value.
-    pub fn find_not_finite(&self) -> Option<NotFinite> {
+    /// Row, column and value of the first that is infinite or no number; the rows of a tensor of more than two
+    /// dimensions are all of them but the last, counted as one.
+    pub fn find_not_finite(&self) -> Option<(usize, usize, f32)> {
         let (index, value) = match self.dtype {
             DType::F32 => {
                 first(self.data, |bytes| exponent_full(u32::from_le_bytes(bytes), 0x7f80_0000), f32::from_le_bytes)
             }
-            DType::F16 => first(
-                self.data,
-                |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7c00),
-                |bytes| f16::from_le_bytes(bytes).to_f32(),
-            ),
-            DType::Bf16 => first(
-                self.data,
-                |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7f80),
-                |bytes| bf16::from_le_bytes(bytes).to_f32(),
-            ),
+            DType::F16 => {
+                let value = |bytes| f16::from_le_bytes(bytes).to_f32();
+                first(self.data, |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7c00), value)
+            }
+            DType::Bf16 => {
+                let value = |bytes| bf16::from_le_bytes(bytes).to_f32();
+                first(self.data, |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7f80), value)
+            }
             DType::U32 => None,
         }?;
         let columns = self.columns().max(1);
-        Some(NotFinite { row: index / columns, column: index % columns, value })
+        Some((index / columns, index % columns, value))
     }
 
     /// All values are numbers.
@@ -69,9 +57,9 @@ impl TensorView<'_> {
     /// # Errors
     /// [`Error::Tensor`] with the place of the first that is not.
     pub fn require_finite(&self) -> Result<()> {
-        let Some(found) = self.find_not_finite() else { return Ok(()) };
-        let (file, name) = (self.file.into(), self.name.into());
-        Err(Error::Tensor { file, name, want: "finite values".into(), got: found.to_string() })
+        let Some((row, column, value)) = self.find_not_finite() else { return Ok(()) };
+        let got = format!("{value} at row {row}, column {column}");
+        Err(Error::Tensor { file: self.file.into(), name: self.name.into(), want: "finite values".into(), got })
     }
 }
 
@@ -91,10 +79,4 @@ fn first<const N: usize>(
     let (block, elements) = blocks.find(|(_, block)| block.iter().fold(false, |any, element| any | bad(*element)))?;
     let index = elements.iter().position(|element| bad(*element))?;
     Some((block * BLOCK + index, value(elements[index])))
-}
-
-impl fmt::Display for NotFinite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at row {}, column {}", self.value, self.row, self.column)
-    }
 }

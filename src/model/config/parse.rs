@@ -73,7 +73,7 @@ impl Config {
             ("linear_num_value_heads", self.value_heads, "linear_num_key_heads", self.key_heads),
         ];
         for (key, found, of, unit) in multiples {
-            if found % unit != 0 {
+            if !found.is_multiple_of(unit) {
                 return Err(text.bad(key, format_args!("a multiple of {of} ({unit})"), found));
             }
         }
@@ -84,7 +84,7 @@ impl Config {
             ("linear_key_head_dim", self.key_head_dim),
             ("linear_value_head_dim", self.value_head_dim),
         ];
-        if let Some((key, found)) = quads.into_iter().find(|(_, width)| width % 4 != 0) {
+        if let Some((key, found)) = quads.into_iter().find(|(_, width)| !width.is_multiple_of(4)) {
             return Err(text.bad(key, "a multiple of 4", found));
         }
         if self.conv_kernel < 2 {

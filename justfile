@@ -1,0 +1,32 @@
+# The commands one needs from day to day; `just` alone lists them.
+
+default:
+    @just --list --unsorted
+
+# Every test on every backend there is; BACKENDS (such as cpu,wgpu) must be there
+test BACKENDS="cpu":
+    REQUIRE={{BACKENDS}} cargo test
+
+# One kernel: its bindings against its table, and its numbers on every backend
+kernel NAME:
+    cargo test --test twins --test kernels -- {{NAME}}
+
+# Formatting, and clippy with and without wgpu
+lint:
+    .ci/run lint
+
+# Type-check everything for macOS on Debian; a Mac needs `cargo check --all-targets` only
+mac-check:
+    .ci/run mac
+
+# Prefill and decode speed on this machine
+bench *ARGUMENTS:
+    cargo run --release -- bench {{ARGUMENTS}}
+
+# All that a change must pass
+ci:
+    .ci/run
+
+# Make the golden fixtures anew; PYTHON has the packages that the script names
+fixtures PYTHON="python3" *NAMES:
+    {{PYTHON}} tests/fixtures/make.py {{NAMES}}

@@ -1,0 +1,56 @@
+//! What was typed, and what it means. Every flag lives here and in the modules below.
+
+mod bench;
+mod chat;
+mod devices;
+mod generate;
+mod info;
+mod model;
+mod sampling;
+mod table;
+
+use bimetal::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Runs Qwen3.5 language models on your own GPU.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Continue a text
+    Generate(generate::Arguments),
+    /// Hold a conversation
+    Chat(chat::Arguments),
+    /// List backends and devices, and which one is taken by itself
+    Devices(devices::Arguments),
+    /// Show what a checkpoint holds and how much memory it needs
+    Info(info::Arguments),
+    /// Measure prefill and decode
+    Bench(bench::Arguments),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Does what the command line asks for.
+pub fn run() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Chat(arguments) => chat::run(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "bimetal", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `devices`: what there is to compute on.
+
+use bimetal::{
+    Error, Result,
+    open::{DeviceEntry, devices},
+};
+use clap::Args;
+use serde_json::json;
+
+use super::table::table;
+
+/// Flags of `devices`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists backends and devices.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let entries = devices();
+    if arguments.json {
+        let list: Vec<_> = entries.iter().map(as_json).collect();
+        println!("{}", serde_json::to_string_pretty(&list).map_err(|error| Error::Request(error.to_string()))?);
+        return Ok(());
+    }
+    let heading =
+        ["", "#", "backend", "device", "kind", "driver", "memory", "binding", "group memory", "subgroup", "features"];
+    let rows: Vec<_> = entries.iter().map(row).collect();
+    print!("{}", table(&heading, &rows));
+    println!("* is what `--backend auto` takes. {}.", bimetal::metal::NOT_BUILT);
+    Ok(())
+}
+
+fn row(entry: &DeviceEntry) -> Vec<String> {
+    let caps = &entry.caps;
+    let size = |bytes: u64| if bytes == u64::MAX { "-".into() } else { format!("{} MiB", bytes >> 20) };
+    let group = if caps.group_memory == u32::MAX { "-".into() } else { format!("{} KiB", caps.group_memory >> 10) };
+    vec![
+        if entry.auto { "*" } else { "" }.into(),
+        entry.index.map_or("-".into(), |index| index.to_string()),
+        caps.backend.into(),
+        caps.device.clone(),
+        format!("{:?}", caps.kind).to_lowercase(),
+        caps.driver.clone(),
+        caps.memory.map_or("-".into(), size),
+        size(caps.max_binding),
+        group,
+        caps.subgroup.map_or("-".into(), |[least, most]| format!("{least}-{most}")),
+        entry.features.join(" "),
+    ]
+}
+
+fn as_json(entry: &DeviceEntry) -> serde_json::Value {
+    let caps = &entry.caps;
+    json!({
+        "auto": entry.auto, "index": entry.index, "backend": caps.backend, "device": caps.device,
+        "kind": format!("{:?}", caps.kind).to_lowercase(), "driver": caps.driver, "memory": caps.memory,
+        "max_binding": caps.max_binding, "max_buffer": caps.max_buffer, "group_memory": caps.group_memory,
+        "subgroup": caps.subgroup, "features": entry.features,
+    })
+}

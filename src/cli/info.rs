@@ -1,0 +1,108 @@
+//! `info`: a checkpoint's shape, size and need of memory, before anything is loaded.
+
+use bimetal::{
+    Error, Result,
+    cache::{BLOCK, Plan},
+    model::{checkpoint::Summary, config::LayerKind},
+};
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    model::{Float, ModelArguments},
+    table::table,
+};
+
+/// Flags of `info`.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Tokens of a text to compute memory for; several lengths up to the model's own if absent
+    #[arg(short, long, value_name = "TOKENS")]
+    context: Option<u32>,
+    /// Type of the keys and values that are kept
+    #[arg(long, default_value = "f16")]
+    kv: Float,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints what a checkpoint holds.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let summary = arguments.model.open()?.summary();
+    let lengths = match arguments.context {
+        Some(context) => vec![context],
+        None => [4096, 32_768, 262_144]
+            .into_iter()
+            .filter(|c| *c < summary.config.context)
+            .chain([summary.config.context])
+            .collect(),
+    };
+    let memory: Vec<_> = lengths.iter().map(|context| (*context, cache(&summary, *context, arguments.kv))).collect();
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&as_json(&summary, &memory));
+        println!("{}", text.map_err(|error| Error::Request(error.to_string()))?);
+    } else {
+        show(arguments.model.name(), &summary, &memory);
+    }
+    Ok(())
+}
+
+/// Bytes of cache for one sequence.
+fn cache(summary: &Summary, context: u32, kv: Float) -> u64 {
+    let plan = Plan { context, blocks: context.div_ceil(BLOCK), slots: 1, kv: kv.into() };
+    plan.bytes(&summary.config)
+}
+
+fn show(name: &str, summary: &Summary, memory: &[(u32, u64)]) {
+    let config = &summary.config;
+    let (full, all) = (config.count(LayerKind::Full), config.layers.len());
+    println!("{name}: {:.1} M parameters", summary.total_parameters() as f64 / 1e6);
+    println!("layers         {all}: {full} of gated attention, {} of gated DeltaNet", all - full);
+    println!("width          {}, {} in the MLP", config.hidden, config.intermediate);
+    println!("attention      {} query and {} key heads of {}", config.query_heads, config.kv_heads, config.head_dim);
+    println!(
+        "DeltaNet       {} key heads of {}, {} value heads of {}",
+        config.key_heads, config.key_head_dim, config.value_heads, config.value_head_dim
+    );
+    let head = if config.tied { "the embedding is the output head" } else { "an output head of its own" };
+    println!("vocabulary     {}, {head}", config.vocabulary);
+    println!("context        {} tokens", config.context);
+    for (path, bytes) in &summary.files {
+        println!("file           {}, {}", path.display(), size(*bytes));
+    }
+    for (what, (tensors, bytes)) in &summary.skipped {
+        println!("not loaded     {what}: {tensors} tensors, {}", size(*bytes));
+    }
+    println!();
+    let parts: Vec<_> =
+        summary.parameters.iter().map(|(part, count)| vec![part.to_string(), count.to_string()]).collect();
+    print!("{}\n", table(&["part", "parameters"], &parts));
+    let types: Vec<_> = summary.bytes.iter().map(|(dtype, bytes)| vec![dtype.to_string(), size(*bytes)]).collect();
+    print!("{}\n", table(&["stored as", "size"], &types));
+    let weights: u64 = summary.bytes.values().sum();
+    let needs = memory.iter().map(|(context, cache)| vec![context.to_string(), size(*cache), size(weights + cache)]);
+    print!("{}", table(&["context", "cache", "with weights"], &needs.collect::<Vec<_>>()));
+}
+
+fn size(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+fn as_json(summary: &Summary, memory: &[(u32, u64)]) -> serde_json::Value {
+    let config = &summary.config;
+    let named = |pairs: Vec<(String, u64)>| {
+        pairs.into_iter().map(|(name, count)| (name, count.into())).collect::<serde_json::Map<_, _>>()
+    };
+    json!({
+        "parameters": summary.total_parameters(),
+        "layers": config.layers.iter().map(|kind| format!("{kind:?}").to_lowercase()).collect::<Vec<_>>(),
+        "hidden": config.hidden, "intermediate": config.intermediate, "vocabulary": config.vocabulary,
+        "context": config.context, "tied": config.tied,
+        "parts": named(summary.parameters.iter().map(|(part, count)| (part.to_string(), *count)).collect()),
+        "bytes": named(summary.bytes.iter().map(|(dtype, bytes)| (dtype.to_string(), *bytes)).collect()),
+        "memory": memory.iter().map(|(context, cache)| json!({ "context": context, "cache_bytes": cache })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,141 @@
+//! Which model on which device: flags, and what they open.
+
+use std::{
+    io::{IsTerminal, stderr},
+    path::Path,
+    sync::Arc,
+};
+
+use bimetal::{
+    Error, Result,
+    backend::Backend,
+    default_model,
+    dtype::DType,
+    engine::Options,
+    generator::{Generator, Setup},
+    hub::{self, HubOptions, RepoSpec},
+    model::checkpoint::Checkpoint,
+    open::{Choice, open},
+};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Which checkpoint.
+#[derive(Args)]
+pub struct ModelArguments {
+    /// A checkpoint directory, or OWNER/NAME[@REVISION] on the Hugging Face hub; the built-in model if absent
+    #[arg(short, long, value_name = "DIR|OWNER/NAME")]
+    pub model: Option<String>,
+}
+
+/// Which device.
+#[derive(Args)]
+pub struct DeviceArguments {
+    /// auto, cpu, wgpu or metal
+    #[arg(short, long, default_value = "auto")]
+    pub backend: Choice,
+    /// Part of a device's name, or its number in `bimetal devices`
+    #[arg(short, long, value_name = "NAME")]
+    pub device: Option<String>,
+}
+
+/// How an engine is made.
+#[derive(Args)]
+pub struct EngineArguments {
+    /// Most tokens of a text, prompt and answer together
+    #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
+    pub context: Option<u32>,
+    /// Type of the keys and values that are kept
+    #[arg(long, default_value = "f16")]
+    pub kv: Float,
+    /// Type of what matrix products take
+    #[arg(long, default_value = "f32")]
+    pub inputs: Float,
+    /// Most tokens computed in one step
+    #[arg(long, value_name = "TOKENS", default_value_t = 512)]
+    pub budget: u32,
+    /// Device memory to use, in MiB; most of what the device has if absent
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u64>,
+}
+
+/// A float type that can be chosen.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Float {
+    /// Half precision.
+    F16,
+    /// Single precision.
+    F32,
+}
+
+impl From<Float> for DType {
+    fn from(float: Float) -> Self {
+        match float {
+            Float::F16 => DType::F16,
+            Float::F32 => DType::F32,
+        }
+    }
+}
+
+impl EngineArguments {
+    /// For `sequences` sequences and as many snapshots of them.
+    pub fn setup(&self, sequences: u32, snapshots: u32) -> Setup {
+        let engine = Options {
+            context: self.context,
+            budget: self.budget,
+            sequences,
+            snapshots,
+            kv: self.kv.into(),
+            memory: self.memory.map(|mebibytes| mebibytes << 20),
+        };
+        Setup { inputs: self.inputs.into(), engine }
+    }
+}
+
+impl ModelArguments {
+    /// What the model is called in messages.
+    pub fn name(&self) -> &str {
+        self.model.as_deref().unwrap_or(default_model::NAME)
+    }
+
+    /// The checkpoint, downloaded where it is on the hub.
+    pub fn open(&self) -> Result<Checkpoint> {
+        let Some(model) = &self.model else { return default_model::open() };
+        let directory = Path::new(model);
+        let checkpoint = match RepoSpec::parse(model).filter(|_| !directory.exists()) {
+            Some(spec) => {
+                let progress = if stderr().is_terminal() { hub::Progress::Bar } else { hub::Progress::Hidden };
+                Checkpoint::open(&hub::fetch(&spec, &HubOptions::from_environment()?, progress)?)?
+            }
+            None => Checkpoint::open(directory)?,
+        };
+        checkpoint.check()?;
+        Ok(checkpoint)
+    }
+}
+
+impl DeviceArguments {
+    /// Opens the device and says on stderr which one and why.
+    pub fn open(&self) -> Result<Arc<dyn Backend>> {
+        let opened = open(self.backend, self.device.as_deref())?;
+        let caps = opened.backend.caps();
+        eprintln!("{}: {} ({}), {}", caps.backend, caps.device, caps.driver, opened.why);
+        for (who, why) in &opened.skipped {
+            log::info!("not {who}: {why}");
+        }
+        Ok(opened.backend)
+    }
+}
+
+/// Puts a checkpoint on a device, with a progress bar on a terminal.
+pub fn load(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, setup: Setup) -> Result<Generator> {
+    let bar = if stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    let style = ProgressStyle::with_template("loading {bar:40} {binary_bytes} of {binary_total_bytes}");
+    bar.set_style(style.map_err(|error| Error::Request(error.to_string()))?);
+    let generator = Generator::open(backend, checkpoint, setup, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    generator
+}

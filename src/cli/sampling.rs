@@ -1,0 +1,61 @@
+//! How tokens are chosen: flags over what the checkpoint asks for.
+
+use bimetal::{generator::Settings, sampler::Sampling};
+use clap::Args;
+
+/// How tokens are chosen. What is not given comes from the checkpoint's generation_config.json, or else from the advice
+/// of the model's authors.
+#[derive(Args)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArguments {
+    /// 0 always takes the likeliest token
+    #[arg(short, long)]
+    temperature: Option<f32>,
+    /// Keep this many of the likeliest tokens; 0 keeps all
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Keep the likeliest tokens that together have this probability
+    #[arg(long)]
+    top_p: Option<f32>,
+    /// Keep tokens with at least this share of the likeliest one's probability
+    #[arg(long)]
+    min_p: Option<f32>,
+    /// Divides the logits of tokens that have occurred
+    #[arg(long)]
+    repetition_penalty: Option<f32>,
+    /// Subtracted from the logits of tokens that were generated
+    #[arg(long)]
+    presence_penalty: Option<f32>,
+    /// Subtracted once for each time a token was generated
+    #[arg(long)]
+    frequency_penalty: Option<f32>,
+    /// The same seed gives the same text
+    #[arg(short, long)]
+    seed: Option<u64>,
+    /// Most tokens to generate
+    #[arg(short = 'n', long, value_name = "TOKENS")]
+    max_tokens: Option<usize>,
+    /// A string that ends the text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+}
+
+impl SamplingArguments {
+    /// The checkpoint's settings, changed by what was given.
+    pub fn settings(&self, checkpoint: Settings) -> Settings {
+        let Sampling { seed, .. } = checkpoint.sampling;
+        let from = checkpoint.sampling;
+        let sampling = Sampling {
+            temperature: self.temperature.unwrap_or(from.temperature),
+            top_k: self.top_k.unwrap_or(from.top_k),
+            top_p: self.top_p.unwrap_or(from.top_p),
+            min_p: self.min_p.unwrap_or(from.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(from.repetition_penalty),
+            presence_penalty: self.presence_penalty.unwrap_or(from.presence_penalty),
+            frequency_penalty: self.frequency_penalty.unwrap_or(from.frequency_penalty),
+            seed: self.seed.or(seed),
+        };
+        let most = self.max_tokens.unwrap_or(checkpoint.most);
+        Settings { sampling, most, stop: self.stop.clone(), ..checkpoint }
+    }
+}

@@ -1,0 +1,146 @@
+//! The executor for every GPU that has a WebGPU driver: Vulkan, Direct3D 12, Metal, software.
+//!
+//! It owns memory and runs recordings. wgpu derives barriers by itself, so the recording's flags are not looked at.
+
+mod adapter;
+mod device;
+mod error;
+mod memory;
+mod pipelines;
+pub mod prelude;
+mod program;
+
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+pub use adapter::Adapter;
+use device::{Device, Refusal};
+use memory::Memory;
+use pipelines::Pipelines;
+use program::Prepared;
+
+use crate::{
+    backend::{Backend, BufferId, Caps, Pending},
+    error::{Error, Result},
+    pass::{Pass, Program},
+};
+
+/// A GPU through wgpu.
+pub struct Wgpu {
+    caps: Caps,
+    device: Arc<Device>,
+    memory: Memory,
+    pipelines: Pipelines,
+}
+
+/// What to keep from a device although it offers it, so that what happens on lesser devices can be tried on this one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Restrict {
+    half: bool,
+    subgroup: bool,
+    limits: bool,
+    max_binding: Option<u64>,
+}
+
+impl Restrict {
+    /// As on the least device that WebGPU allows: no half precision, no subgroups, the default limits.
+    pub fn webgpu() -> Self {
+        Self { half: true, subgroup: true, limits: true, max_binding: None }
+    }
+
+    /// Without half precision in shaders.
+    pub fn without_half(self) -> Self {
+        Self { half: true, ..self }
+    }
+
+    /// Without subgroup operations in shaders.
+    pub fn without_subgroup(self) -> Self {
+        Self { subgroup: true, ..self }
+    }
+
+    /// With at most this many bytes in one binding.
+    pub fn max_binding(self, bytes: u64) -> Self {
+        Self { max_binding: Some(bytes), ..self }
+    }
+}
+
+impl Wgpu {
+    /// Every device that wgpu finds, in the drivers' order; none on a machine without a driver.
+    pub fn adapters() -> Vec<Adapter> {
+        Adapter::all()
+    }
+
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// [`Error::NoBackend`] if its driver refuses.
+    pub fn open(adapter: &Adapter, restrict: Restrict) -> Result<Self> {
+        let (device, queue, caps) = adapter.open(restrict)?;
+        let device = Arc::new(Device::new(device, queue));
+        Ok(Self { caps, device, memory: Memory::default(), pipelines: Pipelines::default() })
+    }
+
+    /// Gives the device up, as if it were lost: everything from here on is an [`Error::Device`].
+    pub fn give_up(&self) {
+        self.device.handle.destroy();
+    }
+}
+
+impl Backend for Wgpu {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
+        self.memory.alloc(&self.device, &self.caps, bytes, label)
+    }
+
+    fn free(&self, id: BufferId) {
+        self.memory.free(id);
+    }
+
+    fn write(&self, id: BufferId, at: u64, data: &[u8]) -> Result<()> {
+        self.memory.write(&self.device, id, at, data)
+    }
+
+    fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
+        self.memory.read(&self.device, id, range)
+    }
+
+    fn load(&self, pass: Pass) -> Result<Program> {
+        let recorded = pass.finish();
+        let prepared = Prepared::new(self, &recorded)?;
+        Ok(Program {
+            scratch_bytes: recorded.scratch.iter().sum(),
+            dispatches: recorded.dispatches,
+            prepared: Box::new(prepared),
+        })
+    }
+
+    fn run(&self, program: &Program) -> Result<()> {
+        program.prepared.downcast_ref::<Prepared>().expect("a program of this backend").run(&self.device)
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.device.wait(None);
+        self.device.check()
+    }
+}
+
+impl Refusal {
+    /// As an error about what was being done.
+    fn during(self, label: &str) -> Error {
+        let what = match self {
+            Refusal::Memory => "out of memory".into(),
+            Refusal::Other(what) => what,
+        };
+        Error::Device { label: label.into(), what }
+    }
+}
+
+/// A panic elsewhere leaves these tables as they were, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

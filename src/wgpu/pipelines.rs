@@ -1,0 +1,145 @@
+//! Compiled kernels, kept for as long as the device: recordings of all sizes share most of them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    ptr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use wgpu::{
+    BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline,
+    ComputePipelineDescriptor, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModuleDescriptor,
+    ShaderSource, ShaderStages,
+};
+
+use super::{
+    device::{Device, Refusal},
+    lock, prelude,
+};
+use crate::{
+    backend::Caps,
+    error::{Error, Result},
+    pass::{Dispatch, Kernel},
+};
+
+/// Every pipeline and layout of one device.
+#[derive(Default)]
+pub(super) struct Pipelines {
+    compiled: Mutex<HashMap<Key, ComputePipeline>>,
+    layouts: Mutex<HashMap<Shape, Layout>>,
+}
+
+/// A kernel, by its address since names are not unique beyond this crate, and its prelude.
+type Key = (usize, String);
+
+/// What decides a layout: for each binding whether it is written, and whether a uniform follows.
+type Shape = (Vec<bool>, bool);
+
+/// What the bindings of a kernel look like to the driver.
+#[derive(Clone)]
+pub(super) struct Layout {
+    /// The bind group's.
+    pub(super) group: wgpu::BindGroupLayout,
+    pipeline: wgpu::PipelineLayout,
+}
+
+impl Pipelines {
+    /// The pipeline of each dispatch; compiles those that are missing, on as many threads as there are.
+    pub(super) fn of(&self, device: &Device, caps: &Caps, dispatches: &[Dispatch]) -> Result<Vec<ComputePipeline>> {
+        let key = |dispatch: &Dispatch| (ptr::from_ref(dispatch.kernel).addr(), prelude::prelude(dispatch, caps));
+        let keys: Vec<Key> = dispatches.iter().map(key).collect();
+        let missing: Vec<_> = {
+            let (compiled, mut seen) = (lock(&self.compiled), HashSet::new());
+            let pairs = keys.iter().zip(dispatches);
+            pairs.filter(|(key, _)| !compiled.contains_key(*key) && seen.insert(*key)).collect()
+        };
+        let compiled = all(&missing, |(_, dispatch)| self.compile(device, caps, dispatch));
+        for ((key, _), pipeline) in missing.into_iter().zip(compiled) {
+            lock(&self.compiled).insert(key.clone(), pipeline?);
+        }
+        let compiled = lock(&self.compiled);
+        Ok(keys.iter().map(|key| compiled[key].clone()).collect())
+    }
+
+    /// The layout of a kernel's bindings.
+    pub(super) fn layout(&self, device: &Device, kernel: &Kernel) -> Layout {
+        let writes = kernel.bindings.iter().map(|binding| binding.access.writes()).collect();
+        let shape = (writes, !kernel.params.is_empty());
+        lock(&self.layouts).entry(shape).or_insert_with_key(|shape| layout(device, shape)).clone()
+    }
+
+    fn compile(&self, device: &Device, caps: &Caps, dispatch: &Dispatch) -> Result<ComputePipeline> {
+        let (kernel, text) = (dispatch.kernel, prelude::shader(dispatch, caps)?);
+        let pipeline = device.attempt(|| {
+            let layout = self.layout(device, kernel);
+            let source = ShaderSource::Wgsl(text.into());
+            let module =
+                device.handle.create_shader_module(ShaderModuleDescriptor { label: Some(kernel.name), source });
+            device.handle.create_compute_pipeline(&ComputePipelineDescriptor {
+                label: Some(kernel.name),
+                layout: Some(&layout.pipeline),
+                module: &module,
+                entry_point: Some(kernel.name),
+                // MSL does not clear group memory either, so no kernel may count on it.
+                compilation_options: PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            })
+        });
+        pipeline.map_err(|refusal| Error::Shader {
+            kernel: dispatch.label(),
+            log: match refusal {
+                Refusal::Memory => "out of memory".into(),
+                Refusal::Other(log) => log,
+            },
+        })
+    }
+}
+
+fn layout(device: &Device, (writes, uniform): &Shape) -> Layout {
+    let storage = writes.iter().map(|writes| (BufferBindingType::Storage { read_only: !writes }, false));
+    let types = storage.chain(uniform.then_some((BufferBindingType::Uniform, true)));
+    let entry = |(binding, (ty, has_dynamic_offset))| BindGroupLayoutEntry {
+        binding,
+        visibility: ShaderStages::COMPUTE,
+        ty: BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
+        count: None,
+    };
+    let entries: Vec<_> = (0..).zip(types).map(entry).collect();
+    let group = device.handle.create_bind_group_layout(&BindGroupLayoutDescriptor { label: None, entries: &entries });
+    let pipeline = device.handle.create_pipeline_layout(&PipelineLayoutDescriptor {
+        bind_group_layouts: &[Some(&group)],
+        ..Default::default()
+    });
+    Layout { group, pipeline }
+}
+
+/// `work` on every item, on several threads where there are several items; results in order.
+fn all<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(items.len());
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let take = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { break };
+            let result = work(item);
+            lock(&done).push((at, result));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(take);
+        }
+        take();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}

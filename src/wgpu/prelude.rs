@@ -1,0 +1,89 @@
+//! The text before a shader. WGSL has neither includes nor element types as parameters; this is where both come from.
+//!
+//! The whole text is: extensions, defines, how each float binding's quads are unpacked and packed, library parts, and
+//! the kernel's own text. Everything before the library is the pipeline's key, together with the kernel.
+
+use std::fmt::Write;
+
+use crate::{
+    backend::Caps,
+    dtype::DType,
+    error::{Error, Result},
+    pass::{Dispatch, Element},
+};
+
+/// The shared parts of shaders, by name.
+pub const LIBRARY: &[(&str, &str)] = &[
+    ("activations", include_str!("../../wgsl/lib/activations.wgsl")),
+    ("pages", include_str!("../../wgsl/lib/pages.wgsl")),
+    ("reduce", include_str!("../../wgsl/lib/reduce.wgsl")),
+    ("reduce_subgroup", include_str!("../../wgsl/lib/reduce_subgroup.wgsl")),
+    ("step", include_str!("../../wgsl/lib/step.wgsl")),
+];
+
+/// What specialises a launch's shader: extensions, defines, and the quads of its float bindings.
+pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
+    let mut text = String::new();
+    if caps.half {
+        text.push_str("enable f16;\n");
+    }
+    for (name, value) in &dispatch.defines {
+        _ = writeln!(text, "const {name}: u32 = {value}u;");
+    }
+    _ = writeln!(text, "const LANES: u32 = {}u;", dispatch.lanes);
+    for (binding, dtype) in dispatch.kernel.bindings.iter().zip(&dispatch.elements) {
+        if binding.element == Element::Float {
+            quad(&mut text, (binding.name, *dtype), binding.access.writes(), caps.half);
+        }
+    }
+    text
+}
+
+/// The whole text of a launch's shader.
+///
+/// # Errors
+/// [`Error::Shader`] if the kernel asks for a part that the library does not have.
+pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
+    let mut text = prelude(dispatch, caps);
+    for name in dispatch.kernel.library {
+        let name = if *name == "reduce" && caps.subgroup.is_some() { "reduce_subgroup" } else { name };
+        let part = LIBRARY.iter().find(|(known, _)| *known == name).ok_or_else(|| Error::Shader {
+            kernel: dispatch.label(),
+            log: format!("the shader library has no part {name}"),
+        })?;
+        text.push_str(part.1);
+    }
+    text.push_str(dispatch.kernel.source.wgsl);
+    Ok(text)
+}
+
+/// Four elements as they lie in memory, and their way to and from f32.
+fn quad(text: &mut String, (name, dtype): (&str, DType), writes: bool, half: bool) {
+    let (stored, unpacked) = match dtype {
+        DType::F16 if half => ("vec4<f16>", "vec4<f32>(quad)"),
+        DType::F16 => ("vec2<u32>", "vec4<f32>(unpack2x16float(quad.x), unpack2x16float(quad.y))"),
+        DType::Bf16 => (
+            "vec2<u32>",
+            "bitcast<vec4<f32>>(vec4<u32>(quad.x << 16u, quad.x & 0xffff0000u, quad.y << 16u, quad.y & 0xffff0000u))",
+        ),
+        DType::F32 | DType::U32 => ("vec4<f32>", "quad"),
+    };
+    _ = writeln!(text, "alias Quad_{name} = {stored};");
+    _ = writeln!(text, "fn unpack_{name}(quad: Quad_{name}) -> vec4<f32> {{ return {unpacked}; }}");
+    if !writes || dtype == DType::Bf16 {
+        return;
+    }
+    _ = writeln!(text, "fn pack_{name}(value: vec4<f32>) -> Quad_{name} {{");
+    if dtype == DType::F16 {
+        // Halves saturate instead of becoming infinite. What clamp makes of NaN is the driver's choice, so NaN passes
+        // by it, and is told by its bits because compilers may assume that there is none.
+        text.push_str("    let nan = (bitcast<vec4<u32>>(value) & vec4(0x7fffffffu)) > vec4(0x7f800000u);\n");
+        text.push_str("    let bounded = select(clamp(value, vec4(-65504.0), vec4(65504.0)), value, nan);\n");
+    }
+    let packed = match dtype {
+        DType::F16 if half => "vec4<f16>(bounded)",
+        DType::F16 => "vec2<u32>(pack2x16float(bounded.xy), pack2x16float(bounded.zw))",
+        _ => "value",
+    };
+    _ = writeln!(text, "    return {packed};\n}}");
+}

@@ -1,0 +1,165 @@
+//! Recordings made ready to run: everything that a run needs and that does not change between runs.
+
+use std::{collections::HashMap, sync::Arc};
+
+use wgpu::{BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, BufferBinding, BufferSize, BufferUsages};
+
+use super::{
+    Wgpu,
+    device::{Device, Refusal},
+    memory::new_buffer,
+};
+use crate::{
+    error::{Error, Result},
+    pass::{Dispatch, Recorded, Slot},
+};
+
+/// A program as this backend runs it. It holds all of its memory; dropping it frees that.
+pub(super) struct Prepared {
+    /// Names the program in errors.
+    label: Arc<str>,
+    launches: Vec<Launch>,
+}
+
+struct Launch {
+    pipeline: wgpu::ComputePipeline,
+    group: BindGroup,
+    /// Where its parameters are, if it has any.
+    offset: Option<u32>,
+    grid: [u32; 3],
+}
+
+impl Prepared {
+    /// Prepares a finished recording.
+    pub(super) fn new(backend: &Wgpu, recorded: &Recorded) -> Result<Self> {
+        let (device, dispatches) = (&*backend.device, &recorded.dispatches);
+        device.check()?;
+        check_grids(device, dispatches)?;
+        let pipelines = backend.pipelines.of(device, &backend.caps, dispatches)?;
+        let new = |&bytes: &u64| new_buffer(device, &backend.caps, bytes, "scratch");
+        let scratch = recorded.scratch.iter().map(new).collect::<Result<Vec<_>>>()?;
+        let params = Params::new(device, dispatches)?;
+        let mut groups = Groups { backend, params: &params, scratch: &scratch, known: HashMap::new() };
+        let launches = dispatches.iter().zip(pipelines).zip(&params.offsets).map(|((dispatch, pipeline), &offset)| {
+            Ok(Launch { pipeline, group: groups.of(dispatch)?, offset, grid: dispatch.grid })
+        });
+        let launches = launches.collect::<Result<_>>()?;
+        device.check()?;
+        let first = dispatches.first().map(Dispatch::label).unwrap_or_default();
+        Ok(Self { label: format!("a program of {} launches from {first}", dispatches.len()).into(), launches })
+    }
+
+    /// Encodes and submits it.
+    pub(super) fn run(&self, device: &Device) -> Result<()> {
+        device.check()?;
+        device.health.start(&self.label);
+        let submitted = device.attempt(|| {
+            let mut encoder = device.handle.create_command_encoder(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            let mut current = None;
+            for launch in &self.launches {
+                if current != Some(&launch.pipeline) {
+                    pass.set_pipeline(&launch.pipeline);
+                    current = Some(&launch.pipeline);
+                }
+                pass.set_bind_group(0, &launch.group, launch.offset.as_slice());
+                let [x, y, z] = launch.grid;
+                pass.dispatch_workgroups(x, y, z);
+            }
+            drop(pass);
+            device.submit(Some(encoder.finish()))
+        });
+        submitted.map_err(|refusal| refusal.during(&self.label))?;
+        Ok(())
+    }
+}
+
+fn check_grids(device: &Device, dispatches: &[Dispatch]) -> Result<()> {
+    let most = device.handle.limits().max_compute_workgroups_per_dimension;
+    match dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|&groups| groups > most)) {
+        None => Ok(()),
+        Some(dispatch) => Err(Error::Device {
+            label: dispatch.label(),
+            what: format!("a grid of {:?} groups; this device takes {most} in each dimension", dispatch.grid),
+        }),
+    }
+}
+
+/// The launch constants of all launches, in one uniform buffer; equal ones share a place.
+struct Params {
+    buffer: Option<wgpu::Buffer>,
+    offsets: Vec<Option<u32>>,
+}
+
+impl Params {
+    fn new(device: &Device, dispatches: &[Dispatch]) -> Result<Self> {
+        let stride = device.handle.limits().min_uniform_buffer_offset_alignment as usize;
+        let (mut bytes, mut places) = (Vec::new(), HashMap::new());
+        let mut place = |dispatch: &Dispatch| {
+            let offset = *places.entry(dispatch.params.clone()).or_insert_with(|| {
+                let offset = bytes.len();
+                bytes.extend_from_slice(bytemuck::cast_slice(&dispatch.params));
+                bytes.resize(bytes.len().next_multiple_of(stride.max(window(dispatch))), 0_u8);
+                offset as u32
+            });
+            (!dispatch.params.is_empty()).then_some(offset)
+        };
+        let offsets = dispatches.iter().map(&mut place).collect();
+        if bytes.is_empty() {
+            return Ok(Self { buffer: None, offsets });
+        }
+        let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
+        let size = bytes.len() as u64;
+        let descriptor = wgpu::BufferDescriptor { label: Some("params"), size, usage, mapped_at_creation: false };
+        let buffer = device.attempt(|| {
+            let buffer = device.handle.create_buffer(&descriptor);
+            device.queue.write_buffer(&buffer, 0, &bytes);
+            buffer
+        });
+        let buffer = buffer.map_err(|refusal| match refusal {
+            Refusal::Memory => Error::OutOfMemory { label: "params".into(), bytes: size, hint: String::new() },
+            other => other.during("preparing a program"),
+        })?;
+        Ok(Self { buffer: Some(buffer), offsets })
+    }
+}
+
+/// Bytes of the uniform that a launch sees.
+fn window(dispatch: &Dispatch) -> usize {
+    (size_of_val(&*dispatch.params)).next_multiple_of(16)
+}
+
+/// Bind groups of one program; launches that bind the same buffers in the same way share one.
+struct Groups<'a> {
+    backend: &'a Wgpu,
+    params: &'a Params,
+    scratch: &'a [wgpu::Buffer],
+    known: HashMap<(wgpu::BindGroupLayout, Vec<wgpu::Buffer>, usize), BindGroup>,
+}
+
+impl Groups<'_> {
+    fn of(&mut self, dispatch: &Dispatch) -> Result<BindGroup> {
+        let device = &*self.backend.device;
+        let layout = self.backend.pipelines.layout(device, dispatch.kernel).group;
+        let place = |slot: &Slot| match slot {
+            Slot::Buffer(buffer) => self.backend.memory.buffer(buffer.id()),
+            Slot::Scratch(number) => self.scratch[*number as usize].clone(),
+        };
+        let buffers: Vec<_> = dispatch.slots.iter().map(place).collect();
+        let key = (layout, buffers, window(dispatch));
+        if let Some(group) = self.known.get(&key) {
+            return Ok(group.clone());
+        }
+        let (layout, buffers, window) = &key;
+        let uniform = self.params.buffer.as_ref().zip(BufferSize::new(*window as u64));
+        let uniform = uniform.map(|(buffer, size)| BufferBinding { buffer, offset: 0, size: Some(size) });
+        let storage = buffers.iter().map(wgpu::Buffer::as_entire_buffer_binding).chain(uniform);
+        let entry = |(binding, buffer)| BindGroupEntry { binding, resource: BindingResource::Buffer(buffer) };
+        let entries: Vec<_> = (0..).zip(storage).map(entry).collect();
+        let descriptor = BindGroupDescriptor { label: Some(dispatch.kernel.name), layout, entries: &entries };
+        let group = device.attempt(|| device.handle.create_bind_group(&descriptor));
+        let group = group.map_err(|refusal| refusal.during(&dispatch.label()))?;
+        self.known.insert(key, group.clone());
+        Ok(group)
+    }
+}

@@ -1,0 +1,194 @@
+//! Random damage to headers and configurations: an error or a consistent checkpoint, never a panic, and never more memory
+//! than the input accounts for.
+#![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
+
+#[allow(dead_code)]
+#[path = "checkpoint/scratch.rs"]
+mod scratch;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    fs,
+    sync::LazyLock,
+};
+
+use bimetal::model::checkpoint::{Checkpoint, expected};
+use proptest::{collection::vec, prelude::*, sample::Index};
+use scratch::{WEIGHTS, file, fixture, parts};
+use serde_json::{Value, json};
+
+static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());
+static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32").join(WEIGHTS)).unwrap());
+
+/// What opening may take: a thousand layers (the most that a config may claim) of expected tensors, and some.
+const MEMORY: isize = 16 << 20;
+
+/// Counts what the current thread holds, and the most it held.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + bytes);
+        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
+    });
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Opens, and looks at everything that can be looked at.
+fn survive(config: &[u8], weights: Vec<u8>) {
+    let length = weights.len();
+    let before = HELD.get();
+    MOST.set(before);
+    if let Ok(checkpoint) = Checkpoint::embedded(config, weights, &[]) {
+        let summary = checkpoint.summary();
+        let text: u64 = summary.bytes.values().sum();
+        let skipped: u64 = summary.skipped.values().map(|(_, bytes)| bytes).sum();
+        assert!(text + skipped <= length as u64);
+        let whole = checkpoint.check().is_ok();
+        for tensor in expected(checkpoint.config()) {
+            let view = checkpoint.tensor(&tensor.name);
+            assert!(view.is_ok() || !whole);
+            let Ok(view) = view else { continue };
+            assert_eq!(view.shape, tensor.shape);
+            assert_eq!(view.data.len() as u64, tensor.elements() * view.dtype.bytes());
+            let _ = view.find_not_finite();
+        }
+    }
+    assert!(MOST.get() - before <= MEMORY, "{} bytes were held", MOST.get() - before);
+}
+
+/// A value that somebody might put where another belongs.
+fn odd_value() -> impl Strategy<Value = Value> {
+    let names = &["", "F32", "F64", "BF16", "I8", "F4", "full_attention", "qwen3_5", "qwen3_5_text", "yarn", "\0"];
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-4i64..300).prop_map(Value::from),
+        prop_oneof![any::<u64>(), Just(u64::MAX), Just(1 << 32), Just(1 << 63)].prop_map(Value::from),
+        prop_oneof![any::<f64>(), Just(1e308), Just(1e-320)].prop_map(|number| json!(number)),
+        proptest::sample::select(names.as_slice()).prop_map(Value::from),
+        vec(prop_oneof![0..9u64, any::<u64>()], 0..4).prop_map(Value::from),
+        Just(json!({})),
+        Just(json!({"dtype": "F32", "shape": [4], "data_offsets": [0, 16]})),
+    ]
+}
+
+/// Objects and lists inside `value`, itself first.
+fn inner(value: &mut Value, pick: &mut usize, put: &Value, key: Index) -> bool {
+    let children: Vec<&mut Value> = match value {
+        Value::Object(map) => map.values_mut().collect(),
+        Value::Array(list) => list.iter_mut().collect(),
+        _ => return false,
+    };
+    if *pick == 0 && !children.is_empty() {
+        let index = key.index(children.len());
+        *children.into_iter().nth(index).unwrap() = put.clone();
+        return true;
+    }
+    *pick = pick.saturating_sub(1);
+    children.into_iter().any(|child| inner(child, pick, put, key))
+}
+
+/// Overwrites a few bytes; the text mostly stays JSON, because most of them are of its own kind.
+fn scribble(text: &mut [u8], damage: &[(Index, u8)]) {
+    damage.iter().for_each(|(place, byte)| text[place.index(text.len())] = *byte);
+}
+
+fn damage() -> impl Strategy<Value = Vec<(Index, u8)>> {
+    let byte = prop_oneof![proptest::sample::select(&b"0123456789,:[]{}\"eE-. FBIlnx\\"[..]), any::<u8>()];
+    vec((any::<Index>(), byte), 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn scribbled_header(damage in damage()) {
+        let (header, data) = parts(&BYTES);
+        let mut header = header.to_vec();
+        scribble(&mut header, &damage);
+        survive(&CONFIG, [&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat());
+    }
+
+    #[test]
+    fn scribbled_config(damage in damage()) {
+        let mut config = CONFIG.clone();
+        scribble(&mut config, &damage);
+        survive(&config, BYTES.clone());
+    }
+
+    #[test]
+    fn odd_values_in_the_header(edits in vec((0..60usize, any::<Index>(), odd_value()), 1..4)) {
+        let (header, data) = parts(&BYTES);
+        let mut header: Value = serde_json::from_slice(header).unwrap();
+        for (mut pick, key, put) in edits {
+            inner(&mut header, &mut pick, &put, key);
+        }
+        survive(&CONFIG, file(&header.to_string(), data));
+    }
+
+    #[test]
+    fn odd_values_in_the_config(edits in vec((0..4usize, any::<Index>(), odd_value()), 1..4)) {
+        let mut config: Value = serde_json::from_slice(&CONFIG).unwrap();
+        for (mut pick, key, put) in edits {
+            inner(&mut config, &mut pick, &put, key);
+        }
+        survive(config.to_string().as_bytes(), BYTES.clone());
+    }
+
+    #[test]
+    fn any_length_and_any_cut(length in prop_oneof![0..7000u64, any::<u64>()], cut in any::<Index>()) {
+        let weights = [&length.to_le_bytes(), &BYTES[8..]].concat();
+        survive(&CONFIG, weights[..cut.index(weights.len())].to_vec());
+        survive(&CONFIG, weights);
+    }
+
+    #[test]
+    fn any_bytes(config in vec(any::<u8>(), 0..200), weights in vec(any::<u8>(), 0..200)) {
+        survive(&config, BYTES.clone());
+        survive(&CONFIG, file(&String::from_utf8_lossy(&weights), &[]));
+        survive(&CONFIG, weights);
+    }
+}
+
+/// The largest model that a configuration may claim is refused for what is missing, within the bound.
+#[test]
+fn the_largest_claim() {
+    let mut config: Value = serde_json::from_slice(&CONFIG).unwrap();
+    for (key, most) in [("hidden_size", 1 << 16), ("intermediate_size", 1 << 18), ("vocab_size", 1 << 22)] {
+        config[key] = json!(most);
+    }
+    for key in ["num_attention_heads", "num_key_value_heads", "linear_num_key_heads", "linear_num_value_heads"] {
+        config[key] = json!(1024);
+    }
+    for key in ["head_dim", "linear_key_head_dim", "linear_value_head_dim", "num_hidden_layers"] {
+        config[key] = json!(1024);
+    }
+    config["layer_types"] = Value::Null;
+    let checkpoint = Checkpoint::embedded(config.to_string().as_bytes(), BYTES.clone(), &[]).unwrap();
+    assert_eq!(checkpoint.config().channels(), 3 << 20);
+    assert!(checkpoint.summary().total_parameters() > 1 << 40);
+    drop(checkpoint);
+    survive(config.to_string().as_bytes(), BYTES.clone());
+}

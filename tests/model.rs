@@ -1,0 +1,15 @@
+//! The model against the reference implementation, tensor by tensor, on every backend present.
+//!
+//! `FIXTURES=DIR:DIR cargo test --test model` checks further directories (config, weights, reference*.safetensors).
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "model/golden.rs"]
+mod golden;
+#[path = "model/parity.rs"]
+mod parity;
+mod present;
+#[path = "model/rig.rs"]
+mod rig;
+#[path = "model/stories.rs"]
+mod stories;

@@ -1,0 +1,100 @@
+//! Logits at every position, residual streams, caches and decode steps against the fixtures.
+
+use std::path::{Path, PathBuf};
+
+use bimetal::{backend::Backend, model::checkpoint::Checkpoint, step::Kind};
+use std::sync::Arc;
+
+use crate::{
+    present,
+    rig::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
+};
+
+/// In full precision, in any tensor.
+const BOUND: f32 = 1e-3;
+
+fn fixtures() -> Vec<PathBuf> {
+    let own = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")).unwrap();
+    let mut found: Vec<_> = own.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    found.extend(std::env::var("FIXTURES").unwrap_or_default().split(':').filter(|s| !s.is_empty()).map(PathBuf::from));
+    found.retain(|path| path.join("reference.json").is_file());
+    found.sort();
+    assert!(found.len() >= 5, "the fixtures are gone: {found:?}");
+    found
+}
+
+fn references(dir: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let reference = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with("reference") && name.ends_with(".safetensors")
+    };
+    let mut found: Vec<_> = files.filter(reference).collect();
+    found.sort();
+    assert!(!found.is_empty(), "{}: no reference", dir.display());
+    found
+}
+
+/// The largest error of each tensor of one reference.
+fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Precision) -> Vec<(String, f32)> {
+    let (checkpoint, reference) = (Checkpoint::open(dir).unwrap(), Reference::open(file));
+    checkpoint.check().unwrap();
+    let ids = &reference.ids["input_ids"];
+    let (tokens, greedy) = (ids.len() as u32, &reference.ids["greedy_ids"]);
+    let mut rig = Rig::new(backend, &checkpoint, precision, tokens + greedy.len() as u32);
+    let output = rig.run(Kind::Prompt, ids, 0, Look::Layers);
+    let mut errors = vec![("prefill_logits".to_string(), output.logits.concat())];
+    errors.extend(output.marks);
+    for layer in 0..rig.cache.layers.len() {
+        let named = rig.layer(layer, tokens).into_iter();
+        errors.extend(named.map(|(name, values)| (format!("cache.{layer}.{name}"), values)));
+    }
+    let decoded = (tokens..)
+        .zip(greedy)
+        .map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
+    errors.push(("decode_logits".to_string(), decoded.collect::<Vec<_>>().concat()));
+    let known = errors.iter().filter(|(name, _)| reference.floats.contains_key(name));
+    let errors: Vec<_> = known.map(|(name, got)| (name.clone(), largest_error(got, &reference.floats[name]))).collect();
+    assert_eq!(errors.len(), reference.floats.len(), "{}: a tensor was not compared", file.display());
+    errors
+}
+
+#[test]
+fn full_precision_equals_the_reference() {
+    for (name, backend) in present::backends() {
+        for dir in fixtures() {
+            for file in references(&dir) {
+                let label =
+                    format!("{name}: {}", file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&file).display());
+                let errors = errors(&backend, &dir, &file, FULL);
+                let listed: Vec<_> = errors.iter().map(|(name, error)| format!("{name} {error:.1e}")).collect();
+                println!("{label}: {}", listed.join(", "));
+                let over: Vec<_> = errors.iter().filter(|(_, error)| *error > BOUND).collect();
+                assert!(over.is_empty(), "{label}: over {BOUND}: {over:?}");
+            }
+        }
+    }
+}
+
+/// With f16 keys and values and f16 inputs of every product, logits stay as close to the float32 reference as the
+/// reference's own bf16 run does.
+#[test]
+fn half_precision_is_as_close_as_a_bf16_reference() {
+    for (name, backend) in present::backends() {
+        for dir in fixtures() {
+            let noise: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(dir.join("reference.json")).unwrap()).unwrap();
+            for file in references(&dir) {
+                let key = file.file_name().unwrap().to_string_lossy().into_owned();
+                let Some(measured) = noise["references"][&key]["bfloat16_minus_float32"].as_object() else { continue };
+                let errors = errors(&backend, &dir, &file, HALF);
+                for (tensor, phase) in [("prefill_logits", "prefill"), ("decode_logits", "decode")] {
+                    let bound = measured[phase]["max"].as_f64().unwrap() as f32;
+                    let (_, error) = errors.iter().find(|(name, _)| name == tensor).unwrap();
+                    println!("{name}: {}: {tensor} {error:.1e}, bf16 {bound:.1e}", file.display());
+                    assert!(*error <= bound, "{name}: {}: {tensor}: {error} over {bound}", file.display());
+                }
+            }
+        }
+    }
+}

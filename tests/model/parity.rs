@@ -1,0 +1,139 @@
+//! Results depend on the sequence alone: not on how a prompt is cut, on who shares the step, on interruptions. Bit for bit.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use bimetal::{
+    backend::Backend,
+    dtype::DType,
+    engine::{Engine, Options, Request, Then},
+    model::{Model, checkpoint::Checkpoint, weights::Source},
+    sampler::Sampling,
+    scheduler::SequenceId,
+    step::Kind,
+};
+
+use crate::{
+    present,
+    rig::{FULL, Look, Rig, largest_error},
+};
+
+fn fixture() -> Checkpoint {
+    Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32")).unwrap()
+}
+
+fn engine(backend: &Arc<dyn Backend>, options: Options) -> Engine {
+    let model = Model::load(backend, &Source::Checkpoint(&fixture()), DType::F32, &mut |_, _| {}).unwrap();
+    Engine::new(Arc::new(model), options).unwrap()
+}
+
+fn options() -> Options {
+    Options { context: Some(256), sequences: 3, budget: 192, ..Options::default() }
+}
+
+fn prompt(length: usize, seed: u32) -> Vec<u32> {
+    (0..length as u32).map(|i| (i * 97 + seed * 31 + i * i % 13) % 512).collect()
+}
+
+fn add(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> SequenceId {
+    let stop = BTreeSet::new();
+    engine.add(Request { prompt, sampling: Sampling::greedy(), most, stop, then: Then::Keep }).unwrap()
+}
+
+/// The bits of the logits behind every token of some sequences, which run until all have ended.
+fn follow(engine: &mut Engine, ids: &[SequenceId]) -> Vec<Vec<Vec<u32>>> {
+    let mut rows = vec![Vec::new(); ids.len()];
+    while !engine.is_idle() {
+        for event in engine.step().unwrap() {
+            let logits = engine.logits(event.sequence).unwrap().unwrap();
+            let at = ids.iter().position(|id| *id == event.sequence).unwrap();
+            rows[at].push(logits.iter().map(|logit| logit.to_bits()).collect());
+        }
+    }
+    rows
+}
+
+fn alone(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> Vec<Vec<u32>> {
+    let id = add(engine, prompt, most);
+    let rows = follow(engine, &[id]).remove(0);
+    engine.cancel(id);
+    rows
+}
+
+#[test]
+fn any_legal_chunking_gives_the_same_bits() {
+    for (name, backend) in present::backends() {
+        let ids = prompt(150, 1);
+        let whole = alone(&mut engine(&backend, options()), ids.clone(), 4);
+        for budget in [67, 131] {
+            let cut = alone(&mut engine(&backend, Options { budget, ..options() }), ids.clone(), 4);
+            assert_eq!(whole, cut, "{name}: budget {budget}");
+        }
+        println!("{name}: chunks of 64 and 128 equal the whole prompt");
+    }
+}
+
+#[test]
+fn a_batch_of_three_gives_the_bits_of_three_alone() {
+    for (name, backend) in present::backends() {
+        let mut engine = engine(&backend, options());
+        let prompts = [prompt(65, 2), prompt(3, 3), prompt(100, 4)];
+        let single: Vec<_> = prompts.iter().map(|prompt| alone(&mut engine, prompt.clone(), 6)).collect();
+        let ids: Vec<_> = prompts.iter().map(|prompt| add(&mut engine, prompt.clone(), 6)).collect();
+        assert_eq!(follow(&mut engine, &ids), single, "{name}");
+        println!("{name}: three together equal three alone");
+    }
+}
+
+#[test]
+fn a_preempted_sequence_resumes_with_the_same_bits() {
+    for (name, backend) in present::backends() {
+        let prompts = [prompt(60, 5), prompt(60, 6)];
+        let mut roomy = engine(&backend, options());
+        let single: Vec<_> = prompts.iter().map(|prompt| alone(&mut roomy, prompt.clone(), 40)).collect();
+        // Memory for one context of 112 tokens: the second sequence has to give way to the first.
+        let tight = Options { context: Some(112), sequences: 2, ..options() };
+        let mut tight = engine(&backend, Options { memory: Some(memory_for_one(&backend, tight)), ..tight });
+        let ids: Vec<_> = prompts.iter().map(|prompt| add(&mut tight, prompt.clone(), 40)).collect();
+        assert_eq!(follow(&mut tight, &ids), single, "{name}");
+        println!("{name}: preempted equals uninterrupted");
+    }
+}
+
+/// The least budget of memory with which an engine opens.
+fn memory_for_one(backend: &Arc<dyn Backend>, options: Options) -> u64 {
+    let model = Model::load(backend, &Source::Checkpoint(&fixture()), DType::F32, &mut |_, _| {}).unwrap();
+    let opens = |memory: u64| Options { memory: Some(memory), ..options }.plan(&model).is_ok();
+    let (mut low, mut high) = (0u64, 1 << 32);
+    while low + 1 < high {
+        let middle = low.midpoint(high);
+        if opens(middle) { high = middle } else { low = middle }
+    }
+    // A little more than one context, so that both are admitted and then collide.
+    high + 8192
+}
+
+#[test]
+fn a_replayed_program_gives_the_same_bits_from_the_same_state() {
+    for (name, backend) in present::backends() {
+        let mut engine = engine(&backend, options());
+        let first = alone(&mut engine, prompt(70, 7), 5);
+        assert_eq!(first, alone(&mut engine, prompt(70, 7), 5), "{name}");
+    }
+}
+
+/// On the oracle both paths do the same sums in the same order; on a GPU they stay within round-off.
+#[test]
+fn chunked_prefill_equals_token_by_token() {
+    for (name, backend) in present::backends() {
+        let ids = prompt(70, 8);
+        let mut rig = Rig::new(&backend, &fixture(), FULL, 96);
+        let chunked = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits.concat();
+        let looped = (0..)
+            .zip(&ids)
+            .flat_map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
+        let error = largest_error(&chunked, &looped.collect::<Vec<_>>());
+        println!("{name}: chunked against token by token: max_abs_diff {error:.6}");
+        let bound = if name == "cpu" { 0.0 } else { 1e-3 };
+        assert!(error <= bound, "{name}: {error} over {bound}");
+    }
+}

@@ -1,0 +1,57 @@
+//! The built-in model against what the reference recorded of it.
+
+use std::collections::BTreeSet;
+
+use bimetal::{
+    default_model,
+    engine::{Options, Request, Then},
+    generator::{Generator, Setup},
+    sampler::Sampling,
+};
+
+use crate::{present, rig};
+
+/// Logits may differ by this much; where the reference's two best are closer, another greedy path may be right.
+const BOUND: f32 = 2e-3;
+
+#[test]
+fn the_built_in_model_says_what_the_reference_recorded() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny-stories/reference.json");
+    let recorded: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
+    for (name, backend) in present::backends() {
+        let engine = Options { kv: rig::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
+        let setup = Setup { inputs: rig::FULL.inputs, engine };
+        let checkpoint = default_model::open().unwrap();
+        let mut generator = Generator::open(&backend, &checkpoint, setup, &mut |_, _| {}).unwrap();
+        for case in recorded["cases"].as_array().unwrap() {
+            let prompt = generator.text.tokenizer.encode(case["prompt"].as_str().unwrap()).unwrap();
+            assert_eq!(prompt, ids(&case["prompt_ids"]), "prompt ids");
+            let greedy = ids(&case["greedy_ids"]);
+            let stop: BTreeSet<u32> = [4093, 4095].into();
+            let request = Request { prompt, sampling: Sampling::greedy(), most: greedy.len(), stop, then: Then::Keep };
+            let id = generator.engine.add(request).unwrap();
+            let mut said = Vec::new();
+            while generator.engine.is_running(id) {
+                for event in generator.engine.step().unwrap() {
+                    if said.is_empty() {
+                        let logits = generator.engine.logits(id).unwrap().unwrap();
+                        let top: Vec<f32> = serde_json::from_value(case["next_top8_logits"].clone()).unwrap();
+                        let got: Vec<f32> = ids(&case["next_top8_ids"]).iter().map(|id| logits[*id as usize]).collect();
+                        let error = rig::largest_error(&got, &top);
+                        println!("{name}: {:?}: top-8 logits {error:.1e}", case["prompt"].as_str().unwrap());
+                        assert!(error <= BOUND, "{name}: top-8 logits {got:?}, expected {top:?}");
+                    }
+                    said.push(event.token);
+                }
+            }
+            generator.engine.cancel(id);
+            let same = said.iter().zip(&greedy).take_while(|(a, b)| a == b).count();
+            let gap = case["smallest_top1_top2_gap"].as_f64().unwrap() as f32;
+            if same < greedy.len() {
+                println!("{name}: leaves the recorded path at token {same}; the smallest gap on it is {gap}");
+            }
+            assert!(same == greedy.len() || gap <= BOUND, "{name}: token {same} differs at a gap of {gap} or more");
+        }
+    }
+}

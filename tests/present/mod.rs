@@ -1,0 +1,52 @@
+//! Which backends are here to be tested. `REQUIRE=cpu,wgpu` in the environment makes an absent one a failure, so that a
+//! test that compared nothing cannot pass for one that did.
+
+use std::sync::{Arc, OnceLock};
+
+use bimetal::{backend::Backend, cpu::Cpu};
+
+/// A backend and the name that tests know it by.
+pub type Present = (&'static str, Arc<dyn Backend>);
+
+/// Every backend of this machine: `cpu`, `wgpu` with all that its adapter offers, and `wgpu-plain`, the same adapter
+/// with no more than WebGPU promises.
+///
+/// # Panics
+/// If a backend that `REQUIRE` names is absent.
+pub fn backends() -> Vec<Present> {
+    static FOUND: OnceLock<Vec<Present>> = OnceLock::new();
+    FOUND.get_or_init(find).clone()
+}
+
+fn find() -> Vec<Present> {
+    let mut found: Vec<Present> = vec![("cpu", Arc::new(Cpu::default()))];
+    found.extend(through_wgpu());
+    for (name, backend) in &found {
+        let caps = backend.caps();
+        println!("{name}: {} ({}), subgroup {:?}, half {}", caps.device, caps.driver, caps.subgroup, caps.half);
+    }
+    if !found.iter().any(|(name, _)| *name == "wgpu") {
+        println!("wgpu: absent, so it was not compared");
+    }
+    for required in std::env::var("REQUIRE").unwrap_or_default().split(',').filter(|name| !name.is_empty()) {
+        assert!(found.iter().any(|(name, _)| *name == required), "REQUIRE names {required}, which is absent");
+    }
+    found
+}
+
+#[cfg(feature = "wgpu")]
+fn through_wgpu() -> Vec<Present> {
+    use bimetal::wgpu::{Restrict, Wgpu};
+
+    // The first that is no software, if there is one.
+    let mut adapters = Wgpu::adapters();
+    adapters.sort_by_key(|adapter| adapter.caps().kind == bimetal::backend::DeviceKind::Software);
+    let Some(adapter) = adapters.first() else { return Vec::new() };
+    let open = |restrict| Arc::new(Wgpu::open(adapter, restrict).expect("the adapter opens"));
+    vec![("wgpu", open(Restrict::default())), ("wgpu-plain", open(Restrict::webgpu()))]
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn through_wgpu() -> Vec<Present> {
+    Vec::new()
+}
