@@ -1,0 +1,29 @@
+//! Every kernel, on every backend present, against its plain loop.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod present;
+
+mod kernels {
+    mod harness;
+    mod traffic;
+
+    mod argmax;
+    mod attend_decode;
+    mod attend_merge;
+    mod attend_prefill;
+    mod copy_slot;
+    mod embed;
+    mod gated_rms_norm;
+    mod gdn_conv;
+    mod gdn_gates;
+    mod gdn_scan;
+    mod gdn_step;
+    mod kv_write;
+    mod matmul;
+    mod matvec;
+    mod qk_norm_rope;
+    mod rms_norm;
+    mod rows;
+    mod silu_mul;
+    mod top_k;
+}

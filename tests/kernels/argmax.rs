@@ -1,0 +1,54 @@
+use bimetal::{dtype::DType, kernels::argmax::argmax, pass::Pass, step::Kind};
+
+use super::{
+    harness::{Lab, Random, check},
+    traffic::*,
+};
+
+const ROWS: Traffic =
+    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
+
+#[test]
+fn cases() {
+    for (traffic, width, limit) in
+        [(DECODES[0], 1, 1), (DECODES[1], 63, 63), (DECODES[2], 1000, 990), (ROWS, 4097, 4097)]
+    {
+        check(&format!("argmax {width} below {limit}"), |lab, p| {
+            let logits = lab.spread("logits", [traffic.capacity(), width], DType::F32, -20.0..20.0);
+            choose(lab, p, (traffic, limit), &logits);
+        });
+    }
+}
+
+fn choose(lab: &Lab, p: &Pass, (traffic, limit): (Traffic, u32), logits: &bimetal::tensor::Tensor) {
+    let mut tokens = lab.poisoned([logits.rows(), 1], DType::U32);
+    argmax(p, &traffic.step(lab, 10), logits, limit, &mut tokens);
+    p.mark("tokens", &tokens);
+}
+
+/// Equal logits, signed zeros, infinities and NaN, below the limit and past it.
+#[test]
+fn odd_values() {
+    const WIDTH: u32 = 1000;
+    check("argmax of odd values", |lab, p| {
+        let mut random = Random::new("logits");
+        let mut rows = vec![[0.0; WIDTH as usize]; ROWS.capacity() as usize];
+        // Many equal ones; the lowest id wins.
+        rows[0].fill_with(|| random.within(&(-2.0..3.0)).floor());
+        // Both zeros are alike, and above what is below them.
+        rows[1].fill(-1.0);
+        (rows[1][700], rows[1][800]) = (-0.0, 0.0);
+        // Nothing but −∞ in front of the limit.
+        rows[2].fill(f32::NEG_INFINITY);
+        rows[2][995] = 3.0;
+        // One NaN.
+        rows[3].fill_with(|| random.within(&(-20.0..20.0)));
+        rows[3][517] = -f32::NAN;
+        // NaN past the limit is nobody's business; +∞ is the largest, −f32::MAX above −∞.
+        rows[4].fill(f32::NEG_INFINITY);
+        (rows[4][5], rows[4][999]) = (-f32::MAX, f32::NAN);
+        rows[5].fill(f32::NAN);
+        let logits = lab.tensor([ROWS.capacity(), WIDTH], DType::F32, rows.as_flattened());
+        choose(lab, p, (ROWS, 990), &logits);
+    });
+}

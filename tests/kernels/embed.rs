@@ -1,0 +1,21 @@
+use bimetal::{dtype::DType, kernels::embed, matrix::Matrix};
+
+use super::{harness::check, traffic::*};
+
+#[test]
+fn cases() {
+    for (traffic, parts, width, dtype) in [
+        (PROMPTS[0], &[1][..], 4, DType::F32),
+        (PROMPTS[1], &[63], 60, DType::F16),
+        (PROMPTS[2], &[1, 998, 1], 1024, DType::Bf16),
+        (PROMPTS[3], &[4000, 97], 1000, DType::F16),
+        (DECODES[2], &[5, 1, 7], 68, DType::F32),
+    ] {
+        check(&format!("embed {parts:?} × {width} {dtype}"), |lab, p| {
+            let step = traffic.step(lab, parts.iter().sum());
+            let part = |&rows: &u32| lab.spread(&format!("{rows} rows"), [rows, width], dtype, -0.1..0.1);
+            let table = Matrix::new(parts.iter().map(part).collect());
+            p.mark("x", &embed::embed(p, &step, &table));
+        });
+    }
+}

@@ -1,0 +1,237 @@
+//! Runs one recording on a backend and on the plain loops, from the same inputs, and compares what it marks.
+
+use std::{
+    cell::RefCell,
+    collections::hash_map::DefaultHasher,
+    hash::{Hash, Hasher},
+    ops::Range,
+    sync::Arc,
+};
+
+use bimetal::{
+    backend::{Backend, Caps},
+    cpu::Cpu,
+    dtype::DType,
+    pass::Pass,
+    tensor::{Buffer, Tensor},
+};
+use bytemuck::{cast_slice, pod_collect_to_vec};
+use half::{bf16, f16};
+
+use crate::present::{self, Present};
+
+/// NaN in every element type; what outputs hold before a run, and what rows that are not alive hold after it.
+const POISON: u32 = 0x7fc0_7fc0;
+const SENTINEL: u32 = 0x5e47_1e15;
+const SENTINEL_BYTES: u64 = 1024;
+
+/// Makes the inputs of a case: the same ones on every backend, each followed by a sentinel.
+pub struct Lab {
+    backend: Arc<dyn Backend>,
+    /// Every buffer with the bytes in front of its sentinel.
+    buffers: RefCell<Vec<(Arc<Buffer>, u64)>>,
+}
+
+impl Lab {
+    fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, buffers: RefCell::default() }
+    }
+
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// Elements spread evenly over a range; the name is the seed.
+    pub fn spread(&self, name: &str, shape: [u32; 2], dtype: DType, range: Range<f32>) -> Tensor {
+        let mut random = Random::new(name);
+        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| random.within(&range)).collect();
+        self.tensor(shape, dtype, &values)
+    }
+
+    /// A norm's weight, as checkpoints have it.
+    pub fn weight(&self, width: u32, dtype: DType) -> Tensor {
+        self.spread("weight", [1, width], dtype, -0.2..0.3)
+    }
+
+    /// A tensor of these elements.
+    pub fn tensor(&self, shape: [u32; 2], dtype: DType, values: &[f32]) -> Tensor {
+        let bytes = match dtype {
+            DType::F32 => cast_slice(values).to_vec(),
+            DType::F16 => pod_collect_to_vec(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()),
+            DType::Bf16 => pod_collect_to_vec(&values.iter().map(|v| bf16::from_f32(*v)).collect::<Vec<_>>()),
+            DType::U32 => panic!("words are not floats"),
+        };
+        self.bytes(shape, dtype, &bytes)
+    }
+
+    pub fn words(&self, shape: [u32; 2], words: &[u32]) -> Tensor {
+        self.bytes(shape, DType::U32, cast_slice(words))
+    }
+
+    /// A tensor of NaN.
+    pub fn poisoned(&self, shape: [u32; 2], dtype: DType) -> Tensor {
+        let bytes = u64::from(shape[0]) * u64::from(shape[1]) * dtype.bytes();
+        Tensor::over(self.buffer(bytes), shape, dtype)
+    }
+
+    fn bytes(&self, shape: [u32; 2], dtype: DType, bytes: &[u8]) -> Tensor {
+        let tensor = self.poisoned(shape, dtype);
+        assert_eq!(tensor.bytes(), bytes.len() as u64);
+        let mut words = bytes.to_vec();
+        words.resize(bytes.len().next_multiple_of(4), 0);
+        tensor.buffer().write(0, &words).unwrap();
+        tensor
+    }
+
+    /// `bytes` bytes of NaN and a sentinel.
+    fn buffer(&self, bytes: u64) -> Arc<Buffer> {
+        let bytes = bytes.next_multiple_of(4);
+        let buffer = Buffer::new(&self.backend, bytes + SENTINEL_BYTES, "case").unwrap();
+        let mut words = vec![POISON; bytes as usize / 4];
+        words.resize((bytes + SENTINEL_BYTES) as usize / 4, SENTINEL);
+        buffer.write(0, cast_slice(&words)).unwrap();
+        self.buffers.borrow_mut().push((buffer.clone(), bytes));
+        buffer
+    }
+
+    fn check_sentinels(&self, case: &str) {
+        for (at, (buffer, bytes)) in self.buffers.borrow().iter().enumerate() {
+            let found = pollster::block_on(buffer.read(*bytes..bytes + SENTINEL_BYTES)).unwrap();
+            let kept = cast_slice::<u8, u32>(&found).iter().all(|word| *word == SENTINEL);
+            assert!(kept, "{case}: wrote past the end of buffer {at} of {bytes} bytes");
+        }
+    }
+}
+
+/// What a mark holds after a run.
+#[derive(Clone, PartialEq)]
+pub struct Output {
+    pub name: String,
+    pub shape: [u32; 2],
+    pub dtype: DType,
+    /// A word for each element: the bits of f32 and u32, and of 16-bit elements.
+    pub bits: Vec<u32>,
+}
+
+impl Output {
+    pub fn row(&self, row: u32) -> &[u32] {
+        &self.bits[(row * self.shape[1]) as usize..((row + 1) * self.shape[1]) as usize]
+    }
+
+    fn value(&self, bits: u32) -> f32 {
+        match self.dtype {
+            DType::F16 => f16::from_bits(bits as u16).to_f32(),
+            DType::Bf16 => bf16::from_bits(bits as u16).to_f32(),
+            _ => f32::from_bits(bits),
+        }
+    }
+
+    fn poison(&self) -> u32 {
+        if self.dtype.bytes() == 2 { POISON & 0xffff } else { POISON }
+    }
+}
+
+/// Records `op` for a backend with these capabilities, runs it on `backend`, and reads what it marked.
+pub fn outputs(case: &str, backend: &Arc<dyn Backend>, caps: &Caps, op: impl Fn(&Lab, &Pass)) -> Vec<Output> {
+    let (lab, p) = (Lab::new(backend.clone()), Pass::new(caps));
+    op(&lab, &p);
+    let recorded = p.finish().on_buffers(|bytes| Ok(lab.buffer(bytes))).unwrap();
+    let program = backend.load(Pass::replay(caps, &recorded.dispatches)).unwrap_or_else(|e| panic!("{case}: {e}"));
+    backend.run(&program).unwrap_or_else(|e| panic!("{case}: {e}"));
+    backend.wait().unwrap_or_else(|e| panic!("{case}: {e}"));
+    lab.check_sentinels(case);
+    let read = |mark: &bimetal::pass::Mark| {
+        let bytes = pollster::block_on(mark.read()).unwrap();
+        let bits = match mark.dtype.bytes() {
+            2 => bytes.chunks_exact(2).map(|half| u32::from(u16::from_le_bytes([half[0], half[1]]))).collect(),
+            _ => pod_collect_to_vec(&bytes),
+        };
+        Output { name: mark.name.clone(), shape: mark.shape, dtype: mark.dtype, bits }
+    };
+    recorded.marks.iter().map(read).collect()
+}
+
+/// Compares what `op` marks on every backend present with what the plain loops make of it.
+pub fn check(case: &str, op: impl Fn(&Lab, &Pass)) {
+    check_by(case, op, compare);
+}
+
+/// As [`check`], with another comparison of reference and result that returns the error.
+pub fn check_by(case: &str, op: impl Fn(&Lab, &Pass), compare: impl Fn(&str, &Output, &Output) -> f64) {
+    let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
+    for (name, backend) in backends() {
+        // The other's tiles, so that both make the same launches.
+        let wanted = outputs(case, &oracle, backend.caps(), &op);
+        let got = outputs(case, &backend, backend.caps(), &op);
+        assert!(!wanted.is_empty(), "{case}: nothing marked");
+        let error = |(wanted, got): (&Output, &Output)| {
+            format!("{} {:.1e}", wanted.name, compare(&format!("{case} on {name}"), wanted, got))
+        };
+        let errors: Vec<_> = wanted.iter().zip(&got).map(error).collect();
+        println!("{case}: {name} against cpu: {}", errors.join(", "));
+    }
+}
+
+/// RMS(wanted − got) / RMS(wanted) within the bound of the type, words exactly; where the plain loop wrote nothing,
+/// nothing may be written.
+pub fn compare(case: &str, wanted: &Output, got: &Output) -> f64 {
+    let case = format!("{case}: {}", wanted.name);
+    let (mut difference, mut size) = (0.0, 0.0);
+    for (at, (&want, &found)) in wanted.bits.iter().zip(&got.bits).enumerate() {
+        let place = [at as u32 / wanted.shape[1], at as u32 % wanted.shape[1]];
+        if wanted.dtype == DType::U32 || want == wanted.poison() {
+            assert_eq!(want, found, "{case} at {place:?}");
+            continue;
+        }
+        let (want, found) = (wanted.value(want), got.value(found));
+        assert!(!found.is_nan() && !want.is_nan(), "{case} at {place:?}: {found} for {want}");
+        // Where nothing was seen, shaders have a number below all others in place of −∞.
+        if want == f32::NEG_INFINITY && found < -1e37 {
+            continue;
+        }
+        difference += f64::from(want - found).powi(2);
+        size += f64::from(want).powi(2);
+    }
+    let error = if difference == 0.0 { 0.0 } else { (difference / size).sqrt() };
+    let bound = if wanted.dtype.bytes() == 2 { 2e-3 } else { 1e-5 };
+    assert!(error <= bound, "{case}: error {error:.2e} of at most {bound:.0e}");
+    error
+}
+
+/// The backends to compare with the plain loops.
+pub fn backends() -> Vec<Present> {
+    present::backends().into_iter().filter(|(name, _)| *name != "cpu").collect()
+}
+
+/// Numbers that are the same wherever they are asked for by the same name.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(name: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    pub fn within(&mut self, range: &Range<f32>) -> f32 {
+        range.start + (range.end - range.start) * ((self.next() >> 40) as f32 / (1u32 << 24) as f32)
+    }
+
+    pub fn below(&mut self, limit: u32) -> u32 {
+        (self.next() % u64::from(limit)) as u32
+    }
+
+    /// 0..count in another order.
+    pub fn permutation(&mut self, count: u32) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..count).collect();
+        (1..order.len()).rev().for_each(|i| order.swap(i, self.below(i as u32 + 1) as usize));
+        order
+    }
+}

@@ -1,0 +1,67 @@
+use bimetal::{
+    dtype::DType,
+    matrix::{Matrix, matmul},
+    pass::Pass,
+    step::Kind,
+};
+
+use super::{
+    harness::{Lab, Output, backends, compare, outputs},
+    matvec::{Types, cases_of},
+    traffic::*,
+};
+
+const F32: Types = (DType::F32, &[DType::F32]);
+const F16: Types = (DType::F16, &[DType::F16]);
+
+#[test]
+fn cases() {
+    for (spans, inner, parts, types) in [
+        (&[(1, 0, 0)][..], 4, &[1][..], F32),
+        (&[(3, 0, 0)], 20, &[63], F16),
+        (&[(64, 0, 0)], 64, &[64], (DType::F16, &[DType::Bf16][..])),
+        (&[(65, 0, 0)], 60, &[65, 1], (DType::F32, &[DType::F16, DType::Bf16])),
+        (&[(31, 0, 0), (32, 5, 1)], 1000, &[129], F16),
+        (&[(100, 0, 0), (33, 0, 1)], 68, &[32, 200], F16),
+    ] {
+        cases_of("matmul", Traffic::rows(spans), (inner, parts), types);
+    }
+}
+
+fn product(lab: &Lab, p: &Pass, traffic: Traffic) {
+    let x = traffic.by_position(lab, "x", 100, -3.0..3.0);
+    let w = Matrix::new(vec![lab.spread("w", [70, 100], DType::F16, -0.1..0.1)]);
+    p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+}
+
+/// Other tiles than the usual ones give the same bits.
+#[test]
+fn tiles() {
+    let traffic = Traffic::rows(&[(75, 0, 0)]);
+    for (name, backend) in backends() {
+        let run = |tile: [u32; 2]| -> Output {
+            let mut caps = backend.caps().clone();
+            caps.tiles.matmul = tile;
+            outputs("tiles", &backend, &caps, |lab, p| product(lab, p, traffic)).remove(0)
+        };
+        let usual = run([64, 64]);
+        for tile in [[32, 128], [128, 32]] {
+            assert!(run(tile) == usual, "{name}: {tile:?}");
+        }
+    }
+}
+
+/// A row's product is the same bits wherever it lies and whoever else is in the step.
+#[test]
+fn company() {
+    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
+    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
+    for (name, backend) in backends() {
+        let run = |traffic| outputs("company", &backend, backend.caps(), |lab, p| product(lab, p, traffic)).remove(0);
+        let (whole, cut): (Output, Output) = (run(WHOLE), run(CUT));
+        for row in 0..33 {
+            assert!(whole.row(37 + row) == cut.row(9 + row), "{name}: row {row}");
+        }
+        assert_eq!(compare(name, &whole, &whole), 0.0);
+    }
+}

@@ -1,0 +1,83 @@
+use bimetal::{
+    dtype::DType,
+    matrix::{Matrix, matmul, matmul_add},
+    pass::Pass,
+    step::Kind,
+};
+
+use super::{
+    harness::{Lab, backends, check, outputs},
+    traffic::*,
+};
+
+/// Types of x and of each part of the matrix.
+pub type Types = (DType, &'static [DType]);
+
+const F32: Types = (DType::F32, &[DType::F32]);
+const F16: Types = (DType::F16, &[DType::F16]);
+
+#[test]
+fn cases() {
+    for (traffic, inner, parts, types) in [
+        (DECODES[0], 4, &[1][..], F32),
+        (DECODES[0], 1024, &[63], F16),
+        (DECODES[1], 60, &[65], F16),
+        (DECODES[1], 1000, &[64, 3], (DType::F32, &[DType::Bf16, DType::F16][..])),
+        (DECODES[2], 256, &[1, 31, 32], (DType::F16, &[DType::F16, DType::F32, DType::Bf16])),
+        (DECODES[2], 68, &[100], (DType::F32, &[DType::Bf16])),
+        (DECODES[2], 3584, &[20], F16),
+    ] {
+        cases_of("matvec", traffic, (inner, parts), types);
+    }
+}
+
+/// Both epilogues of a product.
+pub fn cases_of(kernel: &str, traffic: Traffic, (inner, parts): (u32, &[u32]), types: Types) {
+    let rows = traffic.live();
+    check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?}"), |lab, p| {
+        let step = traffic.step(lab, 10);
+        let (x, w) = operands(lab, traffic, (inner, parts), types);
+        p.mark("y", &matmul(p, &step, &x, &w));
+    });
+    check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?} added"), |lab, p| {
+        let step = traffic.step(lab, 10);
+        let (x, w) = operands(lab, traffic, (inner, parts), types);
+        let mut y = traffic.by_position(lab, "y", w.rows(), -1.0..1.0);
+        matmul_add(p, &step, &mut y, &x, &w);
+        p.mark("y", &y);
+    });
+}
+
+fn operands(
+    lab: &Lab,
+    traffic: Traffic,
+    (inner, parts): (u32, &[u32]),
+    types: Types,
+) -> (bimetal::tensor::Tensor, Matrix) {
+    let range = 1.0 / (inner as f32).sqrt();
+    let part = |(&rows, &dtype): (&u32, &DType)| lab.spread(&format!("{rows}"), [rows, inner], dtype, -range..range);
+    let w = Matrix::new(parts.iter().zip(types.1.iter().cycle()).map(part).collect());
+    (lab.spread("x", [traffic.capacity(), inner], types.0, -3.0..3.0), w)
+}
+
+/// A row's product is the same bits in a recording for one row and in larger ones.
+#[test]
+fn company() {
+    const COMPANY: [Traffic; 3] = [
+        Traffic { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
+        Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
+        Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
+    ];
+    for (name, backend) in backends() {
+        let run = |&traffic: &Traffic| {
+            let op = |lab: &Lab, p: &Pass| {
+                let (x, w) = operands(lab, traffic, (1000, &[37]), F16);
+                p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+            };
+            outputs("company", &backend, backend.caps(), op).remove(0)
+        };
+        let rows: Vec<_> = COMPANY.iter().map(run).collect();
+        assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}");
+        assert!(rows[1].row(1) == rows[2].row(1), "{name}");
+    }
+}
