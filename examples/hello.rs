@@ -1,24 +1,21 @@
 //! Opens a device, loads the built-in model, and streams a story.
-use std::{io::Write, sync::Arc};
+
+use std::io::{Write, stdout};
 
 use bimetal::{
-    backend::Backend,
-    cpu::Cpu,
     default_model,
     generator::{Generator, Settings, Setup},
+    open::{Choice, open},
 };
 
 fn main() -> bimetal::Result<()> {
-    let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
+    let backend = open(Choice::Auto, None)?.backend;
     let mut generator = Generator::open(&backend, &default_model::open()?, Setup::default(), &mut |_, _| {})?;
     let settings = Settings { most: 200, ..generator.settings() };
-    let t = std::time::Instant::now();
-    let mut stream = generator.stream("Once upon a time", &settings)?;
-    for piece in &mut stream {
+    for piece in generator.stream("Once upon a time", &settings)? {
         print!("{}", piece?);
-        std::io::stdout().flush().ok();
+        stdout().flush().map_err(bimetal::Error::io("standard output"))?;
     }
-    let f = stream.figures();
-    eprintln!("\n{f:?} {} {} {:?}", f.prefill(), f.decode(), t.elapsed());
+    println!();
     Ok(())
 }

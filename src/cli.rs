@@ -54,3 +54,14 @@ pub fn run() -> Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, CommandFactory};
+
+    /// Two flags of one command with the same short name, for one, would only show when that command is used.
+    #[test]
+    fn the_flags_of_every_command_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -6,11 +6,10 @@ mod present;
 use std::sync::Arc;
 
 use bimetal::{
-    Error,
     backend::Backend,
     cpu::Group,
     dtype::DType,
-    pass::{Binding, Element, Kernel, Pass, Program, Scalar, Source},
+    pass::{Binding, Element, Kernel, Pass, Scalar, Source},
     tensor::Tensor,
 };
 use present::backends;

@@ -79,9 +79,9 @@ fn show(name: &str, summary: &Summary, memory: &[(u32, u64)]) {
     println!();
     let parts: Vec<_> =
         summary.parameters.iter().map(|(part, count)| vec![part.to_string(), count.to_string()]).collect();
-    print!("{}\n", table(&["part", "parameters"], &parts));
+    println!("{}", table(&["part", "parameters"], &parts));
     let types: Vec<_> = summary.bytes.iter().map(|(dtype, bytes)| vec![dtype.to_string(), size(*bytes)]).collect();
-    print!("{}\n", table(&["stored as", "size"], &types));
+    println!("{}", table(&["stored as", "size"], &types));
     let weights: u64 = summary.bytes.values().sum();
     let needs = memory.iter().map(|(context, cache)| vec![context.to_string(), size(*cache), size(weights + cache)]);
     print!("{}", table(&["context", "cache", "with weights"], &needs.collect::<Vec<_>>()));

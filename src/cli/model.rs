@@ -35,7 +35,7 @@ pub struct DeviceArguments {
     #[arg(short, long, default_value = "auto")]
     pub backend: Choice,
     /// Part of a device's name, or its number in `bimetal devices`
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
 }
 

@@ -231,12 +231,11 @@ impl Future for Reading {
             return Poll::Pending;
         }
         self.device.wait(Some(self.submission.clone()));
-        match take() {
-            Some(outcome) => Poll::Ready(self.finish(outcome)),
-            // Another thread that waited has been told instead; its call back wakes this one. From a lost device
-            // nobody may ever call back.
-            None if self.device.health.check().is_ok() => Poll::Pending,
-            None => Poll::Ready(self.finish(Err("nothing came back".into()))),
+        match (take(), self.device.health.check()) {
+            (Some(outcome), _) => Poll::Ready(self.finish(outcome)),
+            (None, Err(error)) => Poll::Ready(Err(error)),
+            // Another thread waited too and has our callback in hand: it will wake us.
+            (None, Ok(())) => Poll::Pending,
         }
     }
 }
