@@ -182,12 +182,13 @@ fn the_largest_claim() {
     for key in ["num_attention_heads", "num_key_value_heads", "linear_num_key_heads", "linear_num_value_heads"] {
         config[key] = json!(1024);
     }
-    for key in ["head_dim", "linear_key_head_dim", "linear_value_head_dim", "num_hidden_layers"] {
-        config[key] = json!(1024);
+    let widths = [("head_dim", 512), ("linear_key_head_dim", 256), ("linear_value_head_dim", 256)];
+    for (key, most) in widths.into_iter().chain([("num_hidden_layers", 1024)]) {
+        config[key] = json!(most);
     }
     config["layer_types"] = Value::Null;
     let checkpoint = Checkpoint::embedded(config.to_string().as_bytes(), BYTES.clone(), &[]).unwrap();
-    assert_eq!(checkpoint.config().channels(), 3 << 20);
+    assert_eq!(checkpoint.config().channels(), 3 << 18);
     assert!(checkpoint.summary().total_parameters() > 1 << 40);
     drop(checkpoint);
     survive(config.to_string().as_bytes(), BYTES.clone());

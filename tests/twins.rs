@@ -1,13 +1,17 @@
 //! Every kernel's shaders against its Rust side: names, order, access and types of the bindings, the parameters, the
 //! entry point, the three lines on top; and no shader without a kernel.
 #![allow(missing_docs, clippy::unwrap_used)]
+#![cfg(feature = "wgpu")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use bimetal::{
+    backend::{Backend, Caps},
+    cpu::Cpu,
     dtype::DType,
     kernels::ALL,
-    pass::{Access, Element, Kernel, Scalar},
+    pass::{Access, Binding, Dispatch, Element, Kernel, Scalar},
+    wgpu::prelude::shader,
 };
 use naga::{
     AddressSpace, ScalarKind, StorageAccess, TypeInner,
@@ -57,6 +61,9 @@ const SPECIAL: &[(&str, &str, u32)] = &[
 /// Whether MSL is written: as long as the Metal backend is not, there is no folder, and then there is every file.
 const METAL: bool = false;
 
+/// Bytes that lanes may share on the least device that WebGPU allows.
+const GROUP_MEMORY: u32 = 16 << 10;
+
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 
 #[test]
@@ -91,18 +98,21 @@ fn tops() {
 #[test]
 fn wgsl_fits() {
     for kernel in ALL {
-        for dtype in DTYPES {
-            for subgroups in [false, true] {
-                let text = text(kernel, dtype, subgroups);
-                let module = wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
-                let capabilities = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
-                let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
-                info.unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&text)));
-                assert_eq!(bindings(&module), expected(kernel, dtype), "{}", kernel.name);
-                let entries: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
-                assert_eq!(entries, [kernel.name], "{}: entry point", kernel.name);
-                assert!(group_memory(&module) <= 16 << 10, "{}: {} bytes shared", kernel.name, group_memory(&module));
-            }
+        for (dtype, offered) in DTYPES.into_iter().flat_map(|dtype| [(dtype, false), (dtype, true)]) {
+            let dispatch = launch(kernel, dtype);
+            let mut caps = Cpu::new(1).caps().clone();
+            (caps.half, caps.subgroup) = (offered, offered.then_some([8, 32]));
+            let text = shader(&dispatch, &caps).unwrap();
+            let module = wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
+            let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+            capabilities.set(Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16, offered);
+            let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
+            info.unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&text)));
+            assert_eq!(bindings(&module), expected(&dispatch, &caps), "{}", kernel.name);
+            let entries: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
+            assert_eq!(entries, [kernel.name], "{}: entry point", kernel.name);
+            assert_eq!(module.entry_points[0].workgroup_size, [kernel.lanes, 1, 1], "{}: lanes", kernel.name);
+            assert!(group_memory(&module) <= GROUP_MEMORY, "{}: {} bytes shared", kernel.name, group_memory(&module));
         }
     }
 }
@@ -123,62 +133,48 @@ fn group_memory(module: &naga::Module) -> u32 {
     shared.map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx())).sum()
 }
 
-/// The text that a backend compiles, all of the kernel's `Float` bindings being of one type.
-fn text(kernel: &Kernel, dtype: DType, subgroups: bool) -> String {
-    let mut text = String::new();
-    for part in kernel.library {
-        let name = if subgroups && *part == "reduce" { "reduce_subgroup" } else { part };
-        text += &fs::read_to_string(format!("wgsl/lib/{name}.wgsl")).unwrap();
+/// A launch of the kernel as far as its text depends on it, what it reads in quads being of one type.
+fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
+    let library = kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{part}.wgsl")).unwrap());
+    let text = library.collect::<String>() + kernel.source.wgsl;
+    Dispatch {
+        kernel,
+        defines: undeclared(&text).into_iter().map(|name| define(kernel, name)).collect(),
+        slots: Vec::new(),
+        elements: kernel.bindings.iter().map(|binding| element_of(binding, dtype)).collect(),
+        params: Vec::new(),
+        lanes: kernel.lanes,
+        grid: [1; 3],
+        barrier: false,
     }
-    text += kernel.source.wgsl;
-    format!(
-        "enable f16;\nconst LANES: u32 = {}u;\n{}{}{text}",
-        kernel.lanes,
-        defines(kernel, &text),
-        quads(kernel, dtype)
-    )
 }
 
-/// Values for the capital names that a text uses and does not declare.
-fn defines(kernel: &Kernel, text: &str) -> String {
-    let code: String = text.lines().map(|line| line.split("//").next().unwrap().to_owned() + "\n").collect();
-    let words: Vec<_> = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+/// Nothing writes bf16.
+fn element_of(binding: &Binding, dtype: DType) -> DType {
+    match binding.element {
+        Element::U32 => DType::U32,
+        Element::F32 => DType::F32,
+        Element::Float if binding.access.writes() && dtype == DType::Bf16 => DType::F32,
+        Element::Float => dtype,
+    }
+}
+
+/// The capital names that a text uses and does not declare: its defines.
+fn undeclared(text: &str) -> BTreeSet<&str> {
+    let code = text.lines().map(|line| line.split("//").next().unwrap());
+    let words: Vec<_> = code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).collect();
     let capital = |word: &&str| {
         word.starts_with(|c: char| c.is_ascii_uppercase()) && !word.contains(|c: char| c.is_ascii_lowercase())
     };
     let declared: BTreeSet<_> = words.windows(2).filter(|pair| pair[0] == "const").map(|pair| pair[1]).collect();
-    let used: BTreeSet<_> = words.iter().copied().filter(capital).collect();
-    used.difference(&declared).filter(|name| **name != "LANES").map(|name| define(kernel, name)).collect()
+    words.into_iter().filter(capital).filter(|word| *word != "LANES" && !declared.contains(word)).collect()
 }
 
-fn define(kernel: &Kernel, name: &str) -> String {
-    let special = SPECIAL.iter().find(|(of, known, _)| *of == kernel.name && *known == name).map(|found| found.2);
-    let value = special.or_else(|| DEFINES.iter().find(|(known, _)| *known == name).map(|found| found.1));
-    let value = value.unwrap_or_else(|| panic!("{}: no value for {name}", kernel.name));
-    format!("const {name}: u32 = {value}u;\n")
-}
-
-/// What the prelude says of `Float` bindings; the twins need the types only.
-fn quads(kernel: &Kernel, dtype: DType) -> String {
-    let quad = match dtype {
-        DType::F32 => "vec4<f32>",
-        DType::F16 => "vec4<f16>",
-        _ => "vec2<u32>",
-    };
-    let (unpack, pack) = match dtype {
-        DType::Bf16 => ("vec4<f32>(vec4<u32>(quad.xxyy))", "vec2<u32>(value.xy)"),
-        _ => ("vec4<f32>(quad)", if dtype == DType::F32 { "value" } else { "vec4<f16>(value)" }),
-    };
-    let mut text = String::new();
-    for binding in kernel.bindings.iter().filter(|binding| binding.element == Element::Float) {
-        let name = binding.name;
-        text += &format!("alias Quad_{name} = {quad};\n");
-        text += &format!("fn unpack_{name}(quad: Quad_{name}) -> vec4<f32> {{ return {unpack}; }}\n");
-        if binding.access.writes() {
-            text += &format!("fn pack_{name}(value: vec4<f32>) -> Quad_{name} {{ return {pack}; }}\n");
-        }
-    }
-    text
+fn define(kernel: &Kernel, name: &str) -> (&'static str, u32) {
+    let special = SPECIAL.iter().find(|(of, known, _)| *of == kernel.name && *known == name);
+    let special = special.map(|(_, name, value)| (*name, *value));
+    let found = special.or_else(|| DEFINES.iter().find(|(known, _)| *known == name).copied());
+    found.unwrap_or_else(|| panic!("{}: no value for {name}", kernel.name))
 }
 
 /// What a shader binds, one line each: number, name, access, type; parameters with their offsets.
@@ -230,15 +226,15 @@ fn fields(module: &naga::Module, inner: &TypeInner) -> String {
 }
 
 /// The same lines from the kernel's table. A plain f32 binding may be read in vectors.
-fn expected(kernel: &Kernel, dtype: DType) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (at, binding) in kernel.bindings.iter().enumerate() {
+fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
+    let (kernel, mut lines) = (dispatch.kernel, Vec::new());
+    for ((at, binding), dtype) in kernel.bindings.iter().enumerate().zip(&dispatch.elements) {
         let access = if binding.access == Access::Read { "read" } else { "read_write" };
         let element = match (binding.element, dtype) {
             (Element::U32, _) => "u32",
             (Element::F32, _) => vectors(kernel, binding.name),
             (Element::Float, DType::F32) => "4×f32",
-            (Element::Float, DType::F16) => "4×f16",
+            (Element::Float, DType::F16) if caps.half => "4×f16",
             (Element::Float, _) => "2×u32",
         };
         lines.push(format!("{at} {}: {access} {element}", binding.name));

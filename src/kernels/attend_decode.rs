@@ -43,6 +43,7 @@ pub struct Partials {
 /// Attention of one row of each sequence, in parts. q \[S, Hq·D\] f32.
 pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: Heads) -> Partials {
     assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
+    heads.check(&KERNEL);
     let splits = p.caps().tiles.attend_splits;
     let new = |width: u32| p.scratch([q.rows(), heads.query * splits * width], DType::F32);
     let (mut sums, mut stats) = (new(heads.width), new(2));

@@ -32,6 +32,7 @@ pub static KERNEL: Kernel = Kernel {
 /// Gated causal attention of many rows. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates) → \[T, Hq·D\] of `dtype`.
 pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: &Blocks, (heads, dtype): (Heads, DType)) -> Tensor {
     assert_eq!([q.width(), x.width()], [heads.query * heads.width, heads.projected()], "attend_prefill: q, x");
+    heads.check(&KERNEL);
     let mut out = p.scratch([q.rows(), q.width()], dtype);
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)

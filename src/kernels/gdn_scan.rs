@@ -48,6 +48,8 @@ pub(super) fn record(
 ) -> Tensor {
     let heads = slots.heads;
     assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "{}: qkv, gates", kernel.name);
+    let quads = [heads.key_width, heads.value_width].iter().all(|width| width.is_multiple_of(4));
+    assert!(quads, "{}: head widths in quads", kernel.name);
     let mut o = p.scratch([qkv.rows(), heads.values()], DType::F32);
     p.dispatch(kernel)
         .define("KEY_HEADS", heads.key)

@@ -41,6 +41,12 @@ pub struct Heads {
 }
 
 impl Heads {
+    /// Asserts what the shaders of attention share out over their lanes.
+    pub(super) fn check(self, kernel: &Kernel) {
+        let width = self.width.is_power_of_two() && (16..=512).contains(&self.width);
+        assert!(width && self.query.is_multiple_of(self.kv), "{}: {self:?}", kernel.name);
+    }
+
     /// Width of the projections: for each query head its query and its gate, then keys, then values.
     pub fn projected(self) -> u32 {
         2 * (self.query + self.kv) * self.width

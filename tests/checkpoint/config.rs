@@ -189,7 +189,14 @@ fn sizes_that_cannot_be() {
             json!({"linear_num_value_heads": 6}),
             "linear_num_value_heads: expected a multiple of linear_num_key_heads (4), found 6",
         ),
-        (json!({"linear_conv_kernel_dim": 1}), "linear_conv_kernel_dim: expected at least 2, found 1"),
+        (json!({"head_dim": 48}), "head_dim: expected a power of two from 16 to 512, found 48"),
+        (json!({"head_dim": 1024}), "head_dim: expected a power of two from 16 to 512, found 1024"),
+        (json!({"linear_value_head_dim": 260}), "linear_value_head_dim: expected at most 256, found 260"),
+        (
+            json!({"linear_num_value_heads": 3, "linear_num_key_heads": 3}),
+            "linear_num_value_heads: expected an even number, found 3",
+        ),
+        (json!({"linear_conv_kernel_dim": 3}), "linear_conv_kernel_dim: expected 4, found 3"),
         (json!({"num_hidden_layers": 5}), "layer_types: expected num_hidden_layers (5) entries, found 4"),
         (
             json!({"layer_types": layers}),

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{Config, LayerKind, fields::Fields};
-use crate::{Error, Result};
+use crate::{Error, Result, kernels::gdn_conv::TAPS};
 
 /// Upper bounds of the sizes. They are far above any model of the family, and so low that no product of widths leaves
 /// u32 and no product of a whole tensor leaves u64.
@@ -80,16 +80,13 @@ impl Config {
         let quads = [
             ("hidden_size", self.hidden),
             ("intermediate_size", self.intermediate),
-            ("head_dim", self.head_dim),
             ("linear_key_head_dim", self.key_head_dim),
             ("linear_value_head_dim", self.value_head_dim),
         ];
         if let Some((key, found)) = quads.into_iter().find(|(_, width)| !width.is_multiple_of(4)) {
             return Err(text.bad(key, "a multiple of 4", found));
         }
-        if self.conv_kernel < 2 {
-            return Err(text.bad("linear_conv_kernel_dim", "at least 2", self.conv_kernel));
-        }
+        self.check_kernels(text)?;
         if self.rotary_dim == 0 || !self.rotary_dim.is_multiple_of(4) || self.rotary_dim > self.head_dim {
             let want = format_args!("a part of head_dim ({}) that is a multiple of 4", self.head_dim);
             let found = format_args!("{} rotated dimensions", self.rotary_dim);
@@ -97,6 +94,24 @@ impl Config {
         }
         if !(self.epsilon > 0.0 && self.epsilon < 1.0) {
             return Err(text.bad("rms_norm_eps", "a number between 0 and 1", self.epsilon));
+        }
+        Ok(())
+    }
+
+    /// Sizes that the kernels are written for, wider than any model of the family.
+    fn check_kernels(&self, text: Fields) -> Result<()> {
+        if !self.head_dim.is_power_of_two() || !(16..=512).contains(&self.head_dim) {
+            return Err(text.bad("head_dim", "a power of two from 16 to 512", self.head_dim));
+        }
+        let widths = [("linear_key_head_dim", self.key_head_dim), ("linear_value_head_dim", self.value_head_dim)];
+        if let Some((key, found)) = widths.into_iter().find(|(_, width)| *width > 256) {
+            return Err(text.bad(key, "at most 256", found));
+        }
+        if !self.value_heads.is_multiple_of(2) {
+            return Err(text.bad("linear_num_value_heads", "an even number", self.value_heads));
+        }
+        if self.conv_kernel != TAPS {
+            return Err(text.bad("linear_conv_kernel_dim", TAPS, self.conv_kernel));
         }
         Ok(())
     }
