@@ -3,7 +3,7 @@
 //! The trait is object-safe: which backend runs is decided at run time and nothing is generic over it. Errors cover
 //! only what a caller cannot foresee: memory that is not there, a shader the driver refuses, a device that goes away.
 
-use std::{future::Future, ops::Range, pin::Pin};
+use std::{future::Future, ops::Range, pin::Pin, time::Duration};
 
 use crate::{
     error::Result,
@@ -108,6 +108,13 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`crate::Error::Device`] if the device is lost or an earlier run failed.
     fn run(&self, program: &Program) -> Result<()>;
+
+    /// Runs a program launch by launch, waits, and says how long each launch took on the device, in order. None where
+    /// the device has no clock. A launch alone takes longer than among its neighbours, so the sum is an upper bound.
+    ///
+    /// # Errors
+    /// Those of [`Backend::run`] and [`Backend::wait`].
+    fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>>;
 
     /// Waits until everything submitted has finished.
     ///

@@ -18,6 +18,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 pub use floats::Floats;
@@ -76,6 +77,17 @@ impl Cpu {
         self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn run_all(&self, dispatches: &[Dispatch], memory: &[Vec<Arc<Memory>>]) -> Result<()> {
+        let run = Run::new(dispatches, memory, self.threads);
+        thread::scope(|scope| {
+            for _ in 1..self.threads {
+                scope.spawn(|| run.work());
+            }
+            run.work();
+        });
+        run.outcome()
+    }
+
     fn memory(&self, id: BufferId) -> Arc<Memory> {
         self.buffers().by_id.get(&id).expect("a buffer is freed only when nothing uses it").clone()
     }
@@ -127,14 +139,17 @@ impl Backend for Cpu {
 
     fn run(&self, program: &Program) -> Result<()> {
         let prepared = program.prepared.downcast_ref::<Prepared>().expect("a program of this backend");
-        let run = Run::new(&program.dispatches, &prepared.0, self.threads);
-        thread::scope(|scope| {
-            for _ in 1..self.threads {
-                scope.spawn(|| run.work());
-            }
-            run.work();
+        self.run_all(&program.dispatches, &prepared.0)
+    }
+
+    fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>> {
+        let prepared = program.prepared.downcast_ref::<Prepared>().expect("a program of this backend");
+        let launches = program.dispatches.chunks(1).zip(prepared.0.chunks(1));
+        let timed = launches.map(|(dispatch, memory)| {
+            let started = Instant::now();
+            self.run_all(dispatch, memory).map(|()| started.elapsed())
         });
-        run.outcome()
+        timed.collect::<Result<_>>().map(Some)
     }
 
     fn wait(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 //! It owns memory and runs recordings. wgpu derives barriers by itself, so the recording's flags are not looked at.
 
 mod adapter;
+mod clock;
 mod device;
 mod error;
 mod memory;
@@ -13,6 +14,7 @@ mod program;
 use std::{
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 pub use adapter::Adapter;
@@ -120,13 +122,21 @@ impl Backend for Wgpu {
     }
 
     fn run(&self, program: &Program) -> Result<()> {
-        program.prepared.downcast_ref::<Prepared>().expect("a program of this backend").run(&self.device)
+        prepared(program).run(&self.device)
+    }
+
+    fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>> {
+        clock::time(&self.device, prepared(program))
     }
 
     fn wait(&self) -> Result<()> {
         self.device.wait(None);
         self.device.check()
     }
+}
+
+fn prepared(program: &Program) -> &Prepared {
+    program.prepared.downcast_ref().expect("a program of this backend")
 }
 
 impl Refusal {

@@ -1,6 +1,7 @@
 //! `bench`: prefill and decode, warmed up, median and spread.
 
 mod chunked;
+mod profile;
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
@@ -49,6 +50,9 @@ pub struct Arguments {
     /// Compute a prompt of 1,000 tokens in chunks and token by token, and compare
     #[arg(long)]
     compare_loop: bool,
+    /// Time every kernel of a decode step and of a prompt chunk, by the device's clock
+    #[arg(long)]
+    profile: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -83,6 +87,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let model = Arc::new(load(arguments, &backend)?);
     if arguments.compare_loop {
         return chunked::compare(&model, &arguments.engine.setup(1, 0));
+    }
+    if arguments.profile {
+        return profile::profile(&model, &arguments.engine.setup(1, 0), (&arguments.depth, arguments.repeat));
     }
     let most = |list: &[usize]| list.iter().copied().max().unwrap_or(0);
     let context = most(&arguments.prompt).max(most(&arguments.depth).max(1) + most(&arguments.decode)) + 1;

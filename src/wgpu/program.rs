@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use wgpu::{BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, BufferBinding, BufferSize, BufferUsages};
+use wgpu::{BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, BufferBinding, BufferSize, BufferUsages, ComputePass};
 
 use super::{
     Wgpu,
@@ -17,11 +17,11 @@ use crate::{
 /// A program as this backend runs it. It holds all of its memory; dropping it frees that.
 pub(super) struct Prepared {
     /// Names the program in errors.
-    label: Arc<str>,
-    launches: Vec<Launch>,
+    pub(super) label: Arc<str>,
+    pub(super) launches: Vec<Launch>,
 }
 
-struct Launch {
+pub(super) struct Launch {
     pipeline: wgpu::ComputePipeline,
     group: BindGroup,
     /// Where its parameters are, if it has any.
@@ -61,15 +61,28 @@ impl Prepared {
                     pass.set_pipeline(&launch.pipeline);
                     current = Some(&launch.pipeline);
                 }
-                pass.set_bind_group(0, &launch.group, launch.offset.as_slice());
-                let [x, y, z] = launch.grid;
-                pass.dispatch_workgroups(x, y, z);
+                launch.encode(&mut pass);
             }
             drop(pass);
             device.submit(Some(encoder.finish()))
         });
         submitted.map_err(|refusal| refusal.during(&self.label))?;
         Ok(())
+    }
+}
+
+impl Launch {
+    /// Encodes everything but the pipeline.
+    fn encode(&self, pass: &mut ComputePass<'_>) {
+        pass.set_bind_group(0, &self.group, self.offset.as_slice());
+        let [x, y, z] = self.grid;
+        pass.dispatch_workgroups(x, y, z);
+    }
+
+    /// Encodes it as all of a pass.
+    pub(super) fn encode_alone(&self, mut pass: ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        self.encode(&mut pass);
     }
 }
 

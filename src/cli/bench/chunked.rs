@@ -21,15 +21,17 @@ pub fn ids(count: usize, vocabulary: u32) -> Vec<u32> {
 }
 
 /// One way to compute a prompt.
-struct Way {
+pub struct Way {
     step: Step,
-    program: Program,
+    /// What runs.
+    pub program: Program,
     logits: Tensor,
     rows: u32,
 }
 
 impl Way {
-    fn new(model: &Model, cache: &mut Cache, kind: Kind, rows: u32) -> Result<Self> {
+    /// Records the forward pass for `rows` rows of one sequence.
+    pub fn new(model: &Model, cache: &mut Cache, kind: Kind, rows: u32) -> Result<Self> {
         let layout = Layout { rows, sequences: 1 };
         let step = Step::new(&model.backend, layout, kind, cache.tables.clone())?;
         let mut logits = Tensor::new(&model.backend, [1, model.config.vocabulary], DType::F32, "logits")?;
@@ -38,15 +40,19 @@ impl Way {
         Ok(Self { step, program: model.backend.load(p)?, logits, rows })
     }
 
+    /// Says what the next run computes, and whether the last row gets logits.
+    pub fn write(&self, ids: &[u32], position: u32, last: bool) -> Result<()> {
+        let rows = ids.len() as u32;
+        let outputs = if last { rows - 1..rows } else { rows..rows };
+        self.step.write(&[Entry { ids, position, slot: 0, outputs }])
+    }
+
     /// Tokens per second and the last token's logits.
     fn run(&self, model: &Model, ids: &[u32]) -> Result<(f64, Vec<f32>)> {
         let started = Instant::now();
         for (i, chunk) in (0..).zip(ids.chunks(self.rows as usize)) {
             let position = i * self.rows;
-            let rows = chunk.len() as u32;
-            let last = position + rows == ids.len() as u32;
-            let outputs = if last { rows - 1..rows } else { rows..rows };
-            self.step.write(&[Entry { ids: chunk, position, slot: 0, outputs }])?;
+            self.write(chunk, position, position + chunk.len() as u32 == ids.len() as u32)?;
             model.backend.run(&self.program)?;
             if self.rows == 1 {
                 // What a loop over tokens does: it looks at each before it goes on.
