@@ -4,6 +4,7 @@ pub mod backend;
 pub mod cache;
 pub mod chat;
 pub mod conversation;
+pub mod cost;
 pub mod cpu;
 pub mod default_model;
 pub mod dtype;

@@ -1,6 +1,11 @@
 //! What a kernel is: its bindings, its parameters, its text, and its meaning as a plain loop.
 
-use crate::{cpu::Group, dtype::DType};
+use super::Dispatch;
+use crate::{
+    cost::{Cost, Load},
+    cpu::Group,
+    dtype::DType,
+};
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,4 +134,6 @@ pub struct Kernel {
     pub source: Source,
     /// Its meaning: computes one group with plain loops.
     pub cpu: fn(&Group<'_>),
+    /// What a launch costs at the least, where a row is alive; asked through [`Dispatch::cost`].
+    pub cost: fn(&Dispatch, &Load) -> Cost,
 }
