@@ -44,6 +44,18 @@ pub struct Tiles {
     pub attend_splits: u32,
 }
 
+impl Tiles {
+    /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence.
+    pub fn of(kind: DeviceKind) -> Self {
+        let attend_splits = match kind {
+            DeviceKind::Discrete | DeviceKind::Virtual => 64,
+            DeviceKind::Integrated => 16,
+            DeviceKind::Software | DeviceKind::Cpu => 4,
+        };
+        Self { matmul: [64, 64], matvec: [8, 32], attend_splits }
+    }
+}
+
 /// All that recording code may know of a backend.
 #[derive(Clone, Debug)]
 pub struct Caps {

@@ -92,7 +92,7 @@ fn caps(adapter: &wgpu::Adapter, restrict: Restrict) -> Caps {
         subgroup: features.contains(Features::SUBGROUP).then_some(subgroup),
         half: features.contains(Features::SHADER_F16),
         matrix_units: false,
-        tiles: Tiles { matmul: [64, 64], matvec: [8, 32], attend_splits: splits(kind) },
+        tiles: Tiles::of(kind),
     }
 }
 
@@ -102,15 +102,6 @@ fn kind(kind: DeviceType) -> DeviceKind {
         DeviceType::IntegratedGpu => DeviceKind::Integrated,
         DeviceType::Cpu => DeviceKind::Software,
         DeviceType::VirtualGpu | DeviceType::Other => DeviceKind::Virtual,
-    }
-}
-
-/// Enough parts of a context to fill the device with one sequence.
-fn splits(kind: DeviceKind) -> u32 {
-    match kind {
-        DeviceKind::Discrete | DeviceKind::Virtual => 64,
-        DeviceKind::Integrated => 16,
-        DeviceKind::Software | DeviceKind::Cpu => 4,
     }
 }
 
