@@ -9,7 +9,7 @@ use crate::{
     backend::{Backend, Caps},
     chips::Chip,
     cost::{Cost, Load},
-    engine::{Engine, Request, Then},
+    engine::{ALIGN, Engine, Request, Then},
     error::{Error, Result},
     generator::Setup,
     model::{Model, weights::Source},
@@ -127,7 +127,9 @@ impl Rehearsal {
     /// The context that `sequences` sequences need to be decoded after `depth` tokens each, given the budget of a step:
     /// the first go on while the last are being prepared.
     pub fn context(sequences: u32, depth: u32, budget: u32) -> u32 {
-        let steps = depth.div_ceil(budget.max(1)).saturating_add(2);
+        // What is left of a step beside a token of each sequence that is already being decoded.
+        let chunk = (budget.saturating_sub(sequences) / ALIGN * ALIGN).max(ALIGN);
+        let steps = depth.div_ceil(chunk).saturating_add(2);
         depth.saturating_add(sequences.saturating_mul(steps)).saturating_add(4)
     }
 

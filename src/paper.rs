@@ -59,7 +59,7 @@ impl Caps {
         let width = if software { 8 } else { 32 };
         Self {
             backend,
-            device: format!("a {} GPU on paper", format!("{kind:?}").to_lowercase()),
+            device: format!("{} GPU on paper", format!("{kind:?}").to_lowercase()),
             driver: "none".into(),
             kind,
             memory: None,

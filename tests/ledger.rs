@@ -16,6 +16,7 @@ use bimetal::{
     dtype::DType,
     engine::Options,
     generator::Setup,
+    kernels::{argmax::argmax, copy_slot::copy_slot, top_k::top_k},
     ledger::{Ledger, Rehearsal},
     model::{Model, config::Config, qwen3_5::forward, weights::Source},
     paper::Paper,
@@ -112,6 +113,13 @@ fn a_prompt_that_goes_on_reads_what_is_there() {
 }
 
 #[test]
+fn the_context_it_says_is_enough_for_many_long_sequences() {
+    let context = Rehearsal::context(8, 5000, 512);
+    let ledger = rehearsal(discrete(), "0.8b", 8, context).decode(8, 5000).unwrap();
+    assert_eq!(sum(&ledger).cache.written, 8 * (STATES + RING_ROW + KV_TOKEN));
+}
+
+#[test]
 fn an_untied_embedding_is_not_read_as_a_head_is() {
     let cost = sum(&rehearsal(discrete(), "9b", 1, 256).decode(1, 16).unwrap());
     let config = Config::named("9b").unwrap();
@@ -195,6 +203,24 @@ fn costs_agree_with_the_tensors_that_are_bound() {
             assert!(cost.moved() > 0, "{}", launch.label());
         }
     }
+}
+
+#[test]
+fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
+    let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
+    let new = |shape, dtype| Tensor::new(&backend, shape, dtype, "case").unwrap();
+    let tables = Arc::new(new([4, 1], DType::U32));
+    let step = Step::new(&backend, Layout { rows: 4, sequences: 4 }, Kind::Decode, tables).unwrap();
+    let p = Pass::new(backend.caps());
+    let logits = new([4, 1000], DType::F32);
+    argmax(&p, &step, &logits, 900, &mut new([4, 1], DType::U32));
+    top_k(&p, &step, &logits, 900, (&mut new([4, 64], DType::U32), &mut new([4, 64], DType::F32)));
+    copy_slot(&p, &new([1, 2], DType::U32), &mut new([3, 512], DType::F32));
+    let costs: Vec<_> = p.finish().dispatches.iter().map(|launch| launch.cost(&Load::decode(3, 9))).collect();
+    let read = 3 * 900 * 4;
+    assert_eq!(costs[0], Cost { activations: Bytes { read, written: 3 * 4 }, ..Cost::default() });
+    assert_eq!(costs[1], Cost { activations: Bytes { read, written: 3 * 64 * 8 }, ..Cost::default() });
+    assert_eq!(costs[2], Cost { cache: Bytes { read: 2048, written: 2048 }, ..Cost::default() });
 }
 
 #[test]

@@ -68,7 +68,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         println!("{text}");
         return Ok(());
     }
-    println!("{} on {}, nothing is run", arguments.shape.as_deref().unwrap_or(arguments.model.name()), caps.device);
+    let model = arguments.shape.as_deref().unwrap_or(arguments.model.name());
+    println!("{model} through {} on {}: nothing is run", caps.backend, caps.device);
     steps.iter().for_each(|step| show(step, chosen));
     match chosen {
         Some(chip) => origin(chip),
