@@ -114,9 +114,9 @@ fn a_prompt_that_goes_on_reads_what_is_there() {
 
 #[test]
 fn the_context_it_says_is_enough_for_many_long_sequences() {
-    let context = Rehearsal::context(8, 5000, 512);
-    let ledger = rehearsal(discrete(), "0.8b", 8, context).decode(8, 5000).unwrap();
-    assert_eq!(sum(&ledger).cache.written, 8 * (STATES + RING_ROW + KV_TOKEN));
+    let context = Rehearsal::context(16, 30_000, 512);
+    let ledger = rehearsal(discrete(), "0.8b", 16, context).decode(16, 30_000).unwrap();
+    assert_eq!(sum(&ledger).cache.written, 16 * (STATES + RING_ROW + KV_TOKEN));
 }
 
 #[test]
