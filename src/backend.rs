@@ -44,6 +44,18 @@ pub struct Tiles {
     pub attend_splits: u32,
 }
 
+impl Tiles {
+    /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence.
+    pub fn of(kind: DeviceKind) -> Self {
+        let attend_splits = match kind {
+            DeviceKind::Discrete | DeviceKind::Virtual => 64,
+            DeviceKind::Integrated => 16,
+            DeviceKind::Software | DeviceKind::Cpu => 4,
+        };
+        Self { matmul: [64, 64], matvec: [8, 32], attend_splits }
+    }
+}
+
 /// All that recording code may know of a backend.
 #[derive(Clone, Debug)]
 pub struct Caps {
@@ -67,8 +79,10 @@ pub struct Caps {
     pub subgroup: Option<[u32; 2]>,
     /// Whether shaders may compute in half precision.
     pub half: bool,
-    /// Whether shaders may use matrix units.
-    pub matrix_units: bool,
+    /// Rows and columns of the squares that matrix units multiply, f16 by f16 with f32 sums, where kernels may use them.
+    pub matrix_units: Option<u32>,
+    /// Most lanes of one group.
+    pub lanes: u32,
     /// Preferred work sizes.
     pub tiles: Tiles,
 }

@@ -67,7 +67,8 @@ impl Cpu {
             group_memory: u32::MAX,
             subgroup: None,
             half: false,
-            matrix_units: false,
+            matrix_units: None,
+            lanes: 256,
             tiles: Tiles { matmul: [64, 16], matvec: [16, 1], attend_splits: 1 },
         };
         Self { caps, threads: threads.max(1), buffers: Mutex::default() }

@@ -94,7 +94,7 @@ pub enum Kind {
 
 /// Which count of the step says how many rows of a tensor are alive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Live {
+pub(crate) enum Live {
     Rows = 0,
     Outputs = 1,
 }

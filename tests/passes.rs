@@ -5,6 +5,7 @@ use std::{any::Any, panic::catch_unwind, sync::Arc};
 
 use bimetal::{
     backend::Backend,
+    cost::Cost,
     cpu::Cpu,
     dtype::DType,
     pass::{Binding, Element, Kernel, Pass, Scalar, Slot, Source},
@@ -17,8 +18,9 @@ static COPY: Kernel = Kernel {
     params: &[],
     library: &[],
     lanes: 1,
-    source: Source { wgsl: "", msl: None },
+    source: Source { wgsl: "", msl: None, proven: false },
     cpu: |_| {},
+    cost: |_, _| Cost::default(),
 };
 
 static BUMP: Kernel = Kernel {
@@ -27,8 +29,9 @@ static BUMP: Kernel = Kernel {
     params: &[("by", Scalar::U32(0))],
     library: &[],
     lanes: 1,
-    source: Source { wgsl: "", msl: None },
+    source: Source { wgsl: "", msl: None, proven: false },
     cpu: |_| {},
+    cost: |_, _| Cost::default(),
 };
 
 fn copy(p: &Pass, x: &Tensor, y: &mut Tensor) {

@@ -1,6 +1,7 @@
 //! `bench`: prefill and decode, warmed up, median and spread.
 
 mod chunked;
+mod plan;
 mod profile;
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
@@ -53,6 +54,8 @@ pub struct Arguments {
     /// Time every kernel of a decode step and of a prompt chunk, by the device's clock
     #[arg(long)]
     profile: bool,
+    #[command(flatten)]
+    plan: plan::PlanArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -82,6 +85,9 @@ impl Line {
 pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.repeat == 0 {
         return Err(Error::Request("--repeat 0 measures nothing; give at least 1".into()));
+    }
+    if arguments.plan.plan {
+        return plan::run(arguments);
     }
     let backend = arguments.device.open()?;
     let model = Arc::new(load(arguments, &backend)?);
@@ -113,13 +119,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 fn load(arguments: &Arguments, backend: &Arc<dyn Backend>) -> Result<Model> {
     let inputs = arguments.engine.setup(1, 0).inputs;
-    let Some(shape) = &arguments.shape else {
-        let checkpoint = arguments.model.open()?;
-        return Model::load(backend, &Source::Checkpoint(&checkpoint), inputs, &mut |_, _| {});
-    };
+    match shape(arguments)? {
+        Some(config) => Model::load(backend, &Source::Random(&config), inputs, &mut |_, _| {}),
+        None => Model::load(backend, &Source::Checkpoint(&arguments.model.open()?), inputs, &mut |_, _| {}),
+    }
+}
+
+/// The published shape that was asked for, if one was.
+fn shape(arguments: &Arguments) -> Result<Option<Config>> {
+    let Some(shape) = &arguments.shape else { return Ok(None) };
     let unknown = || Error::Request(format!("--shape {shape} is not one of 0.8b, 2b, 4b, 9b, 27b"));
-    let config = Config::named(shape).ok_or_else(unknown)?;
-    Model::load(backend, &Source::Random(&config), inputs, &mut |_, _| {})
+    Config::named(shape).ok_or_else(unknown).map(Some)
 }
 
 fn measure(test: String, repeat: usize, mut once: impl FnMut() -> Result<f64>) -> Result<Line> {

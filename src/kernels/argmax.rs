@@ -1,8 +1,9 @@
 //! tokens\[r\] = the least i < limit with the largest logits\[r, i\]; 2³² − 1 where a logit is NaN or none is above −∞
 
 use crate::{
+    cost::{Bytes, Cost, Load},
     cpu::Group,
-    pass::{Binding, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -16,6 +17,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 256,
     source: source!("argmax"),
     cpu,
+    cost,
 };
 
 /// No token: the row holds NaN, or nothing above −∞.
@@ -31,6 +33,13 @@ pub fn argmax(p: &Pass, step: &Step, logits: &Tensor, limit: u32, tokens: &mut T
         .write(tokens)
         .param("limit", limit.min(logits.width()))
         .grid([step.capacity().min(logits.rows()), 1, 1]);
+}
+
+/// The logits below the limit are read and a token is written, for each row.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let rows = load.rows(d);
+    let activations = Bytes { read: d.bytes("logits", rows * d.word("limit")), written: d.bytes("tokens", rows) };
+    Cost { activations, ..Cost::default() }
 }
 
 fn cpu(g: &Group<'_>) {

@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use crate::{
     cache::Blocks,
+    cost::{Bytes, Cost, Load},
     cpu::Group,
     dtype::DType,
     kernels::{kv_write::Pages, qk_norm_rope::Heads},
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -30,6 +31,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 128,
     source: source!("attend_decode"),
     cpu,
+    cost,
 };
 
 /// What `attend_decode` leaves for `attend_merge`.
@@ -63,6 +65,22 @@ pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: H
         .write(&mut stats)
         .grid([heads.kv, splits, q.rows()]);
     Partials { sums, stats }
+}
+
+/// Every key and value of every sequence is read once, and each split leaves a sum of D and two numbers. A query head
+/// takes two sums of D multiply-adds for each of its row's tokens: q·k, and weight · v.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let [q_heads, kv_heads, width, splits] = ["Q_HEADS", "KV_HEADS", "HEAD", "SPLITS"].map(|name| d.size(name));
+    let (kept, parts) = (load.context() * kv_heads * width, load.rows(d) * q_heads * splits);
+    Cost {
+        activations: Bytes {
+            read: d.bytes("q", load.rows(d) * q_heads * width),
+            written: d.bytes("sums", parts * width) + d.bytes("stats", parts * 2),
+        },
+        cache: Bytes { read: d.bytes("keys", kept) + d.bytes("values", kept), written: 0 },
+        flops: d.product(["q", "keys"], 2 * load.pairs() * q_heads * width),
+        ..Cost::default()
+    }
 }
 
 fn cpu(g: &Group<'_>) {

@@ -1,10 +1,11 @@
 //! out\[r, h\] = Σ_i exp(m_i − m) · sum_i / Σ_i exp(m_i − m) · weight_i · sigmoid(gate\[r, h\]), over the splits i
 
 use crate::{
+    cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
     kernels::{attend_decode::Partials, qk_norm_rope::Heads, silu_mul::sigmoid},
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -24,6 +25,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 64,
     source: source!("attend_merge"),
     cpu,
+    cost,
 };
 
 /// Puts the splits of decode attention together and gates the result. x \[S, projected\] f32 → \[S, Hq·D\] of `dtype`.
@@ -42,6 +44,19 @@ pub fn attend_merge(p: &Pass, step: &Step, parts: &Partials, x: &Tensor, (heads,
         .write(&mut out)
         .grid([heads.query, x.rows(), 1]);
     out
+}
+
+/// What `attend_decode` left and the gates are read; each split adds D multiply-adds to a query head's row.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let [q_heads, width, splits] = ["Q_HEADS", "HEAD", "SPLITS"].map(|name| d.size(name));
+    let heads = load.rows(d) * q_heads;
+    let (parts, out) = (heads * splits, heads * width);
+    let read = d.bytes("sums", parts * width) + d.bytes("stats", parts * 2) + d.bytes("x", out);
+    Cost {
+        activations: Bytes { read, written: d.bytes("out", out) },
+        flops: Flops::vector(parts * width),
+        ..Cost::default()
+    }
 }
 
 fn cpu(g: &Group<'_>) {

@@ -2,10 +2,11 @@
 
 use crate::{
     cache::Blocks,
+    cost::{Bytes, Cost, Load},
     cpu::Group,
     dtype::DType,
     kernels::{attend_decode::attend, qk_norm_rope::Heads, silu_mul::sigmoid},
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -27,6 +28,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 128,
     source: source!("attend_prefill"),
     cpu,
+    cost,
 };
 
 /// Gated causal attention of many rows. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates) → \[T, Hq·D\] of `dtype`.
@@ -49,6 +51,20 @@ pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: 
         .write(&mut out)
         .grid([heads.query, step.tiles(), 1]);
     out
+}
+
+/// Every key and value of every sequence is read once, also those of this step. A query head takes two sums of D
+/// multiply-adds for each pair of a row and a token that it attends to: q·k, and weight · v. They are half precision's
+/// where what is kept and what comes out are, whatever the queries come in.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let [q_heads, kv_heads, width] = ["Q_HEADS", "KV_HEADS", "HEAD"].map(|name| d.size(name));
+    let (kept, out) = (load.context() * kv_heads * width, load.rows(d) * q_heads * width);
+    Cost {
+        activations: Bytes { read: d.bytes("q", out) + d.bytes("x", out), written: d.bytes("out", out) },
+        cache: Bytes { read: d.bytes("keys", kept) + d.bytes("values", kept), written: 0 },
+        flops: d.product(["keys", "out"], 2 * load.pairs() * q_heads * width),
+        ..Cost::default()
+    }
 }
 
 fn cpu(g: &Group<'_>) {

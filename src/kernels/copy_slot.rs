@@ -1,8 +1,9 @@
 //! state\[to\] = state\[from\]: one slot's state into another slot. `pair` holds from and to.
 
 use crate::{
+    cost::{Bytes, Cost, Load},
     cpu::Group,
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     tensor::Tensor,
 };
 
@@ -15,6 +16,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 64,
     source: source!("copy_slot"),
     cpu,
+    cost,
 };
 
 const WORDS: u32 = 16 * KERNEL.lanes;
@@ -23,6 +25,12 @@ const WORDS: u32 = 16 * KERNEL.lanes;
 pub fn copy_slot(p: &Pass, pair: &Tensor, state: &mut Tensor) {
     let width = state.width();
     p.dispatch(&KERNEL).define("WIDTH", width).read(pair).write(state).grid([width.div_ceil(WORDS), 1, 1]);
+}
+
+/// One row is read and one is written.
+fn cost(d: &Dispatch, _: &Load) -> Cost {
+    let row = d.bytes("state", d.size("WIDTH"));
+    Cost { cache: Bytes { read: row, written: row }, ..Cost::default() }
 }
 
 fn cpu(g: &Group<'_>) {

@@ -1,10 +1,11 @@
 //! x\[r\] = table\[ids\[r\] − first\], for the ids that this part of the table holds.
 
 use crate::{
+    cost::{Bytes, Cost, Load},
     cpu::Group,
     dtype::DType,
     matrix::Matrix,
-    pass::{Binding, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -18,6 +19,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 64,
     source: source!("embed"),
     cpu,
+    cost,
 };
 
 /// The embeddings of the step's ids. table \[V, D\] → x \[T, D\] f32.
@@ -34,6 +36,17 @@ pub fn embed(p: &Pass, step: &Step, table: &Matrix) -> Tensor {
             .grid([step.capacity(), 1, 1]);
     }
     x
+}
+
+/// A row of the table is read and a row of x is written for each token. Which part of a table holds a token is not known
+/// here: the first stands for all.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let elements = if d.word("first") == 0 { load.rows(d) * d.size("WIDTH") } else { 0 };
+    Cost {
+        weights: d.bytes("table", elements),
+        activations: Bytes { read: 0, written: d.bytes("x", elements) },
+        ..Cost::default()
+    }
 }
 
 fn cpu(g: &Group<'_>) {

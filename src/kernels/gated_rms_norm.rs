@@ -1,6 +1,7 @@
 //! y\[r, h\] = o\[r, h\] / sqrt(mean(o\[r, h\]²) + eps) · weight · silu(z\[r, h\]): a plain norm, then the gate
 
 use crate::{
+    cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
     kernels::{
@@ -8,7 +9,7 @@ use crate::{
         rms_norm::{Norm, inverse_rms},
         silu_mul::silu,
     },
-    pass::{Binding, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -28,6 +29,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 32,
     source: source!("gated_rms_norm"),
     cpu,
+    cost,
 };
 
 /// Norm over each value head, gated by z. o \[T, Hv·Dv\] f32, x \[T, projected\] f32 (z), weight \[1, Dv\] → \[T, Hv·Dv\] of
@@ -48,6 +50,21 @@ pub fn gated_rms_norm(p: &Pass, step: &Step, (o, x): (&Tensor, &Tensor), norm: &
         .param("eps", norm.eps)
         .grid([heads.value, o.rows(), 1]);
     y
+}
+
+/// o, z and y pass once, the weight of one head once; a multiply-add of the mean square for each element.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let width = d.size("VALUE_WIDTH");
+    let elements = load.rows(d) * d.size("VALUE_HEADS") * width;
+    Cost {
+        weights: d.bytes("weight", width),
+        activations: Bytes {
+            read: d.bytes("o", elements) + d.bytes("x", elements),
+            written: d.bytes("y", elements),
+        },
+        flops: Flops::vector(elements),
+        ..Cost::default()
+    }
 }
 
 fn cpu(g: &Group<'_>) {

@@ -6,10 +6,11 @@ use std::ops::Range;
 
 use crate::{
     cache::Slots,
+    cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
     kernels::silu_mul::silu,
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Span, Step, View},
     tensor::Tensor,
 };
@@ -30,6 +31,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 128,
     source: source!("gdn_conv"),
     cpu,
+    cost,
 };
 
 /// Taps of the convolution, and rows of the ring.
@@ -96,6 +98,23 @@ pub(super) fn heads(g: &Group<'_>) -> Heads {
     let [key, value, key_width, value_width] =
         ["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| g.define(name) as u32);
     Heads { key, value, key_width, value_width }
+}
+
+/// Of x the C channels of each row are read; of the ring, C channels of the up to 3 tokens before the step's first row,
+/// and the last 3 of the step are kept there. 4 multiply-adds a channel, and one more for the norm of queries and keys.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let keys = 2 * d.size("KEY_HEADS") * d.size("KEY_WIDTH");
+    let channels = keys + d.size("VALUE_HEADS") * d.size("VALUE_WIDTH");
+    let (rows, taps) = (load.rows(d), u64::from(TAPS));
+    Cost {
+        weights: d.bytes("weight", channels * taps),
+        activations: Bytes { read: d.bytes("x", rows * channels), written: d.bytes("y", rows * channels) },
+        cache: Bytes {
+            read: d.bytes("ring", load.before(taps - 1) * channels),
+            written: d.bytes("ring", load.last(taps - 1) * channels),
+        },
+        flops: Flops::vector(rows * (channels * taps + keys)),
+    }
 }
 
 fn cpu(g: &Group<'_>) {

@@ -1,10 +1,11 @@
 //! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), rate\[t, h\] = sigmoid(b\[t, h\])
 
 use crate::{
+    cost::{Bytes, Cost, Load},
     cpu::Group,
     dtype::DType,
     kernels::{gdn_conv::Heads, silu_mul::sigmoid},
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -24,6 +25,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 32,
     source: source!("gdn_gates"),
     cpu,
+    cost,
 };
 
 /// Log decays and write rates. x \[T, projected\] f32 (b and a come last), a_log and dt_bias \[1, Hv\] → \[T, 2·Hv\] f32.
@@ -41,6 +43,17 @@ pub fn gdn_gates(p: &Pass, step: &Step, x: &Tensor, (a_log, dt_bias): (&Tensor, 
         .write(&mut gates)
         .grid([x.rows(), 1, 1]);
     gates
+}
+
+/// a and b are read and two gates are written, for each row and value head.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let heads = d.size("VALUE_HEADS");
+    let gates = load.rows(d) * 2 * heads;
+    Cost {
+        weights: d.bytes("a_log", heads) + d.bytes("dt_bias", heads),
+        activations: Bytes { read: d.bytes("x", gates), written: d.bytes("gates", gates) },
+        ..Cost::default()
+    }
 }
 
 fn cpu(g: &Group<'_>) {

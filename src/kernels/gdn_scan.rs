@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use crate::{
     cache::Slots,
+    cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
     kernels::gdn_conv::{Heads, heads},
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -31,6 +32,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: COLUMNS,
     source: source!("gdn_scan"),
     cpu,
+    cost,
 };
 
 /// Advances the states of the step's sequences by all their rows. qkv \[T, C\], gates \[T, 2·Hv\] → \[T, Hv·Dv\] f32.
@@ -64,6 +66,26 @@ pub(super) fn record(
         .write(&mut o)
         .grid([heads.value, heads.value_width.div_ceil(COLUMNS), step.sequences()]);
     o
+}
+
+/// A sequence's state passes once each way, and is not read at a sequence's beginning. Three multiply-adds for each
+/// token and element of the state: Sᵀk, S + k uᵀ, Sᵀq.
+pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let values = d.size("VALUE_HEADS") * d.size("VALUE_WIDTH");
+    let channels = 2 * d.size("KEY_HEADS") * d.size("KEY_WIDTH") + values;
+    let (rows, state) = (load.rows(d), values * d.size("KEY_WIDTH"));
+    Cost {
+        activations: Bytes {
+            read: d.bytes("qkv", rows * channels) + d.bytes("gates", rows * 2 * d.size("VALUE_HEADS")),
+            written: d.bytes("o", rows * values),
+        },
+        cache: Bytes {
+            read: d.bytes("state", load.continued() * state),
+            written: d.bytes("state", load.sequences() * state),
+        },
+        flops: Flops::vector(3 * rows * state),
+        ..Cost::default()
+    }
 }
 
 pub(super) fn cpu(g: &Group<'_>) {

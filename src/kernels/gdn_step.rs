@@ -23,6 +23,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 4 * gdn_scan::COLUMNS,
     source: source!("gdn_step"),
     cpu: gdn_scan::cpu,
+    cost: gdn_scan::cost,
 };
 
 /// Advances the states of the step's sequences by one row each. qkv \[S, C\], gates \[S, 2·Hv\] → \[S, Hv·Dv\] f32.

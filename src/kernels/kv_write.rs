@@ -2,9 +2,10 @@
 
 use crate::{
     cache::Blocks,
+    cost::{Bytes, Cost, Load},
     cpu::Group,
     kernels::qk_norm_rope::Heads,
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -25,6 +26,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 64,
     source: source!("kv_write"),
     cpu,
+    cost,
 };
 
 /// Puts a step's keys and values into the cache. k \[T, Hkv·D\] f32, x \[T, projected\] f32 (values come last).
@@ -42,6 +44,16 @@ pub fn kv_write(p: &Pass, step: &Step, (k, x): (&Tensor, &Tensor), heads: Heads,
         .write(&mut cache.keys)
         .write(&mut cache.values)
         .grid([k.rows(), 1, 1]);
+}
+
+/// A row of keys and one of values are read and kept, for each token.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let elements = load.rows(d) * d.size("KV_WIDTH");
+    Cost {
+        activations: Bytes { read: d.bytes("k", elements) + d.bytes("x", elements), written: 0 },
+        cache: Bytes { read: 0, written: d.bytes("keys", elements) + d.bytes("values", elements) },
+        ..Cost::default()
+    }
 }
 
 fn cpu(g: &Group<'_>) {

@@ -21,6 +21,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 256,
     source: source!("matmul"),
     cpu,
+    cost: super::matvec::cost,
 };
 
 /// Records the product for each part of the matrix. The order of a row's sum depends on its length alone.

@@ -1,9 +1,10 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for few rows: the weights are read once for ROWS of them.
 
 use crate::{
+    cost::{Bytes, Cost, Load},
     cpu::Group,
     matrix::Product,
-    pass::{Binding, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
 };
 
@@ -21,6 +22,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 256,
     source: source!("matvec"),
     cpu,
+    cost,
 };
 
 /// Most rows that share one reading of the weights.
@@ -48,6 +50,19 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
             .param("count", part.tensor.rows())
             .param("stride", stride)
             .grid([part.tensor.rows().div_ceil(columns), x.rows().div_ceil(rows), 1]);
+    }
+}
+
+/// The part of the matrix and the rows of x are read once, y is written, and read before where the product is added.
+/// K multiply-adds for each element of y.
+pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let (rows, inner, count) = (load.rows(d), d.size("K"), d.word("count"));
+    let y = d.bytes("y", rows * count);
+    Cost {
+        weights: d.bytes("w", count * inner),
+        activations: Bytes { read: d.bytes("x", rows * inner) + d.size("ADD") * y, written: y },
+        flops: d.product(["x", "w"], rows * count * inner),
+        ..Cost::default()
     }
 }
 

@@ -2,10 +2,11 @@
 //! y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin.
 
 use crate::{
+    cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
     kernels::rms_norm::{Norm, inverse_rms},
-    pass::{Binding, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -27,6 +28,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 64,
     source: source!("qk_norm_rope"),
     cpu,
+    cost,
 };
 
 /// The heads of an attention layer.
@@ -82,6 +84,22 @@ pub fn qk_norm_rope(p: &Pass, step: &Step, x: &Tensor, norm: &QkNorm, (rope, hea
         .param("eps", norm.query.eps)
         .grid([heads.query + heads.kv, x.rows(), 1]);
     [q, k]
+}
+
+/// Queries and keys pass once; the angles of each row's position and the weights of one head each are read. A
+/// multiply-add of the mean square for each element.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let (rows, width) = (load.rows(d), d.size("HEAD"));
+    let [q, k] = ["Q_HEADS", "KV_HEADS"].map(|heads| rows * d.size(heads) * width);
+    Cost {
+        weights: d.bytes("q_norm", width) + d.bytes("k_norm", width),
+        activations: Bytes {
+            read: d.bytes("x", q + k) + d.bytes("rope", rows * d.size("ROTARY")),
+            written: d.bytes("q", q) + d.bytes("k", k),
+        },
+        flops: Flops::vector(q + k),
+        ..Cost::default()
+    }
 }
 
 fn cpu(g: &Group<'_>) {

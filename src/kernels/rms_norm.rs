@@ -1,9 +1,10 @@
 //! y\[r, i\] = x\[r, i\] / sqrt(mean(x\[r\]²) + eps) · (1 + weight\[i\])
 
 use crate::{
+    cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
-    pass::{Binding, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -22,6 +23,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 256,
     source: source!("rms_norm"),
     cpu,
+    cost,
 };
 
 /// A zero-centred norm over each row. x \[T, D\] f32, weight \[1, D\] → \[T, D\] of `dtype`.
@@ -45,6 +47,18 @@ pub struct Norm {
     pub weight: Tensor,
     /// Added to the mean square.
     pub eps: f32,
+}
+
+/// x and y pass once, the weight once; a multiply-add of the mean square for each element.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let width = d.size("WIDTH");
+    let elements = load.rows(d) * width;
+    Cost {
+        weights: d.bytes("weight", width),
+        activations: Bytes { read: d.bytes("x", elements), written: d.bytes("y", elements) },
+        flops: Flops::vector(elements),
+        ..Cost::default()
+    }
 }
 
 fn cpu(g: &Group<'_>) {

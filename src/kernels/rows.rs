@@ -1,9 +1,10 @@
 //! y\[i\] = x\[outputs\[i\]\]: the rows that want logits.
 
 use crate::{
+    cost::{Bytes, Cost, Load},
     cpu::Group,
     dtype::DType,
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -17,6 +18,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 64,
     source: source!("rows"),
     cpu,
+    cost,
 };
 
 /// The rows of x \[T, D\] f32 that the step's outputs name → \[S, D\] f32. `outputs` counts outputs.
@@ -28,6 +30,13 @@ pub fn rows(p: &Pass, outputs: &Step, x: &Tensor) -> Tensor {
         1,
     ]);
     y
+}
+
+/// A row is read and written for each output.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let elements = load.rows(d) * d.size("WIDTH");
+    let activations = Bytes { read: d.bytes("x", elements), written: d.bytes("y", elements) };
+    Cost { activations, ..Cost::default() }
 }
 
 fn cpu(g: &Group<'_>) {

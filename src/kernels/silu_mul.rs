@@ -1,9 +1,10 @@
 //! y\[r, i\] = silu(x\[r, i\]) · x\[r, WIDTH + i\], silu(a) = a / (1 + exp(−a))
 
 use crate::{
+    cost::{Bytes, Cost, Load},
     cpu::Group,
     dtype::DType,
-    pass::{Binding, Element, Kernel, Pass},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -17,6 +18,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 128,
     source: source!("silu_mul"),
     cpu,
+    cost,
 };
 
 /// The gated half of an MLP. x \[T, 2·I\] f32, gate first → \[T, I\] of `dtype`.
@@ -26,6 +28,13 @@ pub fn silu_mul(p: &Pass, step: &Step, x: &Tensor, dtype: DType) -> Tensor {
     let groups = (width / 4).div_ceil(KERNEL.lanes);
     p.dispatch(&KERNEL).define("WIDTH", width).step(step).read(x).write(&mut y).grid([groups, x.rows(), 1]);
     y
+}
+
+/// Two halves are read and one is written.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let elements = load.rows(d) * d.size("WIDTH");
+    let activations = Bytes { read: d.bytes("x", 2 * elements), written: d.bytes("y", elements) };
+    Cost { activations, ..Cost::default() }
 }
 
 fn cpu(g: &Group<'_>) {

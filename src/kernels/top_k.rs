@@ -1,8 +1,9 @@
 //! The COUNT largest logits\[r, i\] with i < limit, in no order; of equal ones the lower ids. NaN counts as the largest.
 
 use crate::{
+    cost::{Bytes, Cost, Load},
     cpu::Group,
-    pass::{Binding, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -21,6 +22,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 256,
     source: source!("top_k"),
     cpu,
+    cost,
 };
 
 /// Candidates for a sampler, in no order. logits \[S, V\] f32 → ids \[S, COUNT\] u32, values \[S, COUNT\] f32. Where there are
@@ -42,6 +44,17 @@ pub fn top_k(p: &Pass, step: &Step, logits: &Tensor, limit: u32, (ids, values): 
 fn key(value: f32) -> u32 {
     let bits = if value.is_nan() { 0x7fff_ffff } else { value.to_bits() };
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+/// The logits below the limit are read and COUNT pairs are written, for each row.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let rows = load.rows(d);
+    let pairs = rows * d.size("COUNT");
+    let activations = Bytes {
+        read: d.bytes("logits", rows * d.word("limit")),
+        written: d.bytes("ids", pairs) + d.bytes("values", pairs),
+    };
+    Cost { activations, ..Cost::default() }
 }
 
 fn cpu(g: &Group<'_>) {

@@ -29,6 +29,8 @@ pub enum Source<'a> {
     Checkpoint(&'a Checkpoint),
     /// Random ones of a shape, for measurements.
     Random(&'a Config),
+    /// The shapes and types of another source without what they hold, for recordings that are never run.
+    Shapes(&'a Source<'a>),
 }
 
 /// One tensor of a source, as a matrix.
@@ -45,6 +47,7 @@ impl Source<'_> {
         match self {
             Source::Checkpoint(checkpoint) => checkpoint.config(),
             Source::Random(config) => config,
+            Source::Shapes(source) => source.config(),
         }
     }
 
@@ -57,6 +60,16 @@ impl Source<'_> {
                 Ok(Stored { dtype: view.dtype, rows, width, data: Cow::Borrowed(view.data) })
             }
             Source::Random(_) => Ok(Stored { dtype: DType::Bf16, rows, width, data: random(name, rows, width).into() }),
+            Source::Shapes(source) => Ok(Stored { dtype: source.dtype(name)?, rows, width, data: Cow::Borrowed(&[]) }),
+        }
+    }
+
+    /// The type that a tensor is stored in.
+    fn dtype(&self, name: &str) -> Result<DType> {
+        match self {
+            Source::Checkpoint(checkpoint) => Ok(checkpoint.tensor(name)?.dtype),
+            Source::Random(_) => Ok(DType::Bf16),
+            Source::Shapes(source) => source.dtype(name),
         }
     }
 
@@ -65,6 +78,7 @@ impl Source<'_> {
         match self {
             Source::Checkpoint(checkpoint) => checkpoint.summary().bytes.values().sum(),
             Source::Random(config) => 2 * config.parameters(),
+            Source::Shapes(_) => 0,
         }
     }
 
@@ -214,7 +228,9 @@ impl Loader<'_, '_> {
             for first in (0..rows).step_by(share as usize) {
                 let shape = [share.min(rows - first), width];
                 let tensor = Tensor::new(self.backend, shape, dtype, &named[0].0)?;
-                copy_rows(run, &tensor, first)?;
+                if !matches!(source, Source::Shapes(_)) {
+                    copy_rows(run, &tensor, first)?;
+                }
                 parts.push(tensor);
             }
         }

@@ -1,6 +1,11 @@
 //! What a kernel is: its bindings, its parameters, its text, and its meaning as a plain loop.
 
-use crate::{cpu::Group, dtype::DType};
+use super::Dispatch;
+use crate::{
+    cost::{Cost, Load},
+    cpu::Group,
+    dtype::DType,
+};
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +116,8 @@ pub struct Source {
     pub wgsl: &'static str,
     /// MSL, for the Metal backend, where it is written.
     pub msl: Option<&'static str>,
+    /// Whether every index in the texts is known to stay inside its array, so that compilers need not add checks.
+    pub proven: bool,
 }
 
 /// A kernel: what all backends agree on.
@@ -129,4 +136,6 @@ pub struct Kernel {
     pub source: Source,
     /// Its meaning: computes one group with plain loops.
     pub cpu: fn(&Group<'_>),
+    /// What a launch costs at the least, where a row is alive; asked through [`Dispatch::cost`].
+    pub cost: fn(&Dispatch, &Load) -> Cost,
 }

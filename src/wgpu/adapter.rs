@@ -1,6 +1,6 @@
 //! The devices that wgpu finds, what each can do, and opening one.
 
-use wgpu::{DeviceType, Features, Limits};
+use wgpu::{CooperativeScalarType, DeviceType, ExperimentalFeatures, Features, Limits};
 
 use super::Restrict;
 use crate::{
@@ -50,6 +50,7 @@ impl Adapter {
             label: Some("bimetal"),
             required_features: features(&self.handle, restrict),
             required_limits: limits(&self.handle, restrict),
+            experimental_features: experimental(),
             ..Default::default()
         });
         let (device, queue) = pollster::block_on(request)
@@ -58,10 +59,34 @@ impl Adapter {
     }
 }
 
+/// Leave to use matrix units, which wgpu counts among its experiments.
+#[allow(unsafe_code)]
+fn experimental() -> ExperimentalFeatures {
+    // SAFETY: only cooperative matrices are used of them, with shaders of this crate whose loads and stores stay inside
+    // their arrays.
+    unsafe { ExperimentalFeatures::enabled() }
+}
+
+/// The larger of the squares that the device multiplies, f16 by f16 with f32 sums, by subgroups of one known width.
+fn matrix_units(adapter: &wgpu::Adapter, features: Features) -> Option<u32> {
+    let info = adapter.get_info();
+    if !features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP)
+        || info.subgroup_min_size != info.subgroup_max_size
+    {
+        return None;
+    }
+    let kinds = adapter.cooperative_matrix_properties().into_iter();
+    let square = kinds.filter(|kind| kind.m_size == kind.n_size && kind.n_size == kind.k_size);
+    let halves =
+        square.filter(|kind| (kind.ab_type, kind.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32));
+    halves.map(|kind| kind.m_size).max()
+}
+
 fn features(adapter: &wgpu::Adapter, restrict: Restrict) -> Features {
     let mut wanted = Features::TIMESTAMP_QUERY;
     wanted.set(Features::SHADER_F16, !restrict.half);
     wanted.set(Features::SUBGROUP, !restrict.subgroup);
+    wanted.set(Features::EXPERIMENTAL_COOPERATIVE_MATRIX, !restrict.half && !restrict.subgroup);
     wanted & adapter.features()
 }
 
@@ -91,8 +116,9 @@ fn caps(adapter: &wgpu::Adapter, restrict: Restrict) -> Caps {
         group_memory: limits.max_compute_workgroup_storage_size,
         subgroup: features.contains(Features::SUBGROUP).then_some(subgroup),
         half: features.contains(Features::SHADER_F16),
-        matrix_units: false,
-        tiles: Tiles { matmul: [64, 64], matvec: [8, 32], attend_splits: splits(kind) },
+        matrix_units: matrix_units(adapter, features),
+        lanes: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+        tiles: Tiles::of(kind),
     }
 }
 
@@ -102,15 +128,6 @@ fn kind(kind: DeviceType) -> DeviceKind {
         DeviceType::IntegratedGpu => DeviceKind::Integrated,
         DeviceType::Cpu => DeviceKind::Software,
         DeviceType::VirtualGpu | DeviceType::Other => DeviceKind::Virtual,
-    }
-}
-
-/// Enough parts of a context to fill the device with one sequence.
-fn splits(kind: DeviceKind) -> u32 {
-    match kind {
-        DeviceKind::Discrete | DeviceKind::Virtual => 64,
-        DeviceKind::Integrated => 16,
-        DeviceKind::Software | DeviceKind::Cpu => 4,
     }
 }
 

@@ -24,11 +24,8 @@ pub(super) fn time(device: &Device, program: &Prepared) -> Result<Option<Vec<Dur
     for launches in program.launches.chunks(PORTION) {
         let readings = device.attempt(|| {
             let count = 2 * launches.len() as u32;
-            let queries = device.handle.create_query_set(&QuerySetDescriptor {
-                label: None,
-                ty: QueryType::Timestamp,
-                count,
-            });
+            let queries =
+                device.handle.create_query_set(&QuerySetDescriptor { label: None, ty: QueryType::Timestamp, count });
             let mut encoder = device.handle.create_command_encoder(&Default::default());
             for (launch, at) in launches.iter().zip((0..).step_by(2)) {
                 let timestamp_writes = Some(ComputePassTimestampWrites {
@@ -36,7 +33,8 @@ pub(super) fn time(device: &Device, program: &Prepared) -> Result<Option<Vec<Dur
                     beginning_of_pass_write_index: Some(at),
                     end_of_pass_write_index: Some(at + 1),
                 });
-                launch.encode_alone(encoder.begin_compute_pass(&ComputePassDescriptor { label: None, timestamp_writes }));
+                launch
+                    .encode_alone(encoder.begin_compute_pass(&ComputePassDescriptor { label: None, timestamp_writes }));
             }
             let size = (8 * u64::from(count)).next_multiple_of(QUERY_RESOLVE_BUFFER_ALIGNMENT);
             let new = |usage| {

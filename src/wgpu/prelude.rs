@@ -15,6 +15,8 @@ use crate::{
 /// The shared parts of shaders, by name.
 pub const LIBRARY: &[(&str, &str)] = &[
     ("activations", include_str!("../../wgsl/lib/activations.wgsl")),
+    ("matrix_16", include_str!("../../wgsl/lib/matrix_16.wgsl")),
+    ("matrix_8", include_str!("../../wgsl/lib/matrix_8.wgsl")),
     ("pages", include_str!("../../wgsl/lib/pages.wgsl")),
     ("reduce", include_str!("../../wgsl/lib/reduce.wgsl")),
     ("reduce_subgroup", include_str!("../../wgsl/lib/reduce_subgroup.wgsl")),
@@ -26,6 +28,9 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
     let mut text = String::new();
     if caps.half {
         text.push_str("enable f16;\n");
+    }
+    if dispatch.kernel.library.contains(&"matrix") {
+        text.push_str("enable wgpu_cooperative_matrix;\n");
     }
     for (name, value) in &dispatch.defines {
         _ = writeln!(text, "const {name}: u32 = {value}u;");
@@ -46,7 +51,12 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
 pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     let mut text = prelude(dispatch, caps);
     for name in dispatch.kernel.library {
-        let name = if *name == "reduce" && caps.subgroup.is_some() { "reduce_subgroup" } else { name };
+        let name = match *name {
+            "reduce" if caps.subgroup.is_some() => "reduce_subgroup",
+            "matrix" if caps.matrix_units == Some(8) => "matrix_8",
+            "matrix" => "matrix_16",
+            name => name,
+        };
         let part = LIBRARY.iter().find(|(known, _)| *known == name).ok_or_else(|| Error::Shader {
             kernel: dispatch.label(),
             log: format!("the shader library has no part {name}"),

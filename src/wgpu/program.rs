@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use wgpu::{BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, BufferBinding, BufferSize, BufferUsages, ComputePass};
+use wgpu::{
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, BufferBinding, BufferSize, BufferUsages,
+    ComputePass,
+};
 
 use super::{
     Wgpu,

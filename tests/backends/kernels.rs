@@ -1,6 +1,7 @@
 //! Kernels that the crate does not know: what a user of the library may bring along.
 
 use bimetal::{
+    cost::Cost,
     cpu::Group,
     pass::{Binding, Element, Kernel, Pass, Scalar, Source},
     tensor::Tensor,
@@ -33,6 +34,7 @@ static SCALE: Kernel = Kernel {
         let y: Vec<f32> = x.iter().map(|x| g.single("factor") * x + g.single("bias")).collect();
         g.store(1, range.start, &y);
     },
+    cost: |_, _| Cost::default(),
 };
 
 pub fn scale(p: &Pass, x: &Tensor, y: &mut Tensor, [factor, bias]: [f32; 2]) {
@@ -67,6 +69,7 @@ pub static SHIFT: Kernel = Kernel {
             g.singles_mut(1, i..i + 1)[0] = x[(i + offset) % count] + 1.0;
         }
     },
+    cost: |_, _| Cost::default(),
 };
 
 pub fn shift(p: &Pass, x: &Tensor, y: &mut Tensor, offset: u32) {
@@ -81,13 +84,18 @@ pub static BROKEN: Kernel = Kernel {
     params: &[],
     library: &[],
     lanes: 1,
-    source: Source { wgsl: "@compute @workgroup_size(LANES) fn broken() { y[0] = nonsense(); }", msl: None },
+    source: Source {
+        wgsl: "@compute @workgroup_size(LANES) fn broken() { y[0] = nonsense(); }",
+        msl: None,
+        proven: false,
+    },
     cpu: |_| {},
+    cost: |_, _| Cost::default(),
 };
 
 pub static NO_SUCH_PART: Kernel = Kernel { name: "no_such_part", library: &["nowhere"], ..copy_of(&BROKEN) };
 
 const fn copy_of(kernel: &Kernel) -> Kernel {
-    let Kernel { name, bindings, params, library, lanes, source, cpu } = *kernel;
-    Kernel { name, bindings, params, library, lanes, source, cpu }
+    let Kernel { name, bindings, params, library, lanes, source, cpu, cost } = *kernel;
+    Kernel { name, bindings, params, library, lanes, source, cpu, cost }
 }

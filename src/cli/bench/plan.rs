@@ -1,0 +1,213 @@
+//! `bench --plan`: what a step would cost, for devices that need not be there.
+
+use std::ops::RangeInclusive;
+
+use bimetal::{
+    Error, Result,
+    backend::{Backend, Caps, DeviceKind},
+    chips::{self, Chip},
+    cost::Cost,
+    cpu::Cpu,
+    ledger::{Entry, Ledger, Rehearsal},
+    model::weights::Source,
+    open::Choice,
+};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::Arguments;
+use crate::cli::table::table;
+
+/// More sequences than this would only be planned by mistake.
+const MOST_SEQUENCES: u32 = 1024;
+
+/// Flags of `bench --plan`.
+#[derive(Args)]
+pub struct PlanArguments {
+    /// Run nothing and need no device: count what a decode step (-s, -d) and a prompt's last chunk (--budget, -d) cost
+    #[arg(long, conflicts_with_all = ["compare_loop", "device", "prompt", "decode", "repeat"])]
+    pub plan: bool,
+    /// With --plan: the kind of GPU that wgpu's launches are recorded for
+    #[arg(long, value_name = "KIND", default_value = "discrete", requires = "plan")]
+    gpu: Gpu,
+    /// With --plan: the chip whose floor is shown by kernel; the floors of all chips if absent
+    #[arg(long, value_name = "NAME", requires = "plan")]
+    chip: Option<String>,
+}
+
+/// A kind of GPU.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Gpu {
+    /// With memory of its own
+    Discrete,
+    /// Sharing the host's memory
+    Integrated,
+    /// Emulated on the host's cores
+    Software,
+}
+
+/// One step that was planned: what it is, how many tokens come of it, its ledger.
+struct Step {
+    name: String,
+    tokens: u32,
+    ledger: Ledger,
+}
+
+/// Plans and prints.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let caps = caps(arguments);
+    let chosen = arguments.plan.chip.as_deref().map(chips::named).transpose()?;
+    let steps = match super::shape(arguments)? {
+        Some(config) => steps(arguments, &caps, &Source::Random(&config))?,
+        None => steps(arguments, &caps, &Source::Checkpoint(&arguments.model.open()?))?,
+    };
+    if arguments.json {
+        let steps: Vec<_> = steps.iter().map(|step| as_json(step, chosen)).collect();
+        let report = json!({ "backend": caps.backend, "device": caps.device, "steps": steps });
+        let text = serde_json::to_string_pretty(&report).map_err(|error| Error::Request(error.to_string()))?;
+        println!("{text}");
+        return Ok(());
+    }
+    let model = arguments.shape.as_deref().unwrap_or(arguments.model.name());
+    println!("{model} through {} on {}: nothing is run", caps.backend, caps.device);
+    steps.iter().for_each(|step| show(step, chosen));
+    match chosen {
+        Some(chip) => origin(chip),
+        None => floors(&steps),
+    }
+    Ok(())
+}
+
+/// The device that recordings are made for.
+fn caps(arguments: &Arguments) -> Caps {
+    let kind = match arguments.plan.gpu {
+        Gpu::Discrete => DeviceKind::Discrete,
+        Gpu::Integrated => DeviceKind::Integrated,
+        Gpu::Software => DeviceKind::Software,
+    };
+    match arguments.device.backend {
+        Choice::Cpu => Cpu::default().caps().clone(),
+        Choice::Metal => Caps::typical("metal", DeviceKind::Integrated),
+        Choice::Auto | Choice::Wgpu => Caps::typical("wgpu", kind),
+    }
+}
+
+/// A decode step for each depth and number of sequences, and a prompt's last chunk for each depth.
+fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<Step>> {
+    let budget = arguments.engine.budget;
+    let sequences = numbers("-s", &arguments.sequences, 1..=MOST_SEQUENCES)?;
+    let depths = numbers("-d", &arguments.depth, 0..=source.config().context)?;
+    let most = |list: &[u32]| list.iter().copied().max().unwrap_or(1);
+    let mut setup = arguments.engine.setup(most(&sequences), 0);
+    let needed = Rehearsal::context(most(&sequences), most(&depths), budget);
+    let needed = needed.max(most(&depths).saturating_add(budget).saturating_add(1));
+    if needed > source.config().context {
+        let context = source.config().context;
+        let what = format!("depths and --budget take {needed} tokens; the model's context holds {context}");
+        return Err(Error::Request(what));
+    }
+    setup.engine.context = setup.engine.context.or(Some(needed.next_multiple_of(16)));
+    let mut rehearsal = Rehearsal::new(caps.clone(), source, setup)?;
+    let mut steps = Vec::new();
+    for &depth in &depths {
+        for &sequences in &sequences {
+            let ledger = rehearsal.decode(sequences, depth)?;
+            steps.push(Step { name: format!("decode @ d{depth} x{sequences}"), tokens: sequences, ledger });
+        }
+        let ledger = rehearsal.prefill(budget, depth)?;
+        steps.push(Step { name: format!("prompt {budget} @ d{depth}"), tokens: budget, ledger });
+    }
+    Ok(steps)
+}
+
+/// The numbers of a flag, each within a range.
+fn numbers(flag: &str, list: &[usize], range: RangeInclusive<u32>) -> Result<Vec<u32>> {
+    let number = |number: &usize| {
+        let within = u32::try_from(*number).ok().filter(|number| range.contains(number));
+        within.ok_or_else(|| {
+            Error::Request(format!("{flag} {number} is not between {} and {}", range.start(), range.end()))
+        })
+    };
+    list.iter().map(number).collect()
+}
+
+const HEADING: [&str; 10] = [
+    "kernel",
+    "launches",
+    "barriers",
+    "MB of weights",
+    "of activations read",
+    "written",
+    "of cache read",
+    "written",
+    "GFLOP in f32",
+    "for matrix units",
+];
+
+fn show(Step { name, ledger, tokens }: &Step, chip: Option<&Chip>) {
+    println!("\n{name}: {} submissions, {} host waits", ledger.submissions, ledger.waits);
+    let rows = ledger.kernels().into_iter().chain([ledger.total()]).map(|entry| {
+        let Cost { weights, activations, cache, flops } = entry.cost;
+        let mut cells = vec![entry.name().to_string(), entry.launches.to_string(), entry.barriers.to_string()];
+        let moved = [weights, activations.read, activations.written, cache.read, cache.written];
+        cells.extend(moved.map(|bytes| format!("{:.3}", bytes as f64 / 1e6)));
+        cells.extend([flops.vector, flops.matrix].map(|flops| format!("{:.4}", flops as f64 / 1e9)));
+        cells.extend(chip.map(|chip| format!("{:.1}", ledger.floor(chip, entry.kernel) * 1e6)));
+        cells
+    });
+    let heading: Vec<_> = HEADING.into_iter().chain(chip.map(|_| "floor µs")).collect();
+    print!("{}", table(&heading, &rows.collect::<Vec<_>>()));
+    if let Some(chip) = chip {
+        let seconds = ledger.floor(chip, None);
+        println!("floor on {}: {:.3} ms, {:.0} tok/s", chip.name, seconds * 1e3, f64::from(*tokens) / seconds);
+    }
+}
+
+/// Where the peaks of a chip come from.
+fn origin(chip: &Chip) {
+    let Chip { name, bandwidth, vector, matrix, .. } = chip;
+    println!("\n{name}: {bandwidth} GB/s, {vector} TFLOP/s in f32, {matrix} for matrix units");
+    chip.sources.iter().chain((!chip.note.is_empty()).then_some(&chip.note)).for_each(|line| println!("{line}"));
+}
+
+/// A line for each chip: the floor of each step in ms, and its tokens per second.
+fn floors(steps: &[Step]) {
+    println!("\nfloors, every launch at the peak of its bytes or its operations:");
+    let columns = steps.iter().flat_map(|step| [format!("{} ms", step.name), "tok/s".into()]);
+    let columns: Vec<String> = columns.collect();
+    let heading =
+        ["chip", "GB/s", "TFLOP/s in f32", "for matrix units"].into_iter().chain(columns.iter().map(String::as_str));
+    let rows = chips::all().iter().map(|chip| {
+        let peaks = [chip.bandwidth, chip.vector, chip.matrix].map(|peak| peak.to_string());
+        let floors = steps.iter().flat_map(|step| {
+            let seconds = step.ledger.floor(chip, None);
+            [format!("{:.3}", seconds * 1e3), format!("{:.0}", f64::from(step.tokens) / seconds)]
+        });
+        [chip.name.clone()].into_iter().chain(peaks).chain(floors).collect::<Vec<_>>()
+    });
+    print!("{}", table(&heading.collect::<Vec<_>>(), &rows.collect::<Vec<_>>()));
+}
+
+fn as_json(Step { name, tokens, ledger }: &Step, chip: Option<&Chip>) -> serde_json::Value {
+    let entry = |entry: &Entry| {
+        let cost = &entry.cost;
+        json!({
+            "kernel": entry.name(), "launches": entry.launches, "barriers": entry.barriers,
+            "weight_bytes": cost.weights,
+            "activation_bytes": { "read": cost.activations.read, "written": cost.activations.written },
+            "cache_bytes": { "read": cost.cache.read, "written": cost.cache.written },
+            "flops": { "matrix": cost.flops.matrix, "vector": cost.flops.vector },
+            "floor_seconds": chip.map(|chip| ledger.floor(chip, entry.kernel)),
+        })
+    };
+    let chips = chips::all().iter().filter(|known| chip.is_none_or(|chip| chip.name == known.name));
+    let floors = chips.map(|chip| {
+        let seconds = ledger.floor(chip, None);
+        json!({ "chip": chip.name, "seconds": seconds, "tokens_per_second": f64::from(*tokens) / seconds })
+    });
+    json!({
+        "step": name, "tokens": tokens, "submissions": ledger.submissions, "host_waits": ledger.waits,
+        "kernels": ledger.kernels().iter().map(entry).collect::<Vec<_>>(), "total": entry(&ledger.total()),
+        "floors": floors.collect::<Vec<_>>(),
+    })
+}
