@@ -66,9 +66,16 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// The value of a define.
+    ///
+    /// # Panics
+    /// If there is none of that name.
     pub fn define(&self, name: &str) -> u32 {
-        let found = self.defines.iter().find(|(known, _)| *known == name);
-        found.unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name)).1
+        self.known(name).unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name))
+    }
+
+    /// The value of a define, if there is one of that name.
+    pub fn known(&self, name: &str) -> Option<u32> {
+        self.defines.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
     /// The bindings that it may change, with what they are bound to.

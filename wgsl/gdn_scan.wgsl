@@ -1,82 +1,133 @@
 // S ← exp(decay)·S; u = rate·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq, token after token; value head h uses key head h / (Hv/Hk)
 // qkv [T, C] of q, k, v, gates [T, 2·Hv] of decays and rates, state [slots, Hv·Dk·Dv], o [T, Hv·Dv]
-// one group a value head, COLUMNS columns of its state and sequence; a lane keeps one column of the state in registers
+// one group a value head, COLUMNS columns of its state and sequence; TEAM neighbouring lanes keep a column in registers
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> gates: array<f32>;
 @group(0) @binding(3) var<storage, read_write> state: array<f32>;
 @group(0) @binding(4) var<storage, read_write> o: array<f32>;
 
-const QUADS: u32 = KEY_WIDTH / 4u;
 const CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH + VALUE_HEADS * VALUE_WIDTH;
-// Tokens whose keys and queries are staged together.
+const COLUMNS: u32 = LANES / TEAM;
+const KEY_QUADS: u32 = KEY_WIDTH / 4u;
+// Quads of a column that one lane keeps: every TEAM-th, so that a team reads neighbours.
+const SHARE: u32 = KEY_QUADS / TEAM;
+// Tokens that are staged together, and what a lane fetches of them.
 const TOKENS: u32 = 8u;
+const FETCHES: u32 = (TOKENS * KEY_QUADS + LANES - 1u) / LANES;
+const VALUE_FETCHES: u32 = (TOKENS * COLUMNS + LANES - 1u) / LANES;
 
-var<workgroup> keys: array<vec4<f32>, TOKENS * QUADS>;
-var<workgroup> queries: array<vec4<f32>, TOKENS * QUADS>;
+const_assert SHARE * TEAM == KEY_QUADS && TOKENS <= LANES;
 
-// A lane's column of the state.
-var<private> column: array<vec4<f32>, QUADS>;
+var<workgroup> keys: array<vec4<f32>, FETCHES * LANES>;
+var<workgroup> queries: array<vec4<f32>, FETCHES * LANES>;
+var<workgroup> values: array<f32, VALUE_FETCHES * LANES>;
+// Decay and rate of each token.
+var<workgroup> gate: array<vec2<f32>, LANES>;
 
-// One token of the delta rule, its key and query staged from `at` on.
-fn advance(at: u32, value: f32, decay: f32, rate: f32) -> f32 {
-    var read = vec4(0.0);
-    for (var i = 0u; i < QUADS; i++) {
-        column[i] *= decay;
-        read = fma(column[i], keys[at + i], read);
+var<private> column: array<vec4<f32>, SHARE>;
+// What is fetched while the tokens before are computed.
+var<private> next_keys: array<vec4<f32>, FETCHES>;
+var<private> next_queries: array<vec4<f32>, FETCHES>;
+var<private> next_values: array<f32, VALUE_FETCHES>;
+var<private> next_gate: vec2<f32>;
+
+// Fetches the tokens from `offset` of the span on. Past the last one it is repeated.
+fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
+    let query_from = group.x / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
+    for (var i = 0u; i < FETCHES; i++) {
+        let at = i * LANES + lane;
+        let row = rows.row + min(offset + at / KEY_QUADS, rows.rows - 1u);
+        let source = row * (CHANNELS / 4u) + query_from + at % KEY_QUADS;
+        next_queries[i] = qkv[source];
+        next_keys[i] = qkv[source + KEY_HEADS * KEY_QUADS];
     }
-    let u = rate * (value - ((read.x + read.y) + (read.z + read.w)));
-    var out = vec4(0.0);
-    for (var i = 0u; i < QUADS; i++) {
-        column[i] = fma(keys[at + i], vec4(u), column[i]);
-        out = fma(column[i], queries[at + i], out);
+    for (var i = 0u; i < VALUE_FETCHES; i++) {
+        let at = i * LANES + lane;
+        let row = rows.row + min(offset + at / COLUMNS, rows.rows - 1u);
+        let n = min(group.y * COLUMNS + at % COLUMNS, VALUE_WIDTH - 1u);
+        let source = row * CHANNELS + 2u * KEY_HEADS * KEY_WIDTH + group.x * VALUE_WIDTH + n;
+        next_values[i] = qkv[source / 4u][source % 4u];
     }
-    return (out.x + out.y) + (out.z + out.w);
+    let source = (rows.row + min(offset + lane, rows.rows - 1u)) * 2u * VALUE_HEADS + group.x;
+    next_gate = vec2(exp(gates[source]), gates[source + VALUE_HEADS]);
+}
+
+fn stage(lane: u32) {
+    for (var i = 0u; i < FETCHES; i++) {
+        keys[i * LANES + lane] = next_keys[i];
+        queries[i * LANES + lane] = next_queries[i];
+    }
+    for (var i = 0u; i < VALUE_FETCHES; i++) {
+        values[i * LANES + lane] = next_values[i];
+    }
+    gate[lane] = next_gate;
+}
+
+fn total(quad: vec4<f32>) -> f32 {
+    return (quad.x + quad.y) + (quad.z + quad.w);
+}
+
+// One staged token. With a = Sᵀk and b = Sᵀq of the state before it, Sᵀq after it is decay·b + (k·q)·u: one exchange of
+// sums a token instead of two.
+fn advance(token: u32, lane: u32) -> f32 {
+    let member = lane % TEAM;
+    var a = vec4(0.0);
+    var b = vec4(0.0);
+    var c = vec4(0.0);
+    for (var i = 0u; i < SHARE; i++) {
+        let key = keys[token * KEY_QUADS + i * TEAM + member];
+        let query = queries[token * KEY_QUADS + i * TEAM + member];
+        a = fma(column[i], key, a);
+        b = fma(column[i], query, b);
+        c = fma(key, query, c);
+    }
+    let sums = team_sum(vec3(total(a), total(b), total(c)), lane);
+    let decay = gate[token].x;
+    let u = gate[token].y * (values[token * COLUMNS + lane / TEAM] - decay * sums.x);
+    for (var i = 0u; i < SHARE; i++) {
+        column[i] = fma(keys[token * KEY_QUADS + i * TEAM + member], vec4(u), decay * column[i]);
+    }
+    return fma(decay, sums.y, sums.z * u);
 }
 
 @compute @workgroup_size(LANES)
 fn gdn_scan(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let head = group.x;
     if group.z >= sequences() {
         return;
     }
     let rows = span(group.z);
-    let n = group.y * COLUMNS + lane;
-    let inside = n < VALUE_WIDTH;
-    // A lane past the last column computes the last one again and stores nothing.
+    if rows.rows == 0u {
+        return;
+    }
+    let n = group.y * COLUMNS + lane / TEAM;
+    // A team past the last column computes the last one again and stores nothing.
     let at = min(n, VALUE_WIDTH - 1u);
-    let first = (rows.slot * VALUE_HEADS + head) * KEY_WIDTH * VALUE_WIDTH + at;
-    if rows.position > 0u {
-        for (var i = 0u; i < QUADS; i++) {
-            let source = first + 4u * i * VALUE_WIDTH;
+    let first = (rows.slot * VALUE_HEADS + group.x) * KEY_WIDTH * VALUE_WIDTH + 4u * (lane % TEAM) * VALUE_WIDTH + at;
+    fetch(rows, 0u, group, lane);
+    for (var i = 0u; i < SHARE; i++) {
+        column[i] = vec4(0.0);
+        if rows.position > 0u {
+            let source = first + 4u * i * TEAM * VALUE_WIDTH;
             column[i] = vec4(state[source], state[source + VALUE_WIDTH], state[source + 2u * VALUE_WIDTH], state[source + 3u * VALUE_WIDTH]);
         }
     }
-    let query_from = head / (VALUE_HEADS / KEY_HEADS) * QUADS;
-    let key_from = query_from + KEY_HEADS * QUADS;
-    let value_from = 2u * KEY_HEADS * KEY_WIDTH + head * VALUE_WIDTH + at;
     for (var staged = 0u; staged < rows.rows; staged += TOKENS) {
-        let tokens = min(TOKENS, rows.rows - staged);
-        for (var i = lane; i < tokens * QUADS; i += LANES) {
-            let source = (rows.row + staged + i / QUADS) * (CHANNELS / 4u) + i % QUADS;
-            queries[i] = qkv[source + query_from];
-            keys[i] = qkv[source + key_from];
-        }
+        stage(lane);
         workgroupBarrier();
+        fetch(rows, staged + TOKENS, group, lane);
+        let tokens = min(TOKENS, rows.rows - staged);
         for (var token = 0u; token < tokens; token++) {
-            let row = rows.row + staged + token;
-            let value_at = row * CHANNELS + value_from;
-            let gate = row * 2u * VALUE_HEADS + head;
-            let out = advance(token * QUADS, qkv[value_at / 4u][value_at % 4u], exp(gates[gate]), gates[gate + VALUE_HEADS]);
-            if inside {
-                o[row * VALUE_HEADS * VALUE_WIDTH + head * VALUE_WIDTH + at] = out;
+            let out = advance(token, lane);
+            if n < VALUE_WIDTH && lane % TEAM == 0u {
+                o[(rows.row + staged + token) * VALUE_HEADS * VALUE_WIDTH + group.x * VALUE_WIDTH + n] = out;
             }
         }
         workgroupBarrier();
     }
-    if inside {
-        for (var i = 0u; i < QUADS; i++) {
-            let to = first + 4u * i * VALUE_WIDTH;
+    if n < VALUE_WIDTH {
+        for (var i = 0u; i < SHARE; i++) {
+            let to = first + 4u * i * TEAM * VALUE_WIDTH;
             state[to] = column[i].x;
             state[to + VALUE_WIDTH] = column[i].y;
             state[to + 2u * VALUE_WIDTH] = column[i].z;

@@ -7,7 +7,7 @@
 @group(0) @binding(3) var<storage, read_write> state: array<f32>;
 @group(0) @binding(4) var<storage, read_write> o: array<f32>;
 
-const TEAM: u32 = LANES / COLUMNS;
+const COLUMNS: u32 = LANES / TEAM;
 // Elements of a column that a member of the team keeps: every TEAM-th.
 const SHARE: u32 = (KEY_WIDTH + TEAM - 1u) / TEAM;
 const CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH + VALUE_HEADS * VALUE_WIDTH;

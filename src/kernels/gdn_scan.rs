@@ -14,8 +14,11 @@ use crate::{
     tensor::Tensor,
 };
 
-/// Columns of a state that one group keeps in registers, one to a lane.
+/// Columns of a state that one group keeps in registers.
 pub const COLUMNS: u32 = 32;
+
+/// Most lanes that share a column.
+const TEAM: u32 = 4;
 
 /// One group a value head, COLUMNS columns of its state and sequence.
 pub static KERNEL: Kernel = Kernel {
@@ -28,8 +31,8 @@ pub static KERNEL: Kernel = Kernel {
         Binding::write("o", Element::F32),
     ],
     params: &[],
-    library: &["step"],
-    lanes: COLUMNS,
+    library: &["step", "team"],
+    lanes: COLUMNS * TEAM,
     source: source!("gdn_scan"),
     cpu,
     cost,
@@ -37,14 +40,16 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Advances the states of the step's sequences by all their rows. qkv \[T, C\], gates \[T, 2·Hv\] → \[T, Hv·Dv\] f32.
 pub fn gdn_scan(p: &Pass, step: &Step, qkv: &Tensor, gates: &Tensor, slots: &mut Slots) -> Tensor {
-    record(p, step, &KERNEL, (qkv, gates), slots)
+    // As many lanes as share a column's quads evenly.
+    let team = TEAM.min(1 << (slots.heads.key_width / 4).trailing_zeros());
+    record(p, step, (&KERNEL, team), (qkv, gates), slots)
 }
 
 /// Both recurrent kernels take the same launch.
 pub(super) fn record(
     p: &Pass,
     step: &Step,
-    kernel: &'static Kernel,
+    (kernel, team): (&'static Kernel, u32),
     (qkv, gates): (&Tensor, &Tensor),
     slots: &mut Slots,
 ) -> Tensor {
@@ -58,7 +63,8 @@ pub(super) fn record(
         .define("VALUE_HEADS", heads.value)
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
-        .define("COLUMNS", COLUMNS)
+        .define("TEAM", team)
+        .lanes(COLUMNS * team)
         .step(step)
         .read(qkv)
         .read(gates)

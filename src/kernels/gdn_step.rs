@@ -28,5 +28,5 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Advances the states of the step's sequences by one row each. qkv \[S, C\], gates \[S, 2·Hv\] → \[S, Hv·Dv\] f32.
 pub fn gdn_step(p: &Pass, step: &Step, qkv: &Tensor, gates: &Tensor, slots: &mut Slots) -> Tensor {
-    gdn_scan::record(p, step, &KERNEL, (qkv, gates), slots)
+    gdn_scan::record(p, step, (&KERNEL, 4), (qkv, gates), slots)
 }

@@ -20,6 +20,8 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("pages", include_str!("../../wgsl/lib/pages.wgsl")),
     ("reduce", include_str!("../../wgsl/lib/reduce.wgsl")),
     ("reduce_subgroup", include_str!("../../wgsl/lib/reduce_subgroup.wgsl")),
+    ("team", include_str!("../../wgsl/lib/team.wgsl")),
+    ("team_subgroup", include_str!("../../wgsl/lib/team_subgroup.wgsl")),
     ("step", include_str!("../../wgsl/lib/step.wgsl")),
 ];
 
@@ -53,6 +55,9 @@ pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     for name in dispatch.kernel.library {
         let name = match *name {
             "reduce" if caps.subgroup.is_some() => "reduce_subgroup",
+            "team" if caps.subgroup.is_some_and(|[least, _]| dispatch.known("TEAM").is_some_and(|team| team <= least)) => {
+                "team_subgroup"
+            }
             "matrix" if caps.matrix_units == Some(8) => "matrix_8",
             "matrix" => "matrix_16",
             name => name,

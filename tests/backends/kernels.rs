@@ -27,6 +27,7 @@ static SCALE: Kernel = Kernel {
                 }
             }",
         msl: None,
+        proven: false,
     },
     cpu: |g: &Group<'_>| {
         let range = g.at(0) * 128..((g.at(0) + 1) * 128).min(g.define("COUNT"));
@@ -61,6 +62,7 @@ pub static SHIFT: Kernel = Kernel {
                 }
             }",
         msl: None,
+        proven: false,
     },
     cpu: |g: &Group<'_>| {
         let (count, offset) = (g.define("COUNT"), g.define("OFFSET"));
@@ -87,6 +89,7 @@ pub static BROKEN: Kernel = Kernel {
     source: Source {
         wgsl: "@compute @workgroup_size(LANES) fn broken() { y[0] = nonsense(); }",
         msl: None,
+        proven: false,
         proven: false,
     },
     cpu: |_| {},
