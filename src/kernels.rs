@@ -31,6 +31,7 @@ kernels!(
     gdn_step,
     kv_write,
     matmul,
+    matmul_mma,
     matvec,
     qk_norm_rope,
     rms_norm,

@@ -2,7 +2,7 @@
 
 use crate::{
     dtype::DType,
-    kernels::{matmul, matvec},
+    kernels::{matmul, matmul_mma, matvec},
     pass::Pass,
     step::{Kind, Step},
     tensor::Tensor,
@@ -96,13 +96,17 @@ pub(crate) struct Product<'a> {
     pub(crate) epilogue: Epilogue,
 }
 
-fn product(p: &Pass, step: &Step, product: Product<'_>) {
+fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
     let Product { x, w, y, .. } = &product;
+    let w = *w;
     assert_eq!(x.width(), w.width(), "matmul: inner width");
     assert!(x.rows() <= y.rows() && w.rows() == y.width(), "matmul: output");
     // By what the rows are and not by how many there happen to be: a row's sum must not depend on its company.
     match step.kind() {
-        Kind::Prompt => matmul::matmul(p, step, product),
+        Kind::Prompt => w.parts().iter().for_each(|part| match matmul_mma::fits(p.caps(), &product, part) {
+            true => matmul_mma::matmul_mma(p, step, &mut product, part),
+            false => matmul::matmul(p, step, &mut product, part),
+        }),
         Kind::Decode => matvec::matvec(p, step, product),
     }
 }

@@ -245,7 +245,12 @@ impl<'a> Builder<'a> {
         assert_eq!(binding.access.writes(), writes, "{}: access of {}", kernel.name, binding.name);
         assert!(binding.element.takes(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
         let quads = tensor.rows() == 1 || tensor.width().is_multiple_of(4);
-        assert!(quads || binding.element != Element::Float, "{}: rows of {} in quads", kernel.name, binding.name);
+        assert!(
+            quads || !matches!(binding.element, Element::Float | Element::F16),
+            "{}: rows of {} in quads",
+            kernel.name,
+            binding.name
+        );
         self.dispatch.slots.push(tensor.slot());
         self.dispatch.elements.push(tensor.dtype());
         self

@@ -20,6 +20,7 @@ mod kernels {
     mod gdn_step;
     mod kv_write;
     mod matmul;
+    mod matmul_mma;
     mod matvec;
     mod qk_norm_rope;
     mod rms_norm;

@@ -23,6 +23,7 @@ use naga::{
 const DEFINES: &[(&str, u32)] = &[
     ("ADD", 1),
     ("BLOCK", 16),
+    ("COLUMN_TEAMS", 2),
     ("COUNT", 40),
     ("HEAD", 256),
     ("K", 1000),
@@ -37,6 +38,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("Q_HEADS", 8),
     ("ROTARY", 64),
     ("ROWS", 4),
+    ("ROW_TEAMS", 2),
     ("SPLITS", 16),
     ("TEAM", 32),
     ("TILE_COLUMNS", 64),
@@ -46,6 +48,9 @@ const DEFINES: &[(&str, u32)] = &[
     ("WIDTH", 1024),
     ("Z", 8192),
 ];
+
+/// Capital names that every shader knows: the lanes of a group, and the roles of matrix units.
+const GIVEN: [&str; 4] = ["LANES", "A", "B", "C"];
 
 /// Defines whose name means something else in another kernel.
 const SPECIAL: &[(&str, &str, u32)] = &[
@@ -63,6 +68,9 @@ const METAL: bool = false;
 
 /// Bytes that lanes may share on the least device that WebGPU allows.
 const GROUP_MEMORY: u32 = 16 << 10;
+
+/// The same on the least device that has matrix units.
+const MATRIX_GROUP_MEMORY: u32 = 32 << 10;
 
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 
@@ -101,21 +109,28 @@ fn tops() {
 #[test]
 fn wgsl_fits() {
     for kernel in ALL {
+        let matrix = kernel.library.contains(&"matrix");
         for (dtype, offered) in DTYPES.into_iter().flat_map(|dtype| [(dtype, false), (dtype, true)]) {
+            if matrix && !offered {
+                continue;
+            }
             let dispatch = launch(kernel, dtype);
             let mut caps = Cpu::new(1).caps().clone();
-            (caps.half, caps.subgroup) = (offered, offered.then_some([8, 32]));
+            (caps.half, caps.subgroup, caps.matrix_units) =
+                (offered, offered.then_some([8, 32]), offered.then_some(16));
             let text = shader(&dispatch, &caps).unwrap();
             let module = wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
             let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
             capabilities.set(Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16, offered);
+            capabilities.set(Capabilities::COOPERATIVE_MATRIX, matrix);
             let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
             info.unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&text)));
             assert_eq!(bindings(&module), expected(&dispatch, &caps), "{}", kernel.name);
             let entries: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
             assert_eq!(entries, [kernel.name], "{}: entry point", kernel.name);
             assert_eq!(module.entry_points[0].workgroup_size, [kernel.lanes, 1, 1], "{}: lanes", kernel.name);
-            assert!(group_memory(&module) <= GROUP_MEMORY, "{}: {} bytes shared", kernel.name, group_memory(&module));
+            let most = if matrix { MATRIX_GROUP_MEMORY } else { GROUP_MEMORY };
+            assert!(group_memory(&module) <= most, "{}: {} bytes shared", kernel.name, group_memory(&module));
         }
     }
 }
@@ -138,7 +153,9 @@ fn group_memory(module: &naga::Module) -> u32 {
 
 /// A launch of the kernel as far as its text depends on it, what it reads in quads being of one type.
 fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
-    let library = kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{part}.wgsl")).unwrap());
+    let file = |part: &&str| if *part == "matrix" { "matrix_16".to_owned() } else { (*part).to_owned() };
+    let library =
+        kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
     let text = library.collect::<String>() + kernel.source.wgsl;
     Dispatch {
         kernel,
@@ -159,6 +176,7 @@ fn element_of(binding: &Binding, dtype: DType) -> DType {
         Element::F32 => DType::F32,
         Element::Float if binding.access.writes() && dtype == DType::Bf16 => DType::F32,
         Element::Float => dtype,
+        Element::F16 => DType::F16,
     }
 }
 
@@ -170,7 +188,7 @@ fn undeclared(text: &str) -> BTreeSet<&str> {
         word.starts_with(|c: char| c.is_ascii_uppercase()) && !word.contains(|c: char| c.is_ascii_lowercase())
     };
     let declared: BTreeSet<_> = words.windows(2).filter(|pair| pair[0] == "const").map(|pair| pair[1]).collect();
-    words.into_iter().filter(capital).filter(|word| *word != "LANES" && !declared.contains(word)).collect()
+    words.into_iter().filter(capital).filter(|word| !GIVEN.contains(word) && !declared.contains(word)).collect()
 }
 
 fn define(kernel: &Kernel, name: &str) -> (&'static str, u32) {
@@ -237,6 +255,7 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
             (Element::U32, _) => "u32",
             (Element::F32, _) => vectors(kernel, binding.name),
             (Element::Float, DType::F32) => "4×f32",
+            (Element::F16, _) => "4×f16",
             (Element::Float, DType::F16) if caps.half => "4×f16",
             (Element::Float, _) => "2×u32",
         };

@@ -2,7 +2,7 @@
 
 use crate::{
     cpu::Group,
-    matrix::Product,
+    matrix::{Part, Product},
     pass::{Binding, Element, Kernel, Pass, Scalar},
     step::{self, Step},
 };
@@ -24,29 +24,27 @@ pub static KERNEL: Kernel = Kernel {
     cost: super::matvec::cost,
 };
 
-/// Records the product for each part of the matrix. The order of a row's sum depends on its length alone.
-pub(crate) fn matmul(p: &Pass, step: &Step, product: Product<'_>) {
-    let Product { x, w, y, epilogue } = product;
+/// Records the product with one part of the matrix. The order of a row's sum depends on its length alone.
+pub(crate) fn matmul(p: &Pass, step: &Step, product: &mut Product<'_>, part: &Part) {
+    let Product { x, y, epilogue, .. } = product;
     let [rows, columns] = p.caps().tiles.matmul;
     let stride = y.width();
-    for part in w.parts() {
-        p.dispatch(&KERNEL)
-            .define("K", x.width())
-            .define("TILE_ROWS", rows)
-            .define("TILE_COLUMNS", columns)
-            .define("ADD", epilogue as u32)
-            .step(step)
-            .read(x)
-            .read(&part.tensor)
-            .write(y)
-            .param("first", part.first)
-            .param("count", part.tensor.rows())
-            .param("stride", stride)
-            .grid([part.tensor.rows().div_ceil(columns), x.rows().div_ceil(rows), 1]);
-    }
+    p.dispatch(&KERNEL)
+        .define("K", x.width())
+        .define("TILE_ROWS", rows)
+        .define("TILE_COLUMNS", columns)
+        .define("ADD", *epilogue as u32)
+        .step(step)
+        .read(x)
+        .read(&part.tensor)
+        .write(y)
+        .param("first", part.first)
+        .param("count", part.tensor.rows())
+        .param("stride", stride)
+        .grid([part.tensor.rows().div_ceil(columns), x.rows().div_ceil(rows), 1]);
 }
 
-fn cpu(g: &Group<'_>) {
+pub(super) fn cpu(g: &Group<'_>) {
     let (rows, columns) = (g.define("TILE_ROWS"), g.define("TILE_COLUMNS"));
     super::matvec::tile(g, g.at(1) * rows..(g.at(1) + 1) * rows, g.at(0) * columns..(g.at(0) + 1) * columns);
 }

@@ -34,6 +34,8 @@ pub enum Element {
     U32,
     /// f32, f16 or bf16, bound as an array of quads; the prelude says how a quad is unpacked and packed.
     Float,
+    /// f16, bound as an array of quads; only for kernels that ask for half precision, as those for matrix units do.
+    F16,
 }
 
 impl Element {
@@ -43,6 +45,7 @@ impl Element {
             Element::F32 => dtype == DType::F32,
             Element::U32 => dtype == DType::U32,
             Element::Float => dtype != DType::U32,
+            Element::F16 => dtype == DType::F16,
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
     }
     _ = writeln!(text, "const LANES: u32 = {}u;", dispatch.lanes);
     for (binding, dtype) in dispatch.kernel.bindings.iter().zip(&dispatch.elements) {
-        if binding.element == Element::Float {
+        if matches!(binding.element, Element::Float | Element::F16) {
             quad(&mut text, (binding.name, *dtype), binding.access.writes(), caps.half);
         }
     }
@@ -55,7 +55,9 @@ pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     for name in dispatch.kernel.library {
         let name = match *name {
             "reduce" if caps.subgroup.is_some() => "reduce_subgroup",
-            "team" if caps.subgroup.is_some_and(|[least, _]| dispatch.known("TEAM").is_some_and(|team| team <= least)) => {
+            "team"
+                if caps.subgroup.is_some_and(|[least, _]| dispatch.known("TEAM").is_some_and(|team| team <= least)) =>
+            {
                 "team_subgroup"
             }
             "matrix" if caps.matrix_units == Some(8) => "matrix_8",

@@ -90,7 +90,6 @@ pub static BROKEN: Kernel = Kernel {
         wgsl: "@compute @workgroup_size(LANES) fn broken() { y[0] = nonsense(); }",
         msl: None,
         proven: false,
-        proven: false,
     },
     cpu: |_| {},
     cost: |_, _| Cost::default(),
