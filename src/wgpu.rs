@@ -5,6 +5,7 @@
 mod adapter;
 mod device;
 mod error;
+mod instance;
 mod memory;
 mod pipelines;
 pub mod prelude;
