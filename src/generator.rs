@@ -186,8 +186,15 @@ impl<'a> Stream<'a> {
         self.finish
     }
 
-    /// The text of one step; empty while prompts are computed and while characters are incomplete.
-    fn advance(&mut self) -> Result<String> {
+    /// Computes one step and returns its text, which is empty while a prompt is computed and while characters are
+    /// incomplete; none at the end. For whoever wants a say between any two steps; others iterate.
+    pub fn advance(&mut self) -> Option<Result<String>> {
+        let text = (!self.over).then(|| self.step())?;
+        self.over |= text.is_err();
+        Some(text)
+    }
+
+    fn step(&mut self) -> Result<String> {
         let mut text = String::new();
         for event in self.generator.engine.step()? {
             if event.sequence != self.id {
@@ -227,17 +234,12 @@ impl Iterator for Stream<'_> {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.over {
-            match self.advance() {
+        loop {
+            match self.advance()? {
                 Ok(text) if text.is_empty() => {}
-                Ok(text) => return Some(Ok(text)),
-                Err(error) => {
-                    self.over = true;
-                    return Some(Err(error));
-                }
+                outcome => return Some(outcome),
             }
         }
-        None
     }
 }
 
