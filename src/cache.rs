@@ -130,7 +130,7 @@ fn too_large(config: &Config, wanted: Wanted, room: Room) -> Error {
         Plan { context: wanted.context, blocks: wanted.context.div_ceil(BLOCK), slots: wanted.slots, kv: wanted.kv };
     let advice = match largest {
         Some(context) => format!("a context of {context} tokens fits: --context {context}"),
-        None => "no context fits: raise --memory, lower --budget or use a smaller model".into(),
+        None => "no context fits: use a smaller model, or --backend cpu".into(),
     };
     Error::Request(format!(
         "a context of {} tokens needs {} MiB of cache, and {} MiB are free; {advice}",

@@ -219,6 +219,9 @@ impl<'a> Stream<'a> {
         } else if self.matcher.stopped() {
             self.finish = Some(Finish::Stop);
             self.interrupt();
+        } else {
+            // With no token asked for, it ends without one.
+            self.over |= !self.generator.engine.is_running(self.id);
         }
         Ok(text)
     }

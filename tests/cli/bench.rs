@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::run::{Outcome, run};
+use crate::{
+    run::{Outcome, run},
+    scratch::fixture,
+};
 
 fn bench(arguments: &[&str]) -> Outcome {
     run(&[&["bench", "--backend", "cpu"], arguments].concat())
@@ -45,7 +48,8 @@ fn a_table() {
 
 #[test]
 fn a_loop_to_compare_with() {
-    let out = bench(&["--compare-loop"]).succeeds().out;
+    let small = fixture("tiny-tied-text-f32");
+    let out = bench(&["--compare-loop", "--model", small.to_str().unwrap()]).succeeds().out;
     assert!(out.starts_with("1000 tokens: in chunks of 512 "), "{out}");
     // On the oracle both ways do the same sums.
     assert!(out.ends_with(" times; logits max_abs_diff 0.000000\n"), "{out}");
@@ -57,6 +61,7 @@ fn a_shape_that_nobody_published() {
         .misunderstands("invalid value 'nonsense' for '--shape <SHAPE>'\n  [possible values: 0.8b, 2b, 4b, 9b, 27b]");
     bench(&["--shape", "2b", "--model", "DIR"])
         .misunderstands("the argument '--shape <SHAPE>' cannot be used with '--model <DIR|OWNER/NAME>'");
+    bench(&["--compare-loop", "--json"]).misunderstands("the argument '--compare-loop' cannot be used with '--json'");
 }
 
 #[test]
@@ -88,6 +93,6 @@ fn lengths_beyond_the_context() {
     );
     bench(&["-p", "4000", "-n", "0", "--memory", "30"]).refuses(
         "a context of 4016 tokens needs 6 MiB of cache, and 2 MiB are free; a context of 1120 tokens fits: --context 1120 \
-         (weights and programs take 28 MiB)",
+         (weights and programs take 28 MiB; --memory and --budget change what is left)",
     );
 }

@@ -52,7 +52,7 @@ fn a_file_that_is_cut_off() {
     let whole = scratch.read(WEIGHTS);
     scratch.write(WEIGHTS, &whole[..500_000]);
     scratch.generate().refuses(
-        "DIR/model.safetensors: the tensors take 1001248 bytes, but only 494280 are there: the file is cut off",
+        "DIR/model.safetensors: the tensors take 1001248 bytes, but only 494280 are there: the file is cut off, fetch it again",
     );
 }
 
@@ -67,7 +67,7 @@ fn a_header_that_lies() {
     );
     scratch.write(WEIGHTS, [&1_006_961_u64.to_le_bytes(), &whole[8..]].concat());
     scratch.generate().refuses(
-        "DIR/model.safetensors: the header claims 1006961 bytes, but only 1006960 follow: the file is cut off",
+        "DIR/model.safetensors: the header claims 1006961 bytes, but only 1006960 follow: the file is cut off, fetch it again",
     );
 }
 
