@@ -86,8 +86,12 @@ fn text(device: &Value) -> &str {
 #[cfg(all(feature = "wgpu", target_os = "linux"))]
 #[test]
 fn no_drivers() {
-    use crate::run::without_drivers;
+    use crate::run::{command, finish};
 
+    let nowhere = "/no/such/driver.json";
+    let without_drivers = |arguments: &[&str]| {
+        finish(command(arguments).env("VK_DRIVER_FILES", nowhere).env("VK_ICD_FILENAMES", nowhere))
+    };
     without_drivers(&["generate", "Once", "--backend", "wgpu"])
         .refuses("no usable backend:\n  wgpu: no driver offers a device");
     without_drivers(&["generate", "Once", "--device", "gpu"])

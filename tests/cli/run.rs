@@ -1,7 +1,6 @@
 //! Runs the binary to its end.
 
 use std::{
-    ffi::OsStr,
     io::Write,
     process::{Command, Stdio},
     thread,
@@ -137,11 +136,4 @@ pub fn shell(line: &str, arguments: &[&str]) -> Outcome {
         };
     }
     finish(whole.stdin(Stdio::null()))
-}
-
-/// Runs where no graphics driver is found.
-#[cfg(target_os = "linux")]
-pub fn without_drivers(arguments: &[&str]) -> Outcome {
-    let nowhere = OsStr::new("/no/such/driver.json");
-    finish(command(arguments).env("VK_DRIVER_FILES", nowhere).env("VK_ICD_FILENAMES", nowhere))
 }
