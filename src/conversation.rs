@@ -54,11 +54,7 @@ impl Conversation {
 
     fn answer<'a>(&mut self, generator: &'a mut Generator, settings: &Settings) -> Result<Stream<'a>> {
         let started = Instant::now();
-        let Some(template) = &generator.text.template else {
-            return Err(Error::Template(
-                "the checkpoint has none; use `generate`, or add a chat_template.jinja".into(),
-            ));
-        };
+        let template = generator.text.template()?;
         let whole = template.render(&self.messages, &self.options)?;
         let stable = self.stable(template, &whole)?;
         let ids = self.ids(generator, &whole)?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, Caps},
     dtype::DType,
     engine::{Engine, Finish, Options, Request, Then},
     error::Result,
@@ -38,6 +38,13 @@ pub struct Setup {
     pub inputs: DType,
     /// The engine's own options.
     pub engine: Options,
+}
+
+impl Setup {
+    /// What products should take on a device: f16 where that lets them use matrix units.
+    pub fn inputs(caps: &Caps) -> DType {
+        if caps.matrix_units.is_some() { DType::F16 } else { DType::F32 }
+    }
 }
 
 impl Default for Setup {
@@ -186,8 +193,15 @@ impl<'a> Stream<'a> {
         self.finish
     }
 
-    /// The text of one step; empty while prompts are computed and while characters are incomplete.
-    fn advance(&mut self) -> Result<String> {
+    /// Computes one step and returns its text, which is empty while a prompt is computed and while characters are
+    /// incomplete; none at the end. For whoever wants a say between any two steps; others iterate.
+    pub fn advance(&mut self) -> Option<Result<String>> {
+        let text = (!self.over).then(|| self.step())?;
+        self.over |= text.is_err();
+        Some(text)
+    }
+
+    fn step(&mut self) -> Result<String> {
         let mut text = String::new();
         for event in self.generator.engine.step()? {
             if event.sequence != self.id {
@@ -212,6 +226,9 @@ impl<'a> Stream<'a> {
         } else if self.matcher.stopped() {
             self.finish = Some(Finish::Stop);
             self.interrupt();
+        } else {
+            // With no token asked for, it ends without one.
+            self.over |= !self.generator.engine.is_running(self.id);
         }
         Ok(text)
     }
@@ -227,17 +244,12 @@ impl Iterator for Stream<'_> {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.over {
-            match self.advance() {
+        loop {
+            match self.advance()? {
                 Ok(text) if text.is_empty() => {}
-                Ok(text) => return Some(Ok(text)),
-                Err(error) => {
-                    self.over = true;
-                    return Some(Err(error));
-                }
+                outcome => return Some(outcome),
             }
         }
-        None
     }
 }
 

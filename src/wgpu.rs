@@ -6,6 +6,7 @@ mod adapter;
 mod clock;
 mod device;
 mod error;
+mod instance;
 mod memory;
 mod pipelines;
 pub mod prelude;
