@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod cache;
 pub mod chat;
+pub mod compare;
 pub mod conversation;
 pub mod cpu;
 pub mod default_model;

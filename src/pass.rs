@@ -54,6 +54,8 @@ pub struct Dispatch {
     pub slots: Vec<Slot>,
     /// The element type of each binding.
     pub elements: Vec<DType>,
+    /// Rows and width of the tensor at each binding.
+    pub shapes: Vec<[u32; 2]>,
     /// Launch constants, one word each, in the order of [`Kernel::params`].
     pub params: Vec<u32>,
     /// Lanes of one group.
@@ -136,6 +138,7 @@ impl Pass {
             defines: Vec::new(),
             slots: Vec::new(),
             elements: Vec::new(),
+            shapes: Vec::new(),
             params: Vec::new(),
             lanes: kernel.lanes,
             grid: [1; 3],
@@ -241,6 +244,7 @@ impl<'a> Builder<'a> {
         assert!(quads || binding.element != Element::Float, "{}: rows of {} in quads", kernel.name, binding.name);
         self.dispatch.slots.push(tensor.slot());
         self.dispatch.elements.push(tensor.dtype());
+        self.dispatch.shapes.push([tensor.rows(), tensor.width()]);
         self
     }
 }
