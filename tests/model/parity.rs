@@ -90,26 +90,29 @@ fn a_preempted_sequence_resumes_with_the_same_bits() {
         let prompts = [prompt(60, 5), prompt(60, 6)];
         let mut roomy = engine(&backend, options());
         let single: Vec<_> = prompts.iter().map(|prompt| alone(&mut roomy, prompt.clone(), 40)).collect();
-        // Memory for one context of 112 tokens: the second sequence has to give way to the first.
+        // Both prompts fit into 11 blocks of 16 tokens, both answers do not: the second gives way to the first.
         let tight = Options { context: Some(112), sequences: 2, ..options() };
-        let mut tight = engine(&backend, Options { memory: Some(memory_for_one(&backend, tight)), ..tight });
+        let mut tight = engine(&backend, Options { memory: Some(memory_for(&backend, tight, 11)), ..tight });
+        assert_eq!(tight.plan().blocks, 11, "{name}");
         let ids: Vec<_> = prompts.iter().map(|prompt| add(&mut tight, prompt.clone(), 40)).collect();
         assert_eq!(follow(&mut tight, &ids), single, "{name}");
-        println!("{name}: preempted equals uninterrupted");
+        assert!(tight.preemptions() > 0, "{name}: both fitted, so nothing was preempted");
+        assert_eq!(roomy.preemptions(), 0, "{name}");
+        println!("{name}: preempted {} times equals uninterrupted", tight.preemptions());
     }
 }
 
-/// The least budget of memory with which an engine opens.
-fn memory_for_one(backend: &Arc<dyn Backend>, options: Options) -> u64 {
+/// The least memory with which an engine has this many blocks.
+fn memory_for(backend: &Arc<dyn Backend>, options: Options, blocks: u32) -> u64 {
     let model = Model::load(backend, &Source::Checkpoint(&fixture()), DType::F32, &mut |_, _| {}).unwrap();
-    let opens = |memory: u64| Options { memory: Some(memory), ..options }.plan(&model).is_ok();
+    let enough =
+        |memory: u64| Options { memory: Some(memory), ..options }.plan(&model).is_ok_and(|plan| plan.blocks >= blocks);
     let (mut low, mut high) = (0u64, 1 << 32);
     while low + 1 < high {
         let middle = low.midpoint(high);
-        if opens(middle) { high = middle } else { low = middle }
+        if enough(middle) { high = middle } else { low = middle }
     }
-    // A little more than one context, so that both are admitted and then collide.
-    high + 8192
+    high
 }
 
 #[test]
