@@ -1,4 +1,8 @@
 //! Every kernel once. A kernel is four files of one name: its Rust side here, its WGSL, its MSL, its cases.
+//!
+//! # Panics
+//! Operations panic on tensors whose shapes do not fit together, naming kernel and argument.
+#![allow(clippy::missing_panics_doc)]
 
 /// The shader texts of a kernel, by its name.
 macro_rules! source {

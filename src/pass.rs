@@ -68,6 +68,9 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// The value of a define.
+    ///
+    /// # Panics
+    /// If the launch has no such define.
     pub fn define(&self, name: &str) -> u32 {
         let found = self.defines.iter().find(|(known, _)| *known == name);
         found.unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name)).1
@@ -197,16 +200,25 @@ impl<'a> Builder<'a> {
     }
 
     /// Binds the next binding for reading.
+    ///
+    /// # Panics
+    /// If the kernel does not read it there, or takes no such elements.
     pub fn read(self, tensor: &'a Tensor) -> Self {
         self.bind(tensor, false)
     }
 
     /// Binds the next binding for writing.
+    ///
+    /// # Panics
+    /// If the kernel does not write it there, or takes no such elements.
     pub fn write(self, tensor: &'a mut Tensor) -> Self {
         self.bind(tensor, true)
     }
 
     /// The next launch constant, by name.
+    ///
+    /// # Panics
+    /// If the kernel's next one has another name or kind.
     pub fn param(mut self, name: &str, value: impl Into<Scalar>) -> Self {
         let (kernel, value) = (self.dispatch.kernel, value.into());
         let expected = kernel.params.get(self.dispatch.params.len());
@@ -223,6 +235,9 @@ impl<'a> Builder<'a> {
     }
 
     /// Completes the launch with its number of groups in each dimension.
+    ///
+    /// # Panics
+    /// If a binding or a launch constant is missing, or the grid is empty.
     pub fn grid(self, grid: [u32; 3]) {
         let Builder { pass, mut dispatch, .. } = self;
         let kernel = dispatch.kernel;
