@@ -168,6 +168,8 @@ pub struct Stream<'a> {
     finish: Option<Finish>,
     /// Whether the last piece is out.
     over: bool,
+    /// Whether a snapshot of the state is still to be taken where the prompt ends.
+    keeps_prompt: bool,
 }
 
 impl<'a> Stream<'a> {
@@ -180,7 +182,22 @@ impl<'a> Stream<'a> {
         let mut stop = crate::stop::Stop::default();
         stop.add_strings(settings.stop.iter().cloned())?;
         let decoder = generator.text.tokenizer.decoder(SpecialTokens::Skip);
-        Ok(Self { generator, id, decoder, matcher: stop.matcher(), figures, finish: None, over: false })
+        Ok(Self {
+            generator,
+            id,
+            decoder,
+            matcher: stop.matcher(),
+            figures,
+            finish: None,
+            over: false,
+            keeps_prompt: false,
+        })
+    }
+
+    /// Keeps a snapshot of the state where the prompt ends, in place of earlier ones: what is generated may be taken back.
+    pub(crate) fn keeping_prompt(mut self) -> Self {
+        self.keeps_prompt = true;
+        self
     }
 
     /// What it took so far.
@@ -210,6 +227,9 @@ impl<'a> Stream<'a> {
             let elapsed = self.figures.started.elapsed();
             if self.figures.generated == 0 {
                 self.figures.first = elapsed;
+            }
+            if std::mem::take(&mut self.keeps_prompt) {
+                self.generator.engine.snapshot(self.id)?;
             }
             self.figures.generated += 1;
             self.figures.rest = elapsed - self.figures.first;

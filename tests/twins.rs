@@ -162,6 +162,7 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         defines: undeclared(&text).into_iter().map(|name| define(kernel, name)).collect(),
         slots: Vec::new(),
         elements: kernel.bindings.iter().map(|binding| element_of(binding, dtype)).collect(),
+        shapes: Vec::new(),
         params: Vec::new(),
         lanes: kernel.lanes,
         grid: [1; 3],

@@ -62,13 +62,18 @@ fn alone(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> Vec<Vec<u32>> {
 #[test]
 fn any_legal_chunking_gives_the_same_bits() {
     for (name, backend) in present::backends() {
-        let ids = prompt(150, 1);
-        let whole = alone(&mut engine(&backend, options()), ids.clone(), 4);
-        for budget in [67, 131] {
-            let cut = alone(&mut engine(&backend, Options { budget, ..options() }), ids.clone(), 4);
-            assert_eq!(whole, cut, "{name}: budget {budget}");
+        for (length, chunks) in [(150, &[64, 128][..]), (300, &[64, 128, 192, 256])] {
+            let ids = prompt(length, 1);
+            // A budget leaves one token for each sequence that may decode beside the chunk.
+            let cut = |chunk: u32| Options { context: Some(320), budget: chunk + 3, ..options() };
+            let whole = alone(&mut engine(&backend, cut(320)), ids.clone(), 4);
+            assert_eq!(whole.len(), 4);
+            for chunk in chunks {
+                let cut = alone(&mut engine(&backend, cut(*chunk)), ids.clone(), 4);
+                assert_eq!(whole, cut, "{name}: chunks of {chunk}");
+            }
+            println!("{name}: chunks of {chunks:?} equal the whole prompt of {length}");
         }
-        println!("{name}: chunks of 64 and 128 equal the whole prompt");
     }
 }
 
@@ -90,26 +95,29 @@ fn a_preempted_sequence_resumes_with_the_same_bits() {
         let prompts = [prompt(60, 5), prompt(60, 6)];
         let mut roomy = engine(&backend, options());
         let single: Vec<_> = prompts.iter().map(|prompt| alone(&mut roomy, prompt.clone(), 40)).collect();
-        // Memory for one context of 112 tokens: the second sequence has to give way to the first.
+        // Both prompts fit into 11 blocks of 16 tokens, both answers do not: the second gives way to the first.
         let tight = Options { context: Some(112), sequences: 2, ..options() };
-        let mut tight = engine(&backend, Options { memory: Some(memory_for_one(&backend, tight)), ..tight });
+        let mut tight = engine(&backend, Options { memory: Some(memory_for(&backend, tight, 11)), ..tight });
+        assert_eq!(tight.plan().blocks, 11, "{name}");
         let ids: Vec<_> = prompts.iter().map(|prompt| add(&mut tight, prompt.clone(), 40)).collect();
         assert_eq!(follow(&mut tight, &ids), single, "{name}");
-        println!("{name}: preempted equals uninterrupted");
+        assert!(tight.preemptions() > 0, "{name}: both fitted, so nothing was preempted");
+        assert_eq!(roomy.preemptions(), 0, "{name}");
+        println!("{name}: preempted {} times equals uninterrupted", tight.preemptions());
     }
 }
 
-/// The least budget of memory with which an engine opens.
-fn memory_for_one(backend: &Arc<dyn Backend>, options: Options) -> u64 {
+/// The least memory with which an engine has this many blocks.
+fn memory_for(backend: &Arc<dyn Backend>, options: Options, blocks: u32) -> u64 {
     let model = Model::load(backend, &Source::Checkpoint(&fixture()), DType::F32, &mut |_, _| {}).unwrap();
-    let opens = |memory: u64| Options { memory: Some(memory), ..options }.plan(&model).is_ok();
+    let enough =
+        |memory: u64| Options { memory: Some(memory), ..options }.plan(&model).is_ok_and(|plan| plan.blocks >= blocks);
     let (mut low, mut high) = (0u64, 1 << 32);
     while low + 1 < high {
         let middle = low.midpoint(high);
-        if opens(middle) { high = middle } else { low = middle }
+        if enough(middle) { high = middle } else { low = middle }
     }
-    // A little more than one context, so that both are admitted and then collide.
-    high + 8192
+    high
 }
 
 #[test]
@@ -125,15 +133,17 @@ fn a_replayed_program_gives_the_same_bits_from_the_same_state() {
 #[test]
 fn chunked_prefill_equals_token_by_token() {
     for (name, backend) in present::backends() {
-        let ids = prompt(70, 8);
-        let mut rig = Rig::new(&backend, &fixture(), FULL, 96);
-        let chunked = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits.concat();
-        let looped = (0..)
-            .zip(&ids)
-            .flat_map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
-        let error = largest_error(&chunked, &looped.collect::<Vec<_>>());
-        println!("{name}: chunked against token by token: max_abs_diff {error:.6}");
-        let bound = if name == "cpu" { 0.0 } else { 1e-3 };
-        assert!(error <= bound, "{name}: {error} over {bound}");
+        for length in [1, 2, 3, 4, 70] {
+            let ids = prompt(length, 8);
+            let mut rig = Rig::new(&backend, &fixture(), FULL, 96);
+            let chunked = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits.concat();
+            let looped = (0..)
+                .zip(&ids)
+                .flat_map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
+            let error = largest_error(&chunked, &looped.collect::<Vec<_>>());
+            println!("{name}: {length} tokens in a chunk against token by token: max_abs_diff {error:.6}");
+            let bound = if name == "cpu" { 0.0 } else { 1e-3 };
+            assert!(error <= bound, "{name}: {error} over {bound}");
+        }
     }
 }
