@@ -11,6 +11,7 @@ mod memory;
 mod pipelines;
 pub mod prelude;
 mod program;
+mod unroll;
 
 use std::{
     ops::Range,

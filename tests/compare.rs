@@ -110,10 +110,10 @@ fn ids_that_make_no_prompt_and_step_are_refused() {
 fn sabotaged() -> &'static Kernel {
     static COPY: OnceLock<Kernel> = OnceLock::new();
     COPY.get_or_init(|| {
-        let Kernel { name, bindings, params, library, lanes, source, .. } = silu_mul::KERNEL;
+        let Kernel { name, bindings, params, library, lanes, source, cost, .. } = silu_mul::KERNEL;
         let wgsl = source.wgsl.replace("pack_y(silu(gate) * up)", "pack_y(-silu(gate) * up)");
         assert_ne!(wgsl, source.wgsl);
-        Kernel { name, bindings, params, library, lanes, source: Text { wgsl: wgsl.leak(), msl: None }, cpu: negated }
+        Kernel { name, bindings, params, library, lanes, source: Text::wgsl(wgsl.leak()), cpu: negated, cost }
     })
 }
 

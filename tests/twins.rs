@@ -40,12 +40,15 @@ const DEFINES: &[(&str, u32)] = &[
     ("ROWS", 4),
     ("ROW_TEAMS", 2),
     ("SPLITS", 16),
+    ("STEPS", 4),
     ("TEAM", 32),
     ("TILE_COLUMNS", 64),
     ("TILE_ROWS", 64),
     ("VALUE_HEADS", 32),
     ("VALUE_WIDTH", 128),
     ("WIDTH", 1024),
+    ("W_FETCHES", 8),
+    ("X_FETCHES", 8),
     ("Z", 8192),
 ];
 
@@ -55,6 +58,9 @@ const GIVEN: [&str; 4] = ["LANES", "A", "B", "C"];
 /// Defines whose name means something else in another kernel.
 const SPECIAL: &[(&str, &str, u32)] = &[
     ("matvec", "COLUMNS", 8),
+    ("matmul_mma", "COLUMNS", 2),
+    ("matmul_mma", "ROWS", 2),
+    ("gdn_scan", "SHARE", 8),
     ("gdn_scan", "TEAM", 4),
     ("gdn_step", "TEAM", 4),
     ("attend_merge", "STRIDE", 5120),

@@ -9,11 +9,11 @@
 
 const COLUMNS: u32 = LANES / TEAM;
 // Elements of a column that a member of the team keeps: every TEAM-th.
-const SHARE: u32 = (KEY_WIDTH + TEAM - 1u) / TEAM;
+const OWN: u32 = (KEY_WIDTH + TEAM - 1u) / TEAM;
 const CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH + VALUE_HEADS * VALUE_WIDTH;
 
-var<workgroup> key: array<f32, SHARE * TEAM>;
-var<workgroup> query: array<f32, SHARE * TEAM>;
+var<workgroup> key: array<f32, OWN * TEAM>;
+var<workgroup> query: array<f32, OWN * TEAM>;
 var<workgroup> parts: array<f32, LANES>;
 
 // The sum over a team's members, in their order. All lanes must call it.
@@ -43,15 +43,15 @@ fn gdn_step(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     let first = (rows.slot * VALUE_HEADS + head) * KEY_WIDTH * VALUE_WIDTH + n;
     let channels = rows.row * CHANNELS;
     let key_head = head / (VALUE_HEADS / KEY_HEADS);
-    for (var i = lane; i < SHARE * TEAM; i += LANES) {
+    for (var i = lane; i < OWN * TEAM; i += LANES) {
         let inside = i < KEY_WIDTH;
         query[i] = select(0.0, qkv[channels + key_head * KEY_WIDTH + min(i, KEY_WIDTH - 1u)], inside);
         key[i] = select(0.0, qkv[channels + (KEY_HEADS + key_head) * KEY_WIDTH + min(i, KEY_WIDTH - 1u)], inside);
     }
     // Zero before a sequence's first token, past the last column and past the last element.
-    var column: array<f32, SHARE>;
+    var column: array<f32, OWN>;
     if rows.position > 0u && n < VALUE_WIDTH {
-        for (var i = 0u; i < SHARE; i++) {
+        for (var i = 0u; i < OWN; i++) {
             if i * TEAM + member < KEY_WIDTH {
                 column[i] = state[first + (i * TEAM + member) * VALUE_WIDTH];
             }
@@ -61,14 +61,14 @@ fn gdn_step(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     let gate = rows.row * 2u * VALUE_HEADS + head;
     let decay = exp(gates[gate]);
     var read = 0.0;
-    for (var i = 0u; i < SHARE; i++) {
+    for (var i = 0u; i < OWN; i++) {
         column[i] *= decay;
         read = fma(column[i], key[i * TEAM + member], read);
     }
     let value = qkv[channels + 2u * KEY_HEADS * KEY_WIDTH + head * VALUE_WIDTH + min(n, VALUE_WIDTH - 1u)];
     let u = gates[gate + VALUE_HEADS] * (value - team_sum(read, lane));
     var out = 0.0;
-    for (var i = 0u; i < SHARE; i++) {
+    for (var i = 0u; i < OWN; i++) {
         column[i] = fma(key[i * TEAM + member], u, column[i]);
         out = fma(column[i], query[i * TEAM + member], out);
     }
@@ -76,7 +76,7 @@ fn gdn_step(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     if n >= VALUE_WIDTH {
         return;
     }
-    for (var i = 0u; i < SHARE; i++) {
+    for (var i = 0u; i < OWN; i++) {
         if i * TEAM + member < KEY_WIDTH {
             state[first + (i * TEAM + member) * VALUE_WIDTH] = column[i];
         }

@@ -64,6 +64,7 @@ pub(super) fn record(
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
         .define("TEAM", team)
+        .define("SHARE", heads.key_width / 4 / team)
         .lanes(COLUMNS * team)
         .step(step)
         .read(qkv)
