@@ -210,15 +210,18 @@ fn attend_mma(
     @builtin(subgroup_id) team: u32,
     @builtin(subgroup_invocation_id) member: u32,
 ) {
-    // The count of tiles itself, which is known to be the same for all lanes: matrix units need that.
-    if group.y / (TILE / SIDE) >= step[2] {
+    // Tiles with the most keys come last in a sequence and are started first. The count is that of the step itself, which
+    // is known to be the same for all lanes: matrix units need that.
+    let parts = step[2] * (TILE / SIDE);
+    if group.y >= parts {
         return;
     }
+    let index = parts - 1u - group.y;
+    let part = tile(index / (TILE / SIDE));
+    let first = part.first + index % (TILE / SIDE) * SIDE;
     let lane = team * WIDTH + member;
     let head = group.x;
     let kv_head = head / (Q_HEADS / KV_HEADS);
-    let part = tile(group.y / (TILE / SIDE));
-    let first = part.first + group.y % (TILE / SIDE) * SIDE;
     let last = part.span.position + min(first + SIDE, part.end) - 1u;
     // Past the last row there is nothing to attend to.
     let seen = select(0u, last + 1u, first < part.end);

@@ -56,8 +56,10 @@ impl Squares {
         let head = heads.width.is_power_of_two() && (4 * edge..=256).contains(&heads.width);
         // A row is staged by whole runs of lanes, and a run of rows lies in one block.
         let staged = width.is_multiple_of(edge) && cache.block.is_power_of_two() && cache.block >= width / edge;
-        let room = squares.lanes <= caps.lanes && squares.group_memory(heads.width) <= caps.group_memory;
-        (halves && head && staged && room && TILE.is_multiple_of(squares.side)).then_some(squares)
+        // Each row of a group has a lane that weighs its scores.
+        let lanes = (squares.side..=caps.lanes).contains(&squares.lanes);
+        let room = squares.group_memory(heads.width) <= caps.group_memory;
+        (halves && head && staged && lanes && room && TILE.is_multiple_of(squares.side)).then_some(squares)
     }
 
     /// Bytes that a group shares: staged rows, weights, the subgroups' sums, and a factor for each row.

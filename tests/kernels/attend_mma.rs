@@ -100,6 +100,7 @@ fn chosen() {
     assert_eq!(recorded(&caps, 256, DType::F16), "attend_prefill", "too little group memory");
     (caps.matrix_units, caps.subgroup) = (Some(8), Some([8, 8]));
     assert_eq!(recorded(&caps, 256, DType::F16), "attend_mma", "squares of 8");
+    assert_eq!(recorded(&caps, 32, DType::F16), "attend_prefill", "fewer lanes than rows");
 }
 
 /// A row's result is the same bits whichever tile it is in, wherever in it, and whoever else is in the step.
