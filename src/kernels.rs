@@ -25,6 +25,7 @@ kernels!(
     argmax,
     attend_decode,
     attend_merge,
+    attend_mma,
     attend_prefill,
     copy_slot,
     embed,

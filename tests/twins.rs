@@ -39,6 +39,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("ROTARY", 64),
     ("ROWS", 4),
     ("ROW_TEAMS", 2),
+    ("SIDE", 32),
     ("SPLITS", 16),
     ("STEPS", 4),
     ("TEAM", 32),
@@ -75,8 +76,8 @@ const METAL: bool = false;
 /// Bytes that lanes may share on the least device that WebGPU allows.
 const GROUP_MEMORY: u32 = 16 << 10;
 
-/// The same on the least device that has matrix units.
-const MATRIX_GROUP_MEMORY: u32 = 32 << 10;
+/// The same on the least device whose matrix units multiply squares of 16.
+const MATRIX_GROUP_MEMORY: u32 = 40 << 10;
 
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 
