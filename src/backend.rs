@@ -42,17 +42,21 @@ pub struct Tiles {
     pub matvec: [u32; 2],
     /// Parts into which `attend_decode` splits a context, whatever its length.
     pub attend_splits: u32,
+    /// Tokens computed in one step that fill the device and keep it free for others soon enough.
+    pub budget: u32,
 }
 
 impl Tiles {
-    /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence.
+    /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence, enough rows of a prompt to
+    /// fill it with one product.
     pub fn of(kind: DeviceKind) -> Self {
         let attend_splits = match kind {
             DeviceKind::Discrete | DeviceKind::Virtual => 64,
             DeviceKind::Integrated => 16,
             DeviceKind::Software | DeviceKind::Cpu => 4,
         };
-        Self { matmul: [64, 64], matvec: [8, 32], attend_splits }
+        let budget = if matches!(kind, DeviceKind::Discrete) { 2048 } else { 512 };
+        Self { matmul: [64, 64], matvec: [8, 32], attend_splits, budget }
     }
 }
 

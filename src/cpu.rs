@@ -69,7 +69,7 @@ impl Cpu {
             half: false,
             matrix_units: None,
             lanes: 256,
-            tiles: Tiles { matmul: [64, 16], matvec: [16, 1], attend_splits: 1 },
+            tiles: Tiles { matmul: [64, 16], matvec: [16, 1], attend_splits: 1, budget: 512 },
         };
         Self { caps, threads: threads.max(1), buffers: Mutex::default() }
     }
