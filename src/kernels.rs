@@ -33,6 +33,8 @@ kernels!(
     matmul,
     matmul_mma,
     matvec,
+    norm_matvec,
+    norm_swiglu,
     qk_norm_rope,
     rms_norm,
     rows,

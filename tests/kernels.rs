@@ -22,6 +22,8 @@ mod kernels {
     mod matmul;
     mod matmul_mma;
     mod matvec;
+    mod norm_matvec;
+    mod norm_swiglu;
     mod qk_norm_rope;
     mod rms_norm;
     mod rows;

@@ -224,7 +224,9 @@ impl Loader<'_, '_> {
             let (dtype, width) = (run[0].dtype, run[0].width);
             let row = u64::from(width) * dtype.bytes();
             let rows: u32 = run.iter().map(|stored| stored.rows).sum();
-            let share = u32::try_from(most / row).unwrap_or(u32::MAX).clamp(1, rows);
+            // Whole quads of rows, since a kernel that stores what becomes of them stores quads.
+            let share = u32::try_from(most / row).unwrap_or(u32::MAX);
+            let share = if share < 4 { share.max(1) } else { share / 4 * 4 }.min(rows);
             for first in (0..rows).step_by(share as usize) {
                 let shape = [share.min(rows - first), width];
                 let tensor = Tensor::new(self.backend, shape, dtype, &named[0].0)?;
