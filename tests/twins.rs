@@ -57,7 +57,7 @@ const GIVEN: [&str; 5] = ["LANES", "SUBGROUP", "A", "B", "C"];
 /// Defines whose name means something else in another kernel.
 const SPECIAL: &[(&str, &str, u32)] = &[
     ("gdn_scan", "TEAM", 4),
-    ("gdn_step", "TEAM", 4),
+    ("gdn_decode", "COLUMNS", 128),
     ("attend_merge", "STRIDE", 5120),
     ("gated_rms_norm", "STRIDE", 12352),
     ("gdn_gates", "STRIDE", 12352),

@@ -12,9 +12,9 @@ use crate::{
         embed::embed,
         gated_rms_norm::gated_rms_norm,
         gdn_conv::{self, gdn_conv},
+        gdn_decode::{Recurrence, gdn_decode},
         gdn_gates::gdn_gates,
         gdn_scan::gdn_scan,
-        gdn_step::gdn_step,
         kv_write::kv_write,
         qk_norm_rope::{self, QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
@@ -78,14 +78,8 @@ pub struct Attention {
 pub struct DeltaNet {
     /// \[projected, D\]: queries, keys, values, then z, b, a.
     pub qkvzba: Matrix,
-    /// \[C, 4\]
-    pub conv: Tensor,
-    /// \[1, Hv\]
-    pub a_log: Tensor,
-    /// \[1, Hv\]
-    pub dt_bias: Tensor,
-    /// Over each value head; a plain weight.
-    pub norm: Norm,
+    /// Between the products.
+    pub recurrence: Recurrence,
     /// \[D, Hv·Dv\]
     pub out: Matrix,
     /// Its heads.
@@ -139,11 +133,13 @@ fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut B
 /// Gated delta rule: project, convolve, gates, recurrence, gated norm.
 fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slots) -> Tensor {
     let x = norm_matmul(p, step, h, &w.qkvzba);
-    let qkv = gdn_conv(p, step, &x, &w.conv, slots);
-    let gates = gdn_gates(p, step, &x, (&w.a_log, &w.dt_bias), w.heads);
-    let o = match step.kind() {
-        Kind::Prompt => gdn_scan(p, step, &qkv, &gates, slots),
-        Kind::Decode => gdn_step(p, step, &qkv, &gates, slots),
-    };
-    gated_rms_norm(p, step, (&o, &x), &w.norm, (w.heads, h.inputs))
+    match step.kind() {
+        Kind::Prompt => {
+            let qkv = gdn_conv(p, step, &x, &w.recurrence.conv, slots);
+            let gates = gdn_gates(p, step, &x, &w.recurrence.a_dt, w.heads);
+            let o = gdn_scan(p, step, &qkv, &gates, slots);
+            gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
+        }
+        Kind::Decode => gdn_decode(p, step, &x, &w.recurrence, (slots, h.inputs)),
+    }
 }

@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     kernels::{
         gdn_conv::TAPS,
+        gdn_decode::Recurrence,
         qk_norm_rope::{Heads, QkNorm},
         rms_norm::Norm,
     },
@@ -39,6 +40,18 @@ struct Stored<'a> {
     rows: u32,
     width: u32,
     data: Cow<'a, [u8]>,
+}
+
+impl Stored<'_> {
+    /// Its elements in full precision.
+    fn singles(&self) -> Vec<f32> {
+        let halves = self.data.as_chunks().0.iter();
+        match self.dtype {
+            DType::F16 => halves.map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect(),
+            DType::Bf16 => halves.map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            DType::F32 | DType::U32 => self.data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        }
+    }
 }
 
 impl Source<'_> {
@@ -191,10 +204,11 @@ impl Loader<'_, '_> {
         ];
         Ok(DeltaNet {
             qkvzba: self.matrix(&parts.map(|(rest, rows)| (name(rest), [rows, hidden])))?,
-            conv: self.tensor(name("conv1d.weight"), [heads.channels(), TAPS])?,
-            a_log: self.tensor(name("A_log"), [1, heads.value])?,
-            dt_bias: self.tensor(name("dt_bias"), [1, heads.value])?,
-            norm: self.norm(name("norm.weight"), heads.value_width)?,
+            recurrence: Recurrence {
+                conv: self.tensor(name("conv1d.weight"), [heads.channels(), TAPS])?,
+                a_dt: self.singles(&["A_log", "dt_bias"].map(|rest| (name(rest), [1, heads.value])))?,
+                norm: self.norm(name("norm.weight"), heads.value_width)?,
+            },
             out: self.matrix(&[(name("out_proj.weight"), [hidden, heads.values()])])?,
             heads,
         })
@@ -236,10 +250,28 @@ impl Loader<'_, '_> {
                 parts.push(tensor);
             }
         }
-        self.done += stored.iter().map(|stored| stored.data.len() as u64).sum::<u64>();
-        named.iter().for_each(|(name, _)| source.release(name));
-        (self.progress)(self.done, source.bytes());
+        self.note(named, &stored);
         Ok(parts)
+    }
+
+    /// Small tensors that a kernel binds together, as one in full precision.
+    fn singles(&mut self, named: &[Named]) -> Result<Tensor> {
+        let source = self.source;
+        let stored = named.iter().map(|(name, shape)| source.tensor(name, *shape)).collect::<Result<Vec<_>>>()?;
+        let shape = [stored.iter().map(|stored| stored.rows).sum(), stored[0].width];
+        let tensor = Tensor::new(self.backend, shape, DType::F32, &named[0].0)?;
+        if !matches!(source, Source::Shapes(_)) {
+            tensor.write(0, &stored.iter().flat_map(Stored::singles).collect::<Vec<_>>())?;
+        }
+        self.note(named, &stored);
+        Ok(tensor)
+    }
+
+    /// Notes that some tensors are where they belong.
+    fn note(&mut self, named: &[Named], stored: &[Stored<'_>]) {
+        self.done += stored.iter().map(|stored| stored.data.len() as u64).sum::<u64>();
+        named.iter().for_each(|(name, _)| self.source.release(name));
+        (self.progress)(self.done, self.source.bytes());
     }
 }
 
@@ -287,7 +319,7 @@ impl Layer {
                 w.qkv.bytes() + w.out.bytes() + w.norm.query.weight.bytes() + w.norm.key.weight.bytes()
             }
             Mixer::DeltaNet(w) => {
-                let small = [&w.conv, &w.a_log, &w.dt_bias, &w.norm.weight];
+                let small = [&w.recurrence.conv, &w.recurrence.a_dt, &w.recurrence.norm.weight];
                 w.qkvzba.bytes() + w.out.bytes() + small.iter().map(|tensor| tensor.bytes()).sum::<u64>()
             }
         };
