@@ -29,7 +29,6 @@ kernels!(
     gdn_decode,
     gdn_gates,
     gdn_scan,
-    kv_write,
     matmul,
     matmul_mma,
     matvec,

@@ -18,7 +18,6 @@ mod kernels {
     mod gdn_decode;
     mod gdn_gates;
     mod gdn_scan;
-    mod kv_write;
     mod matmul;
     mod matmul_mma;
     mod matvec;

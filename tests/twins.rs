@@ -31,7 +31,6 @@ const DEFINES: &[(&str, u32)] = &[
     ("KEY_HEADS", 16),
     ("KEY_WIDTH", 128),
     ("KV_HEADS", 2),
-    ("KV_WIDTH", 512),
     ("LIVE", 0),
     ("MAX_BLOCKS", 64),
     ("MAX_ROWS", 512),
@@ -61,7 +60,6 @@ const SPECIAL: &[(&str, &str, u32)] = &[
     ("attend_merge", "STRIDE", 5120),
     ("gated_rms_norm", "STRIDE", 12352),
     ("gdn_gates", "STRIDE", 12352),
-    ("kv_write", "STRIDE", 5120),
 ];
 
 /// Whether MSL is written: as long as the Metal backend is not, there is no folder, and then there is every file.
@@ -277,7 +275,8 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
 fn vectors(kernel: &Kernel, binding: &str) -> &'static str {
     match (kernel.name, binding) {
         ("attend_decode" | "attend_merge", "stats") => "2×f32",
-        ("gdn_scan", "qkv") => "4×f32",
+        ("gdn_scan", "qkv") | ("qk_norm_rope", "x" | "norms" | "q") => "4×f32",
+        ("qk_norm_rope", "rope") => "2×f32",
         _ => "f32",
     }
 }

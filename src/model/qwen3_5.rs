@@ -15,7 +15,6 @@ use crate::{
         gdn_decode::{Recurrence, gdn_decode},
         gdn_gates::gdn_gates,
         gdn_scan::gdn_scan,
-        kv_write::kv_write,
         qk_norm_rope::{self, QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
         rows::rows,
@@ -115,12 +114,11 @@ pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &m
     }
 }
 
-/// Gated attention: project, norm and rope, remember, attend, gate.
+/// Gated attention: project, norm and rope and remember, attend, gate.
 fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut Blocks, &Tensor)) -> Tensor {
     let (blocks, rope) = cache;
     let x = norm_matmul(p, step, h, &w.qkv);
-    let [q, k] = qk_norm_rope(p, step, &x, &w.norm, (rope, w.heads));
-    kv_write(p, step, (&k, &x), w.heads, blocks);
+    let q = qk_norm_rope(p, step, &x, (&w.norm, rope, w.heads), blocks);
     match step.kind() {
         Kind::Prompt => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.inputs)),
         Kind::Decode => {

@@ -186,8 +186,8 @@ impl Loader<'_, '_> {
         Ok(Attention {
             qkv: self.matrix(&qkv)?,
             norm: QkNorm {
-                query: self.norm(name("q_norm.weight"), head_dim)?,
-                key: self.norm(name("k_norm.weight"), head_dim)?,
+                weights: self.singles(&["q_norm.weight", "k_norm.weight"].map(|rest| (name(rest), [1, head_dim])))?,
+                eps: self.config.epsilon,
             },
             out: self.matrix(&[(name("o_proj.weight"), [hidden, query_heads * head_dim])])?,
             heads,
@@ -315,9 +315,7 @@ impl Layer {
 
     fn bytes(&self) -> u64 {
         let mixer = match &self.mixer {
-            Mixer::Attention(w) => {
-                w.qkv.bytes() + w.out.bytes() + w.norm.query.weight.bytes() + w.norm.key.weight.bytes()
-            }
+            Mixer::Attention(w) => w.qkv.bytes() + w.out.bytes() + w.norm.weights.bytes(),
             Mixer::DeltaNet(w) => {
                 let small = [&w.recurrence.conv, &w.recurrence.a_dt, &w.recurrence.norm.weight];
                 w.qkvzba.bytes() + w.out.bytes() + small.iter().map(|tensor| tensor.bytes()).sum::<u64>()
