@@ -319,7 +319,7 @@ fn the_plan_is_printed_as_tables_and_as_json() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let steps = report["steps"].as_array().unwrap();
     let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
-    assert_eq!(names, ["decode @ d64 x1", "decode @ d64 x2", "prompt 512 @ d64"]);
+    assert_eq!(names, ["decode @ d64 x1", "decode @ d64 x2", "prompt 2048 @ d64"]);
     assert_eq!(steps[0]["total"]["weight_bytes"], WEIGHTS + 2 * 1024);
     assert_eq!(steps[0]["floors"].as_array().unwrap().len(), chips::all().len());
     let output = bimetal(&["--shape", "0.8b", "--chip", "H200"]);
@@ -333,7 +333,7 @@ fn the_plan_is_printed_as_tables_and_as_json() {
 #[test]
 fn a_plan_of_nonsense_says_what_is_wrong() {
     let nonsense: [(&[&str], &str); 6] = [
-        (&["--shape", "0.8b", "-s", "0"], "-s 0"),
+        (&["--shape", "0.8b", "-s", "0"], "'0' for '--sequences"),
         (&["--shape", "0.8b", "-d", "4294967295"], "-d 4294967295"),
         (&["--shape", "0.8b", "-d", "262144"], "262144"),
         (&["--shape", "0.8b", "--budget", "0"], "budget"),
