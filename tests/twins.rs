@@ -23,8 +23,10 @@ use naga::{
 const DEFINES: &[(&str, u32)] = &[
     ("ADD", 1),
     ("BLOCK", 16),
+    ("BLOCKS_PER_LANE", 4),
     ("COLUMN_TEAMS", 2),
     ("COUNT", 40),
+    ("FETCHES", 2),
     ("HEAD", 256),
     ("K", 1000),
     ("KEY_HEADS", 16),
