@@ -38,21 +38,38 @@ pub enum DeviceKind {
 pub struct Tiles {
     /// Rows and columns of the output that one `matmul` group computes.
     pub matmul: [u32; 2],
-    /// Output columns of one `matvec` group, and lanes that share one column.
-    pub matvec: [u32; 2],
+    /// How products with few rows are shared out.
+    pub matvec: Few,
     /// Parts into which `attend_decode` splits a context, whatever its length.
     pub attend_splits: u32,
+    /// Tokens computed in one step that fill the device and keep it free for others soon enough.
+    pub budget: u32,
+}
+
+/// How a product with few rows is shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Few {
+    /// Lanes of one group.
+    pub lanes: u32,
+    /// Least columns of one group.
+    pub columns: u32,
+    /// Most rows that share one reading of the weights: a power of two.
+    pub rows: u32,
+    /// Lanes that fill the device; where there are more, each computes several columns.
+    pub fill: u32,
 }
 
 impl Tiles {
-    /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence.
+    /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence, enough rows of a prompt to
+    /// fill it with one product.
     pub fn of(kind: DeviceKind) -> Self {
-        let attend_splits = match kind {
-            DeviceKind::Discrete | DeviceKind::Virtual => 64,
-            DeviceKind::Integrated => 16,
-            DeviceKind::Software | DeviceKind::Cpu => 4,
+        let (attend_splits, fill) = match kind {
+            DeviceKind::Discrete | DeviceKind::Virtual => (64, 1 << 16),
+            DeviceKind::Integrated => (16, 1 << 13),
+            DeviceKind::Software | DeviceKind::Cpu => (4, 1 << 9),
         };
-        Self { matmul: [64, 64], matvec: [8, 32], attend_splits }
+        let budget = if matches!(kind, DeviceKind::Discrete) { 2048 } else { 512 };
+        Self { matmul: [64, 64], matvec: Few { lanes: 128, columns: 1, rows: 8, fill }, attend_splits, budget }
     }
 }
 

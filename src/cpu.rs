@@ -26,7 +26,7 @@ pub use group::Group;
 use memory::Memory;
 
 use crate::{
-    backend::{Backend, BufferId, Caps, DeviceKind, Pending, Tiles},
+    backend::{Backend, BufferId, Caps, DeviceKind, Few, Pending, Tiles},
     error::{Error, Result},
     pass::{Dispatch, Pass, Program, Slot},
 };
@@ -69,7 +69,12 @@ impl Cpu {
             half: false,
             matrix_units: None,
             lanes: 256,
-            tiles: Tiles { matmul: [64, 16], matvec: [16, 1], attend_splits: 1 },
+            tiles: Tiles {
+                matmul: [64, 16],
+                matvec: Few { lanes: 1, columns: 64, rows: 8, fill: 1 },
+                attend_splits: 1,
+                budget: 512,
+            },
         };
         Self { caps, threads: threads.max(1), buffers: Mutex::default() }
     }

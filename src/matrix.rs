@@ -2,7 +2,13 @@
 
 use crate::{
     dtype::DType,
-    kernels::{matmul, matmul_mma, matvec},
+    kernels::{
+        matmul, matmul_mma, matvec,
+        norm_matvec::norm_matvec,
+        norm_swiglu,
+        rms_norm::{Norm, rms_norm},
+        silu_mul::silu_mul,
+    },
     pass::Pass,
     step::{Kind, Step},
     tensor::Tensor,
@@ -71,6 +77,17 @@ pub enum Epilogue {
     Add = 1,
 }
 
+/// A residual stream as a product takes it: through a norm.
+#[derive(Clone, Copy)]
+pub struct Normed<'a> {
+    /// \[T, in\] f32
+    pub x: &'a Tensor,
+    /// Over each of its rows.
+    pub norm: &'a Norm,
+    /// What products take where they do not norm their rows themselves.
+    pub inputs: DType,
+}
+
 /// y = x · wᵀ. x \[T, in\], w \[out, in\] → \[T, out\] f32.
 pub fn matmul(p: &Pass, step: &Step, x: &Tensor, w: &Matrix) -> Tensor {
     let mut y = p.scratch([x.rows(), w.rows()], DType::F32);
@@ -88,6 +105,33 @@ pub fn matmul_add(p: &Pass, step: &Step, y: &mut Tensor, x: &Tensor, w: &Matrix)
     product(p, step, Product { x, w, y, epilogue: Epilogue::Add });
 }
 
+/// y = norm(x) · wᵀ. w \[out, in\] → \[T, out\] f32.
+pub fn norm_matmul(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix) -> Tensor {
+    let mut y = p.scratch([h.x.rows(), w.rows()], DType::F32);
+    norm_matmul_into(p, step, h, w, &mut y);
+    y
+}
+
+/// y = norm(x) · wᵀ into a tensor that outlives the recording.
+pub fn norm_matmul_into(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix, y: &mut Tensor) {
+    match step.kind() {
+        Kind::Prompt => matmul_into(p, step, &rms_norm(p, step, h.x, h.norm, h.inputs), w, y),
+        Kind::Decode => {
+            check([h.x, y], w);
+            norm_matvec(p, step, h, w, y);
+        }
+    }
+}
+
+/// The gated half of an MLP: silu(norm(x) · gateᵀ) · (norm(x) · upᵀ). gate, then up: \[2·I, in\] → \[T, I\] of the type that
+/// products take.
+pub fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
+    match step.kind() {
+        Kind::Prompt => silu_mul(p, step, &norm_matmul(p, step, h, gate_up), h.inputs),
+        Kind::Decode => norm_swiglu::norm_swiglu(p, step, h, gate_up),
+    }
+}
+
 /// One product, as both kernels take it.
 pub(crate) struct Product<'a> {
     pub(crate) x: &'a Tensor,
@@ -99,8 +143,7 @@ pub(crate) struct Product<'a> {
 fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
     let Product { x, w, y, .. } = &product;
     let w = *w;
-    assert_eq!(x.width(), w.width(), "matmul: inner width");
-    assert!(x.rows() <= y.rows() && w.rows() == y.width(), "matmul: output");
+    check([x, y], w);
     // By what the rows are and not by how many there happen to be: a row's sum must not depend on its company.
     match step.kind() {
         Kind::Prompt => w.parts().iter().for_each(|part| match matmul_mma::fits(p.caps(), &product, part) {
@@ -109,4 +152,9 @@ fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
         }),
         Kind::Decode => matvec::matvec(p, step, product),
     }
+}
+
+fn check([x, y]: [&Tensor; 2], w: &Matrix) {
+    assert_eq!(x.width(), w.width(), "matmul: inner width");
+    assert!(x.rows() <= y.rows() && w.rows() == y.width(), "matmul: output");
 }

@@ -259,13 +259,12 @@ impl<'a> Builder<'a> {
         let Some(binding) = kernel.bindings.get(at) else { panic!("{}: more than {at} bindings", kernel.name) };
         assert_eq!(binding.access.writes(), writes, "{}: access of {}", kernel.name, binding.name);
         assert!(binding.element.takes(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
-        let quads = tensor.rows() == 1 || tensor.width().is_multiple_of(4);
-        assert!(
-            quads || !matches!(binding.element, Element::Float | Element::F16),
-            "{}: rows of {} in quads",
-            kernel.name,
-            binding.name
-        );
+        let whole = match binding.element {
+            Element::Wide => tensor.width().is_multiple_of(4 * self.dispatch.define("WIDE")),
+            Element::Float | Element::F16 => tensor.rows() == 1 || tensor.width().is_multiple_of(4),
+            Element::F32 | Element::U32 => true,
+        };
+        assert!(whole, "{}: rows of {} in quads", kernel.name, binding.name);
         self.dispatch.slots.push(tensor.slot());
         self.dispatch.elements.push(tensor.dtype());
         self.dispatch.shapes.push([tensor.rows(), tensor.width()]);

@@ -16,13 +16,14 @@ mod kernels {
     mod embed;
     mod gated_rms_norm;
     mod gdn_conv;
+    mod gdn_decode;
     mod gdn_gates;
     mod gdn_scan;
-    mod gdn_step;
-    mod kv_write;
     mod matmul;
     mod matmul_mma;
     mod matvec;
+    mod norm_matvec;
+    mod norm_swiglu;
     mod qk_norm_rope;
     mod rms_norm;
     mod rows;

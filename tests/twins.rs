@@ -24,6 +24,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("ADD", 1),
     ("BLOCK", 16),
     ("BLOCKS_PER_LANE", 4),
+    ("COLUMNS", 8),
     ("COLUMN_TEAMS", 2),
     ("COUNT", 40),
     ("FETCHES", 2),
@@ -32,7 +33,6 @@ const DEFINES: &[(&str, u32)] = &[
     ("KEY_HEADS", 16),
     ("KEY_WIDTH", 128),
     ("KV_HEADS", 2),
-    ("KV_WIDTH", 512),
     ("LIVE", 0),
     ("MAX_BLOCKS", 64),
     ("MAX_ROWS", 512),
@@ -51,29 +51,29 @@ const DEFINES: &[(&str, u32)] = &[
     ("TEAMS", 4),
     ("TILE_COLUMNS", 64),
     ("TILE_ROWS", 64),
+    ("TOKENS", 8),
     ("VALUE_HEADS", 32),
     ("VALUE_WIDTH", 128),
+    ("WIDE", 2),
     ("WIDTH", 1024),
     ("W_FETCHES", 8),
     ("X_FETCHES", 8),
     ("Z", 8192),
 ];
 
-/// Capital names that every shader knows: the lanes of a group, and the roles of matrix units.
-const GIVEN: [&str; 4] = ["LANES", "A", "B", "C"];
+/// Capital names that shaders know besides: the lanes of a group and of a subgroup, and the roles of matrix units.
+const GIVEN: [&str; 5] = ["LANES", "SUBGROUP", "A", "B", "C"];
 
 /// Defines whose name means something else in another kernel.
 const SPECIAL: &[(&str, &str, u32)] = &[
-    ("matvec", "COLUMNS", 8),
     ("matmul_mma", "COLUMNS", 2),
     ("matmul_mma", "ROWS", 2),
-    ("gdn_scan", "SHARE", 8),
-    ("gdn_scan", "TEAM", 4),
-    ("gdn_step", "TEAM", 4),
+    ("gdn_scan", "SHARE", 4),
+    ("gdn_scan", "TEAM", 8),
+    ("gdn_decode", "COLUMNS", 128),
     ("attend_merge", "STRIDE", 5120),
     ("gated_rms_norm", "STRIDE", 12352),
     ("gdn_gates", "STRIDE", 12352),
-    ("kv_write", "STRIDE", 5120),
 ];
 
 /// Whether MSL is written: as long as the Metal backend is not, there is no folder, and then there is every file.
@@ -94,7 +94,7 @@ fn no_orphans() {
     let mut used: BTreeSet<String> = ALL.iter().flat_map(|kernel| kernel.library).map(|&part| part.into()).collect();
     used.insert("reduce_subgroup".into());
     used.remove("matrix");
-    used.insert("team_subgroup".into());
+    used.extend(["sums_subgroup", "team_subgroup"].map(String::from));
     used.extend([8, 16].map(|edge| format!("matrix_{edge}")));
     assert_eq!(stems("wgsl/lib", "wgsl"), used, "wgsl/lib/");
     assert_eq!(Path::new("msl").exists(), METAL, "msl/");
@@ -189,7 +189,7 @@ fn element_of(binding: &Binding, dtype: DType) -> DType {
         Element::U32 => DType::U32,
         Element::F32 => DType::F32,
         Element::Float if binding.access.writes() && dtype == DType::Bf16 => DType::F32,
-        Element::Float => dtype,
+        Element::Float | Element::Wide => dtype,
         Element::F16 => DType::F16,
     }
 }
@@ -269,6 +269,8 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
             (Element::U32, _) => "u32",
             (Element::F32, _) => vectors(kernel, binding.name),
             (Element::Float, DType::F32) => "4×f32",
+            (Element::Wide, DType::F32) => "4×f32",
+            (Element::Wide, _) => "4×u32",
             (Element::F16, _) => "4×f16",
             (Element::Float, DType::F16) if caps.half => "4×f16",
             (Element::Float, _) => "2×u32",
@@ -288,7 +290,8 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
 fn vectors(kernel: &Kernel, binding: &str) -> &'static str {
     match (kernel.name, binding) {
         ("attend_decode" | "attend_merge", "stats") => "2×f32",
-        ("gdn_scan", "qkv") => "4×f32",
+        ("gdn_scan", "qkv") | ("qk_norm_rope", "x" | "norms" | "q") => "4×f32",
+        ("qk_norm_rope", "rope") => "2×f32",
         _ => "f32",
     }
 }

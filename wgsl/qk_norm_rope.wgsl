@@ -1,27 +1,35 @@
-// q, k = rope(rms_norm(q)), rope(rms_norm(k)) per head; rope turns (x1, x2) into (x1·cos − x2·sin, x2·cos + x1·sin)
-// x [T, Hq·2·D + Hkv·2·D], q_norm, k_norm [1, D], rope [context, ROTARY] of (cos, sin), q [T, Hq·D], k [T, Hkv·D]
-// one group a head and row, query heads first; a lane takes every LANES-th element
+// q, k = rope(rms_norm(q)), rope(rms_norm(k)) per head; rope turns (x1, x2) into (x1·cos − x2·sin, x2·cos + x1·sin); keys[place] = k, values[place] = v
+// tables [slots, MAX_BLOCKS], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D]
+// one group a head and row: query heads, then keys, then values; a lane takes every LANES-th quad
 @group(0) @binding(0) var<storage, read> step: array<u32>;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> q_norm: array<Quad_q_norm>;
-@group(0) @binding(3) var<storage, read> k_norm: array<Quad_k_norm>;
-@group(0) @binding(4) var<storage, read> rope: array<f32>;
-@group(0) @binding(5) var<storage, read_write> q: array<f32>;
-@group(0) @binding(6) var<storage, read_write> k: array<f32>;
+@group(0) @binding(1) var<storage, read> tables: array<u32>;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> norms: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> rope: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read_write> q: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> keys: array<Quad_keys>;
+@group(0) @binding(7) var<storage, read_write> values: array<Quad_values>;
 
 struct Params {
     eps: f32,
 }
-@group(0) @binding(7) var<uniform> params: Params;
+@group(0) @binding(8) var<uniform> params: Params;
 
+const QUADS: u32 = HEAD / 4u;
 const HALF: u32 = ROTARY / 2u;
 
-// An element of the head that starts at `first`, normed but for the common scale.
-fn weighted(first: u32, key: bool, i: u32) -> f32 {
-    if key {
-        return x[first + i] * (1.0 + unpack_k_norm(k_norm[i / 4u])[i % 4u]);
+// The head after the norm's weight, but for the common scale.
+var<workgroup> weighted: array<f32, HEAD>;
+
+// An element of the head after rope, but for the common scale.
+fn turned(i: u32, angles: u32) -> f32 {
+    if i >= ROTARY {
+        return weighted[i];
     }
-    return x[first + i] * (1.0 + unpack_q_norm(q_norm[i / 4u])[i % 4u]);
+    let low = i < HALF;
+    let angle = rope[angles + select(i - HALF, i, low)];
+    let other = weighted[select(i - HALF, i + HALF, low)];
+    return fma(weighted[i], angle.x, select(other, -other, low) * angle.y);
 }
 
 @compute @workgroup_size(LANES)
@@ -30,29 +38,39 @@ fn qk_norm_rope(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     if row >= live() {
         return;
     }
-    let key = group.x >= Q_HEADS;
-    let head = select(group.x, group.x - Q_HEADS, key);
+    let position = position_of(row);
+    let is_key = group.x >= Q_HEADS;
+    let head = select(group.x, (group.x - Q_HEADS) % KV_HEADS, is_key);
+    let kept = (place(span_of(row).slot, position) * KV_HEADS + head) * QUADS;
     // Behind each query head lies its gate.
-    let within = select(2u * head, 2u * Q_HEADS + head, key) * HEAD;
-    let first = row * 2u * (Q_HEADS + KV_HEADS) * HEAD + within;
-    var squares = 0.0;
-    for (var i = lane; i < HEAD; i += LANES) {
-        squares = fma(x[first + i], x[first + i], squares);
-    }
-    let scale = inverseSqrt(reduce_sum(squares, lane) / f32(HEAD) + params.eps);
-    let angles = position_of(row) * ROTARY;
-    for (var i = lane; i < HEAD; i += LANES) {
-        var value = weighted(first, key, i) * scale;
-        if i < ROTARY {
-            let low = i < HALF;
-            let other = weighted(first, key, select(i - HALF, i + HALF, low)) * scale;
-            let angle = angles + 2u * select(i - HALF, i, low);
-            value = fma(value, rope[angle], select(other, -other, low) * rope[angle + 1u]);
+    let within = select(2u * head, group.x + Q_HEADS, is_key);
+    let first = (row * 2u * (Q_HEADS + KV_HEADS) + within) * QUADS;
+    if group.x >= Q_HEADS + KV_HEADS {
+        for (var i = lane; i < QUADS; i += LANES) {
+            values[kept + i] = pack_values(x[first + i]);
         }
-        if key {
-            k[(row * KV_HEADS + head) * HEAD + i] = value;
+        return;
+    }
+    var squares = vec4(0.0);
+    for (var i = lane; i < QUADS; i += LANES) {
+        let quad = x[first + i];
+        let gained = quad * (1.0 + norms[select(0u, QUADS, is_key) + i]);
+        squares = fma(quad, quad, squares);
+        for (var j = 0u; j < 4u; j++) {
+            weighted[4u * i + j] = gained[j];
+        }
+    }
+    // All lanes have written when the sum is there.
+    let sum = reduce_sum((squares.x + squares.y) + (squares.z + squares.w), lane);
+    let scale = inverseSqrt(sum / f32(HEAD) + params.eps);
+    let angles = position * HALF;
+    for (var i = lane; i < QUADS; i += LANES) {
+        let at = 4u * i;
+        let quad = scale * vec4(turned(at, angles), turned(at + 1u, angles), turned(at + 2u, angles), turned(at + 3u, angles));
+        if is_key {
+            keys[kept + i] = pack_keys(quad);
         } else {
-            q[(row * Q_HEADS + head) * HEAD + i] = value;
+            q[(row * Q_HEADS + head) * QUADS + i] = quad;
         }
     }
 }

@@ -58,9 +58,9 @@ pub struct EngineArguments {
     /// Type of what matrix products take; f16 where the device has matrix units and f32 elsewhere if absent
     #[arg(long)]
     pub inputs: Option<Float>,
-    /// Most tokens computed in one step
-    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
-    pub budget: u32,
+    /// Most tokens computed in one step; 2048 on a GPU with memory of its own and 512 elsewhere if absent
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
+    pub budget: Option<u32>,
     /// Device memory to use, in MiB; most of what the device has if absent
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub memory: Option<u64>,
@@ -89,7 +89,7 @@ impl EngineArguments {
     pub fn setup(&self, caps: &Caps, [sequences, snapshots]: [u32; 2]) -> Setup {
         let engine = Options {
             context: self.context,
-            budget: self.budget,
+            budget: self.budget.unwrap_or(caps.tiles.budget),
             sequences,
             snapshots,
             kv: self.kv.into(),

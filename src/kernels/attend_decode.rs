@@ -8,7 +8,7 @@ use crate::{
     cost::{Bytes, Cost, Load},
     cpu::Group,
     dtype::DType,
-    kernels::{kv_write::Pages, qk_norm_rope::Heads},
+    kernels::qk_norm_rope::{Heads, Pages},
     pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,

@@ -2,7 +2,7 @@
 
 use crate::{
     cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
+    cpu::{Floats, Group},
     dtype::DType,
     kernels::{
         gdn_conv::Heads,
@@ -75,7 +75,11 @@ fn cpu(g: &Group<'_>) {
     let at = (row * heads + head) * width;
     let z = row * g.define("STRIDE") + g.define("Z") + head * width;
     let (o, z, weight) = (g.floats(1, at..at + width).to_vec(), g.floats(2, z..z + width), g.floats(3, 0..width));
-    let scale = inverse_rms(&o, g.single("eps"));
-    let y: Vec<f32> = o.iter().enumerate().map(|(i, o)| o * scale * weight.get(i) * silu(z.get(i))).collect();
-    g.store(4, at, &y);
+    g.store(4, at, &gated(&o, z, weight, g.single("eps")));
+}
+
+/// o / sqrt(mean(o²) + eps) · weight · silu(z), for one head
+pub(super) fn gated(o: &[f32], z: Floats<'_>, weight: Floats<'_>, eps: f32) -> Vec<f32> {
+    let scale = inverse_rms(o, eps);
+    o.iter().enumerate().map(|(i, o)| o * scale * weight.get(i) * silu(z.get(i))).collect()
 }

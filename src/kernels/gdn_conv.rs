@@ -59,6 +59,15 @@ impl Heads {
         2 * self.key * self.key_width + self.values()
     }
 
+    /// The channels of a head: queries come first, then keys, then values.
+    pub(super) fn channels_of(self, head: usize) -> Range<usize> {
+        let [keys, key_width, value_width] = [2 * self.key, self.key_width, self.value_width].map(|size| size as usize);
+        match head.checked_sub(keys) {
+            None => head * key_width..(head + 1) * key_width,
+            Some(value) => keys * key_width + value * value_width..keys * key_width + (value + 1) * value_width,
+        }
+    }
+
     /// Width of all value heads.
     pub fn values(self) -> u32 {
         self.value * self.value_width
@@ -123,36 +132,38 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (heads, head) = (heads(g), g.at(0));
-    let (keys, key_width, value_width) = (2 * heads.key as usize, heads.key_width as usize, heads.value_width as usize);
-    let (first, width) = match head.checked_sub(keys) {
-        None => (head * key_width, key_width),
-        Some(value) => (keys * key_width + value * value_width, value_width),
-    };
     let Some((span, rows)) = View::of(g).tile(g.at(1)) else { return };
-    let (span, channels) = (Reach { span, heads }, heads.channels() as usize);
+    let (reach, of_head) = (Reach { span, heads }, heads.channels_of(head));
+    let channels = heads.channels() as usize;
     for offset in rows.clone() {
-        let row = span.span.row as usize + offset;
-        let y = g.singles_mut(4, row * channels + first..row * channels + first + width);
-        convolve(g, &span, offset, (first, y));
-        y.iter_mut().for_each(|y| *y = silu(*y));
-        if head < keys {
-            let scale = (y.iter().map(|y| y * y).sum::<f32>() + 1e-6).sqrt().recip();
-            let scale = if head < heads.key as usize { scale * (key_width as f32).sqrt().recip() } else { scale };
-            y.iter_mut().for_each(|y| *y *= scale);
-        }
+        let row = (reach.span.row as usize + offset) * channels;
+        let y = g.singles_mut(4, row + of_head.start..row + of_head.end);
+        reach.mix(g, offset, (head, y));
     }
     if rows.start == 0 {
-        span.keep(g, first..first + width);
+        reach.keep(g, of_head);
     }
 }
 
-/// A sequence's rows, and where what lies before them is.
-struct Reach {
-    span: Span,
-    heads: Heads,
+/// A sequence's rows, and where what lies before them is: for kernels whose bindings 1 to 3 are x, weight, ring.
+pub(super) struct Reach {
+    pub(super) span: Span,
+    pub(super) heads: Heads,
 }
 
 impl Reach {
+    /// A head's channels of the row at `offset`: convolved, activated, and those of queries and keys normalised.
+    pub(super) fn mix(&self, g: &Group<'_>, offset: usize, (head, y): (usize, &mut [f32])) {
+        convolve(g, self, offset, (self.heads.channels_of(head).start, y));
+        y.iter_mut().for_each(|y| *y = silu(*y));
+        if head < 2 * self.heads.key as usize {
+            let scale = (y.iter().map(|y| y * y).sum::<f32>() + 1e-6).sqrt().recip();
+            let is_query = head < self.heads.key as usize;
+            let scale = if is_query { scale * (y.len() as f32).sqrt().recip() } else { scale };
+            y.iter_mut().for_each(|y| *y *= scale);
+        }
+    }
+
     /// Channels of x that lie `back` rows before the row at `offset`; None before the sequence.
     fn before<'a>(&self, g: &Group<'a>, (offset, back): (usize, usize), channels: Range<usize>) -> Option<&'a [f32]> {
         let position = self.span.position as usize + offset;
@@ -170,7 +181,7 @@ impl Reach {
     }
 
     /// Keeps the last rows of x in the ring.
-    fn keep(&self, g: &Group<'_>, channels: Range<usize>) {
+    pub(super) fn keep(&self, g: &Group<'_>, channels: Range<usize>) {
         let rows = self.span.rows as usize;
         for offset in rows.saturating_sub(TAPS as usize - 1)..rows {
             let place = self.ring(self.span.position as usize + offset);

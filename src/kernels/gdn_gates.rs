@@ -16,8 +16,7 @@ pub static KERNEL: Kernel = Kernel {
     bindings: &[
         step::BINDING,
         Binding::read("x", Element::F32),
-        Binding::read("a_log", Element::Float),
-        Binding::read("dt_bias", Element::Float),
+        Binding::read("a_dt", Element::F32),
         Binding::write("gates", Element::F32),
     ],
     params: &[],
@@ -28,18 +27,18 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Log decays and write rates. x \[T, projected\] f32 (b and a come last), a_log and dt_bias \[1, Hv\] → \[T, 2·Hv\] f32.
-pub fn gdn_gates(p: &Pass, step: &Step, x: &Tensor, (a_log, dt_bias): (&Tensor, &Tensor), heads: Heads) -> Tensor {
+/// Log decays and write rates. x \[T, projected\] f32 (b and a come last), a_dt \[2, Hv\] f32 (a_log, dt_bias) →
+/// \[T, 2·Hv\] f32.
+pub fn gdn_gates(p: &Pass, step: &Step, x: &Tensor, a_dt: &Tensor, heads: Heads) -> Tensor {
     assert_eq!(x.width(), heads.projected(), "gdn_gates: x");
-    assert_eq!([a_log.width(), dt_bias.width()], [heads.value; 2], "gdn_gates: a_log, dt_bias");
+    assert_eq!([a_dt.rows(), a_dt.width()], [2, heads.value], "gdn_gates: a_dt");
     let mut gates = p.scratch([x.rows(), 2 * heads.value], DType::F32);
     p.dispatch(&KERNEL)
         .define("VALUE_HEADS", heads.value)
         .define("STRIDE", x.width())
         .step(step)
         .read(x)
-        .read(a_log)
-        .read(dt_bias)
+        .read(a_dt)
         .write(&mut gates)
         .grid([x.rows(), 1, 1]);
     gates
@@ -50,7 +49,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
     let heads = d.size("VALUE_HEADS");
     let gates = load.rows(d) * 2 * heads;
     Cost {
-        weights: d.bytes("a_log", heads) + d.bytes("dt_bias", heads),
+        weights: d.bytes("a_dt", 2 * heads),
         activations: Bytes { read: d.bytes("x", gates), written: d.bytes("gates", gates) },
         ..Cost::default()
     }
@@ -61,13 +60,18 @@ fn cpu(g: &Group<'_>) {
     if row >= View::of(g).live() {
         return;
     }
-    let (a_log, dt_bias) = (g.floats(2, 0..heads), g.floats(3, 0..heads));
+    let (a_log, dt_bias) = g.singles(2, 0..2 * heads).split_at(heads);
     let (b, a) = g.singles(1, (row + 1) * stride - 2 * heads..(row + 1) * stride).split_at(heads);
-    let (decays, rates) = g.singles_mut(4, row * 2 * heads..(row + 1) * 2 * heads).split_at_mut(heads);
+    let (decays, rates) = g.singles_mut(3, row * 2 * heads..(row + 1) * 2 * heads).split_at_mut(heads);
     for head in 0..heads {
-        decays[head] = -a_log.get(head).exp() * softplus(a[head] + dt_bias.get(head));
+        decays[head] = log_decay(a_log[head], a[head] + dt_bias[head]);
         rates[head] = sigmoid(b[head]);
     }
+}
+
+/// −exp(a_log) · softplus(a)
+pub(super) fn log_decay(a_log: f32, a: f32) -> f32 {
+    -a_log.exp() * softplus(a)
 }
 
 /// ln(1 + exp(a)), without overflow on either side.

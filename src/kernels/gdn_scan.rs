@@ -15,10 +15,13 @@ use crate::{
 };
 
 /// Columns of a state that one group keeps in registers.
-pub const COLUMNS: u32 = 32;
+pub const COLUMNS: u32 = 16;
 
 /// Most lanes that share a column.
-const TEAM: u32 = 4;
+const TEAM: u32 = 8;
+
+/// Tokens that are staged together.
+const TOKENS: u32 = 8;
 
 /// One group a value head, COLUMNS columns of its state and sequence.
 pub static KERNEL: Kernel = Kernel {
@@ -40,30 +43,20 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Advances the states of the step's sequences by all their rows. qkv \[T, C\], gates \[T, 2·Hv\] → \[T, Hv·Dv\] f32.
 pub fn gdn_scan(p: &Pass, step: &Step, qkv: &Tensor, gates: &Tensor, slots: &mut Slots) -> Tensor {
-    // As many lanes as share a column's quads evenly.
-    let team = TEAM.min(1 << (slots.heads.key_width / 4).trailing_zeros());
-    record(p, step, (&KERNEL, team), (qkv, gates), slots)
-}
-
-/// Both recurrent kernels take the same launch.
-pub(super) fn record(
-    p: &Pass,
-    step: &Step,
-    (kernel, team): (&'static Kernel, u32),
-    (qkv, gates): (&Tensor, &Tensor),
-    slots: &mut Slots,
-) -> Tensor {
     let heads = slots.heads;
-    assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "{}: qkv, gates", kernel.name);
+    // As many lanes as share a column's quads evenly.
+    let team = TEAM.min(1 << (heads.key_width / 4).trailing_zeros());
+    assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_scan: qkv, gates");
     let quads = [heads.key_width, heads.value_width].iter().all(|width| width.is_multiple_of(4));
-    assert!(quads, "{}: head widths in quads", kernel.name);
+    assert!(quads, "gdn_scan: head widths in quads");
     let mut o = p.scratch([qkv.rows(), heads.values()], DType::F32);
-    p.dispatch(kernel)
+    p.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
         .define("VALUE_HEADS", heads.value)
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
         .define("TEAM", team)
+        .define("TOKENS", TOKENS)
         .define("SHARE", heads.key_width / 4 / team)
         .lanes(COLUMNS * team)
         .step(step)
@@ -77,7 +70,7 @@ pub(super) fn record(
 
 /// A sequence's state passes once each way, and is not read at a sequence's beginning. Three multiply-adds for each
 /// token and element of the state: Sᵀk, S + k uᵀ, Sᵀq.
-pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
+fn cost(d: &Dispatch, load: &Load) -> Cost {
     let values = d.size("VALUE_HEADS") * d.size("VALUE_WIDTH");
     let channels = 2 * d.size("KEY_HEADS") * d.size("KEY_WIDTH") + values;
     let (rows, state) = (load.rows(d), values * d.size("KEY_WIDTH"));
@@ -95,7 +88,7 @@ pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
     }
 }
 
-pub(super) fn cpu(g: &Group<'_>) {
+fn cpu(g: &Group<'_>) {
     let (step, heads, head, sequence) = (View::of(g), heads(g), g.at(0), g.at(2));
     if sequence >= step.sequences() {
         return;
@@ -114,25 +107,30 @@ pub(super) fn cpu(g: &Group<'_>) {
         }
     }
     for row in (span.row as usize..).take(span.rows as usize) {
-        advance(g, &heads, (row, head, columns.clone()), &mut state);
+        let first = row * heads.values() as usize + head * width;
+        let o = g.singles_mut(4, first + columns.start..first + columns.end);
+        advance(&token(g, &heads, (row, head), columns.clone()), &mut state, o);
     }
     for (key, row) in state.chunks_exact(columns.len()).enumerate() {
         g.singles_mut(3, at(key)).copy_from_slice(row);
     }
 }
 
-/// One token of the delta rule for some columns of a head's state.
-fn advance(g: &Group<'_>, heads: &Heads, (row, head, columns): (usize, usize, Range<usize>), state: &mut [f32]) {
-    let count = columns.len();
-    let [keys, values, key_width, value_width] =
-        [heads.key, heads.value, heads.key_width, heads.value_width].map(|size| size as usize);
-    let (channels, key_head) = (heads.channels() as usize, head / (values / keys));
-    let qkv = g.singles(1, row * channels..(row + 1) * channels);
-    let q = &qkv[key_head * key_width..][..key_width];
-    let k = &qkv[(keys + key_head) * key_width..][..key_width];
-    let v = &qkv[2 * keys * key_width + head * value_width..][..value_width][columns.clone()];
-    let gates = g.singles(2, row * 2 * values..(row + 1) * 2 * values);
-    let (decay, rate) = (gates[head].exp(), gates[values + head]);
+/// What one token brings to some columns of a head's state.
+pub(super) struct Token<'a> {
+    pub(super) q: &'a [f32],
+    pub(super) k: &'a [f32],
+    /// Of these columns.
+    pub(super) v: &'a [f32],
+    /// A factor.
+    pub(super) decay: f32,
+    pub(super) rate: f32,
+}
+
+/// One token of the delta rule: advances some columns of a head's state and reads them.
+pub(super) fn advance(token: &Token<'_>, state: &mut [f32], o: &mut [f32]) {
+    let Token { q, k, v, decay, rate } = *token;
+    let count = v.len();
     let mut read = vec![0.0; count];
     for (state, k) in state.chunks_exact_mut(count).zip(k) {
         for (state, read) in state.iter_mut().zip(&mut read) {
@@ -141,13 +139,27 @@ fn advance(g: &Group<'_>, heads: &Heads, (row, head, columns): (usize, usize, Ra
         }
     }
     let u: Vec<f32> = v.iter().zip(&read).map(|(v, read)| rate * (v - read)).collect();
-    let first = row * heads.values() as usize + head * value_width;
-    let o = g.singles_mut(4, first + columns.start..first + columns.end);
     o.fill(0.0);
     for ((state, k), q) in state.chunks_exact_mut(count).zip(k).zip(q) {
         for ((state, u), o) in state.iter_mut().zip(&u).zip(o.iter_mut()) {
             *state += k * u;
             *o += *state * q;
         }
+    }
+}
+
+/// One row of the step, as bindings 1 and 2 hold it, for some columns of a head.
+fn token<'a>(g: &Group<'a>, heads: &Heads, (row, head): (usize, usize), columns: Range<usize>) -> Token<'a> {
+    let [keys, values, key_width, value_width] =
+        [heads.key, heads.value, heads.key_width, heads.value_width].map(|size| size as usize);
+    let (channels, key_head) = (heads.channels() as usize, head / (values / keys));
+    let qkv = g.singles(1, row * channels..(row + 1) * channels);
+    let gates = g.singles(2, row * 2 * values..(row + 1) * 2 * values);
+    Token {
+        q: &qkv[key_head * key_width..][..key_width],
+        k: &qkv[(keys + key_head) * key_width..][..key_width],
+        v: &qkv[2 * keys * key_width + head * value_width..][..value_width][columns],
+        decay: gates[head].exp(),
+        rate: gates[values + head],
     }
 }

@@ -1,10 +1,13 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for few rows: the weights are read once for ROWS of them.
 
+use std::ops::Range;
+
 use crate::{
+    backend::Caps,
     cost::{Bytes, Cost, Load},
     cpu::Group,
     matrix::Product,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Builder, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
 };
 
@@ -13,43 +16,91 @@ pub static KERNEL: Kernel = Kernel {
     name: "matvec",
     bindings: &[
         step::BINDING,
-        Binding::read("x", Element::Float),
-        Binding::read("w", Element::Float),
+        Binding::read("x", Element::Wide),
+        Binding::read("w", Element::Wide),
         Binding::update("y", Element::F32),
     ],
-    params: &[("first", Scalar::U32(0)), ("count", Scalar::U32(0)), ("stride", Scalar::U32(0))],
-    library: &["step"],
-    lanes: 256,
+    params: &[
+        ("rows", Scalar::U32(0)),
+        ("first", Scalar::U32(0)),
+        ("count", Scalar::U32(0)),
+        ("stride", Scalar::U32(0)),
+    ],
+    library: &["step", "dots", "sums"],
+    lanes: 128,
     source: source!("matvec"),
     cpu,
     cost,
 };
 
-/// Most rows that share one reading of the weights.
-const MOST_ROWS: u32 = 8;
+/// How a product with few rows is shared out among groups and lanes.
+pub(super) struct Shares {
+    /// Quads that a lane loads together.
+    wide: u32,
+    /// Lanes that share a column.
+    team: u32,
+    lanes: u32,
+    /// Rows and columns of a group.
+    pub(super) rows: u32,
+    pub(super) columns: u32,
+}
 
-/// Records the product for each part of the matrix. The order of a row's sum depends on its length alone.
+impl Shares {
+    /// For sums of `inner` products, `columns` sums for each of `rows` rows. The order of a sum depends on its length
+    /// alone: how many columns a team computes, for which it loads a row's elements once, does not matter to it.
+    pub(super) fn new(caps: &Caps, inner: u32, [rows, columns]: [u32; 2]) -> Self {
+        let few = caps.tiles.matvec;
+        let wide = if inner.is_multiple_of(8) { 2 } else { 1 };
+        // A lane has about four pieces of a column in flight.
+        let team = floor_power(inner / (16 * wide)).min(few.lanes / 2).max(1);
+        let rows = rows.next_power_of_two().min(few.rows);
+        // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
+        let most = if (4..=8).contains(&rows) { 4 } else { 2 };
+        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
+        Self { wide, team, lanes: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
+    }
+
+    /// The same with whole quads of columns for each group.
+    pub(super) fn in_quads(self) -> Self {
+        Self { columns: self.columns.max(4), ..self }
+    }
+
+    /// A launch so shared out.
+    pub(super) fn dispatch<'a>(&self, p: &'a Pass, kernel: &'static Kernel, inner: u32) -> Builder<'a> {
+        p.dispatch(kernel)
+            .define("K", inner)
+            .define("WIDE", self.wide)
+            .define("ROWS", self.rows)
+            .define("COLUMNS", self.columns)
+            .define("TEAM", self.team)
+            .lanes(self.lanes)
+    }
+}
+
+/// The largest power of two that is no larger; 1 for 0.
+fn floor_power(value: u32) -> u32 {
+    1 << value.max(1).ilog2()
+}
+
+/// Records the product for each part of the matrix.
 pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
     let Product { x, w, y, epilogue } = product;
-    let [columns, team] = p.caps().tiles.matvec;
-    let rows = x.rows().next_power_of_two().min(MOST_ROWS);
     let stride = y.width();
     for part in w.parts() {
-        p.dispatch(&KERNEL)
-            .define("K", x.width())
-            .define("ROWS", rows)
-            .define("COLUMNS", columns)
-            .define("TEAM", team)
+        let count = part.tensor.rows();
+        let shares = Shares::new(p.caps(), x.width(), [x.rows(), count]);
+        shares
+            .dispatch(p, &KERNEL, x.width())
             .define("ADD", epilogue as u32)
-            .lanes(columns * team)
             .step(step)
             .read(x)
             .read(&part.tensor)
             .write(y)
+            .param("rows", x.rows())
             .param("first", part.first)
-            .param("count", part.tensor.rows())
+            .param("count", count)
             .param("stride", stride)
-            .grid([part.tensor.rows().div_ceil(columns), x.rows().div_ceil(rows), 1]);
+            .grid([count.div_ceil(shares.columns), x.rows().div_ceil(shares.rows), 1]);
     }
 }
 
@@ -67,19 +118,26 @@ pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
 }
 
 fn cpu(g: &Group<'_>) {
-    let rows = g.at(1) * g.define("ROWS")..(g.at(1) + 1) * g.define("ROWS");
-    tile(g, rows, g.at(0) * g.define("COLUMNS")..(g.at(0) + 1) * g.define("COLUMNS"));
+    let (rows, columns) = ranges(g);
+    tile(g, rows, columns);
+}
+
+/// The rows and columns of a group.
+pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
+    let range = |at: usize, size: usize| at * size..(at + 1) * size;
+    (range(g.at(1), g.define("ROWS")), range(g.at(0), g.define("COLUMNS")))
 }
 
 /// The products of some rows and columns: the same sums whichever kernel asks for them.
-pub(super) fn tile(g: &Group<'_>, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) {
+pub(super) fn tile(g: &Group<'_>, rows: Range<usize>, columns: Range<usize>) {
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
-    let x: Vec<Vec<f32>> = rows.clone().map(|row| g.floats(1, row * inner..(row + 1) * inner).to_vec()).collect();
-    for (x, row) in x.iter().zip(rows) {
-        let y = g.singles_mut(3, row * stride + g.word("first") + columns.start..row * stride + g.word("first") + columns.end.max(columns.start));
+    for row in rows {
+        let x = g.floats(1, row * inner..(row + 1) * inner).to_vec();
+        let first = row * stride + g.word("first");
+        let y = g.singles_mut(3, first + columns.start..first + columns.end.max(columns.start));
         for (y, column) in y.iter_mut().zip(columns.clone()) {
-            let sum = g.floats(2, column * inner..(column + 1) * inner).dot(x);
+            let sum = g.floats(2, column * inner..(column + 1) * inner).dot(&x);
             *y = if g.define("ADD") == 1 { *y + sum } else { sum };
         }
     }

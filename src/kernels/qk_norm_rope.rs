@@ -1,30 +1,33 @@
 //! q, k = rope(rms_norm(q)), rope(rms_norm(k)), per head; rope turns the first ROTARY dims, half-split:
-//! y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin.
+//! y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin. Keys and values go to their place in the cache:
+//! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / BLOCK\] · BLOCK + position mod BLOCK.
 
 use crate::{
+    cache::Blocks,
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
-    kernels::rms_norm::{Norm, inverse_rms},
+    kernels::rms_norm::normed,
     pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
     tensor::Tensor,
 };
 
-/// One group a head and row, query heads first.
+/// One group a head and row: query heads, then keys, then values.
 pub static KERNEL: Kernel = Kernel {
     name: "qk_norm_rope",
     bindings: &[
         step::BINDING,
+        Binding::read("tables", Element::U32),
         Binding::read("x", Element::F32),
-        Binding::read("q_norm", Element::Float),
-        Binding::read("k_norm", Element::Float),
+        Binding::read("norms", Element::F32),
         Binding::read("rope", Element::F32),
         Binding::write("q", Element::F32),
-        Binding::write("k", Element::F32),
+        Binding::update("keys", Element::Float),
+        Binding::update("values", Element::Float),
     ],
     params: &[("eps", Scalar::F32(0.0))],
-    library: &["step", "reduce"],
+    library: &["step", "pages", "reduce"],
     lanes: 64,
     source: source!("qk_norm_rope"),
     cpu,
@@ -55,75 +58,110 @@ impl Heads {
     }
 }
 
-/// The norms of queries and keys, and the table of angles.
+/// The norms of queries and keys.
 pub struct QkNorm {
-    /// Over each query head.
-    pub query: Norm,
-    /// Over each key head.
-    pub key: Norm,
+    /// \[2, D\] f32: over each query head, over each key head.
+    pub weights: Tensor,
+    /// Added to the mean squares.
+    pub eps: f32,
 }
 
-/// Queries and keys from the projections. x \[T, projected\] f32, rope \[context, ROTARY\] f32 (cos, sin for each
-/// frequency) → q \[T, Hq·D\], k \[T, Hkv·D\] f32.
-pub fn qk_norm_rope(p: &Pass, step: &Step, x: &Tensor, norm: &QkNorm, (rope, heads): (&Tensor, Heads)) -> [Tensor; 2] {
+/// Queries from the projections, keys and values into the cache. x \[T, projected\] f32, rope \[context, ROTARY\] f32 (cos,
+/// sin for each frequency) → q \[T, Hq·D\] f32.
+pub fn qk_norm_rope(
+    p: &Pass,
+    step: &Step,
+    x: &Tensor,
+    (norm, rope, heads): (&QkNorm, &Tensor, Heads),
+    cache: &mut Blocks,
+) -> Tensor {
     assert_eq!(x.width(), heads.projected(), "qk_norm_rope: x");
-    let new = |count: u32| p.scratch([x.rows(), count * heads.width], DType::F32);
-    let (mut q, mut k) = (new(heads.query), new(heads.kv));
+    assert_eq!([norm.weights.rows(), norm.weights.width()], [2, heads.width], "qk_norm_rope: norms");
+    heads.check(&KERNEL);
+    let mut q = p.scratch([x.rows(), heads.query * heads.width], DType::F32);
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("KV_HEADS", heads.kv)
         .define("HEAD", heads.width)
         .define("ROTARY", rope.width())
+        .define("BLOCK", cache.block)
+        .define("MAX_BLOCKS", step.tables().width())
         .step(step)
+        .read(step.tables())
         .read(x)
-        .read(&norm.query.weight)
-        .read(&norm.key.weight)
+        .read(&norm.weights)
         .read(rope)
         .write(&mut q)
-        .write(&mut k)
-        .param("eps", norm.query.eps)
-        .grid([heads.query + heads.kv, x.rows(), 1]);
-    [q, k]
+        .write(&mut cache.keys)
+        .write(&mut cache.values)
+        .param("eps", norm.eps)
+        .grid([heads.query + 2 * heads.kv, x.rows(), 1]);
+    q
 }
 
-/// Queries and keys pass once; the angles of each row's position and the weights of one head each are read. A
-/// multiply-add of the mean square for each element.
+/// Queries, keys and values pass once; the angles of each row's position and the weights of one head each are read. A
+/// multiply-add of the mean square for each element of queries and keys.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let (rows, width) = (load.rows(d), d.size("HEAD"));
     let [q, k] = ["Q_HEADS", "KV_HEADS"].map(|heads| rows * d.size(heads) * width);
     Cost {
-        weights: d.bytes("q_norm", width) + d.bytes("k_norm", width),
+        weights: d.bytes("norms", 2 * width),
         activations: Bytes {
-            read: d.bytes("x", q + k) + d.bytes("rope", rows * d.size("ROTARY")),
-            written: d.bytes("q", q) + d.bytes("k", k),
+            read: d.bytes("x", q + 2 * k) + d.bytes("rope", rows * d.size("ROTARY")),
+            written: d.bytes("q", q),
         },
+        cache: Bytes { read: 0, written: d.bytes("keys", k) + d.bytes("values", k) },
         flops: Flops::vector(q + k),
-        ..Cost::default()
     }
 }
 
 fn cpu(g: &Group<'_>) {
     let (step, head, row) = (View::of(g), g.at(0), g.at(1));
-    let [q_heads, kv_heads, width, rotary] = ["Q_HEADS", "KV_HEADS", "HEAD", "ROTARY"].map(|name| g.define(name));
+    let [q_heads, kv_heads, width] = ["Q_HEADS", "KV_HEADS", "HEAD"].map(|name| g.define(name));
     if row >= step.live() {
         return;
     }
-    let key = head.checked_sub(q_heads);
-    let within = key.map_or(2 * head * width, |key| (2 * q_heads + key) * width);
-    let first = row * 2 * (q_heads + kv_heads) * width + within;
-    let x = g.singles(1, first..first + width);
-    let weight = g.floats(if key.is_some() { 3 } else { 2 }, 0..width);
-    let scale = inverse_rms(x, g.single("eps"));
-    let normed: Vec<f32> = x.iter().enumerate().map(|(i, x)| x * scale * (1.0 + weight.get(i))).collect();
-    let y = match key {
-        Some(key) => g.singles_mut(6, (row * kv_heads + key) * width..(row * kv_heads + key + 1) * width),
-        None => g.singles_mut(5, (row * q_heads + head) * width..(row * q_heads + head + 1) * width),
-    };
-    y.copy_from_slice(&normed);
-    let angles = g.singles(4, step.position(row) * rotary..(step.position(row) + 1) * rotary);
+    let first = row * 2 * (q_heads + kv_heads) * width;
+    let of = |head: usize| g.singles(2, first + head * width..first + (head + 1) * width);
+    let place = Pages::of(g, step.span_of(row).slot).place(step.position(row));
+    match (head.checked_sub(q_heads), head.checked_sub(q_heads + kv_heads)) {
+        (_, Some(value)) => g.store(7, (place * kv_heads + value) * width, of(q_heads + head)),
+        (Some(key), _) => g.store(6, (place * kv_heads + key) * width, &turned(g, of(q_heads + head), 1)),
+        (None, None) => {
+            let y = turned(g, of(2 * head), 0);
+            g.singles_mut(5, (row * q_heads + head) * width..(row * q_heads + head + 1) * width).copy_from_slice(&y);
+        }
+    }
+}
+
+/// A head of the group's row after one of the norms and rope.
+fn turned(g: &Group<'_>, x: &[f32], norm: usize) -> Vec<f32> {
+    let (width, rotary, position) = (x.len(), g.define("ROTARY"), View::of(g).position(g.at(1)));
+    let normed = normed(x, g.floats(3, norm * width..(norm + 1) * width), g.single("eps"));
+    let mut y = normed.clone();
     let half = rotary / 2;
+    let angles = g.singles(4, position * rotary..(position + 1) * rotary);
     for (i, angle) in angles.chunks_exact(2).enumerate() {
         y[i] = normed[i] * angle[0] - normed[half + i] * angle[1];
         y[half + i] = normed[half + i] * angle[0] + normed[i] * angle[1];
+    }
+    y
+}
+
+/// Where a slot's tokens are in the cache; for kernels whose binding 1 is the block tables.
+pub(super) struct Pages<'a> {
+    blocks: &'a [u32],
+    block: usize,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn of(g: &Group<'a>, slot: u32) -> Self {
+        let (slot, most) = (slot as usize, g.define("MAX_BLOCKS"));
+        Self { blocks: g.words(1, slot * most..(slot + 1) * most), block: g.define("BLOCK") }
+    }
+
+    /// The row of the cache that holds a position.
+    pub(super) fn place(&self, position: usize) -> usize {
+        self.blocks[position / self.block] as usize * self.block + position % self.block
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
+    cpu::{Floats, Group},
     dtype::DType,
     pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
@@ -67,10 +67,13 @@ fn cpu(g: &Group<'_>) {
         return;
     }
     let x = g.floats(1, row * width..(row + 1) * width).to_vec();
-    let weight = g.floats(2, 0..width);
-    let scale = inverse_rms(&x, g.single("eps"));
-    let y: Vec<f32> = x.iter().enumerate().map(|(i, x)| x * scale * (1.0 + weight.get(i))).collect();
-    g.store(3, row * width, &y);
+    g.store(3, row * width, &normed(&x, g.floats(2, 0..width), g.single("eps")));
+}
+
+/// x / sqrt(mean(x²) + eps) · (1 + weight), for one row
+pub(super) fn normed(x: &[f32], weight: Floats<'_>, eps: f32) -> Vec<f32> {
+    let scale = inverse_rms(x, eps);
+    x.iter().enumerate().map(|(i, x)| x * scale * (1.0 + weight.get(i))).collect()
 }
 
 /// 1 / sqrt(mean(x²) + eps)

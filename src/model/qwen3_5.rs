@@ -12,16 +12,14 @@ use crate::{
         embed::embed,
         gated_rms_norm::gated_rms_norm,
         gdn_conv::{self, gdn_conv},
+        gdn_decode::{Recurrence, gdn_decode},
         gdn_gates::gdn_gates,
         gdn_scan::gdn_scan,
-        gdn_step::gdn_step,
-        kv_write::kv_write,
         qk_norm_rope::{self, QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
         rows::rows,
-        silu_mul::silu_mul,
     },
-    matrix::{Matrix, matmul, matmul_add, matmul_into},
+    matrix::{Matrix, Normed, matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu},
     pass::Pass,
     step::{Kind, Step},
     tensor::Tensor,
@@ -79,14 +77,8 @@ pub struct Attention {
 pub struct DeltaNet {
     /// \[projected, D\]: queries, keys, values, then z, b, a.
     pub qkvzba: Matrix,
-    /// \[C, 4\]
-    pub conv: Tensor,
-    /// \[1, Hv\]
-    pub a_log: Tensor,
-    /// \[1, Hv\]
-    pub dt_bias: Tensor,
-    /// Over each value head; a plain weight.
-    pub norm: Norm,
+    /// Between the products.
+    pub recurrence: Recurrence,
     /// \[D, Hv·Dv\]
     pub out: Matrix,
     /// Its heads.
@@ -98,54 +90,54 @@ pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &m
     let mut x = embed(p, step, &m.embed);
     for (i, (layer, state)) in m.layers.iter().zip(&mut cache.layers).enumerate() {
         p.mark(format!("hidden.{i}"), &x);
-        let h = rms_norm(p, step, &x, &layer.norm, m.inputs);
-        match (&layer.mixer, state) {
-            (Mixer::Attention(w), State::Blocks(blocks)) => {
-                let o = attention(p, step, w, &h, (blocks, &cache.rope));
-                matmul_add(p, step, &mut x, &o, &w.out);
-            }
-            (Mixer::DeltaNet(w), State::Slots(slots)) => {
-                let o = delta_net(p, step, w, &h, slots);
-                matmul_add(p, step, &mut x, &o, &w.out);
-            }
+        let h = Normed { x: &x, norm: &layer.norm, inputs: m.inputs };
+        let (o, out) = match (&layer.mixer, state) {
+            (Mixer::Attention(w), State::Blocks(blocks)) => (attention(p, step, w, h, (blocks, &cache.rope)), &w.out),
+            (Mixer::DeltaNet(w), State::Slots(slots)) => (delta_net(p, step, w, h, slots), &w.out),
             _ => unreachable!("a cache is made for its model"),
-        }
-        let h = rms_norm(p, step, &x, &layer.mlp_norm, m.inputs);
-        let h = silu_mul(p, step, &matmul(p, step, &h, &layer.gate_up), m.inputs);
+        };
+        matmul_add(p, step, &mut x, &o, out);
+        let h = Normed { x: &x, norm: &layer.mlp_norm, inputs: m.inputs };
+        let h = norm_swiglu(p, step, h, &layer.gate_up);
         matmul_add(p, step, &mut x, &h, &layer.down);
     }
-    let last = match step.kind() {
-        Kind::Prompt => (step.outputs(), rows(p, &step.outputs(), &x)),
-        Kind::Decode => (step.clone(), x),
-    };
-    let h = rms_norm(p, &last.0, &last.1, &m.norm, m.inputs);
-    p.mark("final_norm", &h);
-    matmul_into(p, &last.0, &h, &m.head, logits);
+    match step.kind() {
+        Kind::Prompt => {
+            let last = step.outputs();
+            let h = rms_norm(p, &last, &rows(p, &last, &x), &m.norm, m.inputs);
+            p.mark("final_norm", &h);
+            matmul_into(p, &last, &h, &m.head, logits);
+        }
+        Kind::Decode => {
+            norm_matmul_into(p, step, Normed { x: &x, norm: &m.norm, inputs: m.inputs }, &m.head, logits);
+        }
+    }
 }
 
-/// Gated attention: project, norm and rope, remember, attend, gate.
-fn attention(p: &Pass, step: &Step, w: &Attention, h: &Tensor, cache: (&mut Blocks, &Tensor)) -> Tensor {
+/// Gated attention: project, norm and rope and remember, attend, gate.
+fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut Blocks, &Tensor)) -> Tensor {
     let (blocks, rope) = cache;
-    let x = matmul(p, step, h, &w.qkv);
-    let [q, k] = qk_norm_rope(p, step, &x, &w.norm, (rope, w.heads));
-    kv_write(p, step, (&k, &x), w.heads, blocks);
+    let x = norm_matmul(p, step, h, &w.qkv);
+    let q = qk_norm_rope(p, step, &x, (&w.norm, rope, w.heads), blocks);
     match step.kind() {
-        Kind::Prompt => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.dtype())),
+        Kind::Prompt => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.inputs)),
         Kind::Decode => {
             let parts = attend_decode(p, step, &q, blocks, w.heads);
-            attend_merge(p, step, &parts, &x, (w.heads, h.dtype()))
+            attend_merge(p, step, &parts, &x, (w.heads, h.inputs))
         }
     }
 }
 
 /// Gated delta rule: project, convolve, gates, recurrence, gated norm.
-fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: &Tensor, slots: &mut Slots) -> Tensor {
-    let x = matmul(p, step, h, &w.qkvzba);
-    let qkv = gdn_conv(p, step, &x, &w.conv, slots);
-    let gates = gdn_gates(p, step, &x, (&w.a_log, &w.dt_bias), w.heads);
-    let o = match step.kind() {
-        Kind::Prompt => gdn_scan(p, step, &qkv, &gates, slots),
-        Kind::Decode => gdn_step(p, step, &qkv, &gates, slots),
-    };
-    gated_rms_norm(p, step, (&o, &x), &w.norm, (w.heads, h.dtype()))
+fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slots) -> Tensor {
+    let x = norm_matmul(p, step, h, &w.qkvzba);
+    match step.kind() {
+        Kind::Prompt => {
+            let qkv = gdn_conv(p, step, &x, &w.recurrence.conv, slots);
+            let gates = gdn_gates(p, step, &x, &w.recurrence.a_dt, w.heads);
+            let o = gdn_scan(p, step, &qkv, &gates, slots);
+            gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
+        }
+        Kind::Decode => gdn_decode(p, step, &x, &w.recurrence, (slots, h.inputs)),
+    }
 }

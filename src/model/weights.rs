@@ -14,6 +14,7 @@ use crate::{
     error::Result,
     kernels::{
         gdn_conv::TAPS,
+        gdn_decode::Recurrence,
         qk_norm_rope::{Heads, QkNorm},
         rms_norm::Norm,
     },
@@ -40,6 +41,18 @@ struct Stored<'a> {
     rows: u32,
     width: u32,
     data: Cow<'a, [u8]>,
+}
+
+impl Stored<'_> {
+    /// Its elements in full precision.
+    fn singles(&self) -> Vec<f32> {
+        let halves = self.data.as_chunks().0.iter();
+        match self.dtype {
+            DType::F16 => halves.map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect(),
+            DType::Bf16 => halves.map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            DType::F32 | DType::U32 => self.data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        }
+    }
 }
 
 impl Source<'_> {
@@ -177,8 +190,8 @@ impl Loader<'_, '_> {
         Ok(Attention {
             qkv: self.matrix(&qkv)?,
             norm: QkNorm {
-                query: self.norm(name("q_norm.weight"), head_dim)?,
-                key: self.norm(name("k_norm.weight"), head_dim)?,
+                weights: self.singles(&["q_norm.weight", "k_norm.weight"].map(|rest| (name(rest), [1, head_dim])))?,
+                eps: self.config.epsilon,
             },
             out: self.matrix(&[(name("o_proj.weight"), [hidden, query_heads * head_dim])])?,
             heads,
@@ -195,10 +208,11 @@ impl Loader<'_, '_> {
         ];
         Ok(DeltaNet {
             qkvzba: self.matrix(&parts.map(|(rest, rows)| (name(rest), [rows, hidden])))?,
-            conv: self.tensor(name("conv1d.weight"), [heads.channels(), TAPS])?,
-            a_log: self.tensor(name("A_log"), [1, heads.value])?,
-            dt_bias: self.tensor(name("dt_bias"), [1, heads.value])?,
-            norm: self.norm(name("norm.weight"), heads.value_width)?,
+            recurrence: Recurrence {
+                conv: self.tensor(name("conv1d.weight"), [heads.channels(), TAPS])?,
+                a_dt: self.singles(&["A_log", "dt_bias"].map(|rest| (name(rest), [1, heads.value])))?,
+                norm: self.norm(name("norm.weight"), heads.value_width)?,
+            },
             out: self.matrix(&[(name("out_proj.weight"), [hidden, heads.values()])])?,
             heads,
         })
@@ -242,7 +256,9 @@ impl Loader<'_, '_> {
             let (dtype, width) = (run[0].dtype, run[0].width);
             let row = u64::from(width) * dtype.bytes();
             let rows: u32 = run.iter().map(|stored| stored.rows).sum();
-            let share = u32::try_from(most / row).unwrap_or(u32::MAX).clamp(1, rows);
+            // Whole quads of rows, since a kernel that stores what becomes of them stores quads.
+            let share = u32::try_from(most / row).unwrap_or(u32::MAX);
+            let share = if share < 4 { share.max(1) } else { share / 4 * 4 }.min(rows);
             for first in (0..rows).step_by(share as usize) {
                 let shape = [share.min(rows - first), width];
                 let tensor = Tensor::new(self.backend, shape, dtype, &named[0].0)?;
@@ -252,13 +268,31 @@ impl Loader<'_, '_> {
                 parts.push(tensor);
             }
         }
-        let bytes = |(name, [rows, width]): &Named| {
-            source.dtype(name).map(|dtype| u64::from(*rows) * u64::from(*width) * dtype.bytes())
-        };
-        self.done += named.iter().map(bytes).sum::<Result<u64>>()?;
-        named.iter().for_each(|(name, _)| source.release(name));
-        (self.progress)(self.done, source.bytes());
+        self.note(named)?;
         Ok(parts)
+    }
+
+    /// Small tensors that a kernel binds together, as one in full precision.
+    fn singles(&mut self, named: &[Named]) -> Result<Tensor> {
+        let source = self.source;
+        let stored = named.iter().map(|(name, shape)| source.tensor(name, *shape)).collect::<Result<Vec<_>>>()?;
+        let shape = [stored.iter().map(|stored| stored.rows).sum(), stored[0].width];
+        let tensor = Tensor::new(self.backend, shape, DType::F32, &named[0].0)?;
+        if !matches!(source, Source::Shapes(_)) {
+            tensor.write(0, &stored.iter().flat_map(Stored::singles).collect::<Vec<_>>())?;
+        }
+        self.note(named)?;
+        Ok(tensor)
+    }
+
+    /// Notes that some tensors are where they belong.
+    fn note(&mut self, named: &[Named]) -> Result<()> {
+        for (name, [rows, width]) in named {
+            self.done += u64::from(*rows) * u64::from(*width) * self.source.dtype(name)?.bytes();
+            self.source.release(name);
+        }
+        (self.progress)(self.done, self.source.bytes());
+        Ok(())
     }
 }
 
@@ -302,11 +336,9 @@ impl Layer {
 
     fn bytes(&self) -> u64 {
         let mixer = match &self.mixer {
-            Mixer::Attention(w) => {
-                w.qkv.bytes() + w.out.bytes() + w.norm.query.weight.bytes() + w.norm.key.weight.bytes()
-            }
+            Mixer::Attention(w) => w.qkv.bytes() + w.out.bytes() + w.norm.weights.bytes(),
             Mixer::DeltaNet(w) => {
-                let small = [&w.conv, &w.a_log, &w.dt_bias, &w.norm.weight];
+                let small = [&w.recurrence.conv, &w.recurrence.a_dt, &w.recurrence.norm.weight];
                 w.qkvzba.bytes() + w.out.bytes() + small.iter().map(|tensor| tensor.bytes()).sum::<u64>()
             }
         };

@@ -36,6 +36,9 @@ pub enum Element {
     Float,
     /// f16, bound as an array of quads; only for kernels that ask for half precision, as those for matrix units do.
     F16,
+    /// f32, f16 or bf16 in rows of whole pieces of 4·WIDE elements, which the prelude says how to load: where two quads of
+    /// 16 bits lie side by side, they come as one.
+    Wide,
 }
 
 impl Element {
@@ -44,7 +47,7 @@ impl Element {
         match self {
             Element::F32 => dtype == DType::F32,
             Element::U32 => dtype == DType::U32,
-            Element::Float => dtype != DType::U32,
+            Element::Float | Element::Wide => dtype != DType::U32,
             Element::F16 => dtype == DType::F16,
         }
     }

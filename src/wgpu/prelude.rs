@@ -16,11 +16,14 @@ use crate::{
 /// The shared parts of shaders, by name.
 pub const LIBRARY: &[(&str, &str)] = &[
     ("activations", include_str!("../../wgsl/lib/activations.wgsl")),
+    ("dots", include_str!("../../wgsl/lib/dots.wgsl")),
     ("matrix_16", include_str!("../../wgsl/lib/matrix_16.wgsl")),
     ("matrix_8", include_str!("../../wgsl/lib/matrix_8.wgsl")),
     ("pages", include_str!("../../wgsl/lib/pages.wgsl")),
     ("reduce", include_str!("../../wgsl/lib/reduce.wgsl")),
     ("reduce_subgroup", include_str!("../../wgsl/lib/reduce_subgroup.wgsl")),
+    ("sums", include_str!("../../wgsl/lib/sums.wgsl")),
+    ("sums_subgroup", include_str!("../../wgsl/lib/sums_subgroup.wgsl")),
     ("team", include_str!("../../wgsl/lib/team.wgsl")),
     ("team_subgroup", include_str!("../../wgsl/lib/team_subgroup.wgsl")),
     ("step", include_str!("../../wgsl/lib/step.wgsl")),
@@ -39,9 +42,19 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
         _ = writeln!(text, "const {name}: u32 = {value}u;");
     }
     _ = writeln!(text, "const LANES: u32 = {}u;", dispatch.lanes);
+    if let Some([least, _]) = caps.subgroup {
+        _ = writeln!(text, "const SUBGROUP: u32 = {least}u;");
+    }
+    if dispatch.kernel.bindings.iter().any(|binding| binding.element == Element::Wide) {
+        text.push_str("alias Piece = array<vec4<f32>, WIDE>;\n");
+    }
     for (binding, dtype) in dispatch.kernel.bindings.iter().zip(&dispatch.elements) {
-        if matches!(binding.element, Element::Float | Element::F16) {
-            quad(&mut text, (binding.name, *dtype), binding.access.writes(), caps.half);
+        match binding.element {
+            Element::Float | Element::F16 => {
+                quad(&mut text, (binding.name, *dtype), binding.access.writes(), caps.half);
+            }
+            Element::Wide => piece(&mut text, (binding.name, *dtype), dispatch.define("WIDE")),
+            Element::F32 | Element::U32 => {}
         }
     }
     text
@@ -56,6 +69,7 @@ pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     for name in dispatch.kernel.library {
         let name = match *name {
             "reduce" if caps.subgroup.is_some() => "reduce_subgroup",
+            "sums" if caps.subgroup.is_some() => "sums_subgroup",
             "team"
                 if caps.subgroup.is_some_and(|[least, _]| dispatch.known("TEAM").is_some_and(|team| team <= least)) =>
             {
@@ -105,4 +119,26 @@ fn quad(text: &mut String, (name, dtype): (&str, DType), writes: bool, half: boo
         _ => "value",
     };
     _ = writeln!(text, "    return {packed};\n}}");
+}
+
+/// WIDE quads that lie side by side, and how they are loaded from a binding: as one where they have 16 bits.
+fn piece(text: &mut String, (name, dtype): (&str, DType), wide: u32) {
+    let words = if wide == 1 { "vec2<u32>" } else { "vec4<u32>" };
+    let halves = |[x, y]: [&str; 2]| match dtype {
+        DType::F16 => format!("vec4(unpack2x16float(words.{x}), unpack2x16float(words.{y}))"),
+        _ => format!(
+            "bitcast<vec4<f32>>(vec4(words.{x} << 16u, words.{x} & 0xffff0000u, words.{y} << 16u, words.{y} & 0xffff0000u))"
+        ),
+    };
+    let single = |i: u32| format!("{name}[at * WIDE + {i}u]");
+    let (stored, quads): (_, Vec<_>) = match dtype {
+        DType::F32 | DType::U32 => ("vec4<f32>", (0..wide).map(single).collect()),
+        _ => (words, [["x", "y"], ["z", "w"]][..wide as usize].iter().map(|pair| halves(*pair)).collect()),
+    };
+    _ = writeln!(text, "alias Wide_{name} = {stored};");
+    _ = writeln!(text, "fn load_{name}(at: u32) -> Piece {{");
+    if stored == words {
+        _ = writeln!(text, "    let words = {name}[at];");
+    }
+    _ = writeln!(text, "    return Piece({});\n}}", quads.join(", "));
 }

@@ -26,6 +26,7 @@ fn cases() {
         (DECODES[2], 256, &[1, 31, 32], (DType::F16, &[DType::F16, DType::F32, DType::Bf16])),
         (DECODES[2], 68, &[100], (DType::F32, &[DType::Bf16])),
         (DECODES[2], 3584, &[20], F16),
+        (DECODES[1], 512, &[301], (DType::F32, &[DType::Bf16])),
     ] {
         cases_of("matvec", traffic, (inner, parts), types);
     }
@@ -48,7 +49,7 @@ pub fn cases_of(kernel: &str, traffic: Traffic, (inner, parts): (u32, &[u32]), t
     });
 }
 
-fn operands(
+pub fn operands(
     lab: &Lab,
     traffic: Traffic,
     (inner, parts): (u32, &[u32]),
@@ -60,24 +61,36 @@ fn operands(
     (lab.spread("x", [traffic.capacity(), inner], types.0, -3.0..3.0), w)
 }
 
-/// A row's product is the same bits in a recording for one row and in larger ones.
+/// Recordings for 1, 3 and 11 rows.
+pub const COMPANY: [Traffic; 3] = [
+    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
+    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
+    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
+];
+
+/// A row's result is the same bits in a recording for one row and in larger ones, however many rows share a reading of the
+/// weights and however many columns one of the row.
+pub fn company_of(op: impl Fn(&Lab, &Pass, Traffic)) {
+    for (name, backend) in backends() {
+        for (most, fill) in [(1, 1), (8, 1), (8, 1 << 16), (16, 1)] {
+            let mut caps = backend.caps().clone();
+            (caps.tiles.matvec.rows, caps.tiles.matvec.fill) = (most, fill);
+            let run = |&traffic: &Traffic| outputs("company", &backend, &caps, |lab, p| op(lab, p, traffic)).remove(0);
+            let rows: Vec<_> = COMPANY.iter().map(run).collect();
+            assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}: {most} rows, {fill} lanes");
+            assert!(rows[1].row(1) == rows[2].row(1), "{name}: {most} rows, {fill} lanes");
+            let usual = outputs("company", &backend, backend.caps(), |lab, p| op(lab, p, COMPANY[2])).remove(0);
+            assert!((0..5).all(|row| rows[2].row(row) == usual.row(row)), "{name}: {most} rows, {fill} lanes");
+        }
+    }
+}
+
 #[test]
 fn company() {
-    const COMPANY: [Traffic; 3] = [
-        Traffic { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
-        Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
-        Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
-    ];
-    for (name, backend) in backends() {
-        let run = |&traffic: &Traffic| {
-            let op = |lab: &Lab, p: &Pass| {
-                let (x, w) = operands(lab, traffic, (1000, &[37]), F16);
-                p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
-            };
-            outputs("company", &backend, backend.caps(), op).remove(0)
-        };
-        let rows: Vec<_> = COMPANY.iter().map(run).collect();
-        assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}");
-        assert!(rows[1].row(1) == rows[2].row(1), "{name}");
+    for (inner, columns) in [(1000, 37), (64, 300)] {
+        company_of(|lab, p, traffic| {
+            let (x, w) = operands(lab, traffic, (inner, &[columns]), F16);
+            p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+        });
     }
 }

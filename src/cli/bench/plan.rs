@@ -94,7 +94,7 @@ fn caps(arguments: &Arguments) -> Caps {
 
 /// A decode step for each depth and number of sequences, and a prompt's last chunk for each depth.
 fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<Step>> {
-    let budget = arguments.engine.budget;
+    let budget = arguments.engine.setup(caps, [1, 0]).engine.budget;
     let sequences = numbers("-s", &arguments.sequences, 1..=MOST_SEQUENCES)?;
     let depths = numbers("-d", &arguments.depth, 0..=source.config().context)?;
     let most = |list: &[u32]| list.iter().copied().max().unwrap_or(1);

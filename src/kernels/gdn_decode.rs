@@ -1,0 +1,149 @@
+//! The middle of a DeltaNet layer for one row of each sequence: what `gdn_conv`, `gdn_gates`, `gdn_scan` and
+//! `gated_rms_norm` do one after the other, per value head with everything in one group.
+
+use crate::{
+    cache::Slots,
+    cost::{Bytes, Cost, Flops, Load},
+    cpu::{Floats, Group},
+    dtype::DType,
+    kernels::{
+        gated_rms_norm::gated,
+        gdn_conv::{Heads, Reach, TAPS, heads},
+        gdn_gates::log_decay,
+        gdn_scan::{Token, advance},
+        rms_norm::Norm,
+        silu_mul::sigmoid,
+    },
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+    step::{self, Span, Step, View},
+    tensor::Tensor,
+};
+
+/// One group a value head and sequence; as many lanes share a column of its state as a group has for them.
+pub static KERNEL: Kernel = Kernel {
+    name: "gdn_decode",
+    bindings: &[
+        step::BINDING,
+        Binding::read("x", Element::F32),
+        Binding::read("weight", Element::Float),
+        Binding::update("ring", Element::F32),
+        Binding::read("a_dt", Element::F32),
+        Binding::read("norm", Element::Float),
+        Binding::update("state", Element::F32),
+        Binding::write("o", Element::Float),
+    ],
+    params: &[("eps", Scalar::F32(0.0))],
+    library: &["step", "activations", "reduce"],
+    lanes: 256,
+    source: source!("gdn_decode"),
+    cpu,
+    cost,
+};
+
+/// Most lanes of a group, where the device allows so many.
+const LANES: u32 = 1024;
+
+/// The weights between a DeltaNet layer's products.
+pub struct Recurrence {
+    /// \[C, 4\]: the taps of the convolution.
+    pub conv: Tensor,
+    /// \[2, Hv\] f32: a_log, then dt_bias.
+    pub a_dt: Tensor,
+    /// Over each value head; a plain weight.
+    pub norm: Norm,
+}
+
+/// Advances the states of the step's sequences by one row each. x \[S, projected\] f32 → \[S, Hv·Dv\] of `dtype`.
+pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dtype): (&mut Slots, DType)) -> Tensor {
+    let heads = slots.heads;
+    assert_eq!(x.width(), heads.projected(), "gdn_decode: x");
+    assert_eq!([w.conv.rows(), w.conv.width()], [heads.channels(), TAPS], "gdn_decode: conv");
+    assert_eq!([w.a_dt.width(), w.norm.weight.width()], [heads.value, heads.value_width], "gdn_decode: a_dt, norm");
+    assert!(heads.value_width.is_multiple_of(4), "gdn_decode: {heads:?}");
+    let columns = heads.value_width.next_power_of_two();
+    let members = (p.caps().lanes.min(LANES) / columns).clamp(1, heads.key_width.next_power_of_two());
+    let mut o = p.scratch([x.rows(), heads.values()], dtype);
+    p.dispatch(&KERNEL)
+        .define("KEY_HEADS", heads.key)
+        .define("VALUE_HEADS", heads.value)
+        .define("KEY_WIDTH", heads.key_width)
+        .define("VALUE_WIDTH", heads.value_width)
+        .define("COLUMNS", columns)
+        .lanes(columns << members.ilog2())
+        .step(step)
+        .read(x)
+        .read(&w.conv)
+        .write(&mut slots.ring)
+        .read(&w.a_dt)
+        .read(&w.norm.weight)
+        .write(&mut slots.state)
+        .write(&mut o)
+        .param("eps", w.norm.eps)
+        .grid([heads.value, step.sequences(), 1]);
+    o
+}
+
+/// A row passes once; of the ring, the up to 3 tokens before it are read, and it is kept there; a state passes once each
+/// way, and is not read at a sequence's beginning. 4 multiply-adds a channel, three for each element of the state, and
+/// one for each element of a norm.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let values = d.size("VALUE_HEADS") * d.size("VALUE_WIDTH");
+    let keys = 2 * d.size("KEY_HEADS") * d.size("KEY_WIDTH");
+    let (channels, gates, taps) = (keys + values, 2 * d.size("VALUE_HEADS"), u64::from(TAPS));
+    let (rows, state) = (load.rows(d), values * d.size("KEY_WIDTH"));
+    Cost {
+        weights: d.bytes("weight", channels * taps) + d.bytes("a_dt", gates) + d.bytes("norm", d.size("VALUE_WIDTH")),
+        activations: Bytes {
+            read: d.bytes("x", rows * (channels + values + gates)),
+            written: d.bytes("o", rows * values),
+        },
+        cache: Bytes {
+            read: d.bytes("ring", load.before(taps - 1) * channels) + d.bytes("state", load.continued() * state),
+            written: d.bytes("ring", rows * channels) + d.bytes("state", load.sequences() * state),
+        },
+        flops: Flops::vector(rows * (channels * taps + keys + 3 * state + values)),
+    }
+}
+
+fn cpu(g: &Group<'_>) {
+    let (step, heads, head, sequence) = (View::of(g), heads(g), g.at(0), g.at(1));
+    if sequence >= step.sequences() {
+        return;
+    }
+    let reach = Reach { span: step.span(sequence), heads };
+    let [keys, values, width] = [heads.key, heads.value, heads.value_width].map(|size| size as usize);
+    let key_head = head / (values / keys);
+    let parts = [key_head, keys + key_head, 2 * keys + head];
+    let [q, k, v] = parts.map(|part| {
+        let channels = heads.channels_of(part);
+        let mut y = vec![0.0; channels.len()];
+        reach.mix(g, 0, (part, &mut y));
+        // Only one of the heads that share queries and keys keeps them.
+        if part >= 2 * keys || head % (values / keys) == 0 {
+            reach.keep(g, channels);
+        }
+        y
+    });
+    let (row, stride) = (reach.span.row as usize, heads.projected() as usize);
+    let x = g.singles(1, row * stride..(row + 1) * stride);
+    let z = heads.channels() as usize + head * width;
+    let b = (heads.channels() + heads.values()) as usize + head;
+    let a_dt = g.singles(4, 0..2 * values);
+    let decay = log_decay(a_dt[head], x[b + values] + a_dt[values + head]).exp();
+    let token = Token { q: &q, k: &k, v: &v, decay, rate: sigmoid(x[b]) };
+    let mut o = vec![0.0; width];
+    advance(&token, state(g, &reach.span, (heads, head)), &mut o);
+    let y = gated(&o, Floats::F32(&x[z..z + width]), g.floats(5, 0..width), g.single("eps"));
+    g.store(7, row * heads.values() as usize + head * width, &y);
+}
+
+/// A head's state, zero at the beginning of a sequence.
+fn state<'a>(g: &Group<'a>, span: &Span, (heads, head): (Heads, usize)) -> &'a mut [f32] {
+    let size = (heads.key_width * heads.value_width) as usize;
+    let first = (span.slot as usize * heads.value as usize + head) * size;
+    let state = g.singles_mut(6, first..first + size);
+    if span.position == 0 {
+        state.fill(0.0);
+    }
+    state
+}

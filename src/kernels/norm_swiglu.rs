@@ -1,0 +1,119 @@
+//! y\[r, first + n\] = silu(Σ_k h\[r, k\] · gate\[n, k\]) · Σ_k h\[r, k\] · up\[n, k\] with h = rms_norm(x), for few rows
+
+use std::ops::Range;
+
+use crate::{
+    cost::{Bytes, Cost, Flops, Load},
+    cpu::Group,
+    kernels::{
+        matvec::{Shares, ranges},
+        rms_norm::normed,
+        silu_mul::silu,
+    },
+    matrix::{Matrix, Normed, Part},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
+pub static KERNEL: Kernel = Kernel {
+    name: "norm_swiglu",
+    bindings: &[
+        step::BINDING,
+        Binding::read("x", Element::Wide),
+        Binding::read("norm", Element::Wide),
+        Binding::read("gate", Element::Wide),
+        Binding::read("up", Element::Wide),
+        Binding::update("y", Element::Float),
+    ],
+    params: &[
+        ("rows", Scalar::U32(0)),
+        ("first", Scalar::U32(0)),
+        ("count", Scalar::U32(0)),
+        ("stride", Scalar::U32(0)),
+        ("gate_row", Scalar::U32(0)),
+        ("up_row", Scalar::U32(0)),
+        ("eps", Scalar::F32(0.0)),
+    ],
+    library: &["step", "activations", "dots", "sums"],
+    lanes: 128,
+    source: source!("norm_swiglu"),
+    cpu,
+    cost,
+};
+
+/// The gated half of an MLP. x \[S, K\] f32, gate and up \[2·I, K\] → \[S, I\] of the type that products take.
+///
+/// # Panics
+/// If a part of the matrix does not end with a whole quad of its rows.
+pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
+    let Normed { x, norm, inputs } = h;
+    assert_eq!(x.width(), gate_up.width(), "norm_swiglu: inner width");
+    let width = gate_up.rows() / 2;
+    let mut y = p.scratch([x.rows(), width], inputs);
+    for Stretch { gate, up, columns } in stretches(gate_up) {
+        let count = columns.end - columns.start;
+        assert!(columns.start.is_multiple_of(4) && count.is_multiple_of(4), "norm_swiglu: parts in quads");
+        let shares = Shares::new(p.caps(), x.width(), [x.rows(), count]).in_quads();
+        shares
+            .dispatch(p, &KERNEL, x.width())
+            .step(step)
+            .read(x)
+            .read(&norm.weight)
+            .read(&gate.tensor)
+            .read(&up.tensor)
+            .write(&mut y)
+            .param("rows", x.rows())
+            .param("first", columns.start)
+            .param("count", count)
+            .param("stride", width)
+            .param("gate_row", columns.start - gate.first)
+            .param("up_row", width + columns.start - up.first)
+            .param("eps", norm.eps)
+            .grid([count.div_ceil(shares.columns), x.rows().div_ceil(shares.rows), 1]);
+    }
+    y
+}
+
+/// Columns whose rows of gate lie in one part of a matrix, and whose rows of up in one too.
+struct Stretch<'a> {
+    gate: &'a Part,
+    up: &'a Part,
+    columns: Range<u32>,
+}
+
+fn stretches(gate_up: &Matrix) -> impl Iterator<Item = Stretch<'_>> {
+    let width = gate_up.rows() / 2;
+    let pairs = gate_up.parts().iter().flat_map(|gate| gate_up.parts().iter().map(move |up| (gate, up)));
+    pairs.filter_map(move |(gate, up)| {
+        let start = gate.first.max(up.first.saturating_sub(width));
+        let end = (gate.first + gate.tensor.rows()).min((up.first + up.tensor.rows()).saturating_sub(width)).min(width);
+        (start < end).then_some(Stretch { gate, up, columns: start..end })
+    })
+}
+
+/// Rows of both halves, the norm's weight and the rows of x are read once, y is written. 2 · K multiply-adds for each
+/// element of y, and K for each row's mean square.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let (rows, inner, count) = (load.rows(d), d.size("K"), d.word("count"));
+    Cost {
+        weights: d.bytes("gate", count * inner) + d.bytes("up", count * inner) + d.bytes("norm", inner),
+        activations: Bytes { read: d.bytes("x", rows * inner), written: d.bytes("y", rows * count) },
+        flops: Flops::vector(rows * (2 * count + 1) * inner),
+        ..Cost::default()
+    }
+}
+
+fn cpu(g: &Group<'_>) {
+    let (rows, columns) = ranges(g);
+    let inner = g.define("K");
+    let columns = columns.start..columns.end.min(g.word("count"));
+    for row in rows.start..rows.end.min(View::of(g).live()) {
+        let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
+        let sum = |binding: usize, at: usize| g.floats(binding, at * inner..(at + 1) * inner).dot(&h);
+        let pair = |n: usize| silu(sum(3, g.word("gate_row") + n)) * sum(4, g.word("up_row") + n);
+        let y: Vec<f32> = columns.clone().map(pair).collect();
+        g.store(5, row * g.word("stride") + g.word("first") + columns.start, &y);
+    }
+}

@@ -1,0 +1,60 @@
+use bimetal::{
+    dtype::DType,
+    kernels::rms_norm::Norm,
+    matrix::{Matrix, Normed, norm_matmul},
+    pass::Pass,
+    tensor::Tensor,
+};
+
+use super::{
+    harness::{Lab, check},
+    matvec::{company_of, operands},
+    traffic::*,
+};
+
+#[test]
+fn cases() {
+    for (traffic, inner, parts, weight, types) in [
+        (DECODES[0], 4, &[1][..], DType::F32, &[DType::F32][..]),
+        (DECODES[0], 1024, &[63], DType::Bf16, &[DType::Bf16]),
+        (DECODES[1], 60, &[65], DType::F16, &[DType::F16]),
+        (DECODES[1], 1000, &[64, 3], DType::F32, &[DType::Bf16, DType::F16]),
+        (DECODES[2], 256, &[1, 31, 32], DType::Bf16, &[DType::F16, DType::F32, DType::Bf16]),
+        (DECODES[2], 2048, &[20], DType::F32, &[DType::F16]),
+        (DECODES[1], 512, &[301], DType::Bf16, &[DType::Bf16]),
+    ] {
+        check(&format!("norm_matvec {} × {inner} × {parts:?} {weight} {types:?}", traffic.live()), |lab, p| {
+            p.mark("y", &product(lab, p, traffic, ((inner, parts), weight, types)));
+        });
+    }
+}
+
+type Case<'a> = ((u32, &'a [u32]), DType, &'static [DType]);
+
+fn product(lab: &Lab, p: &Pass, traffic: Traffic, (shape, weight, types): Case<'_>) -> Tensor {
+    let (x, w): (Tensor, Matrix) = operands(lab, traffic, shape, (DType::F32, types));
+    let norm = Norm { weight: lab.weight(shape.0, weight), eps: 1e-6 };
+    norm_matmul(p, &traffic.step(lab, 10), Normed { x: &x, norm: &norm, inputs: DType::F32 }, &w)
+}
+
+/// A row of zeros: what keeps it from becoming NaN is eps.
+#[test]
+fn zeros() {
+    check("norm_matvec of zeros", |lab, p| {
+        let x = lab.tensor([1, 64], DType::F32, &[0.0; 64]);
+        let norm = Norm { weight: lab.weight(64, DType::F32), eps: 1e-6 };
+        let w = Matrix::new(vec![lab.spread("w", [9, 64], DType::F32, -1.0..1.0)]);
+        let h = Normed { x: &x, norm: &norm, inputs: DType::F32 };
+        p.mark("y", &norm_matmul(p, &DECODES[0].step(lab, 10), h, &w));
+    });
+}
+
+#[test]
+fn company() {
+    for (inner, columns) in [(1000, 37), (64, 300)] {
+        company_of(|lab, p, traffic| {
+            let case = ((inner, &[columns][..]), DType::Bf16, &[DType::F16][..]);
+            p.mark("y", &product(lab, p, traffic, case));
+        });
+    }
+}

@@ -1,0 +1,48 @@
+use bimetal::{
+    dtype::DType,
+    kernels::rms_norm::Norm,
+    matrix::{Normed, norm_swiglu},
+    pass::Pass,
+    tensor::Tensor,
+};
+
+use super::{
+    harness::{Lab, check},
+    matvec::{company_of, operands},
+    traffic::*,
+};
+
+#[test]
+fn cases() {
+    for (traffic, inner, parts, types, dtype) in [
+        (DECODES[0], 4, &[8][..], &[DType::F32][..], DType::F32),
+        (DECODES[0], 1024, &[40], &[DType::Bf16], DType::F16),
+        (DECODES[1], 60, &[64], &[DType::F16], DType::F32),
+        // Gate and up of two types; parts that end in the middle of gate and of up.
+        (DECODES[1], 1000, &[36, 36], &[DType::Bf16, DType::F16], DType::F16),
+        (DECODES[2], 256, &[4, 60, 12, 20], &[DType::F16, DType::F32, DType::Bf16], DType::F32),
+        (DECODES[2], 2048, &[24], &[DType::F16], DType::F16),
+        (DECODES[1], 512, &[608], &[DType::Bf16], DType::F32),
+    ] {
+        check(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {dtype}", traffic.live()), |lab, p| {
+            p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, dtype)));
+        });
+    }
+}
+
+type Case<'a> = ((u32, &'a [u32]), &'static [DType], DType);
+
+fn gated(lab: &Lab, p: &Pass, traffic: Traffic, (shape, types, inputs): Case<'_>) -> Tensor {
+    let (x, w) = operands(lab, traffic, shape, (DType::F32, types));
+    let norm = Norm { weight: lab.weight(shape.0, DType::Bf16), eps: 1e-6 };
+    norm_swiglu(p, &traffic.step(lab, 10), Normed { x: &x, norm: &norm, inputs }, &w)
+}
+
+#[test]
+fn company() {
+    for (inner, rows) in [(1000, 72), (64, 608)] {
+        company_of(|lab, p, traffic| {
+            p.mark("y", &gated(lab, p, traffic, ((inner, &[rows]), &[DType::F16], DType::F16)));
+        });
+    }
+}

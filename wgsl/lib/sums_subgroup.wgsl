@@ -1,0 +1,39 @@
+// Sums over teams of TEAM neighbouring lanes, VALUES of them at once, through subgroups of at least SUBGROUP lanes. What a
+// team has beyond one subgroup goes through group memory. TEAM is a power of two.
+
+const_assert countOneBits(TEAM) == 1u && LANES % TEAM == 0u;
+
+// Lanes of a team that surely share a subgroup, and how many such bundles there are, in a team and in a group.
+const SUMS_BUNDLE: u32 = min(TEAM, SUBGROUP);
+const SUMS_BUNDLES: u32 = TEAM / SUMS_BUNDLE;
+const SUMS_ALL: u32 = LANES / SUMS_BUNDLE;
+
+var<workgroup> sums_parts: array<f32, VALUES * SUMS_ALL>;
+
+// Replaces each value by the sum of its team's, in all of its lanes; the order depends on TEAM and SUBGROUP alone. All
+// lanes of the group must call it.
+fn team_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
+    for (var i = 0u; i < VALUES; i++) {
+        var sum = (*values)[i];
+        for (var reach = 1u; reach < SUMS_BUNDLE; reach *= 2u) {
+            sum += subgroupShuffleXor(sum, reach);
+        }
+        (*values)[i] = sum;
+    }
+    if SUMS_BUNDLES > 1u {
+        if lane % SUMS_BUNDLE == 0u {
+            for (var i = 0u; i < VALUES; i++) {
+                sums_parts[i * SUMS_ALL + lane / SUMS_BUNDLE] = (*values)[i];
+            }
+        }
+        workgroupBarrier();
+        for (var i = 0u; i < VALUES; i++) {
+            var sum = 0.0;
+            for (var bundle = 0u; bundle < SUMS_BUNDLES; bundle++) {
+                sum += sums_parts[i * SUMS_ALL + lane / TEAM * SUMS_BUNDLES + bundle];
+            }
+            (*values)[i] = sum;
+        }
+        workgroupBarrier();
+    }
+}

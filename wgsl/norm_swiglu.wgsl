@@ -1,0 +1,82 @@
+// y[r, first + n] = silu(s · Σ_k h · gate[n, k]) · (s · Σ_k h · up[n, k]), h = x[r, k] · (1 + norm[k]), s = 1 / sqrt(mean(x[r]²) + eps)
+// x [S, K], norm [1, K], gate, up [., K] from rows gate_row and up_row on, y [S, stride]
+// one group for COLUMNS columns n and ROWS rows r; a team of TEAM lanes computes SHARE rows of weights: half gate, half up
+@group(0) @binding(0) var<storage, read> step: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<Wide_x>;
+@group(0) @binding(2) var<storage, read> norm: array<Wide_norm>;
+@group(0) @binding(3) var<storage, read> gate: array<Wide_gate>;
+@group(0) @binding(4) var<storage, read> up: array<Wide_up>;
+@group(0) @binding(5) var<storage, read_write> y: array<Quad_y>;
+
+struct Params {
+    rows: u32,
+    first: u32,
+    count: u32,
+    stride: u32,
+    gate_row: u32,
+    up_row: u32,
+    eps: f32,
+}
+@group(0) @binding(6) var<uniform> params: Params;
+
+const NORM: bool = true;
+const PAIRS: u32 = COLUMNS * TEAM / LANES;
+const SHARE: u32 = 2u * PAIRS;
+const SQUARES: u32 = ROWS * SHARE;
+const VALUES: u32 = SQUARES + ROWS;
+const QUADS: u32 = COLUMNS / 4u;
+
+const_assert COLUMNS % 4u == 0u;
+
+var<private> first_row: u32;
+var<private> first_column: u32;
+var<workgroup> results: array<f32, ROWS * COLUMNS>;
+
+// What is past the last row or column repeats the last one and is not stored.
+fn input(r: u32, at: u32) -> Piece {
+    return load_x(min(first_row + r, params.rows - 1u) * PIECES + at);
+}
+
+fn weight(j: u32, at: u32) -> Piece {
+    let n = min(first_column + j % PAIRS, params.count - 1u);
+    if j < PAIRS {
+        return load_gate((params.gate_row + n) * PIECES + at);
+    }
+    return load_up((params.up_row + n) * PIECES + at);
+}
+
+fn gain(at: u32) -> Piece {
+    var piece = load_norm(at);
+    for (var q = 0u; q < WIDE; q++) {
+        piece[q] += vec4(1.0);
+    }
+    return piece;
+}
+
+@compute @workgroup_size(LANES)
+fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    first_row = group.y * ROWS;
+    first_column = group.x * COLUMNS + lane / TEAM * PAIRS;
+    let alive = live();
+    var values: array<f32, VALUES>;
+    dots(&values, lane % TEAM);
+    team_sums(&values, lane);
+    for (var i = 0u; i < ROWS * PAIRS; i++) {
+        if i % TEAM == lane % TEAM {
+            let r = i / PAIRS;
+            let scale = inverseSqrt(values[SQUARES + r] / f32(K) + params.eps);
+            let pair = scale * vec2(values[r * SHARE + i % PAIRS], values[r * SHARE + PAIRS + i % PAIRS]);
+            results[r * COLUMNS + lane / TEAM * PAIRS + i % PAIRS] = silu(vec4(pair.x)).x * pair.y;
+        }
+    }
+    workgroupBarrier();
+    // Neighbours store neighbours, in whole quads.
+    for (var i = lane; i < ROWS * QUADS; i += LANES) {
+        let row = first_row + i / QUADS;
+        let n = group.x * COLUMNS + i % QUADS * 4u;
+        if row < alive && n < params.count {
+            let quad = vec4(results[4u * i], results[4u * i + 1u], results[4u * i + 2u], results[4u * i + 3u]);
+            y[(row * params.stride + params.first + n) / 4u] = pack_y(quad);
+        }
+    }
+}
