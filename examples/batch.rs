@@ -10,7 +10,8 @@ use bimetal::{
     tokenizer::SpecialTokens,
 };
 
-fn main() -> bimetal::Result<()> {
+/// Queues all prompts, then steps until none is left.
+pub fn main() -> bimetal::Result<()> {
     let backend = open(Choice::Auto, None)?.backend;
     let mut generator = Generator::open(&backend, &default_model::open()?, Setup::default(), &mut |_, _| {})?;
     let heroes = ["fox", "bear", "duck", "girl", "robot", "mouse", "king", "frog"];

@@ -8,7 +8,8 @@ use bimetal::{
     open::{Choice, open},
 };
 
-fn main() -> bimetal::Result<()> {
+/// Opens, loads, streams.
+pub fn main() -> bimetal::Result<()> {
     let backend = open(Choice::Auto, None)?.backend;
     let mut generator = Generator::open(&backend, &default_model::open()?, Setup::default(), &mut |_, _| {})?;
     let settings = Settings { most: 200, ..generator.settings() };

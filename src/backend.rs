@@ -141,7 +141,11 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// Those of [`Backend::run`] and [`Backend::wait`].
-    fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>>;
+    fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>> {
+        self.run(program)?;
+        self.wait()?;
+        Ok(None)
+    }
 
     /// Waits until everything submitted has finished.
     ///

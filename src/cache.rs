@@ -120,24 +120,30 @@ pub struct Room {
     pub binding: u64,
 }
 
+/// Why a context does not fit, and the one that would.
 fn too_large(config: &Config, wanted: Wanted, room: Room) -> Error {
-    let fits = |context: u32| {
-        let plan = Plan { context, blocks: context.div_ceil(BLOCK), slots: wanted.slots, kv: wanted.kv };
-        plan.bytes(config) <= room.bytes && u64::from(plan.blocks) * config.block_bytes(wanted.kv) <= room.binding
+    let plan = |context: u32| Plan { context, blocks: context.div_ceil(BLOCK), slots: wanted.slots, kv: wanted.kv };
+    let largest_tensor = |plan: &Plan| u64::from(plan.blocks) * config.block_bytes(wanted.kv);
+    let fits = |plan: &Plan| plan.bytes(config) <= room.bytes && largest_tensor(plan) <= room.binding;
+    // Contexts of `fit` blocks fit, those of `over` do not.
+    let (mut fit, mut over) = (0, wanted.context / BLOCK + 1);
+    while fit + 1 < over {
+        let middle = fit.midpoint(over);
+        if fits(&plan(middle * BLOCK)) { fit = middle } else { over = middle }
+    }
+    let advice = match fit * BLOCK {
+        0 => "no context fits: use a smaller model, or --backend cpu".into(),
+        context => format!("a context of {context} tokens fits: --context {context}"),
     };
-    let largest = (1..=wanted.context / BLOCK).rev().map(|blocks| blocks * BLOCK).find(|&context| fits(context));
-    let plan =
-        Plan { context: wanted.context, blocks: wanted.context.div_ceil(BLOCK), slots: wanted.slots, kv: wanted.kv };
-    let advice = match largest {
-        Some(context) => format!("a context of {context} tokens fits: --context {context}"),
-        None => "no context fits: use a smaller model, or --backend cpu".into(),
+    let (context, needed) = (wanted.context, plan(wanted.context));
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let reason = if needed.bytes(config) > room.bytes {
+        format!("{} MiB of cache, and {} MiB are free", mebibytes(needed.bytes(config)), room.bytes >> 20)
+    } else {
+        let tensor = mebibytes(largest_tensor(&needed));
+        format!("{tensor} MiB for the keys of one layer, and the device takes {} MiB in a binding", room.binding >> 20)
     };
-    Error::Request(format!(
-        "a context of {} tokens needs {} MiB of cache, and {} MiB are free; {advice}",
-        wanted.context,
-        plan.bytes(config).div_ceil(1 << 20),
-        room.bytes >> 20,
-    ))
+    Error::Request(format!("a context of {context} tokens needs {reason}; {advice}"))
 }
 
 impl Config {

@@ -100,6 +100,9 @@ pub struct Template {
 
 impl Template {
     /// Compiles the text of a `chat_template.jinja`.
+    ///
+    /// # Errors
+    /// [`Error::Template`] with the line, for one that does not compile or is too long.
     pub fn new(source: &str) -> Result<Template> {
         if source.len() > LONGEST {
             return Err(Error::Template(format!("it has {} bytes, at most {LONGEST} are taken", source.len())));
@@ -113,6 +116,9 @@ impl Template {
 
     /// Compiles the `chat_template` of a tokenizer_config.json: a string, or a list of `{name, template}` of which
     /// `default` is taken. `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Template::new`], and for a `chat_template` of another form.
     pub fn from_tokenizer_config(json: &serde_json::Value) -> Result<Option<Template>> {
         let is_default = |entry: &&serde_json::Value| entry.get("name").is_some_and(|name| name == "default");
         let template = match json.get("chat_template") {
@@ -128,6 +134,10 @@ impl Template {
     }
 
     /// The prompt for `messages`.
+    ///
+    /// # Errors
+    /// [`Error::Template`] with the line: what the template itself complains of, what it cannot do, or that it does too
+    /// much.
     pub fn render(&self, messages: &[Message], options: &Options) -> Result<String> {
         on_large_stack(|| {
             let context = Value::from(Serde(Context { messages, documents: None, options }));

@@ -6,6 +6,7 @@ mod devices;
 mod generate;
 mod info;
 mod model;
+pub mod output;
 mod sampling;
 mod table;
 
@@ -49,8 +50,9 @@ pub fn run() -> Result<()> {
         Command::Info(arguments) => info::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "bimetal", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "bimetal", &mut script);
+            output::print(&String::from_utf8_lossy(&script))
         }
     }
 }

@@ -19,13 +19,15 @@ pub struct Conversation {
     /// What the template is told.
     pub options: Options,
     sequence: Option<SequenceId>,
+    /// The ids at whose end the state is kept, for a past that turns out otherwise than it was computed.
+    kept: Vec<u32>,
 }
 
 impl Conversation {
     /// A conversation that begins with a system message, if any.
     pub fn new(system: Option<String>, options: Options) -> Self {
         let messages = system.into_iter().map(|content| Message::new("system", content)).collect();
-        Self { messages, options, sequence: None }
+        Self { messages, options, sequence: None, kept: Vec::new() }
     }
 
     /// Asks for the answer to `content`. The answer becomes a message with [`Conversation::heard`].
@@ -44,9 +46,15 @@ impl Conversation {
         self.messages.push(Message::new("assistant", content));
     }
 
+    /// The sequence that holds what is computed of the conversation; none before the first answer.
+    pub fn sequence(&self) -> Option<SequenceId> {
+        self.sequence
+    }
+
     /// Forgets everything but the system's message.
     pub fn clear(&mut self, generator: &mut Generator) {
         self.messages.retain(|message| message.role == "system");
+        self.kept.clear();
         if let Some(id) = self.sequence.take() {
             generator.engine.cancel(id);
         }
@@ -54,28 +62,25 @@ impl Conversation {
 
     fn answer<'a>(&mut self, generator: &'a mut Generator, settings: &Settings) -> Result<Stream<'a>> {
         let started = Instant::now();
-        let Some(template) = &generator.text.template else {
-            return Err(Error::Template(
-                "the checkpoint has none; use `generate`, or add a chat_template.jinja".into(),
-            ));
-        };
+        let template = generator.text.template()?;
         let whole = template.render(&self.messages, &self.options)?;
         let stable = self.stable(template, &whole)?;
         let ids = self.ids(generator, &whole)?;
+        let prefix = stable.map(|stable| self.ids(generator, &stable)).transpose()?;
+        let prefix = prefix.filter(|prefix| ids.starts_with(prefix) && prefix.len() < ids.len());
         let mut reused = None;
-        if let Some(stable) = stable {
-            let prefix = generator.text.tokenizer.encode(&stable)?;
-            if ids.starts_with(&prefix) && prefix.len() < ids.len() {
-                let warm = Settings { most: 0, ..settings.clone() };
-                reused = Some(self.submit(generator, prefix, &warm)?);
-                self.settle(generator)?;
-            }
+        if let Some(prefix) = prefix.clone() {
+            let warm = Settings { most: 0, ..settings.clone() };
+            reused = Some(self.submit(generator, prefix, &warm)?);
+            self.settle(generator)?;
         }
-        let length = ids.len();
+        let (length, kept) = (ids.len(), prefix.clone().unwrap_or_else(|| ids.clone()));
         let again = self.submit(generator, ids, settings)?;
+        self.kept = kept;
         let id = self.sequence.ok_or_else(|| Error::Request("the conversation has no sequence".into()))?;
         let figures = Figures { prompt: length, reused: reused.unwrap_or(again), ..Figures::at(started) };
-        Stream::new(generator, id, settings, figures)
+        let stream = Stream::new(generator, id, settings, figures)?;
+        Ok(if prefix.is_some() { stream } else { stream.keeping_prompt() })
     }
 
     /// The beginning of the prompt that later turns keep, where they do not keep all of it: templates drop the
@@ -92,16 +97,17 @@ impl Conversation {
         Ok((whole.starts_with(&stable) && later.starts_with(&stable)).then_some(stable))
     }
 
-    /// The ids of the prompt. Where it goes on from what the model has seen, its own ids stay, since text need not
-    /// encode to the ids that it came from.
+    /// The ids of a prompt. Where it goes on from what the model has seen, or else from what the state is kept of, those
+    /// ids stay, since text need not encode to the ids that it came from.
     fn ids(&self, generator: &Generator, whole: &str) -> Result<Vec<u32>> {
         let tokenizer = &generator.text.tokenizer;
-        let known = self.sequence.and_then(|id| generator.engine.tokens(id)).unwrap_or_default();
-        let text = tokenizer.decode(known, SpecialTokens::Show);
-        match whole.strip_prefix(&text) {
-            Some(rest) => Ok([known, &tokenizer.encode(rest)?].concat()),
-            None => tokenizer.encode(whole),
+        let seen = self.sequence.and_then(|id| generator.engine.tokens(id)).unwrap_or_default();
+        for known in [seen, &self.kept] {
+            if let Some(rest) = whole.strip_prefix(&tokenizer.decode(known, SpecialTokens::Show)) {
+                return Ok([known, &tokenizer.encode(rest)?].concat());
+            }
         }
+        tokenizer.encode(whole)
     }
 
     /// Queues the ids behind what is computed of them, and returns how many that is.

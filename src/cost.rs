@@ -191,6 +191,9 @@ impl Dispatch {
     }
 
     /// The word of a launch constant.
+    ///
+    /// # Panics
+    /// If the kernel has no such parameter.
     pub fn word(&self, param: &str) -> u64 {
         let at = self.kernel.params.iter().position(|(name, _)| *name == param);
         let word = at.and_then(|at| self.params.get(at));

@@ -99,6 +99,7 @@ pub struct Engine {
     copier: session::Copier,
     /// The block tables as the device has them.
     tables: Vec<Vec<u32>>,
+    preemptions: u64,
 }
 
 impl Engine {
@@ -128,7 +129,7 @@ impl Engine {
         let copier = session::Copier::new(&model.backend)?;
         let tables = vec![Vec::new(); plan.slots as usize];
         let sequences = BTreeMap::new();
-        Ok(Self { model, cache, plan, scheduler, sequences, prompt, decode, copier, tables })
+        Ok(Self { model, cache, plan, scheduler, sequences, prompt, decode, copier, tables, preemptions: 0 })
     }
 
     /// The model it runs.
@@ -150,6 +151,12 @@ impl Engine {
     /// The programs made so far: what each computes, and how many launches it has.
     pub fn dispatches(&self) -> Vec<(String, usize)> {
         self.prompt.dispatches().chain(self.decode.dispatches()).collect()
+    }
+
+    /// How often a running sequence had to give its memory to an older one so far, to be computed again later. More
+    /// memory for caches, or fewer sequences at once, make this less.
+    pub fn preemptions(&self) -> u64 {
+        self.preemptions
     }
 
     /// Queues a sequence.
@@ -246,6 +253,7 @@ impl Engine {
     /// [`Error::Device`], and [`Error::OutOfMemory`] when a program is prepared. The step's sequences are forgotten.
     pub fn step(&mut self) -> Result<Vec<Event>> {
         let batch = self.scheduler.schedule();
+        self.preemptions += batch.preempted.len() as u64;
         match self.compute(&batch) {
             Ok(chosen) => Ok(self.commit(&batch, &chosen)),
             Err(error) => {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, Caps},
     dtype::DType,
     engine::{Engine, Finish, Options, Request, Then},
     error::Result,
@@ -38,6 +38,13 @@ pub struct Setup {
     pub inputs: DType,
     /// The engine's own options.
     pub engine: Options,
+}
+
+impl Setup {
+    /// What products should take on a device: f16 where that lets them use matrix units.
+    pub fn inputs(caps: &Caps) -> DType {
+        if caps.matrix_units.is_some() { DType::F16 } else { DType::F32 }
+    }
 }
 
 impl Default for Setup {
@@ -161,6 +168,8 @@ pub struct Stream<'a> {
     finish: Option<Finish>,
     /// Whether the last piece is out.
     over: bool,
+    /// Whether a snapshot of the state is still to be taken where the prompt ends.
+    keeps_prompt: bool,
 }
 
 impl<'a> Stream<'a> {
@@ -173,7 +182,22 @@ impl<'a> Stream<'a> {
         let mut stop = crate::stop::Stop::default();
         stop.add_strings(settings.stop.iter().cloned())?;
         let decoder = generator.text.tokenizer.decoder(SpecialTokens::Skip);
-        Ok(Self { generator, id, decoder, matcher: stop.matcher(), figures, finish: None, over: false })
+        Ok(Self {
+            generator,
+            id,
+            decoder,
+            matcher: stop.matcher(),
+            figures,
+            finish: None,
+            over: false,
+            keeps_prompt: false,
+        })
+    }
+
+    /// Keeps a snapshot of the state where the prompt ends, in place of earlier ones: what is generated may be taken back.
+    pub(crate) fn keeping_prompt(mut self) -> Self {
+        self.keeps_prompt = true;
+        self
     }
 
     /// What it took so far.
@@ -186,8 +210,15 @@ impl<'a> Stream<'a> {
         self.finish
     }
 
-    /// The text of one step; empty while prompts are computed and while characters are incomplete.
-    fn advance(&mut self) -> Result<String> {
+    /// Computes one step and returns its text, which is empty while a prompt is computed and while characters are
+    /// incomplete; none at the end. For whoever wants a say between any two steps; others iterate.
+    pub fn advance(&mut self) -> Option<Result<String>> {
+        let text = (!self.over).then(|| self.step())?;
+        self.over |= text.is_err();
+        Some(text)
+    }
+
+    fn step(&mut self) -> Result<String> {
         let mut text = String::new();
         for event in self.generator.engine.step()? {
             if event.sequence != self.id {
@@ -196,6 +227,9 @@ impl<'a> Stream<'a> {
             let elapsed = self.figures.started.elapsed();
             if self.figures.generated == 0 {
                 self.figures.first = elapsed;
+            }
+            if std::mem::take(&mut self.keeps_prompt) {
+                self.generator.engine.snapshot(self.id)?;
             }
             self.figures.generated += 1;
             self.figures.rest = elapsed - self.figures.first;
@@ -212,6 +246,9 @@ impl<'a> Stream<'a> {
         } else if self.matcher.stopped() {
             self.finish = Some(Finish::Stop);
             self.interrupt();
+        } else {
+            // With no token asked for, it ends without one.
+            self.over |= !self.generator.engine.is_running(self.id);
         }
         Ok(text)
     }
@@ -227,17 +264,12 @@ impl Iterator for Stream<'_> {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.over {
-            match self.advance() {
+        loop {
+            match self.advance()? {
                 Ok(text) if text.is_empty() => {}
-                Ok(text) => return Some(Ok(text)),
-                Err(error) => {
-                    self.over = true;
-                    return Some(Err(error));
-                }
+                outcome => return Some(outcome),
             }
         }
-        None
     }
 }
 

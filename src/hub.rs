@@ -66,11 +66,17 @@ pub struct HubOptions {
 
 impl HubOptions {
     /// What the hub's own tools would use: `HF_ENDPOINT`, `HF_HOME`, and `HF_TOKEN` or the token file under `HF_HOME`.
+    ///
+    /// # Errors
+    /// As [`HubOptions::from_variables`].
     pub fn from_environment() -> Result<Self> {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
     /// As [`from_environment`](Self::from_environment), with the variables coming from elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Download`] where there is no home directory to keep models in.
     pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let text = |name| set(name).map(|value| value.to_string_lossy().trim().to_owned());
@@ -107,6 +113,10 @@ pub enum Progress {
 /// The directory of a complete snapshot of `spec`, after downloading what it lacks. A file that broke off is resumed.
 ///
 /// A snapshot already in the cache is not compared with the hub's newest one: to update, name a revision.
+///
+/// # Errors
+/// [`Error::Download`] with the file, what went wrong and what to do; [`Error::Io`] and [`Error::Format`] for the
+/// cache.
 pub fn fetch(spec: &RepoSpec, options: &HubOptions, progress: Progress) -> Result<PathBuf> {
     let cached = Snapshot::cached(&options.cache, spec);
     if let Some(snapshot) = cached.as_ref().filter(|snapshot| snapshot.is_settled()) {

@@ -1,4 +1,8 @@
 //! Every kernel once. A kernel is four files of one name: its Rust side here, its WGSL, its MSL, its cases.
+//!
+//! # Panics
+//! Operations panic on tensors whose shapes do not fit together, naming kernel and argument.
+#![allow(clippy::missing_panics_doc)]
 
 /// The shader texts of a kernel, by its name. They run without checks of indices: what indexes private and group memory is
 /// a loop counter with constant bounds or a lane below LANES, and the tests find what leaves a buffer by what lies behind
@@ -21,6 +25,7 @@ kernels!(
     argmax,
     attend_decode,
     attend_merge,
+    attend_mma,
     attend_prefill,
     copy_slot,
     embed,

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod cache;
 pub mod chat;
 pub mod chips;
+pub mod compare;
 pub mod conversation;
 pub mod cost;
 pub mod cpu;

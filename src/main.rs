@@ -4,12 +4,18 @@ mod cli;
 
 use std::process::ExitCode;
 
+use env_logger::Env;
+
+/// This crate's warnings. Drivers and libraries speak where `RUST_LOG` asks them to.
+const LOG: &str = "off,bimetal=warn";
+
 fn main() -> ExitCode {
-    env_logger::init();
+    env_logger::Builder::from_env(Env::default().default_filter_or(LOG)).init();
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if cli::output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            cli::output::note(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod config;
+mod halves;
 pub mod qwen3_5;
 pub mod weights;
 

@@ -9,7 +9,6 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use crate::{
@@ -112,10 +111,6 @@ impl Backend for Paper {
         notes.launches.extend(launches);
         notes.submissions += 1;
         Ok(())
-    }
-
-    fn time(&self, _: &Program) -> Result<Option<Vec<Duration>>> {
-        Ok(None)
     }
 
     fn wait(&self) -> Result<()> {

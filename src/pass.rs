@@ -54,6 +54,8 @@ pub struct Dispatch {
     pub slots: Vec<Slot>,
     /// The element type of each binding.
     pub elements: Vec<DType>,
+    /// Rows and width of the tensor at each binding.
+    pub shapes: Vec<[u32; 2]>,
     /// Launch constants, one word each, in the order of [`Kernel::params`].
     pub params: Vec<u32>,
     /// Lanes of one group.
@@ -68,7 +70,7 @@ impl Dispatch {
     /// The value of a define.
     ///
     /// # Panics
-    /// If there is none of that name.
+    /// If the launch has no such define.
     pub fn define(&self, name: &str) -> u32 {
         self.known(name).unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name))
     }
@@ -143,6 +145,7 @@ impl Pass {
             defines: Vec::new(),
             slots: Vec::new(),
             elements: Vec::new(),
+            shapes: Vec::new(),
             params: Vec::new(),
             lanes: kernel.lanes,
             grid: [1; 3],
@@ -201,16 +204,25 @@ impl<'a> Builder<'a> {
     }
 
     /// Binds the next binding for reading.
+    ///
+    /// # Panics
+    /// If the kernel does not read it there, or takes no such elements.
     pub fn read(self, tensor: &'a Tensor) -> Self {
         self.bind(tensor, false)
     }
 
     /// Binds the next binding for writing.
+    ///
+    /// # Panics
+    /// If the kernel does not write it there, or takes no such elements.
     pub fn write(self, tensor: &'a mut Tensor) -> Self {
         self.bind(tensor, true)
     }
 
     /// The next launch constant, by name.
+    ///
+    /// # Panics
+    /// If the kernel's next one has another name or kind.
     pub fn param(mut self, name: &str, value: impl Into<Scalar>) -> Self {
         let (kernel, value) = (self.dispatch.kernel, value.into());
         let expected = kernel.params.get(self.dispatch.params.len());
@@ -227,6 +239,9 @@ impl<'a> Builder<'a> {
     }
 
     /// Completes the launch with its number of groups in each dimension.
+    ///
+    /// # Panics
+    /// If a binding or a launch constant is missing, or the grid is empty.
     pub fn grid(self, grid: [u32; 3]) {
         let Builder { pass, mut dispatch, .. } = self;
         let kernel = dispatch.kernel;
@@ -252,6 +267,7 @@ impl<'a> Builder<'a> {
         assert!(whole, "{}: rows of {} in quads", kernel.name, binding.name);
         self.dispatch.slots.push(tensor.slot());
         self.dispatch.elements.push(tensor.dtype());
+        self.dispatch.shapes.push([tensor.rows(), tensor.width()]);
         self
     }
 }

@@ -54,6 +54,12 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler for a sequence that begins with `prompt`. Ids from `vocabulary` on are never chosen: they pad the
     /// model's rows and stand for no token.
+    ///
+    /// # Errors
+    /// Those of [`Sampling::validate`].
+    ///
+    /// # Panics
+    /// If the vocabulary is empty.
     pub fn new(sampling: Sampling, prompt: &[u32], vocabulary: usize) -> Result<Sampler> {
         assert!(vocabulary > 0, "Sampler::new: the vocabulary is empty");
         sampling.validate()?;
@@ -80,6 +86,9 @@ impl Sampler {
     }
 
     /// Chooses from a whole row.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the row holds NaN or +∞, or nothing finite.
     pub fn choose_row(&mut self, logits: &[f32]) -> Result<u32> {
         check(logits.iter().copied())?;
         let width = logits.len().min(self.vocabulary);
@@ -103,6 +112,9 @@ impl Sampler {
     /// is c and its id above i. Penalties that only lower keep it after (c, i) in the same order, because rounding
     /// keeps order too. So every candidate whose lowered logit is still at or before (c, i) is before all outsiders,
     /// and if `cut` of them are, the best `cut` candidates are the best `cut` tokens.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where one of them is NaN or +∞.
     pub fn choose_candidates(&mut self, candidates: &[(u32, f32)]) -> Result<Option<u32>> {
         check(candidates.iter().map(|&(_, logit)| logit))?;
         let last = candidates.last().map(|&(id, logit)| Candidate { id, logit });

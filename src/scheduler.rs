@@ -46,6 +46,9 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// A scheduler with everything free, unless the limits are unusable.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for those.
     pub fn new(limits: Limits) -> Result<Scheduler> {
         limits.validate()?;
         Ok(Scheduler {
@@ -64,6 +67,9 @@ impl Scheduler {
     /// Queues a new sequence of `given` prompt tokens that has `most` tokens at the end, sampled ones included.
     ///
     /// A sequence that knows its `most` tokens wants no other: once they are computed it parks itself.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a sequence that could not finish with all memory to itself.
     pub fn add(&mut self, given: usize, most: usize) -> Result<SequenceId> {
         if given == 0 {
             return Err(Error::Request("the prompt is empty".into()));
@@ -79,6 +85,9 @@ impl Scheduler {
 
     /// The next step: every running sequence that decodes, then running prompts as far as the budget goes, then as
     /// many waiting sequences as fit, first come first served.
+    ///
+    /// # Panics
+    /// If the last batch is not committed.
     pub fn schedule(&mut self) -> Batch {
         self.assert_closed();
         let mut batch = Batch::default();
@@ -133,6 +142,9 @@ impl Scheduler {
 
     /// Records that `batch` was computed, with one outcome for every sequence whose logits it wanted. Sequences that
     /// were cancelled meanwhile are passed over.
+    ///
+    /// # Panics
+    /// If this is not the last batch, or the outcomes are not those that it wanted.
     pub fn commit(&mut self, batch: &Batch, outcomes: &[(SequenceId, Outcome)]) {
         let outcomes: BTreeMap<SequenceId, Outcome> = outcomes.iter().copied().collect();
         for Chunk { sequence: id, start, length, sample } in batch.pieces().map(batch::Piece::extent) {
@@ -169,6 +181,9 @@ impl Scheduler {
 
     /// Makes a running or waiting sequence idle where it stands, between steps. What it knows and what is computed of
     /// it stays.
+    ///
+    /// # Panics
+    /// If the last batch is not committed or the sequence is over.
     pub fn park(&mut self, id: SequenceId) {
         self.assert_closed();
         if self.at(id).state != State::Parked {
@@ -178,6 +193,9 @@ impl Scheduler {
     }
 
     /// An idle session goes on with `given` more prompt tokens, up to `most` tokens in all. It queues like a new one.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a session that is not idle, has nothing to compute, or could not finish with all memory.
     pub fn extend(&mut self, id: SequenceId, given: usize, most: usize) -> Result<()> {
         let session = self.parked(id)?;
         let known = session.known().saturating_add(given);
@@ -198,6 +216,9 @@ impl Scheduler {
     ///
     /// Where more was computed, the caller puts the snapshot of exactly `known` tokens into the session's slot. Going
     /// back to 0 gives up the slot too.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a session that is not idle or has fewer tokens.
     pub fn rewind(&mut self, id: SequenceId, known: usize) -> Result<()> {
         let session = self.parked(id)?;
         if known > session.known() {

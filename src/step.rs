@@ -121,6 +121,9 @@ impl Step {
     }
 
     /// The same step, for a recording that takes no more than `rows` rows.
+    ///
+    /// # Panics
+    /// If the step has fewer.
     pub fn bucket(&self, rows: u32) -> Self {
         assert!(rows <= self.layout.rows, "step: bucket of {rows} rows");
         Self { capacity: rows, ..self.clone() }

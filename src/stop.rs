@@ -27,6 +27,9 @@ impl Stop {
     ///
     /// The same for config.json, generation_config.json and tokenizer_config.json, whose answers often differ: an end
     /// that is named too often costs nothing, one that is missed costs a run that does not end.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for an `eos_token_id` that is none of these.
     pub fn add_from(&mut self, json: &Value, file: &Path, tokenizer: &Tokenizer) -> Result<()> {
         for holder in [Some(json), json.get("text_config")].into_iter().flatten() {
             self.add_ids(holder.get("eos_token_id").unwrap_or(&Value::Null), file)?;
@@ -51,6 +54,9 @@ impl Stop {
     }
 
     /// Adds strings that end the text.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for an empty one.
     pub fn add_strings(&mut self, strings: impl IntoIterator<Item = String>) -> Result<()> {
         for string in strings {
             if string.is_empty() {

@@ -42,12 +42,18 @@ impl Buffer {
     ///
     /// # Errors
     /// Those of [`Backend::write`].
+    ///
+    /// # Panics
+    /// If they do not fit into the buffer.
     pub fn write(&self, at: u64, data: &[u8]) -> Result<()> {
         assert!(at + data.len() as u64 <= self.bytes, "write of {} bytes at {at} into {}", data.len(), self.bytes);
         self.backend.write(self.id, at, data)
     }
 
     /// The bytes of `range`.
+    ///
+    /// # Panics
+    /// If the range is not in the buffer.
     pub fn read(&self, range: Range<u64>) -> Pending {
         assert!(range.end <= self.bytes, "read of {range:?} from {} bytes", self.bytes);
         self.backend.read(self.id, range)
@@ -86,6 +92,9 @@ impl Tensor {
     }
 
     /// A tensor over a buffer, which may be longer than the tensor.
+    ///
+    /// # Panics
+    /// If it is shorter.
     pub fn over(buffer: Arc<Buffer>, [rows, width]: [u32; 2], dtype: DType) -> Self {
         let tensor = Self { rows, width, dtype, home: Home::Device(buffer) };
         assert!(tensor.bytes() <= tensor.buffer().bytes(), "tensor of {} bytes over a smaller buffer", tensor.bytes());
@@ -96,6 +105,9 @@ impl Tensor {
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`] with `label`.
+    ///
+    /// # Panics
+    /// If their number is not that of the shape.
     pub fn from_slice<P: Pod>(
         backend: &Arc<dyn Backend>,
         shape: [u32; 2],
@@ -157,6 +169,9 @@ impl Tensor {
     ///
     /// # Errors
     /// Those of [`Backend::write`].
+    ///
+    /// # Panics
+    /// For scratch, and for elements that do not fit.
     pub fn write<P: Pod>(&self, at: u64, data: &[P]) -> Result<()> {
         self.buffer().write(at * self.dtype.bytes(), bytemuck::cast_slice(data))
     }
@@ -165,6 +180,9 @@ impl Tensor {
     ///
     /// # Errors
     /// Those of [`Backend::read`].
+    ///
+    /// # Panics
+    /// For scratch, and for elements that there are not.
     pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         self.buffer().read(range.start * self.dtype.bytes()..range.end * self.dtype.bytes()).await
     }

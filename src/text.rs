@@ -13,6 +13,8 @@ use crate::{
     tokenizer::Tokenizer,
 };
 
+const TEMPLATE: &str = "chat_template.jinja";
+
 /// A checkpoint's side files, read.
 pub struct Text {
     /// Text to ids and back.
@@ -32,16 +34,25 @@ impl Text {
     /// [`Error::Format`] naming the file that is missing or broken; [`Error::Template`].
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let file = |name: &str| checkpoint.path().join(name);
+        let within = |name: &str, error| match error {
+            Error::Template(what) => Error::Template(format!("{}: {what}", file(name).display())),
+            other => other,
+        };
         let Some(bytes) = checkpoint.side_file("tokenizer.json")? else {
             let what = "there is none, and without it text cannot be turned into tokens; fetch it with the checkpoint";
             return Err(Error::Format { file: file("tokenizer.json"), what: what.into() });
         };
         let tokenizer = Tokenizer::from_bytes(&bytes, &file("tokenizer.json"))?;
         let tokenizer_config = json(checkpoint, "tokenizer_config.json")?;
-        let template = match checkpoint.side_file("chat_template.jinja")? {
-            Some(bytes) => Some(Template::new(utf8(&bytes, &file("chat_template.jinja"))?)?),
-            None => tokenizer_config.as_ref().map(Template::from_tokenizer_config).transpose()?.flatten(),
-        };
+        let template = match checkpoint.side_file(TEMPLATE)? {
+            Some(bytes) => {
+                Template::new(utf8(&bytes, &file(TEMPLATE))?).map(Some).map_err(|error| within(TEMPLATE, error))
+            }
+            None => {
+                let read = tokenizer_config.as_ref().map(Template::from_tokenizer_config).transpose();
+                read.map(Option::flatten).map_err(|error| within("tokenizer_config.json", error))
+            }
+        }?;
         let mut stop = Stop::of(&tokenizer);
         stop.ids.extend(&checkpoint.config().eos);
         for name in ["generation_config.json", "tokenizer_config.json"] {
@@ -53,6 +64,15 @@ impl Text {
         let advised = checkpoint.side_file(name)?.map(|bytes| Sampling::from_generation_config(&bytes, &file(name)));
         let sampling = advised.transpose()?.flatten().unwrap_or_else(|| Sampling::model_card(Mode::Direct));
         Ok(Self { tokenizer, template, stop, sampling })
+    }
+
+    /// How conversations are written.
+    ///
+    /// # Errors
+    /// [`Error::Template`] where the checkpoint does not say.
+    pub fn template(&self) -> Result<&Template> {
+        let what = || Error::Template(format!("the checkpoint has none; use `generate`, or add a {TEMPLATE}"));
+        self.template.as_ref().ok_or_else(what)
     }
 }
 

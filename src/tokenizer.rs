@@ -25,6 +25,9 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads the contents of a `tokenizer.json`; `file` is only used to name it in errors.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where it cannot be read, or is none of a byte-level BPE.
     pub fn from_bytes(bytes: &[u8], file: &Path) -> Result<Tokenizer> {
         let format = |what: String| Error::Format { file: file.to_owned(), what };
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
@@ -46,6 +49,9 @@ impl Tokenizer {
     }
 
     /// The ids of `text`. Special tokens written in it become their ids; nothing is added in front or behind.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where the tokenizer cannot take it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, false);
         let encoding = encoding.map_err(|error| Error::Request(format!("the text cannot be tokenized: {error}")))?;

@@ -6,10 +6,12 @@ mod adapter;
 mod clock;
 mod device;
 mod error;
+mod instance;
 mod memory;
 mod pipelines;
 pub mod prelude;
 mod program;
+mod unroll;
 
 use std::{
     ops::Range,

@@ -10,6 +10,7 @@ mod kernels {
     mod argmax;
     mod attend_decode;
     mod attend_merge;
+    mod attend_mma;
     mod attend_prefill;
     mod copy_slot;
     mod embed;

@@ -11,5 +11,8 @@ mod parity;
 mod present;
 #[path = "model/rig.rs"]
 mod rig;
+#[cfg(feature = "wgpu")]
+#[path = "model/split.rs"]
+mod split;
 #[path = "model/stories.rs"]
 mod stories;

@@ -21,6 +21,7 @@ use naga::{
 
 /// Values for the defines of any kernel: a model's, where constants depend on each other.
 const DEFINES: &[(&str, u32)] = &[
+    ("AHEAD", 2),
     ("ADD", 1),
     ("BLOCK", 16),
     ("COLUMNS", 8),
@@ -39,14 +40,22 @@ const DEFINES: &[(&str, u32)] = &[
     ("ROTARY", 64),
     ("ROWS", 4),
     ("ROW_TEAMS", 2),
+    ("SIDE", 32),
+    ("NORM", 1),
+    ("PAIRS", 2),
+    ("SHARE", 2),
     ("SPLITS", 16),
+    ("STEPS", 4),
     ("TEAM", 32),
     ("TILE_COLUMNS", 64),
     ("TILE_ROWS", 64),
+    ("VALUES", 8),
     ("VALUE_HEADS", 32),
     ("VALUE_WIDTH", 128),
     ("WIDE", 2),
     ("WIDTH", 1024),
+    ("W_FETCHES", 8),
+    ("X_FETCHES", 8),
     ("Z", 8192),
 ];
 
@@ -55,8 +64,16 @@ const GIVEN: [&str; 5] = ["LANES", "SUBGROUP", "A", "B", "C"];
 
 /// Defines whose name means something else in another kernel.
 const SPECIAL: &[(&str, &str, u32)] = &[
+    ("matmul_mma", "COLUMNS", 2),
+    ("matmul_mma", "ROWS", 2),
+    ("gdn_scan", "SHARE", 8),
     ("gdn_scan", "TEAM", 4),
     ("gdn_decode", "COLUMNS", 128),
+    ("gdn_decode", "SHARE", 64),
+    ("matvec", "NORM", 0),
+    ("norm_matvec", "VALUES", 12),
+    ("norm_swiglu", "SHARE", 4),
+    ("norm_swiglu", "VALUES", 20),
     ("attend_merge", "STRIDE", 5120),
     ("gated_rms_norm", "STRIDE", 12352),
     ("gdn_gates", "STRIDE", 12352),
@@ -68,8 +85,8 @@ const METAL: bool = false;
 /// Bytes that lanes may share on the least device that WebGPU allows.
 const GROUP_MEMORY: u32 = 16 << 10;
 
-/// The same on the least device that has matrix units.
-const MATRIX_GROUP_MEMORY: u32 = 32 << 10;
+/// The same on the least device whose matrix units multiply squares of 16.
+const MATRIX_GROUP_MEMORY: u32 = 40 << 10;
 
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 
@@ -161,6 +178,7 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         defines: undeclared(&text).into_iter().map(|name| define(kernel, name)).collect(),
         slots: Vec::new(),
         elements: kernel.bindings.iter().map(|binding| element_of(binding, dtype)).collect(),
+        shapes: Vec::new(),
         params: Vec::new(),
         lanes: kernel.lanes,
         grid: [1; 3],

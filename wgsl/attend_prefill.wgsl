@@ -23,6 +23,9 @@ const KEY_LANES: u32 = LANES / ROW_BLOCKS;
 const SLICE_QUADS: u32 = min(8u, QUADS);
 // One quad more than a slice has, which puts neighbouring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 1u;
+// Quads of each kind that a lane stages of a slice.
+const FETCHES: u32 = TILE * SLICE_QUADS / LANES;
+const_assert FETCHES * LANES == TILE * SLICE_QUADS && KEYS == TILE;
 // For sums: a lane has one quad of the head for some blocks of 4 rows.
 const BLOCK_STEP: u32 = LANES / QUADS;
 const BLOCKS_PER_LANE: u32 = (ROW_BLOCKS + BLOCK_STEP - 1u) / BLOCK_STEP;
@@ -36,25 +39,32 @@ var<workgroup> maxima: array<vec4<f32>, KEY_LANES * ROW_BLOCKS>;
 var<workgroup> weights: array<vec4<f32>, KEYS * ROW_BLOCKS>;
 var<workgroup> scales: array<vec4<f32>, ROW_BLOCKS>;
 
+// What a lane stages next.
+var<private> q_ahead: array<vec4<f32>, FETCHES>;
+var<private> k_ahead: array<vec4<f32>, FETCHES>;
 // A lane's scores: 4 rows against 2 keys.
 var<private> scores: array<vec4<f32>, 2>;
 // A lane's sums: a quad for each row of its blocks, and the weights that went into them.
 var<private> sums: array<vec4<f32>, 4u * BLOCKS_PER_LANE>;
 var<private> totals: array<vec4<f32>, BLOCKS_PER_LANE>;
 
-// Stages one slice of the tile's queries and keys. Rows past the tile's last repeat it.
-fn stage(part: Tile, head: u32, slice: u32, lane: u32) {
-    for (var i = lane; i < TILE * SLICE_QUADS; i += LANES) {
-        let at = i / SLICE_QUADS;
-        let quad = slice * SLICE_QUADS + i % SLICE_QUADS;
-        let row = part.span.row + min(part.first + at, part.end - 1u);
-        q_slice[at * PITCH + i % SLICE_QUADS] = unpack_q(q[(row * Q_HEADS + head) * QUADS + quad]);
-    }
+// Fetches this lane's share of a slice of the tile's queries and keys. Rows past the tile's last repeat it.
+fn fetch(part: Tile, head: u32, slice: u32, lane: u32) {
     let kv_head = head / (Q_HEADS / KV_HEADS);
-    for (var i = lane; i < KEYS * SLICE_QUADS; i += LANES) {
-        let at = i / SLICE_QUADS;
-        let quad = slice * SLICE_QUADS + i % SLICE_QUADS;
-        k_slice[at * PITCH + i % SLICE_QUADS] = unpack_keys(keys[(places[at] * KV_HEADS + kv_head) * QUADS + quad]);
+    let quad = slice * SLICE_QUADS + lane % SLICE_QUADS;
+    for (var i = 0u; i < FETCHES; i++) {
+        let at = lane / SLICE_QUADS + i * (LANES / SLICE_QUADS);
+        let row = part.span.row + min(part.first + at, part.end - 1u);
+        q_ahead[i] = unpack_q(q[(row * Q_HEADS + head) * QUADS + quad]);
+        k_ahead[i] = unpack_keys(keys[(places[at] * KV_HEADS + kv_head) * QUADS + quad]);
+    }
+}
+
+fn stage(lane: u32) {
+    for (var i = 0u; i < FETCHES; i++) {
+        let at = lane / SLICE_QUADS + i * (LANES / SLICE_QUADS);
+        q_slice[at * PITCH + lane % SLICE_QUADS] = q_ahead[i];
+        k_slice[at * PITCH + lane % SLICE_QUADS] = k_ahead[i];
     }
 }
 
@@ -85,20 +95,26 @@ fn accumulate(kv_head: u32, lane: u32) {
             sums[4u * i + j] *= scale[j];
         }
     }
+    var ahead: array<vec4<f32>, 4>;
+    for (var j = 0u; j < 4u; j++) {
+        ahead[j] = unpack_values(values[(places[j] * KV_HEADS + kv_head) * QUADS + quad]);
+    }
     for (var key = 0u; key < KEYS; key += 4u) {
-        var ahead: array<vec4<f32>, 4>;
+        // The next values are on their way while these are added.
+        var now = ahead;
         for (var j = 0u; j < 4u; j++) {
-            ahead[j] = unpack_values(values[(places[key + j] * KV_HEADS + kv_head) * QUADS + quad]);
+            let next = places[min(key + 4u, KEYS - 4u) + j];
+            ahead[j] = unpack_values(values[(next * KV_HEADS + kv_head) * QUADS + quad]);
         }
         for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
             let block = min(lane / QUADS + i * BLOCK_STEP, ROW_BLOCKS - 1u);
             for (var j = 0u; j < 4u; j++) {
                 let weight = weights[(key + j) * ROW_BLOCKS + block];
                 totals[i] += weight;
-                sums[4u * i] = fma(weight.xxxx, ahead[j], sums[4u * i]);
-                sums[4u * i + 1u] = fma(weight.yyyy, ahead[j], sums[4u * i + 1u]);
-                sums[4u * i + 2u] = fma(weight.zzzz, ahead[j], sums[4u * i + 2u]);
-                sums[4u * i + 3u] = fma(weight.wwww, ahead[j], sums[4u * i + 3u]);
+                sums[4u * i] = fma(weight.xxxx, now[j], sums[4u * i]);
+                sums[4u * i + 1u] = fma(weight.yyyy, now[j], sums[4u * i + 1u]);
+                sums[4u * i + 2u] = fma(weight.zzzz, now[j], sums[4u * i + 2u]);
+                sums[4u * i + 3u] = fma(weight.wwww, now[j], sums[4u * i + 3u]);
             }
         }
     }
@@ -140,12 +156,18 @@ fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
         if lane < KEYS {
             places[lane] = place(part.span.slot, min(base + lane, last));
         }
+        workgroupBarrier();
+        fetch(part, head, 0u, lane);
         scores = array(vec4(0.0), vec4(0.0));
         for (var slice = 0u; slice < QUADS / SLICE_QUADS; slice++) {
+            stage(lane);
             workgroupBarrier();
-            stage(part, head, slice, lane);
-            workgroupBarrier();
+            // The next slice is on its way while this one is multiplied.
+            if slice + 1u < QUADS / SLICE_QUADS {
+                fetch(part, head, slice + 1u, lane);
+            }
             multiply(row_block, key_lane);
+            workgroupBarrier();
         }
         let seen0 = vec4(base + key_lane) <= positions;
         let seen1 = vec4(base + key_lane + KEY_LANES) <= positions;

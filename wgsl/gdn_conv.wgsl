@@ -1,6 +1,6 @@
 // y[t, c] = silu(Σ_j w[c, j] · x[t − 3 + j, c]); then per head q, k = l2norm(q)/√Dk, l2norm(k)
 // x [T, STRIDE] with the C channels first, weight [C, 4], ring [slots, 4·C] by position mod 4, y [T, C]
-// one group a head and tile of one sequence's rows; a lane keeps to its channel and carries the last 3 rows along
+// one group a head and tile of one sequence's rows, a row to each TEAM of its lanes
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weight: array<Quad_weight>;
@@ -12,19 +12,24 @@ const VALUES: u32 = VALUE_HEADS * VALUE_WIDTH;
 const CHANNELS: u32 = KEY_CHANNELS + VALUES;
 // Behind the channels lie the gate z, b and a.
 const STRIDE: u32 = CHANNELS + VALUES + 2u * VALUE_HEADS;
+const TEAMS: u32 = LANES / TEAM;
+// Channels of a head that a lane has: every TEAM-th.
+const KEY_SHARE: u32 = (KEY_WIDTH + TEAM - 1u) / TEAM;
+const VALUE_SHARE: u32 = (VALUE_WIDTH + TEAM - 1u) / TEAM;
+const SHARE: u32 = max(KEY_SHARE, VALUE_SHARE);
 
 // Where the ring keeps a channel at a position.
 fn kept(slot: u32, position: u32, channel: u32) -> u32 {
     return (slot * 4u + position % 4u) * CHANNELS + channel;
 }
 
-// What the convolution sees `back` rows before row `offset` of a span, which is its first or a multiple of TILE.
+// What the convolution sees `back` rows before row `offset` of a span.
 fn before(rows: Span, offset: u32, back: u32, channel: u32) -> f32 {
     if back <= offset {
         return x[(rows.row + offset - back) * STRIDE + channel];
     }
-    if back <= rows.position {
-        return ring[kept(rows.slot, rows.position - back, channel)];
+    if back - offset <= rows.position {
+        return ring[kept(rows.slot, rows.position + offset - back, channel)];
     }
     return 0.0;
 }
@@ -36,39 +41,51 @@ fn gdn_conv(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     if part.end == 0u {
         return;
     }
+    let rows = part.span;
     let is_key = head < 2u * KEY_HEADS;
     let width = select(VALUE_WIDTH, KEY_WIDTH, is_key);
     let first = select(KEY_CHANNELS + (head - 2u * KEY_HEADS) * VALUE_WIDTH, head * KEY_WIDTH, is_key);
-    // A lane past the head's width computes its last channel again, counts as zero in the norm and stores nothing.
-    let inside = lane < width;
-    let channel = first + min(lane, width - 1u);
-    let rows = part.span;
-    let taps = unpack_weight(weight[channel]);
-    var window = vec4(
-        0.0,
-        before(rows, part.first, 3u, channel),
-        before(rows, part.first, 2u, channel),
-        before(rows, part.first, 1u, channel),
-    );
-    for (var offset = part.first; offset < part.end; offset++) {
-        let row = rows.row + offset;
-        window = vec4(window.yzw, x[row * STRIDE + channel]);
-        let sum = fma(taps.w, window.w, fma(taps.z, window.z, fma(taps.y, window.y, taps.x * window.x)));
-        var value = silu(vec4(sum)).x;
+    var taps: array<vec4<f32>, SHARE>;
+    for (var i = 0u; i < SHARE; i++) {
+        taps[i] = unpack_weight(weight[first + min(lane % TEAM + i * TEAM, width - 1u)]);
+    }
+    for (var base = 0u; base < TILE; base += TEAMS) {
+        // A team past the tile's last row computes that one again and stores nothing.
+        let offset = part.first + base + lane / TEAM;
+        let at = min(offset, part.end - 1u);
+        var values: array<f32, SHARE>;
+        var squares = 0.0;
+        for (var i = 0u; i < SHARE; i++) {
+            let within = lane % TEAM + i * TEAM;
+            let c = first + min(within, width - 1u);
+            var sum = taps[i].x * before(rows, at, 3u, c);
+            sum = fma(taps[i].y, before(rows, at, 2u, c), sum);
+            sum = fma(taps[i].z, before(rows, at, 1u, c), sum);
+            sum = fma(taps[i].w, x[(rows.row + at) * STRIDE + c], sum);
+            values[i] = silu(vec4(sum)).x;
+            squares += select(0.0, values[i] * values[i], within < width);
+        }
+        var scale = 1.0;
         if is_key {
-            let squares = reduce_sum(select(0.0, value * value, inside), lane);
-            value *= inverseSqrt(squares + 1e-6);
+            scale = inverseSqrt(team_sum(vec3(squares, 0.0, 0.0), lane).x + 1e-6);
             if head < KEY_HEADS {
-                value *= inverseSqrt(f32(KEY_WIDTH));
+                scale *= inverseSqrt(f32(KEY_WIDTH));
             }
         }
-        if inside {
-            y[row * CHANNELS + channel] = value;
+        for (var i = 0u; i < SHARE; i++) {
+            let within = lane % TEAM + i * TEAM;
+            if within < width && offset < part.end {
+                y[(rows.row + at) * CHANNELS + first + within] = values[i] * scale;
+            }
         }
     }
-    // Only the first tile's group has read the ring, and each lane its own channel of it.
-    if part.first == 0u && inside {
-        for (var offset = max(rows.rows, 3u) - 3u; offset < rows.rows; offset++) {
+    // Only the first tile's group has read the ring, and only its head's channels.
+    if part.first == 0u {
+        storageBarrier();
+        let newest = min(rows.rows, 3u);
+        for (var i = lane; i < newest * width; i += LANES) {
+            let offset = rows.rows - 1u - i / width;
+            let channel = first + i % width;
             ring[kept(rows.slot, rows.position + offset, channel)] = x[(rows.row + offset) * STRIDE + channel];
         }
     }

@@ -10,13 +10,12 @@
 const CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH + VALUE_HEADS * VALUE_WIDTH;
 const COLUMNS: u32 = LANES / TEAM;
 const KEY_QUADS: u32 = KEY_WIDTH / 4u;
-// Quads of a column that one lane keeps: every TEAM-th, so that a team reads neighbours.
-const SHARE: u32 = KEY_QUADS / TEAM;
 // Tokens that are staged together, and what a lane fetches of them.
 const TOKENS: u32 = 8u;
 const FETCHES: u32 = (TOKENS * KEY_QUADS + LANES - 1u) / LANES;
 const VALUE_FETCHES: u32 = (TOKENS * COLUMNS + LANES - 1u) / LANES;
 
+// Quads of a column that one lane keeps: every TEAM-th, so that a team reads neighbours.
 const_assert SHARE * TEAM == KEY_QUADS && TOKENS <= LANES;
 
 var<workgroup> keys: array<vec4<f32>, FETCHES * LANES>;
@@ -25,14 +24,13 @@ var<workgroup> values: array<f32, VALUE_FETCHES * LANES>;
 // Decay and rate of each token.
 var<workgroup> gate: array<vec2<f32>, LANES>;
 
-var<private> column: array<vec4<f32>, SHARE>;
 // What is fetched while the tokens before are computed.
 var<private> next_keys: array<vec4<f32>, FETCHES>;
 var<private> next_queries: array<vec4<f32>, FETCHES>;
 var<private> next_values: array<f32, VALUE_FETCHES>;
 var<private> next_gate: vec2<f32>;
 
-// Fetches the tokens from `offset` of the span on. Past the last one it is repeated.
+// Fetches the tokens from `offset` of the span on. Past the last one keys are zero and decays one: they change nothing.
 fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
     let query_from = group.x / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
     for (var i = 0u; i < FETCHES; i++) {
@@ -40,7 +38,7 @@ fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
         let row = rows.row + min(offset + at / KEY_QUADS, rows.rows - 1u);
         let source = row * (CHANNELS / 4u) + query_from + at % KEY_QUADS;
         next_queries[i] = qkv[source];
-        next_keys[i] = qkv[source + KEY_HEADS * KEY_QUADS];
+        next_keys[i] = select(vec4(0.0), qkv[source + KEY_HEADS * KEY_QUADS], offset + at / KEY_QUADS < rows.rows);
     }
     for (var i = 0u; i < VALUE_FETCHES; i++) {
         let at = i * LANES + lane;
@@ -50,7 +48,7 @@ fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
         next_values[i] = qkv[source / 4u][source % 4u];
     }
     let source = (rows.row + min(offset + lane, rows.rows - 1u)) * 2u * VALUE_HEADS + group.x;
-    next_gate = vec2(exp(gates[source]), gates[source + VALUE_HEADS]);
+    next_gate = select(vec2(1.0, 0.0), vec2(exp(gates[source]), gates[source + VALUE_HEADS]), offset + lane < rows.rows);
 }
 
 fn stage(lane: u32) {
@@ -68,29 +66,6 @@ fn total(quad: vec4<f32>) -> f32 {
     return (quad.x + quad.y) + (quad.z + quad.w);
 }
 
-// One staged token. With a = Sᵀk and b = Sᵀq of the state before it, Sᵀq after it is decay·b + (k·q)·u: one exchange of
-// sums a token instead of two.
-fn advance(token: u32, lane: u32) -> f32 {
-    let member = lane % TEAM;
-    var a = vec4(0.0);
-    var b = vec4(0.0);
-    var c = vec4(0.0);
-    for (var i = 0u; i < SHARE; i++) {
-        let key = keys[token * KEY_QUADS + i * TEAM + member];
-        let query = queries[token * KEY_QUADS + i * TEAM + member];
-        a = fma(column[i], key, a);
-        b = fma(column[i], query, b);
-        c = fma(key, query, c);
-    }
-    let sums = team_sum(vec3(total(a), total(b), total(c)), lane);
-    let decay = gate[token].x;
-    let u = gate[token].y * (values[token * COLUMNS + lane / TEAM] - decay * sums.x);
-    for (var i = 0u; i < SHARE; i++) {
-        column[i] = fma(keys[token * KEY_QUADS + i * TEAM + member], vec4(u), decay * column[i]);
-    }
-    return fma(decay, sums.y, sums.z * u);
-}
-
 @compute @workgroup_size(LANES)
 fn gdn_scan(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     if group.z >= sequences() {
@@ -105,33 +80,51 @@ fn gdn_scan(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     let at = min(n, VALUE_WIDTH - 1u);
     let first = (rows.slot * VALUE_HEADS + group.x) * KEY_WIDTH * VALUE_WIDTH + 4u * (lane % TEAM) * VALUE_WIDTH + at;
     fetch(rows, 0u, group, lane);
-    for (var i = 0u; i < SHARE; i++) {
-        column[i] = vec4(0.0);
-        if rows.position > 0u {
-            let source = first + 4u * i * TEAM * VALUE_WIDTH;
-            column[i] = vec4(state[source], state[source + VALUE_WIDTH], state[source + 2u * VALUE_WIDTH], state[source + 3u * VALUE_WIDTH]);
-        }
+    #repeat i SHARE
+    var column_$i = vec4(0.0);
+    if rows.position > 0u {
+        let source = first + 4u * $iu * TEAM * VALUE_WIDTH;
+        column_$i = vec4(state[source], state[source + VALUE_WIDTH], state[source + 2u * VALUE_WIDTH], state[source + 3u * VALUE_WIDTH]);
     }
+    #end
+    let member = lane % TEAM;
     for (var staged = 0u; staged < rows.rows; staged += TOKENS) {
         stage(lane);
         workgroupBarrier();
         fetch(rows, staged + TOKENS, group, lane);
-        let tokens = min(TOKENS, rows.rows - staged);
-        for (var token = 0u; token < tokens; token++) {
-            let out = advance(token, lane);
-            if n < VALUE_WIDTH && lane % TEAM == 0u {
-                o[(rows.row + staged + token) * VALUE_HEADS * VALUE_WIDTH + group.x * VALUE_WIDTH + n] = out;
+        for (var token = 0u; token < TOKENS; token++) {
+            // With a = Sᵀk and b = Sᵀq of the state before a token, Sᵀq after it is decay·b + (k·q)·u: one exchange of sums
+            // a token instead of two.
+            var a = vec4(0.0);
+            var b = vec4(0.0);
+            var c = vec4(0.0);
+            #repeat i SHARE
+            let key_$i = keys[token * KEY_QUADS + $iu * TEAM + member];
+            let query_$i = queries[token * KEY_QUADS + $iu * TEAM + member];
+            a = fma(column_$i, key_$i, a);
+            b = fma(column_$i, query_$i, b);
+            c = fma(key_$i, query_$i, c);
+            #end
+            let sums = team_sum(vec3(total(a), total(b), total(c)), lane);
+            let decay = gate[token].x;
+            let u = gate[token].y * (values[token * COLUMNS + lane / TEAM] - decay * sums.x);
+            #repeat i SHARE
+            column_$i = fma(key_$i, vec4(u), decay * column_$i);
+            #end
+            if n < VALUE_WIDTH && member == 0u && staged + token < rows.rows {
+                let row = rows.row + staged + token;
+                o[row * VALUE_HEADS * VALUE_WIDTH + group.x * VALUE_WIDTH + n] = fma(decay, sums.y, sums.z * u);
             }
         }
         workgroupBarrier();
     }
     if n < VALUE_WIDTH {
-        for (var i = 0u; i < SHARE; i++) {
-            let to = first + 4u * i * TEAM * VALUE_WIDTH;
-            state[to] = column[i].x;
-            state[to + VALUE_WIDTH] = column[i].y;
-            state[to + 2u * VALUE_WIDTH] = column[i].z;
-            state[to + 3u * VALUE_WIDTH] = column[i].w;
-        }
+        #repeat i SHARE
+        let to_$i = first + 4u * $iu * TEAM * VALUE_WIDTH;
+        state[to_$i] = column_$i.x;
+        state[to_$i + VALUE_WIDTH] = column_$i.y;
+        state[to_$i + 2u * VALUE_WIDTH] = column_$i.z;
+        state[to_$i + 3u * VALUE_WIDTH] = column_$i.w;
+        #end
     }
 }

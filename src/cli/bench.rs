@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use bimetal::{
     Error, Result,
     backend::Backend,
+    cache::BLOCK,
     engine::{Engine, Request, Then},
     model::{Model, config::Config, weights::Source},
     sampler::Sampling,
@@ -18,38 +19,43 @@ use serde_json::json;
 
 use super::{
     model::{DeviceArguments, EngineArguments, ModelArguments},
+    output::{print, print_json},
     table::table,
 };
 
+/// Far above any context, and far below where sums of lengths overflow.
+const LONGEST: i64 = 1 << 24;
+
 /// Flags of `bench`.
 #[derive(Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// Random weights of a published shape instead of a checkpoint: 0.8b, 2b, 4b, 9b or 27b
-    #[arg(long, conflicts_with = "model")]
+    /// Random weights of a published shape instead of a checkpoint
+    #[arg(long, conflicts_with = "model", value_parser = Config::NAMES)]
     shape: Option<String>,
     #[command(flatten)]
     device: DeviceArguments,
     #[command(flatten)]
     engine: EngineArguments,
-    /// Lengths of prompts to measure
-    #[arg(short = 'p', long, value_delimiter = ',', default_value = "512")]
-    prompt: Vec<usize>,
-    /// Tokens to decode
-    #[arg(short = 'n', long, value_delimiter = ',', default_value = "128")]
-    decode: Vec<usize>,
+    /// Lengths of prompts to measure; 0 for none
+    #[arg(short = 'p', long, value_name = "TOKENS", value_delimiter = ',', default_value = "512", value_parser = clap::value_parser!(u32).range(..=LONGEST))]
+    prompt: Vec<u32>,
+    /// Tokens to decode; 0 for none
+    #[arg(short = 'n', long, value_name = "TOKENS", value_delimiter = ',', default_value = "128", value_parser = clap::value_parser!(u32).range(..=LONGEST))]
+    decode: Vec<u32>,
     /// Tokens that are there before decoding
-    #[arg(short = 'd', long, value_delimiter = ',', default_value = "0")]
-    depth: Vec<usize>,
+    #[arg(short = 'd', long, value_name = "TOKENS", value_delimiter = ',', default_value = "0", value_parser = clap::value_parser!(u32).range(..=LONGEST))]
+    depth: Vec<u32>,
     /// Sequences decoded together
-    #[arg(short = 's', long, value_delimiter = ',', default_value = "1")]
-    sequences: Vec<usize>,
+    #[arg(short = 's', long, value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    sequences: Vec<u32>,
     /// Runs of each, after one that does not count
-    #[arg(short, long, default_value_t = 5)]
-    repeat: usize,
+    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
     /// Compute a prompt of 1,000 tokens in chunks and token by token, and compare
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     compare_loop: bool,
     /// Time every kernel of a decode step and of a prompt chunk, by the device's clock
     #[arg(long)]
@@ -83,46 +89,37 @@ impl Line {
 
 /// Measures and prints.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    if arguments.repeat == 0 {
-        return Err(Error::Request("--repeat 0 measures nothing; give at least 1".into()));
+    let most = |list: &[u32]| list.iter().copied().max().unwrap_or(0);
+    if most(&arguments.prompt) == 0 && most(&arguments.decode) == 0 {
+        return Err(Error::Request("-p 0 -n 0 measures nothing; give one of them a length".into()));
     }
     if arguments.plan.plan {
         return plan::run(arguments);
     }
+    let checkpoint = match arguments.shape {
+        Some(_) => None,
+        None => Some(arguments.model.open()?),
+    };
+    let named = shape(arguments)?;
+    let source = match (&checkpoint, &named) {
+        (Some(checkpoint), _) => Source::Checkpoint(checkpoint),
+        (None, Some(config)) => Source::Random(config),
+        (None, None) => unreachable!("a shape where there is no checkpoint"),
+    };
+    let context = arguments.context(source.config())?;
     let backend = arguments.device.open()?;
-    let model = Arc::new(load(arguments, &backend)?);
+    let mut setup = arguments.engine.setup(backend.caps(), [most(&arguments.sequences), 0]);
+    let model = Arc::new(Model::load(&backend, &source, setup.inputs, &mut |_, _| {})?);
     if arguments.compare_loop {
-        return chunked::compare(&model, &arguments.engine.setup(1, 0));
+        return chunked::compare(&model, &setup);
     }
     if arguments.profile {
-        return profile::profile(&model, &arguments.engine.setup(1, 0), (&arguments.depth, arguments.repeat));
+        return profile::profile(&model, &setup, (&arguments.depth, arguments.repeat));
     }
-    let most = |list: &[usize]| list.iter().copied().max().unwrap_or(0);
-    let context = most(&arguments.prompt).max(most(&arguments.depth).max(1) + most(&arguments.decode)) + 1;
-    let mut setup = arguments.engine.setup(most(&arguments.sequences).max(1) as u32, 0);
-    setup.engine.context = setup.engine.context.or(Some(context.next_multiple_of(16) as u32));
+    setup.engine.context = setup.engine.context.or(Some(context));
     let mut engine = Engine::new(model, setup.engine)?;
-    let mut lines = Vec::new();
-    for &prompt in arguments.prompt.iter().filter(|prompt| **prompt > 0) {
-        lines.push(measure(format!("pp{prompt}"), arguments.repeat, || prefill(&mut engine, prompt))?);
-    }
-    for &depth in &arguments.depth {
-        for &decoded in arguments.decode.iter().filter(|decoded| **decoded > 0) {
-            for &sequences in &arguments.sequences {
-                let name = format!("tg{decoded} @ d{depth} x{sequences}");
-                lines.push(measure(name, arguments.repeat, || decode(&mut engine, depth, decoded, sequences))?);
-            }
-        }
-    }
+    let lines = arguments.lines(&mut engine)?;
     report(arguments, &backend, &engine, &lines)
-}
-
-fn load(arguments: &Arguments, backend: &Arc<dyn Backend>) -> Result<Model> {
-    let inputs = arguments.engine.setup(1, 0).inputs;
-    match shape(arguments)? {
-        Some(config) => Model::load(backend, &Source::Random(&config), inputs, &mut |_, _| {}),
-        None => Model::load(backend, &Source::Checkpoint(&arguments.model.open()?), inputs, &mut |_, _| {}),
-    }
 }
 
 /// The published shape that was asked for, if one was.
@@ -132,34 +129,65 @@ fn shape(arguments: &Arguments) -> Result<Option<Config>> {
     Config::named(shape).ok_or_else(unknown).map(Some)
 }
 
-fn measure(test: String, repeat: usize, mut once: impl FnMut() -> Result<f64>) -> Result<Line> {
+impl Arguments {
+    /// The context that the longest of what is to be measured takes.
+    fn context(&self, config: &Config) -> Result<u32> {
+        let most = |list: &[u32]| list.iter().copied().max().unwrap_or(0);
+        let context = most(&self.prompt).max(most(&self.depth).max(1) + most(&self.decode)) + 1;
+        if context > config.context {
+            let held = config.context;
+            let what = format!("-p, -d and -n ask for a context of {context} tokens, and the model's has {held}");
+            return Err(Error::Request(format!("{what}; give shorter lengths")));
+        }
+        Ok(context.next_multiple_of(BLOCK).min(config.context))
+    }
+
+    fn lines(&self, engine: &mut Engine) -> Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        for &prompt in self.prompt.iter().filter(|prompt| **prompt > 0) {
+            lines.push(measure(format!("pp{prompt}"), self.repeat, || prefill(engine, prompt))?);
+        }
+        for &depth in &self.depth {
+            for &decoded in self.decode.iter().filter(|decoded| **decoded > 0) {
+                for &sequences in &self.sequences {
+                    let name = format!("tg{decoded} @ d{depth} x{sequences}");
+                    lines.push(measure(name, self.repeat, || decode(engine, depth, decoded, sequences))?);
+                }
+            }
+        }
+        Ok(lines)
+    }
+}
+
+fn measure(test: String, repeat: u32, mut once: impl FnMut() -> Result<f64>) -> Result<Line> {
     once()?;
     let rates = (0..repeat).map(|_| once()).collect::<Result<_>>()?;
     Ok(Line { test, rates })
 }
 
-fn request(engine: &Engine, prompt: usize, most: usize) -> Request {
+fn request(engine: &Engine, prompt: u32, most: u32) -> Request {
     let prompt = chunked::ids(prompt, engine.model().vocabulary);
+    let most = most as usize;
     Request { prompt, sampling: Sampling::greedy(), most, stop: BTreeSet::new(), then: Then::Forget }
 }
 
 /// Prompt tokens per second, to the first token.
-fn prefill(engine: &mut Engine, tokens: usize) -> Result<f64> {
+fn prefill(engine: &mut Engine, tokens: u32) -> Result<f64> {
     let started = Instant::now();
     engine.add(request(engine, tokens, 1))?;
     while !engine.is_idle() {
         engine.step()?;
     }
-    Ok(tokens as f64 / started.elapsed().as_secs_f64())
+    Ok(f64::from(tokens) / started.elapsed().as_secs_f64())
 }
 
 /// Tokens per second of all sequences, after each has its first.
-fn decode(engine: &mut Engine, depth: usize, decoded: usize, sequences: usize) -> Result<f64> {
+fn decode(engine: &mut Engine, depth: u32, decoded: u32, sequences: u32) -> Result<f64> {
     for _ in 0..sequences {
         engine.add(request(engine, depth.max(1), decoded + 1))?;
     }
     let mut first = 0;
-    while first < sequences {
+    while first < sequences as usize {
         first += engine.step()?.len();
     }
     let (started, mut tokens) = (Instant::now(), 0);
@@ -180,18 +208,17 @@ fn report(arguments: &Arguments, backend: &Arc<dyn Backend>, engine: &Engine, li
             "memory_bytes": engine.memory(), "results": results.collect::<Vec<_>>(),
             "dispatches": engine.dispatches().into_iter().map(|(program, count)| json!({ "program": program, "count": count })).collect::<Vec<_>>(),
         });
-        println!("{}", serde_json::to_string_pretty(&report).map_err(|error| Error::Request(error.to_string()))?);
-        return Ok(());
+        return print_json(&report);
     }
     let row = |line: &Line| {
         let [least, most] = line.spread();
         vec![line.test.clone(), format!("{:.1}", line.median()), format!("{least:.1}"), format!("{most:.1}")]
     };
     let rows: Vec<_> = lines.iter().map(row).collect();
-    println!("{model} on {} ({}), median of {}", caps.device, caps.backend, arguments.repeat);
-    print!("{}", table(&["test", "tok/s", "least", "most"], &rows));
+    let heading = format!("{model} on {} ({}), median of {}\n", caps.device, caps.backend, arguments.repeat);
     let programs: Vec<_> =
         engine.dispatches().into_iter().map(|(program, count)| format!("{program} {count}")).collect();
-    println!("dispatches: {}; device memory {} MiB", programs.join(", "), engine.memory().div_ceil(1 << 20));
-    Ok(())
+    let memory = engine.memory().div_ceil(1 << 20);
+    let closing = format!("dispatches: {}; device memory {memory} MiB\n", programs.join(", "));
+    print(&(heading + &table(&["test", "tok/s", "least", "most"], &rows) + &closing))
 }

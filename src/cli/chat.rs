@@ -1,25 +1,27 @@
 //! `chat`: a conversation in the terminal.
 
-use std::{
-    io::{BufRead, IsTerminal, Write, stderr, stdin, stdout},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+mod lines;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use bimetal::{
     Error, Result,
+    backend::Backend,
     chat::Options,
     conversation::Conversation,
     generator::{Generator, Settings},
     sampler::{Mode, Sampling},
 };
 use clap::Args;
+use lines::Lines;
 
 use super::{
-    generate::{closing, print},
+    generate::closing,
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
+    output::{note, print},
     sampling::SamplingArguments,
 };
 
@@ -51,87 +53,98 @@ impl Arguments {
     }
 }
 
+/// What a person may type besides messages.
+const HELP: &str = "\
+/help   shows this
+/clear  begins anew
+/exit   leaves, as do Ctrl-D and, on an empty line, Ctrl-C
+Ctrl-C  stops an answer; what was said of it stays";
+
 /// Talks until the input ends.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let checkpoint = arguments.model.open()?;
-    let backend = arguments.device.open()?;
-    let mut generator = load(&backend, &checkpoint, arguments.engine.setup(1, 1))?;
-    let mut settings = arguments.sampling.settings(generator.settings());
-    if arguments.think && checkpoint.side_file("generation_config.json")?.is_none() {
-        let advised = Settings { sampling: Sampling::model_card(Mode::Thinking), ..generator.settings() };
-        settings = arguments.sampling.settings(advised);
+    arguments.sampling.check()?;
+    let mut chat = Chat::open(arguments)?;
+    let mut lines = Lines::open()?;
+    if lines.is_terminal() {
+        watch(&chat.interrupted)?;
+        note("/help tells what can be typed besides messages");
     }
-    drop(checkpoint);
-    let options = Options { generation_prompt: true, thinking: arguments.thinking(), ..Options::default() };
-    let mut conversation = Conversation::new(arguments.system.clone(), options);
-    let interrupted = watch()?;
-    eprintln!("/clear begins anew, /exit or the end of input leaves, Ctrl-C stops an answer");
-    while let Some(line) = ask()? {
+    let mut empty = true;
+    while let Some(line) = lines.next()? {
+        empty &= line.trim().is_empty();
         match line.trim() {
-            "" => continue,
+            "" => {}
             "/exit" => break,
-            "/clear" => conversation.clear(&mut generator),
-            said => {
-                interrupted.store(false, Ordering::Relaxed);
-                answer(&mut generator, &mut conversation, (said, &settings), &interrupted)?;
-            }
+            "/help" => note(HELP),
+            "/clear" => chat.conversation.clear(&mut chat.generator),
+            said => match chat.answer(said) {
+                Err(error @ (Error::Request(_) | Error::Template(_))) if lines.is_terminal() => {
+                    note(&format!("error: {error}"));
+                }
+                outcome => outcome?,
+            },
         }
+    }
+    if empty && !lines.is_terminal() {
+        let what = "standard input ended before anything was said: give one message a line, or a terminal";
+        return Err(Error::Request(what.into()));
     }
     Ok(())
 }
 
-/// A flag that Ctrl-C raises; twice in a row ends the program.
-fn watch() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let raised = flag.clone();
+/// Raises a flag at Ctrl-C; twice during one answer ends the program.
+fn watch(interrupted: &Arc<AtomicBool>) -> Result<()> {
+    let raised = interrupted.clone();
     let handler = move || {
         if raised.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
     };
-    ctrlc::set_handler(handler).map_err(|error| Error::Request(format!("Ctrl-C cannot be watched: {error}")))?;
-    Ok(flag)
+    ctrlc::set_handler(handler).map_err(|error| Error::Request(format!("Ctrl-C cannot be watched: {error}")))
 }
 
-/// The next line of input; None at its end.
-fn ask() -> Result<Option<String>> {
-    if stdin().is_terminal() {
-        eprint!("> ");
-        stderr().flush().map_err(Error::io("standard error"))?;
-    }
-    let mut line = String::new();
-    let read = stdin().lock().read_line(&mut line).map_err(Error::io("standard input"))?;
-    Ok((read > 0).then_some(line))
+/// A conversation and what answers.
+struct Chat {
+    generator: Generator,
+    conversation: Conversation,
+    settings: Settings,
+    interrupted: Arc<AtomicBool>,
 }
 
-/// Streams one answer. A request that cannot be served is said, and the conversation goes on.
-fn answer(
-    generator: &mut Generator,
-    conversation: &mut Conversation,
-    (said, settings): (&str, &Settings),
-    interrupted: &AtomicBool,
-) -> Result<()> {
-    let mut stream = match conversation.say(generator, said, settings) {
-        Ok(stream) => stream,
-        Err(error @ (Error::Request(_) | Error::Template(_))) => {
-            eprintln!("error: {error}");
-            return Ok(());
+impl Chat {
+    fn open(arguments: &Arguments) -> Result<Self> {
+        let checkpoint = arguments.model.open()?;
+        let backend: Arc<dyn Backend> = arguments.device.open()?;
+        let generator = load(&backend, &checkpoint, arguments.engine.setup(backend.caps(), [1, 1]))?;
+        generator.text.template()?;
+        let mut settings = arguments.sampling.settings(generator.settings());
+        if arguments.think && checkpoint.side_file("generation_config.json")?.is_none() {
+            let advised = Settings { sampling: Sampling::model_card(Mode::Thinking), ..generator.settings() };
+            settings = arguments.sampling.settings(advised);
         }
-        Err(error) => return Err(error),
-    };
-    let (mut out, mut text) = (stdout().lock(), String::new());
-    while let Some(piece) = stream.next() {
-        let piece = piece?;
-        print(&mut out, &piece)?;
-        text += &piece;
-        if interrupted.load(Ordering::Relaxed) {
-            stream.interrupt();
-        }
+        let options = Options { generation_prompt: true, thinking: arguments.thinking(), ..Options::default() };
+        let conversation = Conversation::new(arguments.system.clone(), options);
+        Ok(Self { generator, conversation, settings, interrupted: Arc::default() })
     }
-    writeln!(out).map_err(Error::io("standard output"))?;
-    let figures = stream.figures();
-    drop(stream);
-    conversation.heard(&text);
-    eprintln!("{}", closing(&figures, generator.engine.memory()));
-    Ok(())
+
+    /// Streams one answer. After a request that cannot be served the conversation is as it was.
+    fn answer(&mut self, said: &str) -> Result<()> {
+        self.interrupted.store(false, Ordering::Relaxed);
+        let mut stream = self.conversation.say(&mut self.generator, said, &self.settings)?;
+        let mut text = String::new();
+        while let Some(piece) = stream.advance() {
+            let piece = piece?;
+            print(&piece)?;
+            text += &piece;
+            if self.interrupted.load(Ordering::Relaxed) {
+                stream.interrupt();
+            }
+        }
+        print("\n")?;
+        let figures = stream.figures();
+        drop(stream);
+        self.conversation.heard(&text);
+        note(&closing(&figures, self.generator.engine.memory()));
+        Ok(())
+    }
 }

@@ -1,13 +1,16 @@
 //! `devices`: what there is to compute on.
 
 use bimetal::{
-    Error, Result,
+    Result,
     open::{DeviceEntry, devices},
 };
 use clap::Args;
 use serde_json::json;
 
-use super::table::table;
+use super::{
+    output::{print, print_json},
+    table::table,
+};
 
 /// Flags of `devices`.
 #[derive(Args)]
@@ -21,16 +24,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let entries = devices();
     if arguments.json {
-        let list: Vec<_> = entries.iter().map(as_json).collect();
-        println!("{}", serde_json::to_string_pretty(&list).map_err(|error| Error::Request(error.to_string()))?);
-        return Ok(());
+        return print_json(&entries.iter().map(as_json).collect());
     }
     let heading =
         ["", "#", "backend", "device", "kind", "driver", "memory", "binding", "group memory", "subgroup", "features"];
     let rows: Vec<_> = entries.iter().map(row).collect();
-    print!("{}", table(&heading, &rows));
-    println!("* is what `--backend auto` takes. {}.", bimetal::metal::NOT_BUILT);
-    Ok(())
+    let note = format!("* is what `--backend auto` takes. {}.\n", bimetal::metal::NOT_BUILT);
+    print(&(table(&heading, &rows) + &note))
 }
 
 fn row(entry: &DeviceEntry) -> Vec<String> {

@@ -1,19 +1,20 @@
 //! `generate`: continue a text, streaming.
 
-use std::io::{Read, Write, stdin, stdout};
+use std::io::{IsTerminal, Read, stdin};
 
 use bimetal::{Error, Result, generator::Figures};
 use clap::Args;
 
 use super::{
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
+    output::{note, print},
     sampling::SamplingArguments,
 };
 
 /// Flags of `generate`.
 #[derive(Args)]
 pub struct Arguments {
-    /// The beginning of the text; read from standard input if absent or `-`
+    /// The beginning of the text; standard input, less its last line end, if absent or `-`
     prompt: Option<String>,
     #[command(flatten)]
     model: ModelArguments,
@@ -31,33 +32,37 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None | Some("-") => from_stdin()?,
         Some(prompt) => prompt.to_string(),
     };
+    if prompt.is_empty() {
+        let what = "the prompt is empty: give the beginning of a text, as an argument or on standard input";
+        return Err(Error::Request(what.into()));
+    }
+    arguments.sampling.check()?;
     let checkpoint = arguments.model.open()?;
     let backend = arguments.device.open()?;
-    let mut generator = load(&backend, &checkpoint, arguments.engine.setup(1, 0))?;
+    let mut generator = load(&backend, &checkpoint, arguments.engine.setup(backend.caps(), [1, 0]))?;
     drop(checkpoint);
     let settings = arguments.sampling.settings(generator.settings());
-    let mut out = stdout().lock();
-    out.write_all(prompt.as_bytes()).map_err(Error::io("standard output"))?;
     let mut stream = generator.stream(&prompt, &settings)?;
+    print(&prompt)?;
     for piece in &mut stream {
-        print(&mut out, &piece?)?;
+        print(&piece?)?;
     }
     let figures = stream.figures();
     drop(stream);
-    writeln!(out).map_err(Error::io("standard output"))?;
-    eprintln!("{}", closing(&figures, generator.engine.memory()));
+    print("\n")?;
+    note(&closing(&figures, generator.engine.memory()));
     Ok(())
 }
 
 fn from_stdin() -> Result<String> {
+    if stdin().is_terminal() {
+        note("the beginning of the text, then Ctrl-D at the start of a line:");
+    }
     let mut prompt = String::new();
     stdin().read_to_string(&mut prompt).map_err(Error::io("standard input"))?;
+    let line_end = if prompt.ends_with("\r\n") { 2 } else { usize::from(prompt.ends_with('\n')) };
+    prompt.truncate(prompt.len() - line_end);
     Ok(prompt)
-}
-
-/// Writes a piece at once.
-pub fn print(out: &mut impl Write, piece: &str) -> Result<()> {
-    out.write_all(piece.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("standard output"))
 }
 
 /// One line of figures.

@@ -1,15 +1,19 @@
 //! `info`: a checkpoint's shape, size and need of memory, before anything is loaded.
 
 use bimetal::{
-    Error, Result,
+    Result,
     cache::{BLOCK, Plan},
-    model::{checkpoint::Summary, config::LayerKind},
+    model::{
+        checkpoint::Summary,
+        config::{Config, LayerKind},
+    },
 };
 use clap::Args;
 use serde_json::json;
 
 use super::{
     model::{Float, ModelArguments},
+    output::{print, print_json},
     table::table,
 };
 
@@ -19,7 +23,7 @@ pub struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
     /// Tokens of a text to compute memory for; several lengths up to the model's own if absent
-    #[arg(short, long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
     context: Option<u32>,
     /// Type of the keys and values that are kept
     #[arg(long, default_value = "f16")]
@@ -42,12 +46,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let memory: Vec<_> = lengths.iter().map(|context| (*context, cache(&summary, *context, arguments.kv))).collect();
     if arguments.json {
-        let text = serde_json::to_string_pretty(&as_json(&summary, &memory));
-        println!("{}", text.map_err(|error| Error::Request(error.to_string()))?);
-    } else {
-        show(arguments.model.name(), &summary, &memory);
+        return print_json(&as_json(&summary, &memory));
     }
-    Ok(())
+    print(&text(arguments.model.name(), &summary, &memory))
 }
 
 /// Bytes of cache for one sequence.
@@ -56,35 +57,41 @@ fn cache(summary: &Summary, context: u32, kv: Float) -> u64 {
     plan.bytes(&summary.config)
 }
 
-fn show(name: &str, summary: &Summary, memory: &[(u32, u64)]) {
-    let config = &summary.config;
-    let (full, all) = (config.count(LayerKind::Full), config.layers.len());
-    println!("{name}: {:.1} M parameters", summary.total_parameters() as f64 / 1e6);
-    println!("layers         {all}: {full} of gated attention, {} of gated DeltaNet", all - full);
-    println!("width          {}, {} in the MLP", config.hidden, config.intermediate);
-    println!("attention      {} query and {} key heads of {}", config.query_heads, config.kv_heads, config.head_dim);
-    println!(
-        "DeltaNet       {} key heads of {}, {} value heads of {}",
-        config.key_heads, config.key_head_dim, config.value_heads, config.value_head_dim
+fn text(name: &str, summary: &Summary, memory: &[(u32, u64)]) -> String {
+    let mut lines = vec![format!("{name}: {:.1} M parameters", summary.total_parameters() as f64 / 1e6)];
+    lines.extend(shape(&summary.config));
+    let files = summary.files.iter();
+    lines.extend(files.map(|(path, bytes)| format!("file           {}, {}", path.display(), size(*bytes))));
+    let skipped = summary.skipped.iter();
+    lines.extend(
+        skipped.map(|(what, (tensors, bytes))| format!("not loaded     {what}: {tensors} tensors, {}", size(*bytes))),
     );
-    let head = if config.tied { "the embedding is the output head" } else { "an output head of its own" };
-    println!("vocabulary     {}, {head}", config.vocabulary);
-    println!("context        {} tokens", config.context);
-    for (path, bytes) in &summary.files {
-        println!("file           {}, {}", path.display(), size(*bytes));
-    }
-    for (what, (tensors, bytes)) in &summary.skipped {
-        println!("not loaded     {what}: {tensors} tensors, {}", size(*bytes));
-    }
-    println!();
-    let parts: Vec<_> =
-        summary.parameters.iter().map(|(part, count)| vec![part.to_string(), count.to_string()]).collect();
-    println!("{}", table(&["part", "parameters"], &parts));
-    let types: Vec<_> = summary.bytes.iter().map(|(dtype, bytes)| vec![dtype.to_string(), size(*bytes)]).collect();
-    println!("{}", table(&["stored as", "size"], &types));
+    let parts = summary.parameters.iter().map(|(part, count)| vec![part.to_string(), count.to_string()]);
+    let types = summary.bytes.iter().map(|(dtype, bytes)| vec![dtype.to_string(), size(*bytes)]);
     let weights: u64 = summary.bytes.values().sum();
     let needs = memory.iter().map(|(context, cache)| vec![context.to_string(), size(*cache), size(weights + cache)]);
-    print!("{}", table(&["context", "cache", "with weights"], &needs.collect::<Vec<_>>()));
+    let tables = [
+        table(&["part", "parameters"], &parts.collect::<Vec<_>>()),
+        table(&["stored as", "size"], &types.collect::<Vec<_>>()),
+        table(&["context", "cache", "with weights"], &needs.collect::<Vec<_>>()),
+    ];
+    format!("{}\n\n{}", lines.join("\n"), tables.join("\n"))
+}
+
+fn shape(config: &Config) -> [String; 6] {
+    let (full, all) = (config.count(LayerKind::Full), config.layers.len());
+    let head = if config.tied { "the embedding is the output head" } else { "an output head of its own" };
+    [
+        format!("layers         {all}: {full} of gated attention, {} of gated DeltaNet", all - full),
+        format!("width          {}, {} in the MLP", config.hidden, config.intermediate),
+        format!("attention      {} query and {} key heads of {}", config.query_heads, config.kv_heads, config.head_dim),
+        format!(
+            "DeltaNet       {} key heads of {}, {} value heads of {}",
+            config.key_heads, config.key_head_dim, config.value_heads, config.value_head_dim
+        ),
+        format!("vocabulary     {}, {head}", config.vocabulary),
+        format!("context        {} tokens", config.context),
+    ]
 }
 
 fn size(bytes: u64) -> String {

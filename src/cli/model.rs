@@ -2,29 +2,36 @@
 
 use std::{
     io::{IsTerminal, stderr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use bimetal::{
     Error, Result,
-    backend::Backend,
+    backend::{Backend, Caps},
     default_model,
     dtype::DType,
-    engine::Options,
+    engine::{ALIGN, Options},
     generator::{Generator, Setup},
     hub::{self, HubOptions, RepoSpec},
     model::checkpoint::Checkpoint,
     open::{Choice, open},
 };
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::note;
+
+/// A chunk of a prompt and one token of a sequence that answers.
+const LEAST_BUDGET: i64 = ALIGN as i64 + 1;
+/// Far above what makes anything faster.
+const MOST_BUDGET: i64 = 1 << 16;
 
 /// Which checkpoint.
 #[derive(Args)]
 pub struct ModelArguments {
     /// A checkpoint directory, or OWNER/NAME[@REVISION] on the Hugging Face hub; the built-in model if absent
-    #[arg(short, long, value_name = "DIR|OWNER/NAME")]
+    #[arg(short, long, value_name = "DIR|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
     pub model: Option<String>,
 }
 
@@ -35,7 +42,7 @@ pub struct DeviceArguments {
     #[arg(short, long, default_value = "auto")]
     pub backend: Choice,
     /// Part of a device's name, or its number in `bimetal devices`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub device: Option<String>,
 }
 
@@ -48,14 +55,14 @@ pub struct EngineArguments {
     /// Type of the keys and values that are kept
     #[arg(long, default_value = "f16")]
     pub kv: Float,
-    /// Type of what matrix products take
-    #[arg(long, default_value = "f32")]
-    pub inputs: Float,
+    /// Type of what matrix products take; f16 where the device has matrix units and f32 elsewhere if absent
+    #[arg(long)]
+    pub inputs: Option<Float>,
     /// Most tokens computed in one step
-    #[arg(long, value_name = "TOKENS", default_value_t = 512)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
     pub budget: u32,
     /// Device memory to use, in MiB; most of what the device has if absent
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub memory: Option<u64>,
 }
 
@@ -79,7 +86,7 @@ impl From<Float> for DType {
 
 impl EngineArguments {
     /// For `sequences` sequences and as many snapshots of them.
-    pub fn setup(&self, sequences: u32, snapshots: u32) -> Setup {
+    pub fn setup(&self, caps: &Caps, [sequences, snapshots]: [u32; 2]) -> Setup {
         let engine = Options {
             context: self.context,
             budget: self.budget,
@@ -88,7 +95,7 @@ impl EngineArguments {
             kv: self.kv.into(),
             memory: self.memory.map(|mebibytes| mebibytes << 20),
         };
-        Setup { inputs: self.inputs.into(), engine }
+        Setup { inputs: self.inputs.map_or_else(|| Setup::inputs(caps), DType::from), engine }
     }
 }
 
@@ -103,10 +110,7 @@ impl ModelArguments {
         let Some(model) = &self.model else { return default_model::open() };
         let directory = Path::new(model);
         let checkpoint = match RepoSpec::parse(model).filter(|_| !directory.exists()) {
-            Some(spec) => {
-                let progress = if stderr().is_terminal() { hub::Progress::Bar } else { hub::Progress::Hidden };
-                Checkpoint::open(&hub::fetch(&spec, &HubOptions::from_environment()?, progress)?)?
-            }
+            Some(spec) => Checkpoint::open(&fetch(&spec)?)?,
             None => Checkpoint::open(directory)?,
         };
         checkpoint.check()?;
@@ -119,12 +123,23 @@ impl DeviceArguments {
     pub fn open(&self) -> Result<Arc<dyn Backend>> {
         let opened = open(self.backend, self.device.as_deref())?;
         let caps = opened.backend.caps();
-        eprintln!("{}: {} ({}), {}", caps.backend, caps.device, caps.driver, opened.why);
+        note(&format!("{}: {} ({}), {}", caps.backend, caps.device, caps.driver, opened.why));
         for (who, why) in &opened.skipped {
             log::info!("not {who}: {why}");
         }
         Ok(opened.backend)
     }
+}
+
+/// Brings a model from the hub. Its name may have been meant as a path.
+fn fetch(spec: &RepoSpec) -> Result<PathBuf> {
+    let progress = if stderr().is_terminal() { hub::Progress::Bar } else { hub::Progress::Hidden };
+    hub::fetch(spec, &HubOptions::from_environment()?, progress).map_err(|error| match error {
+        Error::Download { what, why } => {
+            Error::Download { what, why: format!("{why}. There is no directory {spec} on this machine either") }
+        }
+        other => other,
+    })
 }
 
 /// Puts a checkpoint on a device, with a progress bar on a terminal.

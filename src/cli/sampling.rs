@@ -1,19 +1,23 @@
 //! How tokens are chosen: flags over what the checkpoint asks for.
 
-use bimetal::{generator::Settings, sampler::Sampling};
-use clap::Args;
+use bimetal::{
+    Result,
+    generator::{Ends, Settings},
+    sampler::Sampling,
+};
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 /// How tokens are chosen. What is not given comes from the checkpoint's generation_config.json, or else from the advice
 /// of the model's authors.
 #[derive(Args)]
-#[command(next_help_heading = "Sampling")]
+#[command(next_help_heading = "Sampling", allow_negative_numbers = true)]
 pub struct SamplingArguments {
     /// 0 always takes the likeliest token
     #[arg(short, long)]
     temperature: Option<f32>,
     /// Keep this many of the likeliest tokens; 0 keeps all
-    #[arg(long)]
-    top_k: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..))]
+    top_k: Option<u32>,
     /// Keep the likeliest tokens that together have this probability
     #[arg(long)]
     top_p: Option<f32>,
@@ -33,21 +37,30 @@ pub struct SamplingArguments {
     #[arg(short, long)]
     seed: Option<u64>,
     /// Most tokens to generate
-    #[arg(short = 'n', long, value_name = "TOKENS")]
-    max_tokens: Option<usize>,
+    #[arg(short = 'n', long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    max_tokens: Option<u32>,
     /// A string that ends the text; may be given several times
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     stop: Vec<String>,
 }
 
 impl SamplingArguments {
+    /// Refuses what no checkpoint could make good, before one is loaded.
+    ///
+    /// # Errors
+    /// [`bimetal::Error::Request`] naming the value and what is allowed.
+    pub fn check(&self) -> Result<()> {
+        let (sampling, most) = (Sampling::plain(), usize::MAX);
+        self.settings(Settings { sampling, most, stop: Vec::new(), ends: Ends::AtStop }).sampling.validate()
+    }
+
     /// The checkpoint's settings, changed by what was given.
     pub fn settings(&self, checkpoint: Settings) -> Settings {
         let Sampling { seed, .. } = checkpoint.sampling;
         let from = checkpoint.sampling;
         let sampling = Sampling {
             temperature: self.temperature.unwrap_or(from.temperature),
-            top_k: self.top_k.unwrap_or(from.top_k),
+            top_k: self.top_k.map_or(from.top_k, |top_k| top_k as usize),
             top_p: self.top_p.unwrap_or(from.top_p),
             min_p: self.min_p.unwrap_or(from.min_p),
             repetition_penalty: self.repetition_penalty.unwrap_or(from.repetition_penalty),
@@ -55,7 +68,7 @@ impl SamplingArguments {
             frequency_penalty: self.frequency_penalty.unwrap_or(from.frequency_penalty),
             seed: self.seed.or(seed),
         };
-        let most = self.max_tokens.unwrap_or(checkpoint.most);
+        let most = self.max_tokens.map_or(checkpoint.most, |most| most as usize);
         Settings { sampling, most, stop: self.stop.clone(), ..checkpoint }
     }
 }

@@ -29,11 +29,17 @@ impl<'a> Group<'a> {
     }
 
     /// A compile-time constant.
+    ///
+    /// # Panics
+    /// If the launch has no such define.
     pub fn define(&self, name: &str) -> usize {
         self.dispatch.define(name) as usize
     }
 
     /// A launch constant that is an unsigned number.
+    ///
+    /// # Panics
+    /// If the kernel has no such constant, or of another kind.
     pub fn word(&self, name: &str) -> usize {
         match self.param(name) {
             (Scalar::U32(_), bits) => bits as usize,
@@ -42,6 +48,9 @@ impl<'a> Group<'a> {
     }
 
     /// A launch constant that is a single.
+    ///
+    /// # Panics
+    /// If the kernel has no such constant, or of another kind.
     pub fn single(&self, name: &str) -> f32 {
         match self.param(name) {
             (Scalar::F32(_), bits) => f32::from_bits(bits),
@@ -57,17 +66,26 @@ impl<'a> Group<'a> {
     }
 
     /// Words of a binding.
+    ///
+    /// # Panics
+    /// If the range is not in the buffer; so do all that follow.
     pub fn words(&self, binding: usize, range: Range<usize>) -> &'a [u32] {
         self.memory[binding].words(range)
     }
 
     /// Singles of a binding.
+    ///
+    /// # Panics
+    /// If it holds other elements.
     pub fn singles(&self, binding: usize, range: Range<usize>) -> &'a [f32] {
         self.expect(binding, DType::F32);
         bytemuck::cast_slice(self.memory[binding].words(range))
     }
 
     /// Elements of a binding of any float type.
+    ///
+    /// # Panics
+    /// If it holds words.
     pub fn floats(&self, binding: usize, range: Range<usize>) -> Floats<'a> {
         let memory = &self.memory[binding];
         match self.dispatch.elements[binding] {
@@ -79,18 +97,27 @@ impl<'a> Group<'a> {
     }
 
     /// Singles of a binding, to be written.
+    ///
+    /// # Panics
+    /// If it holds other elements, or is not written by the kernel.
     pub fn singles_mut(&self, binding: usize, range: Range<usize>) -> &'a mut [f32] {
         self.expect(binding, DType::F32);
         bytemuck::cast_slice_mut(self.words_mut(binding, range))
     }
 
     /// Words of a binding, to be written.
+    ///
+    /// # Panics
+    /// If it is not written by the kernel.
     pub fn words_mut(&self, binding: usize, range: Range<usize>) -> &'a mut [u32] {
         assert!(self.dispatch.kernel.bindings[binding].access.writes(), "{}", self.dispatch.kernel.name);
         self.memory[binding].words_mut(range)
     }
 
     /// Writes elements of a binding of type f32 or f16, from element `at` on. Halves saturate.
+    ///
+    /// # Panics
+    /// If it holds other elements, or is not written by the kernel.
     pub fn store(&self, binding: usize, at: usize, values: &[f32]) {
         assert!(self.dispatch.kernel.bindings[binding].access.writes(), "{}", self.dispatch.kernel.name);
         let range = at..at + values.len();

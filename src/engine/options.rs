@@ -4,7 +4,7 @@ use crate::{
     backend::DeviceKind,
     cache::{Plan, Room, Wanted},
     dtype::DType,
-    error::Result,
+    error::{Error, Result},
     model::Model,
 };
 
@@ -39,20 +39,31 @@ impl Options {
     /// How large the caches become.
     ///
     /// # Errors
-    /// [`crate::Error::Request`] for a context that does not fit, with the one that would.
+    /// [`Error::Request`] for a context longer than the model's, or that does not fit, with the one that would.
     pub fn plan(&self, model: &Model) -> Result<Plan> {
-        let context = self.context.unwrap_or_else(|| model.config.context.min(Self::USUAL_CONTEXT));
+        let longest = model.config.context;
+        let context = self.context.unwrap_or(longest.min(Self::USUAL_CONTEXT));
+        if context > longest {
+            return Err(Error::Request(format!(
+                "a context of {context} tokens is longer than the model was made for: --context {longest} at most"
+            )));
+        }
         let wanted = Wanted { context, sequences: self.sequences, slots: self.sequences + self.snapshots, kv: self.kv };
-        Plan::fit(&model.config, wanted, self.room(model))
+        let taken = model.weights.bytes() + super::lane::estimate(model, self);
+        Plan::fit(&model.config, wanted, self.room(model, taken)).map_err(|error| match error {
+            Error::Request(what) => Error::Request(format!(
+                "{what} (weights and programs take {} MiB; --memory and --budget change what is left)",
+                taken.div_ceil(1 << 20)
+            )),
+            other => other,
+        })
     }
 
-    /// Memory left for caches, after the weights and what programs bring along.
-    fn room(&self, model: &Model) -> Room {
+    /// Memory left for caches, after the bytes that are taken.
+    fn room(&self, model: &Model, taken: u64) -> Room {
         let caps = model.backend.caps();
         let share = if matches!(caps.kind, DeviceKind::Discrete) { 90 } else { 70 };
         let device = caps.memory.map_or(u64::MAX, |bytes| bytes / 100 * share);
-        let bytes = self.memory.unwrap_or(device);
-        let taken = model.weights.bytes() + super::lane::estimate(model, self);
-        Room { bytes: bytes.saturating_sub(taken), binding: caps.max_binding }
+        Room { bytes: self.memory.unwrap_or(device).saturating_sub(taken), binding: caps.max_binding }
     }
 }

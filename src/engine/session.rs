@@ -10,7 +10,7 @@ use crate::{
     backend::Backend,
     cache::{Cache, State},
     dtype::DType,
-    error::Result,
+    error::{Error, Result},
     kernels::copy_slot::copy_slot,
     pass::{Pass, Program},
     scheduler::SequenceId,
@@ -44,50 +44,63 @@ impl Copier {
     }
 }
 
+/// What is left of a sequence that went back: tokens that it still has, and how many of them are computed.
+struct Left {
+    known: usize,
+    computed: usize,
+}
+
 impl Engine {
     /// Goes on with a sequence that was kept: `request.prompt` is everything from its beginning. What is computed of
     /// the common beginning is reused, as far as the state or a snapshot of it reaches. Returns how many tokens were.
     ///
     /// # Errors
-    /// Those of [`Engine::add`]; the sequence is kept as it was.
+    /// Those of [`Engine::add`], and [`Error::Request`] for a sequence that is over or still being computed; the
+    /// sequence is left as it was.
     pub fn resume(&mut self, id: SequenceId, request: Request) -> Result<usize> {
         let most = self.most(&request)?;
-        let reused = self.go_back(id, &request.prompt)?;
-        self.scheduler.extend(id, request.prompt.len() - reused, most)?;
+        let Left { known, computed: reused } = self.go_back(id, &request.prompt)?;
+        self.scheduler.extend(id, request.prompt.len() - known, most)?;
         let sequence = self.sequence(request, most)?;
         self.sequences.insert(id, sequence);
         Ok(reused)
     }
 
-    /// Brings a kept sequence to the longest computed beginning that it shares with `tokens`, and returns its length.
-    fn go_back(&mut self, id: SequenceId, tokens: &[u32]) -> Result<usize> {
-        let known = &self.sequences[&id].tokens;
+    /// Brings a kept sequence to the longest computed beginning that it shares with `tokens`.
+    fn go_back(&mut self, id: SequenceId, tokens: &[u32]) -> Result<Left> {
+        let Some(known) = self.tokens(id) else { return Err(Error::Request(format!("{id} is over"))) };
         let common = known.iter().zip(tokens).take_while(|(a, b)| a == b).count();
         // The last token is always computed, for its logits.
         let common = common.min(tokens.len() - 1);
+        let before_last = known.len() - 1;
         let computed = self.scheduler.computed(id);
         if computed <= common {
-            self.scheduler.rewind(id, computed)?;
-            return Ok(computed);
+            // What others' need of memory undid is computed again as it was: sampled tokens as sampled ones.
+            let known = if before_last <= common { before_last.max(computed) } else { computed };
+            self.scheduler.rewind(id, known)?;
+            return Ok(Left { known, computed });
         }
         let snapshots = self.scheduler.snapshots(id).iter();
         let Some(snapshot) = snapshots.filter(|s| s.computed <= common).max_by_key(|s| s.computed).copied() else {
             self.scheduler.rewind(id, 0)?;
-            return Ok(0);
+            return Ok(Left { known: 0, computed: 0 });
         };
         self.scheduler.rewind(id, snapshot.computed)?;
         if let Some(slot) = self.scheduler.slot(id) {
             self.copier.copy(&self.model.backend, &mut self.cache, [snapshot.slot, slot])?;
         }
-        Ok(snapshot.computed)
+        Ok(Left { known: snapshot.computed, computed: snapshot.computed })
     }
 
-    /// Keeps a snapshot of a kept sequence's state as it is now, in place of earlier ones. Returns whether there was
-    /// room for it.
+    /// Keeps a snapshot of a sequence's state as it is now, in place of earlier ones. Returns whether there was a state
+    /// and room for the snapshot.
     ///
     /// # Errors
     /// [`crate::Error::Device`].
     pub fn snapshot(&mut self, id: SequenceId) -> Result<bool> {
+        if self.scheduler.state(id).is_none() {
+            return Ok(false);
+        }
         for old in self.scheduler.snapshots(id).to_vec() {
             self.scheduler.return_slot(id, old.slot);
         }

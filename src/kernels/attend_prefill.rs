@@ -1,13 +1,20 @@
 //! out\[t, h\] = Σ_s softmax_s(q\[t, h\]·k\[s\] / √D) · v\[s\] · sigmoid(gate\[t, h\]), s ≤ position of t, over a paged cache.
 
+use std::ops::Range;
+
 use crate::{
     cache::Blocks,
     cost::{Bytes, Cost, Load},
     cpu::Group,
     dtype::DType,
-    kernels::{attend_decode::attend, qk_norm_rope::Heads, silu_mul::sigmoid},
+    kernels::{
+        attend_decode::attend,
+        attend_mma::{Squares, attend_mma},
+        qk_norm_rope::Heads,
+        silu_mul::sigmoid,
+    },
     pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
+    step::{self, Span, Step, View},
     tensor::Tensor,
 };
 
@@ -31,10 +38,23 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Gated causal attention of many rows. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates) → \[T, Hq·D\] of `dtype`.
+/// What attention of many rows takes.
+#[derive(Clone, Copy)]
+pub(super) struct Attend<'a> {
+    pub(super) q: &'a Tensor,
+    pub(super) x: &'a Tensor,
+    pub(super) cache: &'a Blocks,
+    pub(super) heads: Heads,
+    pub(super) dtype: DType,
+}
+
+/// Gated causal attention of many rows, by matrix units where they suit. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates) → \[T, Hq·D\] of `dtype`.
 pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: &Blocks, (heads, dtype): (Heads, DType)) -> Tensor {
     assert_eq!([q.width(), x.width()], [heads.query * heads.width, heads.projected()], "attend_prefill: q, x");
     heads.check(&KERNEL);
+    if let Some(squares) = Squares::fit(p.caps(), cache, (heads, dtype)) {
+        return attend_mma(p, step, Attend { q, x, cache, heads, dtype }, squares);
+    }
     let mut out = p.scratch([q.rows(), q.width()], dtype);
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
@@ -56,7 +76,7 @@ pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: 
 /// Every key and value of every sequence is read once, also those of this step. A query head takes two sums of D
 /// multiply-adds for each pair of a row and a token that it attends to: q·k, and weight · v. They are half precision's
 /// where what is kept and what comes out are, whatever the queries come in.
-fn cost(d: &Dispatch, load: &Load) -> Cost {
+pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
     let [q_heads, kv_heads, width] = ["Q_HEADS", "KV_HEADS", "HEAD"].map(|name| d.size(name));
     let (kept, out) = (load.context() * kv_heads * width, load.rows(d) * q_heads * width);
     Cost {
@@ -68,9 +88,15 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 }
 
 fn cpu(g: &Group<'_>) {
+    if let Some((span, offsets)) = View::of(g).tile(g.at(1)) {
+        rows(g, span, offsets);
+    }
+}
+
+/// Some rows of a span, for the query head that is the group's first coordinate.
+pub(super) fn rows(g: &Group<'_>, span: Span, offsets: Range<usize>) {
     let (q_heads, kv_heads, width, head) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"), g.at(0));
-    let Some((span, rows)) = View::of(g).tile(g.at(1)) else { return };
-    for offset in rows {
+    for offset in offsets {
         let (row, position) = (span.row as usize + offset, span.position as usize + offset);
         let partial = attend(g, (row, head), span.slot, 0..position + 1);
         let gate = row * 2 * (q_heads + kv_heads) * width + (2 * head + 1) * width;

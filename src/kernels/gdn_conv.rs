@@ -15,8 +15,8 @@ use crate::{
     tensor::Tensor,
 };
 
-/// One group a head and tile of one sequence's rows; a lane keeps to its channel, so that the group of the first tile
-/// can read the ring and then write it.
+/// One group a head and tile of one sequence's rows, so that the group of the first tile can read the ring and then write
+/// its head's part of it.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_conv",
     bindings: &[
@@ -27,12 +27,15 @@ pub static KERNEL: Kernel = Kernel {
         Binding::write("y", Element::F32),
     ],
     params: &[],
-    library: &["step", "activations", "reduce"],
+    library: &["step", "activations", "team"],
     lanes: 128,
     source: source!("gdn_conv"),
     cpu,
     cost,
 };
+
+/// Most lanes that share a row of a head.
+const TEAM: u32 = 32;
 
 /// Taps of the convolution, and rows of the ring.
 pub const TAPS: u32 = 4;
@@ -92,7 +95,8 @@ pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, weight: &Tensor, slots: &mut 
         .define("VALUE_HEADS", heads.value)
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
-        .lanes(heads.key_width.max(heads.value_width).next_power_of_two())
+        // As many lanes to a row as its smaller heads can use.
+        .define("TEAM", TEAM.min(heads.key_width.min(heads.value_width).next_power_of_two()))
         .step(step)
         .read(x)
         .read(weight)

@@ -53,6 +53,7 @@ pub fn gdn_scan(p: &Pass, step: &Step, qkv: &Tensor, gates: &Tensor, slots: &mut
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
         .define("TEAM", team)
+        .define("SHARE", heads.key_width / 4 / team)
         .lanes(COLUMNS * team)
         .step(step)
         .read(qkv)

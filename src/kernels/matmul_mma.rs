@@ -29,10 +29,24 @@ pub static KERNEL: Kernel = Kernel {
 /// How a group's tile is shared out.
 #[derive(Clone, Copy, Debug)]
 struct Tile {
-    rows: u32,
-    columns: u32,
     /// Subgroups along the rows and along the columns.
     teams: [u32; 2],
+    /// Squares of one subgroup along the rows and along the columns.
+    squares: [u32; 2],
+    /// Squares of a slice of k.
+    steps: u32,
+}
+
+impl Tile {
+    /// Large tiles read less, small ones fill the device where there are few columns. The shape of a tile does not
+    /// change the order of a sum.
+    fn of(columns: u32, edge: u32) -> Self {
+        match (columns, edge) {
+            (2048.., 16) => Self { teams: [2, 4], squares: [4, 2], steps: 4 },
+            (_, 16) => Self { teams: [2, 2], squares: [2, 2], steps: 4 },
+            _ => Self { teams: [2, 2], squares: [2, 2], steps: 4 },
+        }
+    }
 }
 
 /// Whether the product with a part of a matrix can be left to matrix units.
@@ -40,31 +54,29 @@ pub(crate) fn fits(caps: &Caps, product: &Product<'_>, part: &Part) -> bool {
     caps.matrix_units.is_some() && [product.x.dtype(), part.tensor.dtype()] == [DType::F16; 2]
 }
 
-/// Large tiles read less, small ones fill the device where there are few columns. The shape of a tile does not change
-/// the order of a sum.
-fn tile(caps: &Caps, columns: u32) -> Tile {
-    let room = caps.group_memory >= 48 << 10;
-    match columns {
-        2048.. if room => Tile { rows: 128, columns: 128, teams: [2, 4] },
-        _ => Tile { rows: 64, columns: 64, teams: [2, 2] },
-    }
-}
-
 /// Records the product with one part of the matrix. The order of a row's sum depends on its length alone.
 pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, part: &Part) {
     let Product { x, y, epilogue, .. } = product;
-    let columns = part.tensor.rows();
-    let Tile { rows: tile_rows, columns: tile_columns, teams } = tile(p.caps(), columns);
-    let width = p.caps().subgroup.map_or(32, |[least, _]| least);
-    let stride = y.width();
+    let edge = p.caps().matrix_units.expect("matrix units");
+    let width = p.caps().subgroup.map_or(edge, |[least, _]| least);
+    let (columns, stride) = (part.tensor.rows(), y.width());
+    let Tile { teams, squares, steps } = Tile::of(columns, edge);
+    let lanes = teams[0] * teams[1] * width;
+    let [tile_rows, tile_columns] = [0, 1].map(|side| teams[side] * squares[side] * edge);
+    let fetches = |rows: u32| rows * steps * edge / 4 / lanes;
     p.dispatch(&KERNEL)
         .define("K", x.width())
         .define("TILE_ROWS", tile_rows)
         .define("TILE_COLUMNS", tile_columns)
         .define("ROW_TEAMS", teams[0])
         .define("COLUMN_TEAMS", teams[1])
+        .define("ROWS", squares[0])
+        .define("COLUMNS", squares[1])
+        .define("STEPS", steps)
+        .define("X_FETCHES", fetches(tile_rows))
+        .define("W_FETCHES", fetches(tile_columns))
         .define("ADD", *epilogue as u32)
-        .lanes(teams[0] * teams[1] * width)
+        .lanes(lanes)
         .step(step)
         .read(x)
         .read(&part.tensor)

@@ -5,6 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use super::{
     checkpoint::Checkpoint,
     config::{Config, LayerKind},
+    halves,
     qwen3_5::{Attention, DeltaNet, Layer, Mixer, Weights},
 };
 use crate::{
@@ -135,7 +136,8 @@ impl Weights {
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let config = source.config();
-        let mut loader = Loader { backend, source, config, done: 0, progress };
+        let halves = inputs == DType::F16 && backend.caps().matrix_units.is_some();
+        let mut loader = Loader { backend, source, config, halves, done: 0, progress };
         let vocabulary = [config.vocabulary, config.hidden];
         let embed = Arc::new(loader.matrix(&[("embed_tokens.weight".into(), vocabulary)])?);
         let layers = (0..config.layers.len()).map(|i| loader.layer(i)).collect::<Result<_>>()?;
@@ -153,6 +155,8 @@ struct Loader<'a, 'p> {
     backend: &'a Arc<dyn Backend>,
     source: &'a Source<'a>,
     config: &'a Config,
+    /// Whether matrices are wanted in half precision, as far as their values have one.
+    halves: bool,
     done: u64,
     progress: &'a mut Progress<'p>,
 }
@@ -219,18 +223,32 @@ impl Loader<'_, '_> {
     }
 
     fn tensor(&mut self, name: String, shape: [u32; 2]) -> Result<Tensor> {
-        let mut parts = self.parts(&[(name, shape)])?;
+        let stored = self.source.tensor(&name, shape)?;
+        let mut parts = self.parts(&[(name, shape)], vec![stored])?;
         Ok(parts.pop().expect("a tensor has a part"))
     }
 
     fn matrix(&mut self, named: &[Named]) -> Result<Matrix> {
-        self.parts(named).map(Matrix::new)
+        let stored = named.iter().map(|(name, shape)| {
+            let stored = self.source.tensor(name, *shape)?;
+            if !self.halves || stored.dtype == DType::F16 {
+                return Ok(stored);
+            }
+            if !halves::fit(stored.dtype, &stored.data) {
+                log::warn!("{name} has values that half precision does not: it stays {}", stored.dtype);
+                return Ok(stored);
+            }
+            let data = halves::convert(stored.dtype, &stored.data);
+            self.source.release(name);
+            Ok(Stored { dtype: DType::F16, data: data.into(), ..stored })
+        });
+        let stored = stored.collect::<Result<Vec<_>>>()?;
+        self.parts(named, stored).map(Matrix::new)
     }
 
     /// Tensors that follow each other, put together as far as their dtype and the largest binding allow.
-    fn parts(&mut self, named: &[Named]) -> Result<Vec<Tensor>> {
+    fn parts(&mut self, named: &[Named], stored: Vec<Stored<'_>>) -> Result<Vec<Tensor>> {
         let source = self.source;
-        let stored = named.iter().map(|(name, shape)| source.tensor(name, *shape)).collect::<Result<Vec<_>>>()?;
         let caps = self.backend.caps();
         let most = caps.max_binding.min(caps.max_buffer);
         let mut parts = Vec::new();
@@ -250,7 +268,7 @@ impl Loader<'_, '_> {
                 parts.push(tensor);
             }
         }
-        self.note(named, &stored);
+        self.note(named)?;
         Ok(parts)
     }
 
@@ -263,15 +281,20 @@ impl Loader<'_, '_> {
         if !matches!(source, Source::Shapes(_)) {
             tensor.write(0, &stored.iter().flat_map(Stored::singles).collect::<Vec<_>>())?;
         }
-        self.note(named, &stored);
+        self.note(named)?;
         Ok(tensor)
     }
 
     /// Notes that some tensors are where they belong.
-    fn note(&mut self, named: &[Named], stored: &[Stored<'_>]) {
-        self.done += stored.iter().map(|stored| stored.data.len() as u64).sum::<u64>();
-        named.iter().for_each(|(name, _)| self.source.release(name));
-        (self.progress)(self.done, self.source.bytes());
+    fn note(&mut self, named: &[Named]) -> Result<()> {
+        let source = self.source;
+        let bytes = |(name, [rows, width]): &Named| {
+            source.dtype(name).map(|dtype| u64::from(*rows) * u64::from(*width) * dtype.bytes())
+        };
+        self.done += named.iter().map(bytes).sum::<Result<u64>>()?;
+        named.iter().for_each(|(name, _)| source.release(name));
+        (self.progress)(self.done, source.bytes());
+        Ok(())
     }
 }
 

@@ -126,6 +126,13 @@ pub struct Source {
     pub proven: bool,
 }
 
+impl Source {
+    /// A WGSL text of which nothing is proven, for kernels outside of this crate.
+    pub const fn wgsl(text: &'static str) -> Self {
+        Self { wgsl: text, msl: None, proven: false }
+    }
+}
+
 /// A kernel: what all backends agree on.
 pub struct Kernel {
     /// Its name: the stem of its files and the shader's entry point.

@@ -79,6 +79,9 @@ impl Sampling {
     ///
     /// `do_sample: false` is greedy. Of a file that names some values, those it does not name are off, as in vLLM
     /// (transformers would take top-k 50).
+    ///
+    /// # Errors
+    /// [`Error::Format`] where it is not JSON, or a value has another type or is out of range.
     pub fn from_generation_config(bytes: &[u8], file: &Path) -> Result<Option<Sampling>> {
         let format = |what: String| Error::Format { file: file.to_owned(), what };
         let json: Value = serde_json::from_slice(bytes).map_err(|error| format(format!("not JSON: {error}")))?;
@@ -116,6 +119,9 @@ impl Sampling {
     }
 
     /// Refuses values out of range, NaN among them, naming the field.
+    ///
+    /// # Errors
+    /// [`Error::Request`].
     pub fn validate(&self) -> Result<()> {
         // NaN is in no range.
         let from = |value: f32, low: f32, high: f32| (low..=high).contains(&value);

@@ -53,7 +53,7 @@ impl Limits {
         let least = align + sequences;
         if budget < least {
             return Err(Error::Request(format!(
-                "a budget of {budget} tokens per step is too small: \
+                "--budget {budget} tokens a step are too few: \
                  one chunk of {align} and one token for each of {sequences} sequences need {least}"
             )));
         }

@@ -33,6 +33,9 @@ impl Pool {
 impl Scheduler {
     /// A free slot to copy the recurrent state of a sequence into, as it is now, between steps. The scheduler keeps it
     /// as a [`Snapshot`] of the sequence. Nothing if the sequence has no state or no slot is free.
+    ///
+    /// # Panics
+    /// If the last batch is not committed or the sequence is over.
     pub fn lend_slot(&mut self, id: SequenceId) -> Option<u32> {
         self.assert_closed();
         let computed = self.at(id).computed;
@@ -42,6 +45,9 @@ impl Scheduler {
     }
 
     /// Gives the slot of one of the sequence's snapshots back.
+    ///
+    /// # Panics
+    /// If the sequence is over or has no such snapshot.
     pub fn return_slot(&mut self, id: SequenceId, slot: u32) {
         let snapshots = &mut self.at_mut(id).snapshots;
         let place = snapshots.iter().position(|snapshot| snapshot.slot == slot);

@@ -2,7 +2,7 @@
 
 use wgpu::{CooperativeScalarType, DeviceType, ExperimentalFeatures, Features, Limits};
 
-use super::Restrict;
+use super::{Restrict, instance};
 use crate::{
     backend::{Backend, Caps, DeviceKind, Tiles},
     cpu::Cpu,
@@ -18,10 +18,7 @@ pub struct Adapter {
 impl Adapter {
     /// Every device that wgpu finds, in the drivers' order. A machine without any graphics driver has none.
     pub(super) fn all() -> Vec<Self> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            flags: wgpu::InstanceFlags::empty(),
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
+        let Some(instance) = instance::open() else { return Vec::new() };
         let handles = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
         handles.into_iter().map(|handle| Self { caps: caps(&handle, Restrict::default()), handle }).collect()
     }

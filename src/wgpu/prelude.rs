@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use super::unroll::unroll;
 use crate::{
     backend::Caps,
     dtype::DType,
@@ -62,7 +63,7 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
 /// The whole text of a launch's shader.
 ///
 /// # Errors
-/// [`Error::Shader`] if the kernel asks for a part that the library does not have.
+/// [`Error::Shader`] if the kernel asks for a part that the library does not have, or repeats lines by what is no define.
 pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     let mut text = prelude(dispatch, caps);
     for name in dispatch.kernel.library {
@@ -85,7 +86,8 @@ pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
         text.push_str(part.1);
     }
     text.push_str(dispatch.kernel.source.wgsl);
-    Ok(text)
+    let broken = |log| Error::Shader { kernel: dispatch.label(), log };
+    unroll(&text, &|name| dispatch.known(name)).map_err(broken)
 }
 
 /// Four elements as they lie in memory, and their way to and from f32.

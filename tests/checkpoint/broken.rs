@@ -53,18 +53,21 @@ fn cut_off() {
     let cases = [
         (0, "found 0 bytes, expected a safetensors file"),
         (7, "found 7 bytes, expected a safetensors file"),
-        (8, "the header claims 5712 bytes, but only 0 follow: the file is cut off"),
-        (8 + 5711, "the header claims 5712 bytes, but only 5711 follow: the file is cut off"),
-        (8 + 5712, "the tensors take 1001248 bytes, but only 0 are there: the file is cut off"),
-        (500_000, "the tensors take 1001248 bytes, but only 494280 are there: the file is cut off"),
-        (whole.len() - 1, "the tensors take 1001248 bytes, but only 1001247 are there: the file is cut off"),
+        (8, "the header claims 5712 bytes, but only 0 follow: the file is cut off, fetch it again"),
+        (8 + 5711, "the header claims 5712 bytes, but only 5711 follow: the file is cut off, fetch it again"),
+        (8 + 5712, "the tensors take 1001248 bytes, but only 0 are there: the file is cut off, fetch it again"),
+        (500_000, "the tensors take 1001248 bytes, but only 494280 are there: the file is cut off, fetch it again"),
+        (
+            whole.len() - 1,
+            "the tensors take 1001248 bytes, but only 1001247 are there: the file is cut off, fetch it again",
+        ),
     ];
     for (length, want) in cases {
         scratch.write(WEIGHTS, &whole[..length]);
         assert_eq!(scratch.error(), format!("DIR/model.safetensors: {want}"));
     }
     scratch.write(WEIGHTS, [whole.as_slice(), b"!"].concat());
-    let want = "the tensors take 1001248 bytes, found 1001249: the file is damaged";
+    let want = "the tensors take 1001248 bytes, found 1001249: the file is damaged, fetch it again";
     assert_eq!(scratch.error(), format!("DIR/model.safetensors: {want}"));
     scratch.write(WEIGHTS, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1006968\n");
     let want = "a Git LFS pointer stands in for the weights: fetch them with `git lfs pull`";
@@ -79,9 +82,12 @@ fn lying_header_length() {
     let cases = [
         (0, "the safetensors header is unusable: EOF while parsing a value at line 1 column 0".to_string()),
         (5000, "the safetensors header is unusable: EOF while parsing a list at line 1 column 5000".to_string()),
-        (5711, "the tensors take 1001248 bytes, found 1001249: the file is damaged".to_string()),
+        (5711, "the tensors take 1001248 bytes, found 1001249: the file is damaged, fetch it again".to_string()),
         (5713, "the safetensors header is unusable: trailing characters at line 1 column 5713".to_string()),
-        (1_006_961, "the header claims 1006961 bytes, but only 1006960 follow: the file is cut off".to_string()),
+        (
+            1_006_961,
+            "the header claims 1006961 bytes, but only 1006960 follow: the file is cut off, fetch it again".to_string(),
+        ),
         (16_777_217, format!("the header claims 16777217 bytes, {far}")),
         (u64::MAX, format!("the header claims 18446744073709551615 bytes, {far}")),
     ];
@@ -129,7 +135,7 @@ fn lying_header() {
         ),
         (
             format!("{{{}}}", f32s("a", json!([1u64 << 40]), [0, 1 << 42])),
-            "the tensors take 4398046511104 bytes, but only 24 are there: the file is cut off",
+            "the tensors take 4398046511104 bytes, but only 24 are there: the file is cut off, fetch it again",
         ),
     ];
     for (header, want) in cases {

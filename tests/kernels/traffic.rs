@@ -119,6 +119,18 @@ impl Traffic {
         tensor
     }
 
+    /// Gives every element of a half-precision cache's row the value of its position, wherever sequences have been.
+    pub fn overwrite(&self, cache: &mut Tensor, value: impl Fn(u32) -> f16) {
+        let (per_slot, width) = (self.blocks_per_slot(), cache.width());
+        for &(rows, first, slot) in self.spans {
+            for position in 0..first + rows {
+                let block = self.tables()[(slot * per_slot + position / BLOCK) as usize];
+                let row = u64::from(block * BLOCK + position % BLOCK);
+                cache.write(row * u64::from(width), &vec![value(position); width as usize]).unwrap();
+            }
+        }
+    }
+
     fn fill(&self, lab: &Lab, width: u32, dtype: DType, range: Range<f32>) -> Tensor {
         let per_slot = self.blocks_per_slot();
         let cache = lab.poisoned([self.slots() * per_slot * BLOCK, width], dtype);

@@ -55,7 +55,13 @@ fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Precis
     errors.push(("decode_logits".to_string(), decoded.collect::<Vec<_>>().concat()));
     let known = errors.iter().filter(|(name, _)| reference.floats.contains_key(name));
     let errors: Vec<_> = known.map(|(name, got)| (name.clone(), largest_error(got, &reference.floats[name]))).collect();
-    assert_eq!(errors.len(), reference.floats.len(), "{}: a tensor was not compared", file.display());
+    // References made elsewhere may also hold what happens inside a layer, where this engine fuses and has no such tensor.
+    let (inside, wanted): (Vec<_>, Vec<_>) = reference.floats.keys().partition(|name| name.starts_with("trace."));
+    let missing = wanted.iter().find(|name| errors.iter().all(|(known, _)| known != **name));
+    assert_eq!(missing, None, "{}: a tensor was not compared", file.display());
+    if !inside.is_empty() {
+        println!("{}: {} tensors inside layers are not compared", file.display(), inside.len());
+    }
     errors
 }
 
@@ -86,7 +92,10 @@ fn half_precision_is_as_close_as_a_bf16_reference() {
                 serde_json::from_slice(&std::fs::read(dir.join("reference.json")).unwrap()).unwrap();
             for file in references(&dir) {
                 let key = file.file_name().unwrap().to_string_lossy().into_owned();
-                let Some(measured) = noise["references"][&key]["bfloat16_minus_float32"].as_object() else { continue };
+                let Some(measured) = noise["references"][&key]["bfloat16_minus_float32"].as_object() else {
+                    println!("{name}: {}: no bf16 run to compare half precision with", file.display());
+                    continue;
+                };
                 let errors = errors(&backend, &dir, &file, HALF);
                 for (tensor, phase) in [("prefill_logits", "prefill"), ("decode_logits", "decode")] {
                     let bound = measured[phase]["max"].as_f64().unwrap() as f32;

@@ -17,13 +17,30 @@ use crate::{
     rig::{FULL, Look, Rig, largest_error},
 };
 
-fn fixture() -> Checkpoint {
-    Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32")).unwrap()
+/// A fixture, and what its matrix products take.
+type Subject = (&'static str, DType);
+
+/// In full precision, and with everything in half precision that matrix units multiply, heads as wide as they take them.
+const SUBJECTS: [Subject; 2] = [("tiny-f32", DType::F32), ("real-heads-bf16", DType::F16)];
+
+fn fixture(name: &str) -> Checkpoint {
+    Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
 
-fn engine(backend: &Arc<dyn Backend>, options: Options) -> Engine {
-    let model = Model::load(backend, &Source::Checkpoint(&fixture()), DType::F32, &mut |_, _| {}).unwrap();
-    Engine::new(Arc::new(model), options).unwrap()
+fn model(backend: &Arc<dyn Backend>, (name, inputs): Subject) -> Model {
+    Model::load(backend, &Source::Checkpoint(&fixture(name)), inputs, &mut |_, _| {}).unwrap()
+}
+
+fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: Options) -> Engine {
+    Engine::new(Arc::new(model(backend, subject)), options).unwrap()
+}
+
+/// Every backend present with every model.
+fn settings() -> Vec<(String, Arc<dyn Backend>, Subject)> {
+    let named = |(name, backend): present::Present| {
+        SUBJECTS.map(|subject| (format!("{name}: {}", subject.0), backend.clone(), subject))
+    };
+    present::backends().into_iter().flat_map(named).collect()
 }
 
 fn options() -> Options {
@@ -31,7 +48,7 @@ fn options() -> Options {
 }
 
 fn prompt(length: usize, seed: u32) -> Vec<u32> {
-    (0..length as u32).map(|i| (i * 97 + seed * 31 + i * i % 13) % 512).collect()
+    (0..length as u32).map(|i| (i * 97 + seed * 31 + i * i % 13) % 128).collect()
 }
 
 fn add(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> SequenceId {
@@ -61,21 +78,26 @@ fn alone(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> Vec<Vec<u32>> {
 
 #[test]
 fn any_legal_chunking_gives_the_same_bits() {
-    for (name, backend) in present::backends() {
-        let ids = prompt(150, 1);
-        let whole = alone(&mut engine(&backend, options()), ids.clone(), 4);
-        for budget in [67, 131] {
-            let cut = alone(&mut engine(&backend, Options { budget, ..options() }), ids.clone(), 4);
-            assert_eq!(whole, cut, "{name}: budget {budget}");
+    for (name, backend, subject) in settings() {
+        for (length, chunks) in [(150, &[64, 128][..]), (300, &[64, 128, 192, 256])] {
+            let ids = prompt(length, 1);
+            // A budget leaves one token for each sequence that may decode beside the chunk.
+            let cut = |chunk: u32| Options { context: Some(320), budget: chunk + 3, ..options() };
+            let whole = alone(&mut engine(&backend, subject, cut(320)), ids.clone(), 4);
+            assert_eq!(whole.len(), 4);
+            for chunk in chunks {
+                let cut = alone(&mut engine(&backend, subject, cut(*chunk)), ids.clone(), 4);
+                assert_eq!(whole, cut, "{name}: chunks of {chunk}");
+            }
+            println!("{name}: chunks of {chunks:?} equal the whole prompt of {length}");
         }
-        println!("{name}: chunks of 64 and 128 equal the whole prompt");
     }
 }
 
 #[test]
 fn a_batch_of_three_gives_the_bits_of_three_alone() {
-    for (name, backend) in present::backends() {
-        let mut engine = engine(&backend, options());
+    for (name, backend, subject) in settings() {
+        let mut engine = engine(&backend, subject, options());
         let prompts = [prompt(65, 2), prompt(3, 3), prompt(100, 4)];
         let single: Vec<_> = prompts.iter().map(|prompt| alone(&mut engine, prompt.clone(), 6)).collect();
         let ids: Vec<_> = prompts.iter().map(|prompt| add(&mut engine, prompt.clone(), 6)).collect();
@@ -86,36 +108,40 @@ fn a_batch_of_three_gives_the_bits_of_three_alone() {
 
 #[test]
 fn a_preempted_sequence_resumes_with_the_same_bits() {
-    for (name, backend) in present::backends() {
+    for (name, backend, subject) in settings() {
         let prompts = [prompt(60, 5), prompt(60, 6)];
-        let mut roomy = engine(&backend, options());
+        let mut roomy = engine(&backend, subject, options());
         let single: Vec<_> = prompts.iter().map(|prompt| alone(&mut roomy, prompt.clone(), 40)).collect();
-        // Memory for one context of 112 tokens: the second sequence has to give way to the first.
+        // Both prompts fit into 11 blocks of 16 tokens, both answers do not: the second gives way to the first.
         let tight = Options { context: Some(112), sequences: 2, ..options() };
-        let mut tight = engine(&backend, Options { memory: Some(memory_for_one(&backend, tight)), ..tight });
+        let mut tight =
+            engine(&backend, subject, Options { memory: Some(memory_for(&backend, subject, tight, 11)), ..tight });
+        assert_eq!(tight.plan().blocks, 11, "{name}");
         let ids: Vec<_> = prompts.iter().map(|prompt| add(&mut tight, prompt.clone(), 40)).collect();
         assert_eq!(follow(&mut tight, &ids), single, "{name}");
-        println!("{name}: preempted equals uninterrupted");
+        assert!(tight.preemptions() > 0, "{name}: both fitted, so nothing was preempted");
+        assert_eq!(roomy.preemptions(), 0, "{name}");
+        println!("{name}: preempted {} times equals uninterrupted", tight.preemptions());
     }
 }
 
-/// The least budget of memory with which an engine opens.
-fn memory_for_one(backend: &Arc<dyn Backend>, options: Options) -> u64 {
-    let model = Model::load(backend, &Source::Checkpoint(&fixture()), DType::F32, &mut |_, _| {}).unwrap();
-    let opens = |memory: u64| Options { memory: Some(memory), ..options }.plan(&model).is_ok();
+/// The least memory with which an engine has this many blocks.
+fn memory_for(backend: &Arc<dyn Backend>, subject: Subject, options: Options, blocks: u32) -> u64 {
+    let model = model(backend, subject);
+    let enough =
+        |memory: u64| Options { memory: Some(memory), ..options }.plan(&model).is_ok_and(|plan| plan.blocks >= blocks);
     let (mut low, mut high) = (0u64, 1 << 32);
     while low + 1 < high {
         let middle = low.midpoint(high);
-        if opens(middle) { high = middle } else { low = middle }
+        if enough(middle) { high = middle } else { low = middle }
     }
-    // A little more than one context, so that both are admitted and then collide.
-    high + 8192
+    high
 }
 
 #[test]
 fn a_replayed_program_gives_the_same_bits_from_the_same_state() {
-    for (name, backend) in present::backends() {
-        let mut engine = engine(&backend, options());
+    for (name, backend, subject) in settings() {
+        let mut engine = engine(&backend, subject, options());
         let first = alone(&mut engine, prompt(70, 7), 5);
         assert_eq!(first, alone(&mut engine, prompt(70, 7), 5), "{name}");
     }
@@ -125,15 +151,17 @@ fn a_replayed_program_gives_the_same_bits_from_the_same_state() {
 #[test]
 fn chunked_prefill_equals_token_by_token() {
     for (name, backend) in present::backends() {
-        let ids = prompt(70, 8);
-        let mut rig = Rig::new(&backend, &fixture(), FULL, 96);
-        let chunked = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits.concat();
-        let looped = (0..)
-            .zip(&ids)
-            .flat_map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
-        let error = largest_error(&chunked, &looped.collect::<Vec<_>>());
-        println!("{name}: chunked against token by token: max_abs_diff {error:.6}");
-        let bound = if name == "cpu" { 0.0 } else { 1e-3 };
-        assert!(error <= bound, "{name}: {error} over {bound}");
+        for length in [1, 2, 3, 4, 70] {
+            let ids = prompt(length, 8);
+            let mut rig = Rig::new(&backend, &fixture("tiny-f32"), FULL, 96);
+            let chunked = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits.concat();
+            let looped = (0..)
+                .zip(&ids)
+                .flat_map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
+            let error = largest_error(&chunked, &looped.collect::<Vec<_>>());
+            println!("{name}: {length} tokens in a chunk against token by token: max_abs_diff {error:.6}");
+            let bound = if name == "cpu" { 0.0 } else { 1e-3 };
+            assert!(error <= bound, "{name}: {error} over {bound}");
+        }
     }
 }

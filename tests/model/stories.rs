@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bimetal::{
     default_model,
     engine::{Options, Request, Then},
-    generator::{Generator, Setup},
+    generator::{Generator, Settings, Setup},
     sampler::Sampling,
 };
 
@@ -53,5 +53,21 @@ fn the_built_in_model_says_what_the_reference_recorded() {
             }
             assert!(same == greedy.len() || gap <= BOUND, "{name}: token {same} differs at a gap of {gap} or more");
         }
+    }
+}
+
+#[test]
+fn a_text_of_no_tokens_ends() {
+    let (_, backend) = present::backends().remove(0);
+    let setup = Setup { engine: Options { context: Some(64), sequences: 1, ..Options::default() }, ..Setup::default() };
+    let mut generator = Generator::open(&backend, &default_model::open().unwrap(), setup, &mut |_, _| {}).unwrap();
+    for _ in 0..2 {
+        let settings = Settings { most: 0, ..generator.settings() };
+        let mut stream = generator.stream("Once upon a time", &settings).unwrap();
+        let steps = (0..100).take_while(|_| stream.advance().map(Result::unwrap).is_some()).count();
+        assert!(steps < 100, "it goes on without computing anything");
+        assert_eq!(stream.figures().generated, 0);
+        drop(stream);
+        assert!(generator.engine.is_idle());
     }
 }

@@ -1,7 +1,10 @@
 //! Which backends are here to be tested. `REQUIRE=cpu,wgpu` in the environment makes an absent one a failure, so that a
 //! test that compared nothing cannot pass for one that did.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    io::{Write, stderr},
+    sync::{Arc, OnceLock},
+};
 
 use bimetal::{backend::Backend, cpu::Cpu};
 
@@ -23,15 +26,20 @@ fn find() -> Vec<Present> {
     found.extend(through_wgpu());
     for (name, backend) in &found {
         let caps = backend.caps();
-        println!("{name}: {} ({}), subgroup {:?}, half {}", caps.device, caps.driver, caps.subgroup, caps.half);
+        say(&format!("{name}: {} ({}), subgroup {:?}, half {}", caps.device, caps.driver, caps.subgroup, caps.half));
     }
     if !found.iter().any(|(name, _)| *name == "wgpu") {
-        println!("wgpu: absent, so it was not compared");
+        say("wgpu: absent, so it was not compared");
     }
     for required in std::env::var("REQUIRE").unwrap_or_default().split(',').filter(|name| !name.is_empty()) {
         assert!(found.iter().any(|(name, _)| *name == required), "REQUIRE names {required}, which is absent");
     }
     found
+}
+
+/// Past the harness, which keeps what passing tests print to itself.
+fn say(line: &str) {
+    _ = writeln!(stderr(), "{line}");
 }
 
 #[cfg(feature = "wgpu")]

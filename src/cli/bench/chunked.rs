@@ -13,11 +13,13 @@ use bimetal::{
     tensor::Tensor,
 };
 
+use crate::cli::output::print;
+
 const TOKENS: u32 = 1000;
 
 /// Ids that look like a text's: spread over the vocabulary, the same every time.
-pub fn ids(count: usize, vocabulary: u32) -> Vec<u32> {
-    (0..count as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect()
+pub fn ids(count: u32, vocabulary: u32) -> Vec<u32> {
+    (0..count).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect()
 }
 
 /// One way to compute a prompt.
@@ -71,7 +73,7 @@ pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
     let plan = Plan { context, blocks: context / BLOCK, slots: 1, kv: setup.engine.kv };
     let mut cache = Cache::new(&model.backend, &model.config, &plan)?;
     cache.tables.write(0, &(0..plan.blocks).collect::<Vec<u32>>())?;
-    let ids = ids(TOKENS as usize, model.vocabulary);
+    let ids = ids(TOKENS, model.vocabulary);
     let mut measured = Vec::new();
     for (kind, rows) in [(Kind::Prompt, setup.engine.budget), (Kind::Decode, 1)] {
         let way = Way::new(model, &mut cache, kind, rows)?;
@@ -80,11 +82,10 @@ pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
     }
     let [(chunked, a), (looped, b)] = &measured[..] else { unreachable!("two ways were measured") };
     let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    println!(
+    print(&format!(
         "{TOKENS} tokens: in chunks of {} {chunked:.1} tok/s, token by token {looped:.1} tok/s, {:.1} times; logits \
-         max_abs_diff {apart:.6}",
+         max_abs_diff {apart:.6}\n",
         setup.engine.budget,
         chunked / looped,
-    );
-    Ok(())
+    ))
 }

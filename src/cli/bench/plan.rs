@@ -98,7 +98,7 @@ fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<
     let sequences = numbers("-s", &arguments.sequences, 1..=MOST_SEQUENCES)?;
     let depths = numbers("-d", &arguments.depth, 0..=source.config().context)?;
     let most = |list: &[u32]| list.iter().copied().max().unwrap_or(1);
-    let mut setup = arguments.engine.setup(most(&sequences), 0);
+    let mut setup = arguments.engine.setup(caps, [most(&sequences), 0]);
     let needed = Rehearsal::context(most(&sequences), most(&depths), budget);
     let needed = needed.max(most(&depths).saturating_add(budget).saturating_add(1));
     if needed > source.config().context {
@@ -121,9 +121,9 @@ fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<
 }
 
 /// The numbers of a flag, each within a range.
-fn numbers(flag: &str, list: &[usize], range: RangeInclusive<u32>) -> Result<Vec<u32>> {
-    let number = |number: &usize| {
-        let within = u32::try_from(*number).ok().filter(|number| range.contains(number));
+fn numbers(flag: &str, list: &[u32], range: RangeInclusive<u32>) -> Result<Vec<u32>> {
+    let number = |number: &u32| {
+        let within = Some(*number).filter(|number| range.contains(number));
         within.ok_or_else(|| {
             Error::Request(format!("{flag} {number} is not between {} and {}", range.start(), range.end()))
         })

@@ -22,16 +22,16 @@ struct Line {
 }
 
 /// Profiles a decode step of each number of sequences, and a prompt chunk, at each depth.
-pub fn profile(model: &Model, setup: &Setup, (depths, repeat): (&[usize], usize)) -> Result<()> {
+pub fn profile(model: &Model, setup: &Setup, (depths, repeat): (&[u32], u32)) -> Result<()> {
     for &depth in depths {
         for (kind, rows) in [(Kind::Decode, 1), (Kind::Prompt, setup.engine.budget)] {
-            let depth = (depth as u32).max(1);
+            let depth = depth.max(1);
             let context = (depth + rows).next_multiple_of(BLOCK);
             let plan = Plan { context, blocks: context / BLOCK, slots: 1, kv: setup.engine.kv };
             let mut cache = Cache::new(&model.backend, &model.config, &plan)?;
             cache.tables.write(0, &(0..plan.blocks).collect::<Vec<u32>>())?;
             let way = Way::new(model, &mut cache, kind, rows)?;
-            way.write(&ids(rows as usize, model.vocabulary), depth, true)?;
+            way.write(&ids(rows, model.vocabulary), depth, true)?;
             let times = (0..repeat).map(|_| times(model, &way)).collect::<Result<Vec<_>>>()?;
             report(&format!("{kind:?} of {rows} at {depth}"), &lines(&way.program.dispatches, &times));
         }

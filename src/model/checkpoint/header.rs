@@ -59,8 +59,9 @@ fn header(bytes: &[u8]) -> Checked<&[u8]> {
         return Err(format!("the header claims {length} bytes, expected at most {LONGEST}: not a safetensors file"));
     }
     let header = rest.get(..length as usize);
-    header
-        .ok_or_else(|| format!("the header claims {length} bytes, but only {} follow: the file is cut off", rest.len()))
+    header.ok_or_else(|| {
+        format!("the header claims {length} bytes, but only {} follow: the file is cut off, fetch it again", rest.len())
+    })
 }
 
 /// Turns offsets into ranges of the file, after making sure that the tensors fill the `available` bytes one after another.
@@ -83,10 +84,12 @@ fn place(tensors: BTreeMap<String, TensorInfo>, available: usize, start: usize) 
         filled = end;
     }
     if filled > available {
-        return Err(format!("the tensors take {filled} bytes, but only {available} are there: the file is cut off"));
+        return Err(format!(
+            "the tensors take {filled} bytes, but only {available} are there: the file is cut off, fetch it again"
+        ));
     }
     if filled < available {
-        return Err(format!("the tensors take {filled} bytes, found {available}: the file is damaged"));
+        return Err(format!("the tensors take {filled} bytes, found {available}: the file is damaged, fetch it again"));
     }
     let slot = |tensor: TensorInfo| {
         let (begin, end) = tensor.data_offsets;

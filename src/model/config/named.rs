@@ -7,7 +7,7 @@ use super::{Config, LayerKind};
 type Row = (&'static str, u32, u32, usize, u32, u32, u32, bool);
 
 #[rustfmt::skip]
-const TABLE: [Row; 5] = [
+const TABLE: [Row; Config::NAMES.len()] = [
     ("0.8b", 1024,  3584, 24,  8, 2, 16, true),
     ("2b",   2048,  6144, 24,  8, 2, 16, true),
     ("4b",   2560,  9216, 32, 16, 4, 32, true),
@@ -16,7 +16,10 @@ const TABLE: [Row; 5] = [
 ];
 
 impl Config {
-    /// The configuration of a published model: `0.8b`, `2b`, `4b`, `9b` or `27b`.
+    /// What [`Config::named`] knows.
+    pub const NAMES: [&str; 5] = ["0.8b", "2b", "4b", "9b", "27b"];
+
+    /// The configuration of a published model, one of [`Config::NAMES`].
     pub fn named(name: &str) -> Option<Config> {
         let row = TABLE.iter().find(|row| row.0 == name)?;
         let (_, hidden, intermediate, layers, query_heads, kv_heads, value_heads, tied) = *row;

@@ -1,0 +1,102 @@
+//! What `attend_prefill` computes, by matrix units: scores and weighted values are products of squares in half precision
+//! with sums in single precision.
+//!
+//! A row's weights are relative to a reference that follows its largest score in coarse steps, so that sums are rarely
+//! rescaled. Keys pass by in tiles at absolute positions and a row looks at no other row, so its bits do not depend on
+//! its company.
+
+use crate::{
+    backend::Caps,
+    cache::Blocks,
+    cpu::Group,
+    dtype::DType,
+    kernels::{
+        attend_prefill::{self, Attend},
+        qk_norm_rope::Heads,
+    },
+    pass::{Binding, Element, Kernel, Pass},
+    step::{self, Step, TILE, View},
+    tensor::Tensor,
+};
+
+/// One group a query head and SIDE rows of one sequence; SIDE keys at a time pass by, staged in group memory.
+pub static KERNEL: Kernel = Kernel {
+    name: "attend_mma",
+    bindings: &[
+        step::BINDING,
+        Binding::read("tables", Element::U32),
+        Binding::read("q", Element::Float),
+        Binding::read("keys", Element::F16),
+        Binding::read("values", Element::F16),
+        Binding::read("x", Element::Float),
+        Binding::write("out", Element::Float),
+    ],
+    params: &[],
+    library: &["step", "pages", "activations", "matrix"],
+    lanes: 128,
+    source: source!("attend_mma"),
+    cpu,
+    cost: attend_prefill::cost,
+};
+
+/// How a device's matrix units share out a head: rows of a group, which are two squares high, and lanes of a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Squares {
+    side: u32,
+    lanes: u32,
+}
+
+impl Squares {
+    /// None where the device has no matrix units, or where they do not suit the head, the types or the cache.
+    pub(super) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (Heads, DType)) -> Option<Self> {
+        let (edge, [width, _]) = (caps.matrix_units?, caps.subgroup?);
+        let squares = Self { side: 2 * edge, lanes: heads.width / (4 * edge) * width };
+        let halves = [dtype, cache.keys.dtype(), cache.values.dtype()].iter().all(|dtype| *dtype == DType::F16);
+        // Each subgroup has four squares of a head; more than 256 columns do not fit into registers and group memory.
+        let head = heads.width.is_power_of_two() && (4 * edge..=256).contains(&heads.width);
+        // A row is staged by whole runs of lanes, and a run of rows lies in one block.
+        let staged = width.is_multiple_of(edge) && cache.block.is_power_of_two() && cache.block >= width / edge;
+        // Each row of a group has a lane that weighs its scores.
+        let lanes = (squares.side..=caps.lanes).contains(&squares.lanes);
+        let room = squares.group_memory(heads.width) <= caps.group_memory;
+        (halves && head && staged && lanes && room && TILE.is_multiple_of(squares.side)).then_some(squares)
+    }
+
+    /// Bytes that a group shares: staged rows, weights, the subgroups' sums, and a factor for each row.
+    fn group_memory(self, width: u32) -> u32 {
+        let side = self.side;
+        let (staged, weights) = (2 * side * (width + 8), 2 * side * (side + 8));
+        staged + weights + 4 * (width / (2 * side)) * side * (side + 4) + 4 * side + 4
+    }
+}
+
+/// Gated causal attention of many rows; shapes are those of `attend_prefill`, types those that [`Squares::fit`] asks for.
+pub(super) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, squares: Squares) -> Tensor {
+    let Attend { q, x, cache, heads, dtype } = attend;
+    let mut out = p.scratch([q.rows(), q.width()], dtype);
+    p.dispatch(&KERNEL)
+        .define("Q_HEADS", heads.query)
+        .define("KV_HEADS", heads.kv)
+        .define("HEAD", heads.width)
+        .define("BLOCK", cache.block)
+        .define("MAX_BLOCKS", step.tables().width())
+        .define("SIDE", squares.side)
+        .lanes(squares.lanes)
+        .step(step)
+        .read(step.tables())
+        .read(q)
+        .read(&cache.keys)
+        .read(&cache.values)
+        .read(x)
+        .write(&mut out)
+        .grid([heads.query, step.tiles() * (TILE / squares.side), 1]);
+    out
+}
+
+fn cpu(g: &Group<'_>) {
+    let side = g.define("SIDE");
+    let parts = TILE as usize / side;
+    let Some((span, rows)) = View::of(g).tile(g.at(1) / parts) else { return };
+    let first = rows.start + g.at(1) % parts * side;
+    attend_prefill::rows(g, span, first..(first + side).min(rows.end));
+}

@@ -1,0 +1,129 @@
+//! Which backend runs, and backends and devices that are not there.
+
+use serde_json::Value;
+
+use crate::run::{run, threads};
+
+const NO_METAL: &str = "the native Metal backend is not built yet; on macOS the wgpu backend runs on Metal";
+
+fn devices() -> Vec<Value> {
+    serde_json::from_str(&run(&["devices", "--json"]).succeeds().out).unwrap()
+}
+
+#[test]
+fn devices_are_listed() {
+    let list = devices();
+    let cpu = list.last().unwrap();
+    assert_eq!((&cpu["backend"], &cpu["index"], &cpu["kind"]), (&"cpu".into(), &Value::Null, &"cpu".into()));
+    assert_eq!(cpu["device"], format!("{} threads", threads()));
+    assert_eq!(list.iter().filter(|device| device["auto"] == true).count(), 1);
+    for device in &list {
+        assert!(device["max_binding"].as_u64().unwrap() >= 128 << 20, "{device}");
+        assert!(device["features"].is_array() && device["driver"].is_string(), "{device}");
+    }
+    let table = run(&["devices"]).succeeds();
+    // Nothing but what was asked for: neither drivers nor layers below them speak.
+    assert_eq!(table.err, "");
+    let lines: Vec<_> = table.out.lines().collect();
+    assert_eq!(lines.len(), list.len() + 2);
+    assert!(lines[0].trim_start().starts_with("#  backend  device"), "{}", lines[0]);
+    assert_eq!(lines[lines.len() - 1], format!("* is what `--backend auto` takes. {NO_METAL}."));
+    for (device, line) in list.iter().zip(&lines[1..]) {
+        assert!(line.contains(device["device"].as_str().unwrap()), "{line}");
+        assert_eq!(line.starts_with('*'), device["auto"] == true, "{line}");
+    }
+}
+
+#[test]
+fn auto_takes_what_devices_says() {
+    let taken = devices().into_iter().find(|device| device["auto"] == true).unwrap();
+    let said = run(&["generate", "Once", "-n", "1"]).succeeds().err;
+    let want = format!("{}: {} (", taken["backend"].as_str().unwrap(), taken["device"].as_str().unwrap());
+    assert!(said.starts_with(&want), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
+
+#[test]
+fn no_metal() {
+    run(&["generate", "Once", "--backend", "metal"]).refuses(&format!("no usable backend:\n  metal: {NO_METAL}"));
+}
+
+#[test]
+fn no_such_backend() {
+    run(&["generate", "Once", "--backend", "cuda"]).misunderstands(
+        "invalid value 'cuda' for '--backend <BACKEND>': no backend is called \"cuda\": choose one of auto, cpu, wgpu, \
+         metal",
+    );
+}
+
+#[test]
+fn the_cpu_has_no_devices() {
+    run(&["generate", "Once", "--backend", "cpu", "--device", "0"])
+        .refuses("no usable backend:\n  cpu: it has no devices to choose from; leave the device out");
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn no_such_device() {
+    let there = devices().into_iter().filter(|device| device["backend"] == "wgpu");
+    let mut reasons: String = there
+        .map(|device| format!("\n  device {}: {}, which \"no such\" does not name", device["index"], text(&device)))
+        .collect();
+    if reasons.is_empty() {
+        reasons = "\n  wgpu: no driver offers a device, let alone \"no such\"".into();
+    }
+    for backend in ["auto", "wgpu"] {
+        run(&["generate", "Once", "--backend", backend, "--device", "no such"])
+            .refuses(&format!("no usable backend:{reasons}"));
+    }
+}
+
+#[cfg(feature = "wgpu")]
+fn text(device: &Value) -> &str {
+    device["device"].as_str().unwrap()
+}
+
+#[cfg(all(feature = "wgpu", target_os = "linux"))]
+#[test]
+fn no_drivers() {
+    use crate::run::{command, finish};
+
+    let nowhere = "/no/such/driver.json";
+    let without_drivers = |arguments: &[&str]| {
+        finish(command(arguments).env("VK_DRIVER_FILES", nowhere).env("VK_ICD_FILENAMES", nowhere))
+    };
+    without_drivers(&["generate", "Once", "--backend", "wgpu"])
+        .refuses("no usable backend:\n  wgpu: no driver offers a device");
+    without_drivers(&["generate", "Once", "--device", "gpu"])
+        .refuses("no usable backend:\n  wgpu: no driver offers a device, let alone \"gpu\"");
+    let story = without_drivers(&["generate", "Once", "-n", "1"]).succeeds();
+    let want = format!("cpu: {} threads (plain loops), no GPU was usable\n", threads());
+    assert!(story.err.starts_with(&want), "{}", story.err);
+    let list: Vec<Value> = serde_json::from_str(&without_drivers(&["devices", "--json"]).succeeds().out).unwrap();
+    assert_eq!((list.len(), &list[0]["auto"]), (1, &true.into()));
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn software_is_not_taken_unasked() {
+    let list = devices();
+    let gpus = list.iter().filter(|device| device["backend"] == "wgpu");
+    if gpus.clone().count() == 0 || gpus.clone().any(|device| device["kind"] != "software") {
+        println!("no machine to show it on: it takes software drivers and nothing else");
+        return;
+    }
+    let reasons = gpus.map(|device| {
+        let word = text(device).split_whitespace().next().unwrap().to_lowercase();
+        let why = "a software driver, slower than the cpu backend;";
+        format!("\n  {}: {why} --backend wgpu --device {word} takes it", text(device))
+    });
+    run(&["generate", "Once", "--backend", "wgpu"])
+        .refuses(&format!("no usable backend:{}", reasons.collect::<String>()));
+}
+
+#[cfg(not(feature = "wgpu"))]
+#[test]
+fn a_build_without_wgpu() {
+    run(&["generate", "Once", "--backend", "wgpu"])
+        .refuses("no usable backend:\n  wgpu: this build is without it; build with --features wgpu");
+}

@@ -1,0 +1,98 @@
+//! Measuring.
+
+use serde_json::Value;
+
+use crate::{
+    run::{Outcome, run},
+    scratch::fixture,
+};
+
+fn bench(arguments: &[&str]) -> Outcome {
+    run(&[&["bench", "--backend", "cpu"], arguments].concat())
+}
+
+#[test]
+fn json() {
+    let out = bench(&["-p", "8,16", "-n", "4", "-d", "0,32", "-s", "1,2", "-r", "3", "--json"]).succeeds().out;
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["backend"], &report["model"]), (&"cpu".into(), &"tiny-stories, the built-in model".into()));
+    assert!(report["device"].is_string() && report["driver"].is_string());
+    assert!(report["memory_bytes"].as_u64().unwrap() > 15_000_000);
+    let results = report["results"].as_array().unwrap();
+    let names: Vec<_> = results.iter().map(|result| result["test"].as_str().unwrap()).collect();
+    let want = ["pp8", "pp16", "tg4 @ d0 x1", "tg4 @ d0 x2", "tg4 @ d32 x1", "tg4 @ d32 x2"];
+    assert_eq!(names, want);
+    for result in results {
+        let mut rates: Vec<_> = result["rates"].as_array().unwrap().iter().map(|rate| rate.as_f64().unwrap()).collect();
+        rates.sort_by(f64::total_cmp);
+        assert_eq!((rates.len(), result["median"].as_f64()), (3, Some(rates[1])));
+        assert!(rates[0] > 0.0);
+    }
+    let programs = report["dispatches"].as_array().unwrap();
+    assert!(programs.iter().all(|program| program["count"].as_u64().unwrap() > 50), "{programs:?}");
+}
+
+#[test]
+fn a_table() {
+    let out = bench(&["-p", "8", "-n", "0", "-r", "1"]).succeeds().out;
+    let lines: Vec<_> = out.lines().collect();
+    let [heading, columns, row, closing] = lines[..] else { panic!("{out}") };
+    let threads = crate::run::threads();
+    assert_eq!(heading, format!("tiny-stories, the built-in model on {threads} threads (cpu), median of 1"));
+    assert_eq!(columns.split_whitespace().collect::<Vec<_>>(), ["test", "tok/s", "least", "most"]);
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!((cells[0], cells.len()), ("pp8", 4));
+    assert!(cells[1] == cells[2] && cells[2] == cells[3], "{row}");
+    assert!(closing.starts_with("dispatches: prompt of 512 ") && closing.ends_with(" MiB"), "{closing}");
+}
+
+#[test]
+fn a_loop_to_compare_with() {
+    let small = fixture("tiny-tied-text-f32");
+    let out = bench(&["--compare-loop", "--model", small.to_str().unwrap()]).succeeds().out;
+    assert!(out.starts_with("1000 tokens: in chunks of 512 "), "{out}");
+    // On the oracle both ways do the same sums.
+    assert!(out.ends_with(" times; logits max_abs_diff 0.000000\n"), "{out}");
+}
+
+#[test]
+fn a_shape_that_nobody_published() {
+    bench(&["--shape", "nonsense"])
+        .misunderstands("invalid value 'nonsense' for '--shape <SHAPE>'\n  [possible values: 0.8b, 2b, 4b, 9b, 27b]");
+    bench(&["--shape", "2b", "--model", "DIR"])
+        .misunderstands("the argument '--shape <SHAPE>' cannot be used with '--model <DIR|OWNER/NAME>'");
+    bench(&["--compare-loop", "--json"]).misunderstands("the argument '--compare-loop' cannot be used with '--json'");
+}
+
+#[test]
+fn lengths_that_measure_nothing() {
+    bench(&["-p", "0", "-n", "0"]).refuses("-p 0 -n 0 measures nothing; give one of them a length");
+    let cases = [
+        ("--repeat", "0", "'--repeat <REPEAT>': 0 is not in 1..=1000"),
+        ("-s", "0", "'--sequences <SEQUENCES>': 0 is not in 1..=1024"),
+        ("-p", "-1", "'--prompt <TOKENS>': -1 is not in 0..=16777216"),
+        ("-d", "16777217", "'--depth <TOKENS>': 16777217 is not in 0..=16777216"),
+        ("--budget", "64", "'--budget <TOKENS>': 64 is not in 65..=65536"),
+    ];
+    for (flag, value, message) in cases {
+        bench(&[flag, value]).misunderstands(&format!("invalid value '{value}' for {message}"));
+    }
+    let few = "--budget 65 tokens a step are too few: one chunk of 64 and one token for each of 4 sequences need 68";
+    bench(&["-s", "4", "--budget", "65", "-p", "1", "-n", "1"]).refuses(few);
+}
+
+#[test]
+fn lengths_beyond_the_context() {
+    let message = |context| {
+        format!("-p, -d and -n ask for a context of {context} tokens, and the model's has 4096; give shorter lengths")
+    };
+    bench(&["-p", "100000"]).refuses(&message(100_001));
+    bench(&["-p", "1", "-d", "4000", "-n", "100"]).refuses(&message(4101));
+    bench(&["-p", "300", "-n", "0", "--context", "256"]).refuses(
+        "the prompt has 300 tokens, and the context of 256 leaves no room for an answer; shorten it or raise --context",
+    );
+    bench(&["-p", "4000", "-n", "0", "--memory", "30"]).refuses(
+        "a context of 4016 tokens needs 6 MiB of cache, and 2 MiB are free; a context of 1120 tokens fits: --context 1120 \
+         (weights and programs take 28 MiB; --memory and --budget change what is left)",
+    );
+}

@@ -1,0 +1,139 @@
+//! Runs the binary to its end.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    thread,
+};
+
+use crate::scratch::{Scratch, fixture};
+
+/// What a run left behind.
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// The binary with arguments, and with nothing of the tester's own environment that it would heed.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bimetal"));
+    for name in ["RUST_LOG", "XDG_RUNTIME_DIR", "HF_TOKEN"] {
+        command.env_remove(name);
+    }
+    // No test may reach the network.
+    command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HOME", fixture("no-such-cache"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs with nothing to read.
+pub fn run(arguments: &[&str]) -> Outcome {
+    finish(&mut command(arguments))
+}
+
+/// Runs with a text on standard input.
+pub fn pipe(arguments: &[&str], input: &str) -> Outcome {
+    let mut child =
+        command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_string());
+    // It may end before it has read everything.
+    let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let outcome = Outcome::of(child.wait_with_output().unwrap());
+    writer.join().unwrap();
+    outcome
+}
+
+pub fn finish(command: &mut Command) -> Outcome {
+    Outcome::of(command.output().unwrap())
+}
+
+impl Outcome {
+    fn of(output: std::process::Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let outcome = Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+        assert!(!outcome.err.contains("panicked"), "{}", outcome.err);
+        outcome
+    }
+
+    /// Standard error's lines without the one that names the backend, which must be the first if it is there.
+    fn complaint(&self) -> &str {
+        match self.err.split_once('\n') {
+            Some((first, rest)) if first.starts_with("cpu: ") => rest,
+            _ => &self.err,
+        }
+    }
+
+    /// It failed with this message and printed nothing else.
+    #[track_caller]
+    pub fn refuses(&self, message: &str) {
+        assert_eq!(self.complaint(), format!("error: {message}\n"));
+        assert_eq!((self.code, self.out.as_str()), (Some(1), ""));
+    }
+
+    /// It did not understand its arguments, and said this first.
+    #[track_caller]
+    pub fn misunderstands(&self, message: &str) {
+        let said = self.err.split("\n\n").next().unwrap();
+        assert_eq!(said, format!("error: {message}"));
+        assert_eq!((self.code, self.out.as_str()), (Some(2), ""));
+    }
+
+    /// It did what it was asked to; returns what it printed.
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.err);
+        self
+    }
+}
+
+/// A whole checkpoint with a tokenizer and a template, to be broken.
+pub fn checkpoint() -> Scratch {
+    let scratch = Scratch::tied();
+    scratch.write("tokenizer.json", built_in("tokenizer.json"));
+    scratch
+}
+
+/// A file of the built-in model.
+pub fn built_in(name: &str) -> Vec<u8> {
+    std::fs::read(fixture("../../models/tiny-stories").join(name)).unwrap()
+}
+
+impl Scratch {
+    /// Runs with this checkpoint for `--model`, on the cpu backend.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        self.pipe(arguments, "")
+    }
+
+    pub fn pipe(&self, arguments: &[&str], input: &str) -> Outcome {
+        let dir = self.0.to_str().unwrap();
+        let mut outcome = pipe(&[arguments, &["--backend", "cpu", "--model", dir]].concat(), input);
+        outcome.err = outcome.err.replace(dir, "DIR");
+        outcome
+    }
+
+    /// Continues a letter.
+    pub fn generate(&self) -> Outcome {
+        self.run(&["generate", "a", "-n", "2"])
+    }
+}
+
+/// The number of the host's threads that the cpu backend takes.
+pub fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A shell that runs the binary with arguments and redirections.
+#[cfg(unix)]
+pub fn shell(line: &str, arguments: &[&str]) -> Outcome {
+    let mut whole = Command::new("sh");
+    let inner = command(arguments);
+    whole.args(["-c", line, "sh"]).arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => whole.env(name, value),
+            None => whole.env_remove(name),
+        };
+    }
+    finish(whole.stdin(Stdio::null()))
+}

@@ -1,0 +1,57 @@
+//! What is told without computing anything: a checkpoint's shape, completions, help.
+
+use serde_json::{Value, json};
+
+use crate::run::{checkpoint, run};
+
+#[test]
+fn the_built_in_model() {
+    let outcome = run(&["info"]).succeeds();
+    assert_eq!(outcome.err, "");
+    let lines: Vec<_> = outcome.out.lines().collect();
+    assert_eq!(lines[0], "tiny-stories, the built-in model: 7.9 M parameters");
+    for want in ["layers         8: 2 of gated attention, 6 of gated DeltaNet", "context        4096 tokens"] {
+        assert!(lines.contains(&want), "{want}: {}", outcome.out);
+    }
+}
+
+#[test]
+fn json_for_programs() {
+    let scratch = checkpoint();
+    let outcome = run(&["info", "--json", "--context", "1024", "--model", scratch.0.to_str().unwrap()]).succeeds();
+    let info: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!((&info["parameters"], &info["bytes"]), (&json!(250_312), &json!({"f32": 1_001_248})));
+    assert_eq!((&info["hidden"], &info["vocabulary"], &info["tied"]), (&json!(64), &json!(512), &json!(true)));
+    assert_eq!(info["layers"][3], "full");
+    assert_eq!(info["memory"][0]["context"], 1024);
+    let half = info["memory"][0]["cache_bytes"].as_u64().unwrap();
+    let whole = run(&["info", "--json", "-c", "1024", "--kv", "f32", "--model", scratch.0.to_str().unwrap()]);
+    let whole: Value = serde_json::from_str(&whole.succeeds().out).unwrap();
+    assert!(whole["memory"][0]["cache_bytes"].as_u64().unwrap() > half);
+}
+
+#[test]
+fn completions() {
+    for (shell, mark) in
+        [("bash", "complete -F _bimetal"), ("zsh", "#compdef bimetal"), ("fish", "complete -c bimetal")]
+    {
+        let script = run(&["completions", shell]).succeeds().out;
+        for word in [mark, "generate", "--shape", "0.8b", "--no-think"] {
+            let word = if shell == "fish" { word.trim_start_matches("--") } else { word };
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    run(&["completions", "tcsh"])
+        .misunderstands("invalid value 'tcsh' for '<SHELL>'\n  [possible values: bash, elvish, fish, powershell, zsh]");
+}
+
+#[test]
+fn help_and_version() {
+    let version = run(&["--version"]).succeeds().out;
+    assert_eq!(version, format!("bimetal {}\n", env!("CARGO_PKG_VERSION")));
+    for command in ["generate", "chat", "devices", "info", "bench", "completions"] {
+        assert!(run(&["--help"]).succeeds().out.contains(command));
+        assert!(run(&[command, "--help"]).succeeds().out.contains("Usage: bimetal"), "{command}");
+    }
+    run(&["genrate"]).misunderstands("unrecognized subcommand 'genrate'");
+}

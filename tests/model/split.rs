@@ -1,0 +1,69 @@
+//! Matrices larger than a device can bind: split by rows, with the same bits as in one piece.
+
+use std::{path::Path, sync::Arc};
+
+use bimetal::{
+    backend::{Backend, DeviceKind},
+    model::{checkpoint::Checkpoint, qwen3_5::Mixer},
+    step::Kind,
+    wgpu::{Restrict, Wgpu},
+};
+
+use crate::rig::{FULL, HALF, Look, Precision, Rig};
+
+/// Bytes that one binding takes. The tables have up to 128 KiB, so that they fall into as many as nine parts; no row of
+/// any matrix divides it, so that parts end in the middle of what is computed together.
+const BINDING: u64 = 15_004;
+
+const PROMPT: [u32; 7] = [3, 511, 0, 120, 57, 58, 400];
+const ANSWER: [u32; 3] = [511, 1, 256];
+
+/// The bits of every logit of a prompt and of the decode steps after it.
+fn bits(rig: &mut Rig) -> Vec<u32> {
+    let mut rows = rig.run(Kind::Prompt, &PROMPT, 0, Look::Logits).logits;
+    for (position, id) in (PROMPT.len() as u32..).zip(ANSWER) {
+        rows.extend(rig.run(Kind::Decode, &[id], position, Look::Logits).logits);
+    }
+    rows.concat().into_iter().map(f32::to_bits).collect()
+}
+
+/// Parts of the embedding, the head, an MLP's widest matrix and each kind of mixer's.
+fn parts(rig: &Rig) -> Vec<usize> {
+    let weights = &rig.model.weights;
+    let mixers = weights.layers.iter().map(|layer| match &layer.mixer {
+        Mixer::Attention(attention) => &attention.qkv,
+        Mixer::DeltaNet(delta_net) => &delta_net.qkvzba,
+    });
+    let matrices = [&*weights.embed, &*weights.head, &weights.layers[0].gate_up].into_iter().chain(mixers);
+    matrices.map(|matrix| matrix.parts().len()).collect()
+}
+
+fn check(name: &str, restrict: Restrict, fixture: &str, precision: Precision) {
+    let mut adapters = Wgpu::adapters();
+    adapters.sort_by_key(|adapter| adapter.caps().kind == DeviceKind::Software);
+    let Some(adapter) = adapters.first() else { return println!("{name}: absent, so nothing was split") };
+    let checkpoint = Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture));
+    let checkpoint = checkpoint.unwrap();
+    let open = |restrict| -> Arc<dyn Backend> { Arc::new(Wgpu::open(adapter, restrict).unwrap()) };
+    let [mut whole, mut split] =
+        [restrict, restrict.max_binding(BINDING)].map(|restrict| Rig::new(&open(restrict), &checkpoint, precision, 16));
+    assert_eq!(split.backend.caps().max_binding, BINDING);
+    let (pieces, mixers) = (parts(&split), parts(&whole));
+    assert!(pieces.iter().zip(&mixers).all(|(split, whole)| split > whole), "{name}: {pieces:?} parts of {mixers:?}");
+    assert!(
+        bits(&mut whole) == bits(&mut split),
+        "{name}: {fixture}: {pieces:?} parts give other bits than {mixers:?}"
+    );
+    println!("{name}: {fixture}: {pieces:?} parts give the bits of {mixers:?}");
+}
+
+#[test]
+fn matrices_in_parts_give_the_bits_of_whole_ones() {
+    for (name, restrict) in [("wgpu", Restrict::default()), ("wgpu-plain", Restrict::webgpu())] {
+        for fixture in ["tiny-f32", "tiny-tied-text-f32"] {
+            for precision in [FULL, HALF] {
+                check(name, restrict, fixture, precision);
+            }
+        }
+    }
+}
