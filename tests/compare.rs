@@ -40,7 +40,9 @@ fn every_launch_of_every_backend_is_within_its_bound() {
     for (name, backend) in present::backends() {
         for precision in [DType::F32, DType::F16] {
             for (phase, findings) in ["prompt", "decode"].into_iter().zip(compared(&backend, precision)) {
-                assert!(findings.len() > 100, "{name}: {phase}: {} launches", findings.len());
+                // A result or more of each of 8 layers' launches: 11 in a prompt, 5 or 7 in a decode step.
+                let least = if phase == "prompt" { 88 } else { 40 };
+                assert!(findings.len() > least, "{name}: {phase}: {} results", findings.len());
                 let over: Vec<_> =
                     findings.iter().filter(|finding| finding.is_over()).map(Finding::to_string).collect();
                 assert!(over.is_empty(), "{name}: {phase} in {precision}: {over:#?}");
@@ -67,20 +69,21 @@ fn a_wrong_sign_is_named_by_its_launch_and_by_no_other() {
             let wrong = dispatches.iter_mut().filter(|dispatch| dispatch.kernel.name == "silu_mul");
             wrong.for_each(|dispatch| dispatch.kernel = sabotaged());
         });
-        for findings in compared(&faulty, DType::F32) {
-            let (right, wrong): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.kernel != "silu_mul");
-            assert_eq!(wrong.len(), 8, "{name}: one for each layer");
-            assert!(right.iter().all(|finding| !finding.is_over()), "{name}: an innocent kernel is accused");
-            assert!(wrong.iter().all(|finding| finding.is_over()), "{name}: the culprit goes free");
-            let first = wrong[0];
-            println!("{name}: {first}");
-            assert_eq!((first.binding, first.dtype, first.shape[1]), ("y", DType::F32, 160), "{name}");
-            let bound = 1e-5 * first.difference.wanted.abs();
-            assert!((first.difference.wanted + first.difference.found).abs() <= bound, "{name}: {first}");
-            // Where the reference is largest, a wrong sign is off by twice as much.
-            assert!((first.difference.error - 2.0).abs() < 1e-4, "{name}: {first}");
-            assert!(first.label.starts_with("silu_mul[WIDTH=160 "), "{name}: {first}");
-        }
+        let [prompt, decode] = compared(&faulty, DType::F32);
+        let (right, wrong): (Vec<_>, Vec<_>) = prompt.iter().partition(|finding| finding.kernel != "silu_mul");
+        assert_eq!(wrong.len(), 8, "{name}: one for each layer");
+        // A decode step gates its MLPs by another kernel.
+        let mut right = right.into_iter().chain(&decode);
+        assert!(right.all(|finding| !finding.is_over()), "{name}: an innocent kernel is accused");
+        assert!(wrong.iter().all(|finding| finding.is_over()), "{name}: the culprit goes free");
+        let first = wrong[0];
+        println!("{name}: {first}");
+        assert_eq!((first.binding, first.dtype, first.shape[1]), ("y", DType::F32, 160), "{name}");
+        let bound = 1e-5 * first.difference.wanted.abs();
+        assert!((first.difference.wanted + first.difference.found).abs() <= bound, "{name}: {first}");
+        // Where the reference is largest, a wrong sign is off by twice as much.
+        assert!((first.difference.error - 2.0).abs() < 1e-4, "{name}: {first}");
+        assert!(first.label.starts_with("silu_mul[WIDTH=160 "), "{name}: {first}");
     }
 }
 

@@ -22,12 +22,11 @@ const STRIDE: u32 = CHANNELS + VALUES + 2u * VALUE_HEADS;
 // Value heads that share a key head.
 const SHARING: u32 = VALUE_HEADS / KEY_HEADS;
 const MEMBERS: u32 = LANES / COLUMNS;
-// Elements of a column that one lane keeps: every MEMBERS-th, so that neighbours read neighbours.
-const SHARE: u32 = (KEY_WIDTH + MEMBERS - 1u) / MEMBERS;
+// A lane keeps SHARE elements of a column: every MEMBERS-th, so that neighbours read neighbours.
 const KEY: u32 = SHARE * MEMBERS;
 const VALUE: u32 = 2u * KEY;
 
-const_assert COLUMNS >= VALUE_WIDTH && LANES % COLUMNS == 0u;
+const_assert COLUMNS >= VALUE_WIDTH && LANES % COLUMNS == 0u && KEY >= KEY_WIDTH;
 
 // The head's query, key and value after the convolution, the first two with zeros behind; where the value was, results.
 var<workgroup> mixed: array<f32, VALUE + VALUE_WIDTH>;
@@ -35,20 +34,22 @@ var<workgroup> mixed: array<f32, VALUE + VALUE_WIDTH>;
 var<workgroup> parts: array<vec2<f32>, LANES>;
 var<workgroup> inner: array<vec3<f32>, MEMBERS>;
 
+// What the ring keeps of a channel, so many tokens before the present one; zero before the sequence.
+fn before(rows: Span, channel: u32, back: u32) -> f32 {
+    let kept = ring[(rows.slot * 4u + (rows.position + 4u - back) % 4u) * CHANNELS + channel];
+    return select(0.0, kept, back <= rows.position);
+}
+
 // A channel's token after convolution and activation. `owner` keeps the token for later ones: where heads share a key
 // head, one of them. Nobody reads what is kept here, for only the three tokens before it are looked at.
 fn convolve(rows: Span, channel: u32, owner: bool) -> f32 {
     let taps = unpack_weight(weight[channel]);
     let now = x[rows.row * STRIDE + channel];
-    var before: array<f32, 4>;
-    for (var back = 1u; back < 4u; back++) {
-        let kept = ring[(rows.slot * 4u + (rows.position + 4u - back) % 4u) * CHANNELS + channel];
-        before[back] = select(0.0, kept, back <= rows.position);
-    }
+    let window = vec3(before(rows, channel, 3u), before(rows, channel, 2u), before(rows, channel, 1u));
     if owner {
         ring[(rows.slot * 4u + rows.position % 4u) * CHANNELS + channel] = now;
     }
-    return silu(vec4(fma(taps.w, now, fma(taps.z, before[1], fma(taps.y, before[2], taps.x * before[3]))))).x;
+    return silu(vec4(fma(taps.w, now, fma(taps.z, window.z, fma(taps.y, window.y, taps.x * window.x))))).x;
 }
 
 @compute @workgroup_size(LANES)
@@ -66,11 +67,13 @@ fn gdn_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     // A lane past the last column computes the last one again and stores nothing.
     let n = min(lane % COLUMNS, VALUE_WIDTH - 1u);
     let first = (rows.slot * VALUE_HEADS + head) * KEY_WIDTH * VALUE_WIDTH + n;
-    var column: array<f32, SHARE>;
+    #repeat i SHARE
+    var column_$i = 0.0;
+    #end
     if rows.position > 0u {
-        for (var i = 0u; i < SHARE; i++) {
-            column[i] = state[first + min(i * MEMBERS + member, KEY_WIDTH - 1u) * VALUE_WIDTH];
-        }
+        #repeat i SHARE
+        column_$i = state[first + min($iu * MEMBERS + member, KEY_WIDTH - 1u) * VALUE_WIDTH];
+        #end
     }
     let row = rows.row * STRIDE;
     let z = x[row + CHANNELS + head * VALUE_WIDTH + n];
@@ -90,12 +93,12 @@ fn gdn_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     // With Sᵀk and Sᵀq of the state before, Sᵀq after is decay·Sᵀq + (k·q)·u: one exchange of sums instead of two.
     var sums = vec2(0.0);
     var products = vec3(0.0);
-    for (var i = 0u; i < SHARE; i++) {
-        let q = mixed[i * MEMBERS + member];
-        let k = mixed[KEY + i * MEMBERS + member];
-        sums = fma(vec2(column[i]), vec2(k, q), sums);
-        products = fma(vec3(q, k, q), vec3(q, k, k), products);
-    }
+    #repeat i SHARE
+    let q_$i = mixed[$iu * MEMBERS + member];
+    let k_$i = mixed[KEY + $iu * MEMBERS + member];
+    sums = fma(vec2(column_$i), vec2(k_$i, q_$i), sums);
+    products = fma(vec3(q_$i, k_$i, q_$i), vec3(q_$i, k_$i, k_$i), products);
+    #end
     parts[lane] = sums;
     if lane % COLUMNS == 0u {
         inner[member] = products;
@@ -111,12 +114,11 @@ fn gdn_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     let key_scale = inverseSqrt(products.y + 1e-6);
     let u = sigmoid(vec4(b)).x * (mixed[VALUE + n] - decay * key_scale * sums.x);
     let out = query_scale * fma(decay, sums.y, key_scale * products.z * u);
-    for (var i = 0u; i < SHARE; i++) {
-        let at = i * MEMBERS + member;
-        if inside && at < KEY_WIDTH {
-            state[first + at * VALUE_WIDTH] = fma(mixed[KEY + at], key_scale * u, decay * column[i]);
-        }
+    #repeat i SHARE
+    if inside && $iu * MEMBERS + member < KEY_WIDTH {
+        state[first + ($iu * MEMBERS + member) * VALUE_WIDTH] = fma(k_$i, key_scale * u, decay * column_$i);
     }
+    #end
     let counted = inside && member == 0u;
     let squares = reduce_sum(select(0.0, out * out, counted), lane);
     if counted {

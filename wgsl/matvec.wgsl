@@ -14,9 +14,7 @@ struct Params {
 }
 @group(0) @binding(4) var<uniform> params: Params;
 
-const NORM: bool = false;
-const SHARE: u32 = COLUMNS * TEAM / LANES;
-const VALUES: u32 = ROWS * SHARE;
+const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == ROWS * SHARE;
 
 var<private> first_row: u32;
 var<private> first_column: u32;
@@ -28,10 +26,6 @@ fn input(r: u32, at: u32) -> Piece {
 
 fn weight(j: u32, at: u32) -> Piece {
     return load_w(min(first_column + j, params.count - 1u) * PIECES + at);
-}
-
-fn gain(at: u32) -> Piece {
-    return Piece();
 }
 
 @compute @workgroup_size(LANES)
@@ -46,16 +40,16 @@ fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var values: array<f32, VALUES>;
     dots(&values, lane % TEAM);
     team_sums(&values, lane);
-    for (var i = 0u; i < VALUES; i++) {
-        let row = first_row + i / SHARE;
-        let n = first_column + i % SHARE;
-        if i % TEAM == lane % TEAM && row < alive && n < params.count {
-            let to = row * params.stride + params.first + n;
-            if ADD == 1u {
-                y[to] += values[i];
-            } else {
-                y[to] = values[i];
-            }
+    #repeat r ROWS
+    #repeat j SHARE
+    if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < alive && first_column + $ju < params.count {
+        let to = (first_row + $ru) * params.stride + params.first + first_column + $ju;
+        if ADD == 1u {
+            y[to] += values[$ru * SHARE + $ju];
+        } else {
+            y[to] = values[$ru * SHARE + $ju];
         }
     }
+    #end
+    #end
 }

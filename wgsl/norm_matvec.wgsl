@@ -16,10 +16,8 @@ struct Params {
 }
 @group(0) @binding(5) var<uniform> params: Params;
 
-const NORM: bool = true;
-const SHARE: u32 = COLUMNS * TEAM / LANES;
 const SQUARES: u32 = ROWS * SHARE;
-const VALUES: u32 = SQUARES + ROWS;
+const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == SQUARES + ROWS;
 
 var<private> first_row: u32;
 var<private> first_column: u32;
@@ -35,9 +33,9 @@ fn weight(j: u32, at: u32) -> Piece {
 
 fn gain(at: u32) -> Piece {
     var piece = load_norm(at);
-    for (var q = 0u; q < WIDE; q++) {
-        piece[q] += vec4(1.0);
-    }
+    #repeat q WIDE
+    piece[$q] += vec4(1.0);
+    #end
     return piece;
 }
 
@@ -49,12 +47,12 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     var values: array<f32, VALUES>;
     dots(&values, lane % TEAM);
     team_sums(&values, lane);
-    for (var i = 0u; i < SQUARES; i++) {
-        let row = first_row + i / SHARE;
-        let n = first_column + i % SHARE;
-        if i % TEAM == lane % TEAM && row < alive && n < params.count {
-            let scale = inverseSqrt(values[SQUARES + i / SHARE] / f32(K) + params.eps);
-            y[row * params.stride + params.first + n] = values[i] * scale;
-        }
+    #repeat r ROWS
+    let scale_$r = inverseSqrt(values[SQUARES + $ru] / f32(K) + params.eps);
+    #repeat j SHARE
+    if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < alive && first_column + $ju < params.count {
+        y[(first_row + $ru) * params.stride + params.first + first_column + $ju] = values[$ru * SHARE + $ju] * scale_$r;
     }
+    #end
+    #end
 }

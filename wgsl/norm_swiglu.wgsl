@@ -19,14 +19,9 @@ struct Params {
 }
 @group(0) @binding(6) var<uniform> params: Params;
 
-const NORM: bool = true;
-const PAIRS: u32 = COLUMNS * TEAM / LANES;
-const SHARE: u32 = 2u * PAIRS;
 const SQUARES: u32 = ROWS * SHARE;
-const VALUES: u32 = SQUARES + ROWS;
 const QUADS: u32 = COLUMNS / 4u;
-
-const_assert COLUMNS % 4u == 0u;
+const_assert COLUMNS % 4u == 0u && PAIRS * LANES == COLUMNS * TEAM && SHARE == 2u * PAIRS && VALUES == SQUARES + ROWS;
 
 var<private> first_row: u32;
 var<private> first_column: u32;
@@ -47,9 +42,9 @@ fn weight(j: u32, at: u32) -> Piece {
 
 fn gain(at: u32) -> Piece {
     var piece = load_norm(at);
-    for (var q = 0u; q < WIDE; q++) {
-        piece[q] += vec4(1.0);
-    }
+    #repeat q WIDE
+    piece[$q] += vec4(1.0);
+    #end
     return piece;
 }
 
@@ -61,14 +56,15 @@ fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     var values: array<f32, VALUES>;
     dots(&values, lane % TEAM);
     team_sums(&values, lane);
-    for (var i = 0u; i < ROWS * PAIRS; i++) {
-        if i % TEAM == lane % TEAM {
-            let r = i / PAIRS;
-            let scale = inverseSqrt(values[SQUARES + r] / f32(K) + params.eps);
-            let pair = scale * vec2(values[r * SHARE + i % PAIRS], values[r * SHARE + PAIRS + i % PAIRS]);
-            results[r * COLUMNS + lane / TEAM * PAIRS + i % PAIRS] = silu(vec4(pair.x)).x * pair.y;
-        }
+    #repeat r ROWS
+    let scale_$r = inverseSqrt(values[SQUARES + $ru] / f32(K) + params.eps);
+    #repeat j PAIRS
+    if ($ru * PAIRS + $ju) % TEAM == lane % TEAM {
+        let pair = scale_$r * vec2(values[$ru * SHARE + $ju], values[$ru * SHARE + PAIRS + $ju]);
+        results[$ru * COLUMNS + lane / TEAM * PAIRS + $ju] = silu(vec4(pair.x)).x * pair.y;
     }
+    #end
+    #end
     workgroupBarrier();
     // Neighbours store neighbours, in whole quads.
     for (var i = lane; i < ROWS * QUADS; i += LANES) {

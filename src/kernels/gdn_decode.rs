@@ -62,6 +62,7 @@ pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dty
     assert!(heads.value_width.is_multiple_of(4), "gdn_decode: {heads:?}");
     let columns = heads.value_width.next_power_of_two();
     let members = (p.caps().lanes.min(LANES) / columns).clamp(1, heads.key_width.next_power_of_two());
+    let members = 1 << members.ilog2();
     let mut o = p.scratch([x.rows(), heads.values()], dtype);
     p.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
@@ -69,7 +70,8 @@ pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dty
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
         .define("COLUMNS", columns)
-        .lanes(columns << members.ilog2())
+        .define("SHARE", heads.key_width.div_ceil(members))
+        .lanes(columns * members)
         .step(step)
         .read(x)
         .read(&w.conv)

@@ -65,14 +65,31 @@ impl Shares {
         Self { columns: self.columns.max(4), ..self }
     }
 
-    /// A launch so shared out.
-    pub(super) fn dispatch<'a>(&self, p: &'a Pass, kernel: &'static Kernel, inner: u32) -> Builder<'a> {
+    /// Columns of one team.
+    pub(super) fn of_team(&self) -> u32 {
+        self.columns * self.team / self.lanes
+    }
+
+    /// A launch so shared out, that takes `factors` rows of weights for each column, and norms rows where `norm` is 1.
+    pub(super) fn dispatch<'a>(
+        &self,
+        p: &'a Pass,
+        kernel: &'static Kernel,
+        inner: u32,
+        [factors, norm]: [u32; 2],
+    ) -> Builder<'a> {
+        let share = factors * self.of_team();
+        let rounds = inner.div_ceil(4 * self.wide * self.team);
         p.dispatch(kernel)
             .define("K", inner)
             .define("WIDE", self.wide)
             .define("ROWS", self.rows)
             .define("COLUMNS", self.columns)
             .define("TEAM", self.team)
+            .define("SHARE", share)
+            .define("AHEAD", (8 / share).clamp(1, rounds))
+            .define("NORM", norm)
+            .define("VALUES", self.rows * (share + norm))
             .lanes(self.lanes)
     }
 }
@@ -90,7 +107,7 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
         let count = part.tensor.rows();
         let shares = Shares::new(p.caps(), x.width(), [x.rows(), count]);
         shares
-            .dispatch(p, &KERNEL, x.width())
+            .dispatch(p, &KERNEL, x.width(), [1, 0])
             .define("ADD", epilogue as u32)
             .step(step)
             .read(x)

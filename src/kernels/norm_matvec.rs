@@ -46,7 +46,7 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
         let count = part.tensor.rows();
         let shares = Shares::new(p.caps(), x.width(), [x.rows(), count]);
         shares
-            .dispatch(p, &KERNEL, x.width())
+            .dispatch(p, &KERNEL, x.width(), [1, 1])
             .step(step)
             .read(x)
             .read(&norm.weight)

@@ -57,7 +57,8 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
         assert!(columns.start.is_multiple_of(4) && count.is_multiple_of(4), "norm_swiglu: parts in quads");
         let shares = Shares::new(p.caps(), x.width(), [x.rows(), count]).in_quads();
         shares
-            .dispatch(p, &KERNEL, x.width())
+            .dispatch(p, &KERNEL, x.width(), [2, 1])
+            .define("PAIRS", shares.of_team())
             .step(step)
             .read(x)
             .read(&norm.weight)

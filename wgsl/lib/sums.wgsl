@@ -6,14 +6,13 @@ var<workgroup> sums_parts: array<f32, LANES>;
 
 // Replaces each value by the sum of its team's, in all of its lanes. All lanes of the group must call it.
 fn team_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
-    for (var i = 0u; i < VALUES; i++) {
-        sums_parts[lane] = (*values)[i];
-        workgroupBarrier();
-        var sum = 0.0;
-        for (var member = 0u; member < TEAM; member++) {
-            sum += sums_parts[lane / TEAM * TEAM + member];
-        }
-        (*values)[i] = sum;
-        workgroupBarrier();
+    #repeat i VALUES
+    sums_parts[lane] = (*values)[$i];
+    workgroupBarrier();
+    (*values)[$i] = 0.0;
+    for (var member = 0u; member < TEAM; member++) {
+        (*values)[$i] += sums_parts[lane / TEAM * TEAM + member];
     }
+    workgroupBarrier();
+    #end
 }

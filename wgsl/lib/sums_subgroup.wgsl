@@ -13,26 +13,25 @@ var<workgroup> sums_parts: array<f32, VALUES * SUMS_ALL>;
 // Replaces each value by the sum of its team's, in all of its lanes; the order depends on TEAM and SUBGROUP alone. All
 // lanes of the group must call it.
 fn team_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
-    for (var i = 0u; i < VALUES; i++) {
-        var sum = (*values)[i];
-        for (var reach = 1u; reach < SUMS_BUNDLE; reach *= 2u) {
-            sum += subgroupShuffleXor(sum, reach);
-        }
-        (*values)[i] = sum;
+    for (var reach = 1u; reach < SUMS_BUNDLE; reach *= 2u) {
+        #repeat i VALUES
+        (*values)[$i] += subgroupShuffleXor((*values)[$i], reach);
+        #end
     }
     if SUMS_BUNDLES > 1u {
         if lane % SUMS_BUNDLE == 0u {
-            for (var i = 0u; i < VALUES; i++) {
-                sums_parts[i * SUMS_ALL + lane / SUMS_BUNDLE] = (*values)[i];
-            }
+            #repeat i VALUES
+            sums_parts[$iu * SUMS_ALL + lane / SUMS_BUNDLE] = (*values)[$i];
+            #end
         }
         workgroupBarrier();
-        for (var i = 0u; i < VALUES; i++) {
-            var sum = 0.0;
-            for (var bundle = 0u; bundle < SUMS_BUNDLES; bundle++) {
-                sum += sums_parts[i * SUMS_ALL + lane / TEAM * SUMS_BUNDLES + bundle];
-            }
-            (*values)[i] = sum;
+        #repeat i VALUES
+        (*values)[$i] = 0.0;
+        #end
+        for (var bundle = 0u; bundle < SUMS_BUNDLES; bundle++) {
+            #repeat i VALUES
+            (*values)[$i] += sums_parts[$iu * SUMS_ALL + lane / TEAM * SUMS_BUNDLES + bundle];
+            #end
         }
         workgroupBarrier();
     }
