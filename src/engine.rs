@@ -104,6 +104,7 @@ pub struct Engine {
     preemptions: u64,
     /// The decode step that is computed before it is asked for, if one is.
     ahead: Option<Ahead>,
+    steps_ahead: u64,
 }
 
 impl Engine {
@@ -145,6 +146,7 @@ impl Engine {
             tables,
             preemptions: 0,
             ahead: None,
+            steps_ahead: 0,
         })
     }
 
@@ -156,6 +158,11 @@ impl Engine {
     /// What its caches hold.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// How many decode steps the device has begun before they were asked for.
+    pub fn steps_ahead(&self) -> u64 {
+        self.steps_ahead
     }
 
     /// Bytes of device memory that it holds: weights, caches, and what its programs brought along so far.

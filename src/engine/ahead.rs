@@ -48,6 +48,7 @@ impl Engine {
         }
         self.upload(pieces)?;
         let rows = pieces.iter().map(|(id, range, _)| (*id, range.end)).collect();
+        self.steps_ahead += 1;
         let asked = self.decode.follow(&self.model, &mut self.cache, pieces.len() as u32)?;
         Ok(Some(Ahead { rows, turn: self.decode.turn(), asked }))
     }
