@@ -23,6 +23,10 @@ mac-check:
 bench *ARGUMENTS:
     cargo run --release -- bench {{ARGUMENTS}}
 
+# Where a step's time goes, kernel by kernel; with `--trace FILE` as a timeline for Perfetto
+profile *ARGUMENTS:
+    cargo run --release -- bench --profile --shape 0.8b {{ARGUMENTS}}
+
 # All that a change must pass
 ci:
     .ci/run

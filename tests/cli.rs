@@ -15,6 +15,8 @@ mod flags;
 mod generate;
 #[path = "cli/hub.rs"]
 mod hub;
+#[path = "cli/launches.rs"]
+mod launches;
 #[path = "cli/run.rs"]
 mod run;
 #[allow(dead_code)]
