@@ -27,6 +27,10 @@ bench *ARGUMENTS:
 profile *ARGUMENTS:
     cargo run --release -- bench --profile --shape 0.8b {{ARGUMENTS}}
 
+# One kernel alone, on buffers that are in no cache and on some that are
+bench-kernel NAME *ARGUMENTS:
+    cargo run --release -- bench kernel {{NAME}} --shape 0.8b {{ARGUMENTS}}
+
 # All that a change must pass
 ci:
     .ci/run

@@ -1,6 +1,7 @@
 //! `bench`: how fast it is, and where the time goes.
 
 mod chunked;
+mod kernel;
 mod plan;
 mod profile;
 mod rates;
@@ -12,7 +13,7 @@ mod work;
 use std::path::PathBuf;
 
 use bimetal::{Error, Result};
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use target::Target;
 
@@ -21,8 +22,10 @@ const LONGEST: i64 = 1 << 24;
 
 /// Flags of `bench`.
 #[derive(Args)]
-#[command(allow_negative_numbers = true)]
+#[command(allow_negative_numbers = true, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     target: Target,
     /// Lengths of prompts to measure; 0 for none
@@ -56,8 +59,19 @@ pub struct Arguments {
     plan: plan::PlanArguments,
 }
 
+/// What else there is to measure.
+#[derive(Subcommand)]
+enum Command {
+    /// Time one kernel alone, as a decode step and a prompt's chunk launch it
+    Kernel(kernel::Arguments),
+}
+
 /// Measures and prints.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.command {
+        Some(Command::Kernel(kernel)) => return kernel::run(kernel),
+        None => {}
+    }
     if most(&arguments.prompt) == 0 && most(&arguments.decode) == 0 {
         return Err(Error::Request("-p 0 -n 0 measures nothing; give one of them a length".into()));
     }

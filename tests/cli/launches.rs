@@ -1,11 +1,11 @@
-//! Launches one by one: profiles and traces.
+//! Launches one by one: profiles, traces, and kernels alone.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use crate::{
-    run::{Outcome, run},
+    run::{Outcome, run, threads},
     scratch::{Scratch, fixture},
 };
 
@@ -15,6 +15,10 @@ fn profile(arguments: &[&str]) -> Outcome {
     let fixed =
         ["bench", "--profile", "--backend", "cpu", "-r", "3", "--budget", "65", "--model", small.to_str().unwrap()];
     run(&[&fixed, arguments].concat())
+}
+
+fn kernel(arguments: &[&str]) -> Outcome {
+    run(&[&["bench", "kernel", "--backend", "cpu"], arguments].concat())
 }
 
 fn number(value: &Value) -> f64 {
@@ -144,4 +148,60 @@ fn profiles_that_cannot_be_made() {
     let bench = |flag| run(&["bench", flag, "x"]);
     bench("--trace").misunderstands("the following required arguments were not provided:\n  --profile");
     bench("--chip").misunderstands("the following required arguments were not provided:\n  <--profile|--plan>");
+}
+
+#[test]
+fn a_kernel_alone() {
+    let out = kernel(&["matvec", "--cold", "4", "-r", "2", "-s", "2", "--chip", "m1", "--json"]).succeeds().out;
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["kernel"], &report["chip"]), (&"matvec".into(), &"Apple M1".into()));
+    let launches = report["launches"].as_array().unwrap();
+    for launch in launches {
+        check(&launch["cold"]);
+        check(&launch["warm"]);
+        assert_eq!(launch["cold"]["bytes"], launch["warm"]["bytes"]);
+        assert!(number(&launch["bytes_before_again"]) >= 4e6, "{launch}");
+    }
+    // As often as a step launches it.
+    let flags = ["bench", "--profile", "--backend", "cpu", "-r", "1", "-s", "2", "--json"];
+    let profile: Value = serde_json::from_str(&run(&flags).succeeds().out).unwrap();
+    for program in profile["programs"].as_array().unwrap() {
+        let kernels = program["kernels"].as_array().unwrap().iter();
+        let products = kernels.filter(|kernel| kernel["kernel"].as_str().unwrap().starts_with("matvec "));
+        let want: BTreeMap<_, _> =
+            products.map(|kernel| (kernel["kernel"].as_str().unwrap(), kernel["launches"].as_u64().unwrap())).collect();
+        let mut said = BTreeMap::new();
+        for launch in launches.iter().filter(|launch| launch["kind"] == program["kind"]) {
+            *said.entry(launch["name"].as_str().unwrap()).or_insert(0) += launch["count"].as_u64().unwrap();
+        }
+        assert!(!want.is_empty() && said == want, "{said:?} {want:?}");
+    }
+}
+
+/// What a kernel changes and what it only reads are bound anew; every kernel of a step can be measured.
+#[test]
+fn every_kernel_of_a_step() {
+    let small = fixture("tiny-tied-text-f32");
+    let absent = kernel(&["copy_slot", "--model", small.to_str().unwrap()]).err;
+    let (_, names) =
+        absent.split_once("no step of this model launches copy_slot on this device; they launch ").unwrap();
+    let names: Vec<_> = names.trim_end().split(", ").collect();
+    assert!(names.len() > 12, "{absent}");
+    for name in names {
+        let flags = ["--cold", "1", "-r", "1", "--budget", "65", "-d", "20", "--model", small.to_str().unwrap()];
+        let out = kernel(&[&[name], &flags[..]].concat()).succeeds().out;
+        let (heading, table) = out.split_once('\n').unwrap();
+        let device = format!("on {} threads (cpu): launches back to back in one program", threads());
+        assert!(heading.starts_with(&format!("{name} of ")) && heading.contains(&device), "{heading}");
+        let rows = table.lines().skip(2).count();
+        assert!((1..=16).contains(&rows) && table.contains("cold µs") && table.contains("warm µs"), "{out}");
+    }
+}
+
+#[test]
+fn kernels_that_are_not_there() {
+    let said = kernel(&["matmul_mna"]).err;
+    assert!(said.starts_with("error: invalid value 'matmul_mna' for '<NAME>'\n  [possible values: argmax, "), "{said}");
+    let long = "-d and --budget ask for a context of 5001 tokens, and the model's has 4096; give shorter lengths";
+    kernel(&["matvec", "-d", "5000"]).refuses(long);
 }

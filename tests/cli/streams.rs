@@ -8,7 +8,7 @@ use std::{
 use crate::run::{command, finish, run};
 
 /// Every command that prints, with little to do.
-const PRINTING: [&[&str]; 8] = [
+const PRINTING: [&[&str]; 9] = [
     &["generate", "--backend", "cpu", "Once", "-n", "4"],
     &["devices"],
     &["devices", "--json"],
@@ -16,6 +16,7 @@ const PRINTING: [&[&str]; 8] = [
     &["bench", "--backend", "cpu", "-p", "1", "-n", "0", "-r", "1"],
     &["bench", "--backend", "cpu", "--plan", "--budget", "65"],
     &["bench", "--backend", "cpu", "--profile", "--budget", "65", "-r", "1"],
+    &["bench", "kernel", "rms_norm", "--backend", "cpu", "--cold", "1", "-r", "1", "--budget", "65"],
     &["completions", "bash"],
 ];
 
