@@ -1,7 +1,9 @@
 //! `bench`: how fast it is, and where the time goes.
 
 mod chunked;
+mod growth;
 mod kernel;
+mod picture;
 mod plan;
 mod profile;
 mod rates;
@@ -64,12 +66,15 @@ pub struct Arguments {
 enum Command {
     /// Time one kernel alone, as a decode step and a prompt's chunk launch it
     Kernel(kernel::Arguments),
+    /// Measure how prefill and decode slow down with the context, and how they gain from more sequences
+    Growth(growth::Arguments),
 }
 
 /// Measures and prints.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Some(Command::Kernel(kernel)) => return kernel::run(kernel),
+        Some(Command::Growth(growth)) => return growth::run(growth),
         None => {}
     }
     if most(&arguments.prompt) == 0 && most(&arguments.decode) == 0 {

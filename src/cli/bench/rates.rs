@@ -118,11 +118,18 @@ fn prefill(engine: &mut Engine, tokens: u32) -> Result<f64> {
 
 /// How long some sequences took, all of them together.
 pub struct Together {
+    given: u64,
+    prefill: Duration,
     decoded: usize,
     decode: Duration,
 }
 
 impl Together {
+    /// Tokens of prompts per second, until each sequence had its first token.
+    pub fn prefill(&self) -> f64 {
+        self.given as f64 / self.prefill.as_secs_f64()
+    }
+
     /// Tokens per second while all were being decoded.
     pub fn decode(&self) -> f64 {
         self.decoded as f64 / self.decode.as_secs_f64()
@@ -133,6 +140,7 @@ impl Together {
 pub fn together(engine: &mut Engine, (sequences, depth): (u32, u32), steps: u32) -> Result<Together> {
     let depth = depth.max(1);
     let (prompt, context) = (ids(depth, engine.model().vocabulary), engine.plan().context);
+    let started = Instant::now();
     let most = if sequences > 1 { context } else { steps + 1 };
     let all = (0..sequences).map(|_| engine.add(request(prompt.clone(), most, Then::Forget)));
     let all = all.collect::<Result<BTreeSet<_>>>()?;
@@ -140,13 +148,14 @@ pub fn together(engine: &mut Engine, (sequences, depth): (u32, u32), steps: u32)
     while first.len() < all.len() && !engine.is_idle() {
         first.extend(engine.step()?.iter().map(|event| event.sequence));
     }
+    let prefill = started.elapsed();
     let (started, mut decoded) = (Instant::now(), 0);
     for _ in 0..steps {
         decoded += engine.step()?.len();
     }
     let decode = started.elapsed();
     all.into_iter().for_each(|id| engine.cancel(id));
-    Ok(Together { decoded, decode })
+    Ok(Together { given: u64::from(sequences) * u64::from(depth), prefill, decoded, decode })
 }
 
 /// Device memory: weights, caches, and what programs brought along.
@@ -232,7 +241,8 @@ mod tests {
         for sequences in [1, 2, 3] {
             let measured = together(&mut engine, (sequences, depth), steps).unwrap();
             assert_eq!(measured.decoded, (sequences * steps) as usize);
-            assert!(measured.decode() > 0.0);
+            assert_eq!(measured.given, u64::from(sequences * depth));
+            assert!(measured.prefill() > 0.0 && measured.decode() > 0.0);
             assert!(engine.is_idle());
         }
     }
