@@ -18,9 +18,11 @@ use bimetal::{
     open::{Choice, open},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
-use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output::note;
+use super::{
+    output::note,
+    progress::{LOADING, bar},
+};
 
 /// A chunk of a prompt and one token of a sequence that answers.
 const LEAST_BUDGET: i64 = ALIGN as i64 + 1;
@@ -144,13 +146,9 @@ fn fetch(spec: &RepoSpec) -> Result<PathBuf> {
 
 /// Puts a checkpoint on a device, with a progress bar on a terminal.
 pub fn load(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, setup: Setup) -> Result<Generator> {
-    let bar = if stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("loading {bar:40} {binary_bytes} of {binary_total_bytes}");
-    bar.set_style(style.map_err(|error| Error::Request(error.to_string()))?);
-    let generator = Generator::open(backend, checkpoint, setup, &mut |done, total| {
+    let bar = bar(LOADING, 0);
+    Generator::open(backend, checkpoint, setup, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    generator
+    })
 }
