@@ -10,6 +10,7 @@
 @group(0) @binding(6) var<storage, read_write> out: array<Quad_out>;
 
 const QUADS: u32 = HEAD / 4u;
+const TEAMS: u32 = HEAD / (4u * EDGE);
 const WIDTH: u32 = LANES / TEAMS;
 // Scores are powers of two: log2(e) / √D.
 const SCALE: f32 = 1.4426950408889634 * inverseSqrt(f32(HEAD));
@@ -19,19 +20,20 @@ const LOWEST: f32 = -3.0e38;
 // Half precision then has digits for small weights, and sums are rarely rescaled.
 const FIRST: f32 = 6.0;
 const MOST: f32 = 14.0;
+const_assert SIDE == 2u * EDGE && TILE % SIDE == 0u && LANES % QUADS == 0u;
 
 // Staged rows, weights and sums have a pitch that puts neighbouring rows into different banks.
 const PITCH: u32 = QUADS + 2u;
 const SIDE_QUADS: u32 = SIDE / 4u;
 const WEIGHT_PITCH: u32 = SIDE_QUADS + 2u;
 const SUM_PITCH: u32 = SIDE_QUADS + 1u;
-const EDGE_QUADS: u32 = EDGE / 4u;
-// Rows staged at once, and rows that lie together in the cache: RUNS of ROUNDS rounds.
+// Rows staged at once, in how many rounds, and rows that lie together in the cache.
 const AT_ONCE: u32 = LANES / QUADS;
-const RUN: u32 = ROUNDS * AT_ONCE;
-// Lanes that share a row's scores; each has SHARE quads of them.
-const SHARERS: u32 = SIDE_QUADS / SHARE;
-const_assert SIDE == 2u * EDGE && TILE % SIDE == 0u && TEAMS * EDGE == QUADS && BLOCK % RUN == 0u && RUNS * RUN == SIDE;
+const ROUNDS: u32 = SIDE / AT_ONCE;
+const RUN: u32 = min(BLOCK, SIDE);
+// Lanes that share a row's scores, and quads of scores that each of them has.
+const SHARERS: u32 = min(LANES / SIDE, SIDE_QUADS);
+const SHARE: u32 = SIDE_QUADS / SHARERS;
 
 // Queries at first, then keys and values in turn.
 var<workgroup> staged: array<vec4<f16>, SIDE * PITCH>;
@@ -41,29 +43,127 @@ var<workgroup> sums: array<vec4<f32>, TEAMS * SIDE * SUM_PITCH>;
 var<workgroup> factors: array<f32, SIDE>;
 var<workgroup> moved: atomic<u32>;
 
+// What a lane stages next.
+var<private> ahead: array<vec4<f16>, ROUNDS>;
 // Of this lane's row.
 var<private> reference: f32 = LOWEST;
 var<private> total: f32;
+
+struct Lefts { upper: Left, lower: Left }
+struct Rights { first: Right, second: Right }
+// SIDE by SIDE elements: the squares of the upper rows, and of the lower.
+struct Block { a: Sum, b: Sum, c: Sum, d: Sum }
+
+fn queries_at(at: u32) -> Lefts {
+    let below = at + EDGE * PITCH;
+    return Lefts(coopLoadT<Left>(&staged[at], PITCH), coopLoadT<Left>(&staged[below], PITCH));
+}
+
+fn weights_at(at: u32) -> Lefts {
+    let below = at + EDGE * WEIGHT_PITCH;
+    return Lefts(coopLoadT<Left>(&weights[at], WEIGHT_PITCH), coopLoadT<Left>(&weights[below], WEIGHT_PITCH));
+}
+
+fn keys_at(at: u32) -> Rights {
+    let below = at + EDGE * PITCH;
+    return Rights(coopLoad<Right>(&staged[at], PITCH), coopLoad<Right>(&staged[below], PITCH));
+}
+
+fn values_at(at: u32) -> Rights {
+    let beside = at + EDGE / 4u;
+    return Rights(coopLoadT<Right>(&staged[at], PITCH), coopLoadT<Right>(&staged[beside], PITCH));
+}
+
+fn multiply(rows: Lefts, columns: Rights, block: Block) -> Block {
+    let a = coopMultiplyAdd(rows.upper, columns.first, block.a);
+    let b = coopMultiplyAdd(rows.upper, columns.second, block.b);
+    let c = coopMultiplyAdd(rows.lower, columns.first, block.c);
+    let d = coopMultiplyAdd(rows.lower, columns.second, block.d);
+    return Block(a, b, c, d);
+}
+
+fn save(block: Block, at: u32) {
+    let pitch = SUM_PITCH;
+    let beside = at + EDGE / 4u;
+    let below = at + EDGE * SUM_PITCH;
+    let opposite = below + EDGE / 4u;
+    let a = block.a;
+    let b = block.b;
+    let c = block.c;
+    let d = block.d;
+    coopStoreT(a, &sums[at], pitch);
+    coopStoreT(b, &sums[beside], pitch);
+    coopStoreT(c, &sums[below], pitch);
+    coopStoreT(d, &sums[opposite], pitch);
+}
+
+// A block times each row's factor.
+fn rescaled(block: Block, at: u32, member: u32) -> Block {
+    save(block, at);
+    workgroupBarrier();
+    for (var i = member; i < SIDE * SIDE_QUADS; i += WIDTH) {
+        sums[at + i / SIDE_QUADS * SUM_PITCH + i % SIDE_QUADS] *= factors[i / SIDE_QUADS];
+    }
+    workgroupBarrier();
+    let beside = at + EDGE / 4u;
+    let below = at + EDGE * SUM_PITCH;
+    let opposite = below + EDGE / 4u;
+    let a = coopLoadT<Sum>(&sums[at], SUM_PITCH);
+    let b = coopLoadT<Sum>(&sums[beside], SUM_PITCH);
+    let c = coopLoadT<Sum>(&sums[below], SUM_PITCH);
+    let d = coopLoadT<Sum>(&sums[opposite], SUM_PITCH);
+    return Block(a, b, c, d);
+}
 
 // The row of the cache where a run of positions starts. Past the last one it is the last run.
 fn start_of(part: Tile, position: u32, last: u32) -> u32 {
     return place(part.span.slot, min(position, last) / RUN * RUN);
 }
 
+fn fetch_keys(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
+    for (var run = 0u; run < SIDE / RUN; run++) {
+        let start = start_of(part, base + run * RUN, last) + lane / QUADS;
+        for (var i = 0u; i < RUN / AT_ONCE; i++) {
+            let row = start + i * AT_ONCE;
+            ahead[run * (RUN / AT_ONCE) + i] = keys[(row * KV_HEADS + kv_head) * QUADS + lane % QUADS];
+        }
+    }
+}
+
+// Past the last position there may be NaN, which would outlive a weight of zero.
+fn fetch_values(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
+    for (var run = 0u; run < SIDE / RUN; run++) {
+        let start = start_of(part, base + run * RUN, last) + lane / QUADS;
+        for (var i = 0u; i < RUN / AT_ONCE; i++) {
+            let row = start + i * AT_ONCE;
+            let value = values[(row * KV_HEADS + kv_head) * QUADS + lane % QUADS];
+            let known = base + run * RUN + i * AT_ONCE + lane / QUADS <= last;
+            ahead[run * (RUN / AT_ONCE) + i] = select(vec4<f16>(), value, known);
+        }
+    }
+}
+
+fn stage(lane: u32) {
+    for (var i = 0u; i < ROUNDS; i++) {
+        staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = ahead[i];
+    }
+}
+
 // Scores become weights: of this lane's share of a row, whose position is given.
 fn weigh(base: u32, position: u32, lane: u32) {
     let row = lane / SHARERS % SIDE;
     let first = lane % SHARERS * SHARE;
+    var scores: array<vec4<f32>, SHARE>;
     var most = LOWEST;
-    #repeat i SHARE
-    var score_$i = vec4(0.0);
-    #repeat t TEAMS
-    score_$i += sums[($tu * SIDE + row) * SUM_PITCH + first + $iu];
-    #end
-    let seen_$i = vec4(base + 4u * (first + $iu)) + vec4(0u, 1u, 2u, 3u) <= vec4(position);
-    score_$i = select(vec4(LOWEST), score_$i * SCALE, seen_$i);
-    most = max(most, max(max(score_$i.x, score_$i.y), max(score_$i.z, score_$i.w)));
-    #end
+    for (var i = 0u; i < SHARE; i++) {
+        var score = sums[row * SUM_PITCH + first + i];
+        for (var team = 1u; team < TEAMS; team++) {
+            score += sums[(team * SIDE + row) * SUM_PITCH + first + i];
+        }
+        let seen = vec4(base + 4u * (first + i)) + vec4(0u, 1u, 2u, 3u) <= vec4(position);
+        scores[i] = select(vec4(LOWEST), score * SCALE, seen);
+        most = max(most, max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w)));
+    }
     for (var apart = 1u; apart < SHARERS; apart *= 2u) {
         most = max(most, subgroupShuffleXor(most, apart));
     }
@@ -77,28 +177,28 @@ fn weigh(base: u32, position: u32, lane: u32) {
         reference = most - FIRST;
     }
     var sum = vec4(0.0);
-    #repeat i SHARE
-    let weight_$i = vec4<f16>(exp2(score_$i - reference));
-    sum += vec4<f32>(weight_$i);
-    if lane < SIDE * SHARERS {
-        weights[row * WEIGHT_PITCH + first + $iu] = weight_$i;
+    for (var i = 0u; i < SHARE; i++) {
+        let weight = vec4<f16>(exp2(scores[i] - reference));
+        sum += vec4<f32>(weight);
+        if lane < SIDE * SHARERS {
+            weights[row * WEIGHT_PITCH + first + i] = weight;
+        }
     }
-    #end
     total = fma(total, factor, (sum.x + sum.y) + (sum.z + sum.w));
     if first == 0u && lane < SIDE * SHARERS {
         factors[row] = factor;
     }
 }
 
-// Divides by the sum of weights, gates, and stores what the subgroup left at `own` of the rows that exist.
-fn finish(part: Tile, head: u32, first: u32, own: u32, column: u32, member: u32) {
+// Divides by the sum of weights, gates, and stores what the subgroup saved of the rows that exist.
+fn finish(part: Tile, head: u32, first: u32, at: u32, column: u32, member: u32) {
     for (var i = member; i < SIDE * SIDE_QUADS; i += WIDTH) {
         let offset = first + i / SIDE_QUADS;
         if offset < part.end {
             let row = part.span.row + offset;
             let quad = column + i % SIDE_QUADS;
             let gate = x[(row * 2u * (Q_HEADS + KV_HEADS) + 2u * head + 1u) * QUADS + quad];
-            let sum = sums[own + i / SIDE_QUADS * SUM_PITCH + i % SIDE_QUADS] / factors[i / SIDE_QUADS];
+            let sum = sums[at + i / SIDE_QUADS * SUM_PITCH + i % SIDE_QUADS] / factors[i / SIDE_QUADS];
             out[(row * Q_HEADS + head) * QUADS + quad] = pack_out(sum * sigmoid(unpack_x(gate)));
         }
     }
@@ -121,129 +221,55 @@ fn attend_mma(
     let first = part.first + index % (TILE / SIDE) * SIDE;
     let lane = team * WIDTH + member;
     let head = group.x;
+    let kv_head = head / (Q_HEADS / KV_HEADS);
     let last = part.span.position + min(first + SIDE, part.end) - 1u;
     // Past the last row there is nothing to attend to.
     let seen = select(0u, last + 1u, first < part.end);
     let position = min(part.span.position + first + lane / SHARERS % SIDE, last);
-    // Where this lane stages, what it stages of a row of the cache, and what its subgroup multiplies and leaves.
-    let to = lane / QUADS * PITCH + lane % QUADS;
-    let source = head / (Q_HEADS / KV_HEADS) * QUADS + lane % QUADS;
     let column = team * EDGE;
     let own = team * SIDE * SUM_PITCH;
-    let pitch = SUM_PITCH;
-    #repeat r RUNS
-    #repeat i ROUNDS
-    // Rows past the last repeat it.
-    let row_$r_$i = part.span.row + min(first + $ru * RUN + $iu * AT_ONCE + lane / QUADS, part.end - 1u);
-    staged[to + ($ru * RUN + $iu * AT_ONCE) * PITCH] = vec4<f16>(unpack_q(q[(row_$r_$i * Q_HEADS + head) * QUADS + lane % QUADS]));
-    #end
-    #end
+    for (var i = 0u; i < ROUNDS; i++) {
+        // Rows past the last repeat it.
+        let row = part.span.row + min(first + i * AT_ONCE + lane / QUADS, part.end - 1u);
+        ahead[i] = vec4<f16>(unpack_q(q[(row * Q_HEADS + head) * QUADS + lane % QUADS]));
+    }
+    stage(lane);
     workgroupBarrier();
-    #repeat k 4
-    #repeat i 2
-    let query_at_$k_$i = $iu * EDGE * PITCH + column + $ku * EDGE_QUADS;
-    let query_$k_$i = coopLoadT<Left>(&staged[query_at_$k_$i], PITCH);
-    #end
-    #end
-    // SIDE rows and twice as many columns: in halves, and each of them as two by two squares.
-    #repeat h 2
-    #repeat i 2
-    #repeat j 2
-    var sum_$h_$i_$j = Sum();
-    #end
-    #end
-    #end
-    #repeat r RUNS
-    let start_$r = start_of(part, $ru * RUN, last) + lane / QUADS;
-    #repeat i ROUNDS
-    var ahead_$r_$i = keys[(start_$r + $iu * AT_ONCE) * (KV_HEADS * QUADS) + source];
-    #end
-    #end
+    let q0 = queries_at(column);
+    let q1 = queries_at(column + EDGE / 4u);
+    let q2 = queries_at(column + EDGE / 2u);
+    let q3 = queries_at(column + EDGE / 4u * 3u);
+    var left = Block();
+    var right = Block();
+    fetch_keys(part, kv_head, 0u, last, lane);
     for (var base = 0u; base < seen; base += SIDE) {
         workgroupBarrier();
-        // Keys are staged, and values are on their way while scores are computed.
-        #repeat r RUNS
-        let values_$r = start_of(part, base + $ru * RUN, last) + lane / QUADS;
-        #repeat i ROUNDS
-        staged[to + ($ru * RUN + $iu * AT_ONCE) * PITCH] = ahead_$r_$i;
-        ahead_$r_$i = values[(values_$r + $iu * AT_ONCE) * (KV_HEADS * QUADS) + source];
-        #end
-        #end
+        stage(lane);
+        fetch_values(part, kv_head, base, last, lane);
         if lane == 0u {
             atomicStore(&moved, 0u);
         }
         workgroupBarrier();
-        #repeat i 2
-        #repeat j 2
-        var score_$i_$j = Sum();
-        #end
-        #end
-        #repeat k 4
-        #repeat j 2
-        let key_at_$k_$j = $ju * EDGE * PITCH + column + $ku * EDGE_QUADS;
-        let key_$k_$j = coopLoad<Right>(&staged[key_at_$k_$j], PITCH);
-        #repeat i 2
-        score_$i_$j = coopMultiplyAdd(query_$k_$i, key_$k_$j, score_$i_$j);
-        #end
-        #end
-        #end
-        #repeat i 2
-        #repeat j 2
-        let scores_$i_$j = score_$i_$j;
-        let scores_at_$i_$j = own + $iu * EDGE * SUM_PITCH + $ju * EDGE_QUADS;
-        coopStoreT(scores_$i_$j, &sums[scores_at_$i_$j], pitch);
-        #end
-        #end
+        var scores = multiply(q0, keys_at(column), Block());
+        scores = multiply(q1, keys_at(column + EDGE / 4u), scores);
+        scores = multiply(q2, keys_at(column + EDGE / 2u), scores);
+        scores = multiply(q3, keys_at(column + EDGE / 4u * 3u), scores);
+        save(scores, own);
         workgroupBarrier();
-        // Values are staged, and the next keys are on their way while scores become weights. Past the last position
-        // there may be NaN, which would outlive a weight of zero.
-        #repeat r RUNS
-        let keys_$r = start_of(part, base + SIDE + $ru * RUN, last) + lane / QUADS;
-        #repeat i ROUNDS
-        let known_$r_$i = base + $ru * RUN + $iu * AT_ONCE + lane / QUADS <= last;
-        staged[to + ($ru * RUN + $iu * AT_ONCE) * PITCH] = select(vec4<f16>(), ahead_$r_$i, known_$r_$i);
-        ahead_$r_$i = keys[(keys_$r + $iu * AT_ONCE) * (KV_HEADS * QUADS) + source];
-        #end
-        #end
+        stage(lane);
+        fetch_keys(part, kv_head, base + SIDE, last, lane);
         weigh(base, position, lane);
         workgroupBarrier();
         if atomicLoad(&moved) != 0u {
-            #repeat h 2
-            #repeat i 2
-            #repeat j 2
-            let old_$h_$i_$j = sum_$h_$i_$j;
-            let at_$h_$i_$j = own + $iu * EDGE * SUM_PITCH + $ju * EDGE_QUADS;
-            coopStoreT(old_$h_$i_$j, &sums[at_$h_$i_$j], pitch);
-            #end
-            #end
-            workgroupBarrier();
-            for (var i = member; i < SIDE * SIDE_QUADS; i += WIDTH) {
-                sums[own + i / SIDE_QUADS * SUM_PITCH + i % SIDE_QUADS] *= factors[i / SIDE_QUADS];
-            }
-            workgroupBarrier();
-            #repeat i 2
-            #repeat j 2
-            sum_$h_$i_$j = coopLoadT<Sum>(&sums[at_$h_$i_$j], SUM_PITCH);
-            #end
-            #end
-            workgroupBarrier();
-            #end
+            left = rescaled(left, own, member);
+            right = rescaled(right, own, member);
         }
-        #repeat k 2
-        #repeat i 2
-        let weight_at_$k_$i = $iu * EDGE * WEIGHT_PITCH + $ku * EDGE_QUADS;
-        let weight_$k_$i = coopLoadT<Left>(&weights[weight_at_$k_$i], WEIGHT_PITCH);
-        #end
-        #repeat h 2
-        #repeat j 2
-        let value_at_$k_$h_$j = $ku * EDGE * PITCH + column + $hu * SIDE_QUADS + $ju * EDGE_QUADS;
-        let value_$k_$h_$j = coopLoadT<Right>(&staged[value_at_$k_$h_$j], PITCH);
-        #repeat i 2
-        sum_$h_$i_$j = coopMultiplyAdd(weight_$k_$i, value_$k_$h_$j, sum_$h_$i_$j);
-        #end
-        #end
-        #end
-        #end
+        let w0 = weights_at(0u);
+        let w1 = weights_at(EDGE / 4u);
+        left = multiply(w0, values_at(column), left);
+        left = multiply(w1, values_at(column + EDGE * PITCH), left);
+        right = multiply(w0, values_at(column + EDGE / 2u), right);
+        right = multiply(w1, values_at(column + EDGE * PITCH + EDGE / 2u), right);
     }
     for (var apart = 1u; apart < SHARERS; apart *= 2u) {
         total += subgroupShuffleXor(total, apart);
@@ -251,16 +277,11 @@ fn attend_mma(
     if lane % SHARERS == 0u && lane < SIDE * SHARERS {
         factors[lane / SHARERS] = total;
     }
-    #repeat h 2
-    #repeat i 2
-    #repeat j 2
-    let last_$h_$i_$j = sum_$h_$i_$j;
-    let last_at_$h_$i_$j = own + $iu * EDGE * SUM_PITCH + $ju * EDGE_QUADS;
-    coopStoreT(last_$h_$i_$j, &sums[last_at_$h_$i_$j], pitch);
-    #end
-    #end
+    save(left, own);
     workgroupBarrier();
-    finish(part, head, first, own, column + $hu * SIDE_QUADS, member);
+    finish(part, head, first, own, column, member);
     workgroupBarrier();
-    #end
+    save(right, own);
+    workgroupBarrier();
+    finish(part, head, first, own, column + SIDE_QUADS, member);
 }

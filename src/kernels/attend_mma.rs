@@ -39,32 +39,23 @@ pub static KERNEL: Kernel = Kernel {
     cost: attend_prefill::cost,
 };
 
-/// How a device's matrix units share out a head.
+/// How a device's matrix units share out a head: rows of a group, which are two squares high, and lanes of a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Squares {
-    /// Rows of a group, which are two squares high.
     side: u32,
-    /// Subgroups of a group: each has four squares of the head's width.
-    teams: u32,
-    /// Lanes of a group.
     lanes: u32,
-    /// Rows of the cache that a group stages at once.
-    at_once: u32,
-    /// Rows that lie together in the cache.
-    run: u32,
 }
 
 impl Squares {
     /// None where the device has no matrix units, or where they do not suit the head, the types or the cache.
     pub(super) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (Heads, DType)) -> Option<Self> {
         let (edge, [width, _]) = (caps.matrix_units?, caps.subgroup?);
-        let (side, teams) = (2 * edge, heads.width / (4 * edge));
-        let squares = Self { side, teams, lanes: teams * width, at_once: width / edge, run: side.min(cache.block) };
+        let squares = Self { side: 2 * edge, lanes: heads.width / (4 * edge) * width };
         let halves = [dtype, cache.keys.dtype(), cache.values.dtype()].iter().all(|dtype| *dtype == DType::F16);
         // Each subgroup has four squares of a head; more than 256 columns do not fit into registers and group memory.
         let head = heads.width.is_power_of_two() && (4 * edge..=256).contains(&heads.width);
         // A row is staged by whole runs of lanes, and a run of rows lies in one block.
-        let staged = width.is_multiple_of(edge) && cache.block.is_power_of_two() && squares.run >= squares.at_once;
+        let staged = width.is_multiple_of(edge) && cache.block.is_power_of_two() && cache.block >= width / edge;
         // Each row of a group has a lane that weighs its scores.
         let lanes = (squares.side..=caps.lanes).contains(&squares.lanes);
         let room = squares.group_memory(heads.width) <= caps.group_memory;
@@ -75,13 +66,7 @@ impl Squares {
     fn group_memory(self, width: u32) -> u32 {
         let side = self.side;
         let (staged, weights) = (2 * side * (width + 8), 2 * side * (side + 8));
-        staged + weights + 4 * self.teams * side * (side + 4) + 4 * side + 4
-    }
-
-    /// Quads of a row's scores that one lane weighs.
-    fn share(self) -> u32 {
-        let quads = self.side / 4;
-        quads / (self.lanes / self.side).min(quads)
+        staged + weights + 4 * (width / (2 * side)) * side * (side + 4) + 4 * side + 4
     }
 }
 
@@ -96,10 +81,6 @@ pub(super) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, squares: Squ
         .define("BLOCK", cache.block)
         .define("MAX_BLOCKS", step.tables().width())
         .define("SIDE", squares.side)
-        .define("TEAMS", squares.teams)
-        .define("RUNS", squares.side / squares.run)
-        .define("ROUNDS", squares.run / squares.at_once)
-        .define("SHARE", squares.share())
         .lanes(squares.lanes)
         .step(step)
         .read(step.tables())

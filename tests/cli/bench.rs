@@ -100,7 +100,7 @@ fn lengths_beyond_the_context() {
     bench(&["-p", "300", "-n", "0", "--context", "256"])
         .refuses("-p, -d and -n ask for a context of 301 tokens, and --context has 256; give shorter lengths");
     bench(&["-p", "4000", "-n", "0", "--memory", "30"]).refuses(
-        "a context of 4016 tokens needs 6 MiB of cache, and 2 MiB are free; a context of 1120 tokens fits: --context 1120 \
+        "a context of 4016 tokens needs 6 MiB of cache, and 2 MiB are free; a context of 1088 tokens fits: --context 1088 \
          (weights and programs take 28 MiB; --memory and --budget change what is left)",
     );
 }
