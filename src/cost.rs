@@ -155,7 +155,12 @@ impl Load {
 
     /// Tokens of all sequences, those of this step included.
     pub fn context(&self) -> u64 {
-        self.sequences.iter().map(|(rows, position)| rows + position).sum()
+        self.contexts().sum()
+    }
+
+    /// Tokens of each sequence, those of this step included.
+    pub fn contexts(&self) -> impl Iterator<Item = u64> {
+        self.sequences.iter().map(|(rows, position)| rows + position)
     }
 
     /// Pairs of a row and a token that it attends to: Σ over rows of position + 1.

@@ -161,14 +161,16 @@ fn full_precision_leaves_the_matrix_units_alone() {
 
 #[test]
 fn the_splits_of_a_device_show() {
-    let splits = |caps: Caps| {
-        let ledger = rehearsal(caps, "0.8b", 1, 256).decode(1, 16).unwrap();
+    let splits = |caps: Caps, depth: u32| {
+        let ledger = rehearsal(caps, "0.8b", 1, 4096).decode(1, depth).unwrap();
         let entry = ledger.kernels().into_iter().find(|entry| entry.name() == "attend_decode").unwrap();
         entry.cost.activations.written / (6 * 8 * (256 + 2) * 4)
     };
-    assert_eq!(splits(Cpu::new(1).caps().clone()), 1);
-    assert_eq!(splits(Caps::typical("metal", DeviceKind::Integrated)), 16);
-    assert_eq!(splits(discrete()), 64);
+    assert_eq!(splits(Cpu::new(1).caps().clone(), 3000), 1);
+    assert_eq!(splits(Caps::typical("metal", DeviceKind::Integrated), 3000), 16);
+    assert_eq!(splits(discrete(), 3000), 64);
+    // Few tokens are not worth so many parts: one for each 32.
+    assert_eq!([splits(discrete(), 31), splits(discrete(), 32), splits(discrete(), 1000)], [1, 2, 32]);
 }
 
 #[test]
@@ -186,7 +188,7 @@ fn record(kind: Kind, rows: u32, sequences: u32) -> Recorded {
     let config = Config::named("0.8b").unwrap();
     let random = Source::Random(&config);
     let model = Model::load(&backend, &Source::Shapes(&random), DType::F16, &mut |_, _| {}).unwrap();
-    let plan = Plan { context: 1024, blocks: 1024 / BLOCK * sequences, slots: sequences, kv: DType::F16 };
+    let plan = Plan { context: 4096, blocks: 4096 / BLOCK * sequences, slots: sequences, kv: DType::F16 };
     let mut cache = Cache::new(&backend, &config, &plan).unwrap();
     let step = Step::new(&backend, Layout { rows, sequences }, kind, cache.tables.clone()).unwrap();
     let mut logits = Tensor::new(&backend, [sequences, config.vocabulary], DType::F32, "logits").unwrap();
@@ -200,7 +202,7 @@ fn record(kind: Kind, rows: u32, sequences: u32) -> Recorded {
 fn costs_agree_with_the_tensors_that_are_bound() {
     for (kind, rows, sequences) in [(Kind::Prompt, 96, 1), (Kind::Decode, 4, 4)] {
         let recorded = record(kind, rows, sequences);
-        let load = if kind == Kind::Prompt { Load::prompt(rows, 64) } else { Load::decode(sequences, 64) };
+        let load = if kind == Kind::Prompt { Load::prompt(rows, 64) } else { Load::decode(sequences, 4095) };
         for launch in &recorded.dispatches {
             let cost = launch.cost(&load);
             let bytes = |slot: &Slot| match slot {

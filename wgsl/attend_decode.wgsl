@@ -1,154 +1,127 @@
 // sums = Σ_s exp(score_s − m) · v_s, stats = (m, Σ_s exp(score_s − m)), m the largest score_s = q·k_s / √D, of a part of the context
 // tables [slots, MAX_BLOCKS], q [S, Hq·D], keys, values [blocks·BLOCK, Hkv·D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
-// one group a key head, split and row, for all query heads of the key head; keys pass by in tiles with a running softmax
+// one group a key head, split and row, for the GROUP query heads of the key head; each team of TEAM lanes takes KEYS keys at a time with a running softmax
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
-@group(0) @binding(2) var<storage, read> q: array<Quad_q>;
-@group(0) @binding(3) var<storage, read> keys: array<Quad_keys>;
-@group(0) @binding(4) var<storage, read> values: array<Quad_values>;
-@group(0) @binding(5) var<storage, read_write> sums: array<Quad_sums>;
+@group(0) @binding(2) var<storage, read> q: array<Wide_q>;
+@group(0) @binding(3) var<storage, read> keys: array<Wide_keys>;
+@group(0) @binding(4) var<storage, read> values: array<Wide_values>;
+@group(0) @binding(5) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;
 
 const QUADS: u32 = HEAD / 4u;
-const GROUP: u32 = Q_HEADS / KV_HEADS;
 const SCALE: f32 = inverseSqrt(f32(HEAD));
 // Less than any score, and finite: WGSL promises no infinity.
 const LOWEST: f32 = -3.0e38;
-const KEYS: u32 = 32u;
+// A lane has one piece of each row, a team a whole row.
+const TEAMS: u32 = LANES / TEAM;
+const_assert TEAM * WIDE == QUADS && QUADS <= LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS;
 
-// For scores: TEAM lanes share a key, a lane has every TEAM-th of its quads.
-const TEAM: u32 = LANES / KEYS;
-// For weights: a lane has some pairs of query head and key.
-const PAIRS: u32 = GROUP * KEYS;
-const PAIRS_PER_LANE: u32 = (PAIRS + LANES - 1u) / LANES;
-// For sums: a lane has one quad of the head for every PARTS-th key.
-const PARTS: u32 = LANES / QUADS;
-const_assert LANES % KEYS == 0u && LANES % QUADS == 0u && PARTS <= KEYS;
-
-// Rows of the cache that hold a tile's keys.
-var<workgroup> rows: array<u32, KEYS>;
-// A lane's part of its key's products, for each query head.
-var<workgroup> products: array<f32, GROUP * LANES>;
-var<workgroup> scores: array<f32, PAIRS>;
-var<workgroup> weights: array<f32, PAIRS>;
-// What the sums so far are scaled by, as a larger score comes.
-var<workgroup> scales: array<f32, GROUP>;
-var<workgroup> quads: array<vec4<f32>, LANES>;
-
-// This lane's part of the products of its key with all query heads.
-fn multiply(row: u32, kv_head: u32, lane: u32) {
-    var sum: array<vec4<f32>, GROUP>;
-    let key = (rows[lane / TEAM] * KV_HEADS + kv_head) * QUADS;
-    let query = (row * Q_HEADS + kv_head * GROUP) * QUADS;
-    for (var quad = lane % TEAM; quad < QUADS; quad += TEAM) {
-        let k = unpack_keys(keys[key + quad]);
-        for (var head = 0u; head < GROUP; head++) {
-            sum[head] = fma(unpack_q(q[query + head * QUADS + quad]), k, sum[head]);
-        }
-    }
-    for (var head = 0u; head < GROUP; head++) {
-        products[head * LANES + lane] = (sum[head].x + sum[head].y) + (sum[head].z + sum[head].w);
-    }
-}
-
-// The score of a pair; LOWEST past the last of `count` keys.
-fn score_of(pair: u32, count: u32) -> f32 {
-    var sum = 0.0;
-    for (var member = 0u; member < TEAM; member++) {
-        sum += products[pair / KEYS * LANES + pair % KEYS * TEAM + member];
-    }
-    return select(LOWEST, sum * SCALE, pair % KEYS < count);
-}
+// Of each query head, every team's largest score and sum of weights.
+var<workgroup> tops: array<f32, GROUP * TEAMS>;
+var<workgroup> weights: array<f32, GROUP * TEAMS>;
+// Every team's sum for one query head.
+var<workgroup> parts: array<vec4<f32>, TEAMS * QUADS>;
 
 @compute @workgroup_size(LANES)
 fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let kv_head = group.x;
     let row = group.z;
     if row >= live() {
         return;
     }
-    let slot = span_of(row).slot;
-    let context = position_of(row) + 1u;
-    let share = (context + SPLITS - 1u) / SPLITS;
-    let first = min(group.y * share, context);
-    let end = min((group.y + 1u) * share, context);
-    let quad = lane % QUADS;
-    let part = lane / QUADS;
-    var sum: array<vec4<f32>, GROUP>;
-    // Of this lane's pairs: the head's largest score so far, and what this key's lane adds to the sum of weights.
-    var largest: array<f32, PAIRS_PER_LANE>;
-    var weight: array<f32, PAIRS_PER_LANE>;
-    for (var i = 0u; i < PAIRS_PER_LANE; i++) {
-        largest[i] = LOWEST;
+    // A decode step has one row of each sequence.
+    let own = span(row);
+    let context = own.position + 1u;
+    let share = split_share(context);
+    let first = group.y * share;
+    if first >= context {
+        return;
     }
-    for (var base = first; base < end; base += KEYS) {
-        let count = min(KEYS, end - base);
-        // Past the last key it is repeated: its weight is zero, and what it is multiplied with must not be NaN.
-        if lane < KEYS {
-            rows[lane] = place(slot, min(base + lane, end - 1u));
-        }
-        workgroupBarrier();
-        multiply(row, kv_head, lane);
-        workgroupBarrier();
-        for (var pair = lane; pair < PAIRS; pair += LANES) {
-            scores[pair] = score_of(pair, count);
-        }
-        workgroupBarrier();
-        for (var i = 0u; i < PAIRS_PER_LANE; i++) {
-            let pair = lane + i * LANES;
-            if pair < PAIRS {
-                var most = largest[i];
-                for (var key = 0u; key < KEYS; key++) {
-                    most = max(most, scores[pair / KEYS * KEYS + key]);
-                }
-                let scale = exp(largest[i] - most);
-                let own = select(0.0, exp(scores[pair] - most), pair % KEYS < count);
-                weight[i] = fma(weight[i], scale, own);
-                largest[i] = most;
-                weights[pair] = own;
-                if pair % KEYS == 0u {
-                    scales[pair / KEYS] = scale;
-                }
-            }
-        }
-        workgroupBarrier();
-        for (var head = 0u; head < GROUP; head++) {
-            sum[head] *= scales[head];
-        }
-        for (var key = part; key < KEYS; key += PARTS) {
-            let value = unpack_values(values[(rows[key] * KV_HEADS + kv_head) * QUADS + quad]);
-            for (var head = 0u; head < GROUP; head++) {
-                sum[head] = fma(vec4(weights[head * KEYS + key]), value, sum[head]);
-            }
-        }
-        workgroupBarrier();
+    let end = min(first + share, context);
+    let team = lane / TEAM;
+    let member = lane % TEAM;
+    let query = (row * Q_HEADS + group.x * GROUP) * TEAM + member;
+    #repeat h GROUP
+    let q_$h = load_q(query + $hu * TEAM);
+    var largest_$h = LOWEST;
+    var weight_$h = 0.0;
+    var sum_$h = Piece();
+    #end
+    for (var base = first; base < end; base += TEAMS * KEYS) {
+        // Past the last key it is repeated, and weighs nothing.
+        #repeat k KEYS
+        let at_$k = base + $ku * TEAMS + team;
+        let piece_$k = (place(own.slot, min(at_$k, end - 1u)) * KV_HEADS + group.x) * TEAM + member;
+        let key_$k = load_keys(piece_$k);
+        #end
+        #repeat k KEYS
+        let value_$k = load_values(piece_$k);
+        #end
+        var scores: array<f32, VALUES>;
+        #repeat h GROUP
+        #repeat k KEYS
+        scores[$hu * KEYS + $ku] = dot_piece(q_$h, key_$k, 0.0);
+        #end
+        #end
+        team_sums(&scores, lane);
+        #repeat h GROUP
+        var most_$h = largest_$h;
+        #repeat k KEYS
+        let score_$h_$k = select(LOWEST, SCALE * scores[$hu * KEYS + $ku], at_$k < end);
+        most_$h = max(most_$h, score_$h_$k);
+        #end
+        let fade_$h = exp(largest_$h - most_$h);
+        largest_$h = most_$h;
+        weight_$h *= fade_$h;
+        #repeat q WIDE
+        sum_$h[$q] *= fade_$h;
+        #end
+        #repeat k KEYS
+        let weight_$h_$k = select(0.0, exp(score_$h_$k - most_$h), at_$k < end);
+        weight_$h += weight_$h_$k;
+        #repeat q WIDE
+        sum_$h[$q] = fma(vec4(weight_$h_$k), value_$k[$q], sum_$h[$q]);
+        #end
+        #end
+        #end
     }
-    for (var i = 0u; i < PAIRS_PER_LANE; i++) {
-        if lane + i * LANES < PAIRS {
-            weights[lane + i * LANES] = weight[i];
-        }
+    if member == 0u {
+        #repeat h GROUP
+        tops[$hu * TEAMS + team] = largest_$h;
+        weights[$hu * TEAMS + team] = weight_$h;
+        #end
     }
-    let out = (row * Q_HEADS + kv_head * GROUP) * SPLITS + group.y;
+    workgroupBarrier();
+    let out = (row * Q_HEADS + group.x * GROUP) * SPLITS + group.y;
     for (var head = 0u; head < GROUP; head++) {
-        quads[lane] = sum[head];
+        var largest = LOWEST;
+        var sum = Piece();
+        #repeat h GROUP
+        if head == $hu {
+            largest = largest_$h;
+            sum = sum_$h;
+        }
+        #end
+        var top = LOWEST;
+        for (var other = 0u; other < TEAMS; other++) {
+            top = max(top, tops[head * TEAMS + other]);
+        }
+        #repeat q WIDE
+        parts[lane * WIDE + $qu] = exp(largest - top) * sum[$q];
+        #end
         workgroupBarrier();
-        if part == 0u {
-            var total = quads[quad];
-            for (var other = 1u; other < PARTS; other++) {
-                total += quads[other * QUADS + quad];
+        if lane < QUADS {
+            var total = vec4(0.0);
+            var weight = 0.0;
+            for (var other = 0u; other < TEAMS; other++) {
+                total += parts[other * QUADS + lane];
+                weight = fma(exp(tops[head * TEAMS + other] - top), weights[head * TEAMS + other], weight);
             }
-            sums[(out + head * SPLITS) * QUADS + quad] = pack_sums(total);
+            sums[(out + head * SPLITS) * QUADS + lane] = total;
+            if lane == 0u {
+                stats[out + head * SPLITS] = vec2(top, weight);
+            }
         }
         workgroupBarrier();
-    }
-    for (var i = 0u; i < PAIRS_PER_LANE; i++) {
-        let pair = lane + i * LANES;
-        if pair < PAIRS && pair % KEYS == 0u {
-            var total = 0.0;
-            for (var key = 0u; key < KEYS; key++) {
-                total += weights[pair + key];
-            }
-            stats[out + pair / KEYS * SPLITS] = vec2(largest[i], total);
-        }
     }
 }

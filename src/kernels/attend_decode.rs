@@ -1,5 +1,5 @@
-//! For one row of each sequence and each of SPLITS parts of its context: the largest score, Σ exp(score − largest), and
-//! Σ exp(score − largest) · v. `attend_merge` puts the parts together.
+//! For one row of each sequence and each of up to SPLITS parts of its context: the largest score, Σ exp(score − largest),
+//! and Σ exp(score − largest) · v. `attend_merge` puts the parts together.
 
 use std::ops::Range;
 
@@ -20,19 +20,56 @@ pub static KERNEL: Kernel = Kernel {
     bindings: &[
         step::BINDING,
         Binding::read("tables", Element::U32),
-        Binding::read("q", Element::Float),
-        Binding::read("keys", Element::Float),
-        Binding::read("values", Element::Float),
-        Binding::write("sums", Element::Float),
+        Binding::read("q", Element::Wide),
+        Binding::read("keys", Element::Wide),
+        Binding::read("values", Element::Wide),
+        Binding::write("sums", Element::F32),
         Binding::write("stats", Element::F32),
     ],
     params: &[],
-    library: &["step", "pages"],
-    lanes: 128,
+    library: &["step", "pages", "pieces", "splits", "sums"],
+    lanes: 256,
     source: source!("attend_decode"),
     cpu,
     cost,
 };
+
+/// How a context is split.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Splits {
+    /// Parts, whatever the context's length.
+    pub(super) most: u32,
+    /// Positions that are worth a part of their own.
+    pub(super) least: u32,
+}
+
+impl Splits {
+    fn of(d: &Dispatch) -> Self {
+        Self { most: d.define("SPLITS"), least: d.define("LEAST") }
+    }
+
+    /// Positions of each part; the last one may have fewer, and those behind it none.
+    fn share(self, context: u64) -> u64 {
+        context.div_ceil(self.most.into()).max(self.least.into())
+    }
+
+    /// Parts that have any position.
+    fn count(self, context: u64) -> u64 {
+        context.div_ceil(self.share(context))
+    }
+
+    /// Parts of all sequences of a load.
+    pub(super) fn total(d: &Dispatch, load: &Load) -> u64 {
+        load.contexts().map(|context| Self::of(d).count(context)).sum()
+    }
+
+    /// The positions of each part of a group's row.
+    pub(super) fn ranges(g: &Group<'_>, context: usize) -> impl Iterator<Item = Range<usize>> {
+        let splits = Self { most: g.define("SPLITS") as u32, least: g.define("LEAST") as u32 };
+        let share = splits.share(context as u64) as usize;
+        (0..context).step_by(share).map(move |first| first..(first + share).min(context))
+    }
+}
 
 /// What `attend_decode` leaves for `attend_merge`.
 pub struct Partials {
@@ -40,38 +77,71 @@ pub struct Partials {
     pub sums: Tensor,
     /// \[S, Hq·SPLITS·2\] f32: largest score and sum of weights.
     pub stats: Tensor,
+    /// How many of them there are for a context.
+    pub splits: Splits,
+}
+
+impl Partials {
+    /// Room for some rows' parts.
+    pub fn new(p: &Pass, rows: u32, heads: Heads) -> Self {
+        let most = p.caps().tiles.attend_splits;
+        let new = |width: u32| p.scratch([rows, heads.query * most * width], DType::F32);
+        let splits = Splits { most, least: lanes(heads) / team(heads) * keys(heads) };
+        Self { sums: new(heads.width), stats: new(2), splits }
+    }
+}
+
+/// Lanes that share a row of the cache: each has a piece of 8 elements.
+fn team(heads: Heads) -> u32 {
+    heads.width / 8
+}
+
+/// Lanes of a group: no more teams than have little to merge.
+fn lanes(heads: Heads) -> u32 {
+    (32 * team(heads)).min(KERNEL.lanes)
+}
+
+/// Keys that a team takes together: as many as leave registers for all query heads.
+fn keys(heads: Heads) -> u32 {
+    (24 / (heads.query / heads.kv)).clamp(1, 4)
 }
 
 /// Attention of one row of each sequence, in parts. q \[S, Hq·D\] f32.
 pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: Heads) -> Partials {
     assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
     heads.check(&KERNEL);
-    let splits = p.caps().tiles.attend_splits;
-    let new = |width: u32| p.scratch([q.rows(), heads.query * splits * width], DType::F32);
-    let (mut sums, mut stats) = (new(heads.width), new(2));
+    let mut parts = Partials::new(p, q.rows(), heads);
+    let group = heads.query / heads.kv;
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("KV_HEADS", heads.kv)
+        .define("GROUP", group)
         .define("HEAD", heads.width)
-        .define("SPLITS", splits)
+        .define("WIDE", 2)
+        .define("TEAM", team(heads))
+        .define("KEYS", keys(heads))
+        .define("VALUES", group * keys(heads))
+        .define("SPLITS", parts.splits.most)
+        .define("LEAST", parts.splits.least)
         .define("BLOCK", cache.block)
         .define("MAX_BLOCKS", step.tables().width())
+        .lanes(lanes(heads))
         .step(step)
         .read(step.tables())
         .read(q)
         .read(&cache.keys)
         .read(&cache.values)
-        .write(&mut sums)
-        .write(&mut stats)
-        .grid([heads.kv, splits, q.rows()]);
-    Partials { sums, stats }
+        .write(&mut parts.sums)
+        .write(&mut parts.stats)
+        .grid([heads.kv, parts.splits.most, q.rows()]);
+    parts
 }
 
-/// Every key and value of every sequence is read once, and each split leaves a sum of D and two numbers. A query head
+/// Every key and value of every sequence is read once, and each part leaves a sum of D and two numbers. A query head
 /// takes two sums of D multiply-adds for each of its row's tokens: q·k, and weight · v.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
-    let [q_heads, kv_heads, width, splits] = ["Q_HEADS", "KV_HEADS", "HEAD", "SPLITS"].map(|name| d.size(name));
-    let (kept, parts) = (load.context() * kv_heads * width, load.rows(d) * q_heads * splits);
+    let [q_heads, kv_heads, width] = ["Q_HEADS", "KV_HEADS", "HEAD"].map(|name| d.size(name));
+    let (kept, parts) = (load.context() * kv_heads * width, Splits::total(d, load) * q_heads);
     Cost {
         activations: Bytes {
             read: d.bytes("q", load.rows(d) * q_heads * width),
@@ -86,13 +156,11 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 fn cpu(g: &Group<'_>) {
     let (kv_head, split, row) = (g.at(0), g.at(1), g.at(2));
     let (splits, width, q_heads) = (g.define("SPLITS"), g.define("HEAD"), g.define("Q_HEADS"));
-    let (step, group) = (View::of(g), q_heads / g.define("KV_HEADS"));
+    let (step, group) = (View::of(g), g.define("GROUP"));
     if row >= step.live() {
         return;
     }
-    let context = step.position(row) + 1;
-    let share = context.div_ceil(splits);
-    let positions = (split * share).min(context)..((split + 1) * share).min(context);
+    let Some(positions) = Splits::ranges(g, step.position(row) + 1).nth(split) else { return };
     for head in kv_head * group..(kv_head + 1) * group {
         let partial = attend(g, (row, head), step.span_of(row).slot, positions.clone());
         let at = (row * q_heads + head) * splits + split;

@@ -1,10 +1,11 @@
-//! out\[r, h\] = Σ_i exp(m_i − m) · sum_i / Σ_i exp(m_i − m) · weight_i · sigmoid(gate\[r, h\]), over the splits i
+//! out\[r, h\] = Σ_i exp(m_i − m) · sum_i / Σ_i exp(m_i − m) · weight_i · sigmoid(gate\[r, h\]), over the parts i that are not
+//! empty
 
 use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
-    kernels::{attend_decode::Partials, qk_norm_rope::Heads, silu_mul::sigmoid},
+    kernels::{attend_decode::{Partials, Splits}, qk_norm_rope::Heads, silu_mul::sigmoid},
     pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
@@ -15,14 +16,14 @@ pub static KERNEL: Kernel = Kernel {
     name: "attend_merge",
     bindings: &[
         step::BINDING,
-        Binding::read("sums", Element::Float),
+        Binding::read("sums", Element::F32),
         Binding::read("stats", Element::F32),
-        Binding::read("x", Element::Float),
+        Binding::read("x", Element::F32),
         Binding::write("out", Element::Float),
     ],
     params: &[],
-    library: &["step", "activations"],
-    lanes: 64,
+    library: &["step", "activations", "splits"],
+    lanes: 256,
     source: source!("attend_merge"),
     cpu,
     cost,
@@ -35,7 +36,9 @@ pub fn attend_merge(p: &Pass, step: &Step, parts: &Partials, x: &Tensor, (heads,
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("HEAD", heads.width)
-        .define("SPLITS", p.caps().tiles.attend_splits)
+        .define("SPLITS", parts.splits.most)
+        .define("LEAST", parts.splits.least)
+        .define("SHARE", parts.splits.most.div_ceil(KERNEL.lanes / (heads.width / 4)))
         .define("STRIDE", x.width())
         .step(step)
         .read(&parts.sums)
@@ -46,11 +49,10 @@ pub fn attend_merge(p: &Pass, step: &Step, parts: &Partials, x: &Tensor, (heads,
     out
 }
 
-/// What `attend_decode` left and the gates are read; each split adds D multiply-adds to a query head's row.
+/// What `attend_decode` left and the gates are read; each part adds D multiply-adds to a query head's row.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
-    let [q_heads, width, splits] = ["Q_HEADS", "HEAD", "SPLITS"].map(|name| d.size(name));
-    let heads = load.rows(d) * q_heads;
-    let (parts, out) = (heads * splits, heads * width);
+    let [q_heads, width] = ["Q_HEADS", "HEAD"].map(|name| d.size(name));
+    let (parts, out) = (Splits::total(d, load) * q_heads, load.rows(d) * q_heads * width);
     let read = d.bytes("sums", parts * width) + d.bytes("stats", parts * 2) + d.bytes("x", out);
     Cost {
         activations: Bytes { read, written: d.bytes("out", out) },
@@ -61,11 +63,13 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (head, row, splits, width) = (g.at(0), g.at(1), g.define("SPLITS"), g.define("HEAD"));
-    if row >= View::of(g).live() {
+    let step = View::of(g);
+    if row >= step.live() {
         return;
     }
     let at = row * g.define("Q_HEADS") + head;
-    let stats = g.singles(2, 2 * at * splits..2 * (at + 1) * splits);
+    let count = Splits::ranges(g, step.position(row) + 1).count();
+    let stats = g.singles(2, 2 * at * splits..2 * (at * splits + count));
     let largest = stats.chunks_exact(2).map(|stat| stat[0]).fold(f32::NEG_INFINITY, f32::max);
     let (mut weight, mut sum) = (0.0, vec![0.0; width]);
     for (split, stat) in stats.chunks_exact(2).enumerate() {

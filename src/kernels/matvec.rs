@@ -26,7 +26,7 @@ pub static KERNEL: Kernel = Kernel {
         ("count", Scalar::U32(0)),
         ("stride", Scalar::U32(0)),
     ],
-    library: &["step", "dots", "sums"],
+    library: &["step", "pieces", "dots", "sums"],
     lanes: 128,
     source: source!("matvec"),
     cpu,

@@ -1,13 +1,22 @@
+use std::sync::Arc;
+
 use bimetal::{
+    backend::Backend,
+    cpu::Cpu,
     dtype::DType,
     kernels::{
         attend_decode::{Partials, attend_decode},
         attend_merge::attend_merge,
         qk_norm_rope::Heads,
     },
+    pass::Pass,
+    step::Kind,
 };
 
-use super::{harness::check, traffic::*};
+use super::{
+    harness::{Lab, backends, check, compare, outputs},
+    traffic::*,
+};
 
 #[test]
 fn cases() {
@@ -20,29 +29,59 @@ fn cases() {
         let heads = Heads { query, kv, width };
         check(&format!("attend_merge {query} × {width} to {dtype}"), |lab, p| {
             let step = traffic.step(lab, 10);
-            let splits = p.caps().tiles.attend_splits;
-            let stats = lab.spread("stats", [step.capacity(), query * splits * 2], DType::F32, 0.5..20.0);
-            let sums = lab.spread("sums", [step.capacity(), query * splits * width], DType::F32, -5.0..5.0);
+            let mut parts = Partials::new(p, step.capacity(), heads);
+            parts.stats = lab.spread("stats", [step.capacity(), parts.stats.width()], DType::F32, 0.5..20.0);
+            parts.sums = lab.spread("sums", [step.capacity(), parts.sums.width()], DType::F32, -5.0..5.0);
             let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
-            p.mark("out", &attend_merge(p, &step, &Partials { sums, stats }, &x, (heads, dtype)));
+            p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, dtype)));
         });
     }
 }
 
-/// Behind the kernel that it merges, and with contexts that leave splits empty.
+/// Behind the kernel that it merges, and with contexts that leave parts empty.
 #[test]
 fn behind_decode() {
     for (traffic, [query, kv, width], dtype) in
-        [(DECODES[1], [4, 2, 64], DType::F16), (DECODES[2], [8, 2, 256], DType::F32)]
+        [(DECODES[1], [4, 2, 64], DType::F16), (DECODES[2], [8, 2, 256], DType::F32), (LONG, [12, 1, 16], DType::F16)]
     {
         let heads = Heads { query, kv, width };
-        check(&format!("attend_decode and attend_merge {query} × {width}"), |lab, p| {
-            let step = traffic.step(lab, 10);
-            let q = lab.spread("q", [step.capacity(), query * width], DType::F32, -3.0..3.0);
-            let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
-            let cache = traffic.blocks(lab, kv * width, dtype, -3.0..3.0);
-            let parts = attend_decode(p, &step, &q, &cache, heads);
-            p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, DType::F32)));
-        });
+        check(&format!("attend_decode and attend_merge {query} × {width}"), attend(traffic, heads, dtype));
+    }
+}
+
+/// Contexts that end just before, at and after where another part begins.
+const LONG: Traffic = Traffic {
+    kind: Kind::Decode,
+    spans: &[(1, 700, 2), (1, 127, 0), (1, 128, 1), (1, 129, 3), (1, 30, 5), (1, 31, 4), (1, 32, 6)],
+    spare: 1,
+};
+
+fn attend(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass) {
+    move |lab, p| {
+        let step = traffic.step(lab, 10);
+        let q = lab.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -3.0..3.0);
+        let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
+        let cache = traffic.blocks(lab, heads.kv * heads.width, dtype, -3.0..3.0);
+        let parts = attend_decode(p, &step, &q, &cache, heads);
+        p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, DType::F32)));
+    }
+}
+
+/// Into however many parts a context is split, what comes out is the same within round-off.
+#[test]
+fn splits() {
+    let heads = Heads { query: 6, kv: 2, width: 256 };
+    for (name, backend) in backends() {
+        let run = |on: &Arc<dyn Backend>, splits: u32| {
+            let mut caps = backend.caps().clone();
+            caps.tiles.attend_splits = splits;
+            outputs("splits", on, &caps, attend(LONG, heads, DType::F16)).remove(0)
+        };
+        let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
+        let whole = run(&oracle, 1);
+        for splits in [1, 3, 16, 64] {
+            let error = compare(&format!("{name}: {splits} parts"), &whole, &run(&backend, splits));
+            println!("{name}: {splits} parts against one on cpu: {error:.1e}");
+        }
     }
 }

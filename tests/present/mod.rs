@@ -1,5 +1,5 @@
 //! Which backends are here to be tested. `REQUIRE=cpu,wgpu` in the environment makes an absent one a failure, so that a
-//! test that compared nothing cannot pass for one that did.
+//! test that compared nothing cannot pass for one that did; `matrix` among them asks for matrix units.
 
 use std::{
     io::{Write, stderr},
@@ -26,13 +26,17 @@ fn find() -> Vec<Present> {
     found.extend(through_wgpu());
     for (name, backend) in &found {
         let caps = backend.caps();
-        say(&format!("{name}: {} ({}), subgroup {:?}, half {}", caps.device, caps.driver, caps.subgroup, caps.half));
+        let [half, matrix] = [caps.half, caps.matrix_units.is_some()];
+        let what = format!("subgroup {:?}, half {half}, matrix units {matrix}", caps.subgroup);
+        say(&format!("{name}: {} ({}), {what}", caps.device, caps.driver));
     }
     if !found.iter().any(|(name, _)| *name == "wgpu") {
         say("wgpu: absent, so it was not compared");
     }
+    let matrix = found.iter().any(|(_, backend)| backend.caps().matrix_units.is_some());
     for required in std::env::var("REQUIRE").unwrap_or_default().split(',').filter(|name| !name.is_empty()) {
-        assert!(found.iter().any(|(name, _)| *name == required), "REQUIRE names {required}, which is absent");
+        let here = found.iter().any(|(name, _)| *name == required) || (required == "matrix" && matrix);
+        assert!(here, "REQUIRE names {required}, which is absent");
     }
     found
 }

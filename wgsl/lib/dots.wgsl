@@ -40,22 +40,3 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, member: u32) {
         #end
     }
 }
-
-fn dot_piece(a: Piece, b: Piece, before: f32) -> f32 {
-    var sum = before;
-    #repeat q WIDE
-    sum = fma(a[$q].x, b[$q].x, sum);
-    sum = fma(a[$q].y, b[$q].y, sum);
-    sum = fma(a[$q].z, b[$q].z, sum);
-    sum = fma(a[$q].w, b[$q].w, sum);
-    #end
-    return sum;
-}
-
-fn scaled(a: Piece, b: Piece) -> Piece {
-    var product = a;
-    #repeat q WIDE
-    product[$q] *= b[$q];
-    #end
-    return product;
-}

@@ -2,17 +2,22 @@
 
 const_assert countOneBits(TEAM) == 1u && LANES % TEAM == 0u;
 
-var<workgroup> sums_parts: array<f32, LANES>;
+var<workgroup> sums_parts: array<vec4<f32>, LANES>;
 
 // Replaces each value by the sum of its team's, in all of its lanes. All lanes of the group must call it.
 fn team_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
-    #repeat i VALUES
-    sums_parts[lane] = (*values)[$i];
-    workgroupBarrier();
-    (*values)[$i] = 0.0;
-    for (var member = 0u; member < TEAM; member++) {
-        (*values)[$i] += sums_parts[lane / TEAM * TEAM + member];
+    for (var i = 0u; i < VALUES; i += 4u) {
+        for (var j = 0u; j < 4u; j++) {
+            sums_parts[lane][j] = (*values)[min(i + j, VALUES - 1u)];
+        }
+        workgroupBarrier();
+        var sum = vec4(0.0);
+        for (var member = 0u; member < TEAM; member++) {
+            sum += sums_parts[lane / TEAM * TEAM + member];
+        }
+        for (var j = 0u; j < min(4u, VALUES - i); j++) {
+            (*values)[i + j] = sum[j];
+        }
+        workgroupBarrier();
     }
-    workgroupBarrier();
-    #end
 }
