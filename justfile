@@ -23,6 +23,18 @@ mac-check:
 bench *ARGUMENTS:
     cargo run --release -- bench {{ARGUMENTS}}
 
+# How speed changes with the context and with sequences, as a table and as docs/growth.svg
+growth *ARGUMENTS:
+    cargo run --release -- bench growth --shape 0.8b --svg docs/growth.svg {{ARGUMENTS}}
+
+# Where a step's time goes, kernel by kernel; with `--trace FILE` as a timeline for Perfetto
+profile *ARGUMENTS:
+    cargo run --release -- bench --profile --shape 0.8b {{ARGUMENTS}}
+
+# One kernel alone, on buffers that are in no cache and on some that are
+bench-kernel NAME *ARGUMENTS:
+    cargo run --release -- bench kernel {{NAME}} --shape 0.8b {{ARGUMENTS}}
+
 # All that a change must pass
 ci:
     .ci/run

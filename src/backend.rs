@@ -42,6 +42,8 @@ pub struct Tiles {
     pub matvec: Few,
     /// Parts into which `attend_decode` splits a context, whatever its length.
     pub attend_splits: u32,
+    /// Tokens computed in one step that fill the device and keep it free for others soon enough.
+    pub budget: u32,
 }
 
 /// How a product with few rows is shared out.
@@ -58,14 +60,16 @@ pub struct Few {
 }
 
 impl Tiles {
-    /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence.
+    /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence, enough rows of a prompt to
+    /// fill it with one product.
     pub fn of(kind: DeviceKind) -> Self {
         let (attend_splits, fill) = match kind {
             DeviceKind::Discrete | DeviceKind::Virtual => (64, 1 << 16),
             DeviceKind::Integrated => (16, 1 << 13),
             DeviceKind::Software | DeviceKind::Cpu => (4, 1 << 9),
         };
-        Self { matmul: [64, 64], matvec: Few { lanes: 128, columns: 1, rows: 8, fill }, attend_splits }
+        let budget = if matches!(kind, DeviceKind::Discrete) { 2048 } else { 512 };
+        Self { matmul: [64, 64], matvec: Few { lanes: 128, columns: 1, rows: 8, fill }, attend_splits, budget }
     }
 }
 

@@ -50,6 +50,26 @@ pub fn named(name: &str) -> Result<&'static Chip> {
     })
 }
 
+/// Words of a device's name that make it another chip than the one that it is named after.
+const VARIANTS: [&str; 16] = [
+    "40gb", "d", "gre", "laptop", "max", "mobile", "mx", "nvl", "pcie", "pro", "q", "super", "ti", "ultra", "xl", "xt",
+];
+
+/// The chip of a device, by the name that its driver gives it; none where it is not in the table, or where the name is of
+/// a variant that is not.
+pub fn of_device(device: &str) -> Option<&'static Chip> {
+    let words = |name: &str| -> Vec<String> {
+        name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    };
+    let device = words(device);
+    all().iter().find(|chip| {
+        let chip = words(&chip.name);
+        let named = chip.iter().all(|word| device.contains(word));
+        let varies = |word: &String| VARIANTS.contains(&word.as_str()) && !chip.contains(word);
+        named && !device.iter().any(varies)
+    })
+}
+
 impl Chip {
     /// Seconds that a cost takes at the least: what its bytes take, or its operations, whichever is longer.
     pub fn floor(&self, cost: &Cost) -> f64 {

@@ -7,6 +7,7 @@ mod generate;
 mod info;
 mod model;
 pub mod output;
+mod progress;
 mod sampling;
 mod table;
 
@@ -33,7 +34,7 @@ enum Command {
     /// Show what a checkpoint holds and how much memory it needs
     Info(info::Arguments),
     /// Measure prefill and decode
-    Bench(bench::Arguments),
+    Bench(Box<bench::Arguments>),
     /// Print completions for a shell
     Completions {
         /// The shell

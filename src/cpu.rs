@@ -73,6 +73,7 @@ impl Cpu {
                 matmul: [64, 16],
                 matvec: Few { lanes: 1, columns: 64, rows: 8, fill: 1 },
                 attend_splits: 1,
+                budget: 512,
             },
         };
         Self { caps, threads: threads.max(1), buffers: Mutex::default() }

@@ -3,6 +3,7 @@
 //! It knows nothing of text. Given tokens go through the prompt program and sampled ones through a decode program, also
 //! when a preempted sequence is computed again, so that what a sequence yields depends on the sequence alone.
 
+mod ahead;
 mod lane;
 mod options;
 mod outputs;
@@ -21,10 +22,11 @@ use crate::{
     sampler::{Sampler, Sampling},
     scheduler::{Batch, Limits, Outcome, Scheduler, SequenceId, State},
     step::{Kind, Layout},
-    tensor::Tensor,
 };
-use lane::{Lane, Work};
+use ahead::Ahead;
+use lane::{Lane, Place, Work};
 pub use options::Options;
+use outputs::Asked;
 
 /// Prompts are cut at multiples of this many tokens.
 pub const ALIGN: u32 = 64;
@@ -84,7 +86,7 @@ struct Sequence {
     stop: BTreeSet<u32>,
     then: Then,
     /// Where its last logits are, until the next step of that kind.
-    logits: Option<(Kind, u32)>,
+    logits: Option<(Kind, Place)>,
 }
 
 /// Owns the backend, the model, the caches and the programs.
@@ -100,6 +102,9 @@ pub struct Engine {
     /// The block tables as the device has them.
     tables: Vec<Vec<u32>>,
     preemptions: u64,
+    /// The decode step that is computed before it is asked for, if one is.
+    ahead: Option<Ahead>,
+    steps_ahead: u64,
 }
 
 impl Engine {
@@ -129,7 +134,20 @@ impl Engine {
         let copier = session::Copier::new(&model.backend)?;
         let tables = vec![Vec::new(); plan.slots as usize];
         let sequences = BTreeMap::new();
-        Ok(Self { model, cache, plan, scheduler, sequences, prompt, decode, copier, tables, preemptions: 0 })
+        Ok(Self {
+            model,
+            cache,
+            plan,
+            scheduler,
+            sequences,
+            prompt,
+            decode,
+            copier,
+            tables,
+            preemptions: 0,
+            ahead: None,
+            steps_ahead: 0,
+        })
     }
 
     /// The model it runs.
@@ -140,6 +158,11 @@ impl Engine {
     /// What its caches hold.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// How many decode steps the device has begun before they were asked for.
+    pub fn steps_ahead(&self) -> u64 {
+        self.steps_ahead
     }
 
     /// Bytes of device memory that it holds: weights, caches, and what its programs brought along so far.
@@ -237,7 +260,7 @@ impl Engine {
     /// [`Error::Device`].
     pub fn logits(&self, id: SequenceId) -> Result<Option<Vec<f32>>> {
         let place = self.sequences.get(&id).and_then(|sequence| sequence.logits);
-        place.map(|(kind, row)| self.lane(kind).logits(row)).transpose()
+        place.map(|(kind, place)| self.lane(kind).outputs(place.turn).row(place.row)).transpose()
     }
 
     fn lane(&self, kind: Kind) -> &Lane {
@@ -268,37 +291,64 @@ impl Engine {
         let chunks = batch.chunks.iter().map(|c| (c.sequence, c.start..c.start + c.length, c.sample));
         let singles = batch.singles.iter().map(|s| (s.sequence, s.position..s.position + 1, s.sample));
         let (chunks, singles) = (chunks.collect::<Vec<_>>(), singles.collect::<Vec<_>>());
-        let mut chosen = self.run(Kind::Prompt, &chunks)?;
-        chosen.extend(self.run(Kind::Decode, &singles)?);
+        let mut chosen = self.run(Kind::Prompt, &chunks, 0)?;
+        chosen.extend(self.decode(&singles)?);
         Ok(chosen)
     }
 
-    fn run(&mut self, kind: Kind, pieces: &[Piece]) -> Result<Vec<(SequenceId, u32)>> {
+    /// Computes pieces, leaves them in one of a lane's outputs, and chooses tokens.
+    fn run(&mut self, kind: Kind, pieces: &[Piece], turn: usize) -> Result<Vec<(SequenceId, u32)>> {
+        let asked = self.start(kind, pieces, turn)?;
+        self.choose(kind, pieces, turn, asked)
+    }
+
+    fn start(&mut self, kind: Kind, pieces: &[Piece], turn: usize) -> Result<Asked> {
         if pieces.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Asked::default());
         }
-        let slot = |id| self.scheduler.slot(id).expect("a running sequence has a slot");
-        for (id, ..) in pieces {
-            let known = &mut self.tables[slot(*id) as usize];
-            upload(&self.cache.tables, slot(*id), known, self.scheduler.blocks(*id))?;
-        }
+        self.upload(pieces)?;
         let work = pieces.iter().map(|(id, range, sample)| {
             let sequence = &self.sequences[id];
             let need = sample.then(|| sequence.sampler.needs());
-            Work { ids: &sequence.tokens[range.clone()], position: range.start as u32, slot: slot(*id), need }
+            Work {
+                ids: &sequence.tokens[range.clone()],
+                position: range.start as u32,
+                slot: slot(&self.scheduler, *id),
+                need,
+            }
         });
         let work: Vec<_> = work.collect();
         let lane = if kind == Kind::Prompt { &mut self.prompt } else { &mut self.decode };
-        let read = lane.run(&self.model, &mut self.cache, &work)?;
+        lane.run(&self.model, &mut self.cache, &work, turn)
+    }
+
+    /// Waits for what was asked of a run, and chooses a token for each piece that wants one.
+    fn choose(&mut self, kind: Kind, pieces: &[Piece], turn: usize, asked: Asked) -> Result<Vec<(SequenceId, u32)>> {
+        let lane = if kind == Kind::Prompt { &self.prompt } else { &self.decode };
+        let read = asked.wait(lane.outputs(turn))?;
         let mut chosen = Vec::new();
         for ((id, ..), row) in pieces.iter().zip(&read.rows) {
-            if let Some(row) = row {
+            if let Some(row) = *row {
                 let sequence = self.sequences.get_mut(id).expect("a sequence of this batch");
-                chosen.push((*id, read.choose(*row, &mut sequence.sampler)?));
-                sequence.logits = Some((kind, *row));
+                chosen.push((*id, read.choose(row, &mut sequence.sampler)?));
+                sequence.logits = Some((kind, Place { turn, row }));
             }
         }
         Ok(chosen)
+    }
+
+    /// Brings the device's block tables up to date.
+    fn upload(&mut self, pieces: &[Piece]) -> Result<()> {
+        for (id, ..) in pieces {
+            let (slot, blocks) = (slot(&self.scheduler, *id), self.scheduler.blocks(*id));
+            let known = &mut self.tables[slot as usize];
+            if known.as_slice() != blocks {
+                let tables = &self.cache.tables;
+                tables.write(u64::from(slot) * u64::from(tables.width()), blocks)?;
+                blocks.clone_into(known);
+            }
+        }
+        Ok(())
     }
 
     fn commit(&mut self, batch: &Batch, chosen: &[(SequenceId, u32)]) -> Vec<Event> {
@@ -339,11 +389,6 @@ impl Engine {
     }
 }
 
-/// Brings a slot's row of the block table up to date.
-fn upload(tables: &Tensor, slot: u32, known: &mut Vec<u32>, blocks: &[u32]) -> Result<()> {
-    if known.as_slice() != blocks {
-        tables.write(u64::from(slot) * u64::from(tables.width()), blocks)?;
-        blocks.clone_into(known);
-    }
-    Ok(())
+fn slot(scheduler: &Scheduler, running: SequenceId) -> u32 {
+    scheduler.slot(running).expect("a running sequence has a slot")
 }

@@ -22,6 +22,7 @@ macro_rules! kernels {
 }
 
 kernels!(
+    advance,
     argmax,
     attend_decode,
     attend_merge,

@@ -219,6 +219,11 @@ impl<'a> Builder<'a> {
         self.bind(tensor, true)
     }
 
+    /// Binds the next binding for writing, of a tensor that others hold too: none of them in this launch.
+    pub(crate) fn write_shared(self, tensor: &'a Tensor) -> Self {
+        self.bind(tensor, true)
+    }
+
     /// The next launch constant, by name.
     ///
     /// # Panics

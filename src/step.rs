@@ -163,6 +163,11 @@ impl Step {
         }
     }
 
+    /// The words, as `wgsl/lib/step.wgsl` spells them.
+    pub fn words(&self) -> &Tensor {
+        &self.words
+    }
+
     /// Block numbers: one row for each slot.
     pub fn tables(&self) -> &Tensor {
         &self.tables
@@ -216,10 +221,18 @@ pub const BINDING: crate::pass::Binding = crate::pass::Binding::read("step", Ele
 impl<'a> Builder<'a> {
     /// Binds a step, with the defines that `wgsl/lib/step.wgsl` needs.
     pub fn step(self, step: &'a Step) -> Self {
+        self.sizes(step).read(&step.words)
+    }
+
+    /// Binds a step to be changed on the device.
+    pub(crate) fn update_step(self, step: &'a Step) -> Self {
+        self.sizes(step).write_shared(&step.words)
+    }
+
+    fn sizes(self, step: &Step) -> Self {
         self.define("MAX_ROWS", step.layout.rows)
             .define("MAX_SEQUENCES", step.layout.sequences)
             .define("LIVE", step.live as u32)
-            .read(&step.words)
     }
 }
 
@@ -259,6 +272,13 @@ impl<'a> View<'a> {
     /// The position of a row's token in its sequence.
     pub fn position(&self, row: usize) -> usize {
         self.word(self.layout.position_of(), row)
+    }
+
+    /// Words, by place, that make a row's step the one after it, with this token.
+    pub(crate) fn next(&self, row: usize, token: u32) -> [(usize, u32); 3] {
+        let [ids, positions] = [self.layout.ids(), self.layout.position_of()].map(|base| base as usize + row);
+        let span = self.layout.spans() as usize + 4 * self.word(self.layout.sequence_of(), row) + 2;
+        [(ids, token), (positions, self.words[positions] + 1), (span, self.words[span] + 1)]
     }
 
     /// The rows of the sequence that a row belongs to.

@@ -63,6 +63,28 @@ fn what_is_written_is_read() {
     }
 }
 
+/// More launches than a device takes readings of its clock at once, each of which needs what the one before left.
+#[test]
+fn launches_are_timed_one_by_one_and_do_what_they_do() {
+    const LAUNCHES: usize = 2100;
+    for (name, backend) in backends() {
+        let [mut x, mut y] = [0.0, 0.0].map(|value| tensor(&backend, &[value; 4]));
+        let p = Pass::new(backend.caps());
+        for _ in 0..LAUNCHES / 2 {
+            scale(&p, &x, &mut y, [1.0, 1.0]);
+            scale(&p, &y, &mut x, [1.0, 1.0]);
+        }
+        let program = backend.load(p).unwrap();
+        let times = backend.time(&program).unwrap();
+        assert_eq!(values(&x), [LAUNCHES as f32; 4], "{name}");
+        // Software Vulkan has a clock, and so has every GPU that wgpu runs on.
+        let times = times.unwrap_or_else(|| panic!("{name} has no clock"));
+        assert_eq!(times.len(), LAUNCHES, "{name}");
+        let whole: f64 = times.iter().map(|time| time.as_secs_f64()).sum();
+        assert!(whole > 0.0 && whole < 60.0, "{name}: {whole} s");
+    }
+}
+
 #[test]
 fn too_much_memory_is_an_error_with_its_label() {
     for (name, backend) in backends() {

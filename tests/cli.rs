@@ -13,8 +13,12 @@ mod checkpoints;
 mod flags;
 #[path = "cli/generate.rs"]
 mod generate;
+#[path = "cli/growth.rs"]
+mod growth;
 #[path = "cli/hub.rs"]
 mod hub;
+#[path = "cli/launches.rs"]
+mod launches;
 #[path = "cli/run.rs"]
 mod run;
 #[allow(dead_code)]

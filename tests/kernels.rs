@@ -7,6 +7,7 @@ mod kernels {
     mod harness;
     mod traffic;
 
+    mod advance;
     mod argmax;
     mod attend_decode;
     mod attend_merge;

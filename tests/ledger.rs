@@ -289,6 +289,36 @@ fn chips_are_sane_and_sourced() {
 }
 
 #[test]
+fn devices_are_known_by_their_drivers_names() {
+    let known = |device: &str| chips::of_device(device).map(|chip| chip.name.as_str());
+    let cases = [
+        ("NVIDIA H200", Some("NVIDIA H200")),
+        ("NVIDIA H100 80GB HBM3", Some("NVIDIA H100")),
+        ("NVIDIA H100 PCIe", None),
+        ("NVIDIA GH200 480GB", None),
+        ("NVIDIA A100-SXM4-80GB", Some("NVIDIA A100")),
+        ("NVIDIA A100-SXM4-40GB", None),
+        ("NVIDIA GeForce RTX 4090", Some("NVIDIA RTX 4090")),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+        ("NVIDIA GeForce RTX 3090 Ti", None),
+        ("AMD Radeon RX 7900 XTX (RADV NAVI31)", Some("AMD RX 7900 XTX")),
+        ("AMD Radeon RX 7900 XT (RADV NAVI31)", None),
+        ("Intel(R) Arc(tm) A770 Graphics (DG2)", Some("Intel Arc A770")),
+        ("Apple M4", Some("Apple M4")),
+        ("Apple M4 Max", Some("Apple M4 Max")),
+        ("Apple M17 Max", None),
+        ("llvmpipe (LLVM 15.0.6, 256 bits)", None),
+        ("", None),
+    ];
+    for (device, chip) in cases {
+        assert_eq!(known(device), chip, "{device}");
+    }
+    for chip in chips::all() {
+        assert_eq!(known(&chip.name), Some(chip.name.as_str()));
+    }
+}
+
+#[test]
 fn a_floor_is_what_takes_longer() {
     let chip = Chip {
         name: "a chip".into(),
@@ -321,7 +351,7 @@ fn the_plan_is_printed_as_tables_and_as_json() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let steps = report["steps"].as_array().unwrap();
     let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
-    assert_eq!(names, ["decode @ d64 x1", "decode @ d64 x2", "prompt 512 @ d64"]);
+    assert_eq!(names, ["decode @ d64 x1", "decode @ d64 x2", "prompt 2048 @ d64"]);
     assert_eq!(steps[0]["total"]["weight_bytes"], WEIGHTS + 2 * 1024);
     assert_eq!(steps[0]["floors"].as_array().unwrap().len(), chips::all().len());
     let output = bimetal(&["--shape", "0.8b", "--chip", "H200"]);
@@ -335,8 +365,8 @@ fn the_plan_is_printed_as_tables_and_as_json() {
 #[test]
 fn a_plan_of_nonsense_says_what_is_wrong() {
     let nonsense: [(&[&str], &str); 6] = [
-        (&["--shape", "0.8b", "-s", "0"], "-s 0"),
-        (&["--shape", "0.8b", "-d", "4294967295"], "-d 4294967295"),
+        (&["--shape", "0.8b", "-s", "0"], "'0' for '--sequences"),
+        (&["--shape", "0.8b", "-d", "4294967295"], "'4294967295' for '--depth"),
         (&["--shape", "0.8b", "-d", "262144"], "262144"),
         (&["--shape", "0.8b", "--budget", "0"], "budget"),
         (&["--shape", "0.8b", "--chip", "abacus"], "abacus"),

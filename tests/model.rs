@@ -4,6 +4,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "model/ahead.rs"]
+mod ahead;
 #[path = "model/golden.rs"]
 mod golden;
 #[path = "model/parity.rs"]

@@ -112,7 +112,6 @@ fn rescaled(block: Block, at: u32, member: u32) -> Block {
     let b = coopLoadT<Sum>(&sums[beside], SUM_PITCH);
     let c = coopLoadT<Sum>(&sums[below], SUM_PITCH);
     let d = coopLoadT<Sum>(&sums[opposite], SUM_PITCH);
-    workgroupBarrier();
     return Block(a, b, c, d);
 }
 

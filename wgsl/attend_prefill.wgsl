@@ -24,11 +24,10 @@ const SLICE_QUADS: u32 = min(8u, QUADS);
 // One quad more than a slice has, which puts neighbouring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 1u;
 // Quads of each kind that a lane stages of a slice.
-const FETCHES: u32 = TILE * SLICE_QUADS / LANES;
 const_assert FETCHES * LANES == TILE * SLICE_QUADS && KEYS == TILE;
 // For sums: a lane has one quad of the head for some blocks of 4 rows.
 const BLOCK_STEP: u32 = LANES / QUADS;
-const BLOCKS_PER_LANE: u32 = (ROW_BLOCKS + BLOCK_STEP - 1u) / BLOCK_STEP;
+const_assert BLOCKS_PER_LANE == (ROW_BLOCKS + BLOCK_STEP - 1u) / BLOCK_STEP;
 
 // Rows of the cache that hold a tile's keys.
 var<workgroup> places: array<u32, KEYS>;
@@ -40,32 +39,39 @@ var<workgroup> weights: array<vec4<f32>, KEYS * ROW_BLOCKS>;
 var<workgroup> scales: array<vec4<f32>, ROW_BLOCKS>;
 
 // What a lane stages next.
-var<private> q_ahead: array<vec4<f32>, FETCHES>;
-var<private> k_ahead: array<vec4<f32>, FETCHES>;
+#repeat i FETCHES
+var<private> q_ahead_$i: vec4<f32>;
+var<private> k_ahead_$i: vec4<f32>;
+#end
 // A lane's scores: 4 rows against 2 keys.
-var<private> scores: array<vec4<f32>, 2>;
+var<private> score_0: vec4<f32>;
+var<private> score_1: vec4<f32>;
 // A lane's sums: a quad for each row of its blocks, and the weights that went into them.
-var<private> sums: array<vec4<f32>, 4u * BLOCKS_PER_LANE>;
-var<private> totals: array<vec4<f32>, BLOCKS_PER_LANE>;
+#repeat i BLOCKS_PER_LANE
+#repeat j 4
+var<private> sum_$i_$j: vec4<f32>;
+#end
+var<private> total_$i: vec4<f32>;
+#end
 
 // Fetches this lane's share of a slice of the tile's queries and keys. Rows past the tile's last repeat it.
 fn fetch(part: Tile, head: u32, slice: u32, lane: u32) {
     let kv_head = head / (Q_HEADS / KV_HEADS);
     let quad = slice * SLICE_QUADS + lane % SLICE_QUADS;
-    for (var i = 0u; i < FETCHES; i++) {
-        let at = lane / SLICE_QUADS + i * (LANES / SLICE_QUADS);
-        let row = part.span.row + min(part.first + at, part.end - 1u);
-        q_ahead[i] = unpack_q(q[(row * Q_HEADS + head) * QUADS + quad]);
-        k_ahead[i] = unpack_keys(keys[(places[at] * KV_HEADS + kv_head) * QUADS + quad]);
-    }
+    #repeat i FETCHES
+    let at_$i = lane / SLICE_QUADS + $iu * (LANES / SLICE_QUADS);
+    let row_$i = part.span.row + min(part.first + at_$i, part.end - 1u);
+    q_ahead_$i = unpack_q(q[(row_$i * Q_HEADS + head) * QUADS + quad]);
+    k_ahead_$i = unpack_keys(keys[(places[at_$i] * KV_HEADS + kv_head) * QUADS + quad]);
+    #end
 }
 
 fn stage(lane: u32) {
-    for (var i = 0u; i < FETCHES; i++) {
-        let at = lane / SLICE_QUADS + i * (LANES / SLICE_QUADS);
-        q_slice[at * PITCH + lane % SLICE_QUADS] = q_ahead[i];
-        k_slice[at * PITCH + lane % SLICE_QUADS] = k_ahead[i];
-    }
+    #repeat i FETCHES
+    let at_$i = (lane / SLICE_QUADS + $iu * (LANES / SLICE_QUADS)) * PITCH + lane % SLICE_QUADS;
+    q_slice[at_$i] = q_ahead_$i;
+    k_slice[at_$i] = k_ahead_$i;
+    #end
 }
 
 // Adds the staged slice's products to this lane's scores.
@@ -74,67 +80,64 @@ fn multiply(row_block: u32, key_lane: u32) {
         // Element by element of the quad, all 4 rows at once.
         let at = 4u * row_block * PITCH + quad;
         let rows = transpose(mat4x4(q_slice[at], q_slice[at + PITCH], q_slice[at + 2u * PITCH], q_slice[at + 3u * PITCH]));
-        for (var i = 0u; i < 2u; i++) {
-            let key = k_slice[(key_lane + i * KEY_LANES) * PITCH + quad];
-            var score = fma(rows[0], key.xxxx, scores[i]);
-            score = fma(rows[1], key.yyyy, score);
-            score = fma(rows[2], key.zzzz, score);
-            scores[i] = fma(rows[3], key.wwww, score);
-        }
+        #repeat i 2
+        let key_$i = k_slice[(key_lane + $iu * KEY_LANES) * PITCH + quad];
+        score_$i = fma(rows[0], key_$i.xxxx, score_$i);
+        score_$i = fma(rows[1], key_$i.yyyy, score_$i);
+        score_$i = fma(rows[2], key_$i.zzzz, score_$i);
+        score_$i = fma(rows[3], key_$i.wwww, score_$i);
+        #end
     }
 }
 
 // Adds the tile's weighted values to this lane's sums.
 fn accumulate(kv_head: u32, lane: u32) {
     let quad = lane % QUADS;
-    for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
-        let block = min(lane / QUADS + i * BLOCK_STEP, ROW_BLOCKS - 1u);
-        let scale = scales[block];
-        totals[i] *= scale;
-        for (var j = 0u; j < 4u; j++) {
-            sums[4u * i + j] *= scale[j];
-        }
-    }
-    var ahead: array<vec4<f32>, 4>;
-    for (var j = 0u; j < 4u; j++) {
-        ahead[j] = unpack_values(values[(places[j] * KV_HEADS + kv_head) * QUADS + quad]);
-    }
+    #repeat i BLOCKS_PER_LANE
+    let block_$i = min(lane / QUADS + $iu * BLOCK_STEP, ROW_BLOCKS - 1u);
+    let scale_$i = scales[block_$i];
+    total_$i *= scale_$i;
+    #repeat j 4
+    sum_$i_$j *= scale_$i[$j];
+    #end
+    #end
+    #repeat j 4
+    var ahead_$j = unpack_values(values[(places[$j] * KV_HEADS + kv_head) * QUADS + quad]);
+    #end
     for (var key = 0u; key < KEYS; key += 4u) {
         // The next values are on their way while these are added.
-        var now = ahead;
-        for (var j = 0u; j < 4u; j++) {
-            let next = places[min(key + 4u, KEYS - 4u) + j];
-            ahead[j] = unpack_values(values[(next * KV_HEADS + kv_head) * QUADS + quad]);
-        }
-        for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
-            let block = min(lane / QUADS + i * BLOCK_STEP, ROW_BLOCKS - 1u);
-            for (var j = 0u; j < 4u; j++) {
-                let weight = weights[(key + j) * ROW_BLOCKS + block];
-                totals[i] += weight;
-                sums[4u * i] = fma(weight.xxxx, now[j], sums[4u * i]);
-                sums[4u * i + 1u] = fma(weight.yyyy, now[j], sums[4u * i + 1u]);
-                sums[4u * i + 2u] = fma(weight.zzzz, now[j], sums[4u * i + 2u]);
-                sums[4u * i + 3u] = fma(weight.wwww, now[j], sums[4u * i + 3u]);
-            }
-        }
+        let next = min(key + 4u, KEYS - 4u);
+        #repeat j 4
+        let value_$j = ahead_$j;
+        ahead_$j = unpack_values(values[(places[next + $ju] * KV_HEADS + kv_head) * QUADS + quad]);
+        #end
+        #repeat i BLOCKS_PER_LANE
+        #repeat j 4
+        let weight_$i_$j = weights[(key + $ju) * ROW_BLOCKS + block_$i];
+        total_$i += weight_$i_$j;
+        #repeat k 4
+        sum_$i_$k = fma(vec4(weight_$i_$j[$k]), value_$j, sum_$i_$k);
+        #end
+        #end
+        #end
     }
 }
 
 // Divides by the sum of weights, gates, and stores the rows that exist.
 fn finish(part: Tile, head: u32, lane: u32) {
     let quad = lane % QUADS;
-    for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
-        let block = lane / QUADS + i * BLOCK_STEP;
-        for (var j = 0u; j < 4u; j++) {
-            let offset = part.first + 4u * block + j;
-            if block < ROW_BLOCKS && offset < part.end {
-                let row = part.span.row + offset;
-                let gate = (row * 2u * (Q_HEADS + KV_HEADS) + 2u * head + 1u) * QUADS + quad;
-                let gated = sums[4u * i + j] / totals[i][j] * sigmoid(unpack_x(x[gate]));
-                out[(row * Q_HEADS + head) * QUADS + quad] = pack_out(gated);
-            }
-        }
+    #repeat i BLOCKS_PER_LANE
+    #repeat j 4
+    let block_$i_$j = lane / QUADS + $iu * BLOCK_STEP;
+    let offset_$i_$j = part.first + 4u * block_$i_$j + $ju;
+    if block_$i_$j < ROW_BLOCKS && offset_$i_$j < part.end {
+        let row = part.span.row + offset_$i_$j;
+        let gate = (row * 2u * (Q_HEADS + KV_HEADS) + 2u * head + 1u) * QUADS + quad;
+        let gated = sum_$i_$j / total_$i[$j] * sigmoid(unpack_x(x[gate]));
+        out[(row * Q_HEADS + head) * QUADS + quad] = pack_out(gated);
     }
+    #end
+    #end
 }
 
 @compute @workgroup_size(LANES)
@@ -158,7 +161,8 @@ fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
         }
         workgroupBarrier();
         fetch(part, head, 0u, lane);
-        scores = array(vec4(0.0), vec4(0.0));
+        score_0 = vec4(0.0);
+        score_1 = vec4(0.0);
         for (var slice = 0u; slice < QUADS / SLICE_QUADS; slice++) {
             stage(lane);
             workgroupBarrier();
@@ -171,9 +175,9 @@ fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
         }
         let seen0 = vec4(base + key_lane) <= positions;
         let seen1 = vec4(base + key_lane + KEY_LANES) <= positions;
-        let score0 = select(vec4(LOWEST), scores[0] * SCALE, seen0);
-        let score1 = select(vec4(LOWEST), scores[1] * SCALE, seen1);
-        maxima[key_lane * ROW_BLOCKS + row_block] = max(score0, score1);
+        let scaled0 = select(vec4(LOWEST), score_0 * SCALE, seen0);
+        let scaled1 = select(vec4(LOWEST), score_1 * SCALE, seen1);
+        maxima[key_lane * ROW_BLOCKS + row_block] = max(scaled0, scaled1);
         workgroupBarrier();
         var most = largest;
         for (var i = 0u; i < KEY_LANES; i++) {
@@ -184,8 +188,8 @@ fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
             scales[row_block] = select(exp(largest - most), vec4(1.0), largest == most);
         }
         largest = most;
-        weights[key_lane * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(score0 - most), seen0);
-        weights[(key_lane + KEY_LANES) * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(score1 - most), seen1);
+        weights[key_lane * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(scaled0 - most), seen0);
+        weights[(key_lane + KEY_LANES) * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(scaled1 - most), seen1);
         workgroupBarrier();
         accumulate(kv_head, lane);
         workgroupBarrier();

@@ -10,8 +10,7 @@
 const CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH + VALUE_HEADS * VALUE_WIDTH;
 const COLUMNS: u32 = LANES / TEAM;
 const KEY_QUADS: u32 = KEY_WIDTH / 4u;
-// Tokens that are staged together, and what a lane fetches of them.
-const TOKENS: u32 = 8u;
+// What a lane fetches of the TOKENS tokens that are staged together.
 const FETCHES: u32 = (TOKENS * KEY_QUADS + LANES - 1u) / LANES;
 const VALUE_FETCHES: u32 = (TOKENS * COLUMNS + LANES - 1u) / LANES;
 
@@ -30,7 +29,7 @@ var<private> next_queries: array<vec4<f32>, FETCHES>;
 var<private> next_values: array<f32, VALUE_FETCHES>;
 var<private> next_gate: vec2<f32>;
 
-// Fetches the tokens from `offset` of the span on. Past the last one keys are zero and decays one: they change nothing.
+// Fetches the tokens from `offset` of the span on, and nothing more: what is done with them would wait for them here.
 fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
     let query_from = group.x / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
     for (var i = 0u; i < FETCHES; i++) {
@@ -38,7 +37,7 @@ fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
         let row = rows.row + min(offset + at / KEY_QUADS, rows.rows - 1u);
         let source = row * (CHANNELS / 4u) + query_from + at % KEY_QUADS;
         next_queries[i] = qkv[source];
-        next_keys[i] = select(vec4(0.0), qkv[source + KEY_HEADS * KEY_QUADS], offset + at / KEY_QUADS < rows.rows);
+        next_keys[i] = qkv[source + KEY_HEADS * KEY_QUADS];
     }
     for (var i = 0u; i < VALUE_FETCHES; i++) {
         let at = i * LANES + lane;
@@ -48,18 +47,20 @@ fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
         next_values[i] = qkv[source / 4u][source % 4u];
     }
     let source = (rows.row + min(offset + lane, rows.rows - 1u)) * 2u * VALUE_HEADS + group.x;
-    next_gate = select(vec2(1.0, 0.0), vec2(exp(gates[source]), gates[source + VALUE_HEADS]), offset + lane < rows.rows);
+    next_gate = vec2(gates[source], gates[source + VALUE_HEADS]);
 }
 
-fn stage(lane: u32) {
+// Stages `tokens` tokens. Past the last one keys are zero and decays one: they change nothing.
+fn stage(tokens: u32, lane: u32) {
     for (var i = 0u; i < FETCHES; i++) {
-        keys[i * LANES + lane] = next_keys[i];
-        queries[i * LANES + lane] = next_queries[i];
+        let at = i * LANES + lane;
+        keys[at] = select(vec4(0.0), next_keys[i], at / KEY_QUADS < tokens);
+        queries[at] = next_queries[i];
     }
     for (var i = 0u; i < VALUE_FETCHES; i++) {
         values[i * LANES + lane] = next_values[i];
     }
-    gate[lane] = next_gate;
+    gate[lane] = select(vec2(1.0, 0.0), vec2(exp(next_gate.x), next_gate.y), lane < tokens);
 }
 
 fn total(quad: vec4<f32>) -> f32 {
@@ -89,10 +90,12 @@ fn gdn_scan(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     #end
     let member = lane % TEAM;
     for (var staged = 0u; staged < rows.rows; staged += TOKENS) {
-        stage(lane);
+        stage(rows.rows - staged, lane);
         workgroupBarrier();
         fetch(rows, staged + TOKENS, group, lane);
-        for (var token = 0u; token < TOKENS; token++) {
+        #repeat t TOKENS
+        {
+            let token = $tu;
             // With a = Sᵀk and b = Sᵀq of the state before a token, Sᵀq after it is decay·b + (k·q)·u: one exchange of sums
             // a token instead of two.
             var a = vec4(0.0);
@@ -116,6 +119,7 @@ fn gdn_scan(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
                 o[row * VALUE_HEADS * VALUE_WIDTH + group.x * VALUE_WIDTH + n] = fma(decay, sums.y, sums.z * u);
             }
         }
+        #end
         workgroupBarrier();
     }
     if n < VALUE_WIDTH {

@@ -18,9 +18,11 @@ use bimetal::{
     open::{Choice, open},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
-use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output::note;
+use super::{
+    output::note,
+    progress::{LOADING, bar},
+};
 
 /// A chunk of a prompt and one token of a sequence that answers.
 const LEAST_BUDGET: i64 = ALIGN as i64 + 1;
@@ -58,9 +60,9 @@ pub struct EngineArguments {
     /// Type of what matrix products take; f16 where the device has matrix units and f32 elsewhere if absent
     #[arg(long)]
     pub inputs: Option<Float>,
-    /// Most tokens computed in one step
-    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
-    pub budget: u32,
+    /// Most tokens computed in one step; 2048 on a GPU with memory of its own and 512 elsewhere if absent
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
+    pub budget: Option<u32>,
     /// Device memory to use, in MiB; most of what the device has if absent
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub memory: Option<u64>,
@@ -89,7 +91,7 @@ impl EngineArguments {
     pub fn setup(&self, caps: &Caps, [sequences, snapshots]: [u32; 2]) -> Setup {
         let engine = Options {
             context: self.context,
-            budget: self.budget,
+            budget: self.budget.unwrap_or(caps.tiles.budget),
             sequences,
             snapshots,
             kv: self.kv.into(),
@@ -144,13 +146,9 @@ fn fetch(spec: &RepoSpec) -> Result<PathBuf> {
 
 /// Puts a checkpoint on a device, with a progress bar on a terminal.
 pub fn load(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, setup: Setup) -> Result<Generator> {
-    let bar = if stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("loading {bar:40} {binary_bytes} of {binary_total_bytes}");
-    bar.set_style(style.map_err(|error| Error::Request(error.to_string()))?);
-    let generator = Generator::open(backend, checkpoint, setup, &mut |done, total| {
+    let bar = bar(LOADING, 0);
+    Generator::open(backend, checkpoint, setup, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    generator
+    })
 }

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Options,
-    outputs::{Chosen, Outputs, Select},
+    outputs::{Asked, Outputs, Select},
 };
 use crate::{
     cache::Cache,
     error::Result,
-    kernels::{argmax::argmax, top_k::top_k},
+    kernels::{advance::advance, argmax::argmax, top_k::top_k},
     model::{Model, qwen3_5::forward},
     pass::{Pass, Program},
     sampler::Need,
@@ -30,33 +30,63 @@ pub(super) struct Work<'a> {
 pub(super) struct Lane {
     kind: Kind,
     step: Step,
-    outputs: Outputs,
-    programs: BTreeMap<(u32, Select), Program>,
+    /// Two, so that what a run chose can still be looked at while the next one computes.
+    outputs: [Outputs; 2],
+    programs: BTreeMap<Key, Program>,
+    last: Option<Key>,
+}
+
+/// What a program is made for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    rows: u32,
+    select: Select,
+    feed: Feed,
+    /// Which outputs it leaves.
+    turn: usize,
+}
+
+/// Where a program's tokens come from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Feed {
+    /// The host has written them.
+    Host,
+    /// The run before has chosen them.
+    Device,
+}
+
+/// Where a row of logits is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) turn: usize,
+    pub(super) row: u32,
 }
 
 impl Lane {
     pub(super) fn new(model: &Model, kind: Kind, layout: Layout, tables: Arc<Tensor>) -> Result<Self> {
         let step = Step::new(&model.backend, layout, kind, tables)?;
-        let outputs = Outputs::new(&model.backend, layout.sequences, model.config.vocabulary)?;
-        Ok(Self { kind, step, outputs, programs: BTreeMap::new() })
+        let new = || Outputs::new(&model.backend, layout.sequences, model.config.vocabulary);
+        Ok(Self { kind, step, outputs: [new()?, new()?], programs: BTreeMap::new(), last: None })
     }
 
     /// Bytes of device memory it holds.
     pub(super) fn bytes(&self) -> u64 {
-        self.outputs.bytes() + self.programs.values().map(|program| program.scratch_bytes).sum::<u64>()
+        let outputs: u64 = self.outputs.iter().map(Outputs::bytes).sum();
+        outputs + self.programs.values().map(|program| program.scratch_bytes).sum::<u64>()
     }
 
-    /// What each program computes, and how many launches it has.
+    /// What each program computes, and how many launches it has; what only continues another one is left out.
     pub(super) fn dispatches(&self) -> impl Iterator<Item = (String, usize)> {
         let name = if self.kind == Kind::Prompt { "prompt" } else { "decode" };
-        let named = move |((rows, _), program): (&(u32, Select), &Program)| {
-            (format!("{name} of {rows}"), program.dispatches.len())
+        let named = move |(key, program): (&Key, &Program)| {
+            let first = (key.feed, key.turn) == (Feed::Host, 0);
+            first.then(|| (format!("{name} of {}", key.rows), program.dispatches.len()))
         };
-        self.programs.iter().map(named)
+        self.programs.iter().filter_map(named)
     }
 
-    /// Computes some sequences' parts and reads what their samplers need.
-    pub(super) fn run(&mut self, model: &Model, cache: &mut Cache, work: &[Work<'_>]) -> Result<Chosen<'_>> {
+    /// Computes some sequences' parts into one of its outputs and asks for what their samplers need.
+    pub(super) fn run(&mut self, model: &Model, cache: &mut Cache, work: &[Work<'_>], turn: usize) -> Result<Asked> {
         let entries = work.iter().map(|work| {
             let rows = work.ids.len() as u32;
             let first = if work.need.is_some() { rows - 1 } else { rows };
@@ -64,12 +94,8 @@ impl Lane {
         });
         self.step.write(&entries.collect::<Vec<_>>())?;
         let select = work.iter().filter_map(|work| work.need).fold(Select::Greedy, Select::or);
-        let key = (self.bucket(work.len() as u32), select);
-        if !self.programs.contains_key(&key) {
-            let pass = self.record(model, cache, key);
-            self.programs.insert(key, model.backend.load(pass)?);
-        }
-        model.backend.run(&self.programs[&key])?;
+        let key = Key { rows: self.bucket(work.len() as u32), select, feed: Feed::Host, turn };
+        self.submit(model, cache, key)?;
         // A decode step leaves a row for each sequence, a prompt one for each that wants it.
         let mut row = 0;
         let rows = work.iter().map(|work| {
@@ -77,13 +103,35 @@ impl Lane {
             row += u32::from(wanted || self.kind == Kind::Decode);
             wanted.then(|| row - 1)
         });
-        let rows: Vec<_> = rows.collect();
-        self.outputs.read(rows, select)
+        Ok(self.outputs[turn].ask(rows.collect(), select))
     }
 
-    /// A row of logits of the last run.
-    pub(super) fn logits(&self, row: u32) -> Result<Vec<f32>> {
-        self.outputs.row(row)
+    /// Computes the step after the last one, of the same `count` sequences with the tokens that the device chose, and asks
+    /// for what it chooses then.
+    pub(super) fn follow(&mut self, model: &Model, cache: &mut Cache, count: u32) -> Result<Asked> {
+        let last = self.last.expect("a run to follow");
+        let key = Key { feed: Feed::Device, turn: 1 - last.turn, ..last };
+        self.submit(model, cache, key)?;
+        Ok(self.outputs[key.turn].ask((0..count).map(Some).collect(), key.select))
+    }
+
+    /// Which outputs the last run leaves.
+    pub(super) fn turn(&self) -> usize {
+        self.last.map_or(0, |key| key.turn)
+    }
+
+    /// The outputs of a run.
+    pub(super) fn outputs(&self, turn: usize) -> &Outputs {
+        &self.outputs[turn]
+    }
+
+    fn submit(&mut self, model: &Model, cache: &mut Cache, key: Key) -> Result<()> {
+        if !self.programs.contains_key(&key) {
+            let pass = self.record(model, cache, key);
+            self.programs.insert(key, model.backend.load(pass)?);
+        }
+        self.last = Some(key);
+        model.backend.run(&self.programs[&key])
     }
 
     /// Rows of the program that takes `sequences` sequences.
@@ -95,13 +143,16 @@ impl Lane {
     }
 
     /// The forward pass and the choice of tokens.
-    fn record(&mut self, model: &Model, cache: &mut Cache, (bucket, select): (u32, Select)) -> Pass {
+    fn record(&mut self, model: &Model, cache: &mut Cache, key: Key) -> Pass {
         let p = Pass::new(model.backend.caps());
-        let step = self.step.bucket(bucket);
-        let out = &mut self.outputs;
+        let step = self.step.bucket(key.rows);
+        if key.feed == Feed::Device {
+            advance(&p, &step, &self.outputs[1 - key.turn].tokens);
+        }
+        let out = &mut self.outputs[key.turn];
         forward(&p, &model.weights, cache, &step, &mut out.logits);
         let step = if self.kind == Kind::Prompt { step.outputs() } else { step };
-        match select {
+        match key.select {
             Select::Greedy => argmax(&p, &step, &out.logits, model.vocabulary, &mut out.tokens),
             Select::Candidates => top_k(&p, &step, &out.logits, model.vocabulary, (&mut out.ids, &mut out.values)),
         }
@@ -114,5 +165,5 @@ pub(super) fn estimate(model: &Model, options: &Options) -> u64 {
     let config = &model.config;
     let widest = model.weights.widest() + u64::from(config.intermediate) + 4 * u64::from(config.hidden);
     let rows = u64::from(options.budget) + 4 * u64::from(options.sequences);
-    2 * 4 * rows * widest + 2 * 4 * u64::from(options.sequences) * u64::from(config.vocabulary)
+    2 * 4 * rows * widest + 4 * 4 * u64::from(options.sequences) * u64::from(config.vocabulary)
 }

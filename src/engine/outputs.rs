@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, Pending},
     dtype::DType,
     error::{Error, Result},
     kernels::argmax,
@@ -43,9 +43,10 @@ impl Outputs {
 }
 
 /// What a program selects of each row of logits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) enum Select {
     /// The largest.
+    #[default]
     Greedy,
     /// The CANDIDATES largest.
     Candidates,
@@ -79,22 +80,42 @@ impl Outputs {
         Ok(words(&bytes).into_iter().map(f32::from_bits).collect())
     }
 
-    /// Waits for the selection of every row that is wanted; for nothing if none is.
-    pub(super) fn read(&self, rows: Vec<Option<u32>>, select: Select) -> Result<Chosen<'_>> {
+    /// Asks for the selection of every row that is wanted, as it is after what was submitted so far; for nothing if none
+    /// is wanted.
+    pub(super) fn ask(&self, rows: Vec<Option<u32>>, select: Select) -> Asked {
         let count = rows.iter().flatten().max().map_or(0, |last| u64::from(last + 1));
-        let (mut ids, mut values) = (Vec::new(), Vec::new());
-        if count > 0 {
-            pollster::block_on(async {
-                let tensor = if select == Select::Greedy { &self.tokens } else { &self.ids };
-                ids = words(&tensor.read(0..count * u64::from(tensor.width())).await?);
-                if select == Select::Candidates {
-                    let bytes = self.values.read(0..count * u64::from(CANDIDATES)).await?;
-                    values = words(&bytes).into_iter().map(f32::from_bits).collect();
-                }
-                Ok::<_, Error>(())
-            })?;
-        }
-        Ok(Chosen { outputs: self, rows, select, ids, values })
+        let read =
+            |tensor: &Tensor| tensor.buffer().read(0..count * u64::from(tensor.width()) * tensor.dtype().bytes());
+        let (ids, values) = match select {
+            _ if count == 0 => (None, None),
+            Select::Greedy => (Some(read(&self.tokens)), None),
+            Select::Candidates => (Some(read(&self.ids)), Some(read(&self.values))),
+        };
+        Asked { rows, select, ids, values }
+    }
+}
+
+/// What was asked of one run.
+#[derive(Default)]
+pub(super) struct Asked {
+    rows: Vec<Option<u32>>,
+    select: Select,
+    ids: Option<Pending>,
+    values: Option<Pending>,
+}
+
+impl Asked {
+    /// The same, of these rows only.
+    pub(super) fn of(self, rows: impl Iterator<Item = usize>) -> Self {
+        Self { rows: rows.map(|row| Some(row as u32)).collect(), ..self }
+    }
+
+    /// Waits for it. `outputs` are those that were asked.
+    pub(super) fn wait(self, outputs: &Outputs) -> Result<Chosen<'_>> {
+        let wait = |pending: Option<Pending>| pending.map_or(Ok(Vec::new()), pollster::block_on);
+        let (ids, values) = (words(&wait(self.ids)?), words(&wait(self.values)?));
+        let values = values.into_iter().map(f32::from_bits).collect();
+        Ok(Chosen { outputs, rows: self.rows, select: self.select, ids, values })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         silu_mul::sigmoid,
     },
     pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Span, Step, View},
+    step::{self, Span, Step, TILE, View},
     tensor::Tensor,
 };
 
@@ -55,6 +55,9 @@ pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: 
     if let Some(squares) = Squares::fit(p.caps(), cache, (heads, dtype)) {
         return attend_mma(p, step, Attend { q, x, cache, heads, dtype }, squares);
     }
+    let quads = heads.width / 4;
+    // What a lane stages of a slice of the head, and how many blocks of 4 rows it sums.
+    let (fetches, blocks) = (TILE * quads.min(8) / KERNEL.lanes, (TILE / 4).div_ceil(KERNEL.lanes / quads));
     let mut out = p.scratch([q.rows(), q.width()], dtype);
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
@@ -62,6 +65,8 @@ pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: 
         .define("HEAD", heads.width)
         .define("BLOCK", cache.block)
         .define("MAX_BLOCKS", step.tables().width())
+        .define("FETCHES", fetches)
+        .define("BLOCKS_PER_LANE", blocks)
         .step(step)
         .read(step.tables())
         .read(q)

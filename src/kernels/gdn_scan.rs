@@ -15,10 +15,13 @@ use crate::{
 };
 
 /// Columns of a state that one group keeps in registers.
-pub const COLUMNS: u32 = 32;
+pub const COLUMNS: u32 = 16;
 
 /// Most lanes that share a column.
-const TEAM: u32 = 4;
+const TEAM: u32 = 8;
+
+/// Tokens that are staged together.
+const TOKENS: u32 = 8;
 
 /// One group a value head, COLUMNS columns of its state and sequence.
 pub static KERNEL: Kernel = Kernel {
@@ -53,6 +56,7 @@ pub fn gdn_scan(p: &Pass, step: &Step, qkv: &Tensor, gates: &Tensor, slots: &mut
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
         .define("TEAM", team)
+        .define("TOKENS", TOKENS)
         .define("SHARE", heads.key_width / 4 / team)
         .lanes(COLUMNS * team)
         .step(step)

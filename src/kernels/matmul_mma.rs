@@ -26,6 +26,9 @@ pub static KERNEL: Kernel = Kernel {
     cost: super::matvec::cost,
 };
 
+/// Large tiles of which a device is given at least as many as it has multiprocessors, or nearly.
+const MANY: u32 = 64;
+
 /// How a group's tile is shared out.
 #[derive(Clone, Copy, Debug)]
 struct Tile {
@@ -38,12 +41,12 @@ struct Tile {
 }
 
 impl Tile {
-    /// Large tiles read less, small ones fill the device where there are few columns. The shape of a tile does not
-    /// change the order of a sum.
-    fn of(columns: u32, edge: u32) -> Self {
-        match (columns, edge) {
-            (2048.., 16) => Self { teams: [2, 4], squares: [4, 2], steps: 4 },
-            (_, 16) => Self { teams: [2, 2], squares: [2, 2], steps: 4 },
+    /// Large tiles read less, small ones fill the device where the product is small. The shape of a tile does not change
+    /// the order of a sum.
+    fn of([rows, columns]: [u32; 2], edge: u32) -> Self {
+        match (rows.div_ceil(128) * columns.div_ceil(128), edge) {
+            (MANY.., 16) => Self { teams: [2, 4], squares: [4, 2], steps: 4 },
+            (_, 16) => Self { teams: [2, 2], squares: [2, 2], steps: 8 },
             _ => Self { teams: [2, 2], squares: [2, 2], steps: 4 },
         }
     }
@@ -60,7 +63,7 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, part:
     let edge = p.caps().matrix_units.expect("matrix units");
     let width = p.caps().subgroup.map_or(edge, |[least, _]| least);
     let (columns, stride) = (part.tensor.rows(), y.width());
-    let Tile { teams, squares, steps } = Tile::of(columns, edge);
+    let Tile { teams, squares, steps } = Tile::of([x.rows(), columns], edge);
     let lanes = teams[0] * teams[1] * width;
     let [tile_rows, tile_columns] = [0, 1].map(|side| teams[side] * squares[side] * edge);
     let fetches = |rows: u32| rows * steps * edge / 4 / lanes;

@@ -287,13 +287,11 @@ impl Loader<'_, '_> {
 
     /// Notes that some tensors are where they belong.
     fn note(&mut self, named: &[Named]) -> Result<()> {
-        let source = self.source;
-        let bytes = |(name, [rows, width]): &Named| {
-            source.dtype(name).map(|dtype| u64::from(*rows) * u64::from(*width) * dtype.bytes())
-        };
-        self.done += named.iter().map(bytes).sum::<Result<u64>>()?;
-        named.iter().for_each(|(name, _)| source.release(name));
-        (self.progress)(self.done, source.bytes());
+        for (name, [rows, width]) in named {
+            self.done += u64::from(*rows) * u64::from(*width) * self.source.dtype(name)?.bytes();
+            self.source.release(name);
+        }
+        (self.progress)(self.done, self.source.bytes());
         Ok(())
     }
 }

@@ -8,12 +8,16 @@ use std::{
 use crate::run::{command, finish, run};
 
 /// Every command that prints, with little to do.
-const PRINTING: [&[&str]; 6] = [
+const PRINTING: [&[&str]; 10] = [
     &["generate", "--backend", "cpu", "Once", "-n", "4"],
     &["devices"],
     &["devices", "--json"],
     &["info"],
     &["bench", "--backend", "cpu", "-p", "1", "-n", "0", "-r", "1"],
+    &["bench", "--backend", "cpu", "--plan", "--budget", "65"],
+    &["bench", "--backend", "cpu", "--profile", "--budget", "65", "-r", "1"],
+    &["bench", "kernel", "rms_norm", "--backend", "cpu", "--cold", "1", "-r", "1", "--budget", "65"],
+    &["bench", "growth", "--backend", "cpu", "--contexts", "16", "-s", "1", "-d", "1", "-n", "1", "-r", "1"],
     &["completions", "bash"],
 ];
 

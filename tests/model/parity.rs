@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A fixture, and what its matrix products take.
-type Subject = (&'static str, DType);
+pub type Subject = (&'static str, DType);
 
 /// In full precision, and with everything in half precision that matrix units multiply, heads as wide as they take them.
 const SUBJECTS: [Subject; 2] = [("tiny-f32", DType::F32), ("real-heads-bf16", DType::F16)];
@@ -31,23 +31,23 @@ fn model(backend: &Arc<dyn Backend>, (name, inputs): Subject) -> Model {
     Model::load(backend, &Source::Checkpoint(&fixture(name)), inputs, &mut |_, _| {}).unwrap()
 }
 
-fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: Options) -> Engine {
+pub fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: Options) -> Engine {
     Engine::new(Arc::new(model(backend, subject)), options).unwrap()
 }
 
 /// Every backend present with every model.
-fn settings() -> Vec<(String, Arc<dyn Backend>, Subject)> {
+pub fn settings() -> Vec<(String, Arc<dyn Backend>, Subject)> {
     let named = |(name, backend): present::Present| {
         SUBJECTS.map(|subject| (format!("{name}: {}", subject.0), backend.clone(), subject))
     };
     present::backends().into_iter().flat_map(named).collect()
 }
 
-fn options() -> Options {
+pub fn options() -> Options {
     Options { context: Some(256), sequences: 3, budget: 192, ..Options::default() }
 }
 
-fn prompt(length: usize, seed: u32) -> Vec<u32> {
+pub fn prompt(length: usize, seed: u32) -> Vec<u32> {
     (0..length as u32).map(|i| (i * 97 + seed * 31 + i * i % 13) % 128).collect()
 }
 

@@ -1,7 +1,5 @@
 //! `bench --plan`: what a step would cost, for devices that need not be there.
 
-use std::ops::RangeInclusive;
-
 use bimetal::{
     Error, Result,
     backend::{Backend, Caps, DeviceKind},
@@ -15,24 +13,21 @@ use bimetal::{
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::Arguments;
-use crate::cli::table::table;
-
-/// More sequences than this would only be planned by mistake.
-const MOST_SEQUENCES: u32 = 1024;
+use super::{Arguments, most};
+use crate::cli::{
+    output::{print, print_json},
+    table::table,
+};
 
 /// Flags of `bench --plan`.
 #[derive(Args)]
 pub struct PlanArguments {
     /// Run nothing and need no device: count what a decode step (-s, -d) and a prompt's last chunk (--budget, -d) cost
-    #[arg(long, conflicts_with_all = ["compare_loop", "device", "prompt", "decode", "repeat"])]
+    #[arg(long, groups = ["instead", "launches"], conflicts_with_all = ["device", "prompt", "decode", "repeat"])]
     pub plan: bool,
     /// With --plan: the kind of GPU that wgpu's launches are recorded for
     #[arg(long, value_name = "KIND", default_value = "discrete", requires = "plan")]
     gpu: Gpu,
-    /// With --plan: the chip whose floor is shown by kernel; the floors of all chips if absent
-    #[arg(long, value_name = "NAME", requires = "plan")]
-    chip: Option<String>,
 }
 
 /// A kind of GPU.
@@ -56,26 +51,17 @@ struct Step {
 /// Plans and prints.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let caps = caps(arguments);
-    let chosen = arguments.plan.chip.as_deref().map(chips::named).transpose()?;
-    let steps = match super::shape(arguments)? {
-        Some(config) => steps(arguments, &caps, &Source::Random(&config))?,
-        None => steps(arguments, &caps, &Source::Checkpoint(&arguments.model.open()?))?,
-    };
-    if arguments.json {
+    let chosen = arguments.chip.as_deref().map(chips::named).transpose()?;
+    let steps = steps(arguments, &caps, &arguments.target.open()?.source())?;
+    if arguments.target.json {
         let steps: Vec<_> = steps.iter().map(|step| as_json(step, chosen)).collect();
-        let report = json!({ "backend": caps.backend, "device": caps.device, "steps": steps });
-        let text = serde_json::to_string_pretty(&report).map_err(|error| Error::Request(error.to_string()))?;
-        println!("{text}");
-        return Ok(());
+        return print_json(&json!({ "backend": caps.backend, "device": caps.device, "steps": steps }));
     }
-    let model = arguments.shape.as_deref().unwrap_or(arguments.model.name());
-    println!("{model} through {} on {}: nothing is run", caps.backend, caps.device);
-    steps.iter().for_each(|step| show(step, chosen));
-    match chosen {
-        Some(chip) => origin(chip),
-        None => floors(&steps),
-    }
-    Ok(())
+    let heading = format!("{} through {} on {}: nothing is run\n", arguments.target.name(), caps.backend, caps.device);
+    let tables = steps.iter().map(|step| show(step, chosen));
+    print(
+        &[heading].into_iter().chain(tables).chain([chosen.map_or_else(|| floors(&steps), origin)]).collect::<String>(),
+    )
 }
 
 /// The device that recordings are made for.
@@ -85,7 +71,7 @@ fn caps(arguments: &Arguments) -> Caps {
         Gpu::Integrated => DeviceKind::Integrated,
         Gpu::Software => DeviceKind::Software,
     };
-    match arguments.device.backend {
+    match arguments.target.device.backend {
         Choice::Cpu => Cpu::default().caps().clone(),
         Choice::Metal => Caps::typical("metal", DeviceKind::Integrated),
         Choice::Auto | Choice::Wgpu => Caps::typical("wgpu", kind),
@@ -94,13 +80,11 @@ fn caps(arguments: &Arguments) -> Caps {
 
 /// A decode step for each depth and number of sequences, and a prompt's last chunk for each depth.
 fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<Step>> {
-    let budget = arguments.engine.budget;
-    let sequences = numbers("-s", &arguments.sequences, 1..=MOST_SEQUENCES)?;
-    let depths = numbers("-d", &arguments.depth, 0..=source.config().context)?;
-    let most = |list: &[u32]| list.iter().copied().max().unwrap_or(1);
-    let mut setup = arguments.engine.setup(caps, [most(&sequences), 0]);
-    let needed = Rehearsal::context(most(&sequences), most(&depths), budget);
-    let needed = needed.max(most(&depths).saturating_add(budget).saturating_add(1));
+    let budget = arguments.target.engine.setup(caps, [1, 0]).engine.budget;
+    let Arguments { sequences, depth: depths, .. } = arguments;
+    let mut setup = arguments.target.engine.setup(caps, [most(sequences), 0]);
+    let needed = Rehearsal::context(most(sequences), most(depths), budget);
+    let needed = needed.max(most(depths).saturating_add(budget).saturating_add(1));
     if needed > source.config().context {
         let context = source.config().context;
         let what = format!("depths and --budget take {needed} tokens; the model's context holds {context}");
@@ -109,8 +93,8 @@ fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<
     setup.engine.context = setup.engine.context.or(Some(needed.next_multiple_of(16)));
     let mut rehearsal = Rehearsal::new(caps.clone(), source, setup)?;
     let mut steps = Vec::new();
-    for &depth in &depths {
-        for &sequences in &sequences {
+    for &depth in depths {
+        for &sequences in sequences {
             let ledger = rehearsal.decode(sequences, depth)?;
             steps.push(Step { name: format!("decode @ d{depth} x{sequences}"), tokens: sequences, ledger });
         }
@@ -118,17 +102,6 @@ fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<
         steps.push(Step { name: format!("prompt {budget} @ d{depth}"), tokens: budget, ledger });
     }
     Ok(steps)
-}
-
-/// The numbers of a flag, each within a range.
-fn numbers(flag: &str, list: &[u32], range: RangeInclusive<u32>) -> Result<Vec<u32>> {
-    let number = |number: &u32| {
-        let within = Some(*number).filter(|number| range.contains(number));
-        within.ok_or_else(|| {
-            Error::Request(format!("{flag} {number} is not between {} and {}", range.start(), range.end()))
-        })
-    };
-    list.iter().map(number).collect()
 }
 
 const HEADING: [&str; 10] = [
@@ -144,8 +117,7 @@ const HEADING: [&str; 10] = [
     "for matrix units",
 ];
 
-fn show(Step { name, ledger, tokens }: &Step, chip: Option<&Chip>) {
-    println!("\n{name}: {} submissions, {} host waits", ledger.submissions, ledger.waits);
+fn show(Step { name, ledger, tokens }: &Step, chip: Option<&Chip>) -> String {
     let rows = ledger.kernels().into_iter().chain([ledger.total()]).map(|entry| {
         let Cost { weights, activations, cache, flops } = entry.cost;
         let mut cells = vec![entry.name().to_string(), entry.launches.to_string(), entry.barriers.to_string()];
@@ -156,23 +128,24 @@ fn show(Step { name, ledger, tokens }: &Step, chip: Option<&Chip>) {
         cells
     });
     let heading: Vec<_> = HEADING.into_iter().chain(chip.map(|_| "floor µs")).collect();
-    print!("{}", table(&heading, &rows.collect::<Vec<_>>()));
-    if let Some(chip) = chip {
+    let title = format!("\n{name}: {} submissions, {} host waits\n", ledger.submissions, ledger.waits);
+    let floor = chip.map(|chip| {
         let seconds = ledger.floor(chip, None);
-        println!("floor on {}: {:.3} ms, {:.0} tok/s", chip.name, seconds * 1e3, f64::from(*tokens) / seconds);
-    }
+        format!("floor on {}: {:.3} ms, {:.0} tok/s\n", chip.name, seconds * 1e3, f64::from(*tokens) / seconds)
+    });
+    title + &table(&heading, &rows.collect::<Vec<_>>()) + &floor.unwrap_or_default()
 }
 
 /// Where the peaks of a chip come from.
-fn origin(chip: &Chip) {
-    let Chip { name, bandwidth, vector, matrix, .. } = chip;
-    println!("\n{name}: {bandwidth} GB/s, {vector} TFLOP/s in f32, {matrix} for matrix units");
-    chip.sources.iter().chain((!chip.note.is_empty()).then_some(&chip.note)).for_each(|line| println!("{line}"));
+fn origin(chip: &Chip) -> String {
+    let Chip { name, bandwidth, vector, matrix, sources, note } = chip;
+    let peaks = format!("{name}: {bandwidth} GB/s, {vector} TFLOP/s in f32, {matrix} for matrix units");
+    let lines = [&peaks].into_iter().chain(sources).chain((!note.is_empty()).then_some(note));
+    format!("\n{}\n", lines.map(String::as_str).collect::<Vec<_>>().join("\n"))
 }
 
 /// A line for each chip: the floor of each step in ms, and its tokens per second.
-fn floors(steps: &[Step]) {
-    println!("\nfloors, every launch at the peak of its bytes or its operations:");
+fn floors(steps: &[Step]) -> String {
     let columns = steps.iter().flat_map(|step| [format!("{} ms", step.name), "tok/s".into()]);
     let columns: Vec<String> = columns.collect();
     let heading =
@@ -185,7 +158,8 @@ fn floors(steps: &[Step]) {
         });
         [chip.name.clone()].into_iter().chain(peaks).chain(floors).collect::<Vec<_>>()
     });
-    print!("{}", table(&heading.collect::<Vec<_>>(), &rows.collect::<Vec<_>>()));
+    let title = "\nfloors, every launch at the peak of its bytes or its operations:\n".to_string();
+    title + &table(&heading.collect::<Vec<_>>(), &rows.collect::<Vec<_>>())
 }
 
 fn as_json(Step { name, tokens, ledger }: &Step, chip: Option<&Chip>) -> serde_json::Value {

@@ -1,90 +1,210 @@
 //! Where the time of a step goes: each kernel's share, by the device's own clock.
 
-use std::time::Duration;
-
-use bimetal::{
-    Error, Result,
-    cache::{BLOCK, Cache, Plan},
-    generator::Setup,
-    model::Model,
-    pass::Dispatch,
-    step::Kind,
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use super::chunked::{Way, ids};
-use crate::cli::table::table;
+use bimetal::{Error, Result, chips::Chip, cost::Cost, dtype::DType, model::Model, pass::Dispatch, step::Kind};
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
 
-/// All launches of one kind in a program.
-struct Line {
-    kernel: String,
-    launches: usize,
-    time: Duration,
+use super::{
+    Arguments,
+    recording::{Prepared, Recording, Shape, cache, warm_up},
+    target::chip,
+    trace,
+    work::{Work, heading, median},
+};
+use crate::cli::{
+    output::{note, print, print_json},
+    progress::{MEASURING, bar},
+    table::table,
+};
+
+/// A step whose launches were timed, each alone.
+pub struct Profile {
+    /// What it computes.
+    pub shape: Shape,
+    /// In order.
+    pub launches: Vec<Timed>,
+    /// How long it takes in one go, by the host's clock, until the host knows that it is over.
+    whole: Duration,
 }
 
-/// Profiles a decode step of each number of sequences, and a prompt chunk, at each depth.
-pub fn profile(model: &Model, setup: &Setup, (depths, repeat): (&[u32], u32)) -> Result<()> {
-    for &depth in depths {
-        for (kind, rows) in [(Kind::Decode, 1), (Kind::Prompt, setup.engine.budget)] {
-            let depth = depth.max(1);
-            let context = (depth + rows).next_multiple_of(BLOCK);
-            let plan = Plan { context, blocks: context / BLOCK, slots: 1, kv: setup.engine.kv };
-            let mut cache = Cache::new(&model.backend, &model.config, &plan)?;
-            cache.tables.write(0, &(0..plan.blocks).collect::<Vec<u32>>())?;
-            let way = Way::new(model, &mut cache, kind, rows)?;
-            way.write(&ids(rows, model.vocabulary), depth, true)?;
-            let times = (0..repeat).map(|_| times(model, &way)).collect::<Result<Vec<_>>>()?;
-            report(&format!("{kind:?} of {rows} at {depth}"), &lines(&way.program.dispatches, &times));
-        }
+/// One launch.
+pub struct Timed {
+    /// The kernel's name, and the size of the matrix where it is a product.
+    pub name: String,
+    /// The kernel with its defines.
+    pub label: String,
+    /// Groups in each dimension.
+    pub grid: [u32; 3],
+    /// What it costs at the least.
+    pub cost: Cost,
+    /// How long it took: the median.
+    pub time: Duration,
+}
+
+/// Profiles a decode step of each number of sequences and a prompt's chunk at each depth.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let origin = arguments.target.open()?;
+    // Before anything is measured: a file that cannot be written should not cost a measurement.
+    arguments.trace.iter().try_for_each(|path| fs::File::create(path).map(drop).map_err(Error::io(path)))?;
+    let backend = arguments.target.device.open()?;
+    let chip = chip(arguments.chip.as_deref(), backend.caps())?;
+    let setup = arguments.target.engine.setup(backend.caps(), [1, 0]);
+    let shapes = shapes(arguments, setup.engine.budget);
+    let longest = shapes.iter().map(|shape| shape.context()).max().unwrap_or(0);
+    arguments.target.context(origin.config(), longest, "-d and --budget")?;
+    let model = arguments.target.load(&backend, &origin, setup.inputs)?;
+    let bar = bar(MEASURING, shapes.len() as u64 * u64::from(arguments.repeat));
+    let profile = |shape| Profile::new(&model, shape, (setup.engine.kv, arguments.repeat), &bar);
+    let profiles = shapes.into_iter().map(profile).collect::<Result<Vec<_>>>()?;
+    drop(bar);
+    if let Some(path) = &arguments.trace {
+        fs::write(path, trace::events(&profiles).to_string()).map_err(Error::io(path))?;
+        note(&format!("{}: {} programs; open it in https://ui.perfetto.dev", path.display(), profiles.len()));
     }
-    Ok(())
+    if arguments.target.json {
+        let mut report = arguments.target.heading(backend.caps());
+        report.insert("chip".into(), chip.map(|chip| chip.name.as_str()).into());
+        report.insert("programs".into(), profiles.iter().map(|profile| profile.as_json(chip)).collect());
+        return print_json(&report.into());
+    }
+    let caps = backend.caps();
+    let title =
+        format!("{} on {} ({}), median of {}", arguments.target.name(), caps.device, caps.backend, arguments.repeat);
+    let floor = chip.map_or("its peaks are not known: --chip names a chip".into(), |chip| {
+        format!(
+            "{}: {} GB/s, {} TFLOP/s in f32, {} for matrix units",
+            chip.name, chip.bandwidth, chip.vector, chip.matrix
+        )
+    });
+    let tables: Vec<_> = profiles.iter().map(|profile| profile.text(chip)).collect();
+    print(&format!("{title}; {floor}\n\n{}", tables.join("\n")))
 }
 
-fn times(model: &Model, way: &Way) -> Result<Vec<Duration>> {
+fn shapes(arguments: &Arguments, budget: u32) -> Vec<Shape> {
+    let at = |&depth: &u32| {
+        // A decoded token always has one before it.
+        let decode = |&rows: &u32| Shape { kind: Kind::Decode, rows, depth: depth.max(1) };
+        let prompt = Shape { kind: Kind::Prompt, rows: budget, depth };
+        arguments.sequences.iter().map(decode).chain([prompt]).collect::<Vec<_>>()
+    };
+    arguments.depth.iter().flat_map(at).collect()
+}
+
+impl Profile {
+    fn new(model: &Arc<Model>, shape: Shape, (kv, repeat): (DType, u32), bar: &ProgressBar) -> Result<Self> {
+        bar.set_message(shape.title());
+        let backend = &model.backend;
+        let mut cache = cache(backend, model, (shape, shape.context()), kv)?;
+        let recording = Recording::new(backend, model, &mut cache, shape)?;
+        recording.fill(model.vocabulary)?;
+        let prepared = recording.prepare(model)?;
+        let once = || {
+            backend.run(&prepared.program)?;
+            backend.wait()
+        };
+        warm_up(once)?;
+        let (mut runs, mut whole) = (Vec::new(), Vec::new());
+        for _ in 0..repeat {
+            runs.push(times(model, &prepared)?);
+            let started = Instant::now();
+            once()?;
+            whole.push(started.elapsed());
+            bar.inc(1);
+        }
+        let load = shape.load();
+        let launches = prepared.program.dispatches.iter().enumerate().map(|(at, dispatch)| Timed {
+            name: name(dispatch),
+            label: dispatch.label(),
+            grid: dispatch.grid,
+            cost: dispatch.cost(&load),
+            time: middle(runs.iter().map(|run| run[at])),
+        });
+        Ok(Self { shape, launches: launches.collect(), whole: middle(whole) })
+    }
+
+    fn total(&self, chip: Option<&Chip>) -> Work {
+        self.launches.iter().fold(Work::none(chip), |mut total, launch| {
+            total += launch.work(chip);
+            total
+        })
+    }
+
+    /// The work of each kernel, the longest first.
+    fn kernels(&self, chip: Option<&Chip>) -> Vec<(&str, Work)> {
+        let mut kernels: Vec<(&str, Work)> = Vec::new();
+        for launch in &self.launches {
+            match kernels.iter_mut().find(|(name, _)| *name == launch.name) {
+                Some((_, work)) => *work += launch.work(chip),
+                None => kernels.push((&launch.name, launch.work(chip))),
+            }
+        }
+        kernels.sort_by(|(_, a), (_, b)| b.seconds.total_cmp(&a.seconds));
+        kernels
+    }
+
+    fn text(&self, chip: Option<&Chip>) -> String {
+        let total = self.total(chip);
+        let row = |(name, work): (&str, Work)| {
+            let micros = work.seconds * 1e6;
+            let mut cells = vec![name.to_string(), work.launches.to_string(), format!("{micros:.1}")];
+            cells.push(format!("{:.2}", micros / work.launches as f64));
+            cells.push(format!("{:.1}", 100.0 * work.seconds / total.seconds));
+            cells.extend(work.cells());
+            cells
+        };
+        let rows: Vec<_> = self.kernels(chip).into_iter().chain([("total", total)]).map(row).collect();
+        let columns: Vec<_> = ["kernel", "launches", "µs", "each", "%"].into_iter().chain(heading(chip)).collect();
+        let [alone, whole] = [total.seconds, self.whole.as_secs_f64()].map(|seconds| seconds * 1e3);
+        let title = format!("{}: {alone:.3} ms launch by launch, {whole:.3} ms in one go", self.shape.title());
+        format!("{title}\n{}", table(&columns, &rows))
+    }
+
+    fn as_json(&self, chip: Option<&Chip>) -> Value {
+        let total = self.total(chip);
+        let kernel = |(name, work): &(&str, Work)| {
+            let mut entry = work.as_json();
+            entry["kernel"] = (*name).into();
+            entry["share"] = (work.seconds / total.seconds).into();
+            entry
+        };
+        json!({
+            "program": self.shape.title(), "kind": self.shape.kind(), "rows": self.shape.rows,
+            "sequences": self.shape.sequences(), "depth": self.shape.depth,
+            "seconds_in_one_go": self.whole.as_secs_f64(), "total": total.as_json(),
+            "kernels": self.kernels(chip).iter().map(kernel).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Timed {
+    fn work(&self, chip: Option<&Chip>) -> Work {
+        Work::one(self.cost, self.time.as_secs_f64(), chip)
+    }
+}
+
+fn middle(times: impl IntoIterator<Item = Duration>) -> Duration {
+    Duration::from_secs_f64(median(times.into_iter().map(|time| time.as_secs_f64()).collect()))
+}
+
+fn times(model: &Model, prepared: &Prepared) -> Result<Vec<Duration>> {
     let refusal = || Error::Unsupported {
         what: format!("a profile on {}", model.backend.caps().device),
         hint: "its driver offers no clock".into(),
     };
-    model.backend.time(&way.program)?.ok_or_else(refusal)
+    model.backend.time(&prepared.program)?.ok_or_else(refusal)
 }
 
-/// The median time of each launch, summed by kernel and shape, the longest first.
-fn lines(dispatches: &[Dispatch], times: &[Vec<Duration>]) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
-    for (at, dispatch) in dispatches.iter().enumerate() {
-        let mut runs: Vec<Duration> = times.iter().map(|times| times[at]).collect();
-        runs.sort();
-        let (kernel, time) = (name(dispatch), runs[runs.len() / 2]);
-        match lines.iter_mut().find(|line| line.kernel == kernel) {
-            Some(line) => (line.launches, line.time) = (line.launches + 1, line.time + time),
-            None => lines.push(Line { kernel, launches: 1, time }),
-        }
-    }
-    lines.sort_by_key(|line| std::cmp::Reverse(line.time));
-    lines
-}
-
-/// The kernel, and its sums' length and number of columns where it is a product.
-fn name(dispatch: &Dispatch) -> String {
-    let inner = dispatch.defines.iter().find(|(name, _)| *name == "K");
+/// The kernel, and its number of columns and its sums' length where it is a product.
+pub fn name(dispatch: &Dispatch) -> String {
     let columns = dispatch.kernel.params.iter().position(|(name, _)| *name == "count").map(|at| dispatch.params[at]);
-    match (inner, columns) {
-        (Some((_, inner)), Some(columns)) => format!("{} {columns}×{inner}", dispatch.kernel.name),
+    match (dispatch.known("K"), columns) {
+        (Some(inner), Some(columns)) => format!("{} {columns}×{inner}", dispatch.kernel.name),
         _ => dispatch.kernel.name.into(),
     }
-}
-
-fn report(title: &str, lines: &[Line]) {
-    let total: Duration = lines.iter().map(|line| line.time).sum();
-    let row = |line: &Line| {
-        let micros = line.time.as_secs_f64() * 1e6;
-        vec![
-            line.kernel.clone(),
-            line.launches.to_string(),
-            format!("{micros:.1}"),
-            format!("{:.2}", micros / line.launches as f64),
-            format!("{:.1}", 100.0 * line.time.as_secs_f64() / total.as_secs_f64()),
-        ]
-    };
-    println!("{title}: {:.3} ms in all", total.as_secs_f64() * 1e3);
-    print!("{}", table(&["kernel", "launches", "µs", "each", "%"], &lines.iter().map(row).collect::<Vec<_>>()));
 }

@@ -1,0 +1,271 @@
+//! `bench kernel`: one kernel alone, on buffers that are not in any cache, and on some that are.
+//!
+//! The launches are those of a decode step and of a prompt's chunk, recorded on paper: only what they bind is allocated,
+//! so a kernel of a model that does not fit a device can be measured on it. Launches run back to back in one program,
+//! each waiting for the one before as in a step. What is told is how much longer three such runs take than one, so that
+//! neither encoding nor waiting counts.
+
+mod copies;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bimetal::{
+    Error, Result,
+    backend::{Backend, Caps},
+    chips::Chip,
+    cost::Cost,
+    kernels,
+    model::{Model, weights::Source},
+    paper::Paper,
+    pass::{Dispatch, Pass, Program},
+    step::Kind,
+};
+use clap::{Args, builder::PossibleValuesParser};
+use serde_json::{Value, json};
+
+use super::{
+    LONGEST,
+    profile::name,
+    recording::{Recording, Shape, cache, warm_up},
+    target::{Target, chip},
+    work::{Work, heading, median},
+};
+use crate::cli::{
+    output::{print, print_json},
+    progress::{MEASURING, bar},
+    table::table,
+};
+use copies::Copies;
+
+/// Most launches that are measured as one.
+const MOST_LAUNCHES: usize = 4096;
+/// What is measured should take as long as this, to be told from the noise of the clock.
+const AIM: f64 = 10e-3;
+/// No submission should take longer: drivers reset devices that do not answer for some seconds.
+const LONGEST_SUBMISSION: f64 = 0.25;
+
+/// Flags of `bench kernel`.
+#[derive(Args)]
+pub struct Arguments {
+    /// The kernel's name
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(kernels::ALL.iter().map(|kernel| kernel.name)))]
+    name: String,
+    #[command(flatten)]
+    target: Target,
+    /// Tokens that are there before the step
+    #[arg(short = 'd', long, value_name = "TOKENS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=LONGEST))]
+    depth: u32,
+    /// Sequences decoded together
+    #[arg(short = 's', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    sequences: u32,
+    /// Runs of each, after a warm-up
+    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+    /// Megabytes that launches move before they come back to buffers that they had: more than any cache holds
+    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    cold: u64,
+    /// The chip whose floor is shown; that of the device if absent, where it is known
+    #[arg(long, value_name = "CHIP")]
+    chip: Option<String>,
+}
+
+/// Launches of a recording that differ in nothing that matters for their time.
+struct Case {
+    shape: Shape,
+    launch: Dispatch,
+    /// How often they are in the recording.
+    count: usize,
+    cost: Cost,
+}
+
+/// What was measured of a case.
+struct Measured {
+    case: Case,
+    /// Bytes moved before buffers come again.
+    between: u64,
+    cold: f64,
+    warm: f64,
+}
+
+/// Measures and prints.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let target = &arguments.target;
+    let origin = target.open()?;
+    let backend = target.device.open()?;
+    let budget = target.engine.setup(backend.caps(), [1, 0]).engine.budget;
+    let shapes = [(Kind::Decode, arguments.sequences), (Kind::Prompt, budget)];
+    let shapes = shapes.map(|(kind, rows)| {
+        let depth = if kind == Kind::Decode { arguments.depth.max(1) } else { arguments.depth };
+        Shape { kind, rows, depth }
+    });
+    for shape in shapes {
+        target.context(origin.config(), shape.context(), "-d and --budget")?;
+    }
+    let chip = chip(arguments.chip.as_deref(), backend.caps())?;
+    let recorded = shapes.map(|shape| record(arguments, &backend, &origin.source(), shape));
+    let recorded = recorded.into_iter().collect::<Result<Vec<_>>>()?;
+    let cases: Vec<_> = recorded.iter().flat_map(|recorded| recorded.cases(&arguments.name)).collect();
+    if cases.is_empty() {
+        return Err(absent(&arguments.name, &recorded));
+    }
+    let bar = bar(MEASURING, cases.len() as u64);
+    let measure = |case: Case| {
+        bar.set_message(format!("{}, {}", name(&case.launch), case.shape.title()));
+        measure(arguments, &backend, case).inspect(|_| bar.inc(1))
+    };
+    let measured = cases.into_iter().map(measure).collect::<Result<Vec<_>>>()?;
+    drop(bar);
+    report(arguments, backend.caps(), (&measured, chip))
+}
+
+fn report(arguments: &Arguments, caps: &Caps, (measured, chip): (&[Measured], Option<&Chip>)) -> Result<()> {
+    let Arguments { name, target, repeat, .. } = arguments;
+    if target.json {
+        let mut report = target.heading(caps);
+        report.insert("chip".into(), chip.map(|chip| chip.name.as_str()).into());
+        report.insert("kernel".into(), name.as_str().into());
+        report.insert("launches".into(), measured.iter().map(|measured| measured.as_json(chip)).collect());
+        return print_json(&report.into());
+    }
+    let title = format!(
+        "{name} of {} on {} ({}): launches back to back in one program, each after the other, median of {repeat}\n",
+        target.name(),
+        caps.device,
+        caps.backend,
+    );
+    print(&(title + &text(measured, chip)))
+}
+
+/// A step's launches.
+struct Recorded {
+    shape: Shape,
+    dispatches: Vec<Dispatch>,
+}
+
+/// Records a step on paper; only its words and its block tables are on the device.
+fn record(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
+    let setup = arguments.target.engine.setup(backend.caps(), [shape.sequences(), 0]);
+    let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));
+    let model = Model::load(&paper, &Source::Shapes(source), setup.inputs, &mut |_, _| {})?;
+    let context = setup.engine.context.unwrap_or(shape.context());
+    let mut cache = cache(backend, &model, (shape, context), setup.engine.kv)?;
+    let recording = Recording::new(backend, &model, &mut cache, shape)?;
+    recording.fill(model.vocabulary)?;
+    Ok(Recorded { shape, dispatches: recording.pass.finish().dispatches })
+}
+
+impl Recorded {
+    fn cases(&self, kernel: &str) -> Vec<Case> {
+        let load = self.shape.load();
+        let mut cases: Vec<Case> = Vec::new();
+        for launch in self.dispatches.iter().filter(|launch| launch.kernel.name == kernel) {
+            match cases.iter_mut().find(|case| alike(&case.launch, launch)) {
+                Some(case) => case.count += 1,
+                None => {
+                    let (launch, cost) = (launch.clone(), launch.cost(&load));
+                    cases.push(Case { shape: self.shape, launch, count: 1, cost });
+                }
+            }
+        }
+        cases
+    }
+}
+
+fn alike(a: &Dispatch, b: &Dispatch) -> bool {
+    let constants = |d: &Dispatch| (d.defines.clone(), d.params.clone(), d.grid, d.lanes);
+    constants(a) == constants(b) && a.elements == b.elements && a.shapes == b.shapes
+}
+
+/// Why there is nothing to measure.
+fn absent(kernel: &str, recorded: &[Recorded]) -> Error {
+    let mut there: Vec<_> = recorded.iter().flat_map(|r| &r.dispatches).map(|launch| launch.kernel.name).collect();
+    there.sort_unstable();
+    there.dedup();
+    let what = format!("no step of this model launches {kernel} on this device; they launch {}", there.join(", "));
+    Error::Request(what)
+}
+
+fn measure(arguments: &Arguments, backend: &Arc<dyn Backend>, case: Case) -> Result<Measured> {
+    let most = arguments.target.engine.memory.map_or(Copies::MOST_BYTES, |mebibytes| mebibytes << 20);
+    let copies = Copies::new(backend, &case.launch, (case.cost.moved(), arguments.cold * 1_000_000), most)?;
+    let cold = time(backend, copies.launches(), arguments.repeat)?;
+    let warm = time(backend, &copies.launches()[..1], arguments.repeat)?;
+    let between = case.cost.moved() * copies.launches().len() as u64;
+    Ok(Measured { case, between, cold, warm })
+}
+
+/// Seconds that each of some launches takes when they run one after the other, again and again.
+fn time(backend: &Arc<dyn Backend>, launches: &[Dispatch], repeat: u32) -> Result<f64> {
+    let load = |launches: Vec<Dispatch>| backend.load(Pass::replay(backend.caps(), &launches));
+    let run = |programs: &[Program], times: u32| -> Result<f64> {
+        let started = Instant::now();
+        for _ in 0..times {
+            programs.iter().try_for_each(|program| backend.run(program))?;
+        }
+        backend.wait()?;
+        Ok(started.elapsed().as_secs_f64())
+    };
+    let again = |count: usize| launches.iter().cycle().take(count).cloned().collect::<Vec<_>>();
+    let mut each = 0.0;
+    // Few launches first: how many make a measurement, and how many a submission, is not known yet.
+    for few in [1, 32] {
+        let programs = [load(again(few))?];
+        run(&programs, 1)?;
+        each = run(&programs, 1)? / few as f64;
+        if each > AIM {
+            break;
+        }
+    }
+    let count = ((AIM / each) as usize).clamp(launches.len(), MOST_LAUNCHES).next_multiple_of(launches.len());
+    let portion = ((LONGEST_SUBMISSION / each) as usize).clamp(1, MOST_LAUNCHES);
+    let programs = again(count).chunks(portion).map(|part| load(part.to_vec())).collect::<Result<Vec<_>>>()?;
+    warm_up(|| run(&programs, 1).map(drop))?;
+    let one = || -> Result<f64> {
+        let once = run(&programs, 1)?;
+        Ok((run(&programs, 3)? - once) / (2 * count) as f64)
+    };
+    let samples = (0..repeat).map(|_| one()).collect::<Result<Vec<_>>>()?;
+    Ok(median(samples).max(Duration::from_nanos(1).as_secs_f64()))
+}
+
+impl Measured {
+    fn work(&self, chip: Option<&Chip>) -> [Work; 2] {
+        [self.cold, self.warm].map(|seconds| Work::one(self.case.cost, seconds, chip))
+    }
+
+    fn as_json(&self, chip: Option<&Chip>) -> Value {
+        let [cold, warm] = self.work(chip);
+        let Case { shape, launch, count, .. } = &self.case;
+        json!({
+            "step": shape.title(), "kind": shape.kind(), "name": name(launch), "label": launch.label(),
+            "grid": launch.grid, "lanes": launch.lanes, "count": count, "bytes_before_again": self.between,
+            "cold": cold.as_json(), "warm": warm.as_json(),
+        })
+    }
+}
+
+fn text(measured: &[Measured], chip: Option<&Chip>) -> String {
+    let figures = |which: &str| -> Vec<String> {
+        [format!("{which} µs")].into_iter().chain(heading(chip).map(String::from)).collect()
+    };
+    let fixed = ["step", "launch", "in a step", "MB moved", "before again"].map(String::from);
+    let columns: Vec<_> = fixed.into_iter().chain(figures("cold")).chain(figures("warm")).collect();
+    let row = |measured: &Measured| {
+        let Case { shape, launch, count, cost } = &measured.case;
+        let megabytes = |bytes: u64| format!("{:.3}", bytes as f64 / 1e6);
+        let mut cells = vec![shape.kind().to_string(), name(launch), count.to_string()];
+        cells.extend([cost.moved(), measured.between].map(megabytes));
+        for work in measured.work(chip) {
+            cells.push(format!("{:.2}", work.seconds * 1e6));
+            cells.extend(work.cells());
+        }
+        cells
+    };
+    let columns: Vec<_> = columns.iter().map(String::as_str).collect();
+    let mut shapes: Vec<_> = measured.iter().map(|measured| measured.case.shape.title()).collect();
+    shapes.dedup();
+    format!("{}\n{}", shapes.join("; "), table(&columns, &measured.iter().map(row).collect::<Vec<_>>()))
+}

@@ -1,0 +1,101 @@
+//! A launch on many sets of buffers, so that what one reads is in no cache any more when it comes again.
+
+use std::sync::Arc;
+
+use bimetal::{
+    Result,
+    backend::Backend,
+    dtype::DType,
+    pass::{Access, Binding, Dispatch, Slot},
+    step,
+    tensor::Buffer,
+};
+use half::{bf16, f16};
+
+/// Sets of buffers at the most: what moves less than a thousandth of a cache cannot be kept out of it.
+const MOST: u64 = 1024;
+/// Bytes that are made up before they repeat, and written at once.
+const BLOCK: usize = 1 << 22;
+
+/// The same launch several times, on buffers of its own each time.
+pub struct Copies(Vec<Dispatch>);
+
+impl Copies {
+    /// Bytes that they take at the most, unless one alone takes more.
+    pub const MOST_BYTES: u64 = 2 << 30;
+
+    /// As many copies as move `aim` bytes if each moves `moved`, in no more than `most` bytes; at least one.
+    pub fn new(backend: &Arc<dyn Backend>, launch: &Dispatch, (moved, aim): (u64, u64), most: u64) -> Result<Self> {
+        let shared = shared(launch);
+        let own = |at: &usize| *at != shared && !is_kept(&launch.kernel.bindings[*at]);
+        let bytes: u64 = (0..launch.slots.len()).filter(own).map(|at| bytes(launch, at)).sum();
+        let count = aim.div_ceil(moved.max(1)).min(most / bytes.max(1)).clamp(1, MOST);
+        let result = Slot::Buffer(filled(backend, launch, shared)?);
+        let copy = |_| {
+            let slot = |(at, slot): (usize, &Slot)| match () {
+                () if at == shared => Ok(result.clone()),
+                () if own(&at) => filled(backend, launch, at).map(Slot::Buffer),
+                () => Ok(slot.clone()),
+            };
+            let slots = launch.slots.iter().enumerate().map(slot).collect::<Result<_>>()?;
+            Ok(Dispatch { slots, barrier: true, ..launch.clone() })
+        };
+        (0..count).map(copy).collect::<Result<_>>().map(Self)
+    }
+
+    /// The launches.
+    pub fn launches(&self) -> &[Dispatch] {
+        &self.0
+    }
+}
+
+/// Bindings that a recording already has on the device: what steps are told by.
+fn is_kept(binding: &Binding) -> bool {
+    binding.name == step::BINDING.name || binding.name == "tables"
+}
+
+/// The binding that all copies share, so that each waits for the one before, as launches of a step do: results that are
+/// not read, or else the last that change.
+fn shared(launch: &Dispatch) -> usize {
+    let bindings = launch.kernel.bindings;
+    let results = bindings.iter().position(|binding| binding.access == Access::Write);
+    let changed = || bindings.iter().rposition(|binding| binding.access.writes());
+    results.or_else(changed).expect("a kernel has a result")
+}
+
+fn bytes(launch: &Dispatch, at: usize) -> u64 {
+    let [rows, width] = launch.shapes[at];
+    u64::from(rows) * u64::from(width) * launch.elements[at].bytes()
+}
+
+/// A buffer for a binding, with numbers that look like activations or weights; words are zero.
+fn filled(backend: &Arc<dyn Backend>, launch: &Dispatch, at: usize) -> Result<Arc<Buffer>> {
+    let bytes = bytes(launch, at);
+    let buffer = Buffer::new(backend, bytes, launch.kernel.bindings[at].name)?;
+    let block = random(launch.elements[at], BLOCK.min(buffer.bytes() as usize));
+    for first in (0..buffer.bytes()).step_by(BLOCK) {
+        let length = (buffer.bytes() - first).min(BLOCK as u64) as usize;
+        buffer.write(first, &block[..length])?;
+    }
+    Ok(buffer)
+}
+
+/// Bytes of numbers between −1 and 1.
+fn random(dtype: DType, bytes: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut unit = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407); // Knuth's MMIX
+        (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+    };
+    let mut data = Vec::with_capacity(bytes + 4);
+    while data.len() < bytes {
+        match dtype {
+            DType::F32 => data.extend(unit().to_le_bytes()),
+            DType::F16 => data.extend(f16::from_f32(unit()).to_le_bytes()),
+            DType::Bf16 => data.extend(bf16::from_f32(unit()).to_le_bytes()),
+            DType::U32 => data.extend([0; 4]),
+        }
+    }
+    data.truncate(bytes);
+    data
+}

@@ -1,0 +1,116 @@
+//! What is measured: a model, a device, and how an engine is made of them.
+
+use std::sync::Arc;
+
+use bimetal::{
+    Error, Result,
+    backend::{Backend, Caps},
+    cache::BLOCK,
+    chips::{self, Chip},
+    dtype::DType,
+    model::{Model, checkpoint::Checkpoint, config::Config, weights::Source},
+};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::cli::{
+    model::{DeviceArguments, EngineArguments, ModelArguments},
+    progress::{LOADING, bar},
+};
+
+/// Flags that every measurement has.
+#[derive(Args)]
+pub struct Target {
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Random weights of a published shape instead of a checkpoint
+    #[arg(long, conflicts_with = "model", value_parser = Config::NAMES)]
+    shape: Option<String>,
+    #[command(flatten)]
+    pub device: DeviceArguments,
+    #[command(flatten)]
+    pub engine: EngineArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where a model comes from.
+pub enum Origin {
+    /// A checkpoint.
+    Checkpoint(Checkpoint),
+    /// Random weights of a published shape.
+    Random(Config),
+}
+
+impl Origin {
+    /// As weights are loaded from it.
+    pub fn source(&self) -> Source<'_> {
+        match self {
+            Origin::Checkpoint(checkpoint) => Source::Checkpoint(checkpoint),
+            Origin::Random(config) => Source::Random(config),
+        }
+    }
+
+    /// The model's shape.
+    pub fn config(&self) -> &Config {
+        match self {
+            Origin::Checkpoint(checkpoint) => checkpoint.config(),
+            Origin::Random(config) => config,
+        }
+    }
+}
+
+impl Target {
+    /// What the model is called.
+    pub fn name(&self) -> &str {
+        self.shape.as_deref().unwrap_or(self.model.name())
+    }
+
+    /// The checkpoint, or the published shape that was asked for.
+    pub fn open(&self) -> Result<Origin> {
+        let Some(shape) = &self.shape else { return self.model.open().map(Origin::Checkpoint) };
+        let unknown = || Error::Request(format!("--shape {shape} is not one of {}", Config::NAMES.join(", ")));
+        Config::named(shape).ok_or_else(unknown).map(Origin::Random)
+    }
+
+    /// Puts the model on a device, with a progress bar on a terminal.
+    pub fn load(&self, backend: &Arc<dyn Backend>, origin: &Origin, inputs: DType) -> Result<Arc<Model>> {
+        let bar = bar(LOADING, 0);
+        let model = Model::load(backend, &origin.source(), inputs, &mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        });
+        model.map(Arc::new)
+    }
+
+    /// The context to plan for `needed` tokens, given what flags ask for them.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where the model, or --context, does not allow for so many.
+    pub fn context(&self, config: &Config, needed: u32, flags: &str) -> Result<u32> {
+        let refuse = |whose: &str, has: u32| {
+            let what = format!("{flags} ask for a context of {needed} tokens, and {whose} has {has}");
+            Err(Error::Request(format!("{what}; give shorter lengths")))
+        };
+        match self.engine.context {
+            _ if needed > config.context => refuse("the model's", config.context),
+            Some(context) if needed > context => refuse("--context", context),
+            Some(context) => Ok(context.min(config.context)),
+            None => Ok(needed.next_multiple_of(BLOCK).min(config.context)),
+        }
+    }
+
+    /// What a report says of the model and the device before it comes to what was measured.
+    pub fn heading(&self, caps: &Caps) -> Map<String, Value> {
+        let heading =
+            json!({ "backend": caps.backend, "device": caps.device, "driver": caps.driver, "model": self.name() });
+        let Value::Object(heading) = heading else { unreachable!("an object was made") };
+        heading
+    }
+}
+
+/// The chip whose floor is shown: the one that is named, or that of the device where it is known.
+pub fn chip(name: Option<&str>, caps: &Caps) -> Result<Option<&'static Chip>> {
+    name.map_or_else(|| Ok(chips::of_device(&caps.device)), |name| chips::named(name).map(Some))
+}

@@ -1,0 +1,34 @@
+//! Launches as a timeline in the trace event format, which Perfetto and chrome://tracing show.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::profile::{Profile, Timed};
+
+/// A row for each program, its launches one after the other. Each was timed alone, so there is nothing between them.
+pub fn events(profiles: &[Profile]) -> Value {
+    let rows = (1..).zip(profiles).flat_map(|(row, profile)| {
+        let named = json!({ "ph": "M", "name": "thread_name", "pid": 1, "tid": row, "args": { "name": profile.shape.title() } });
+        let mut at = Duration::ZERO;
+        let launches = profile.launches.iter().map(move |launch| {
+            let started = at;
+            at += launch.time;
+            event(launch, row, started)
+        });
+        [named].into_iter().chain(launches)
+    });
+    json!({ "displayTimeUnit": "ns", "traceEvents": rows.collect::<Vec<_>>() })
+}
+
+fn event(launch: &Timed, row: u32, started: Duration) -> Value {
+    let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
+    json!({
+        "ph": "X", "name": launch.name, "cat": "launch", "pid": 1, "tid": row,
+        "ts": micros(started), "dur": micros(launch.time),
+        "args": {
+            "kernel": launch.label, "grid": launch.grid,
+            "bytes": launch.cost.moved(), "flops": launch.cost.flops.total(),
+        },
+    })
+}

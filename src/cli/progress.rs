@@ -1,0 +1,32 @@
+//! Bars that show how far something is, on a terminal and nowhere else.
+
+use std::io::{IsTerminal, stderr};
+
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+
+/// For bytes that arrive.
+pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
+/// For steps of a measurement.
+pub const MEASURING: &str = "measuring {bar:40} {pos} of {len}: {wide_msg}";
+
+/// A bar on standard error that goes away when it is dropped; hidden where that is no terminal.
+pub fn bar(template: &'static str, length: u64) -> ProgressBar {
+    if !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear)
+}
+
+fn style(template: &'static str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("templates are constants, and the tests parse each")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_understood() {
+        [LOADING, MEASURING].into_iter().for_each(|template| drop(style(template)));
+    }
+}

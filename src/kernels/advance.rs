@@ -1,0 +1,43 @@
+//! ids\[r\] ← tokens\[r\], position\[r\] ← position\[r\] + 1: a decode step becomes the one after it, without the host.
+
+use crate::{
+    cost::{Bytes, Cost, Load},
+    cpu::Group,
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
+    step::{Kind, Step, View},
+    tensor::Tensor,
+};
+
+/// One group for all rows.
+pub static KERNEL: Kernel = Kernel {
+    name: "advance",
+    bindings: &[Binding::update("step", Element::U32), Binding::read("tokens", Element::U32)],
+    params: &[],
+    library: &["step"],
+    lanes: 64,
+    source: source!("advance"),
+    cpu,
+    cost,
+};
+
+/// Feeds each sequence of a decode step the token that was chosen for it. tokens \[S, 1\] u32.
+pub fn advance(p: &Pass, step: &Step, tokens: &Tensor) {
+    assert!(step.kind() == Kind::Decode && tokens.rows() >= step.capacity(), "advance: step, tokens");
+    p.dispatch(&KERNEL).update_step(step).read(tokens).grid([1; 3]);
+}
+
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let words = 3 * load.rows(d);
+    let activations = Bytes { read: d.bytes("step", words) + d.bytes("tokens", words / 3), written: d.bytes("step", words) };
+    Cost { activations, ..Cost::default() }
+}
+
+fn cpu(g: &Group<'_>) {
+    let step = View::of(g);
+    for row in 0..step.live() {
+        let token = g.words(1, row..row + 1)[0];
+        for (place, word) in step.next(row, token) {
+            g.words_mut(0, place..place + 1)[0] = word;
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Launches one by one: profiles, traces, and kernels alone.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    run::{Outcome, run, threads},
+    scratch::{Scratch, fixture},
+};
+
+/// Of the smallest model.
+fn profile(arguments: &[&str]) -> Outcome {
+    let small = fixture("tiny-tied-text-f32");
+    let fixed =
+        ["bench", "--profile", "--backend", "cpu", "-r", "3", "--budget", "65", "--model", small.to_str().unwrap()];
+    run(&[&fixed, arguments].concat())
+}
+
+fn kernel(arguments: &[&str]) -> Outcome {
+    run(&[&["bench", "kernel", "--backend", "cpu"], arguments].concat())
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// What is said of launches agrees with itself.
+fn check(work: &Value) {
+    let seconds = number(&work["seconds"]);
+    assert!(seconds > 0.0, "{work}");
+    let close = |a: f64, b: f64| assert!((a - b).abs() <= 1e-9 * b.abs().max(1e-12), "{a} {b}: {work}");
+    close(number(&work["bytes_per_second"]) * seconds, number(&work["bytes"]));
+    let flops = number(&work["flops"]["matrix"]) + number(&work["flops"]["vector"]);
+    close(number(&work["flops_per_second"]) * seconds, flops);
+    if work["floor_seconds"].is_null() {
+        assert_eq!(work["of_floor"], Value::Null);
+    } else {
+        close(number(&work["of_floor"]) * seconds, number(&work["floor_seconds"]));
+    }
+}
+
+#[test]
+fn a_profile_for_programs() {
+    let out = profile(&["-s", "1,3", "-d", "0,40", "--chip", "m1", "--json"]).succeeds().out;
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["backend"], &report["chip"]), (&"cpu".into(), &"Apple M1".into()));
+    let programs = report["programs"].as_array().unwrap();
+    let said: Vec<_> = programs.iter().map(|p| json!([p["kind"], p["rows"], p["sequences"], p["depth"]])).collect();
+    let want = [
+        json!(["decode", 1, 1, 1]),
+        json!(["decode", 3, 3, 1]),
+        json!(["prompt", 65, 1, 0]),
+        json!(["decode", 1, 1, 40]),
+        json!(["decode", 3, 3, 40]),
+        json!(["prompt", 65, 1, 40]),
+    ];
+    assert_eq!(said, want);
+    for program in programs {
+        check(&program["total"]);
+        assert!(number(&program["seconds_in_one_go"]) > 0.0);
+        let kernels = program["kernels"].as_array().unwrap();
+        kernels.iter().for_each(check);
+        let sum = |field: &str| kernels.iter().map(|kernel| number(&kernel[field])).sum::<f64>();
+        for field in ["launches", "seconds", "bytes", "floor_seconds"] {
+            let total = number(&program["total"][field]);
+            assert!((sum(field) - total).abs() <= 1e-9 * total, "{field}: {program}");
+        }
+        assert!((sum("share") - 1.0).abs() < 1e-9);
+        assert!(kernels.windows(2).all(|pair| number(&pair[0]["seconds"]) >= number(&pair[1]["seconds"])));
+    }
+    // Three sequences read weights once and their own states.
+    let moved = |at: usize| number(&programs[at]["total"]["bytes"]);
+    assert!(moved(1) > moved(0) && moved(1) < 3.0 * moved(0));
+    assert!(moved(5) > moved(2), "a chunk that goes on reads what is there");
+}
+
+#[test]
+fn a_profile_for_people() {
+    let out = profile(&["-s", "2"]).succeeds().out;
+    assert!(out.lines().next().unwrap().ends_with("its peaks are not known: --chip names a chip"), "{out}");
+    for title in ["decode step of 2 rows (2 sequences) at depth 1: ", "prompt chunk of 65 rows at depth 0: "] {
+        assert!(out.lines().any(|line| line.starts_with(title) && line.ends_with(" ms in one go")), "{title}{out}");
+    }
+    let columns = ["kernel", "launches", "µs", "each", "%", "GB/s", "TFLOP/s"];
+    assert_eq!(out.lines().filter(|line| line.split_whitespace().eq(columns)).count(), 2, "{out}");
+    let rows = |name: &str| out.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!(rows("total "), 2, "{out}");
+    assert!(rows("gdn_scan ") == 1 && rows("argmax ") == 2, "{out}");
+    assert!(out.lines().any(|line| line.starts_with("matvec ") && line.contains('×')), "{out}");
+    let known = profile(&["--chip", "H200"]).succeeds().out;
+    assert!(known.lines().next().unwrap().contains("; NVIDIA H200: 4800 GB/s, "), "{known}");
+    assert_eq!(known.matches("  % of floor\n").count(), 2, "{known}");
+}
+
+#[test]
+fn a_trace() {
+    let scratch = Scratch::empty();
+    let file = scratch.path("trace.json");
+    let outcome = profile(&["-s", "1,2", "--trace", file.to_str().unwrap(), "--json"]).succeeds();
+    assert!(outcome.err.ends_with("trace.json: 3 programs; open it in https://ui.perfetto.dev\n"), "{}", outcome.err);
+    let report: Value = serde_json::from_str(&outcome.out).unwrap();
+    let trace: Value = serde_json::from_slice(&scratch.read("trace.json")).unwrap();
+    let mut rows: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
+    for event in trace["traceEvents"].as_array().unwrap() {
+        rows.entry(event["tid"].as_u64().unwrap()).or_default().push(event);
+    }
+    assert_eq!(rows.len(), 3);
+    for (events, program) in rows.values().zip(report["programs"].as_array().unwrap()) {
+        let (name, launches) = events.split_first().unwrap();
+        assert_eq!(
+            (&name["ph"], &name["name"], &name["args"]["name"]),
+            (&"M".into(), &"thread_name".into(), &program["program"])
+        );
+        assert_eq!(number(&program["total"]["launches"]), launches.len() as f64);
+        let mut end = 0.0;
+        for launch in launches {
+            assert_eq!(launch["ph"], "X");
+            assert!(number(&launch["ts"]) >= end - 1e-6, "{launch} starts before {end}");
+            end = number(&launch["ts"]) + number(&launch["dur"]);
+            let args = &launch["args"];
+            let kernel = args["kernel"].as_str().unwrap().split('[').next().unwrap();
+            assert!(launch["name"].as_str().unwrap().starts_with(kernel), "{launch}");
+            assert_eq!(args["grid"].as_array().unwrap().len(), 3);
+        }
+        let sum = |at: fn(&Value) -> &Value| launches.iter().map(|launch| number(at(launch))).sum::<f64>();
+        let total = &program["total"];
+        assert!((sum(|launch| &launch["dur"]) * 1e-6 - number(&total["seconds"])).abs() < 1e-6);
+        assert_eq!(sum(|launch| &launch["args"]["bytes"]), number(&total["bytes"]));
+        let flops = number(&total["flops"]["matrix"]) + number(&total["flops"]["vector"]);
+        assert_eq!(sum(|launch| &launch["args"]["flops"]), flops);
+    }
+}
+
+#[test]
+fn profiles_that_cannot_be_made() {
+    profile(&["--trace", "no-such-directory/trace.json"])
+        .refuses("no-such-directory/trace.json: No such file or directory (os error 2)");
+    profile(&["-d", "100000000"])
+        .misunderstands("invalid value '100000000' for '--depth <TOKENS>': 100000000 is not in 0..=16777216");
+    let long = "-d and --budget ask for a context of 100065 tokens, and the model's has 4096; give shorter lengths";
+    profile(&["-d", "100000"]).refuses(long);
+    let short = "-d and --budget ask for a context of 65 tokens, and --context has 32; give shorter lengths";
+    profile(&["--context", "32"]).refuses(short);
+    profile(&["-p", "4"]).misunderstands("the argument '--profile' cannot be used with '--prompt <TOKENS>'");
+    profile(&["--plan"]).misunderstands("the argument '--profile' cannot be used with '--plan'");
+    profile(&["--compare-loop"]).misunderstands("the argument '--profile' cannot be used with '--compare-loop'");
+    let bench = |flag| run(&["bench", flag, "x"]);
+    bench("--trace").misunderstands("the following required arguments were not provided:\n  --profile");
+    bench("--chip").misunderstands("the following required arguments were not provided:\n  <--profile|--plan>");
+}
+
+#[test]
+fn a_kernel_alone() {
+    let out = kernel(&["matvec", "--cold", "4", "-r", "2", "-s", "2", "--chip", "m1", "--json"]).succeeds().out;
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["kernel"], &report["chip"]), (&"matvec".into(), &"Apple M1".into()));
+    let launches = report["launches"].as_array().unwrap();
+    for launch in launches {
+        check(&launch["cold"]);
+        check(&launch["warm"]);
+        assert_eq!(launch["cold"]["bytes"], launch["warm"]["bytes"]);
+        assert!(number(&launch["bytes_before_again"]) >= 4e6, "{launch}");
+    }
+    // As often as a step launches it.
+    let flags = ["bench", "--profile", "--backend", "cpu", "-r", "1", "-s", "2", "--json"];
+    let profile: Value = serde_json::from_str(&run(&flags).succeeds().out).unwrap();
+    for program in profile["programs"].as_array().unwrap() {
+        let kernels = program["kernels"].as_array().unwrap().iter();
+        let products = kernels.filter(|kernel| kernel["kernel"].as_str().unwrap().starts_with("matvec "));
+        let want: BTreeMap<_, _> =
+            products.map(|kernel| (kernel["kernel"].as_str().unwrap(), kernel["launches"].as_u64().unwrap())).collect();
+        let mut said = BTreeMap::new();
+        for launch in launches.iter().filter(|launch| launch["kind"] == program["kind"]) {
+            *said.entry(launch["name"].as_str().unwrap()).or_insert(0) += launch["count"].as_u64().unwrap();
+        }
+        assert!(!want.is_empty() && said == want, "{said:?} {want:?}");
+    }
+}
+
+/// What a kernel changes and what it only reads are bound anew; every kernel of a step can be measured.
+#[test]
+fn every_kernel_of_a_step() {
+    let small = fixture("tiny-tied-text-f32");
+    let absent = kernel(&["copy_slot", "--model", small.to_str().unwrap()]).err;
+    let (_, names) =
+        absent.split_once("no step of this model launches copy_slot on this device; they launch ").unwrap();
+    let names: Vec<_> = names.trim_end().split(", ").collect();
+    assert!(names.len() > 12, "{absent}");
+    for name in names {
+        let flags = ["--cold", "1", "-r", "1", "--budget", "65", "-d", "20", "--model", small.to_str().unwrap()];
+        let out = kernel(&[&[name], &flags[..]].concat()).succeeds().out;
+        let (heading, table) = out.split_once('\n').unwrap();
+        let device = format!("on {} threads (cpu): launches back to back in one program", threads());
+        assert!(heading.starts_with(&format!("{name} of ")) && heading.contains(&device), "{heading}");
+        let rows = table.lines().skip(2).count();
+        assert!((1..=16).contains(&rows) && table.contains("cold µs") && table.contains("warm µs"), "{out}");
+    }
+}
+
+#[test]
+fn kernels_that_are_not_there() {
+    let said = kernel(&["matmul_mna"]).err;
+    assert!(said.starts_with("error: invalid value 'matmul_mna' for '<NAME>'\n  [possible values: a"), "{said}");
+    let long = "-d and --budget ask for a context of 5001 tokens, and the model's has 4096; give shorter lengths";
+    kernel(&["matvec", "-d", "5000"]).refuses(long);
+}
