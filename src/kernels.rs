@@ -24,6 +24,7 @@ macro_rules! kernels {
 kernels!(
     advance,
     argmax,
+    argmax_merge,
     attend_decode,
     attend_merge,
     attend_mma,

@@ -38,7 +38,7 @@ fn refusal(config: &Config, wanted: Wanted, room: Room) -> String {
 /// The context that a refusal says would fit.
 fn advised(refusal: &str) -> u32 {
     let (_, context) = refusal.rsplit_once("--context ").unwrap_or_else(|| panic!("no advice in {refusal:?}"));
-    context.parse().unwrap()
+    context.split(' ').next().unwrap().parse().unwrap()
 }
 
 fn model() -> Model {

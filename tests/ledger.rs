@@ -89,6 +89,14 @@ fn a_decoded_token_reads_every_weight_once_and_its_states() {
     assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
 }
 
+/// Each launch waits for the one before it, which costs more than what most of them compute.
+#[test]
+fn a_decoded_token_takes_few_launches() {
+    let ledger = rehearsal(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap();
+    // The embedding, 5 a DeltaNet layer and 7 an attention layer, the head, two for the choice.
+    assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2);
+}
+
 #[test]
 fn sequences_share_weights_and_nothing_else() {
     let mut engine = rehearsal(discrete(), "0.8b", 8, 1024);
@@ -235,9 +243,11 @@ fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
     copy_slot(&p, &new([1, 2], DType::U32), &mut new([3, 512], DType::F32));
     let costs: Vec<_> = p.finish().dispatches.iter().map(|launch| launch.cost(&Load::decode(3, 9))).collect();
     let read = 3 * 900 * 4;
-    assert_eq!(costs[0], Cost { activations: Bytes { read, written: 3 * 4 }, ..Cost::default() });
-    assert_eq!(costs[1], Cost { activations: Bytes { read, written: 3 * 64 * 8 }, ..Cost::default() });
-    assert_eq!(costs[2], Cost { cache: Bytes { read: 2048, written: 2048 }, ..Cost::default() });
+    let activations = |read, written| Cost { activations: Bytes { read, written }, ..Cost::default() };
+    assert_eq!(costs[0], activations(read, 3 * 8), "a leader of one part");
+    assert_eq!(costs[1], activations(3 * 8, 3 * 4));
+    assert_eq!(costs[2], activations(read, 3 * 64 * 8));
+    assert_eq!(costs[3], Cost { cache: Bytes { read: 2048, written: 2048 }, ..Cost::default() });
 }
 
 #[test]

@@ -43,6 +43,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("MAX_SEQUENCES", 4),
     ("NORM", 1),
     ("PAIRS", 2),
+    ("PARTS", 61),
     ("Q_HEADS", 8),
     ("ROTARY", 64),
     ("ROUNDS", 8),
@@ -51,6 +52,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("RUNS", 2),
     ("SHARE", 2),
     ("SIDE", 32),
+    ("SLICE", 4096),
     ("SPLITS", 16),
     ("STEPS", 4),
     ("TEAM", 32),
@@ -280,8 +282,7 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
     for ((at, binding), dtype) in kernel.bindings.iter().enumerate().zip(&dispatch.elements) {
         let access = if binding.access == Access::Read { "read" } else { "read_write" };
         let element = match (binding.element, dtype) {
-            (Element::U32, _) => "u32",
-            (Element::F32, _) => vectors(kernel, binding.name),
+            (Element::U32 | Element::F32, _) => vectors(kernel, binding),
             (Element::Float, DType::F32) => "4×f32",
             (Element::Wide, DType::F32) => "4×f32",
             (Element::Wide, _) => "4×u32",
@@ -300,13 +301,15 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
     lines
 }
 
-/// How a shader reads an f32 binding: in vectors where its rows are whole ones.
-fn vectors(kernel: &Kernel, binding: &str) -> &'static str {
-    match (kernel.name, binding) {
+/// How a shader reads a binding of words: in vectors where its rows are whole ones.
+fn vectors(kernel: &Kernel, binding: &Binding) -> &'static str {
+    match (kernel.name, binding.name) {
         ("attend_decode" | "attend_merge", "stats") => "2×f32",
+        ("argmax" | "argmax_merge", "leaders") => "2×u32",
         ("attend_decode" | "attend_merge", "sums") | ("attend_merge", "x") => "4×f32",
         ("gdn_scan", "qkv") | ("qk_norm_rope", "x" | "norms" | "q") => "4×f32",
         ("qk_norm_rope", "rope") => "2×f32",
+        _ if binding.element == Element::U32 => "u32",
         _ => "f32",
     }
 }

@@ -1,23 +1,17 @@
-// tokens[r] = the least i < limit with the largest logits[r, i]; 2³² − 1 where a logit is NaN or none is above −∞
-// logits [S, WIDTH], tokens [S, 1]
-// one group a row; a lane takes every LANES-th logit
+// leaders[r, p] = the largest key of logits[r, i] and the least such i, of part p of the logits below limit; NONE where none is above −∞
+// logits [S, WIDTH], leaders [S, PARTS] of (key, id)
+// one group for SLICE logits of a row; a lane takes every LANES-th
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read_write> tokens: array<u32>;
+@group(0) @binding(2) var<storage, read_write> leaders: array<vec2<u32>>;
 
 struct Params {
     limit: u32,
 }
 @group(0) @binding(3) var<uniform> params: Params;
 
-const NONE: u32 = 0xffffffffu;
 const INFINITY: u32 = 0x7f800000u;
 const SIGN: u32 = 0x80000000u;
-// Logits that a lane asks for before it compares the first of them.
-const AHEAD: u32 = 4u;
-
-var<workgroup> keys: array<u32, LANES>;
-var<workgroup> ids: array<u32, LANES>;
 
 // A key that orders as the value does, both zeros alike: 0 for −∞, all ones for NaN. Bits, because a driver may take
 // for granted that there is no NaN.
@@ -32,43 +26,29 @@ fn key_of(value: f32) -> u32 {
 
 @compute @workgroup_size(LANES)
 fn argmax(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = group.x;
+    let row = group.y;
     if row >= live() {
         return;
     }
-    let first = row * WIDTH;
+    let end = min((group.x + 1u) * SLICE, params.limit);
     var best = 0u;
     var id = NONE;
-    for (var at = lane; at < params.limit; at += AHEAD * LANES) {
-        var ahead: array<f32, AHEAD>;
-        for (var i = 0u; i < AHEAD; i++) {
-            ahead[i] = logits[first + min(at + i * LANES, params.limit - 1u)];
+    for (var at = group.x * SLICE + lane; at < end; at += AHEAD * LANES) {
+        // Past the last one it is repeated, which changes nothing.
+        #repeat i AHEAD
+        let id_$i = min(at + $iu * LANES, end - 1u);
+        let logit_$i = logits[row * WIDTH + id_$i];
+        #end
+        #repeat i AHEAD
+        let key_$i = key_of(logit_$i);
+        if key_$i > best {
+            best = key_$i;
+            id = id_$i;
         }
-        for (var i = 0u; i < AHEAD; i++) {
-            let key = key_of(ahead[i]);
-            if key > best {
-                best = key;
-                id = min(at + i * LANES, params.limit - 1u);
-            }
-        }
+        #end
     }
-    keys[lane] = best;
-    ids[lane] = id;
-    workgroupBarrier();
-    for (var lanes = LANES; lanes > 1u;) {
-        let half = (lanes + 1u) / 2u;
-        if lane < lanes - half {
-            let key = keys[lane + half];
-            let other = ids[lane + half];
-            if key > keys[lane] || (key == keys[lane] && other < ids[lane]) {
-                keys[lane] = key;
-                ids[lane] = other;
-            }
-        }
-        workgroupBarrier();
-        lanes = half;
-    }
+    let found = leader(best, id, lane);
     if lane == 0u {
-        tokens[row] = select(ids[0], NONE, keys[0] == NONE);
+        leaders[row * PARTS + group.x] = found;
     }
 }

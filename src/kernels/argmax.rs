@@ -1,19 +1,22 @@
-//! tokens\[r\] = the least i < limit with the largest logits\[r, i\]; 2³² − 1 where a logit is NaN or none is above −∞
+//! leaders\[r, p\] = the largest logit and the least i that has it, of each part p of the logits\[r, i\] with i < limit.
+//! `argmax_merge` chooses among the parts.
 
 use crate::{
     cost::{Bytes, Cost, Load},
     cpu::Group,
+    dtype::DType,
+    kernels::argmax_merge::argmax_merge,
     pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
     tensor::Tensor,
 };
 
-/// One group a row.
+/// One group for SLICE logits of a row.
 pub static KERNEL: Kernel = Kernel {
     name: "argmax",
-    bindings: &[step::BINDING, Binding::read("logits", Element::F32), Binding::write("tokens", Element::U32)],
+    bindings: &[step::BINDING, Binding::read("logits", Element::F32), Binding::write("leaders", Element::U32)],
     params: &[("limit", Scalar::U32(0))],
-    library: &["step"],
+    library: &["step", "leader"],
     lanes: 256,
     source: source!("argmax"),
     cpu,
@@ -23,39 +26,63 @@ pub static KERNEL: Kernel = Kernel {
 /// No token: the row holds NaN, or nothing above −∞.
 pub const NONE: u32 = u32::MAX;
 
+/// Logits of one part: enough that few parts are left to choose from, few enough that a device is busy.
+const SLICE: u32 = 4096;
+
+/// Logits that a lane asks for before it compares the first of them.
+const AHEAD: u32 = 8;
+
 /// Greedy choice below `limit`. logits \[S, V\] f32 → tokens \[S, 1\] u32.
 pub fn argmax(p: &Pass, step: &Step, logits: &Tensor, limit: u32, tokens: &mut Tensor) {
     assert_eq!([logits.rows(), 1], [tokens.rows(), tokens.width()], "argmax: tokens");
+    let (rows, parts) = (step.capacity().min(logits.rows()), logits.width().div_ceil(SLICE));
+    // Of each part a key that orders as logits do, and an id.
+    let mut leaders = p.scratch([rows, 2 * parts], DType::U32);
     p.dispatch(&KERNEL)
         .define("WIDTH", logits.width())
+        .define("SLICE", SLICE)
+        .define("PARTS", parts)
+        .define("AHEAD", AHEAD)
         .step(step)
         .read(logits)
-        .write(tokens)
+        .write(&mut leaders)
         .param("limit", limit.min(logits.width()))
-        .grid([step.capacity().min(logits.rows()), 1, 1]);
+        .grid([parts, rows, 1]);
+    argmax_merge(p, step, &leaders, tokens);
 }
 
-/// The logits below the limit are read and a token is written, for each row.
+/// The logits below the limit are read, and a key and an id are written for each row and part.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let rows = load.rows(d);
-    let activations = Bytes { read: d.bytes("logits", rows * d.word("limit")), written: d.bytes("tokens", rows) };
+    let read = d.bytes("logits", rows * d.word("limit"));
+    let activations = Bytes { read, written: d.bytes("leaders", rows * 2 * d.size("PARTS")) };
     Cost { activations, ..Cost::default() }
 }
 
 fn cpu(g: &Group<'_>) {
-    let (row, width) = (g.at(0), g.define("WIDTH"));
+    let (part, row, slice, width) = (g.at(0), g.at(1), g.define("SLICE"), g.define("WIDTH"));
     if row >= View::of(g).live() {
         return;
     }
-    let (mut best, mut token) = (f32::NEG_INFINITY, NONE);
-    for (id, &logit) in (0..).zip(g.singles(1, row * width..row * width + g.word("limit"))) {
-        if logit.is_nan() {
-            token = NONE;
-            break;
-        }
-        if logit > best {
-            (best, token) = (logit, id);
+    let ids = (part * slice).min(g.word("limit"))..((part + 1) * slice).min(g.word("limit"));
+    let logits = g.singles(1, row * width + ids.start..row * width + ids.end);
+    let mut leader = [0, NONE];
+    for (id, &logit) in (ids.start as u32..).zip(logits) {
+        let key = key(logit);
+        if key > leader[0] {
+            leader = [key, id];
         }
     }
-    g.words_mut(2, row..row + 1)[0] = token;
+    let at = 2 * (row * g.define("PARTS") + part);
+    g.words_mut(2, at..at + 2).copy_from_slice(&leader);
+}
+
+/// Orders as the value does, both zeros alike: 0 for −∞, `NONE` for NaN.
+fn key(value: f32) -> u32 {
+    let (infinity, size) = (f32::INFINITY.to_bits(), value.abs().to_bits());
+    match value {
+        _ if value.is_nan() => NONE,
+        _ if value.is_sign_negative() => infinity - size,
+        _ => infinity + size,
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
 pub const LIBRARY: &[(&str, &str)] = &[
     ("activations", include_str!("../../wgsl/lib/activations.wgsl")),
     ("dots", include_str!("../../wgsl/lib/dots.wgsl")),
+    ("leader", include_str!("../../wgsl/lib/leader.wgsl")),
     ("matrix_16", include_str!("../../wgsl/lib/matrix_16.wgsl")),
     ("matrix_8", include_str!("../../wgsl/lib/matrix_8.wgsl")),
     ("pages", include_str!("../../wgsl/lib/pages.wgsl")),

@@ -77,8 +77,8 @@ fn a_context_that_does_not_fit() {
          --backend cpu (weights and programs take 28 MiB; --memory and --budget change what is left)",
     );
     generate(&["--memory", "31"]).refuses(
-        "a context of 4096 tokens needs 6 MiB of cache, and 3 MiB are free; a context of 2080 tokens fits: --context \
-         2080 (weights and programs take 28 MiB; --memory and --budget change what is left)",
+        "a context of 4096 tokens needs 6 MiB of cache, and 3 MiB are free; a context of 2048 tokens fits: --context \
+         2048 (weights and programs take 28 MiB; --memory and --budget change what is left)",
     );
-    generate(&["--memory", "31", "--context", "2080", "-n", "1"]).succeeds();
+    generate(&["--memory", "31", "--context", "2048", "-n", "1"]).succeeds();
 }

@@ -1,0 +1,27 @@
+// The largest of what the lanes of a group have found.
+
+const NONE: u32 = 0xffffffffu;
+
+var<workgroup> leader_keys: array<u32, LANES>;
+var<workgroup> leader_ids: array<u32, LANES>;
+
+// The largest key of all lanes with its id, the least one of equal keys, in lane 0. All lanes of the group must call it.
+fn leader(key: u32, id: u32, lane: u32) -> vec2<u32> {
+    leader_keys[lane] = key;
+    leader_ids[lane] = id;
+    workgroupBarrier();
+    for (var lanes = LANES; lanes > 1u;) {
+        let half = (lanes + 1u) / 2u;
+        if lane < lanes - half {
+            let other = leader_keys[lane + half];
+            let other_id = leader_ids[lane + half];
+            if other > leader_keys[lane] || (other == leader_keys[lane] && other_id < leader_ids[lane]) {
+                leader_keys[lane] = other;
+                leader_ids[lane] = other_id;
+            }
+        }
+        workgroupBarrier();
+        lanes = half;
+    }
+    return vec2(leader_keys[0], leader_ids[0]);
+}
