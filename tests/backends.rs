@@ -8,6 +8,9 @@ mod devices;
 mod kernels;
 #[path = "backends/opening.rs"]
 mod opening;
+#[cfg(feature = "wgpu")]
+#[path = "backends/pace.rs"]
+mod pace;
 mod present;
 
 use std::{ops::Range, sync::Arc, thread};
