@@ -9,6 +9,7 @@ mod error;
 mod instance;
 mod memory;
 mod pace;
+mod pipeline_cache;
 mod pipelines;
 pub mod prelude;
 mod program;
@@ -16,6 +17,7 @@ mod unroll;
 
 use std::{
     ops::Range,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -29,7 +31,7 @@ use program::Prepared;
 use crate::{
     backend::{Backend, BufferId, Caps, Pending},
     error::{Error, Result},
-    pass::{Pass, Program},
+    pass::{Dispatch, Pass, Program},
 };
 
 /// A GPU through wgpu.
@@ -137,6 +139,14 @@ impl Backend for Wgpu {
             dispatches: recorded.dispatches,
             prepared: Box::new(prepared),
         })
+    }
+
+    fn keep_pipelines(&self, directory: &Path) {
+        self.pipelines.keep(&self.device, directory);
+    }
+
+    fn compile(&self, launches: &[Dispatch]) -> Result<()> {
+        self.pipelines.of(&self.device, &self.caps, launches).map(drop)
     }
 
     fn run(&self, program: &Program) -> Result<()> {

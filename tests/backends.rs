@@ -11,6 +11,9 @@ mod opening;
 #[cfg(feature = "wgpu")]
 #[path = "backends/pace.rs"]
 mod pace;
+#[cfg(feature = "wgpu")]
+#[path = "backends/pipelines.rs"]
+mod pipelines;
 mod present;
 
 use std::{ops::Range, sync::Arc, thread};
