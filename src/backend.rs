@@ -3,11 +3,11 @@
 //! The trait is object-safe: which backend runs is decided at run time and nothing is generic over it. Errors cover
 //! only what a caller cannot foresee: memory that is not there, a shader the driver refuses, a device that goes away.
 
-use std::{future::Future, ops::Range, pin::Pin, time::Duration};
+use std::{future::Future, ops::Range, path::Path, pin::Pin, time::Duration};
 
 use crate::{
     error::Result,
-    pass::{Pass, Program},
+    pass::{Dispatch, Pass, Program},
 };
 
 /// A buffer of one backend.
@@ -133,6 +133,18 @@ pub trait Backend: Send + Sync {
     /// [`crate::Error::Shader`], [`crate::Error::OutOfMemory`] or [`crate::Error::Device`]: this is where compile
     /// errors, memory and limits surface.
     fn load(&self, pass: Pass) -> Result<Program>;
+
+    /// Keeps what kernels compile to in a directory, from now on and from one process to the next. Where the directory
+    /// cannot be written, or the backend has nothing to keep, everything works as without it.
+    fn keep_pipelines(&self, _directory: &Path) {}
+
+    /// Compiles what these launches need, which need not bind anything, so that loading them later is quick.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shader`] or [`crate::Error::Device`], as loading them would.
+    fn compile(&self, _launches: &[Dispatch]) -> Result<()> {
+        Ok(())
+    }
 
     /// Submits a program of this backend. Runs are in order; this does not wait.
     ///

@@ -8,6 +8,8 @@ mod device;
 mod error;
 mod instance;
 mod memory;
+mod pace;
+mod pipeline_cache;
 mod pipelines;
 pub mod prelude;
 mod program;
@@ -15,7 +17,8 @@ mod unroll;
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -28,7 +31,7 @@ use program::Prepared;
 use crate::{
     backend::{Backend, BufferId, Caps, Pending},
     error::{Error, Result},
-    pass::{Pass, Program},
+    pass::{Dispatch, Pass, Program},
 };
 
 /// A GPU through wgpu.
@@ -37,6 +40,8 @@ pub struct Wgpu {
     device: Arc<Device>,
     memory: Memory,
     pipelines: Pipelines,
+    /// How long a submission may take, about.
+    submission: Duration,
 }
 
 /// What to keep from a device although it offers it, so that what happens on lesser devices can be tried on this one.
@@ -46,12 +51,13 @@ pub struct Restrict {
     subgroup: bool,
     limits: bool,
     max_binding: Option<u64>,
+    submission: Option<Duration>,
 }
 
 impl Restrict {
     /// As on the least device that WebGPU allows: no half precision, no subgroups, the default limits.
     pub fn webgpu() -> Self {
-        Self { half: true, subgroup: true, limits: true, max_binding: None }
+        Self { half: true, subgroup: true, limits: true, ..Self::default() }
     }
 
     /// Without half precision in shaders.
@@ -68,6 +74,12 @@ impl Restrict {
     pub fn max_binding(self, bytes: u64) -> Self {
         Self { max_binding: Some(bytes), ..self }
     }
+
+    /// With programs cut into submissions of about this length, as if more would hold the device for too long; with none,
+    /// every launch is a submission.
+    pub fn submission(self, length: Duration) -> Self {
+        Self { submission: Some(length), ..self }
+    }
 }
 
 impl Wgpu {
@@ -83,7 +95,13 @@ impl Wgpu {
     pub fn open(adapter: &Adapter, restrict: Restrict) -> Result<Self> {
         let (device, queue, caps) = adapter.open(restrict)?;
         let device = Arc::new(Device::new(device, queue));
-        Ok(Self { caps, device, memory: Memory::default(), pipelines: Pipelines::default() })
+        let submission = restrict.submission.unwrap_or(pace::TARGET);
+        Ok(Self { caps, device, memory: Memory::default(), pipelines: Pipelines::default(), submission })
+    }
+
+    /// How often work was handed to the device so far.
+    pub fn submissions(&self) -> u64 {
+        self.device.submissions.load(Ordering::Relaxed)
     }
 
     /// Gives the device up, as if it were lost: everything from here on is an [`Error::Device`].
@@ -121,6 +139,14 @@ impl Backend for Wgpu {
             dispatches: recorded.dispatches,
             prepared: Box::new(prepared),
         })
+    }
+
+    fn keep_pipelines(&self, directory: &Path) {
+        self.pipelines.keep(&self.device, directory);
+    }
+
+    fn compile(&self, launches: &[Dispatch]) -> Result<()> {
+        self.pipelines.of(&self.device, &self.caps, launches).map(drop)
     }
 
     fn run(&self, program: &Program) -> Result<()> {

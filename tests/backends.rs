@@ -8,6 +8,12 @@ mod devices;
 mod kernels;
 #[path = "backends/opening.rs"]
 mod opening;
+#[cfg(feature = "wgpu")]
+#[path = "backends/pace.rs"]
+mod pace;
+#[cfg(feature = "wgpu")]
+#[path = "backends/pipelines.rs"]
+mod pipelines;
 mod present;
 
 use std::{ops::Range, sync::Arc, thread};

@@ -129,6 +129,9 @@ impl DeviceArguments {
         for (who, why) in &opened.skipped {
             log::info!("not {who}: {why}");
         }
+        if let Some(caches) = dirs::cache_dir() {
+            opened.backend.keep_pipelines(&caches.join("bimetal"));
+        }
         Ok(opened.backend)
     }
 }

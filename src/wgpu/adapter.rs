@@ -34,6 +34,7 @@ impl Adapter {
             (Features::SHADER_F16, "half precision"),
             (Features::SUBGROUP, "subgroups"),
             (Features::TIMESTAMP_QUERY, "timestamps"),
+            (Features::PIPELINE_CACHE, "kept pipelines"),
             (Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "matrix units"),
         ];
         let offered = self.handle.features();
@@ -80,7 +81,7 @@ fn matrix_units(adapter: &wgpu::Adapter, features: Features) -> Option<u32> {
 }
 
 fn features(adapter: &wgpu::Adapter, restrict: Restrict) -> Features {
-    let mut wanted = Features::TIMESTAMP_QUERY;
+    let mut wanted = Features::TIMESTAMP_QUERY | Features::PIPELINE_CACHE;
     wanted.set(Features::SHADER_F16, !restrict.half);
     wanted.set(Features::SUBGROUP, !restrict.subgroup);
     wanted.set(Features::EXPERIMENTAL_COOPERATIVE_MATRIX, !restrict.half && !restrict.subgroup);

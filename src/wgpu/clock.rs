@@ -1,6 +1,12 @@
-//! How long each launch of a program takes, by the device's own clock.
+//! The device's own clock: how long passes take.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use wgpu::{
     Buffer, BufferDescriptor, BufferUsages, CommandEncoder, ComputePassDescriptor, ComputePassTimestampWrites,
@@ -23,52 +29,97 @@ pub(super) fn time(device: &Device, program: &Prepared) -> Result<Option<Vec<Dur
     }
     device.check()?;
     device.health.start(&program.label);
-    let tick = f64::from(device.queue.get_timestamp_period()) * 1e-9;
     let mut times = Vec::new();
     for launches in program.launches.chunks(PORTION) {
         let readings = device.attempt(|| run(device, launches)).map_err(|refusal| refusal.during(&program.label))?;
         device.wait(None);
         device.check()?;
-        let pairs = pairs(&readings, launches.len())?;
-        times.extend(pairs.iter().map(|[from, to]| Duration::from_secs_f64(to.saturating_sub(*from) as f64 * tick)));
+        times.extend(readings.times(device)?);
     }
     Ok(Some(times))
 }
 
-/// Submits the launches. The buffer is being mapped, and holds two readings for each once the device is done.
-fn run(device: &Device, launches: &[Launch]) -> Buffer {
-    let count = 2 * launches.len() as u32;
-    let queries = device.handle.create_query_set(&QuerySetDescriptor { label: None, ty: QueryType::Timestamp, count });
+/// Submits the launches and asks for the readings.
+fn run(device: &Device, launches: &[Launch]) -> Readings {
+    let readings = Readings::new(device, launches.len());
     let mut encoder = device.handle.create_command_encoder(&Default::default());
-    for (launch, at) in launches.iter().zip((0..).step_by(2)) {
+    for (at, launch) in launches.iter().enumerate() {
+        launch.encode_alone(encoder.begin_compute_pass(&readings.around(at)));
+    }
+    readings.fetch(&mut encoder);
+    device.submit(Some(encoder.finish()));
+    readings.request();
+    readings
+}
+
+/// Readings before and after each of some passes, and their way to the host.
+pub(super) struct Readings {
+    queries: QuerySet,
+    resolved: Buffer,
+    visible: Buffer,
+    passes: usize,
+    arrived: Arc<AtomicBool>,
+}
+
+impl Readings {
+    pub(super) fn new(device: &Device, passes: usize) -> Self {
+        let count = 2 * passes as u32;
+        let (label, ty) = (None, QueryType::Timestamp);
+        let size = (8 * u64::from(count)).next_multiple_of(QUERY_RESOLVE_BUFFER_ALIGNMENT);
+        let new =
+            |usage| device.handle.create_buffer(&BufferDescriptor { label, size, usage, mapped_at_creation: false });
+        Self {
+            queries: device.handle.create_query_set(&QuerySetDescriptor { label, ty, count }),
+            resolved: new(BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC),
+            visible: new(BufferUsages::MAP_READ | BufferUsages::COPY_DST),
+            passes,
+            arrived: Arc::default(),
+        }
+    }
+
+    /// How many passes they are for.
+    pub(super) fn passes(&self) -> usize {
+        self.passes
+    }
+
+    /// The pass of a number, between two readings.
+    pub(super) fn around(&self, pass: usize) -> ComputePassDescriptor<'_> {
+        let at = 2 * pass as u32;
         let timestamp_writes = Some(ComputePassTimestampWrites {
-            query_set: &queries,
+            query_set: &self.queries,
             beginning_of_pass_write_index: Some(at),
             end_of_pass_write_index: Some(at + 1),
         });
-        launch.encode_alone(encoder.begin_compute_pass(&ComputePassDescriptor { label: None, timestamp_writes }));
+        ComputePassDescriptor { label: None, timestamp_writes }
     }
-    let readings = copy(device, &mut encoder, (&queries, count));
-    device.submit(Some(encoder.finish()));
-    readings.map_async(MapMode::Read, .., |_| {});
-    readings
-}
 
-/// Encodes the way of readings into a buffer that the host can see.
-fn copy(device: &Device, encoder: &mut CommandEncoder, (queries, count): (&QuerySet, u32)) -> Buffer {
-    let size = (8 * u64::from(count)).next_multiple_of(QUERY_RESOLVE_BUFFER_ALIGNMENT);
-    let new =
-        |usage| device.handle.create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
-    let resolved = new(BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC);
-    let readings = new(BufferUsages::MAP_READ | BufferUsages::COPY_DST);
-    encoder.resolve_query_set(queries, 0..count, &resolved, 0);
-    encoder.copy_buffer_to_buffer(&resolved, 0, &readings, 0, size);
-    readings
-}
+    /// Encodes their way into a buffer that the host can see, after the last pass.
+    pub(super) fn fetch(&self, encoder: &mut CommandEncoder) {
+        encoder.resolve_query_set(&self.queries, 0..2 * self.passes as u32, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.visible, 0, self.visible.size());
+    }
 
-/// Ticks before and after each launch.
-fn pairs(readings: &Buffer, launches: usize) -> Result<Vec<[u64; 2]>> {
-    let failed = |error: wgpu::MapRangeError| Error::Device { label: "a profile".into(), what: error.to_string() };
-    let view = readings.get_mapped_range(..16 * launches as u64).map_err(failed)?;
-    Ok(bytemuck::pod_collect_to_vec(&view))
+    /// Asks for them once everything is submitted.
+    pub(super) fn request(&self) {
+        self.arrived.store(false, Ordering::Relaxed);
+        let arrived = self.arrived.clone();
+        self.visible.map_async(MapMode::Read, .., move |outcome| arrived.store(outcome.is_ok(), Ordering::Release));
+    }
+
+    /// Whether they are there.
+    pub(super) fn arrived(&self) -> bool {
+        self.arrived.load(Ordering::Acquire)
+    }
+
+    /// How long each pass took, once they are there.
+    pub(super) fn times(&self, device: &Device) -> Result<Vec<Duration>> {
+        let failed = |error: wgpu::MapRangeError| Error::Device { label: "a profile".into(), what: error.to_string() };
+        let view = self.visible.get_mapped_range(..16 * self.passes as u64).map_err(failed)?;
+        let pairs: Vec<[u64; 2]> = bytemuck::pod_collect_to_vec(&view);
+        drop(view);
+        self.visible.unmap();
+        let tick = f64::from(device.queue.get_timestamp_period()) * 1e-9;
+        let time = |[from, to]: &[u64; 2]| Duration::from_secs_f64(to.saturating_sub(*from) as f64 * tick);
+        Ok(pairs.iter().map(time).collect())
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use wgpu::{CommandBuffer, DeviceLostReason, ErrorFilter, PollType, SubmissionIndex};
@@ -15,6 +18,8 @@ pub(super) struct Device {
     pub(super) handle: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) health: Arc<Health>,
+    /// How often work was handed over.
+    pub(super) submissions: AtomicU64,
 }
 
 /// Why a piece of work was refused.
@@ -35,7 +40,7 @@ impl Device {
         handle.set_device_lost_callback(move |reason, what| {
             noted.lost(if reason == DeviceLostReason::Destroyed { "it was given up".into() } else { what });
         });
-        Self { handle, queue, health }
+        Self { handle, queue, health, submissions: AtomicU64::new(0) }
     }
 
     /// Does something with the device and catches what it has against it. The driver's compilers are known to panic.
@@ -55,6 +60,7 @@ impl Device {
 
     /// Hands work to the device.
     pub(super) fn submit(&self, commands: Option<CommandBuffer>) -> SubmissionIndex {
+        self.submissions.fetch_add(1, Ordering::Relaxed);
         self.queue.submit(commands)
     }
 

@@ -3,12 +3,14 @@
 use std::{
     collections::{HashMap, HashSet},
     num::NonZeroUsize,
+    path::Path,
     ptr,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use wgpu::{
@@ -19,7 +21,9 @@ use wgpu::{
 
 use super::{
     device::{Device, Refusal},
-    lock, prelude,
+    lock,
+    pipeline_cache::PipelineCache,
+    prelude,
 };
 use crate::{
     backend::Caps,
@@ -32,6 +36,8 @@ use crate::{
 pub(super) struct Pipelines {
     compiled: Mutex<HashMap<Key, ComputePipeline>>,
     layouts: Mutex<HashMap<Shape, Layout>>,
+    /// What the driver keeps on disk, if anything.
+    kept: OnceLock<Option<PipelineCache>>,
 }
 
 /// A kernel, by its address since names are not unique beyond this crate, and its prelude.
@@ -49,6 +55,15 @@ pub(super) struct Layout {
 }
 
 impl Pipelines {
+    /// Keeps what is compiled from now on in a directory. The first directory stays.
+    pub(super) fn keep(&self, device: &Device, directory: &Path) {
+        self.kept.get_or_init(|| PipelineCache::open(device, directory));
+    }
+
+    fn kept(&self) -> Option<&PipelineCache> {
+        self.kept.get()?.as_ref()
+    }
+
     /// The pipeline of each dispatch; compiles those that are missing, on as many threads as there are.
     pub(super) fn of(&self, device: &Device, caps: &Caps, dispatches: &[Dispatch]) -> Result<Vec<ComputePipeline>> {
         let key = |dispatch: &Dispatch| (ptr::from_ref(dispatch.kernel).addr(), prelude::prelude(dispatch, caps));
@@ -58,9 +73,14 @@ impl Pipelines {
             let pairs = keys.iter().zip(dispatches);
             pairs.filter(|(key, _)| !compiled.contains_key(*key) && seen.insert(*key)).collect()
         };
+        let (new, started) = (missing.len(), Instant::now());
         let compiled = all(&missing, |(_, dispatch)| self.compile(device, caps, dispatch));
         for ((key, _), pipeline) in missing.into_iter().zip(compiled) {
             lock(&self.compiled).insert(key.clone(), pipeline?);
+        }
+        if new > 0 {
+            log::debug!("{new} pipelines in {:.1?}", started.elapsed());
+            self.kept().into_iter().for_each(PipelineCache::keep);
         }
         let compiled = lock(&self.compiled);
         Ok(keys.iter().map(|key| compiled[key].clone()).collect())
@@ -88,7 +108,7 @@ impl Pipelines {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache: None,
+                cache: self.kept().map(|kept| &kept.handle),
             })
         });
         pipeline.map_err(|refusal| Error::Shader {

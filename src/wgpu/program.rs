@@ -11,6 +11,7 @@ use super::{
     Wgpu,
     device::{Device, Refusal},
     memory::new_buffer,
+    pace::Pace,
 };
 use crate::{
     error::{Error, Result},
@@ -22,6 +23,7 @@ pub(super) struct Prepared {
     /// Names the program in errors.
     pub(super) label: Arc<str>,
     pub(super) launches: Vec<Launch>,
+    pace: Pace,
 }
 
 pub(super) struct Launch {
@@ -46,31 +48,42 @@ impl Prepared {
         let launches = dispatches.iter().zip(pipelines).zip(&params.offsets).map(|((dispatch, pipeline), &offset)| {
             Ok(Launch { pipeline, group: groups.of(dispatch)?, offset, grid: dispatch.grid })
         });
-        let launches = launches.collect::<Result<_>>()?;
+        let launches = launches.collect::<Result<Vec<_>>>()?;
+        let pace = Pace::new(device, backend.caps.kind, (launches.len(), backend.submission));
         device.check()?;
-        Ok(Self { label: label(dispatches).into(), launches })
+        Ok(Self { label: label(dispatches).into(), launches, pace })
     }
 
-    /// Encodes and submits it.
+    /// Encodes and submits it, in as many pieces as its pace asks for.
     pub(super) fn run(&self, device: &Device) -> Result<()> {
         device.check()?;
         device.health.start(&self.label);
         let submitted = device.attempt(|| {
-            let mut encoder = device.handle.create_command_encoder(&Default::default());
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            let mut current = None;
-            for launch in &self.launches {
-                if current != Some(&launch.pipeline) {
-                    pass.set_pipeline(&launch.pipeline);
-                    current = Some(&launch.pipeline);
+            let (pieces, readings) = self.pace.begin(device);
+            for (number, piece) in pieces.iter().enumerate() {
+                let mut encoder = device.handle.create_command_encoder(&Default::default());
+                let around = readings.as_ref().map(|readings| readings.around(number)).unwrap_or_default();
+                encode(&self.launches[piece.clone()], encoder.begin_compute_pass(&around));
+                if number + 1 == pieces.len() {
+                    readings.iter().for_each(|readings| readings.fetch(&mut encoder));
                 }
-                launch.encode(&mut pass);
+                device.submit(Some(encoder.finish()));
             }
-            drop(pass);
-            device.submit(Some(encoder.finish()))
+            readings.into_iter().for_each(|readings| self.pace.submitted(pieces.clone(), readings));
         });
-        submitted.map_err(|refusal| refusal.during(&self.label))?;
-        Ok(())
+        submitted.map_err(|refusal| refusal.during(&self.label))
+    }
+}
+
+/// Encodes launches as one pass.
+fn encode(launches: &[Launch], mut pass: ComputePass<'_>) {
+    let mut current = None;
+    for launch in launches {
+        if current != Some(&launch.pipeline) {
+            pass.set_pipeline(&launch.pipeline);
+            current = Some(&launch.pipeline);
+        }
+        launch.encode(&mut pass);
     }
 }
 

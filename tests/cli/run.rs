@@ -21,6 +21,7 @@ pub fn command(arguments: &[&str]) -> Command {
     for name in ["RUST_LOG", "XDG_RUNTIME_DIR", "HF_TOKEN"] {
         command.env_remove(name);
     }
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     // No test may reach the network.
     command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HOME", fixture("no-such-cache"));
     command.args(arguments).stdin(Stdio::null());

@@ -1,6 +1,6 @@
-//! Matrices larger than a device can bind: split by rows, with the same bits as in one piece.
+//! Matrices larger than a device can bind, and programs too long for one submission: in pieces, with the same bits as whole.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bimetal::{
     backend::{Backend, DeviceKind},
@@ -59,6 +59,18 @@ fn check(name: &str, restrict: Restrict, fixture: &str, precision: Precision) {
         "{name}: {fixture}: {pieces:?} parts give other bits than {mixers:?}"
     );
     println!("{name}: {fixture}: {pieces:?} parts give the bits of {mixers:?}");
+}
+
+#[test]
+fn programs_in_pieces_give_the_bits_of_whole_ones() {
+    let Some(adapter) = Wgpu::adapters().into_iter().next() else { return };
+    let checkpoint = Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32")).unwrap();
+    let restrict = Restrict::default();
+    let [whole, pieces] = [Duration::from_secs(60), Duration::ZERO].map(|length| {
+        let backend: Arc<dyn Backend> = Arc::new(Wgpu::open(&adapter, restrict.submission(length)).unwrap());
+        bits(&mut Rig::new(&backend, &checkpoint, HALF, 16))
+    });
+    assert!(whole == pieces);
 }
 
 #[test]
