@@ -47,15 +47,16 @@ pub(super) struct Shares {
 
 impl Shares {
     /// For sums of `inner` products, `columns` sums for each of `rows` rows. The order of a sum depends on its length
-    /// alone: how many columns a team computes, for which it loads a row's elements once, does not matter to it.
-    pub(super) fn new(caps: &Caps, inner: u32, [rows, columns]: [u32; 2]) -> Self {
+    /// alone: how many columns a team computes, for which it loads a row's elements once, does not matter to it. A column
+    /// takes `factors` rows of weights.
+    pub(super) fn new(caps: &Caps, inner: u32, [rows, columns]: [u32; 2], factors: u32) -> Self {
         let few = caps.tiles.matvec;
         let wide = if inner.is_multiple_of(8) { 2 } else { 1 };
         // A lane has about four pieces of a column in flight.
         let team = floor_power(inner / (16 * wide)).min(few.lanes / 2).max(1);
         let rows = rows.next_power_of_two().min(few.rows);
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
-        let most = if (4..=8).contains(&rows) { 4 } else { 2 };
+        let most = if rows == 4 { 4 } else { 2 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
         Self { wide, team, lanes: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
     }
@@ -87,7 +88,7 @@ impl Shares {
             .define("COLUMNS", self.columns)
             .define("TEAM", self.team)
             .define("SHARE", share)
-            .define("AHEAD", (8 / share).clamp(1, rounds))
+            .define("AHEAD", (if self.rows < 8 { 8 / share } else { 2 }).clamp(1, rounds))
             .define("NORM", norm)
             .define("VALUES", self.rows * (share + norm))
             .lanes(self.lanes)
@@ -105,7 +106,7 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
     let stride = y.width();
     for part in w.parts() {
         let count = part.tensor.rows();
-        let shares = Shares::new(p.caps(), x.width(), [x.rows(), count]);
+        let shares = Shares::new(p.caps(), x.width(), [x.rows(), count], 1);
         shares
             .dispatch(p, &KERNEL, x.width(), [1, 0])
             .define("ADD", epilogue as u32)

@@ -55,7 +55,7 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
     for Stretch { gate, up, columns } in stretches(gate_up) {
         let count = columns.end - columns.start;
         assert!(columns.start.is_multiple_of(4) && count.is_multiple_of(4), "norm_swiglu: parts in quads");
-        let shares = Shares::new(p.caps(), x.width(), [x.rows(), count]).in_quads();
+        let shares = Shares::new(p.caps(), x.width(), [x.rows(), count], 2).in_quads();
         shares
             .dispatch(p, &KERNEL, x.width(), [2, 1])
             .define("PAIRS", shares.of_team())
