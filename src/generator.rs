@@ -2,15 +2,18 @@
 
 use std::{
     collections::BTreeSet,
+    panic::resume_unwind,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
 use crate::{
-    backend::{Backend, Caps},
+    backend::{Backend, Caps, DeviceKind},
     dtype::DType,
     engine::{Engine, Finish, Options, Request, Then},
     error::Result,
+    ledger::Rehearsal,
     model::{
         Model,
         checkpoint::Checkpoint,
@@ -87,8 +90,20 @@ impl Generator {
         setup: Setup,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
-        let text = Text::of(checkpoint)?;
-        let mut model = Model::load(backend, &Source::Checkpoint(checkpoint), setup.inputs, progress)?;
+        let source = Source::Checkpoint(checkpoint);
+        let (text, model) = thread::scope(|scope| {
+            scope.spawn(|| {
+                if let Err(why) = compile(backend, &source, setup) {
+                    log::debug!("not compiled ahead: {why}");
+                }
+            });
+            let text = scope.spawn(|| Text::of(checkpoint));
+            let started = Instant::now();
+            let model = Model::load(backend, &source, setup.inputs, progress);
+            log::debug!("weights in {:.1?}", started.elapsed());
+            (text.join().unwrap_or_else(|panic| resume_unwind(panic)), model)
+        });
+        let (text, mut model) = (text?, model?);
         model.vocabulary = model.vocabulary.min(text.tokenizer.vocabulary() as u32);
         let engine = Engine::new(Arc::new(model), setup.engine)?;
         Ok(Self { engine, text })
@@ -118,6 +133,15 @@ impl Generator {
         };
         Request { prompt, sampling: settings.sampling.clone(), most: settings.most, stop, then }
     }
+}
+
+/// Compiles what a first answer takes, while the weights are on their way. What goes wrong here goes wrong again, and is
+/// told, where it is needed.
+fn compile(backend: &Arc<dyn Backend>, source: &Source<'_>, setup: Setup) -> Result<()> {
+    if backend.caps().kind == DeviceKind::Cpu {
+        return Ok(());
+    }
+    backend.compile(&Rehearsal::new(backend.caps().clone(), source, setup)?.answer()?)
 }
 
 /// What a stream took.

@@ -14,7 +14,8 @@ use crate::{
     generator::Setup,
     model::{Model, weights::Source},
     paper::{Notes, Paper},
-    sampler::Sampling,
+    pass::Dispatch,
+    sampler::{Mode, Sampling},
     scheduler::SequenceId,
 };
 
@@ -174,6 +175,22 @@ impl Rehearsal {
         let ledger = Ledger::new(&self.paper.take(), &Load::prompt(rows, depth));
         self.engine.cancel(id);
         (tokens == 1).then_some(ledger).ok_or_else(|| unfit(&format!("{rows} tokens of a prompt after {depth}")))
+    }
+
+    /// Every launch of two short answers, one chosen greedily and one by chance: what an engine has to compile before it
+    /// can answer.
+    ///
+    /// # Errors
+    /// Those of [`Engine::step`].
+    pub fn answer(mut self) -> Result<Vec<Dispatch>> {
+        for sampling in [Sampling::greedy(), Sampling::model_card(Mode::Direct)] {
+            let id = self.engine.add(Request { sampling, then: Then::Forget, ..self.request(1, 8) })?;
+            while !self.engine.is_idle() {
+                self.engine.step()?;
+            }
+            self.engine.cancel(id);
+        }
+        Ok(self.paper.take().launches)
     }
 
     fn add(&mut self, prompt: u32, most: u32) -> Result<SequenceId> {

@@ -4,6 +4,8 @@ pub mod checkpoint;
 pub mod config;
 mod halves;
 pub mod qwen3_5;
+mod random;
+mod upload;
 pub mod weights;
 
 use std::sync::Arc;

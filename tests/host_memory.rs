@@ -142,8 +142,10 @@ fn loading_keeps_no_copy_on_the_host() {
     let before = status("VmRSS");
     let model = Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {}).unwrap();
     let (peak, after) = (status("VmHWM") - before, status("VmRSS").saturating_sub(before));
-    assert_eq!(device.written.load(Ordering::Relaxed), size, "all of it was uploaded");
-    assert_eq!(model.weights.bytes(), size);
+    let bytes = model.weights.bytes();
+    assert_eq!(device.written.load(Ordering::Relaxed), bytes, "all of it was uploaded");
+    // Small tensors that a kernel binds together have full precision on the device.
+    assert!((size..size + 1024).contains(&bytes), "{bytes} of {size}");
     let [size, largest, peak, after] = [size, largest, peak, after].map(|bytes| bytes as f64 / MEBI as f64);
     println!("{size:.1} MiB, largest tensor {largest:.1} MiB: host peak {peak:.1} MiB, {after:.1} MiB afterwards");
     assert!(size > 150.0 && peak <= largest + 4.0, "{peak} MiB of {size} MiB were in memory at once");

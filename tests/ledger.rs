@@ -356,6 +356,16 @@ fn bimetal(arguments: &[&str]) -> Output {
 }
 
 #[test]
+fn an_answer_launches_what_prompts_and_both_ways_to_choose_take() {
+    let launches = rehearsal(discrete(), "0.8b", 1, 64).answer().unwrap();
+    let names: BTreeSet<_> = launches.iter().map(|launch| launch.kernel.name).collect();
+    for name in ["embed", "gdn_scan", "gdn_decode", "attend_decode", "advance", "argmax", "top_k"] {
+        assert!(names.contains(name), "{name} is not among {names:?}");
+    }
+    assert!(names.contains("attend_prefill") || names.contains("attend_mma"), "{names:?}");
+}
+
+#[test]
 fn the_plan_is_printed_as_tables_and_as_json() {
     let output = bimetal(&["--shape", "0.8b", "-s", "1,2", "-d", "64", "--json", "--inputs", "f16"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -4,6 +4,7 @@ use std::{
     io::{IsTerminal, stderr},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use bimetal::{
@@ -123,7 +124,9 @@ impl ModelArguments {
 impl DeviceArguments {
     /// Opens the device and says on stderr which one and why.
     pub fn open(&self) -> Result<Arc<dyn Backend>> {
+        let started = Instant::now();
         let opened = open(self.backend, self.device.as_deref())?;
+        log::debug!("device in {:.1?}", started.elapsed());
         let caps = opened.backend.caps();
         note(&format!("{}: {} ({}), {}", caps.backend, caps.device, caps.driver, opened.why));
         for (who, why) in &opened.skipped {

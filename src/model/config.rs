@@ -2,6 +2,7 @@
 
 mod fields;
 mod named;
+mod parameters;
 mod parse;
 
 /// What mixes the tokens of a layer.

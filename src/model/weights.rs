@@ -1,17 +1,19 @@
 //! From a checkpoint to a device: one tensor after the other, no second copy of the model in host memory.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc, thread};
 
 use super::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, TensorView},
     config::{Config, LayerKind},
-    halves,
+    halves::Found,
     qwen3_5::{Attention, DeltaNet, Layer, Mixer, Weights},
+    random::random,
+    upload::{Uploader, Values},
 };
 use crate::{
     backend::Backend,
     dtype::DType,
-    error::Result,
+    error::{Error, Result},
     kernels::{
         gdn_conv::TAPS,
         gdn_decode::Recurrence,
@@ -37,7 +39,10 @@ pub enum Source<'a> {
 
 /// One tensor of a source, as a matrix.
 struct Stored<'a> {
+    name: &'a str,
     dtype: DType,
+    /// The type that it is to have on the device.
+    to: DType,
     rows: u32,
     width: u32,
     data: Cow<'a, [u8]>,
@@ -65,16 +70,24 @@ impl Source<'_> {
         }
     }
 
-    /// A tensor of a known shape, checked to be finite.
-    fn tensor(&self, name: &str, [rows, width]: [u32; 2]) -> Result<Stored<'_>> {
-        match self {
+    /// A tensor of a known shape, as it is stored.
+    fn tensor<'a>(&'a self, name: &'a str, [rows, width]: [u32; 2]) -> Result<Stored<'a>> {
+        let (dtype, data) = match self {
             Source::Checkpoint(checkpoint) => {
                 let view = checkpoint.tensor(name)?;
-                view.require_finite()?;
-                Ok(Stored { dtype: view.dtype, rows, width, data: Cow::Borrowed(view.data) })
+                (view.dtype, Cow::Borrowed(view.data))
             }
-            Source::Random(_) => Ok(Stored { dtype: DType::Bf16, rows, width, data: random(name, rows, width).into() }),
-            Source::Shapes(source) => Ok(Stored { dtype: source.dtype(name)?, rows, width, data: Cow::Borrowed(&[]) }),
+            Source::Random(_) => (DType::Bf16, random(name, rows, width).into()),
+            Source::Shapes(source) => (source.dtype(name)?, Cow::Borrowed(&[][..])),
+        };
+        Ok(Stored { name, dtype, to: dtype, rows, width, data })
+    }
+
+    /// Says where a tensor is not finite.
+    fn require_finite(&self, name: &str) -> Result<()> {
+        match self {
+            Source::Checkpoint(checkpoint) => checkpoint.tensor(name)?.require_finite(),
+            Source::Random(_) | Source::Shapes(_) => Ok(()),
         }
     }
 
@@ -96,32 +109,12 @@ impl Source<'_> {
         }
     }
 
-    fn release(&self, name: &str) {
-        if let Source::Checkpoint(checkpoint) = self {
-            checkpoint.tensor(name).iter().for_each(|view| checkpoint.release(view));
-        }
+    /// Gives back the pages of some bytes of a tensor.
+    fn release(&self, name: &str, bytes: Range<usize>) {
+        let Source::Checkpoint(checkpoint) = self else { return };
+        let Ok(view) = checkpoint.tensor(name) else { return };
+        checkpoint.release(&TensorView { data: &view.data[bytes], ..view });
     }
-}
-
-/// How many random values are made before they repeat: enough that rows differ.
-const PERIOD: usize = 65_537;
-
-/// Values with the spread that keeps activations near one, the same whenever the same tensor is asked for.
-fn random(name: &str, rows: u32, width: u32) -> Vec<u8> {
-    let spread = if rows == 1 { 0.25 } else { 1.7 / (width as f32).sqrt() };
-    let mut state = name.bytes().fold(0xcbf2_9ce4_8422_2325, |state: u64, byte| {
-        (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3) // FNV-1a
-    });
-    let period = (0..PERIOD).flat_map(|_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407); // Knuth's MMIX
-        let unit = (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
-        half::bf16::from_f32(unit * spread).to_le_bytes()
-    });
-    let period: Vec<u8> = period.collect();
-    let bytes = 2 * rows as usize * width as usize;
-    let mut data = period.repeat(bytes.div_ceil(period.len()));
-    data.truncate(bytes);
-    data
 }
 
 impl Weights {
@@ -137,21 +130,17 @@ impl Weights {
     ) -> Result<Self> {
         let config = source.config();
         let halves = inputs == DType::F16 && backend.caps().matrix_units.is_some();
-        let mut loader = Loader { backend, source, config, halves, done: 0, progress };
-        let vocabulary = [config.vocabulary, config.hidden];
-        let embed = Arc::new(loader.matrix(&[("embed_tokens.weight".into(), vocabulary)])?);
-        let layers = (0..config.layers.len()).map(|i| loader.layer(i)).collect::<Result<_>>()?;
-        let norm = loader.norm("norm.weight".into(), config.hidden)?;
-        let head = match config.tied {
-            true => embed.clone(),
-            false => Arc::new(loader.matrix(&[("lm_head.weight".into(), vocabulary)])?),
-        };
-        Ok(Self { embed, layers, norm, head, inputs })
+        thread::scope(|scope| {
+            let uploader = Uploader::new(scope);
+            let mut loader = Loader { backend, source, config, halves, done: 0, progress, uploader };
+            let loaded = loader.weights(inputs);
+            loader.uploader.finish().and(loaded)
+        })
     }
 }
 
 /// Uploads tensors of one source.
-struct Loader<'a, 'p> {
+struct Loader<'a, 'p, 's> {
     backend: &'a Arc<dyn Backend>,
     source: &'a Source<'a>,
     config: &'a Config,
@@ -159,12 +148,38 @@ struct Loader<'a, 'p> {
     halves: bool,
     done: u64,
     progress: &'a mut Progress<'p>,
+    uploader: Uploader<'s>,
 }
 
 /// A tensor's name and its shape as a matrix.
 type Named = (String, [u32; 2]);
 
-impl Loader<'_, '_> {
+/// Why tensors are not on the device.
+enum Trouble {
+    /// Some values of this one have no finite half.
+    Wide(String),
+    Other(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Loader<'_, '_, '_> {
+    fn weights(&mut self, inputs: DType) -> Result<Weights> {
+        let vocabulary = [self.config.vocabulary, self.config.hidden];
+        let embed = Arc::new(self.matrix(&[("embed_tokens.weight".into(), vocabulary)])?);
+        let layers = (0..self.config.layers.len()).map(|i| self.layer(i)).collect::<Result<_>>()?;
+        let norm = self.norm("norm.weight".into(), self.config.hidden)?;
+        let head = match self.config.tied {
+            true => embed.clone(),
+            false => Arc::new(self.matrix(&[("lm_head.weight".into(), vocabulary)])?),
+        };
+        Ok(Weights { embed, layers, norm, head, inputs })
+    }
+
     fn layer(&mut self, i: usize) -> Result<Layer> {
         let (hidden, inner) = (self.config.hidden, self.config.intermediate);
         let name = |rest: &str| format!("layers.{i}.{rest}");
@@ -223,37 +238,53 @@ impl Loader<'_, '_> {
     }
 
     fn tensor(&mut self, name: String, shape: [u32; 2]) -> Result<Tensor> {
-        let stored = self.source.tensor(&name, shape)?;
-        let mut parts = self.parts(&[(name, shape)], vec![stored])?;
+        let named = [(name, shape)];
+        let mut parts = self.parts(&named, |stored| stored.dtype).map_err(|trouble| match trouble {
+            Trouble::Other(error) => error,
+            Trouble::Wide(_) => unreachable!("values fit their own type"),
+        })?;
         Ok(parts.pop().expect("a tensor has a part"))
     }
 
     fn matrix(&mut self, named: &[Named]) -> Result<Matrix> {
-        let stored = named.iter().map(|(name, shape)| {
-            let stored = self.source.tensor(name, *shape)?;
-            if !self.halves || stored.dtype == DType::F16 {
-                return Ok(stored);
+        let mut wide: Vec<String> = Vec::new();
+        loop {
+            let halves = self.halves;
+            let to = |stored: &Stored<'_>| match halves && wide.iter().all(|name| name != stored.name) {
+                true => DType::F16,
+                false => stored.dtype,
+            };
+            match self.parts(named, to) {
+                Ok(parts) => return Ok(Matrix::new(parts)),
+                Err(Trouble::Other(error)) => return Err(error),
+                Err(Trouble::Wide(name)) => {
+                    log::warn!(
+                        "{name} has values that half precision does not: it stays {}",
+                        self.source.dtype(&name)?
+                    );
+                    wide.push(name);
+                }
             }
-            if !halves::fit(stored.dtype, &stored.data) {
-                log::warn!("{name} has values that half precision does not: it stays {}", stored.dtype);
-                return Ok(stored);
-            }
-            let data = halves::convert(stored.dtype, &stored.data);
-            self.source.release(name);
-            Ok(Stored { dtype: DType::F16, data: data.into(), ..stored })
-        });
-        let stored = stored.collect::<Result<Vec<_>>>()?;
-        self.parts(named, stored).map(Matrix::new)
+        }
     }
 
-    /// Tensors that follow each other, put together as far as their dtype and the largest binding allow.
-    fn parts(&mut self, named: &[Named], stored: Vec<Stored<'_>>) -> Result<Vec<Tensor>> {
+    /// Tensors that follow each other, each in the type that `to` says, put together as far as their types and the largest
+    /// binding allow.
+    fn parts(
+        &mut self,
+        named: &[Named],
+        to: impl Fn(&Stored<'_>) -> DType,
+    ) -> std::result::Result<Vec<Tensor>, Trouble> {
         let source = self.source;
         let caps = self.backend.caps();
         let most = caps.max_binding.min(caps.max_buffer);
+        let stored = named.iter().map(|(name, shape)| {
+            let stored = source.tensor(name, *shape)?;
+            Ok(Stored { to: to(&stored), ..stored })
+        });
         let mut parts = Vec::new();
-        for run in stored.chunk_by(|a, b| a.dtype == b.dtype) {
-            let (dtype, width) = (run[0].dtype, run[0].width);
+        for run in stored.collect::<Result<Vec<_>>>()?.chunk_by(|a, b| a.to == b.to) {
+            let (dtype, width) = (run[0].to, run[0].width);
             let row = u64::from(width) * dtype.bytes();
             let rows: u32 = run.iter().map(|stored| stored.rows).sum();
             // Whole quads of rows, since a kernel that stores what becomes of them stores quads.
@@ -263,7 +294,7 @@ impl Loader<'_, '_> {
                 let shape = [share.min(rows - first), width];
                 let tensor = Tensor::new(self.backend, shape, dtype, &named[0].0)?;
                 if !matches!(source, Source::Shapes(_)) {
-                    copy_rows(run, &tensor, first)?;
+                    self.upload(run, &tensor, first)?;
                 }
                 parts.push(tensor);
             }
@@ -272,10 +303,39 @@ impl Loader<'_, '_> {
         Ok(parts)
     }
 
+    /// Uploads the rows of a run of stored tensors that belong into `tensor`, whose first row is row `first` of the run.
+    fn upload(&mut self, run: &[Stored<'_>], tensor: &Tensor, first: u32) -> std::result::Result<(), Trouble> {
+        let source = self.source;
+        let last = first + tensor.rows();
+        let mut start = 0;
+        for stored in run {
+            let (from, to) = (start.max(first), (start + stored.rows).min(last));
+            if from < to {
+                let row = stored.width as usize * stored.dtype.bytes() as usize;
+                let bytes = (from - start) as usize * row..(to - start) as usize * row;
+                let at = u64::from(from - first) * u64::from(tensor.width()) * stored.to.bytes();
+                let values = Values { from: stored.dtype, to: stored.to, data: &stored.data[bytes.clone()] };
+                let done =
+                    |part: Range<usize>| source.release(stored.name, bytes.start + part.start..bytes.start + part.end);
+                match self.uploader.upload(values, (tensor.buffer(), at), done)? {
+                    Found::Fit => {}
+                    Found::Wide => return Err(Trouble::Wide(stored.name.into())),
+                    Found::NotFinite => source.require_finite(stored.name)?,
+                }
+            }
+            start += stored.rows;
+        }
+        Ok(())
+    }
+
     /// Small tensors that a kernel binds together, as one in full precision.
     fn singles(&mut self, named: &[Named]) -> Result<Tensor> {
         let source = self.source;
-        let stored = named.iter().map(|(name, shape)| source.tensor(name, *shape)).collect::<Result<Vec<_>>>()?;
+        let stored = named.iter().map(|(name, shape)| {
+            source.require_finite(name)?;
+            source.tensor(name, *shape)
+        });
+        let stored = stored.collect::<Result<Vec<_>>>()?;
         let shape = [stored.iter().map(|stored| stored.rows).sum(), stored[0].width];
         let tensor = Tensor::new(self.backend, shape, DType::F32, &named[0].0)?;
         if !matches!(source, Source::Shapes(_)) {
@@ -289,27 +349,10 @@ impl Loader<'_, '_> {
     fn note(&mut self, named: &[Named]) -> Result<()> {
         for (name, [rows, width]) in named {
             self.done += u64::from(*rows) * u64::from(*width) * self.source.dtype(name)?.bytes();
-            self.source.release(name);
         }
         (self.progress)(self.done, self.source.bytes());
         Ok(())
     }
-}
-
-/// Writes the rows of a run of stored tensors that belong into `tensor`, whose first row is row `first` of the run.
-fn copy_rows(run: &[Stored<'_>], tensor: &Tensor, first: u32) -> Result<()> {
-    let row = u64::from(tensor.width()) * tensor.dtype().bytes();
-    let last = first + tensor.rows();
-    let mut start = 0;
-    for stored in run {
-        let (from, to) = (start.max(first), (start + stored.rows).min(last));
-        if from < to {
-            let bytes = (u64::from(from - start) * row) as usize..(u64::from(to - start) * row) as usize;
-            tensor.buffer().write(u64::from(from - first) * row, &stored.data[bytes])?;
-        }
-        start += stored.rows;
-    }
-    Ok(())
 }
 
 impl Weights {
@@ -344,22 +387,5 @@ impl Layer {
         };
         let norms = self.norm.weight.bytes() + self.mlp_norm.weight.bytes();
         mixer + norms + self.gate_up.bytes() + self.down.bytes()
-    }
-}
-
-impl Config {
-    /// Parameters of the model; a tied head counts once.
-    pub fn parameters(&self) -> u64 {
-        let heads = self.delta_heads();
-        let [hidden, inner, head] = [self.hidden, self.intermediate, self.head_dim].map(u64::from);
-        let attention =
-            u64::from(2 * self.query_heads + 2 * self.kv_heads + self.query_heads) * head * hidden + 2 * head;
-        let linear = u64::from(heads.projected() + heads.values()) * hidden
-            + u64::from(TAPS * heads.channels() + 2 * heads.value + heads.value_width);
-        let layer = |kind: &LayerKind| {
-            3 * inner * hidden + 2 * hidden + if *kind == LayerKind::Full { attention } else { linear }
-        };
-        let tables = u64::from(self.vocabulary) * hidden * if self.tied { 1 } else { 2 };
-        tables + hidden + self.layers.iter().map(layer).sum::<u64>()
     }
 }
