@@ -33,6 +33,9 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
+/// Columns of a matrix that fills every device many times over.
+const MANY: u32 = 1 << 15;
+
 /// How a product with few rows is shared out among groups and lanes.
 pub(super) struct Shares {
     /// Quads that a lane loads together.
@@ -56,7 +59,8 @@ impl Shares {
         let team = floor_power(inner / (16 * wide)).min(few.lanes / 2).max(1);
         let rows = rows.next_power_of_two().min(few.rows);
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
-        let most = if rows == 4 { 4 } else { 2 } / factors;
+        // Eight rows of a matrix that fills the device many times over, or of a pair of columns, pay for twice as many.
+        let most = if rows == 4 || rows == 8 && (factors > 1 || columns >= MANY) { 4 } else { 2 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
         Self { wide, team, lanes: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
     }
