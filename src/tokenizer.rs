@@ -5,9 +5,7 @@
 
 mod decoder;
 
-use std::{path::Path, sync::Arc};
-
-use tokenizers::DecoderWrapper;
+use std::{panic, path::Path, sync::Arc};
 
 pub use decoder::{Decoder, SpecialTokens};
 
@@ -16,6 +14,13 @@ use decoder::Pieces;
 
 /// Ids at or above this are taken for damage: the largest real vocabularies have about a quarter of a million.
 const HIGHEST_VOCABULARY: u32 = 1 << 24;
+
+/// What is looked at before the whole is read.
+#[derive(serde::Deserialize)]
+struct Outline {
+    #[serde(default)]
+    decoder: serde_json::Value,
+}
 
 /// A byte-level BPE tokenizer as `tokenizer.json` describes it.
 pub struct Tokenizer {
@@ -30,12 +35,16 @@ impl Tokenizer {
     /// [`Error::Format`] where it cannot be read, or is none of a byte-level BPE.
     pub fn from_bytes(bytes: &[u8], file: &Path) -> Result<Tokenizer> {
         let format = |what: String| Error::Format { file: file.to_owned(), what };
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| format(format!("this is not a tokenizer.json that can be read: {error}")))?;
-        if !matches!(inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
+        let unreadable = |why: String| format(format!("this is not a tokenizer.json that can be read: {why}"));
+        // The crate takes for granted that it can read what stands for a decoder, and panics over what it cannot.
+        let outline: Outline = serde_json::from_slice(bytes).map_err(|error| unreadable(error.to_string()))?;
+        if outline.decoder.get("type").and_then(serde_json::Value::as_str) != Some("ByteLevel") {
             let what = "the decoder is not of type ByteLevel, which is the only one Qwen3.5 checkpoints use";
             return Err(format(what.to_owned()));
         }
+        let read = panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes));
+        let read = read.unwrap_or_else(|_| Err("its parts do not fit together".into()));
+        let mut inner = read.map_err(|error| unreadable(error.to_string()))?;
         // Some files carry the truncation and padding of their training; a prompt must come out whole.
         inner.with_truncation(None).map_err(|error| format(error.to_string()))?;
         inner.with_padding(None);
