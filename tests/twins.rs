@@ -49,7 +49,6 @@ const DEFINES: &[(&str, u32)] = &[
     ("ROUNDS", 8),
     ("ROWS", 4),
     ("ROW_TEAMS", 2),
-    ("RUNS", 2),
     ("SHARE", 2),
     ("SIDE", 32),
     ("SLICE", 4096),

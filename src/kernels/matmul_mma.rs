@@ -2,7 +2,6 @@
 
 use crate::{
     backend::Caps,
-    cpu::Group,
     dtype::DType,
     matrix::{Part, Product},
     pass::{Binding, Element, Kernel, Pass, Scalar},
@@ -22,7 +21,7 @@ pub static KERNEL: Kernel = Kernel {
     library: &["step", "matrix"],
     lanes: 128,
     source: source!("matmul_mma"),
-    cpu,
+    cpu: super::matmul::cpu,
     cost: super::matvec::cost,
 };
 
@@ -88,8 +87,4 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, part:
         .param("count", columns)
         .param("stride", stride)
         .grid([columns.div_ceil(tile_columns), x.rows().div_ceil(tile_rows), 1]);
-}
-
-fn cpu(g: &Group<'_>) {
-    super::matmul::cpu(g);
 }
