@@ -31,6 +31,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("HEAD", 256),
     ("K", 1000),
     ("KEY_HEADS", 16),
+    ("KEY_SQUARES", 8),
     ("KEY_WIDTH", 128),
     ("KV_HEADS", 2),
     ("LIVE", 0),
@@ -45,7 +46,9 @@ const DEFINES: &[(&str, u32)] = &[
     ("RUNS", 2),
     ("SHARE", 2),
     ("SIDE", 32),
+    ("SLICE_SQUARES", 2),
     ("SPLITS", 16),
+    ("STATE_SQUARES", 2),
     ("STEPS", 4),
     ("TEAM", 32),
     ("TEAMS", 4),
@@ -70,6 +73,7 @@ const SPECIAL: &[(&str, &str, u32)] = &[
     ("matmul_mma", "ROWS", 2),
     ("gdn_scan", "SHARE", 4),
     ("gdn_scan", "TEAM", 8),
+    ("gdn_chunk_state", "COLUMN_TEAMS", 1),
     ("gdn_decode", "COLUMNS", 128),
     ("attend_merge", "STRIDE", 5120),
     ("gated_rms_norm", "STRIDE", 12352),
@@ -290,7 +294,10 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
 fn vectors(kernel: &Kernel, binding: &str) -> &'static str {
     match (kernel.name, binding) {
         ("attend_decode" | "attend_merge", "stats") => "2×f32",
-        ("gdn_scan", "qkv") | ("qk_norm_rope", "x" | "norms" | "q") => "4×f32",
+        ("gdn_chunk_solve", "qkv" | "u")
+        | ("gdn_chunk_state", "u" | "state" | "o")
+        | ("gdn_scan", "qkv")
+        | ("qk_norm_rope", "x" | "norms" | "q") => "4×f32",
         ("qk_norm_rope", "rope") => "2×f32",
         _ => "f32",
     }
