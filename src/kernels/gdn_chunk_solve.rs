@@ -73,8 +73,8 @@ impl Squares {
         (caps.half && inputs == DType::F16 && widths && lanes && room).then_some(squares)
     }
 
-    /// Bytes that a group of this kernel shares: a slice, A⁻¹ in halves and in singles, decays and rates.
-    const SOLVE_MEMORY: u32 = CHUNK * (2 * (SLICE + 8) + 2 * (CHUNK + 8) + 4 * (CHUNK + 4) + 12);
+    /// Bytes that a group of this kernel shares: a slice, A⁻¹ in halves and in singles, decays and rates, and where it is.
+    const SOLVE_MEMORY: u32 = CHUNK * (2 * (SLICE + 8) + 2 * (CHUNK + 8) + 4 * (CHUNK + 4) + 12) + 8;
 
     /// Bytes that a group of `gdn_chunk_state` shares: columns of the state in singles and twice in halves, and of what
     /// passes through it.
