@@ -73,6 +73,7 @@ const SPECIAL: &[(&str, &str, u32)] = &[
     ("matmul_mma", "ROWS", 2),
     ("gdn_scan", "SHARE", 4),
     ("gdn_scan", "TEAM", 8),
+    ("gdn_chunk_solve", "FETCHES", 4),
     ("gdn_chunk_state", "COLUMN_TEAMS", 1),
     ("gdn_decode", "COLUMNS", 128),
     ("attend_merge", "STRIDE", 5120),

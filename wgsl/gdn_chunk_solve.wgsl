@@ -17,7 +17,9 @@ const SLICE_QUADS: u32 = SLICE_SQUARES * EDGE / 4u;
 const PITCH: u32 = SLICE_QUADS + 2u;
 const HALF_PITCH: u32 = CHUNK_QUADS + 2u;
 const ITEMS: u32 = CHUNK * SLICE_QUADS;
-const_assert TEAMS * EDGE == CHUNK && LANES >= CHUNK && PITCH <= HALF_PITCH;
+// Rows from one of the quads that a lane fetches to the next.
+const STRIDE: u32 = LANES / SLICE_QUADS;
+const_assert TEAMS * EDGE == CHUNK && LANES >= CHUNK && PITCH <= HALF_PITCH && FETCHES * LANES == ITEMS;
 
 var<workgroup> staged: array<vec4<f16>, CHUNK * PITCH>;
 // Slices of queries at first, then A⁻¹.
@@ -29,6 +31,9 @@ var<workgroup> rates: array<f32, CHUNK>;
 
 // The same for all lanes, as matrix units need it of what decides whether they are used.
 var<workgroup> shared_part: Chunk;
+
+// A logarithm whose exponential is zero. Less of one would cost the sums digits that slighter decays need.
+const NOTHING: f32 = -104.0;
 
 // A quad of a row of the chunk, and zero past its last one.
 fn quad_of(part: Chunk, row: u32, quad: u32) -> vec4<f32> {
@@ -56,9 +61,15 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     let query_from = head / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
     let key_from = query_from + KEY_HEADS * KEY_QUADS;
     let value_from = 2u * KEY_HEADS * KEY_QUADS + head * VALUE_QUADS;
+    let own_quad = lane % SLICE_QUADS;
+    #repeat i FETCHES
+    let row_$i = lane / SLICE_QUADS + $iu * STRIDE;
+    var key_$i = quad_of(part, row_$i, key_from + own_quad);
+    var query_$i = quad_of(part, row_$i, query_from + own_quad);
+    #end
     if lane < CHUNK {
         let gate = (part.row + min(lane, part.rows - 1u)) * 2u * VALUE_HEADS + head;
-        logs[lane] = select(0.0, gates[gate], lane < part.rows);
+        logs[lane] = select(0.0, max(gates[gate], NOTHING), lane < part.rows);
         rates[lane] = select(0.0, gates[gate + VALUE_HEADS], lane < part.rows);
     }
     workgroupBarrier();
@@ -79,15 +90,18 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     var score_$j = Sum();
     #end
     for (var slice = 0u; slice < KEY_QUADS; slice += SLICE_QUADS) {
-        for (var i = lane; i < ITEMS; i += LANES) {
-            let row = i / SLICE_QUADS;
-            let quad = slice + i % SLICE_QUADS;
-            let query = quad_of(part, row, query_from + quad);
-            staged[row * PITCH + i % SLICE_QUADS] = vec4<f16>(quad_of(part, row, key_from + quad));
-            halves[row * PITCH + i % SLICE_QUADS] = vec4<f16>(query);
-            reads[(at * 2u * CHUNK + CHUNK + row) * KEY_QUADS + quad] = vec4<f16>(query * exp(decays[row]));
-        }
+        #repeat i FETCHES
+        staged[row_$i * PITCH + own_quad] = vec4<f16>(key_$i);
+        halves[row_$i * PITCH + own_quad] = vec4<f16>(query_$i);
+        reads[(at * 2u * CHUNK + CHUNK + row_$i) * KEY_QUADS + slice + own_quad] = vec4<f16>(query_$i * exp(decays[row_$i]));
+        #end
         workgroupBarrier();
+        // The next slice is on its way while this one is multiplied; after the last, the first of keys once more.
+        let next = (slice + SLICE_QUADS) % KEY_QUADS + own_quad;
+        #repeat i FETCHES
+        key_$i = quad_of(part, row_$i, key_from + next);
+        query_$i = quad_of(part, row_$i, query_from + next);
+        #end
         // Keys become columns, 8 of them by 4 quads of tokens at a time: neither side then touches parts of sectors.
         for (var i = lane; i < ITEMS; i += LANES) {
             let key = i % 8u + i / 32u % (SLICE_QUADS / 2u) * 8u;
@@ -154,13 +168,16 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     // Keys, then values.
     for (var slice = 0u; slice < KEY_QUADS + VALUE_QUADS; slice += SLICE_QUADS) {
         let of_keys = slice < KEY_QUADS;
-        let source = select(value_from + slice - KEY_QUADS, key_from + slice, of_keys);
-        for (var i = lane; i < ITEMS; i += LANES) {
-            let row = i / SLICE_QUADS;
-            let factor = rates[row] * select(1.0, -exp(decays[row]), of_keys);
-            staged[row * PITCH + i % SLICE_QUADS] = vec4<f16>(factor * quad_of(part, row, source + i % SLICE_QUADS));
-        }
+        #repeat i FETCHES
+        let factor_$i = rates[row_$i] * select(1.0, -exp(decays[row_$i]), of_keys);
+        staged[row_$i * PITCH + own_quad] = vec4<f16>(factor_$i * key_$i);
+        #end
         workgroupBarrier();
+        let next = min(slice + SLICE_QUADS, KEY_QUADS + VALUE_QUADS - SLICE_QUADS);
+        let source = select(value_from + next - KEY_QUADS, key_from + next, next < KEY_QUADS) + own_quad;
+        #repeat i FETCHES
+        key_$i = quad_of(part, row_$i, source);
+        #end
         #repeat j SLICE_SQUARES
         var sum_$j = Sum();
         #end

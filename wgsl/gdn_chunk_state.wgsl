@@ -60,14 +60,25 @@ fn gdn_chunk_state(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     var read_$k_$i = coopLoadT<Left>(&reads[first_at_$k_$i], KEY_QUADS);
     #end
     #end
+    var factor = keep[first * VALUE_HEADS + head];
     for (var index = 0u; index < chunks; index++) {
         let at = (first + index) * VALUE_HEADS + head;
         let writes_from = (at * (KEY_WIDTH + CHUNK) + own_row) * CHUNK_QUADS;
         #repeat i FETCHES
         let u_$i = u[(at * CHUNK + ($iu * LANES + lane) / QUADS) * VALUE_QUADS + quad_from + ($iu * LANES + lane) % QUADS];
         #end
+        // What n is multiplied with is on its way while the state is read.
+        #repeat i STATE_SQUARES
+        #repeat k TEAMS
+        let write_at_$i_$k = writes_from + $iu * CHUNK * CHUNK_QUADS + $ku * EDGE / 4u;
+        let write_$i_$k = coopLoadT<Left>(&writes[write_at_$i_$k], CHUNK_QUADS);
+        #end
+        #end
+        #repeat k TEAMS
+        let score_at_$k = writes_from + KEY_WIDTH * CHUNK_QUADS + $ku * EDGE / 4u;
+        let score_$k = coopLoadT<Left>(&writes[score_at_$k], CHUNK_QUADS);
+        #end
         // A lane has the same quads of the state each time, so that it waits only for those who multiplied.
-        let factor = keep[at];
         for (var i = lane; i < KEY_WIDTH * QUADS; i += LANES) {
             let quad = kept[i / QUADS * PITCH + i % QUADS];
             let half = vec4<f16>(quad);
@@ -89,18 +100,10 @@ fn gdn_chunk_state(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         #end
         let read_of_state = passing_0;
         coopStoreT(read_of_state, &passing[own], pitch);
-        // What n is multiplied with, and what reads the state next.
-        #repeat i STATE_SQUARES
-        #repeat k TEAMS
-        let write_at_$i_$k = writes_from + $iu * CHUNK * CHUNK_QUADS + $ku * EDGE / 4u;
-        let write_$i_$k = coopLoadT<Left>(&writes[write_at_$i_$k], CHUNK_QUADS);
-        #end
-        #end
-        #repeat k TEAMS
-        let score_at_$k = writes_from + KEY_WIDTH * CHUNK_QUADS + $ku * EDGE / 4u;
-        let score_$k = coopLoadT<Left>(&writes[score_at_$k], CHUNK_QUADS);
-        #end
-        let reads_next = reads_from + min(index + 1u, chunks - 1u) * VALUE_HEADS * 2u * CHUNK * KEY_QUADS;
+        // What reads the state next.
+        let next = min(index + 1u, chunks - 1u) * VALUE_HEADS;
+        let reads_next = reads_from + next * 2u * CHUNK * KEY_QUADS;
+        factor = keep[first * VALUE_HEADS + head + next];
         #repeat k KEY_SQUARES
         #repeat i 2
         let next_at_$k_$i = reads_next + $iu * CHUNK * KEY_QUADS + $ku * EDGE / 4u;

@@ -27,6 +27,9 @@ pub const CHUNK: u32 = 64;
 /// Columns of keys, queries and values that are staged together.
 const SLICE: u32 = 32;
 
+/// A logarithm whose exponential is zero. Less of one would cost the sums digits that slighter decays need.
+const NOTHING: f32 = -104.0;
+
 /// One group a value head and chunk.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_chunk_solve",
@@ -119,6 +122,7 @@ pub fn gdn_chunk_solve(p: &Pass, step: &Step, (qkv, gates): (&Tensor, &Tensor), 
         .define("VALUE_WIDTH", heads.value_width)
         .define("TEAMS", squares.teams)
         .define("SLICE_SQUARES", SLICE / squares.edge)
+        .define("FETCHES", CHUNK * SLICE / 4 / squares.lanes)
         .lanes(squares.lanes)
         .step(step)
         .read(qkv)
@@ -210,7 +214,7 @@ impl Chunked {
         };
         let mut sum = 0.0;
         let decay = gates(head).map(|decay| {
-            sum += decay;
+            sum += decay.max(NOTHING);
             sum
         });
         let decay = decay.collect();
