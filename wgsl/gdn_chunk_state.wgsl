@@ -26,6 +26,11 @@ var<workgroup> high: array<vec4<f16>, KEY_WIDTH * HALF_PITCH>;
 var<workgroup> low: array<vec4<f16>, KEY_WIDTH * HALF_PITCH>;
 var<workgroup> news: array<vec4<f16>, CHUNK * HALF_PITCH>;
 
+// As many of the leading bits as a half has. By bits, because compilers may take a conversion to a half and back for none.
+fn leading(quad: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(quad) & vec4(0xffffe000u));
+}
+
 @compute @workgroup_size(LANES)
 fn gdn_chunk_state(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) team: u32) {
     // Read from the step itself, what decides is known to be the same for all lanes: matrix units need that.
@@ -81,9 +86,9 @@ fn gdn_chunk_state(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         // A lane has the same quads of the state each time, so that it waits only for those who multiplied.
         for (var i = lane; i < KEY_WIDTH * QUADS; i += LANES) {
             let quad = kept[i / QUADS * PITCH + i % QUADS];
-            let half = vec4<f16>(quad);
-            high[i / QUADS * HALF_PITCH + i % QUADS] = half;
-            low[i / QUADS * HALF_PITCH + i % QUADS] = vec4<f16>(quad - vec4<f32>(half));
+            let first_half = leading(quad);
+            high[i / QUADS * HALF_PITCH + i % QUADS] = vec4<f16>(first_half);
+            low[i / QUADS * HALF_PITCH + i % QUADS] = vec4<f16>(quad - first_half);
             kept[i / QUADS * PITCH + i % QUADS] = factor * quad;
         }
         workgroupBarrier();

@@ -1,9 +1,9 @@
 //! The gated delta rule of a prompt, chunk after chunk, from what `gdn_chunk_solve` left of each: per value head with state
 //! S \[Dk, Dv\] n = u + reads\[..CHUNK\]·S; o = reads\[CHUNK..\]·S + writes\[Dk..\]·n; S ← keep·S + writes\[..Dk\]·n.
 //!
-//! The state is kept in single precision. Where it is a factor of a product of halves it is the sum of two of them,
-//! S ≈ half(S) + half(S − half(S)), which doubles the two products that read it and leaves 21 bits of it. Columns of the
-//! state know nothing of each other, so groups share them out.
+//! The state is kept in single precision. Where it is a factor of a product of halves it is the sum of two of them, its
+//! leading 11 bits and the next 11: that doubles the two products that read it and loses 2^−21 of it at most. Columns of
+//! the state know nothing of each other, so groups share them out.
 
 use crate::{
     cache::Slots,
