@@ -29,15 +29,12 @@ var<workgroup> logs: array<f32, CHUNK>;
 var<workgroup> decays: array<f32, CHUNK>;
 var<workgroup> rates: array<f32, CHUNK>;
 
-// The same for all lanes, as matrix units need it of what decides whether they are used.
-var<workgroup> shared_part: Chunk;
-
 // A logarithm whose exponential is zero. Less of one would cost the sums digits that slighter decays need.
 const NOTHING: f32 = -104.0;
 
 // A quad of a row of the chunk, and zero past its last one.
 fn quad_of(part: Chunk, row: u32, quad: u32) -> vec4<f32> {
-    let source = qkv[(part.row + min(row, part.rows - 1u)) * ROW_QUADS + quad];
+    let source = qkv[(part.row + min(row, max(part.rows, 1u) - 1u)) * ROW_QUADS + quad];
     return select(vec4(0.0), source, row < part.rows);
 }
 
@@ -49,13 +46,12 @@ fn decay_of(row: u32, quad: u32, last: vec4<bool>) -> vec4<f32> {
 
 @compute @workgroup_size(LANES)
 fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) team: u32) {
-    if lane == 0u {
-        shared_part = chunk(group.y);
-    }
-    let part = workgroupUniformLoad(&shared_part);
-    if part.rows == 0u {
+    // Read from the step itself, what decides is known to be the same for all lanes: where it is not, matrix units have
+    // been seen to compute nonsense, although it was.
+    if group.y >= step[LIVE] / CHUNK + 2u * step[3] {
         return;
     }
+    let part = chunk(group.y);
     let head = group.x;
     let at = group.y * VALUE_HEADS + head;
     let query_from = head / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
@@ -68,7 +64,7 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     var query_$i = quad_of(part, row_$i, query_from + own_quad);
     #end
     if lane < CHUNK {
-        let gate = (part.row + min(lane, part.rows - 1u)) * 2u * VALUE_HEADS + head;
+        let gate = (part.row + min(lane, max(part.rows, 1u) - 1u)) * 2u * VALUE_HEADS + head;
         logs[lane] = select(0.0, max(gates[gate], NOTHING), lane < part.rows);
         rates[lane] = select(0.0, gates[gate + VALUE_HEADS], lane < part.rows);
     }
