@@ -51,6 +51,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("ROWS", 4),
     ("ROW_TEAMS", 2),
     ("SHARE", 2),
+    ("SHARERS", 1),
     ("SIDE", 32),
     ("SLICE", 4096),
     ("SLICE_SQUARES", 2),

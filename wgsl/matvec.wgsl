@@ -38,7 +38,7 @@ fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         return;
     }
     var values: array<f32, VALUES>;
-    dots(&values, lane % TEAM);
+    dots(&values, lane);
     team_sums(&values, lane);
     #repeat r ROWS
     #repeat j SHARE

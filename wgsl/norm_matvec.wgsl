@@ -16,8 +16,7 @@ struct Params {
 }
 @group(0) @binding(5) var<uniform> params: Params;
 
-const SQUARES: u32 = ROWS * SHARE;
-const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == SQUARES + ROWS;
+const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == ROWS * SHARE + ROWS / SHARERS;
 
 var<private> first_row: u32;
 var<private> first_column: u32;
@@ -45,13 +44,13 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     first_column = group.x * COLUMNS + lane / TEAM * SHARE;
     let alive = live();
     var values: array<f32, VALUES>;
-    dots(&values, lane % TEAM);
+    dots(&values, lane);
     team_sums(&values, lane);
+    let scale = scales(&values, lane, params.eps);
     #repeat r ROWS
-    let scale_$r = inverseSqrt(values[SQUARES + $ru] / f32(K) + params.eps);
     #repeat j SHARE
     if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < alive && first_column + $ju < params.count {
-        y[(first_row + $ru) * params.stride + params.first + first_column + $ju] = values[$ru * SHARE + $ju] * scale_$r;
+        y[(first_row + $ru) * params.stride + params.first + first_column + $ju] = values[$ru * SHARE + $ju] * scale[$r];
     }
     #end
     #end

@@ -19,9 +19,8 @@ struct Params {
 }
 @group(0) @binding(6) var<uniform> params: Params;
 
-const SQUARES: u32 = ROWS * SHARE;
 const QUADS: u32 = COLUMNS / 4u;
-const_assert COLUMNS % 4u == 0u && PAIRS * LANES == COLUMNS * TEAM && SHARE == 2u * PAIRS && VALUES == SQUARES + ROWS;
+const_assert COLUMNS % 4u == 0u && PAIRS * LANES == COLUMNS * TEAM && SHARE == 2u * PAIRS && VALUES == ROWS * SHARE + ROWS / SHARERS;
 
 var<private> first_row: u32;
 var<private> first_column: u32;
@@ -54,13 +53,13 @@ fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     first_column = group.x * COLUMNS + lane / TEAM * PAIRS;
     let alive = live();
     var values: array<f32, VALUES>;
-    dots(&values, lane % TEAM);
+    dots(&values, lane);
     team_sums(&values, lane);
+    let scale = scales(&values, lane, params.eps);
     #repeat r ROWS
-    let scale_$r = inverseSqrt(values[SQUARES + $ru] / f32(K) + params.eps);
     #repeat j PAIRS
     if ($ru * PAIRS + $ju) % TEAM == lane % TEAM {
-        let pair = scale_$r * vec2(values[$ru * SHARE + $ju], values[$ru * SHARE + PAIRS + $ju]);
+        let pair = scale[$r] * vec2(values[$ru * SHARE + $ju], values[$ru * SHARE + PAIRS + $ju]);
         results[$ru * COLUMNS + lane / TEAM * PAIRS + $ju] = silu(vec4(pair.x)).x * pair.y;
     }
     #end

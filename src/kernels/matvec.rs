@@ -84,6 +84,7 @@ impl Shares {
         [factors, norm]: [u32; 2],
     ) -> Builder<'a> {
         let share = factors * self.of_team();
+        let sharers = if norm == 1 { self.rows.min(self.lanes / self.team) } else { 1 };
         let rounds = inner.div_ceil(4 * self.wide * self.team);
         p.dispatch(kernel)
             .define("K", inner)
@@ -94,7 +95,8 @@ impl Shares {
             .define("SHARE", share)
             .define("AHEAD", (if self.rows < 8 { 8 / share } else { 2 }).clamp(1, rounds))
             .define("NORM", norm)
-            .define("VALUES", self.rows * (share + norm))
+            .define("SHARERS", sharers)
+            .define("VALUES", self.rows * share + norm * self.rows / sharers)
             .lanes(self.lanes)
     }
 }

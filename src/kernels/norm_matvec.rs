@@ -31,7 +31,7 @@ pub static KERNEL: Kernel = Kernel {
         ("stride", Scalar::U32(0)),
         ("eps", Scalar::F32(0.0)),
     ],
-    library: &["step", "pieces", "dots", "sums"],
+    library: &["step", "pieces", "dots", "sums", "scales"],
     lanes: 128,
     source: source!("norm_matvec"),
     cpu,

@@ -36,7 +36,7 @@ pub static KERNEL: Kernel = Kernel {
         ("up_row", Scalar::U32(0)),
         ("eps", Scalar::F32(0.0)),
     ],
-    library: &["step", "activations", "pieces", "dots", "sums"],
+    library: &["step", "activations", "pieces", "dots", "sums", "scales"],
     lanes: 128,
     source: source!("norm_swiglu"),
     cpu,

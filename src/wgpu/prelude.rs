@@ -25,6 +25,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("pieces", include_str!("../../wgsl/lib/pieces.wgsl")),
     ("reduce", include_str!("../../wgsl/lib/reduce.wgsl")),
     ("reduce_subgroup", include_str!("../../wgsl/lib/reduce_subgroup.wgsl")),
+    ("scales", include_str!("../../wgsl/lib/scales.wgsl")),
     ("splits", include_str!("../../wgsl/lib/splits.wgsl")),
     ("sums", include_str!("../../wgsl/lib/sums.wgsl")),
     ("sums_subgroup", include_str!("../../wgsl/lib/sums_subgroup.wgsl")),

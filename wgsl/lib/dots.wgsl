@@ -1,28 +1,33 @@
 // Products of ROWS rows with the SHARE columns of a team: TEAM lanes stride over K, a piece of WIDE quads at a time, and
 // ask for AHEAD pieces of each column before they use the first.
 // Needs VALUES and what the kernel knows of its bindings: `input(r, at)` and `weight(j, at)`, piece `at` of row r and of
-// column j. Where NORM is 1 and not 0, rows are normed by `gain(at)`, piece `at` of 1 + norm, and Σ x² of each row follows
-// the products.
+// column j. Where NORM is 1 and not 0, weights are scaled by `gain(at)`, piece `at` of 1 + norm, and Σ x² of rows follows
+// the products: of SHARERS teams, which need each row's only once together, each sums every SHARERS-th row's.
 
 const PIECES: u32 = K / (4u * WIDE);
 const ROUNDS: u32 = (PIECES + TEAM - 1u) / TEAM;
 // Whether lanes run past the last piece.
 const RAGGED: bool = PIECES % (AHEAD * TEAM) != 0u;
 
-// This lane's part of each sum: [row · SHARE + column], and [ROWS · SHARE + row] for the squares. The order of a row's
-// sums does not depend on ROWS, SHARE and AHEAD.
-fn dots(sums: ptr<function, array<f32, VALUES>>, member: u32) {
+// This lane's part of each sum: [row · SHARE + column], and [ROWS · SHARE + row / SHARERS] for the squares. The order of a
+// row's sums does not depend on ROWS, SHARE, AHEAD and SHARERS.
+fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
+    let member = lane % TEAM;
+    let sharer = lane / TEAM % SHARERS;
     for (var round = 0u; round < ROUNDS; round += AHEAD) {
         #repeat i AHEAD
         let at_$i = (round + $iu) * TEAM + member;
         let source_$i = min(at_$i, PIECES - 1u);
         #repeat j SHARE
-        let w_$i_$j = weight($ju, source_$i);
+        var w_$i_$j = weight($ju, source_$i);
         #end
         #end
         #repeat i AHEAD
         #repeat n NORM
         let gain_$i = gain(source_$i);
+        #repeat j SHARE
+        w_$i_$j = scaled(w_$i_$j, gain_$i);
+        #end
         #end
         #repeat r ROWS
         var x_$i_$r = input($ru, source_$i);
@@ -30,8 +35,9 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, member: u32) {
             x_$i_$r = Piece();
         }
         #repeat n NORM
-        (*sums)[ROWS * SHARE + $ru] = dot_piece(x_$i_$r, x_$i_$r, (*sums)[ROWS * SHARE + $ru]);
-        x_$i_$r = scaled(x_$i_$r, gain_$i);
+        if $ru % SHARERS == sharer {
+            (*sums)[ROWS * SHARE + $ru / SHARERS] = dot_piece(x_$i_$r, x_$i_$r, (*sums)[ROWS * SHARE + $ru / SHARERS]);
+        }
         #end
         #repeat j SHARE
         (*sums)[$ru * SHARE + $ju] = dot_piece(x_$i_$r, w_$i_$j, (*sums)[$ru * SHARE + $ju]);
