@@ -49,18 +49,19 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// For sums of `inner` products, `columns` sums for each of `rows` rows. The order of a sum depends on its length
+    /// For sums of `inner` products, `columns` sums for each of `rows` rows. The order of a sum depends on the matrix
     /// alone: how many columns a team computes, for which it loads a row's elements once, does not matter to it. A column
     /// takes `factors` rows of weights.
     pub(super) fn new(caps: &Caps, inner: u32, [rows, columns]: [u32; 2], factors: u32) -> Self {
         let few = caps.tiles.matvec;
         let wide = if inner.is_multiple_of(8) { 2 } else { 1 };
-        // A lane has about four pieces of a column in flight.
-        let team = floor_power(inner / (16 * wide)).min(few.lanes / 2).max(1);
+        // A lane has about four pieces of a column in flight; twice as many where columns fill the device anyhow, since
+        // what neighbours read of a row is then read for more columns at once.
+        let pieces = if columns < MANY { 4 } else { 8 };
+        let team = floor_power(inner / (4 * wide * pieces)).min(few.lanes / 2).max(1);
         let rows = rows.next_power_of_two().min(few.rows);
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
-        // Eight rows of a matrix that fills the device many times over, or of a pair of columns, pay for twice as many.
-        let most = if rows == 4 || rows == 8 && (factors > 1 || columns >= MANY) { 4 } else { 2 } / factors;
+        let most = if rows < 4 { 2 } else { 4 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
         Self { wide, team, lanes: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
     }
@@ -93,7 +94,7 @@ impl Shares {
             .define("COLUMNS", self.columns)
             .define("TEAM", self.team)
             .define("SHARE", share)
-            .define("AHEAD", (if self.rows < 8 { 8 / share } else { 2 }).clamp(1, rounds))
+            .define("AHEAD", (if self.rows < 8 { 8 / share } else { 1 }).clamp(1, rounds))
             .define("NORM", norm)
             .define("SHARERS", sharers)
             .define("VALUES", self.rows * share + norm * self.rows / sharers)
