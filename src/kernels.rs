@@ -36,7 +36,6 @@ kernels!(
     gdn_chunk_state,
     gdn_conv,
     gdn_decode,
-    gdn_gates,
     gdn_scan,
     matmul,
     matmul_mma,

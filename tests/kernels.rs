@@ -19,7 +19,6 @@ mod kernels {
     mod gdn_chunk_state;
     mod gdn_conv;
     mod gdn_decode;
-    mod gdn_gates;
     mod gdn_scan;
     mod matmul;
     mod matmul_mma;

@@ -94,7 +94,6 @@ const SPECIAL: &[(&str, &str, u32)] = &[
     ("attend_merge", "SHARE", 4),
     ("attend_merge", "STRIDE", 5120),
     ("gated_rms_norm", "STRIDE", 12352),
-    ("gdn_gates", "STRIDE", 12352),
 ];
 
 /// Whether MSL is written: as long as the Metal backend is not, there is no folder, and then there is every file.

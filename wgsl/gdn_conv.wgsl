@@ -1,11 +1,13 @@
-// y[t, c] = silu(Σ_j w[c, j] · x[t − 3 + j, c]); then per head q, k = l2norm(q)/√Dk, l2norm(k)
-// x [T, STRIDE] with the C channels first, weight [C, 4], ring [slots, 4·C] by position mod 4, y [T, C]
-// one group a head and tile of one sequence's rows, a row to each TEAM of its lanes
+// y[t, c] = silu(Σ_j w[c, j] · x[t − 3 + j, c]), per head q, k = l2norm(q)/√Dk, l2norm(k); gates[t] = −exp(a_log)·softplus(a + dt_bias), sigmoid(b)
+// x [T, STRIDE]: C channels, z, b, a; weight [C, 4], ring [slots, 4·C] by position mod 4, y [T, C], a_dt [2, Hv], gates [T, 2·Hv] with decays first
+// one group a head and tile of one sequence's rows, a row to each TEAM of its lanes; behind the heads, one for the tile's gates
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weight: array<Quad_weight>;
 @group(0) @binding(3) var<storage, read_write> ring: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read> a_dt: array<f32>;
+@group(0) @binding(6) var<storage, read_write> gates: array<f32>;
 
 const KEY_CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH;
 const VALUES: u32 = VALUE_HEADS * VALUE_WIDTH;
@@ -34,11 +36,27 @@ fn before(rows: Span, offset: u32, back: u32, channel: u32) -> f32 {
     return 0.0;
 }
 
+// Logarithms of decays, and rates, of a tile's rows.
+fn store_gates(part: Tile, lane: u32) {
+    for (var i = lane; i < (part.end - part.first) * VALUE_HEADS; i += LANES) {
+        let row = part.span.row + part.first + i / VALUE_HEADS;
+        let head = i % VALUE_HEADS;
+        let b = (row + 1u) * STRIDE - 2u * VALUE_HEADS + head;
+        let a = x[b + VALUE_HEADS] + a_dt[VALUE_HEADS + head];
+        gates[row * 2u * VALUE_HEADS + head] = -exp(a_dt[head]) * softplus(a);
+        gates[(row * 2u + 1u) * VALUE_HEADS + head] = sigmoid(vec4(x[b])).x;
+    }
+}
+
 @compute @workgroup_size(LANES)
 fn gdn_conv(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let head = group.x;
     let part = tile(group.y);
     if part.end == 0u {
+        return;
+    }
+    if head == 2u * KEY_HEADS + VALUE_HEADS {
+        store_gates(part, lane);
         return;
     }
     let rows = part.span;

@@ -15,7 +15,7 @@ use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
-    kernels::gdn_conv::{Heads, heads},
+    kernels::gdn_conv::{Heads, Mixed, heads},
     pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Span, Step, View},
     tensor::Tensor,
@@ -104,8 +104,8 @@ fn chunks(step: &Step, rows: u32) -> u32 {
     rows / CHUNK + 2 * step.sequences()
 }
 
-/// Solves every chunk of the step. qkv \[T, C\], gates \[T, 2·Hv\] f32.
-pub fn gdn_chunk_solve(p: &Pass, step: &Step, (qkv, gates): (&Tensor, &Tensor), heads: Heads, squares: Squares) -> Solved {
+/// Solves every chunk of the step.
+pub fn gdn_chunk_solve(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, heads: Heads, squares: Squares) -> Solved {
     assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_chunk_solve: qkv, gates");
     let chunks = chunks(step, qkv.rows());
     let of_each = chunks * heads.value;

@@ -12,7 +12,7 @@ use crate::{
     dtype::DType,
     kernels::{
         gdn_chunk_solve::{CHUNK, Chunk, Solved, Squares, gdn_chunk_solve},
-        gdn_conv::heads,
+        gdn_conv::{Mixed, heads},
         gdn_scan::gdn_scan,
     },
     pass::{Binding, Dispatch, Element, Kernel, Pass},
@@ -43,14 +43,14 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// What `gdn_scan` computes for the rows of prompts, in chunks where matrix units suit. qkv \[T, C\], gates \[T, 2·Hv\]
-/// → \[T, Hv·Dv\] f32. `inputs` is what products of the model take.
-pub fn gdn_prompt(p: &Pass, step: &Step, (qkv, gates): (&Tensor, &Tensor), slots: &mut Slots, inputs: DType) -> Tensor {
+/// What `gdn_scan` computes for the rows of prompts, in chunks where matrix units suit. → \[T, Hv·Dv\] f32. `inputs` is
+/// what products of the model take.
+pub fn gdn_prompt(p: &Pass, step: &Step, mixed: &Mixed, slots: &mut Slots, inputs: DType) -> Tensor {
     match Squares::fit(p.caps(), slots.heads, inputs) {
-        None => gdn_scan(p, step, qkv, gates, slots),
+        None => gdn_scan(p, step, mixed, slots),
         Some(squares) => {
-            let solved = gdn_chunk_solve(p, step, (qkv, gates), slots.heads, squares);
-            gdn_chunk_state(p, step, &solved, (slots, squares), qkv.rows())
+            let solved = gdn_chunk_solve(p, step, mixed, slots.heads, squares);
+            gdn_chunk_state(p, step, &solved, (slots, squares), mixed.qkv.rows())
         }
     }
 }

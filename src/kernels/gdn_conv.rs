@@ -1,4 +1,5 @@
-//! y\[t, c\] = silu(Σ_j w\[c, j\] · x\[t − 3 + j, c\]); then per head q, k = l2norm(q)/√Dk, l2norm(k).
+//! y\[t, c\] = silu(Σ_j w\[c, j\] · x\[t − 3 + j, c\]); then per head q, k = l2norm(q)/√Dk, l2norm(k). Beside them the gates:
+//! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), rate\[t, h\] = sigmoid(b\[t, h\]).
 //!
 //! What lies before the step's rows comes from a ring of the last 4 rows of x, kept by position mod 4.
 
@@ -9,14 +10,14 @@ use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
-    kernels::silu_mul::silu,
+    kernels::silu_mul::{sigmoid, silu},
     pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Span, Step, View},
     tensor::Tensor,
 };
 
 /// One group a head and tile of one sequence's rows, so that the group of the first tile can read the ring and then write
-/// its head's part of it.
+/// its head's part of it; behind the heads, one for the tile's gates.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_conv",
     bindings: &[
@@ -25,6 +26,8 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("weight", Element::Float),
         Binding::update("ring", Element::F32),
         Binding::write("y", Element::F32),
+        Binding::read("a_dt", Element::F32),
+        Binding::write("gates", Element::F32),
     ],
     params: &[],
     library: &["step", "activations", "team"],
@@ -84,12 +87,22 @@ impl Heads {
     }
 }
 
-/// Convolved and normalised queries, keys and values. x \[T, projected\] f32, weight \[C, 4\] → \[T, C\] f32.
-pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, weight: &Tensor, slots: &mut Slots) -> Tensor {
+/// What a recurrence takes of a prompt's rows.
+pub struct Mixed {
+    /// \[T, C\] f32: queries, keys and values, convolved and normalised.
+    pub qkv: Tensor,
+    /// \[T, 2·Hv\] f32: logarithms of decays, then write rates.
+    pub gates: Tensor,
+}
+
+/// Mixes the rows of prompts. x \[T, projected\] f32, weight \[C, 4\], a_dt \[2, Hv\] f32 (a_log, dt_bias).
+pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Tensor), slots: &mut Slots) -> Mixed {
     let heads = slots.heads;
     assert_eq!(x.width(), heads.projected(), "gdn_conv: x");
     assert_eq!([weight.rows(), weight.width()], [heads.channels(), TAPS], "gdn_conv: weight");
-    let mut y = p.scratch([x.rows(), heads.channels()], DType::F32);
+    assert_eq!([a_dt.rows(), a_dt.width()], [2, heads.value], "gdn_conv: a_dt");
+    let mut qkv = p.scratch([x.rows(), heads.channels()], DType::F32);
+    let mut gates = p.scratch([x.rows(), 2 * heads.value], DType::F32);
     p.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
         .define("VALUE_HEADS", heads.value)
@@ -101,9 +114,11 @@ pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, weight: &Tensor, slots: &mut 
         .read(x)
         .read(weight)
         .write(&mut slots.ring)
-        .write(&mut y)
-        .grid([2 * heads.key + heads.value, step.tiles(), 1]);
-    y
+        .write(&mut qkv)
+        .read(a_dt)
+        .write(&mut gates)
+        .grid([2 * heads.key + heads.value + 1, step.tiles(), 1]);
+    Mixed { qkv, gates }
 }
 
 /// The heads that a DeltaNet kernel was given.
@@ -113,15 +128,19 @@ pub(super) fn heads(g: &Group<'_>) -> Heads {
     Heads { key, value, key_width, value_width }
 }
 
-/// Of x the C channels of each row are read; of the ring, C channels of the up to 3 tokens before the step's first row,
-/// and the last 3 of the step are kept there. 4 multiply-adds a channel, and one more for the norm of queries and keys.
+/// Of x the C channels and a and b of each row are read; of the ring, C channels of the up to 3 tokens before the step's
+/// first row, and the last 3 of the step are kept there. 4 multiply-adds a channel, and one more for the norm of queries
+/// and keys.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let keys = 2 * d.size("KEY_HEADS") * d.size("KEY_WIDTH");
     let channels = keys + d.size("VALUE_HEADS") * d.size("VALUE_WIDTH");
-    let (rows, taps) = (load.rows(d), u64::from(TAPS));
+    let (rows, taps, gates) = (load.rows(d), u64::from(TAPS), 2 * d.size("VALUE_HEADS"));
     Cost {
-        weights: d.bytes("weight", channels * taps),
-        activations: Bytes { read: d.bytes("x", rows * channels), written: d.bytes("y", rows * channels) },
+        weights: d.bytes("weight", channels * taps) + d.bytes("a_dt", gates),
+        activations: Bytes {
+            read: d.bytes("x", rows * (channels + gates)),
+            written: d.bytes("y", rows * channels) + d.bytes("gates", rows * gates),
+        },
         cache: Bytes {
             read: d.bytes("ring", load.before(taps - 1) * channels),
             written: d.bytes("ring", load.last(taps - 1) * channels),
@@ -133,8 +152,11 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 fn cpu(g: &Group<'_>) {
     let (heads, head) = (heads(g), g.at(0));
     let Some((span, rows)) = View::of(g).tile(g.at(1)) else { return };
-    let (reach, of_head) = (Reach { span, heads }, heads.channels_of(head));
-    let channels = heads.channels() as usize;
+    let reach = Reach { span, heads };
+    if head == (2 * heads.key + heads.value) as usize {
+        return rows.for_each(|offset| reach.gates(g, offset));
+    }
+    let (of_head, channels) = (heads.channels_of(head), heads.channels() as usize);
     for offset in rows.clone() {
         let row = (reach.span.row as usize + offset) * channels;
         let y = g.singles_mut(4, row + of_head.start..row + of_head.end);
@@ -161,6 +183,19 @@ impl Reach {
             let is_query = head < self.heads.key as usize;
             let scale = if is_query { scale * (y.len() as f32).sqrt().recip() } else { scale };
             y.iter_mut().for_each(|y| *y *= scale);
+        }
+    }
+
+    /// The gates of the row at `offset`.
+    fn gates(&self, g: &Group<'_>, offset: usize) {
+        let (row, heads) = (self.span.row as usize + offset, self.heads.value as usize);
+        let (a_log, dt_bias) = g.singles(5, 0..2 * heads).split_at(heads);
+        let end = (row + 1) * self.heads.projected() as usize;
+        let (b, a) = g.singles(1, end - 2 * heads..end).split_at(heads);
+        let (decays, rates) = g.singles_mut(6, row * 2 * heads..(row + 1) * 2 * heads).split_at_mut(heads);
+        for head in 0..heads {
+            decays[head] = log_decay(a_log[head], a[head] + dt_bias[head]);
+            rates[head] = sigmoid(b[head]);
         }
     }
 
@@ -202,4 +237,14 @@ fn convolve(g: &Group<'_>, span: &Reach, offset: usize, (first, y): (usize, &mut
             *y += weight.get(channel * taps + tap) * x;
         }
     }
+}
+
+/// −exp(a_log) · softplus(a)
+pub(super) fn log_decay(a_log: f32, a: f32) -> f32 {
+    -a_log.exp() * softplus(a)
+}
+
+/// ln(1 + exp(a)), without overflow on either side.
+fn softplus(a: f32) -> f32 {
+    a.max(0.0) + (-a.abs()).exp().ln_1p()
 }

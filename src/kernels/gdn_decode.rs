@@ -1,4 +1,4 @@
-//! The middle of a DeltaNet layer for one row of each sequence: what `gdn_conv`, `gdn_gates`, `gdn_scan` and
+//! The middle of a DeltaNet layer for one row of each sequence: what `gdn_conv`, `gdn_scan` and
 //! `gated_rms_norm` do one after the other, per value head with everything in one group.
 
 use crate::{
@@ -8,8 +8,7 @@ use crate::{
     dtype::DType,
     kernels::{
         gated_rms_norm::gated,
-        gdn_conv::{Heads, Reach, TAPS, heads},
-        gdn_gates::log_decay,
+        gdn_conv::{Heads, Reach, TAPS, heads, log_decay},
         gdn_scan::{Token, advance},
         rms_norm::Norm,
         silu_mul::sigmoid,

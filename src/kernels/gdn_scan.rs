@@ -8,7 +8,7 @@ use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
-    kernels::gdn_conv::{Heads, heads},
+    kernels::gdn_conv::{Heads, Mixed, heads},
     pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
@@ -41,8 +41,8 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Advances the states of the step's sequences by all their rows. qkv \[T, C\], gates \[T, 2·Hv\] → \[T, Hv·Dv\] f32.
-pub fn gdn_scan(p: &Pass, step: &Step, qkv: &Tensor, gates: &Tensor, slots: &mut Slots) -> Tensor {
+/// Advances the states of the step's sequences by all their rows. → \[T, Hv·Dv\] f32.
+pub fn gdn_scan(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, slots: &mut Slots) -> Tensor {
     let heads = slots.heads;
     // As many lanes as share a column's quads evenly.
     let team = TEAM.min(1 << (heads.key_width / 4).trailing_zeros());

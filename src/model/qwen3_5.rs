@@ -14,7 +14,6 @@ use crate::{
         gdn_chunk_state::gdn_prompt,
         gdn_conv::{self, gdn_conv},
         gdn_decode::{Recurrence, gdn_decode},
-        gdn_gates::gdn_gates,
         qk_norm_rope::{self, QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
         rows::rows,
@@ -128,14 +127,13 @@ fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut B
     }
 }
 
-/// Gated delta rule: project, convolve, gates, recurrence, gated norm.
+/// Gated delta rule: project, convolve and gates, recurrence, gated norm.
 fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slots) -> Tensor {
     let x = norm_matmul(p, step, h, &w.qkvzba);
     match step.kind() {
         Kind::Prompt => {
-            let qkv = gdn_conv(p, step, &x, &w.recurrence.conv, slots);
-            let gates = gdn_gates(p, step, &x, &w.recurrence.a_dt, w.heads);
-            let o = gdn_prompt(p, step, (&qkv, &gates), slots, h.inputs);
+            let mixed = gdn_conv(p, step, &x, (&w.recurrence.conv, &w.recurrence.a_dt), slots);
+            let o = gdn_prompt(p, step, &mixed, slots, h.inputs);
             gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
         }
         Kind::Decode => gdn_decode(p, step, &x, &w.recurrence, (slots, h.inputs)),

@@ -9,7 +9,7 @@ use bimetal::{
     kernels::{
         gdn_chunk_solve::{Squares, gdn_chunk_solve},
         gdn_chunk_state::{gdn_chunk_state, gdn_prompt},
-        gdn_conv::Heads,
+        gdn_conv::{Heads, Mixed},
         gdn_scan::gdn_scan,
     },
     pass::Pass,
@@ -17,7 +17,7 @@ use bimetal::{
 };
 
 use super::{
-    gdn_scan::{Inputs, slots},
+    gdn_scan::{inputs, slots},
     harness::{Lab, Output, backends, check_by, outputs},
     traffic::*,
 };
@@ -76,15 +76,15 @@ fn within(bound: f64) -> impl Fn(&str, &Output, &Output) -> f64 {
 
 fn scan(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, Heads)) {
     let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, *traffic, heads));
-    let Inputs { qkv, gates } = Inputs::new(lab, *traffic, heads);
-    p.mark("o", &gdn_scan(p, &step, &qkv, &gates, slots));
+    let mixed = inputs(lab, *traffic, heads);
+    p.mark("o", &gdn_scan(p, &step, &mixed, slots));
     p.mark("state", &slots.state);
 }
 
 fn chunks(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, Heads)) {
     let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, *traffic, heads));
-    let Inputs { qkv, gates } = Inputs::new(lab, *traffic, heads);
-    p.mark("o", &gdn_prompt(p, &step, (&qkv, &gates), slots, DType::F16));
+    let mixed = inputs(lab, *traffic, heads);
+    p.mark("o", &gdn_prompt(p, &step, &mixed, slots, DType::F16));
     p.mark("state", &slots.state);
 }
 
@@ -106,13 +106,13 @@ fn parts() {
         outputs("gdn_chunk_solve", backend, caps, |lab, p| {
             let squares = Squares::fit(caps, heads, DType::F16).unwrap();
             let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, *traffic, heads));
-            let Inputs { qkv, gates } = Inputs::new(lab, *traffic, heads);
-            let solved = gdn_chunk_solve(p, &step, (&qkv, &gates), heads, squares);
+            let mixed = inputs(lab, *traffic, heads);
+            let solved = gdn_chunk_solve(p, &step, &mixed, heads, squares);
             p.mark("reads", &solved.reads);
             p.mark("writes", &solved.writes);
             p.mark("u", &solved.u);
             p.mark("keep", &solved.keep);
-            p.mark("o", &gdn_chunk_state(p, &step, &solved, (slots, squares), qkv.rows()));
+            p.mark("o", &gdn_chunk_state(p, &step, &solved, (slots, squares), mixed.qkv.rows()));
             p.mark("state", &slots.state);
         })
     };
@@ -155,9 +155,9 @@ fn digits() {
     let (traffic, heads) = (TRAFFIC[1], Heads { key: 1, value: 1, key_width: 64, value_width: 32 });
     let op = |lab: &Lab, p: &Pass| {
         let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, traffic, heads));
-        let (qkv, gates) = (Inputs::new(lab, traffic, heads).qkv, vec![0.0; 2 * traffic.capacity() as usize]);
+        let (qkv, gates) = (inputs(lab, traffic, heads).qkv, vec![0.0; 2 * traffic.capacity() as usize]);
         let gates = lab.tensor([traffic.capacity(), 2], DType::F32, &gates);
-        p.mark("o", &gdn_prompt(p, &step, (&qkv, &gates), slots, DType::F16));
+        p.mark("o", &gdn_prompt(p, &step, &Mixed { qkv, gates }, slots, DType::F16));
         p.mark("state", &slots.state);
     };
     check_by("gdn_chunk without gates", op, |case, wanted, got| {
@@ -177,12 +177,12 @@ fn wipes() {
     let run = |backend: &Arc<dyn Backend>, caps: &Caps, chunks: bool| {
         outputs("wipes", backend, caps, |lab, p| {
             let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, traffic, heads));
-            let (qkv, gates) = (Inputs::new(lab, traffic, heads).qkv, gates(lab));
+            let mixed = Mixed { qkv: inputs(lab, traffic, heads).qkv, gates: gates(lab) };
             p.mark(
                 "o",
                 &match chunks {
-                    true => gdn_prompt(p, &step, (&qkv, &gates), slots, DType::F16),
-                    false => gdn_scan(p, &step, &qkv, &gates, slots),
+                    true => gdn_prompt(p, &step, &mixed, slots, DType::F16),
+                    false => gdn_scan(p, &step, &mixed, slots),
                 },
             );
             p.mark("state", &slots.state);
@@ -205,8 +205,8 @@ fn company() {
     const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
     let heads = Heads { key: 1, value: 2, key_width: 64, value_width: 32 };
     let run = |lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut bimetal::cache::Slots| {
-        let Inputs { qkv, gates } = Inputs::new(lab, traffic, heads);
-        gdn_prompt(p, &traffic.step(lab, 10), (&qkv, &gates), slots, DType::F16)
+        let mixed = inputs(lab, traffic, heads);
+        gdn_prompt(p, &traffic.step(lab, 10), &mixed, slots, DType::F16)
     };
     for (name, caps, backend) in settings() {
         let whole = outputs("whole", &backend, &caps, |lab, p| {
@@ -238,8 +238,8 @@ fn beginnings() {
     let op = |lab: &Lab, p: &Pass| {
         let state = lab.poisoned([traffic.slots(), heads.state()], DType::F32);
         let mut slots = bimetal::cache::Slots { ring: lab.poisoned([1, 4], DType::F32), state, heads };
-        let Inputs { qkv, gates } = Inputs::new(lab, traffic, heads);
-        p.mark("o", &gdn_prompt(p, &traffic.step(lab, 10), (&qkv, &gates), &mut slots, DType::F16));
+        let mixed = inputs(lab, traffic, heads);
+        p.mark("o", &gdn_prompt(p, &traffic.step(lab, 10), &mixed, &mut slots, DType::F16));
     };
     check_by("gdn_chunk in slots of NaN", op, |case, wanted, got| {
         assert!(wanted.values().take(70 * 32).all(|o| o.is_finite()), "{case}");

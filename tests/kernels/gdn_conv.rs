@@ -4,10 +4,11 @@ use bimetal::{
     kernels::gdn_conv::{Heads, gdn_conv},
     pass::Pass,
     step::Kind,
+    tensor::Tensor,
 };
 
 use super::{
-    harness::{Lab, backends, check, outputs},
+    harness::{Lab, Random, backends, check, outputs},
     traffic::*,
 };
 
@@ -37,8 +38,34 @@ fn convolve(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass
         let ring = lab.spread("ring", [traffic.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
         let state = lab.poisoned([1, 4], DType::F32);
         let mut slots = Slots { ring, state, heads };
-        p.mark("y", &gdn_conv(p, &step, &x, &weight, &mut slots));
+        let mixed = gdn_conv(p, &step, &x, (&weight, &a_dt(lab, heads.value)), &mut slots);
+        p.mark("y", &mixed.qkv);
+        p.mark("gates", &mixed.gates);
         p.mark("ring", &slots.ring);
+    }
+}
+
+/// a_log and dt_bias in the ranges of a model.
+pub fn a_dt(lab: &Lab, value: u32) -> Tensor {
+    let mut random = Random::new("a_dt");
+    let a_log = (0..value).map(|_| random.within(&(-6.0..2.7))).collect::<Vec<_>>();
+    let dt_bias = (0..value).map(|_| random.within(&(-4.0..1.0))).collect::<Vec<_>>();
+    lab.tensor([2, value], DType::F32, &[a_log, dt_bias].concat())
+}
+
+/// Gates where ln(1 + exp) is flat, and where it is straight.
+#[test]
+fn steep_gates() {
+    let heads = Heads { key: 1, value: 33, key_width: 8, value_width: 4 };
+    for range in [-100.0..-6.0, 20.0..120.0] {
+        check(&format!("gdn_conv with gates of {range:?}"), |lab, p| {
+            let step = PROMPTS[2].step(lab, 10);
+            let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, range.clone());
+            let weight = lab.spread("weight", [heads.channels(), 4], DType::F32, -0.5..0.5);
+            let ring = lab.poisoned([PROMPTS[2].slots(), 4 * heads.channels()], DType::F32);
+            let mut slots = Slots { ring, state: lab.poisoned([1, 4], DType::F32), heads };
+            p.mark("gates", &gdn_conv(p, &step, &x, (&weight, &a_dt(lab, heads.value)), &mut slots).gates);
+        });
     }
 }
 
@@ -49,11 +76,11 @@ fn company() {
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
     let heads = Heads { key: 1, value: 2, key_width: 24, value_width: 20 };
     for (name, backend) in backends() {
-        let run =
-            |traffic| outputs("company", &backend, backend.caps(), convolve(traffic, heads, DType::F32)).remove(0);
+        let run = |traffic| outputs("company", &backend, backend.caps(), convolve(traffic, heads, DType::F32));
         let (whole, cut) = (run(WHOLE), run(FIRST));
         for row in 0..37 {
-            assert!(whole.row(row) == cut.row(9 + row), "{name}: row {row}");
+            assert!(whole[0].row(row) == cut[0].row(9 + row), "{name}: row {row}");
+            assert!(whole[1].row(row) == cut[1].row(9 + row), "{name}: gates of row {row}");
         }
     }
 }

@@ -5,7 +5,6 @@ use bimetal::{
         gated_rms_norm::gated_rms_norm,
         gdn_conv::{Heads, gdn_conv},
         gdn_decode::{Recurrence, gdn_decode},
-        gdn_gates::gdn_gates,
         gdn_scan::gdn_scan,
         rms_norm::Norm,
     },
@@ -15,7 +14,7 @@ use bimetal::{
 };
 
 use super::{
-    gdn_gates::a_dt,
+    gdn_conv::a_dt,
     harness::{Lab, backends, check, compare, outputs},
     traffic::*,
 };
@@ -95,9 +94,8 @@ fn like_the_prompt() {
             let (step, slots) = (WHOLE.step(lab, 10), &mut slots(lab, WHOLE, heads));
             let x = WHOLE.by_position(lab, "x", heads.projected(), -3.0..3.0);
             let w = weights(lab, heads, DType::F32);
-            let qkv = gdn_conv(p, &step, &x, &w.conv, slots);
-            let gates = gdn_gates(p, &step, &x, &w.a_dt, heads);
-            let o = gdn_scan(p, &step, &qkv, &gates, slots);
+            let mixed = gdn_conv(p, &step, &x, (&w.conv, &w.a_dt), slots);
+            let o = gdn_scan(p, &step, &mixed, slots);
             p.mark("o", &gated_rms_norm(p, &step, (&o, &x), &w.norm, (heads, DType::F32)));
             p.mark("state", &slots.state);
         });

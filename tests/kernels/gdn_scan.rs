@@ -1,7 +1,10 @@
 use bimetal::{
     cache::Slots,
     dtype::DType,
-    kernels::{gdn_conv::Heads, gdn_scan::gdn_scan},
+    kernels::{
+        gdn_conv::{Heads, Mixed},
+        gdn_scan::gdn_scan,
+    },
     pass::Pass,
     step::Kind,
 };
@@ -31,8 +34,7 @@ fn cases() {
 
 fn scan(lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut Slots) -> bimetal::tensor::Tensor {
     let step = traffic.step(lab, 10);
-    let inputs = Inputs::new(lab, traffic, slots.heads);
-    gdn_scan(p, &step, &inputs.qkv, &inputs.gates, slots)
+    gdn_scan(p, &step, &inputs(lab, traffic, slots.heads), slots)
 }
 
 /// States in which something has happened already.
@@ -42,31 +44,23 @@ pub fn slots(lab: &Lab, traffic: Traffic, heads: Heads) -> Slots {
 }
 
 /// What the recurrent kernels take, in the ranges of a model: queries and keys normalised, values past an activation.
-pub struct Inputs {
-    pub qkv: bimetal::tensor::Tensor,
-    pub gates: bimetal::tensor::Tensor,
-}
-
-impl Inputs {
-    pub fn new(lab: &Lab, traffic: Traffic, heads: Heads) -> Self {
-        let (mut qkv, mut gates) = (Vec::new(), Vec::new());
-        let rows =
-            traffic.spans.iter().flat_map(|&(rows, first, slot)| (first..first + rows).map(move |at| (slot, at)));
-        let dead = (0..traffic.spare).map(|at| (u32::MAX, at));
-        for (slot, position) in rows.chain(dead) {
-            let mut random = Random::new(&format!("token {slot} {position}"));
-            let query = 1.0 / (heads.key_width as f32).sqrt();
-            (0..heads.key).for_each(|_| qkv.extend(unit(&mut random, heads.key_width, query)));
-            (0..heads.key).for_each(|_| qkv.extend(unit(&mut random, heads.key_width, 1.0)));
-            qkv.extend((0..heads.values()).map(|_| random.within(&(-0.3..5.0))));
-            // Half of the decays are slight, as in a model that remembers.
-            let decay = |i: u32| if i.is_multiple_of(2) { -20.0..-1e-4 } else { -0.05..-1e-4 };
-            gates.extend((0..heads.value).map(|i| random.within(&decay(i))));
-            gates.extend((0..heads.value).map(|_| random.within(&(0.0..1.0))));
-        }
-        let qkv = lab.tensor([traffic.capacity(), heads.channels()], DType::F32, &qkv);
-        Self { qkv, gates: lab.tensor([traffic.capacity(), 2 * heads.value], DType::F32, &gates) }
+pub fn inputs(lab: &Lab, traffic: Traffic, heads: Heads) -> Mixed {
+    let (mut qkv, mut gates) = (Vec::new(), Vec::new());
+    let rows = traffic.spans.iter().flat_map(|&(rows, first, slot)| (first..first + rows).map(move |at| (slot, at)));
+    let dead = (0..traffic.spare).map(|at| (u32::MAX, at));
+    for (slot, position) in rows.chain(dead) {
+        let mut random = Random::new(&format!("token {slot} {position}"));
+        let query = 1.0 / (heads.key_width as f32).sqrt();
+        (0..heads.key).for_each(|_| qkv.extend(unit(&mut random, heads.key_width, query)));
+        (0..heads.key).for_each(|_| qkv.extend(unit(&mut random, heads.key_width, 1.0)));
+        qkv.extend((0..heads.values()).map(|_| random.within(&(-0.3..5.0))));
+        // Half of the decays are slight, as in a model that remembers.
+        let decay = |i: u32| if i.is_multiple_of(2) { -20.0..-1e-4 } else { -0.05..-1e-4 };
+        gates.extend((0..heads.value).map(|i| random.within(&decay(i))));
+        gates.extend((0..heads.value).map(|_| random.within(&(0.0..1.0))));
     }
+    let qkv = lab.tensor([traffic.capacity(), heads.channels()], DType::F32, &qkv);
+    Mixed { qkv, gates: lab.tensor([traffic.capacity(), 2 * heads.value], DType::F32, &gates) }
 }
 
 fn unit(random: &mut Random, width: u32, length: f32) -> Vec<f32> {
