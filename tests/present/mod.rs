@@ -11,8 +11,8 @@ use bimetal::{backend::Backend, cpu::Cpu};
 /// A backend and the name that tests know it by.
 pub type Present = (&'static str, Arc<dyn Backend>);
 
-/// Every backend of this machine: `cpu`, `wgpu` with all that its adapter offers, and `wgpu-plain`, the same adapter
-/// with no more than WebGPU promises.
+/// Every backend of this machine: `cpu`, `wgpu` with all that its adapter offers, `wgpu-plain`, the same adapter with no
+/// more than WebGPU promises, and on a Mac `metal`.
 ///
 /// # Panics
 /// If a backend that `REQUIRE` names is absent.
@@ -24,6 +24,7 @@ pub fn backends() -> Vec<Present> {
 fn find() -> Vec<Present> {
     let mut found: Vec<Present> = vec![("cpu", Arc::new(Cpu::default()))];
     found.extend(through_wgpu());
+    found.extend(bimetal::metal::open().ok().map(|metal| ("metal", metal)));
     for (name, backend) in &found {
         let caps = backend.caps();
         let [half, matrix] = [caps.half, caps.matrix_units.is_some()];
