@@ -1,5 +1,8 @@
 //! The native Metal backend, which is not part of this build on any platform. On macOS, wgpu reaches the GPU meanwhile.
 
+pub mod driver;
+pub mod prelude;
+
 use std::sync::Arc;
 
 use crate::{
