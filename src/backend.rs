@@ -91,6 +91,13 @@ impl Tiles {
     pub fn apple() -> Self {
         Self { attend_by: Strips::Rows, scan_team: 4, ..Self::of(DeviceKind::Integrated) }
     }
+
+    /// What suits Apple's GPUs through Metal: as an integrated GPU, but no column is shared by more lanes than a SIMD group
+    /// has, which sum without threadgroup memory.
+    pub fn apple() -> Self {
+        let tiles = Self::of(DeviceKind::Integrated);
+        Self { matvec: Few { lanes: 64, ..tiles.matvec }, ..tiles }
+    }
 }
 
 /// All that recording code may know of a backend.

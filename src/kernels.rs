@@ -20,12 +20,17 @@ macro_rules! source {
     };
 }
 
-/// The MSL of a kernel, where it is written: a line for each that is, such as
-/// `("argmax") => { Some(include_str!("../msl/argmax.metal")) };`.
+/// The MSL of a kernel, where it is written.
+#[rustfmt::skip]
 macro_rules! msl {
-    ($other:tt) => {
-        None
-    };
+    ("attend_mma") => { None };
+    ("attend_prefill") => { None };
+    ("gdn_conv") => { None };
+    ("gdn_gates") => { None };
+    ("gdn_scan") => { None };
+    ("matmul") => { None };
+    ("matmul_mma") => { None };
+    ($name:tt) => { Some(include_str!(concat!("../../msl/", $name, ".metal"))) };
 }
 use msl;
 

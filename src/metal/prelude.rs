@@ -21,7 +21,8 @@ macro_rules! parts {
 }
 
 /// The shared parts of Metal shaders, by name.
-pub const LIBRARY: &[(&str, &str)] = parts!["quads"];
+pub const LIBRARY: &[(&str, &str)] =
+    parts!["activations", "dots", "leader", "pages", "pieces", "quads", "reduce", "splits", "step", "sums",];
 
 /// Parts that a kernel's WGSL needs and its MSL does not, and why.
 pub const ABSENT: &[(&str, &str)] = &[];
