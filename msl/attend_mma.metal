@@ -32,8 +32,8 @@ struct Own {
     threadgroup float2* factors;
 };
 
-// A row as one of its lanes sees it.
-struct Row {
+// The running softmax of a row, as one of its lanes sees it.
+struct Softmax {
     uint position;
     float reference;
     // Of this lane's weights.
@@ -87,7 +87,7 @@ inline void score(threadgroup float4* scores, thread const Operand* queries, thr
 }
 
 // Scores become weights, in powers of two. Says whether a row's sums must be multiplied by its factor.
-inline bool weigh(Own own, thread Row& row, uint base, uint member) {
+inline bool weigh(Own own, thread Softmax& row, uint base, uint member) {
     const uint within = member / SHARERS;
     const uint quad = member % SHARERS;
     const float scale = 1.4426950408889634f * rsqrt(float(HEAD));
@@ -182,7 +182,7 @@ kernel void attend_mma(
     };
     const uint first = part.first + team * EDGE;
     const uint offset = first + member / SHARERS;
-    Row row = {part.span.position + min(offset, part.end - 1), LOWEST, 0.0f};
+    Softmax row = {part.span.position + min(offset, part.end - 1), LOWEST, 0.0f};
     // What is behind the last position that one of the SIMD group's rows sees; nothing if it has none.
     const uint seen = first < part.end ? part.span.position + min(first + EDGE, part.end) : 0;
     const Context context = {tables, part.span.slot, last, head / (Q_HEADS / KV_HEADS) * QUADS + lane % QUADS};

@@ -23,7 +23,7 @@ inline void fetch_inputs(thread half4* next, device const Quad_x* x, uint2 row_l
     #pragma unroll
     for (uint i = 0; i < X_FETCHES; i++) {
         const uint row = min(row_last.x + i * STRIDE, row_last.y);
-        next[i] = quad < QUADS ? x[row * QUADS + quad] : half4(0.0h);
+        next[i] = quad < QUADS ? x[row * QUADS + quad] : half4(0.0f);
     }
 }
 
@@ -32,7 +32,7 @@ inline void fetch_weights(thread half4* next, device const Quad_w* w, uint2 row_
     #pragma unroll
     for (uint i = 0; i < W_FETCHES; i++) {
         const uint row = min(row_last.x + i * STRIDE, row_last.y);
-        next[i] = quad < QUADS ? w[row * QUADS + quad] : half4(0.0h);
+        next[i] = quad < QUADS ? w[row * QUADS + quad] : half4(0.0f);
     }
 }
 

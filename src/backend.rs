@@ -86,17 +86,12 @@ impl Tiles {
         Self { matmul: [64, 64], matvec, attend_splits, attend_by: Strips::Columns, scan_team: 8, budget }
     }
 
-    /// What suits an Apple GPU through Metal: SIMD groups of 32 lanes with many registers, and matrix units that work out
-    /// of these.
-    pub fn apple() -> Self {
-        Self { attend_by: Strips::Rows, scan_team: 4, ..Self::of(DeviceKind::Integrated) }
-    }
-
-    /// What suits Apple's GPUs through Metal: as an integrated GPU, but no column is shared by more lanes than a SIMD group
-    /// has, which sum without threadgroup memory.
+    /// What suits Apple's GPUs through Metal: as an integrated GPU, but no column of a product is shared by more lanes than
+    /// a SIMD group has, which sum without threadgroup memory; and SIMD groups keep more in registers.
     pub fn apple() -> Self {
         let tiles = Self::of(DeviceKind::Integrated);
-        Self { matvec: Few { lanes: 64, ..tiles.matvec }, ..tiles }
+        let matvec = Few { lanes: 64, ..tiles.matvec };
+        Self { matvec, attend_by: Strips::Rows, scan_team: 4, ..tiles }
     }
 }
 
