@@ -39,13 +39,12 @@ impl Estimate {
         Self { seconds: vec![1.0; launches], known: false }
     }
 
-    /// Whether anything was measured.
-    pub(crate) fn known(&self) -> bool {
-        self.known
+    /// Seconds of all of them, if that was measured.
+    pub(crate) fn measured(&self) -> Option<f64> {
+        self.known.then(|| self.total())
     }
 
-    /// Seconds of all of them.
-    pub(crate) fn total(&self) -> f64 {
+    fn total(&self) -> f64 {
         self.seconds.iter().sum()
     }
 

@@ -65,7 +65,8 @@ impl Pace {
         }
         if let Some(Run { pieces, times, .. }) = state.under_way.take() {
             state.estimate.learn(&pieces, &times);
-            state.pieces = state.estimate.cut((state.estimate.total() / self.target).ceil() as usize);
+            let seconds = state.estimate.measured().unwrap_or_default();
+            state.pieces = state.estimate.cut((seconds / self.target).ceil() as usize);
         }
     }
 }

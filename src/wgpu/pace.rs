@@ -53,7 +53,7 @@ impl Pace {
     pub(super) fn begin(&self, device: &Device) -> (Arc<[Range<usize>]>, Option<Readings>) {
         let state = &mut *lock(&self.state);
         state.learn(device, self.target);
-        let far = state.estimate.known() && state.estimate.total() < FAR * self.target;
+        let far = state.estimate.measured().is_some_and(|seconds| seconds < FAR * self.target);
         let due = !far || state.runs < FIRST || state.runs.is_multiple_of(EVERY);
         state.runs = state.runs.wrapping_add(1);
         let pieces = state.pieces.clone();
@@ -81,6 +81,7 @@ impl State {
         let Ok(times) = readings.times(device) else { return };
         self.idle = Some(readings);
         self.estimate.learn(&pieces, &times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>());
-        self.pieces = self.estimate.cut((self.estimate.total() / target).ceil() as usize);
+        let seconds = self.estimate.measured().unwrap_or_default();
+        self.pieces = self.estimate.cut((seconds / target).ceil() as usize);
     }
 }
