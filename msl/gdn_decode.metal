@@ -45,18 +45,15 @@ kernel void gdn_decode(
     uint3 group [[threadgroup_position_in_grid]],
     uint lane [[thread_index_in_threadgroup]])
 {
-    // The head's query, key and value after the convolution, the first two with zeros behind; where the value was, results.
+    // The head's query, key and value after the convolution, the first two with zeros behind.
     threadgroup float mixed[VALUE + VALUE_WIDTH];
     // A member's part of Sᵀk and Sᵀq for each column, and of q·q, k·k and q·k.
     threadgroup float2 parts[LANES];
     threadgroup float3 inner[MEMBERS];
     threadgroup float squares[REDUCE_PARTS];
     const uint head = group.x;
-    if (group.y >= sequences(step)) {
-        return;
-    }
     const Span rows = span(step, group.y);
-    if (rows.rows == 0) {
+    if (group.y >= sequences(step) || rows.rows == 0) {
         return;
     }
     const uint member = lane / COLUMNS;
@@ -118,15 +115,12 @@ kernel void gdn_decode(
             own[(i * MEMBERS + member) * VALUE_WIDTH] = fma(k, key_scale * u, decay * column[i]);
         }
     }
+    // One member counts for each column; its neighbours have the rest of a quad.
     const bool counted = inside && member == 0;
-    // All lanes have read the value when the sum is there.
     const float sum = reduce_sum(counted ? out * out : 0.0f, lane, squares);
-    if (counted) {
-        mixed[VALUE + n] = out * rsqrt(sum / float(VALUE_WIDTH) + params.eps) * gain * silu(z);
-    }
-    threadgroup_barrier(mem_flags::mem_threadgroup);
-    if (lane < VALUE_WIDTH / 4) {
-        threadgroup const float* quad = mixed + VALUE + 4 * lane;
-        o[(rows.row * VALUES + head * VALUE_WIDTH) / 4 + lane] = pack<Quad_o>(float4(quad[0], quad[1], quad[2], quad[3]));
+    const float y = out * rsqrt(sum / float(VALUE_WIDTH) + params.eps) * gain * silu(z);
+    const float4 quad = float4(y, simd_shuffle_down(y, 1), simd_shuffle_down(y, 2), simd_shuffle_down(y, 3));
+    if (counted && n % 4 == 0) {
+        o[(rows.row * VALUES + head * VALUE_WIDTH + n) / 4] = pack<Quad_o>(quad);
     }
 }

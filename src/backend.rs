@@ -71,6 +71,13 @@ impl Tiles {
         let budget = if matches!(kind, DeviceKind::Discrete) { 2048 } else { 512 };
         Self { matmul: [64, 64], matvec: Few { lanes: 128, columns: 1, rows: 8, fill }, attend_splits, budget }
     }
+
+    /// What suits Apple's GPUs through Metal: as an integrated GPU, but no column is shared by more lanes than a SIMD group
+    /// has, which sum without threadgroup memory.
+    pub fn apple() -> Self {
+        let tiles = Self::of(DeviceKind::Integrated);
+        Self { matvec: Few { lanes: 64, ..tiles.matvec }, ..tiles }
+    }
 }
 
 /// All that recording code may know of a backend.
