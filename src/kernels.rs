@@ -23,13 +23,6 @@ macro_rules! source {
 /// The MSL of a kernel, where it is written.
 #[rustfmt::skip]
 macro_rules! msl {
-    ("attend_mma") => { None };
-    ("attend_prefill") => { None };
-    ("gdn_conv") => { None };
-    ("gdn_gates") => { None };
-    ("gdn_scan") => { None };
-    ("matmul") => { None };
-    ("matmul_mma") => { None };
     ($name:tt) => { Some(include_str!(concat!("../../msl/", $name, ".metal"))) };
 }
 use msl;
