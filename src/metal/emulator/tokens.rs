@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn tokens_put_together_are_the_text() {
-        let text = "#define A(x) \\\n  x\nfloat a = -1.5e-3f; // note\n/* two\nlines */ b::c(\"s\\\"\", 'x', 0x1p+2, .5h);\n";
+        let text =
+            "#define A(x) \\\n  x\nfloat a = -1.5e-3f; // note\n/* two\nlines */ b::c(\"s\\\"\", 'x', 0x1p+2, .5h);\n";
         let found = tokens(text);
         assert_eq!(found.iter().map(|token| token.text).collect::<String>(), text);
         let told = |kind| found.iter().filter(|t| t.kind == kind).map(|t| (t.text, t.line)).collect::<Vec<_>>();

@@ -38,6 +38,8 @@ pub(super) struct Translation {
     pub(super) text: String,
     /// Numbers and names of the buffers that it needs.
     pub(super) buffers: Vec<(usize, String)>,
+    /// Names of its pieces of group memory.
+    pub(super) shared: Vec<String>,
     /// Whether a parameter is an array of unknown length, said to have one element.
     pub(super) open_arrays: bool,
 }
@@ -47,11 +49,24 @@ const ELEMENTS: &[&str] =
 pub(super) const SPACES: &[&str] = &["device", "threadgroup", "thread", "constant"];
 /// What C++ has and MSL has not (MSL 3.1, section 1.4.4), and types that it lacks.
 const REFUSED: &[&str] = &[
-    "double", "goto", "new", "delete", "virtual", "dynamic_cast", "typeid", "throw", "try", "catch", "thread_local",
-    "register", "asm", "noexcept",
+    "double",
+    "goto",
+    "new",
+    "delete",
+    "virtual",
+    "dynamic_cast",
+    "typeid",
+    "throw",
+    "try",
+    "catch",
+    "thread_local",
+    "register",
+    "asm",
+    "noexcept",
 ];
 /// Words of OpenCL that are none of MSL's.
-const OPENCL: &[&str] = &["local", "global", "private", "generic", "pipe", "event_t", "queue_t", "read_only", "write_only"];
+const OPENCL: &[&str] =
+    &["local", "global", "private", "generic", "pipe", "event_t", "queue_t", "read_only", "write_only"];
 /// Attributes that change nothing here.
 const IGNORED: &[&str] = &["max_total_threads_per_threadgroup", "host_name", "maybe_unused", "unroll"];
 
@@ -63,19 +78,20 @@ pub(super) fn translate(text: &str, name: &str, purpose: Purpose) -> Result<Tran
     let tokens = tokens(text);
     let entry = Entry::find(&tokens, name)?;
     let types = constructed(&tokens);
-    let mut writer = Writer { tokens: &tokens, types, purpose, entry: &entry, shared: 0, text: String::new() };
+    let mut writer = Writer { tokens: &tokens, types, purpose, entry: &entry, shared: Vec::new(), text: String::new() };
     writer.text.push_str("#line 1 \"shader\"\n");
     writer.write()?;
     if purpose == Purpose::Run {
-        writer.text.push_str(&call(&entry, writer.shared)?);
+        let call = call(&entry, &mut writer.shared);
+        writer.text.push_str(&call);
     }
     let buffers = entry.parameters.iter().filter_map(Parameter::buffer).collect();
-    Ok(Translation { text: writer.text, buffers, open_arrays: open_arrays(&tokens) })
+    let Writer { text, shared, .. } = writer;
+    Ok(Translation { text, buffers, shared, open_arrays: open_arrays(&tokens) })
 }
 
 /// The function that a lane starts with.
-fn call(entry: &Entry<'_>, declared: usize) -> Result<String, Complaint> {
-    let mut shared = declared;
+fn call(entry: &Entry<'_>, shared: &mut Vec<String>) -> String {
     let mut arguments = Vec::new();
     for parameter in &entry.parameters {
         let kind = parameter.text.replace('&', "*");
@@ -83,14 +99,14 @@ fn call(entry: &Entry<'_>, declared: usize) -> Result<String, Complaint> {
         arguments.push(match &parameter.source {
             Source::Buffer(at) => format!("{star}({kind})buffers[{at}]"),
             Source::Threadgroup => {
-                shared += 1;
-                format!("emulator::shared<{}>({})", parameter.text.replace(['&'], ""), shared - 1)
+                shared.push(parameter.name.clone());
+                format!("emulator::shared<{}>({})", parameter.text.replace('&', ""), shared.len() - 1)
             }
             Source::BuiltIn(value) => format!("metal::make_one<{}>({value})", parameter.text),
         });
     }
     let body = format!("emulator::Lane* me = emulator::lane(); (void)me; {}({});", entry.name, arguments.join(", "));
-    Ok(format!("\nextern \"C\" void emulator_entry(void* const* buffers) {{ {body} }}\n"))
+    format!("\nextern \"C\" void emulator_entry(void* const* buffers) {{ (void)buffers; {body} }}\n")
 }
 
 /// Whether an array type of one element stands for one of any length, as in what naga writes.
@@ -130,7 +146,7 @@ struct Writer<'a> {
     purpose: Purpose,
     entry: &'a Entry<'a>,
     /// Pieces of group memory declared so far.
-    shared: usize,
+    shared: Vec<String>,
     text: String,
 }
 
@@ -208,16 +224,19 @@ impl Writer<'_> {
             };
             let (name, sizes) = (own[name_at].text, plain(&own[name_at + 1..]));
             if sizes.contains('=') || sizes.contains('{') {
-                return Err(Complaint { line, what: format!("threadgroup memory `{name}` with a value to begin with") });
+                return Err(Complaint {
+                    line,
+                    what: format!("threadgroup memory `{name}` with a value to begin with"),
+                });
             }
             self.text.push_str(&match self.purpose {
                 Purpose::Strict => format!("threadgroup {kind} {name}{sizes};"),
                 Purpose::Run => {
                     let memory = format!("typedef {kind} emulated_{name}{sizes}; emulated_{name}& {name} =");
-                    format!("{memory} emulator::shared<emulated_{name}>({});", self.shared)
+                    format!("{memory} emulator::shared<emulated_{name}>({});", self.shared.len())
                 }
             });
-            self.shared += 1;
+            self.shared.push(name.to_owned());
         }
         let lines: usize = self.tokens[at..end].iter().map(|token| token.text.matches('\n').count()).sum();
         self.text.push_str(&"\n".repeat(lines));

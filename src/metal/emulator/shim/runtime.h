@@ -11,12 +11,14 @@ constexpr Site site(uint line, uint column) { return line << 8 | (column & 255);
 struct Simd {
     alignas(64) char values[32 * 64];
     uint lanes;
-    // Where lanes wait, how many do, and how many have returned.
-    Site waiting_at;
+    // How many lanes wait for each other, and where.
     uint waiting;
-    uint done;
-    // What those that wait were asked of matrices.
-    ulong trace;
+    Site at;
+    // What was asked of matrices before lanes met: as a SIMD group, at a barrier of all, at the end.
+    ulong trace[3];
+    // How many of its lanes are at a barrier of all, and how many have returned.
+    uint at_barrier;
+    uint returned;
 };
 
 struct Lane {
@@ -30,28 +32,16 @@ struct Lane {
     // A digest of what was asked of matrices, and where last.
     ulong trace;
     Site traced;
-    // Where it waits: for its SIMD group or for the whole group.
+    // Where it waits, or 0.
     Site waits_at;
-    bool waits_for_group;
+    // Its stack, once it has started, and where on it.
+    char* stack;
     void* stack_pointer;
 };
 
-// Every lane has a stack of this size, aligned to it, with its Lane at the bottom.
-constexpr ulong STACK = 1ul << 18;
-
-inline Lane* lane() {
-    ulong here;
-#if defined(__x86_64__)
-    asm("movq %%rsp, %0" : "=r"(here));
-#elif defined(__aarch64__)
-    asm("mov %0, sp" : "=r"(here));
-#else
-    here = reinterpret_cast<ulong>(__builtin_frame_address(0));
-#endif
-    return reinterpret_cast<Lane*>(here & ~(STACK - 1));
-}
-
 extern "C" {
+// The lane that runs: the same one for as long as a shader's function does.
+__attribute__((const)) Lane* emulator_lane();
 // Whether this lane is the last of its SIMD group to arrive. The others go on when it calls `release`.
 bool emulator_arrive(Lane* me, Site site);
 void emulator_release(Lane* me);
@@ -59,6 +49,7 @@ void emulator_group_barrier(Lane* me, int flags, Site site);
 // Threadgroup memory number `at`, full of NaN where a group asks for the first time.
 void* emulator_shared(Lane* me, uint at, ulong bytes);
 }
+inline Lane* lane() { return emulator_lane(); }
 // Lanes lie along x.
 inline uint3 along(uint x, uint rest) { return uint3{x, rest, rest}; }
 inline uint3 position(const Lane* me) { return uint3{me->group.x * me->lanes + me->index, me->group.y, me->group.z}; }
