@@ -179,7 +179,7 @@ impl Writer<'_> {
         }
         if token.text == "threadgroup" && token.kind == Kind::Word && self.starts_statement(at) {
             let end = self.find(at, ";")?;
-            let pointer = self.tokens[at..end].iter().take_while(|t| t.text != "=");
+            let pointer = self.tokens[at..end].iter().take_while(|t| !matches!(t.text, "=" | "["));
             if !pointer.into_iter().any(|token| matches!(token.text, "*" | "&")) {
                 return self.group_memory(at, end);
             }
