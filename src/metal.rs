@@ -5,6 +5,8 @@
 //! in order, several of them under way at once.
 
 pub mod driver;
+#[cfg(all(unix, feature = "emulator"))]
+pub mod emulator;
 mod memory;
 #[cfg(target_os = "macos")]
 mod objc;

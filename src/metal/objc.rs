@@ -136,7 +136,7 @@ fn caps(device: &ProtocolObject<dyn MTLDevice>) -> Result<Caps, String> {
         half: true,
         matrix_units: matrix.then_some(8),
         lanes: (device.maxThreadsPerThreadgroup().width as u32).min(1024),
-        tiles: Tiles::of(DeviceKind::Integrated),
+        tiles: Tiles::apple(),
     })
 }
 

@@ -21,7 +21,20 @@ macro_rules! parts {
 }
 
 /// The shared parts of Metal shaders, by name.
-pub const LIBRARY: &[(&str, &str)] = parts!["quads"];
+pub const LIBRARY: &[(&str, &str)] = parts![
+    "activations",
+    "dots",
+    "leader",
+    "matrix",
+    "pages",
+    "pieces",
+    "quads",
+    "reduce",
+    "splits",
+    "step",
+    "sums",
+    "team"
+];
 
 /// Parts that a kernel's WGSL needs and its MSL does not, and why.
 pub const ABSENT: &[(&str, &str)] = &[];
