@@ -1,6 +1,8 @@
 //! The Metal executor, on a driver that notes what it is asked: order, barriers, command buffers, memory, errors.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "metal/compiler.rs"]
+mod compiler;
 #[path = "metal/decoding.rs"]
 mod decoding;
 #[path = "metal/recorder.rs"]
