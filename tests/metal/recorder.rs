@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    path::{Path, PathBuf},
     ptr::NonNull,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -85,6 +86,8 @@ pub struct Notes {
     pub compiled: Vec<String>,
     /// Buffers made, in bytes.
     pub buffers: Vec<u64>,
+    /// Each time that pipelines were to be kept: where, and how many were compiled by then.
+    pub kept: Vec<(PathBuf, usize)>,
 }
 
 /// What the driver does when asked.
@@ -203,6 +206,11 @@ impl Driver for Recorder {
         notes.committed.push(commands);
         notes.most_under_way = notes.most_under_way.max(notes.committed.len() - notes.run);
         notes.committed.len()
+    }
+
+    fn keep_pipelines(&self, directory: &Path) {
+        let notes = &mut *self.notes();
+        notes.kept.push((directory.into(), notes.compiled.len()));
     }
 
     fn wait(&self, number: &usize) -> Outcome {
