@@ -5,5 +5,6 @@
 mod emulator {
     mod stand;
 
+    mod meetings;
     mod vectors;
 }
