@@ -3,7 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod emulator {
+
     mod stand;
 
+    mod simd;
     mod vectors;
 }
