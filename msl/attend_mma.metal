@@ -8,26 +8,23 @@ constant constexpr uint KEYS = 2 * EDGE;
 constant constexpr uint KEY_QUADS = KEYS / 4;
 // Lanes that share a row, each with a quad of a tile's keys.
 constant constexpr uint SHARERS = SIMD / EDGE;
-// Staged rows, scores and weights have a pitch that puts neighbouring rows into different banks.
+// Staged rows and scores have a pitch that puts neighbouring rows into different banks.
 constant constexpr uint PITCH = QUADS + 2;
 constant constexpr uint SCORE_PITCH = KEY_QUADS + 1;
-constant constexpr uint WEIGHT_PITCH = KEY_QUADS + 2;
 // Rows that the lanes stage at once, and how often they do for a tile of keys.
 constant constexpr uint AT_ONCE = LANES / QUADS;
 constant constexpr uint ROUNDS = KEYS / AT_ONCE;
 // Less than any score, and finite.
 constant constexpr float LOWEST = -3.0e38f;
-// A row's weights are relative to a reference that lets its largest be 2^FIRST; it moves when one would exceed 2^MOST.
-// Half precision then has digits for small weights, and sums are rarely rescaled.
-constant constexpr float FIRST = 6.0f;
-constant constexpr float MOST = 14.0f;
+// A row's weights are relative to a reference, its largest score until one exceeds it by MOST: sums are rarely rescaled.
+constant constexpr float MOST = 16.0f;
 static_assert(SIDE == TILE && SIDE == 2 * KEYS && LANES == SIDE / EDGE * SIMD, "a square of rows to each SIMD group");
 static_assert(SHARERS == KEY_QUADS && ROUNDS * AT_ONCE == KEYS, "every lane has a quad of scores and of each staged row");
 
 // What a SIMD group has of threadgroup memory.
 struct Own {
+    // Scores, which become weights.
     threadgroup float4* scores;
-    threadgroup half4* weights;
     // A square with a factor for each row on its diagonal.
     threadgroup float2* factors;
 };
@@ -100,13 +97,12 @@ inline bool weigh(Own own, thread Softmax& row, uint base, uint member) {
     }
     float factor = 1.0f;
     if (most > row.reference + MOST) {
-        factor = exp2(row.reference - (most - FIRST));
-        row.reference = most - FIRST;
+        factor = exp2(row.reference - most);
+        row.reference = most;
     }
-    const half4 weights = half4(exp2(scores - row.reference));
-    const float4 sum = float4(weights);
-    row.total = fma(row.total, factor, (sum.x + sum.y) + (sum.z + sum.w));
-    own.weights[within * WEIGHT_PITCH + quad] = weights;
+    const float4 weights = exp2(scores - row.reference);
+    row.total = fma(row.total, factor, (weights.x + weights.y) + (weights.z + weights.w));
+    own.scores[within * SCORE_PITCH + quad] = weights;
     own.factors[member] = select(float2(0.0f), float2(factor), 2 * quad + uint2(0, 1) == within);
     // There is nothing to rescale in front of the first tile.
     return simd_any(base > 0 && factor != 1.0f);
@@ -123,10 +119,11 @@ inline void rescale(thread Sum* sums, threadgroup const float2* factors) {
 }
 
 // Adds weights · v for a staged tile of values.
-inline void accumulate(thread Sum* sums, threadgroup const half4* weights, threadgroup const half4* tile) {
-    Operand first, second, value;
-    simdgroup_load(first, (threadgroup const half*)weights, 4 * WEIGHT_PITCH);
-    simdgroup_load(second, (threadgroup const half*)weights + EDGE, 4 * WEIGHT_PITCH);
+inline void accumulate(thread Sum* sums, threadgroup const float4* weights, threadgroup const half4* tile) {
+    Sum first, second;
+    Operand value;
+    simdgroup_load(first, (threadgroup const float*)weights, 4 * SCORE_PITCH);
+    simdgroup_load(second, (threadgroup const float*)weights + EDGE, 4 * SCORE_PITCH);
     threadgroup const half* values = (threadgroup const half*)tile;
     #pragma unroll
     for (uint i = 0; i < SQUARES; i++) {
@@ -151,7 +148,6 @@ kernel void attend_mma(
     // Queries at first, then a tile of keys and one of values.
     threadgroup half4 staged[SIDE * PITCH];
     threadgroup float4 scores[SIDE * SCORE_PITCH];
-    threadgroup half4 weights[SIDE * WEIGHT_PITCH];
     threadgroup float2 factors[SIDE * EDGE / 2];
     if (group.y >= step[2]) {
         return;
@@ -175,11 +171,7 @@ kernel void attend_mma(
         simdgroup_load(queries[i], (threadgroup const half*)(staged + team * EDGE * PITCH) + i * EDGE, 4 * PITCH);
         sums[i] = make_filled_simdgroup_matrix<float, EDGE, EDGE>(0.0f);
     }
-    const Own own = {
-        scores + team * EDGE * SCORE_PITCH,
-        weights + team * EDGE * WEIGHT_PITCH,
-        factors + team * SIMD,
-    };
+    const Own own = {scores + team * EDGE * SCORE_PITCH, factors + team * SIMD};
     const uint first = part.first + team * EDGE;
     const uint offset = first + member / SHARERS;
     Softmax row = {part.span.position + min(offset, part.end - 1), LOWEST, 0.0f};
@@ -206,7 +198,7 @@ kernel void attend_mma(
             rescale(sums, own.factors);
         }
         if (base < seen) {
-            accumulate(sums, own.weights, value_tile);
+            accumulate(sums, own.scores, value_tile);
         }
     }
     #pragma unroll

@@ -11,21 +11,14 @@ use std::hash::{DefaultHasher, Hasher};
 /// a loop counter with constant bounds or a lane below LANES, and the tests find what leaves a buffer by what lies behind
 /// it.
 macro_rules! source {
-    ($name:tt) => {
+    ($name:literal) => {
         $crate::pass::Source {
             wgsl: include_str!(concat!("../../wgsl/", $name, ".wgsl")),
-            msl: $crate::kernels::msl!($name),
+            msl: Some(include_str!(concat!("../../msl/", $name, ".metal"))),
             proven: true,
         }
     };
 }
-
-/// The MSL of a kernel, where it is written.
-#[rustfmt::skip]
-macro_rules! msl {
-    ($name:tt) => { Some(include_str!(concat!("../../msl/", $name, ".metal"))) };
-}
-use msl;
 
 macro_rules! kernels {
     ($($name:ident),* $(,)?) => {
@@ -46,6 +39,8 @@ kernels!(
     copy_slot,
     embed,
     gated_rms_norm,
+    gdn_chunk_solve,
+    gdn_chunk_state,
     gdn_conv,
     gdn_decode,
     gdn_gates,

@@ -6,5 +6,6 @@ mod emulator {
     mod stand;
 
     mod meetings;
+    mod simd;
     mod vectors;
 }

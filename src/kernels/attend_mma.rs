@@ -78,8 +78,8 @@ impl Squares {
         match by {
             // Staged rows, weights, each subgroup's sums, a factor for each row, and whether one has moved.
             Strips::Columns => 2 * side * (width + 8) + weights + width / (4 * edge) * scores + 4 * side + 4,
-            // Staged queries and then keys and values, scores, weights, and a square of factors for each square of rows.
-            Strips::Rows => 2 * side.max(2 * keys) * (width + 8) + scores + weights + 4 * side * edge,
+            // Staged queries and then keys and values, scores, and a square of factors for each square of rows.
+            Strips::Rows => 2 * side.max(2 * keys) * (width + 8) + scores + 4 * side * edge,
         }
     }
 }

@@ -81,7 +81,7 @@ fn caps() -> Caps {
         half: true,
         matrix_units: Some(8),
         lanes: 1024,
-        tiles: Tiles::of(DeviceKind::Integrated),
+        tiles: Tiles::apple(),
     }
 }
 

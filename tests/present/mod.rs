@@ -11,8 +11,8 @@ use bimetal::{backend::Backend, cpu::Cpu};
 /// A backend and the name that tests know it by.
 pub type Present = (&'static str, Arc<dyn Backend>);
 
-/// Every backend of this machine: `cpu`, `wgpu` with all that its adapter offers, and `wgpu-plain`, the same adapter
-/// with no more than WebGPU promises; with the feature `emulator` also `emulator`, the Metal backend on it.
+/// Every backend of this machine: `cpu`, `wgpu` with all that its adapter offers, `wgpu-plain`, the same adapter with no
+/// more than WebGPU promises, on a Mac `metal`, and with the feature `emulator` also `emulator`, the Metal backend on it.
 ///
 /// # Panics
 /// If a backend that `REQUIRE` names is absent.
@@ -24,6 +24,7 @@ pub fn backends() -> Vec<Present> {
 fn find() -> Vec<Present> {
     let mut found: Vec<Present> = vec![("cpu", Arc::new(Cpu::default()))];
     found.extend(through_wgpu());
+    found.extend(bimetal::metal::open().ok().map(|metal| ("metal", metal)));
     found.extend(emulated("emulator"));
     for (name, backend) in &found {
         let caps = backend.caps();
