@@ -18,6 +18,7 @@ use std::{
 use crate::{
     cache::{BLOCK, Cache, Plan},
     error::{Error, Result},
+    kernels::gdn_chunk_solve::CHUNK,
     model::Model,
     sampler::{Sampler, Sampling},
     scheduler::{Batch, Limits, Outcome, Scheduler, SequenceId, State},
@@ -30,6 +31,9 @@ use outputs::Asked;
 
 /// Prompts are cut at multiples of this many tokens.
 pub const ALIGN: u32 = 64;
+
+/// Cuts fall between chunks of the gated delta rule.
+const _: () = assert!(ALIGN.is_multiple_of(CHUNK));
 
 /// What is wanted of one sequence.
 #[derive(Clone, Debug)]

@@ -39,6 +39,8 @@ kernels!(
     copy_slot,
     embed,
     gated_rms_norm,
+    gdn_chunk_solve,
+    gdn_chunk_state,
     gdn_conv,
     gdn_decode,
     gdn_gates,

@@ -16,6 +16,7 @@ mod kernels {
     mod copy_slot;
     mod embed;
     mod gated_rms_norm;
+    mod gdn_chunk_state;
     mod gdn_conv;
     mod gdn_decode;
     mod gdn_gates;

@@ -114,9 +114,11 @@ fn a_token_of_a_prompt_costs_a_gigaflop_and_the_head_is_for_the_last() {
     let (cost, rows) = (sum(&ledger), u64::from(rows));
     assert_eq!(cost.weights, WEIGHTS + rows * 2 * 1024);
     let attention = 2 * 2 * (rows * (rows + 1) / 2) * 6 * 8 * 256;
-    assert_eq!(cost.flops.matrix, 2 * (rows * PRODUCTS + HEAD) + attention);
+    // A token's products with the state, three of them, and with the others of its chunk of 64.
+    let delta = 2 * rows * 18 * 16 * (3 * 128 * 128 + 5 * 64 * 128);
+    assert_eq!(cost.flops.matrix, 2 * (rows * PRODUCTS + HEAD) + attention + delta);
     let token = (cost.flops.total() - 2 * HEAD) as f64 / rows as f64 / 1e9;
-    assert!((1.03..1.045).contains(&token), "{token} GFLOP");
+    assert!((1.05..1.07).contains(&token), "{token} GFLOP");
     // Nothing is there before; every token's keys and values are written once and read once.
     assert_eq!(cost.cache.read, rows * KV_TOKEN);
     assert_eq!(cost.cache.written, STATES + 3 * RING_ROW + rows * KV_TOKEN);
@@ -222,7 +224,10 @@ fn costs_agree_with_the_tensors_that_are_bound() {
             assert!(cost.weights + cost.activations.read + cost.cache.read <= read, "{}: {cost:?}", launch.label());
             let scratch = bound().filter(|(binding, slot)| binding.access.writes() && matches!(slot, Slot::Scratch(_)));
             let written: u64 = scratch.map(|(_, slot)| bytes(slot)).sum();
-            if written > 0 {
+            if launch.kernel.name == "gdn_chunk_solve" {
+                // There is room for 3 chunks of 64 rows, each with what it leaves of 16 states, and for twice the rows.
+                assert_eq!(2 * cost.activations.written + 4 * 3 * 16, written, "{}", launch.label());
+            } else if written > 0 {
                 assert_eq!(cost.activations.written, written, "{}", launch.label());
             }
             assert!(cost.moved() > 0, "{}", launch.label());

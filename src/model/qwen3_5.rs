@@ -11,10 +11,10 @@ use crate::{
         attend_prefill::attend_prefill,
         embed::embed,
         gated_rms_norm::gated_rms_norm,
+        gdn_chunk_state::gdn_prompt,
         gdn_conv::{self, gdn_conv},
         gdn_decode::{Recurrence, gdn_decode},
         gdn_gates::gdn_gates,
-        gdn_scan::gdn_scan,
         qk_norm_rope::{self, QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
         rows::rows,
@@ -135,7 +135,7 @@ fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slo
         Kind::Prompt => {
             let qkv = gdn_conv(p, step, &x, &w.recurrence.conv, slots);
             let gates = gdn_gates(p, step, &x, &w.recurrence.a_dt, w.heads);
-            let o = gdn_scan(p, step, &qkv, &gates, slots);
+            let o = gdn_prompt(p, step, (&qkv, &gates), slots, h.inputs);
             gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
         }
         Kind::Decode => gdn_decode(p, step, &x, &w.recurrence, (slots, h.inputs)),

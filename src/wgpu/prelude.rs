@@ -16,6 +16,7 @@ use crate::{
 /// The shared parts of shaders, by name.
 pub const LIBRARY: &[(&str, &str)] = &[
     ("activations", include_str!("../../wgsl/lib/activations.wgsl")),
+    ("chunks", include_str!("../../wgsl/lib/chunks.wgsl")),
     ("dots", include_str!("../../wgsl/lib/dots.wgsl")),
     ("leader", include_str!("../../wgsl/lib/leader.wgsl")),
     ("matrix_16", include_str!("../../wgsl/lib/matrix_16.wgsl")),
@@ -30,6 +31,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("team", include_str!("../../wgsl/lib/team.wgsl")),
     ("team_subgroup", include_str!("../../wgsl/lib/team_subgroup.wgsl")),
     ("step", include_str!("../../wgsl/lib/step.wgsl")),
+    ("triangle", include_str!("../../wgsl/lib/triangle.wgsl")),
 ];
 
 /// What specialises a launch's shader: extensions, defines, and the quads of its float bindings.

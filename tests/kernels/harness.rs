@@ -118,6 +118,11 @@ impl Output {
         &self.bits[(row * self.shape[1]) as usize..((row + 1) * self.shape[1]) as usize]
     }
 
+    /// Every element.
+    pub fn values(&self) -> impl Iterator<Item = f32> {
+        self.bits.iter().map(|bits| self.value(*bits))
+    }
+
     fn value(&self, bits: u32) -> f32 {
         match self.dtype {
             DType::F16 => f16::from_bits(bits as u16).to_f32(),

@@ -54,6 +54,9 @@ fn main() {
         };
         let out = env::temp_dir().join(format!("bimetal-check-{}-{purpose:?}.cpp", std::process::id()));
         fs::write(&out, &translated.text).unwrap();
+        if env::var_os("PRINT").is_some() {
+            print!("{}", translated.text);
+        }
         let mut command = Command::new("clang++-19");
         command.args(flags.split(' ')).arg("-fsyntax-only").arg("-I").arg(shim).arg(&out);
         let output = command.output().unwrap();

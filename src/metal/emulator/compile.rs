@@ -40,7 +40,6 @@ const SHADER: &[&str] = &[
     "-Xclang",
     "-cl-single-precision-constant",
     "-ftrivial-auto-var-init=pattern",
-    "-fmax-type-align=4",
     "-fno-exceptions",
     "-fno-rtti",
     "-fno-strict-aliasing",

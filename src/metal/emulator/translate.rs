@@ -179,8 +179,8 @@ impl Writer<'_> {
         }
         if token.text == "threadgroup" && token.kind == Kind::Word && self.starts_statement(at) {
             let end = self.find(at, ";")?;
-            let pointer = self.tokens[at..end].iter().take_while(|t| !matches!(t.text, "=" | "["));
-            if !pointer.into_iter().any(|token| matches!(token.text, "*" | "&")) {
+            let declared = self.tokens[at..end].iter().take_while(|token| !matches!(token.text, "=" | "["));
+            if !declared.into_iter().any(|token| matches!(token.text, "*" | "&")) {
                 return self.group_memory(at, end);
             }
         }

@@ -41,9 +41,11 @@ template <class T, class F> inline T collective(T value, emulator::Site site, F 
     values[me->in_simd] = value;
     if (emulator::arrive(me, site)) {
         finish(values, int(me->simd->lanes));
+        // A lane may leave larger values for the next meeting before another has taken its result of this one.
+        __builtin_memcpy(me->simd->results, values, sizeof(T) * me->simd->lanes);
         emulator::release(me);
     }
-    return values[me->in_simd];
+    return reinterpret_cast<T*>(me->simd->results)[me->in_simd];
 }
 template <class T, class F> inline T fold(T value, emulator::Site site, F combine) {
     return collective(value, site, [=](T* values, int lanes) {

@@ -1,0 +1,272 @@
+//! What a chunk of the gated delta rule can compute without the state S that it starts with. With c the sums of the
+//! logarithms of its decays, D\[t, s\] = exp(c\[t\] − c\[s\]) for s ≤ t, and A = I + tril(diag(β)·K·Kᵀ ⊙ D, −1):
+//! u = A⁻¹·diag(β)·V, reads = \[−A⁻¹·diag(β·exp c)·K; diag(exp c)·Q\],
+//! writes = \[(diag(exp(c_last − c))·K)ᵀ; Q·Kᵀ ⊙ D\], keep = exp(c_last).
+//!
+//! A chunk ends where a position is a multiple of [`CHUNK`], or where its prompt does; so it is the same wherever a prompt
+//! is cut at such multiples. Where a sequence goes on between two of them, its first chunk is a short one: what came
+//! before is in the state. Rows that a chunk lacks are zero, and nothing follows from them.
+//!
+//! A is inverted in single precision; the products' operands are halves. Keys are normalised, so no element of A⁻¹
+//! exceeds 1, and whatever decays is rounded after it has decayed.
+
+use crate::{
+    backend::Caps,
+    cost::{Bytes, Cost, Flops, Load},
+    cpu::Group,
+    dtype::DType,
+    kernels::gdn_conv::{Heads, heads},
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
+    step::{self, Span, Step, View},
+    tensor::Tensor,
+};
+
+/// Most tokens of a chunk.
+pub const CHUNK: u32 = 64;
+
+/// Columns of keys, queries and values that are staged together.
+const SLICE: u32 = 32;
+
+/// A logarithm whose exponential is zero. Less of one would cost the sums digits that slighter decays need.
+const NOTHING: f32 = -104.0;
+
+/// One group a value head and chunk.
+pub static KERNEL: Kernel = Kernel {
+    name: "gdn_chunk_solve",
+    bindings: &[
+        step::BINDING,
+        Binding::read("qkv", Element::F32),
+        Binding::read("gates", Element::F32),
+        Binding::write("reads", Element::F16),
+        Binding::write("writes", Element::F16),
+        Binding::write("u", Element::F32),
+        Binding::write("keep", Element::F32),
+    ],
+    params: &[],
+    library: &["step", "chunks", "matrix", "triangle"],
+    lanes: 128,
+    source: source!("gdn_chunk_solve"),
+    cpu,
+    cost,
+};
+
+/// How a device's matrix units share out a chunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Squares {
+    /// Rows and columns of a square.
+    pub(super) edge: u32,
+    /// Columns of a state that a subgroup has side by side.
+    pub(super) columns: u32,
+    /// Subgroups of a group: each has one square's rows of a chunk.
+    pub(super) teams: u32,
+    /// Lanes of a group.
+    pub(super) lanes: u32,
+}
+
+impl Squares {
+    /// None where the device has no matrix units, or where they do not suit the heads, or take no halves. What a step
+    /// holds has no say, so that all steps of a sequence compute alike.
+    pub fn fit(caps: &Caps, heads: Heads, inputs: DType) -> Option<Self> {
+        let (edge, [width, _]) = (caps.matrix_units?, caps.subgroup?);
+        let teams = CHUNK / edge;
+        let squares = Self { edge, columns: caps.tiles.state_squares * edge, teams, lanes: teams * width };
+        // More of a state does not fit into registers and group memory.
+        let widths = [64, 128].contains(&heads.key_width) && heads.value_width.is_multiple_of(SLICE);
+        // Each row of a chunk has a lane, and lanes share out a group's columns evenly.
+        let lanes = (CHUNK..=caps.lanes).contains(&squares.lanes) && (CHUNK * squares.columns / 4).is_multiple_of(squares.lanes);
+        let room = Self::SOLVE_MEMORY.max(squares.state_memory(heads)) <= caps.group_memory;
+        (caps.half && inputs == DType::F16 && widths && lanes && room).then_some(squares)
+    }
+
+    /// Bytes that a group of this kernel shares: a slice, A⁻¹ in halves and in singles, decays and rates, and where it is.
+    const SOLVE_MEMORY: u32 = CHUNK * (2 * (SLICE + 8) + 2 * (CHUNK + 8) + 4 * (CHUNK + 4) + 12) + 8;
+
+    /// Bytes that a group of `gdn_chunk_state` shares at most: columns of the state in singles and twice in halves, and of
+    /// what passes through it.
+    fn state_memory(self, heads: Heads) -> u32 {
+        let (single, half) = (4 * (self.columns + 4), 2 * (self.columns + 8));
+        heads.key_width * (single + 2 * half) + CHUNK * (single + half)
+    }
+}
+
+/// Of each chunk and value head, what `gdn_chunk_state` takes.
+pub struct Solved {
+    /// \[chunks·Hv·2·CHUNK, Dk\] f16: what the state is read with, for u and for queries.
+    pub reads: Tensor,
+    /// \[chunks·Hv·(Dk + CHUNK), CHUNK\] f16: what goes into the state and to queries.
+    pub writes: Tensor,
+    /// \[chunks·Hv·CHUNK, Dv\] f32: values without what the state knows already.
+    pub u: Tensor,
+    /// \[chunks, Hv\] f32: what the chunk leaves of the state.
+    pub keep: Tensor,
+}
+
+/// Most chunks of a step: every sequence may begin and end in a part of one.
+fn chunks(step: &Step, rows: u32) -> u32 {
+    rows / CHUNK + 2 * step.sequences()
+}
+
+/// Solves every chunk of the step. qkv \[T, C\], gates \[T, 2·Hv\] f32.
+pub fn gdn_chunk_solve(p: &Pass, step: &Step, (qkv, gates): (&Tensor, &Tensor), heads: Heads, squares: Squares) -> Solved {
+    assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_chunk_solve: qkv, gates");
+    let chunks = chunks(step, qkv.rows());
+    let of_each = chunks * heads.value;
+    let mut solved = Solved {
+        reads: p.scratch([of_each * 2 * CHUNK, heads.key_width], DType::F16),
+        writes: p.scratch([of_each * (heads.key_width + CHUNK), CHUNK], DType::F16),
+        u: p.scratch([of_each * CHUNK, heads.value_width], DType::F32),
+        keep: p.scratch([chunks, heads.value], DType::F32),
+    };
+    p.dispatch(&KERNEL)
+        .define("KEY_HEADS", heads.key)
+        .define("VALUE_HEADS", heads.value)
+        .define("KEY_WIDTH", heads.key_width)
+        .define("VALUE_WIDTH", heads.value_width)
+        .define("TEAMS", squares.teams)
+        .define("SLICE_SQUARES", SLICE / squares.edge)
+        .define("FETCHES", CHUNK * SLICE / 4 / squares.lanes)
+        .lanes(squares.lanes)
+        .step(step)
+        .read(qkv)
+        .read(gates)
+        .write(&mut solved.reads)
+        .write(&mut solved.writes)
+        .write(&mut solved.u)
+        .write(&mut solved.keep)
+        .grid([heads.value, chunks, 1]);
+    solved
+}
+
+/// A row's products with CHUNK others: of keys and of queries with keys, and of A⁻¹ with keys and values. Substitution
+/// takes a third of the multiply-adds that CHUNK columns of a product would.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let [key_heads, heads, key, value] = ["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| d.size(name));
+    let (rows, chunk) = (load.rows(d), u64::from(CHUNK));
+    let of_each = rows * heads;
+    let written = d.bytes("reads", of_each * 2 * key) + d.bytes("writes", of_each * (key + chunk));
+    let products = d.product(["reads", "writes"], of_each * chunk * (3 * key + value));
+    Cost {
+        activations: Bytes {
+            read: d.bytes("qkv", rows * (2 * key_heads * key + heads * value)) + d.bytes("gates", of_each * 2),
+            written: written + d.bytes("u", of_each * value),
+        },
+        flops: Flops { vector: 2 * of_each * chunk * chunk / 6, ..products },
+        ..Cost::default()
+    }
+}
+
+/// Some rows of one sequence that lie between two multiples of CHUNK.
+pub(super) struct Chunk {
+    /// First row of the step.
+    pub(super) row: usize,
+    pub(super) rows: usize,
+}
+
+impl Chunk {
+    /// The chunks of a sequence, in order.
+    pub(super) fn of(span: Span) -> impl Iterator<Item = Self> {
+        let (before, chunk) = (span.position % CHUNK, CHUNK);
+        (0..(before + span.rows).div_ceil(chunk)).map(move |index| {
+            let start = (index * chunk).saturating_sub(before);
+            let end = ((index + 1) * chunk - before).min(span.rows);
+            Self { row: (span.row + start) as usize, rows: (end - start) as usize }
+        })
+    }
+}
+
+fn cpu(g: &Group<'_>) {
+    let view = View::of(g);
+    if g.at(1) < view.live() / CHUNK as usize + 2 * view.sequences() {
+        let mut chunks = (0..view.sequences()).flat_map(|sequence| Chunk::of(view.span(sequence)));
+        Chunked::new(g, &chunks.nth(g.at(1)).unwrap_or(Chunk { row: 0, rows: 0 })).store(g);
+    }
+}
+
+/// What a value head has in a chunk: rows of keys, queries and values, and each row's decays so far and rate.
+struct Chunked {
+    heads: Heads,
+    q: Vec<Vec<f32>>,
+    k: Vec<Vec<f32>>,
+    v: Vec<Vec<f32>>,
+    decay: Vec<f32>,
+    rate: Vec<f32>,
+}
+
+impl Chunked {
+    fn new(g: &Group<'_>, chunk: &Chunk) -> Self {
+        let (heads, head) = (heads(g), g.at(0));
+        let key_head = head / (heads.value / heads.key) as usize;
+        let rows = |head: usize| -> Vec<Vec<f32>> {
+            let of_head = heads.channels_of(head);
+            let row = |row: usize| match row < chunk.rows {
+                true => {
+                    let from = (chunk.row + row) * heads.channels() as usize;
+                    g.singles(1, from + of_head.start..from + of_head.end).to_vec()
+                }
+                false => vec![0.0; of_head.len()],
+            };
+            (0..CHUNK as usize).map(row).collect()
+        };
+        let gates = |at: usize| {
+            let gate = move |row: usize| {
+                let from = (chunk.row + row) * 2 * heads.value as usize + at;
+                if row < chunk.rows { g.singles(2, from..from + 1)[0] } else { 0.0 }
+            };
+            (0..CHUNK as usize).map(gate)
+        };
+        let mut sum = 0.0;
+        let decay = gates(head).map(|decay| {
+            sum += decay.max(NOTHING);
+            sum
+        });
+        let decay = decay.collect();
+        let (keys, values) = (heads.key as usize, 2 * heads.key as usize);
+        let rate = gates(heads.value as usize + head).collect();
+        Self { heads, q: rows(key_head), k: rows(keys + key_head), v: rows(values + head), decay, rate }
+    }
+
+    /// Solves A·x = diag(rate)·b, row after row.
+    fn solve(&self, mut b: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+        for row in 0..b.len() {
+            let (known, rest) = b.split_at_mut(row);
+            let x = &mut rest[0];
+            x.iter_mut().for_each(|x| *x *= self.rate[row]);
+            for (at, known) in known.iter().enumerate() {
+                let factor = self.rate[row] * dot(&self.k[row], &self.k[at]) * self.decayed(row, at);
+                x.iter_mut().zip(known).for_each(|(x, known)| *x -= factor * known);
+            }
+        }
+        b
+    }
+
+    /// What is left at a row of what was written at an earlier one.
+    fn decayed(&self, row: usize, from: usize) -> f32 {
+        (self.decay[row] - self.decay[from]).exp()
+    }
+
+    fn store(self, g: &Group<'_>) {
+        let Heads { value, key_width, value_width, .. } = self.heads;
+        let at = g.at(1) * value as usize + g.at(0);
+        let (rows, width, last) = (CHUNK as usize, key_width as usize, CHUNK as usize - 1);
+        let scaled = |x: &[Vec<f32>], sign: f32| -> Vec<Vec<f32>> {
+            let row = |(x, decay): (&Vec<f32>, &f32)| x.iter().map(|x| sign * x * decay.exp()).collect();
+            x.iter().zip(&self.decay).map(row).collect()
+        };
+        let reads = [self.solve(scaled(&self.k, -1.0)), scaled(&self.q, 1.0)].concat();
+        g.store(3, at * 2 * rows * width, &reads.concat());
+        let keys = (0..width).flat_map(|key| (0..rows).map(move |row| (row, key)));
+        let keys = keys.map(|(row, key)| self.k[row][key] * self.decayed(last, row));
+        let scores = (0..rows).flat_map(|row| (0..rows).map(move |from| (row, from)));
+        let scores = scores.map(|(row, from)| match from <= row {
+            true => dot(&self.q[row], &self.k[from]) * self.decayed(row, from),
+            false => 0.0,
+        });
+        g.store(4, at * (width + rows) * rows, &keys.chain(scores).collect::<Vec<_>>());
+        g.store(5, at * rows * value_width as usize, &self.solve(self.v.clone()).concat());
+        g.store(6, at, &[self.decay[last].exp()]);
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

@@ -1,0 +1,166 @@
+//! The gated delta rule of a prompt, chunk after chunk, from what `gdn_chunk_solve` left of each: per value head with state
+//! S \[Dk, Dv\] n = u + reads\[..CHUNK\]·S; o = reads\[CHUNK..\]·S + writes\[Dk..\]·n; S ← keep·S + writes\[..Dk\]·n.
+//!
+//! The state is kept in single precision. Where it is a factor of a product of halves it is the sum of two of them, its
+//! leading 11 bits and the next 11: that doubles the two products that read it and loses 2^−21 of it at most. Columns of
+//! the state know nothing of each other, so groups share them out.
+
+use crate::{
+    cache::Slots,
+    cost::{Bytes, Cost, Load},
+    cpu::{Floats, Group},
+    dtype::DType,
+    kernels::{
+        gdn_chunk_solve::{CHUNK, Chunk, Solved, Squares, gdn_chunk_solve},
+        gdn_conv::heads,
+        gdn_scan::gdn_scan,
+    },
+    pass::{Binding, Dispatch, Element, Kernel, Pass},
+    step::{self, Step, View},
+    tensor::Tensor,
+};
+
+/// Subgroups side by side among the columns of a group.
+const COLUMN_TEAMS: u32 = 1;
+
+/// One group a value head, COLUMNS columns of its state, and sequence.
+pub static KERNEL: Kernel = Kernel {
+    name: "gdn_chunk_state",
+    bindings: &[
+        step::BINDING,
+        Binding::read("reads", Element::F16),
+        Binding::read("writes", Element::F16),
+        Binding::read("u", Element::F32),
+        Binding::read("keep", Element::F32),
+        Binding::update("state", Element::F32),
+        Binding::write("o", Element::F32),
+    ],
+    params: &[],
+    library: &["step", "chunks", "matrix"],
+    lanes: 128,
+    source: source!("gdn_chunk_state"),
+    cpu,
+    cost,
+};
+
+/// What `gdn_scan` computes for the rows of prompts, in chunks where matrix units suit. qkv \[T, C\], gates \[T, 2·Hv\]
+/// → \[T, Hv·Dv\] f32. `inputs` is what products of the model take.
+pub fn gdn_prompt(p: &Pass, step: &Step, (qkv, gates): (&Tensor, &Tensor), slots: &mut Slots, inputs: DType) -> Tensor {
+    match Squares::fit(p.caps(), slots.heads, inputs) {
+        None => gdn_scan(p, step, qkv, gates, slots),
+        Some(squares) => {
+            let solved = gdn_chunk_solve(p, step, (qkv, gates), slots.heads, squares);
+            gdn_chunk_state(p, step, &solved, (slots, squares), qkv.rows())
+        }
+    }
+}
+
+/// Advances the states of the step's sequences by all their chunks. → \[T, Hv·Dv\] f32, T being `rows`.
+pub fn gdn_chunk_state(p: &Pass, step: &Step, solved: &Solved, (slots, squares): (&mut Slots, Squares), rows: u32) -> Tensor {
+    let heads = slots.heads;
+    let columns = COLUMN_TEAMS * squares.columns;
+    let lanes = COLUMN_TEAMS * squares.lanes;
+    let mut o = p.scratch([rows, heads.values()], DType::F32);
+    p.dispatch(&KERNEL)
+        .define("KEY_HEADS", heads.key)
+        .define("VALUE_HEADS", heads.value)
+        .define("KEY_WIDTH", heads.key_width)
+        .define("VALUE_WIDTH", heads.value_width)
+        .define("TEAMS", squares.teams)
+        .define("COLUMN_TEAMS", COLUMN_TEAMS)
+        .define("COLUMNS", columns)
+        .define("KEY_SQUARES", heads.key_width / squares.edge)
+        .define("STATE_SQUARES", heads.key_width / CHUNK)
+        .define("FETCHES", CHUNK * columns / 4 / lanes)
+        .lanes(lanes)
+        .step(step)
+        .read(&solved.reads)
+        .read(&solved.writes)
+        .read(&solved.u)
+        .read(&solved.keep)
+        .write(&mut slots.state)
+        .write(&mut o)
+        .grid([heads.value, heads.value_width / columns, step.sequences()]);
+    o
+}
+
+/// A sequence's state passes once each way, and is not read at a sequence's beginning. Three multiply-adds for each token
+/// and element of the state, and those of a token with CHUNK others; what halves leave of the state comes on top.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let [heads, key, value] = ["VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| d.size(name));
+    let (of_each, chunk, state) = (load.rows(d) * heads, u64::from(CHUNK), heads * key * value);
+    let read = d.bytes("reads", of_each * 2 * key) + d.bytes("writes", of_each * (key + chunk));
+    Cost {
+        activations: Bytes {
+            read: read + d.bytes("u", of_each * value),
+            written: d.bytes("o", of_each * value),
+        },
+        cache: Bytes {
+            read: d.bytes("state", load.continued() * state),
+            written: d.bytes("state", load.sequences() * state),
+        },
+        flops: d.product(["reads", "writes"], of_each * value * (3 * key + chunk)),
+        ..Cost::default()
+    }
+}
+
+fn cpu(g: &Group<'_>) {
+    let (view, heads, head, sequence) = (View::of(g), heads(g), g.at(0), g.at(2));
+    if sequence >= view.sequences() {
+        return;
+    }
+    let (span, width, depth) = (view.span(sequence), heads.value_width as usize, heads.key_width as usize);
+    let columns = g.at(1) * g.define("COLUMNS")..(g.at(1) + 1) * g.define("COLUMNS");
+    let row_of_state = |key: usize| {
+        let row = ((span.slot as usize * heads.value as usize + head) * depth + key) * width;
+        row + columns.start..row + columns.end
+    };
+    let of_state = |key: usize| match span.position {
+        0 => vec![0.0; columns.len()],
+        _ => g.singles(5, row_of_state(key)).to_vec(),
+    };
+    let mut state: Vec<_> = (0..depth).map(of_state).collect();
+    let first: usize = (0..sequence).map(|before| Chunk::of(view.span(before)).count()).sum();
+    for (index, chunk) in Chunk::of(span).enumerate() {
+        let at = (first + index) * heads.value as usize + head;
+        let o = advance(g, (at, width, columns.start), &mut state);
+        for (row, o) in (chunk.row..chunk.row + chunk.rows).zip(o) {
+            let from = row * heads.values() as usize + head * width;
+            g.singles_mut(6, from + columns.start..from + columns.end).copy_from_slice(&o);
+        }
+    }
+    for (key, row) in state.iter().enumerate() {
+        g.singles_mut(5, row_of_state(key)).copy_from_slice(row);
+    }
+}
+
+/// One chunk: advances some columns of a state, from column `first` of `width` on, and gives what is read of them.
+fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut [Vec<f32>]) -> Vec<Vec<f32>> {
+    let (rows, depth, columns) = (CHUNK as usize, state.len(), state[0].len());
+    let reads = g.floats(1, at * 2 * rows * depth..(at + 1) * 2 * rows * depth);
+    let writes = g.floats(2, at * (depth + rows) * rows..(at + 1) * (depth + rows) * rows);
+    let keep = g.singles(4, at..at + 1)[0];
+    let mut n: Vec<Vec<f32>> = (0..rows)
+        .map(|row| {
+            let from = (at * rows + row) * width + first;
+            g.singles(3, from..from + columns).to_vec()
+        })
+        .collect();
+    let mut o = vec![vec![0.0; columns]; rows];
+    n.iter_mut().enumerate().for_each(|(row, n)| add(n, (&reads, row * depth), state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&reads, (rows + row) * depth), state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&writes, (depth + row) * rows), &n));
+    for (key, row) in state.iter_mut().enumerate() {
+        row.iter_mut().for_each(|state| *state *= keep);
+        add(row, (&writes, key * rows), &n);
+    }
+    o
+}
+
+/// sum += Σ factors · rows, the factors being a row of halves from element `from` on.
+fn add(sum: &mut [f32], (factors, from): (&Floats<'_>, usize), rows: &[Vec<f32>]) {
+    for (at, row) in rows.iter().enumerate() {
+        let factor = factors.get(from + at);
+        sum.iter_mut().zip(row).for_each(|(sum, element)| *sum += factor * element);
+    }
+}
