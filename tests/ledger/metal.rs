@@ -38,6 +38,25 @@ fn a_chunk_of_a_prompt_takes_few_launches_and_the_head_for_its_last_row() {
     }
 }
 
+/// The README's table of what nobody has measured is what the plan says.
+#[test]
+fn the_predicted_figures_are_the_plans() {
+    let mut engine = rehearsal(Caps::apple(), "0.8b", 1, 8192);
+    let prefill = [0, 4096].map(|depth| (512.0, engine.prefill(512, depth).unwrap()));
+    let decode = [0, 4096].map(|depth| (1.0, engine.decode(1, depth).unwrap()));
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let rows: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("| M")).collect();
+    assert!(rows.len() >= 5);
+    for row in rows {
+        let mut cells = row.split('|').map(str::trim);
+        let chip = chips::named(&format!("M{}", cells.next().unwrap())).unwrap();
+        for ((tokens, ledger), cell) in prefill.iter().chain(&decode).zip(cells) {
+            let (found, rate) = (cell.replace(',', "").parse::<f64>().unwrap(), tokens / ledger.floor(chip, None));
+            assert!((found - rate).abs() <= 0.01 * rate, "{}: {found}, and the plan says {rate}", chip.name);
+        }
+    }
+}
+
 #[test]
 fn the_plan_for_metal_is_about_apples_chips() {
     let arguments = ["bench", "--plan", "--backend", "metal", "--shape", "0.8b", "--json"];
