@@ -360,7 +360,7 @@ fn a_floor_is_what_takes_longer() {
 fn an_answer_launches_what_prompts_and_both_ways_to_choose_take() {
     let launches = rehearsal(discrete(), "0.8b", 1, 64).answer().unwrap();
     let names: BTreeSet<_> = launches.iter().map(|launch| launch.kernel.name).collect();
-    for name in ["embed", "gdn_scan", "gdn_decode", "attend_decode", "advance", "argmax", "top_k"] {
+    for name in ["embed", "gdn_chunk_state", "gdn_decode", "attend_decode", "advance", "argmax", "top_k"] {
         assert!(names.contains(name), "{name} is not among {names:?}");
     }
     assert!(names.contains("attend_prefill") || names.contains("attend_mma"), "{names:?}");
