@@ -3,7 +3,8 @@
 use super::stand::snippet;
 
 fn lanes(expression: &str) -> Vec<f32> {
-    snippet("", &format!("uint id = lane % 32u; float v = float(id) + 1.0f; out[lane] = float({expression});")).run(32, &[])
+    snippet("", &format!("uint id = lane % 32u; float v = float(id) + 1.0f; out[lane] = float({expression});"))
+        .run(32, &[])
 }
 
 fn expect(expression: &str, wanted: impl Fn(i32) -> i32) {
