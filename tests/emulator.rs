@@ -3,9 +3,13 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod emulator {
-
     mod stand;
 
+    mod atomics;
+    mod faults;
+    mod math;
+    mod matrices;
     mod simd;
+    mod strict;
     mod vectors;
 }
