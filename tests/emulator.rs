@@ -9,6 +9,7 @@ mod emulator {
     mod faults;
     mod math;
     mod matrices;
+    mod meetings;
     mod simd;
     mod strict;
     mod vectors;
