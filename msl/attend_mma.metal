@@ -143,7 +143,9 @@ kernel void attend_mma(
     device const Quad_x* x [[buffer(5)]],
     device Quad_out* out [[buffer(6)]],
     uint3 group [[threadgroup_position_in_grid]],
-    uint lane [[thread_index_in_threadgroup]])
+    uint lane [[thread_index_in_threadgroup]],
+    uint team [[simdgroup_index_in_threadgroup]],
+    uint member [[thread_index_in_simdgroup]])
 {
     // Queries at first, then a tile of keys and one of values.
     threadgroup half4 staged[SIDE * PITCH];
@@ -162,8 +164,6 @@ kernel void attend_mma(
         staged[i * PITCH + lane % QUADS] = half4(unpack(q[(row * Q_HEADS + head) * QUADS + lane % QUADS]));
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    const uint team = lane / SIMD;
-    const uint member = lane % SIMD;
     Operand queries[SQUARES];
     Sum sums[SQUARES];
     #pragma unroll

@@ -66,7 +66,9 @@ kernel void matmul_mma(
     device float* y [[buffer(3)]],
     constant Params& params [[buffer(4)]],
     uint3 group [[threadgroup_position_in_grid]],
-    uint lane [[thread_index_in_threadgroup]])
+    uint lane [[thread_index_in_threadgroup]],
+    uint team [[simdgroup_index_in_threadgroup]],
+    uint member [[thread_index_in_simdgroup]])
 {
     // Two slices of each operand: while one is multiplied the next is staged, with one barrier a slice.
     threadgroup half4 x_slices[2 * TILE_ROWS * PITCH];
@@ -79,7 +81,6 @@ kernel void matmul_mma(
     if (first_row >= rows_alive) {
         return;
     }
-    const uint team = lane / SIMD;
     const uint team_row = team / COLUMN_TEAMS * ROWS * EDGE;
     const uint team_column = team % COLUMN_TEAMS * COLUMNS * EDGE;
     const uint own_row = lane / SLICE_QUADS;
@@ -126,7 +127,7 @@ kernel void matmul_mma(
         }
         simdgroup_store(sums[i], square, EDGE);
         simdgroup_barrier(mem_flags::mem_threadgroup);
-        for (uint e = lane % SIMD; e < EDGE * EDGE; e += SIMD) {
+        for (uint e = member; e < EDGE * EDGE; e += SIMD) {
             if (row + e / EDGE < rows_alive && column + e % EDGE < params.count) {
                 device float* element = to + e / EDGE * params.stride + e % EDGE;
                 *element = (ADD == 1 ? *element : 0.0f) + square[e];

@@ -46,6 +46,8 @@ pub struct Tiles {
     pub attend_by: Strips,
     /// Most lanes that share a column of a recurrent state in `gdn_scan`.
     pub scan_team: u32,
+    /// Squares of columns of a recurrent state that a subgroup has side by side in `gdn_chunk_state`.
+    pub state_squares: u32,
     /// Tokens computed in one step that fill the device and keep it free for others soon enough.
     pub budget: u32,
 }
@@ -83,7 +85,15 @@ impl Tiles {
         };
         let budget = if matches!(kind, DeviceKind::Discrete) { 2048 } else { 512 };
         let matvec = Few { lanes: 128, columns: 1, rows: 8, fill };
-        Self { matmul: [64, 64], matvec, attend_splits, attend_by: Strips::Columns, scan_team: 8, budget }
+        Self {
+            matmul: [64, 64],
+            matvec,
+            attend_splits,
+            attend_by: Strips::Columns,
+            scan_team: 8,
+            state_squares: 1,
+            budget,
+        }
     }
 
     /// What suits Apple's GPUs through Metal: as an integrated GPU, but no column of a product is shared by more lanes than
@@ -91,7 +101,7 @@ impl Tiles {
     pub fn apple() -> Self {
         let tiles = Self::of(DeviceKind::Integrated);
         let matvec = Few { lanes: 64, ..tiles.matvec };
-        Self { matvec, attend_by: Strips::Rows, scan_team: 4, ..tiles }
+        Self { matvec, attend_by: Strips::Rows, scan_team: 4, state_squares: 2, ..tiles }
     }
 }
 

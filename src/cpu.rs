@@ -75,6 +75,7 @@ impl Cpu {
                 attend_splits: 1,
                 attend_by: Strips::Columns,
                 scan_team: 8,
+                state_squares: 1,
                 budget: 512,
             },
         };

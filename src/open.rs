@@ -90,7 +90,12 @@ pub fn open(choice: Choice, device: Option<&str>) -> Result<Opened> {
         (Choice::Metal, device) => Ok(opened(named_metal(device)?, "asked for", Vec::new())),
         (Choice::Cpu, None) => Ok(opened(cpu(), "asked for", Vec::new())),
         (Choice::Cpu, Some(_)) => Err(none("cpu", "it has no devices to choose from; leave the device out")),
-        (Choice::Wgpu | Choice::Auto, Some(device)) => gpus::named(device),
+        (Choice::Wgpu, Some(device)) => gpus::named(device),
+        // Numbers are wgpu's devices'.
+        (Choice::Auto, Some(device)) => match named_metal(Some(device)) {
+            Ok(backend) if device.parse::<usize>().is_err() => Ok(opened(backend, "named", Vec::new())),
+            _ => gpus::named(device),
+        },
         (Choice::Wgpu, None) => {
             let mut reasons = Vec::new();
             match gpus::best(&mut reasons) {

@@ -1,10 +1,18 @@
 //! The Metal executor, on a driver that notes what it is asked: order, barriers, command buffers, memory, errors.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "metal/compiler.rs"]
+mod compiler;
+#[path = "metal/decoding.rs"]
+mod decoding;
 #[path = "metal/recorder.rs"]
 mod recorder;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bimetal::{
     Error,
@@ -424,6 +432,16 @@ fn each_text_is_compiled_once() {
     p.dispatch(&BROKEN).define("WIDTH", 7).read(&x).write(&mut y).param("by", 0_u32).grid([1; 3]);
     let Err(Error::Shader { kernel, log }) = rig.backend.load(p) else { panic!() };
     assert_eq!((&*kernel, &*log), ("broken[WIDTH=7]", "nonsense in line 1"));
+}
+
+#[test]
+fn pipelines_are_kept_from_the_start_and_after_each_batch_of_new_ones() {
+    let rig = Rig::new();
+    let [x, mut y] = rig.tensors();
+    ["here", "elsewhere"].iter().for_each(|directory| rig.backend.keep_pipelines(Path::new(directory)));
+    (0..2).for_each(|_| drop(rig.load(|p| add(p, &x, &mut y, 1))));
+    let here = |compiled| (PathBuf::from("here"), compiled);
+    assert_eq!(rig.driver().notes().kept, [here(0), here(0), here(1)], "the first directory stays");
 }
 
 #[test]

@@ -8,7 +8,8 @@ mod archive;
 use std::{
     path::Path,
     ptr::NonNull,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
+    thread::JoinHandle,
 };
 
 use archive::Archive;
@@ -27,6 +28,7 @@ use objc2_metal::{
 
 use super::{
     driver::{Driver, Outcome, Shader},
+    lock,
     prelude::SIMD,
 };
 use crate::backend::{Caps, DeviceKind, Tiles};
@@ -43,6 +45,8 @@ pub struct Device {
     device: Retained<ProtocolObject<dyn MTLDevice>>,
     queue: Retained<ProtocolObject<dyn MTLCommandQueue>>,
     archive: OnceLock<Option<Arc<Archive>>>,
+    /// Threads that add to the archive.
+    keeping: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// A buffer that several threads may hold.
@@ -82,7 +86,7 @@ impl Device {
             let device = MTLCreateSystemDefaultDevice().ok_or("this Mac has no GPU that Metal knows")?;
             let caps = caps(&device)?;
             let queue = device.newCommandQueue().ok_or("the device gives out no queue")?;
-            Ok(Self { caps, device, queue, archive: OnceLock::new() })
+            Ok(Self { caps, device, queue, archive: OnceLock::new(), keeping: Mutex::default() })
         })
     }
 
@@ -252,7 +256,13 @@ impl Driver for Device {
 
     fn keep_pipelines(&self, directory: &Path) {
         let archive = self.archive.get_or_init(|| Archive::open(&self.device, directory).map(Arc::new));
-        archive.iter().for_each(Archive::keep);
+        lock(&self.keeping).extend(archive.iter().filter_map(Archive::keep));
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        lock(&self.keeping).drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 

@@ -23,6 +23,7 @@ macro_rules! parts {
 /// The shared parts of Metal shaders, by name.
 pub const LIBRARY: &[(&str, &str)] = parts![
     "activations",
+    "chunks",
     "dots",
     "leader",
     "matrix",
@@ -33,7 +34,8 @@ pub const LIBRARY: &[(&str, &str)] = parts![
     "splits",
     "step",
     "sums",
-    "team"
+    "team",
+    "triangle"
 ];
 
 /// Parts that a kernel's WGSL needs and its MSL does not, and why.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    path::{Path, PathBuf},
     ptr::NonNull,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -52,7 +53,7 @@ impl PartialEq for Words {
 
 impl Words {
     fn new(bytes: u64) -> Self {
-        let mut words = vec![0xdead_beef_u32; bytes as usize / 4].into_boxed_slice();
+        let mut words = vec![0_u32; bytes as usize / 4].into_boxed_slice();
         let start = NonNull::from(&mut words[0]).cast();
         Self(Arc::new(Memory { start, _words: Mutex::new(words) }))
     }
@@ -85,6 +86,8 @@ pub struct Notes {
     pub compiled: Vec<String>,
     /// Buffers made, in bytes.
     pub buffers: Vec<u64>,
+    /// Each time that pipelines were to be kept: where, and how many were compiled by then.
+    pub kept: Vec<(PathBuf, usize)>,
 }
 
 /// What the driver does when asked.
@@ -134,15 +137,17 @@ impl Recorder {
     }
 }
 
-/// Computes: the first word of the last buffer becomes that of the first buffer, plus the constant.
+/// Computes what kernels called `add` do: the first word of the second buffer becomes that of the first, plus the constant.
+/// Others do nothing.
 fn run(ops: &[Op]) {
-    let (mut bound, mut constant) = (HashMap::new(), 0);
+    let (mut bound, mut constant, mut adds) = (HashMap::new(), 0, false);
     for op in ops {
         match op {
             Op::Buffer(at, words) => drop(bound.insert(*at, words.clone())),
             Op::Bytes(_, bytes) => constant = u32::from_le_bytes(bytes[..4].try_into().unwrap()),
-            Op::Dispatch(..) => bound[&1].set_first(bound[&0].first().wrapping_add(constant)),
-            Op::Pipeline(_) | Op::Barrier => {}
+            Op::Pipeline(label) => adds = label.starts_with("add["),
+            Op::Dispatch(..) if adds => bound[&1].set_first(bound[&0].first().wrapping_add(constant)),
+            Op::Dispatch(..) | Op::Barrier => {}
         }
     }
 }
@@ -201,6 +206,11 @@ impl Driver for Recorder {
         notes.committed.push(commands);
         notes.most_under_way = notes.most_under_way.max(notes.committed.len() - notes.run);
         notes.committed.len()
+    }
+
+    fn keep_pipelines(&self, directory: &Path) {
+        let notes = &mut *self.notes();
+        notes.kept.push((directory.into(), notes.compiled.len()));
     }
 
     fn wait(&self, number: &usize) -> Outcome {

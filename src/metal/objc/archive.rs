@@ -5,7 +5,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, RwLock},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use objc2::{
@@ -73,7 +73,8 @@ impl Archive {
         device: &ProtocolObject<dyn MTLDevice>,
         descriptor: &MTLComputePipelineDescriptor,
     ) -> Option<Retained<ProtocolObject<dyn MTLComputePipelineState>>> {
-        let handle = self.handle.read().ok()?;
+        // While something is being added, compiling is quicker than waiting.
+        let handle = self.handle.try_read().ok()?;
         descriptor.setBinaryArchives(Some(&NSArray::from_slice(&[&*handle.0])));
         let options = MTLPipelineOption::FailOnBinaryArchiveMiss;
         let kept = device.newComputePipelineStateWithDescriptor_options_reflection_error(descriptor, options, None);
@@ -87,10 +88,10 @@ impl Archive {
     }
 
     /// Adds what was compiled since, beside what goes on, and writes the file anew.
-    pub(super) fn keep(self: &Arc<Self>) {
+    pub(super) fn keep(self: &Arc<Self>) -> Option<JoinHandle<()>> {
         let fresh = std::mem::take(&mut *lock(&self.fresh));
         if fresh.is_empty() {
-            return;
+            return None;
         }
         let archive = self.clone();
         let add = move || {
@@ -98,9 +99,8 @@ impl Archive {
                 log::info!("{}: pipelines are not kept: {why}", archive.path.display());
             }
         };
-        if let Err(why) = thread::Builder::new().spawn(add) {
-            log::info!("pipelines are not kept: {why}");
-        }
+        let thread = thread::Builder::new().spawn(add);
+        thread.inspect_err(|why| log::info!("pipelines are not kept: {why}")).ok()
     }
 
     fn add(&self, fresh: &[Fresh]) -> io::Result<()> {
