@@ -52,10 +52,10 @@ kernel void gdn_decode(
     threadgroup float3 inner[MEMBERS];
     threadgroup float squares[REDUCE_PARTS];
     const uint head = group.x;
-    const Span rows = span(step, group.y);
-    if (group.y >= sequences(step) || rows.rows == 0) {
+    if (group.y >= sequences(step)) {
         return;
     }
+    const Span rows = span(step, group.y);
     const uint member = lane / COLUMNS;
     const bool inside = lane % COLUMNS < VALUE_WIDTH;
     // A lane past the last column computes the last one again and stores nothing.

@@ -5,7 +5,12 @@
 mod emulator {
     mod stand;
 
+    mod atomics;
+    mod faults;
+    mod math;
+    mod matrices;
     mod meetings;
     mod simd;
+    mod strict;
     mod vectors;
 }

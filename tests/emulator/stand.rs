@@ -85,3 +85,25 @@ fn floats(emulator: &Emulator, buffer: &<Emulator as Driver>::Buffer, count: usi
 pub fn bytes<T: Pod>(values: &[T]) -> &[u8] {
     cast_slice(values)
 }
+
+/// What an expression of `v` (1 to 32), `id` (0 to 31) or `w` (−3.9 in steps of ¼) should be in each lane.
+pub type Wanted<'a> = (&'a str, fn(f32) -> f64);
+
+/// Compares expressions, all of them in one kernel, with what they should be as functions of the lane: exactly, or within
+/// a part of the value.
+pub fn table(before: &str, wanted: &[Wanted<'_>], within: f64) {
+    let prolog =
+        "uint id = lane % 32u; float v = float(id) + 1.0f; float w = float(id) * 0.25f - 3.9f; (void)v; (void)w;";
+    let line =
+        |(at, (expression, _)): (usize, &Wanted<'_>)| format!("out[{} + lane] = float({expression});\n", 32 * at);
+    let body = wanted.iter().enumerate().map(line).collect::<String>();
+    let got = snippet("", &format!("{prolog}\n{before}\n{body}")).run(32 * wanted.len(), &[]);
+    for ((expression, function), row) in wanted.iter().zip(got.chunks_exact(32)) {
+        for (lane, found) in row.iter().enumerate() {
+            let want = function(lane as f32);
+            let same = (want.is_nan() && found.is_nan()) || want == f64::from(*found);
+            let close = (want - f64::from(*found)).abs() <= within * want.abs().max(1e-3);
+            assert!(same || close, "{expression} in lane {lane}: {found} for {want}");
+        }
+    }
+}

@@ -173,6 +173,18 @@ impl Writer<'_> {
         if solid("(") && self.is_cast(at) {
             return refuse("a vector is converted by T(x), which is the same on a GPU and here, not by (T)x".into());
         }
+        if self.purpose == Purpose::Strict && self.is_bare_pointer(at) {
+            return refuse(format!("a pointer or reference to `{}` without an address space", token.text));
+        }
+        if solid("[") && self.is_lambda(at) {
+            return refuse("a lambda expression, which the Metal Shading Language does not have".into());
+        }
+        if token.text == "vec" && self.next(at + 1) == Some("<") {
+            let end = self.find(at, ">")?;
+            let name = plain(&self.tokens[at..=end]);
+            self.text.push_str(&if self.next(end + 1) == Some("(") { format!("make<{name}>") } else { name });
+            return Ok(end + 1);
+        }
         if token.kind == Kind::Word && self.types.contains(token.text) && self.constructs(at) {
             self.text.push_str(&format!("make<{}>", token.text));
             return Ok(at + 1);
@@ -268,6 +280,27 @@ impl Writer<'_> {
     fn constructs(&self, at: usize) -> bool {
         let declares = |token: Token<'_>| SPACES.contains(&token.text) || token.text == "const";
         self.next(at + 1) == Some("(") && !self.before(at).is_some_and(declares)
+    }
+
+    /// Whether a type is followed by `*` or `&` and no word for an address space is before it (MSL 3.1, section 4).
+    fn is_bare_pointer(&self, at: usize) -> bool {
+        let token = self.tokens[at];
+        let record = || self.tokens.windows(3).any(|w| w[0].text == "struct" && w[2].text == token.text);
+        let known = || self.types.contains(token.text) || ELEMENTS.contains(&token.text) || record();
+        if token.kind != Kind::Word || !matches!(self.next(at + 1), Some("*" | "&")) || !known() {
+            return false;
+        }
+        let before = self.tokens[..at].iter().rev();
+        let declared = before.take_while(|token| !matches!(token.text, "(" | "," | ";" | "{" | "}" | "<"));
+        !declared.into_iter().any(|token| SPACES.contains(&token.text))
+    }
+
+    /// Whether a bracket stands where no array can be before it.
+    fn is_lambda(&self, at: usize) -> bool {
+        let indexed = |token: Token<'_>| {
+            token.kind != Kind::Mark && token.text != "return" || matches!(token.text, "]" | ")" | ">" | "&")
+        };
+        !self.before(at).is_some_and(indexed)
     }
 
     /// Whether `(float4)` of something follows.

@@ -7,10 +7,9 @@ namespace emulator {
 typedef uint Site;
 constexpr Site site(uint line, uint column) { return line << 8 | (column & 255); }
 
-// The lanes of one SIMD group, what they leave for each other, and what becomes of it.
+// The lanes of one SIMD group, and what they leave for each other.
 struct Simd {
     alignas(64) char values[32 * 64];
-    alignas(64) char results[32 * 64];
     uint lanes;
     // How many lanes wait for each other, and where.
     uint waiting;

@@ -26,6 +26,7 @@ simd_vote simd_active_threads_mask();
 template <class T> T simd_broadcast_first(T value);
 bool simd_is_first();
 #else
+constexpr half operator""h(long double value) { return half(value); }
 #define AT emulator::Site site = emulator::site(__builtin_LINE(), __builtin_COLUMN())
 
 // Section 6.9.1.
@@ -35,17 +36,26 @@ inline void simdgroup_barrier(mem_flags, AT) { emulator::simd_barrier(site); }
 // Section 6.9.2. The lanes of a SIMD group leave their values; the last one computes all results. What sums go through is
 // not specified: here it is a tree over neighbours.
 template <class T, class F> inline T collective(T value, emulator::Site site, F finish) {
+    // A place of its own for each lane, whatever the type: the last one may be at the next meeting, with another type,
+    // before the others have taken what they came for.
+    struct alignas(64) Place {
+        T value;
+    };
+    static_assert(sizeof(Place) == sizeof(emulator::Simd::values) / 32, "a value of more than 64 bytes");
     emulator::Lane* me = emulator::lane();
-    T* values = reinterpret_cast<T*>(me->simd->values);
-    static_assert(sizeof(T) <= sizeof(me->simd->values) / 32, "a value of more than 32 bytes");
-    values[me->in_simd] = value;
+    Place* places = reinterpret_cast<Place*>(me->simd->values);
+    places[me->in_simd].value = value;
     if (emulator::arrive(me, site)) {
-        finish(values, int(me->simd->lanes));
-        // A lane may leave larger values for the next meeting before another has taken its result of this one.
-        __builtin_memcpy(me->simd->results, values, sizeof(T) * me->simd->lanes);
+        int lanes = int(me->simd->lanes);
+        T values[32];
+        for (int i = 0; i < lanes; i++)
+            values[i] = places[i].value;
+        finish(values, lanes);
+        for (int i = 0; i < lanes; i++)
+            places[i].value = values[i];
         emulator::release(me);
     }
-    return reinterpret_cast<T*>(me->simd->results)[me->in_simd];
+    return places[me->in_simd].value;
 }
 template <class T, class F> inline T fold(T value, emulator::Site site, F combine) {
     return collective(value, site, [=](T* values, int lanes) {

@@ -107,6 +107,9 @@ template <class T, int N> using vec = typename vector_of<T, N>::type;
 template <class T, class A> inline T make_one(A value) {
     if constexpr (shape<T>::size == 1) {
         return static_cast<T>(value);
+    } else if constexpr (shape<A>::size == 1 && __is_class(A)) {
+        // A packed vector.
+        return value;
     } else if constexpr (shape<A>::size == 1) {
         T all = static_cast<typename shape<T>::element>(value);
         return all;
