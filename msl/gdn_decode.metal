@@ -17,8 +17,8 @@ constant constexpr uint KEY = SHARE * MEMBERS;
 constant constexpr uint VALUE = 2 * KEY;
 static_assert(COLUMNS >= VALUE_WIDTH && LANES % COLUMNS == 0 && KEY >= KEY_WIDTH, "a column for each lane");
 
-// A channel's token after convolution and activation. `kept` is where a slot's ring begins for the channel. An owner keeps the
-// token for later ones; nobody reads it there, for only the three tokens before it are looked at.
+// A channel's token after convolution and activation. `kept` is where a slot's ring begins for the channel. An owner, which
+// is one of the heads that share a channel, keeps the token; nobody reads it there, only the three before it are looked at.
 inline float convolved(device float* kept, uint position, float4 taps, float now, bool owner) {
     float sum = 0.0f;
     #pragma unroll
@@ -47,9 +47,8 @@ kernel void gdn_decode(
 {
     // The head's query, key and value after the convolution, the first two with zeros behind.
     threadgroup float mixed[VALUE + VALUE_WIDTH];
-    // A member's part of Sᵀk and Sᵀq for each column, and of q·q, k·k and q·k.
+    // A member's part of Sᵀk and Sᵀq for each column.
     threadgroup float2 parts[LANES];
-    threadgroup float3 inner[MEMBERS];
     threadgroup float squares[REDUCE_PARTS];
     const uint head = group.x;
     if (group.y >= sequences(step)) {
@@ -77,37 +76,34 @@ kernel void gdn_decode(
         const uint at = i - part * KEY;
         const uint width = part == 2 ? VALUE_WIDTH : KEY_WIDTH;
         const uint channel = part * KEY_HEADS * KEY_WIDTH + (part == 2 ? head : head / SHARING) * width + at;
-        // Of the heads that share queries and keys, one keeps them.
         const bool owner = part == 2 || head % SHARING == 0;
         device float* kept = ring + rows.slot * 4 * CHANNELS + channel;
         mixed[i] = at < width ? convolved(kept, rows.position, unpack(weight[channel]), token[channel], owner) : 0.0f;
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    // With Sᵀk and Sᵀq of the state before, Sᵀq after is decay·Sᵀq + (k·q)·u: one exchange of sums instead of two.
+    // With Sᵀk and Sᵀq of the state before, Sᵀq after is decay·Sᵀq + (k·q)·u: one exchange of sums, not two.
     float2 sums = 0.0f;
-    float3 products = 0.0f;
     #pragma unroll
     for (uint i = 0; i < SHARE; i++) {
-        const float q = mixed[i * MEMBERS + member];
-        const float k = mixed[KEY + i * MEMBERS + member];
-        sums = fma(float2(column[i]), float2(k, q), sums);
-        products = fma(float3(q, k, q), float3(q, k, k), products);
+        const uint at = i * MEMBERS + member;
+        sums = fma(float2(column[i]), float2(mixed[KEY + at], mixed[at]), sums);
     }
     parts[lane] = sums;
-    if (lane % COLUMNS == 0) {
-        inner[member] = products;
+    // q·q, k·k and q·k, which every SIMD group finds for itself.
+    float3 products = 0.0f;
+    for (uint i = lane % SIMD; i < KEY; i += min(LANES, SIMD)) {
+        const float2 pair = float2(mixed[i], mixed[KEY + i]);
+        products = fma(pair.xyx, pair.xyy, products);
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
     sums = 0.0f;
-    products = 0.0f;
     for (uint i = 0; i < MEMBERS; i++) {
         sums += parts[i * COLUMNS + lane % COLUMNS];
-        products += inner[i];
     }
-    const float query_scale = rsqrt(products.x + 1e-6f) * rsqrt(float(KEY_WIDTH));
-    const float key_scale = rsqrt(products.y + 1e-6f);
+    const float query_scale = rsqrt(simd_sum(products.x) + 1e-6f) * rsqrt(float(KEY_WIDTH));
+    const float key_scale = rsqrt(simd_sum(products.y) + 1e-6f);
     const float u = rate * (mixed[VALUE + n] - decay * key_scale * sums.x);
-    const float out = query_scale * fma(decay, sums.y, key_scale * products.z * u);
+    const float out = query_scale * fma(decay, sums.y, key_scale * simd_sum(products.z) * u);
     #pragma unroll
     for (uint i = 0; i < SHARE; i++) {
         if (inside && i * MEMBERS + member < KEY_WIDTH) {
