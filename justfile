@@ -15,9 +15,13 @@ kernel NAME:
 lint:
     .ci/run lint
 
-# Type-check everything for macOS on Debian; a Mac needs `cargo check --all-targets` only
+# Lint everything for macOS on Debian; a Mac needs `cargo clippy --all-targets` only
 mac-check:
     .ci/run mac
+
+# On a Mac: every test on Metal and wgpu, and measured speed beside the predicted; writes target/metal-report.md
+mac SHAPE="0.8b":
+    .ci/mac {{SHAPE}}
 
 # Prefill and decode speed on this machine
 bench *ARGUMENTS:

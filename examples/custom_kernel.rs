@@ -1,6 +1,6 @@
 //! A kernel of your own: y\[i\] = x\[i\] / (1 + |x\[i\]|), on every backend that there is.
 //!
-//! A kernel is a table of its bindings, its meaning as a plain loop, and its text in a shading language.
+//! A kernel is a table of its bindings, its meaning as a plain loop, and its text in a shading language or two.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ static SOFTSIGN: Kernel = Kernel {
     params: &[],
     library: &[],
     lanes: 64,
-    source: Source::wgsl(WGSL),
+    source: Source { wgsl: WGSL, msl: Some(MSL), proven: false },
     cpu,
     cost: |_, _| Cost::default(),
 };
@@ -38,6 +38,19 @@ const WGSL: &str = "
         if id.x < COUNT / 4u {
             let value = unpack_x(x[id.x]);
             y[id.x] = pack_y(value / (1.0 + abs(value)));
+        }
+    }";
+
+/// The same for the Metal backend, where `unpack` and `pack` know the types of quads.
+const MSL: &str = "
+    kernel void softsign(
+        device const Quad_x* x [[buffer(0)]],
+        device Quad_y* y [[buffer(1)]],
+        uint3 id [[thread_position_in_grid]])
+    {
+        if (id.x < COUNT / 4) {
+            const float4 value = unpack(x[id.x]);
+            y[id.x] = pack<Quad_y>(value / (1.0f + abs(value)));
         }
     }";
 
@@ -71,8 +84,10 @@ fn run(backend: &Arc<dyn Backend>, values: &[f32]) -> Result<Vec<f32>> {
 pub fn main() -> Result<()> {
     let values: Vec<f32> = (0..1000).map(|i| (i as f32 - 500.0) / 50.0).collect();
     let expected = run(&open(Choice::Cpu, None)?.backend, &values)?;
-    for index in devices().iter().filter_map(|device| device.index) {
-        let backend = open(Choice::Wgpu, Some(&index.to_string()))?.backend;
+    for device in devices() {
+        let index = device.index.map(|index| index.to_string());
+        let choice = device.caps.backend.parse()?;
+        let backend = open(choice, index.as_deref())?.backend;
         let found = run(&backend, &values)?;
         let error = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         println!("{}: largest error {error:.1e}", backend.caps().device);

@@ -42,6 +42,12 @@ pub struct Tiles {
     pub matvec: Few,
     /// Parts into which `attend_decode` splits a context, whatever its length.
     pub attend_splits: u32,
+    /// How the subgroups of an `attend_mma` group share its work.
+    pub attend_by: Strips,
+    /// Most lanes that share a column of a recurrent state in `gdn_scan`.
+    pub scan_team: u32,
+    /// Squares of columns of a recurrent state that a subgroup has side by side in `gdn_chunk_state`.
+    pub state_squares: u32,
     /// Tokens computed in one step that fill the device and keep it free for others soon enough.
     pub budget: u32,
 }
@@ -59,6 +65,15 @@ pub struct Few {
     pub fill: u32,
 }
 
+/// What one of several subgroups has of a tile of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strips {
+    /// Some columns of all rows: scores are added up between subgroups.
+    Columns,
+    /// Some rows with all of their columns, in registers: nothing but what is staged passes between subgroups.
+    Rows,
+}
+
 impl Tiles {
     /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence, enough rows of a prompt to
     /// fill it with one product.
@@ -69,7 +84,24 @@ impl Tiles {
             DeviceKind::Software | DeviceKind::Cpu => (4, 1 << 9),
         };
         let budget = if matches!(kind, DeviceKind::Discrete) { 2048 } else { 512 };
-        Self { matmul: [64, 64], matvec: Few { lanes: 128, columns: 1, rows: 8, fill }, attend_splits, budget }
+        let matvec = Few { lanes: 128, columns: 1, rows: 8, fill };
+        Self {
+            matmul: [64, 64],
+            matvec,
+            attend_splits,
+            attend_by: Strips::Columns,
+            scan_team: 8,
+            state_squares: 1,
+            budget,
+        }
+    }
+
+    /// What suits Apple's GPUs through Metal: as an integrated GPU, but no column of a product is shared by more lanes than
+    /// a SIMD group has, which sum without threadgroup memory; and SIMD groups keep more in registers.
+    pub fn apple() -> Self {
+        let tiles = Self::of(DeviceKind::Integrated);
+        let matvec = Few { lanes: 64, ..tiles.matvec };
+        Self { matvec, attend_by: Strips::Rows, scan_team: 4, state_squares: 2, ..tiles }
     }
 }
 

@@ -35,6 +35,12 @@ pub fn all() -> &'static [Chip] {
     CHIPS.get_or_init(|| serde_json::from_str(include_str!("chips.json")).expect("the table is tested"))
 }
 
+/// The chips that a backend runs on: Metal on Apple's alone.
+pub fn of_backend(backend: &str) -> impl Iterator<Item = &'static Chip> {
+    let metal = backend == "metal";
+    all().iter().filter(move |chip| !metal || chip.name.starts_with("Apple"))
+}
+
 /// The chip of this name, with its maker's or without; capitals and spaces do not matter.
 ///
 /// # Errors

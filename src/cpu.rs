@@ -26,7 +26,7 @@ pub use group::Group;
 use memory::Memory;
 
 use crate::{
-    backend::{Backend, BufferId, Caps, DeviceKind, Few, Pending, Tiles},
+    backend::{Backend, BufferId, Caps, DeviceKind, Few, Pending, Strips, Tiles},
     error::{Error, Result},
     pass::{Dispatch, Pass, Program, Slot},
 };
@@ -73,6 +73,9 @@ impl Cpu {
                 matmul: [64, 16],
                 matvec: Few { lanes: 1, columns: 64, rows: 8, fill: 1 },
                 attend_splits: 1,
+                attend_by: Strips::Columns,
+                scan_team: 8,
+                state_squares: 1,
                 budget: 512,
             },
         };

@@ -4,12 +4,19 @@
 //! Operations panic on tensors whose shapes do not fit together, naming kernel and argument.
 #![allow(clippy::missing_panics_doc)]
 
+#[cfg(any(feature = "wgpu", target_os = "macos"))]
+use std::hash::{DefaultHasher, Hasher};
+
 /// The shader texts of a kernel, by its name. They run without checks of indices: what indexes private and group memory is
 /// a loop counter with constant bounds or a lane below LANES, and the tests find what leaves a buffer by what lies behind
 /// it.
 macro_rules! source {
     ($name:literal) => {
-        $crate::pass::Source { wgsl: include_str!(concat!("../../wgsl/", $name, ".wgsl")), msl: None, proven: true }
+        $crate::pass::Source {
+            wgsl: include_str!(concat!("../../wgsl/", $name, ".wgsl")),
+            msl: Some(include_str!(concat!("../../msl/", $name, ".metal"))),
+            proven: true,
+        }
     };
 }
 
@@ -48,3 +55,14 @@ kernels!(
     silu_mul,
     top_k,
 );
+
+/// A number for shader texts with their names, by which files made of them are told from those of other texts.
+#[cfg(any(feature = "wgpu", target_os = "macos"))]
+pub(crate) fn fingerprint<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for part in texts.flat_map(|(name, text)| [name, text]) {
+        hasher.write_usize(part.len());
+        hasher.write(part.as_bytes());
+    }
+    hasher.finish()
+}

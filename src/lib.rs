@@ -20,6 +20,7 @@ pub mod matrix;
 pub mod metal;
 pub mod model;
 pub mod open;
+mod pace;
 pub mod paper;
 pub mod pass;
 pub mod sampler;

@@ -87,10 +87,15 @@ pub struct DeviceEntry {
 /// [`Error::NoBackend`] with what was tried and why it was not taken.
 pub fn open(choice: Choice, device: Option<&str>) -> Result<Opened> {
     match (choice, device) {
-        (Choice::Metal, _) => Ok(opened(metal::open()?, "asked for", Vec::new())),
+        (Choice::Metal, device) => Ok(opened(named_metal(device)?, "asked for", Vec::new())),
         (Choice::Cpu, None) => Ok(opened(cpu(), "asked for", Vec::new())),
         (Choice::Cpu, Some(_)) => Err(none("cpu", "it has no devices to choose from; leave the device out")),
-        (Choice::Wgpu | Choice::Auto, Some(device)) => gpus::named(device),
+        (Choice::Wgpu, Some(device)) => gpus::named(device),
+        // Numbers are wgpu's devices'.
+        (Choice::Auto, Some(device)) => match named_metal(Some(device)) {
+            Ok(backend) if device.parse::<usize>().is_err() => Ok(opened(backend, "named", Vec::new())),
+            _ => gpus::named(device),
+        },
         (Choice::Wgpu, None) => {
             let mut reasons = Vec::new();
             match gpus::best(&mut reasons) {
@@ -103,10 +108,24 @@ pub fn open(choice: Choice, device: Option<&str>) -> Result<Opened> {
 }
 
 fn auto() -> Opened {
-    let mut skipped = vec![("metal".to_owned(), metal::NOT_BUILT.to_owned())];
+    let mut skipped = match metal::open() {
+        Ok(backend) => return opened(backend, "the GPU of this Mac", Vec::new()),
+        Err(Error::NoBackend { reasons }) => reasons,
+        Err(other) => vec![("metal".to_owned(), other.to_string())],
+    };
     match gpus::best(&mut skipped) {
         Some(opened) => Opened { skipped, ..opened },
         None => opened(cpu(), "no GPU was usable", skipped),
+    }
+}
+
+/// The one GPU that Metal has here, which a device that is asked for must name.
+fn named_metal(device: Option<&str>) -> Result<Arc<dyn Backend>> {
+    let backend = metal::open()?;
+    let name = &backend.caps().device;
+    match device.filter(|device| !name.to_lowercase().contains(&device.to_lowercase())) {
+        Some(device) => Err(none("metal", &format!("its device is {name}, which {device:?} does not name"))),
+        None => Ok(backend),
     }
 }
 
@@ -134,9 +153,19 @@ fn rank(kind: DeviceKind) -> Option<u32> {
 
 /// Every device of every backend in this build, those that [`Choice::Auto`] prefers first in each backend's own order.
 pub fn devices() -> Vec<DeviceEntry> {
-    let mut entries = gpus::all();
-    entries.push(DeviceEntry { index: None, caps: cpu().caps().clone(), features: Vec::new(), auto: false });
-    let ranks = entries.iter().enumerate().filter_map(|(at, entry)| Some((rank(entry.caps.kind)?, at)));
+    let entry = |caps: Caps| {
+        let features = caps.matrix_units.map(|_| "matrix units");
+        DeviceEntry { index: None, caps, features: features.into_iter().collect(), auto: false }
+    };
+    let mut entries: Vec<_> = metal::devices().into_iter().map(entry).collect();
+    entries.extend(gpus::all());
+    entries.push(entry(cpu().caps().clone()));
+    // Metal itself comes before the same GPU through wgpu.
+    let order = |entry: &DeviceEntry| match entry.caps.backend {
+        "metal" => Some((0, 0)),
+        _ => rank(entry.caps.kind).map(|rank| (1, rank)),
+    };
+    let ranks = entries.iter().enumerate().filter_map(|(at, entry)| Some((order(entry)?, at)));
     let taken = ranks.min().map_or(entries.len() - 1, |(_, at)| at);
     entries[taken].auto = true;
     entries

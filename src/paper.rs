@@ -75,6 +75,19 @@ impl Caps {
     }
 }
 
+impl Caps {
+    /// What an Apple GPU of the last years offers through Metal (Apple7: the M1 and later). Its memory is unknown, as above.
+    pub fn apple() -> Self {
+        Self {
+            device: "Apple GPU on paper".into(),
+            max_binding: 4 << 30,
+            matrix_units: Some(8),
+            tiles: Tiles::apple(),
+            ..Self::typical("metal", DeviceKind::Integrated)
+        }
+    }
+}
+
 impl Backend for Paper {
     fn caps(&self) -> &Caps {
         &self.caps

@@ -95,7 +95,7 @@ impl Wgpu {
     pub fn open(adapter: &Adapter, restrict: Restrict) -> Result<Self> {
         let (device, queue, caps) = adapter.open(restrict)?;
         let device = Arc::new(Device::new(device, queue));
-        let submission = restrict.submission.unwrap_or(pace::TARGET);
+        let submission = restrict.submission.unwrap_or(crate::pace::TARGET);
         Ok(Self { caps, device, memory: Memory::default(), pipelines: Pipelines::default(), submission })
     }
 

@@ -1,6 +1,8 @@
 //! What steps cost, against figures computed by hand; a device on paper; the table of chips; `bench --plan`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "ledger/metal.rs"]
+mod metal;
 #[path = "ledger/printed.rs"]
 mod printed;
 
@@ -175,7 +177,7 @@ fn the_splits_of_a_device_show() {
         entry.cost.activations.written / (6 * 8 * (256 + 2) * 4)
     };
     assert_eq!(splits(Cpu::new(1).caps().clone(), 3000), 1);
-    assert_eq!(splits(Caps::typical("metal", DeviceKind::Integrated), 3000), 16);
+    assert_eq!(splits(Caps::apple(), 3000), 16);
     assert_eq!(splits(discrete(), 3000), 64);
     // Few tokens are not worth so many parts: one for each 32.
     assert_eq!([splits(discrete(), 31), splits(discrete(), 32), splits(discrete(), 1000)], [1, 2, 32]);

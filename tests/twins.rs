@@ -3,7 +3,10 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 #![cfg(feature = "wgpu")]
 
-use std::{collections::BTreeSet, fs, path::Path};
+#[path = "twins/msl.rs"]
+mod msl;
+
+use std::{collections::BTreeSet, fs};
 
 use bimetal::{
     backend::{Backend, Caps},
@@ -96,9 +99,6 @@ const SPECIAL: &[(&str, &str, u32)] = &[
     ("gated_rms_norm", "STRIDE", 12352),
 ];
 
-/// Whether MSL is written: as long as the Metal backend is not, there is no folder, and then there is every file.
-const METAL: bool = false;
-
 /// Bytes that lanes may share on the least device that WebGPU allows.
 const GROUP_MEMORY: u32 = 16 << 10;
 
@@ -117,19 +117,12 @@ fn no_orphans() {
     used.extend(["sums_subgroup", "team_subgroup"].map(String::from));
     used.extend([8, 16].map(|edge| format!("matrix_{edge}")));
     assert_eq!(stems("wgsl/lib", "wgsl"), used, "wgsl/lib/");
-    assert_eq!(Path::new("msl").exists(), METAL, "msl/");
-    for kernel in ALL {
-        assert_eq!(kernel.source.msl.is_some(), METAL, "{}: msl", kernel.name);
-    }
-    if METAL {
-        assert_eq!(stems("msl", "metal"), kernels, "msl/");
-    }
 }
 
 #[test]
 fn tops() {
     for kernel in ALL {
-        for text in [Some(kernel.source.wgsl), kernel.source.msl].into_iter().flatten() {
+        for text in [kernel.source.wgsl, kernel.source.msl.expect("a text for Metal")] {
             let lines: Vec<_> = text.lines().take(4).collect();
             let comments = lines.iter().take_while(|line| line.starts_with("// ")).count();
             assert_eq!(comments, 3, "{}: formula, shapes, launch, and then the shader", kernel.name);

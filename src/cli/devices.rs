@@ -29,7 +29,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let heading =
         ["", "#", "backend", "device", "kind", "driver", "memory", "binding", "group memory", "subgroup", "features"];
     let rows: Vec<_> = entries.iter().map(row).collect();
-    let note = format!("* is what `--backend auto` takes. {}.\n", bimetal::metal::NOT_BUILT);
+    let elsewhere =
+        bimetal::metal::ELSEWHERE.map(|why| format!(" The native Metal backend {why}.")).unwrap_or_default();
+    let note = format!("* is what `--backend auto` takes.{elsewhere}\n");
     print(&(table(&heading, &rows) + &note))
 }
 

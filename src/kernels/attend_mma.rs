@@ -6,7 +6,7 @@
 //! its company.
 
 use crate::{
-    backend::Caps,
+    backend::{Caps, Strips},
     cache::Blocks,
     cpu::Group,
     dtype::DType,
@@ -19,7 +19,7 @@ use crate::{
     tensor::Tensor,
 };
 
-/// One group a query head and SIDE rows of one sequence; SIDE keys at a time pass by, staged in group memory.
+/// One group a query head and SIDE rows of one sequence; keys pass by in tiles of two squares, staged in group memory.
 pub static KERNEL: Kernel = Kernel {
     name: "attend_mma",
     bindings: &[
@@ -39,9 +39,11 @@ pub static KERNEL: Kernel = Kernel {
     cost: attend_prefill::cost,
 };
 
-/// How a device's matrix units share out a head: rows of a group, which are two squares high, and lanes of a group.
+/// How a device's matrix units share out a head: rows of a group, and its lanes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Squares {
+    by: Strips,
+    edge: u32,
     side: u32,
     lanes: u32,
 }
@@ -50,9 +52,15 @@ impl Squares {
     /// None where the device has no matrix units, or where they do not suit the head, the types or the cache.
     pub(super) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (Heads, DType)) -> Option<Self> {
         let (edge, [width, _]) = (caps.matrix_units?, caps.subgroup?);
-        let squares = Self { side: 2 * edge, lanes: heads.width / (4 * edge) * width };
+        let by = caps.tiles.attend_by;
+        let squares = match by {
+            // Each subgroup has four squares of a head, for two squares of rows.
+            Strips::Columns => Self { by, edge, side: 2 * edge, lanes: heads.width / (4 * edge) * width },
+            // Each has a square of rows; there are as many as fill a tile.
+            Strips::Rows => Self { by, edge, side: TILE, lanes: TILE / edge * width },
+        };
         let halves = [dtype, cache.keys.dtype(), cache.values.dtype()].iter().all(|dtype| *dtype == DType::F16);
-        // Each subgroup has four squares of a head; more than 256 columns do not fit into registers and group memory.
+        // More than 256 columns do not fit into registers and group memory.
         let head = heads.width.is_power_of_two() && (4 * edge..=256).contains(&heads.width);
         // A row is staged by whole runs of lanes, and a run of rows lies in one block.
         let staged = width.is_multiple_of(edge) && cache.block.is_power_of_two() && cache.block >= width / edge;
@@ -62,11 +70,17 @@ impl Squares {
         (halves && head && staged && lanes && room && TILE.is_multiple_of(squares.side)).then_some(squares)
     }
 
-    /// Bytes that a group shares: staged rows, weights, the subgroups' sums, and a factor for each row.
+    /// Bytes that a group shares.
     fn group_memory(self, width: u32) -> u32 {
-        let side = self.side;
-        let (staged, weights) = (2 * side * (width + 8), 2 * side * (side + 8));
-        staged + weights + 4 * (width / (2 * side)) * side * (side + 4) + 4 * side + 4
+        let Self { by, edge, side, .. } = self;
+        let keys = 2 * edge;
+        let (scores, weights) = (4 * side * (keys + 4), 2 * side * (keys + 8));
+        match by {
+            // Staged rows, weights, each subgroup's sums, a factor for each row, and whether one has moved.
+            Strips::Columns => 2 * side * (width + 8) + weights + width / (4 * edge) * scores + 4 * side + 4,
+            // Staged queries and then keys and values, scores, and a square of factors for each square of rows.
+            Strips::Rows => 2 * side.max(2 * keys) * (width + 8) + scores + 4 * side * edge,
+        }
     }
 }
 

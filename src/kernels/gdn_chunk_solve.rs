@@ -55,6 +55,8 @@ pub static KERNEL: Kernel = Kernel {
 pub struct Squares {
     /// Rows and columns of a square.
     pub(super) edge: u32,
+    /// Columns of a state that a subgroup has side by side.
+    pub(super) columns: u32,
     /// Subgroups of a group: each has one square's rows of a chunk.
     pub(super) teams: u32,
     /// Lanes of a group.
@@ -67,11 +69,11 @@ impl Squares {
     pub fn fit(caps: &Caps, heads: Heads, inputs: DType) -> Option<Self> {
         let (edge, [width, _]) = (caps.matrix_units?, caps.subgroup?);
         let teams = CHUNK / edge;
-        let squares = Self { edge, teams, lanes: teams * width };
+        let squares = Self { edge, columns: caps.tiles.state_squares * edge, teams, lanes: teams * width };
         // More of a state does not fit into registers and group memory.
         let widths = [64, 128].contains(&heads.key_width) && heads.value_width.is_multiple_of(SLICE);
-        // Each row of a chunk has a lane, and lanes share out a square's columns evenly.
-        let lanes = (CHUNK..=caps.lanes).contains(&squares.lanes) && (CHUNK * edge / 4).is_multiple_of(squares.lanes);
+        // Each row of a chunk has a lane, and lanes share out a group's columns evenly.
+        let lanes = (CHUNK..=caps.lanes).contains(&squares.lanes) && (CHUNK * squares.columns / 4).is_multiple_of(squares.lanes);
         let room = Self::SOLVE_MEMORY.max(squares.state_memory(heads)) <= caps.group_memory;
         (caps.half && inputs == DType::F16 && widths && lanes && room).then_some(squares)
     }
@@ -79,10 +81,10 @@ impl Squares {
     /// Bytes that a group of this kernel shares: a slice, A⁻¹ in halves and in singles, decays and rates, and where it is.
     const SOLVE_MEMORY: u32 = CHUNK * (2 * (SLICE + 8) + 2 * (CHUNK + 8) + 4 * (CHUNK + 4) + 12) + 8;
 
-    /// Bytes that a group of `gdn_chunk_state` shares: columns of the state in singles and twice in halves, and of what
-    /// passes through it.
+    /// Bytes that a group of `gdn_chunk_state` shares at most: columns of the state in singles and twice in halves, and of
+    /// what passes through it.
     fn state_memory(self, heads: Heads) -> u32 {
-        let (single, half) = (4 * (self.edge + 4), 2 * (self.edge + 8));
+        let (single, half) = (4 * (self.columns + 4), 2 * (self.columns + 8));
         heads.key_width * (single + 2 * half) + CHUNK * (single + half)
     }
 }

@@ -20,10 +20,10 @@ use crate::{
     tensor::Tensor,
 };
 
-/// Squares side by side among the columns of a group.
+/// Subgroups side by side among the columns of a group.
 const COLUMN_TEAMS: u32 = 1;
 
-/// One group a value head, COLUMN_TEAMS squares' columns of its state, and sequence.
+/// One group a value head, COLUMNS columns of its state, and sequence.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_chunk_state",
     bindings: &[
@@ -58,7 +58,7 @@ pub fn gdn_prompt(p: &Pass, step: &Step, mixed: &Mixed, slots: &mut Slots, input
 /// Advances the states of the step's sequences by all their chunks. → \[T, Hv·Dv\] f32, T being `rows`.
 pub fn gdn_chunk_state(p: &Pass, step: &Step, solved: &Solved, (slots, squares): (&mut Slots, Squares), rows: u32) -> Tensor {
     let heads = slots.heads;
-    let columns = COLUMN_TEAMS * squares.edge;
+    let columns = COLUMN_TEAMS * squares.columns;
     let lanes = COLUMN_TEAMS * squares.lanes;
     let mut o = p.scratch([rows, heads.values()], DType::F32);
     p.dispatch(&KERNEL)

@@ -17,9 +17,6 @@ use crate::{
 /// Columns of a state that one group keeps in registers.
 pub const COLUMNS: u32 = 16;
 
-/// Most lanes that share a column.
-const TEAM: u32 = 8;
-
 /// Tokens that are staged together.
 const TOKENS: u32 = 8;
 
@@ -35,7 +32,7 @@ pub static KERNEL: Kernel = Kernel {
     ],
     params: &[],
     library: &["step", "team"],
-    lanes: COLUMNS * TEAM,
+    lanes: 8 * COLUMNS,
     source: source!("gdn_scan"),
     cpu,
     cost,
@@ -45,7 +42,7 @@ pub static KERNEL: Kernel = Kernel {
 pub fn gdn_scan(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, slots: &mut Slots) -> Tensor {
     let heads = slots.heads;
     // As many lanes as share a column's quads evenly.
-    let team = TEAM.min(1 << (heads.key_width / 4).trailing_zeros());
+    let team = p.caps().tiles.scan_team.min(1 << (heads.key_width / 4).trailing_zeros());
     assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_scan: qkv, gates");
     let quads = [heads.key_width, heads.value_width].iter().all(|width| width.is_multiple_of(4));
     assert!(quads, "gdn_scan: head widths in quads");

@@ -43,9 +43,11 @@ impl Tile {
     /// Large tiles read less, small ones fill the device where the product is small. The shape of a tile does not change
     /// the order of a sum.
     fn of([rows, columns]: [u32; 2], edge: u32) -> Self {
-        match (rows.div_ceil(128) * columns.div_ceil(128), edge) {
+        let side = 8 * edge;
+        match (rows.div_ceil(side) * columns.div_ceil(side), edge) {
             (MANY.., 16) => Self { teams: [2, 4], squares: [4, 2], steps: 4 },
             (_, 16) => Self { teams: [2, 2], squares: [2, 2], steps: 8 },
+            (MANY.., _) => Self { teams: [2, 2], squares: [4, 4], steps: 2 },
             _ => Self { teams: [2, 2], squares: [2, 2], steps: 4 },
         }
     }

@@ -64,6 +64,15 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// What errors call it, since it has no name of its own: its first launch, and how many follow.
+    pub fn label(&self) -> String {
+        match &*self.dispatches {
+            [] => "an empty program".into(),
+            [only] => only.label(),
+            [first, more @ ..] => format!("{} and {} more", first.label(), more.len()),
+        }
+    }
+
     /// The same recording without scratch memory: each piece becomes a buffer that `allocate` makes for its number of
     /// bytes, and which can be filled before, and read between, the launches.
     ///

@@ -45,7 +45,9 @@ impl PipelineCache {
             return None;
         }
         let key = wgpu::util::pipeline_cache_key(&device.handle.adapter_info())?;
-        let path = directory.join(format!("{key}_{:016x}", shaders()));
+        let texts = kernels::ALL.iter().map(|kernel| (kernel.name, kernel.source.wgsl));
+        let texts = kernels::fingerprint(texts.chain(LIBRARY.iter().copied()));
+        let path = directory.join(format!("{key}_{texts:016x}"));
         let known = read(&path).unwrap_or_else(|why| {
             match why.kind() {
                 io::ErrorKind::NotFound => log::debug!("{}: no pipelines yet", path.display()),
@@ -104,19 +106,6 @@ fn create(device: &Device, known: &[u8]) -> wgpu::PipelineCache {
     // SAFETY: the bytes are those that wgpu gave out for this driver, since they come from a file of this crate whose
     // checksum covers them and its name; wgpu itself looks whether device and driver are still the same.
     unsafe { device.handle.create_pipeline_cache(&descriptor) }
-}
-
-/// A hash of every shader text of this build.
-fn shaders() -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let kernels = kernels::ALL.iter().map(|kernel| (kernel.name, kernel.source.wgsl));
-    for (name, text) in kernels.chain(LIBRARY.iter().copied()) {
-        [name, text].iter().for_each(|part| {
-            hasher.write_usize(part.len());
-            hasher.write(part.as_bytes());
-        });
-    }
-    hasher.finish()
 }
 
 /// A checksum of the name and the contents of a file. Another release of the standard library may compute another one,

@@ -51,7 +51,7 @@ impl Prepared {
         let launches = launches.collect::<Result<Vec<_>>>()?;
         let pace = Pace::new(device, backend.caps.kind, (launches.len(), backend.submission));
         device.check()?;
-        Ok(Self { label: label(dispatches).into(), launches, pace })
+        Ok(Self { label: recorded.label().into(), launches, pace })
     }
 
     /// Encodes and submits it, in as many pieces as its pace asks for.
@@ -99,15 +99,6 @@ impl Launch {
     pub(super) fn encode_alone(&self, mut pass: ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         self.encode(&mut pass);
-    }
-}
-
-/// A recording has no name of its own: its first launch, and how many follow.
-fn label(dispatches: &[Dispatch]) -> String {
-    match dispatches {
-        [] => "an empty program".into(),
-        [only] => only.label(),
-        [first, more @ ..] => format!("{} and {} more", first.label(), more.len()),
     }
 }
 

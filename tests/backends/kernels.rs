@@ -26,7 +26,20 @@ static SCALE: Kernel = Kernel {
                     y[id.x] = pack_y(params.factor * unpack_x(x[id.x]) + params.bias);
                 }
             }",
-        msl: None,
+        msl: Some(
+            "
+            struct Params { float factor; float bias; };
+            kernel void scale(
+                device const Quad_x* x [[buffer(0)]],
+                device Quad_y* y [[buffer(1)]],
+                constant Params& params [[buffer(2)]],
+                uint3 id [[thread_position_in_grid]])
+            {
+                if (id.x < COUNT / 4) {
+                    y[id.x] = pack<Quad_y>(params.factor * unpack(x[id.x]) + params.bias);
+                }
+            }",
+        ),
         proven: false,
     },
     cpu: |g: &Group<'_>| {
@@ -61,7 +74,18 @@ pub static SHIFT: Kernel = Kernel {
                     y[id.x] = x[(id.x + OFFSET) % COUNT] + 1.0;
                 }
             }",
-        msl: None,
+        msl: Some(
+            "
+            kernel void shift(
+                device const float* x [[buffer(0)]],
+                device float* y [[buffer(1)]],
+                uint3 id [[thread_position_in_grid]])
+            {
+                if (id.x < COUNT) {
+                    y[id.x] = x[(id.x + OFFSET) % COUNT] + 1.0f;
+                }
+            }",
+        ),
         proven: false,
     },
     cpu: |g: &Group<'_>| {
@@ -88,7 +112,7 @@ pub static BROKEN: Kernel = Kernel {
     lanes: 1,
     source: Source {
         wgsl: "@compute @workgroup_size(LANES) fn broken() { y[0] = nonsense(); }",
-        msl: None,
+        msl: Some("kernel void broken(device float* y [[buffer(0)]]) { y[0] = nonsense(); }"),
         proven: false,
     },
     cpu: |_| {},

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::run::{run, threads};
 
-const NO_METAL: &str = "the native Metal backend is not built yet; on macOS the wgpu backend runs on Metal";
+#[cfg(not(target_os = "macos"))]
+const NO_METAL: &str = "is for macOS on Apple Silicon; elsewhere wgpu takes the GPU";
 
 fn devices() -> Vec<Value> {
     serde_json::from_str(&run(&["devices", "--json"]).succeeds().out).unwrap()
@@ -27,7 +28,9 @@ fn devices_are_listed() {
     let lines: Vec<_> = table.out.lines().collect();
     assert_eq!(lines.len(), list.len() + 2);
     assert!(lines[0].trim_start().starts_with("#  backend  device"), "{}", lines[0]);
-    assert_eq!(lines[lines.len() - 1], format!("* is what `--backend auto` takes. {NO_METAL}."));
+    assert!(lines[lines.len() - 1].starts_with("* is what `--backend auto` takes."));
+    #[cfg(not(target_os = "macos"))]
+    assert!(lines[lines.len() - 1].ends_with(&format!("The native Metal backend {NO_METAL}.")));
     for (device, line) in list.iter().zip(&lines[1..]) {
         assert!(line.contains(device["device"].as_str().unwrap()), "{line}");
         assert_eq!(line.starts_with('*'), device["auto"] == true, "{line}");
@@ -43,9 +46,10 @@ fn auto_takes_what_devices_says() {
     assert_eq!(said.lines().count(), 2, "{said}");
 }
 
+#[cfg(not(target_os = "macos"))]
 #[test]
 fn no_metal() {
-    run(&["generate", "Once", "--backend", "metal"]).refuses(&format!("no usable backend:\n  metal: {NO_METAL}"));
+    run(&["generate", "Once", "--backend", "metal"]).refuses(&format!("no usable backend:\n  metal: it {NO_METAL}"));
 }
 
 #[test]

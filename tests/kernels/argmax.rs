@@ -47,7 +47,7 @@ fn odd_values() {
         (rows[1][4700], rows[1][8800]) = (-0.0, 0.0);
         // Nothing but −∞ in front of the limit.
         rows[2].fill(f32::NEG_INFINITY);
-        rows[2][8995] = 3.0;
+        rows[2][8990] = 3.0;
         // One NaN.
         rows[3].fill_with(|| random.within(&(-20.0..20.0)));
         rows[3][5170] = -f32::NAN;
@@ -57,5 +57,17 @@ fn odd_values() {
         rows[5].fill(f32::NAN);
         let logits = lab.tensor([ROWS.capacity(), WIDTH], DType::F32, rows.as_flattened());
         choose(lab, p, (ROWS, 8990), &logits);
+    });
+}
+
+/// Equal logits of parts that are far apart, as one lane of the merge sees them; the lower id wins.
+#[test]
+fn ties_of_many_parts() {
+    const WIDTH: u32 = 300_000;
+    check("argmax of ties", |lab, p| {
+        let mut row = vec![-1.0; WIDTH as usize];
+        (row[5 * 4096 + 7], row[69 * 4096 + 1], row[70 * 4096]) = (2.0, 2.0, 2.0);
+        let logits = lab.tensor([1, WIDTH], DType::F32, &row);
+        choose(lab, p, (DECODES[0], WIDTH), &logits);
     });
 }

@@ -1,7 +1,7 @@
 use std::{cell::Cell, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps},
+    backend::{Backend, Caps, Tiles},
     cpu::Cpu,
     dtype::DType,
     kernels::{attend_prefill::attend_prefill, qk_norm_rope::Heads},
@@ -39,6 +39,8 @@ fn cases() {
         (POSITIONS[3], [2, 2, 128]),
         (POSITIONS[1], [2, 1, 256]),
         (POSITIONS[3], [4, 1, 256]),
+        // Squares of 8 alone take these.
+        (POSITIONS[2], [3, 1, 32]),
     ] {
         let heads = Heads { query, kv, width };
         let q = |lab: &Lab| halves(lab, &queries(lab, traffic, heads));
@@ -101,6 +103,13 @@ fn chosen() {
     (caps.matrix_units, caps.subgroup) = (Some(8), Some([8, 8]));
     assert_eq!(recorded(&caps, 256, DType::F16), "attend_mma", "squares of 8");
     assert_eq!(recorded(&caps, 32, DType::F16), "attend_prefill", "fewer lanes than rows");
+    (caps.subgroup, caps.tiles) = (Some([32, 32]), Tiles::apple());
+    for width in [32, 64, 128, 256] {
+        assert_eq!(recorded(&caps, width, DType::F16), "attend_mma", "{width} by rows");
+    }
+    assert_eq!(recorded(&caps, 512, DType::F16), "attend_prefill", "more than registers hold, by rows");
+    caps.group_memory = 16 << 10;
+    assert_eq!(recorded(&caps, 256, DType::F16), "attend_prefill", "too little group memory, by rows");
 }
 
 /// A row's result is the same bits whichever tile it is in, wherever in it, and whoever else is in the step.

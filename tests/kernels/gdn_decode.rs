@@ -136,19 +136,22 @@ fn company() {
     }
 }
 
-/// Fewer lanes than the device has give the same within round-off, as devices with fewer have it.
+/// Fewer lanes than the device has give the same within round-off, as devices with fewer have it; also fewer than a
+/// subgroup has.
 #[test]
 fn few_lanes() {
-    let heads = Heads { key: 1, value: 2, key_width: 128, value_width: 128 };
-    let op = |lab: &Lab, p: &Pass| decode(lab, p, DECODES[1], (heads, DType::F32, DType::F32));
-    for (name, backend) in backends() {
-        let run = |lanes| {
-            let mut caps = backend.caps().clone();
-            caps.lanes = caps.lanes.min(lanes);
-            outputs("few lanes", &backend, &caps, op)
-        };
-        for (few, many) in run(128).iter().zip(&run(1024)) {
-            compare(&format!("{name} with 128 lanes"), many, few);
+    for (key_width, value_width, lanes) in [(128, 128, 128), (24, 12, 16)] {
+        let heads = Heads { key: 1, value: 2, key_width, value_width };
+        let op = |lab: &Lab, p: &Pass| decode(lab, p, DECODES[1], (heads, DType::F32, DType::F32));
+        for (name, backend) in backends() {
+            let run = |lanes| {
+                let mut caps = backend.caps().clone();
+                caps.lanes = caps.lanes.min(lanes);
+                outputs("few lanes", &backend, &caps, op)
+            };
+            for (few, many) in run(lanes).iter().zip(&run(1024)) {
+                compare(&format!("{name} with {lanes} lanes"), many, few);
+            }
         }
     }
 }

@@ -205,7 +205,7 @@ pub fn compare(case: &str, wanted: &Output, got: &Output) -> f64 {
 
 /// The backends to compare with the plain loops.
 pub fn backends() -> Vec<Present> {
-    present::backends().into_iter().filter(|(name, _)| *name != "cpu").collect()
+    present::backends().into_iter().filter(|(name, _)| *name != "cpu").chain(present::opposite()).collect()
 }
 
 /// Numbers that are the same wherever they are asked for by the same name.

@@ -11,8 +11,8 @@ use bimetal::{backend::Backend, cpu::Cpu};
 /// A backend and the name that tests know it by.
 pub type Present = (&'static str, Arc<dyn Backend>);
 
-/// Every backend of this machine: `cpu`, `wgpu` with all that its adapter offers, and `wgpu-plain`, the same adapter
-/// with no more than WebGPU promises.
+/// Every backend of this machine: `cpu`, `wgpu` with all that its adapter offers, `wgpu-plain`, the same adapter with no
+/// more than WebGPU promises, on a Mac `metal`, and with the feature `emulator` also `emulator`, the Metal backend on it.
 ///
 /// # Panics
 /// If a backend that `REQUIRE` names is absent.
@@ -24,6 +24,8 @@ pub fn backends() -> Vec<Present> {
 fn find() -> Vec<Present> {
     let mut found: Vec<Present> = vec![("cpu", Arc::new(Cpu::default()))];
     found.extend(through_wgpu());
+    found.extend(bimetal::metal::open().ok().map(|metal| ("metal", metal)));
+    found.extend(emulated("emulator"));
     for (name, backend) in &found {
         let caps = backend.caps();
         let [half, matrix] = [caps.half, caps.matrix_units.is_some()];
@@ -35,10 +37,41 @@ fn find() -> Vec<Present> {
     }
     let matrix = found.iter().any(|(_, backend)| backend.caps().matrix_units.is_some());
     for required in std::env::var("REQUIRE").unwrap_or_default().split(',').filter(|name| !name.is_empty()) {
+        // What is no backend is asked for where it is used.
         let here = found.iter().any(|(name, _)| *name == required) || (required == "matrix" && matrix);
+        let here = here || required == "xcode";
         assert!(here, "REQUIRE names {required}, which is absent");
     }
     found
+}
+
+/// The Metal backend on an emulator whose lanes and launches take the other order; for tests of kernels.
+#[allow(dead_code)]
+pub fn opposite() -> Vec<Present> {
+    static FOUND: OnceLock<Vec<Present>> = OnceLock::new();
+    FOUND.get_or_init(|| emulated("emulator-opposite")).clone()
+}
+
+#[cfg(all(unix, feature = "emulator"))]
+fn emulated(name: &'static str) -> Vec<Present> {
+    use bimetal::metal::{
+        Metal,
+        emulator::{Emulator, Order},
+    };
+
+    let order = if name == "emulator" { Order::Alternating } else { Order::Opposite };
+    match Emulator::new(order) {
+        Ok(emulator) => vec![(name, Arc::new(Metal::new(emulator)))],
+        Err(why) => {
+            say(&format!("{name}: absent: {why}"));
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(not(all(unix, feature = "emulator")))]
+fn emulated(_name: &'static str) -> Vec<Present> {
+    Vec::new()
 }
 
 /// Past the harness, which keeps what passing tests print to itself.

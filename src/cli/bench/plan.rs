@@ -54,13 +54,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let chosen = arguments.chip.as_deref().map(chips::named).transpose()?;
     let steps = steps(arguments, &caps, &arguments.target.open()?.source())?;
     if arguments.target.json {
-        let steps: Vec<_> = steps.iter().map(|step| as_json(step, chosen)).collect();
+        let steps: Vec<_> = steps.iter().map(|step| as_json(step, caps.backend, chosen)).collect();
         return print_json(&json!({ "backend": caps.backend, "device": caps.device, "steps": steps }));
     }
     let heading = format!("{} through {} on {}: nothing is run\n", arguments.target.name(), caps.backend, caps.device);
     let tables = steps.iter().map(|step| show(step, chosen));
     print(
-        &[heading].into_iter().chain(tables).chain([chosen.map_or_else(|| floors(&steps), origin)]).collect::<String>(),
+        &[heading]
+            .into_iter()
+            .chain(tables)
+            .chain([chosen.map_or_else(|| floors(&steps, caps.backend), origin)])
+            .collect::<String>(),
     )
 }
 
@@ -73,7 +77,7 @@ fn caps(arguments: &Arguments) -> Caps {
     };
     match arguments.target.device.backend {
         Choice::Cpu => Cpu::default().caps().clone(),
-        Choice::Metal => Caps::typical("metal", DeviceKind::Integrated),
+        Choice::Metal => Caps::apple(),
         Choice::Auto | Choice::Wgpu => Caps::typical("wgpu", kind),
     }
 }
@@ -144,13 +148,13 @@ fn origin(chip: &Chip) -> String {
     format!("\n{}\n", lines.map(String::as_str).collect::<Vec<_>>().join("\n"))
 }
 
-/// A line for each chip: the floor of each step in ms, and its tokens per second.
-fn floors(steps: &[Step]) -> String {
+/// A line for each chip that the backend runs on: the floor of each step in ms, and its tokens per second.
+fn floors(steps: &[Step], backend: &str) -> String {
     let columns = steps.iter().flat_map(|step| [format!("{} ms", step.name), "tok/s".into()]);
     let columns: Vec<String> = columns.collect();
     let heading =
         ["chip", "GB/s", "TFLOP/s in f32", "for matrix units"].into_iter().chain(columns.iter().map(String::as_str));
-    let rows = chips::all().iter().map(|chip| {
+    let rows = chips::of_backend(backend).map(|chip| {
         let peaks = [chip.bandwidth, chip.vector, chip.matrix].map(|peak| peak.to_string());
         let floors = steps.iter().flat_map(|step| {
             let seconds = step.ledger.floor(chip, None);
@@ -162,7 +166,7 @@ fn floors(steps: &[Step]) -> String {
     title + &table(&heading.collect::<Vec<_>>(), &rows.collect::<Vec<_>>())
 }
 
-fn as_json(Step { name, tokens, ledger }: &Step, chip: Option<&Chip>) -> serde_json::Value {
+fn as_json(Step { name, tokens, ledger }: &Step, backend: &str, chip: Option<&Chip>) -> serde_json::Value {
     let entry = |entry: &Entry| {
         let cost = &entry.cost;
         json!({
@@ -174,7 +178,7 @@ fn as_json(Step { name, tokens, ledger }: &Step, chip: Option<&Chip>) -> serde_j
             "floor_seconds": chip.map(|chip| ledger.floor(chip, entry.kernel)),
         })
     };
-    let chips = chips::all().iter().filter(|known| chip.is_none_or(|chip| chip.name == known.name));
+    let chips = chip.map_or_else(|| chips::of_backend(backend).collect(), |chip| vec![chip]).into_iter();
     let floors = chips.map(|chip| {
         let seconds = ledger.floor(chip, None);
         json!({ "chip": chip.name, "seconds": seconds, "tokens_per_second": f64::from(*tokens) / seconds })

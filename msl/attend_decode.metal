@@ -1,0 +1,155 @@
+// sums = Σ_s exp(score_s − m) · v_s, stats = (m, Σ_s exp(score_s − m)), m the largest score_s = q·k_s / √D, of a part of the context
+// tables [slots, MAX_BLOCKS], q [S, Hq·D], keys, values [blocks·BLOCK, Hkv·D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
+// one group a key head, split and row, for the GROUP query heads of the key head; each team of TEAM lanes takes KEYS keys at a time with a running softmax
+constant constexpr uint QUADS = HEAD / 4;
+// Less than any score; finite, so that two of them differ by zero.
+constant constexpr float LOWEST = -3.0e38f;
+// A team has a whole row, a lane every TEAM-th quad of it.
+constant constexpr uint TEAMS = LANES / TEAM;
+static_assert(TEAM * WIDE == QUADS && QUADS <= LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS, "shares");
+
+// A query head: what a lane has of its quads, and of the softmax over the keys that its team has seen.
+struct Head {
+    float4 query[WIDE];
+    float4 sum[WIDE];
+    float largest;
+    float weight;
+};
+
+// Takes KEYS keys into the softmax of a head; those past the last one, of which `scores` and `values` hold any, weigh nothing.
+inline void take(thread Head& head, thread const float* scores, thread const Quad_values (*values)[WIDE], uint count) {
+    float largest = head.largest;
+    #pragma unroll
+    for (uint k = 0; k < KEYS; k++) {
+        largest = k < count ? max(largest, scores[k]) : largest;
+    }
+    const float fade = exp(head.largest - largest);
+    head.largest = largest;
+    head.weight *= fade;
+    #pragma unroll
+    for (uint w = 0; w < WIDE; w++) {
+        head.sum[w] *= fade;
+    }
+    #pragma unroll
+    for (uint k = 0; k < KEYS; k++) {
+        const float weight = k < count ? exp(scores[k] - largest) : 0.0f;
+        head.weight += weight;
+        #pragma unroll
+        for (uint w = 0; w < WIDE; w++) {
+            head.sum[w] = fma(float4(weight), unpack(values[k][w]), head.sum[w]);
+        }
+    }
+}
+
+kernel void attend_decode(
+    device const uint* step [[buffer(0)]],
+    device const uint* tables [[buffer(1)]],
+    device const Quad_q* q [[buffer(2)]],
+    device const Quad_keys* keys [[buffer(3)]],
+    device const Quad_values* values [[buffer(4)]],
+    device float4* sums [[buffer(5)]],
+    device float2* stats [[buffer(6)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint lane [[thread_index_in_threadgroup]])
+{
+    threadgroup float exchanged[SUMS_PARTS];
+    // Of each query head, every team's largest score and sum of weights.
+    threadgroup float2 tops[GROUP * TEAMS];
+    // Every team's sum for one query head.
+    threadgroup float4 parts[TEAMS * QUADS];
+    const uint row = group.z;
+    if (row >= live(step)) {
+        return;
+    }
+    // A decode step has one row of each sequence.
+    const Span own = span(step, row);
+    const uint context = own.position + 1;
+    const uint share = split_share(context);
+    const uint first = group.y * share;
+    if (first >= context) {
+        return;
+    }
+    const uint end = min(first + share, context);
+    const uint team = lane / TEAM;
+    const uint member = lane % TEAM;
+    const uint query = row * Q_HEADS + group.x * GROUP;
+    Head heads[GROUP];
+    #pragma unroll
+    for (uint h = 0; h < GROUP; h++) {
+        heads[h].largest = LOWEST;
+        heads[h].weight = 0.0f;
+        #pragma unroll
+        for (uint w = 0; w < WIDE; w++) {
+            heads[h].query[w] = unpack(q[(query + h) * QUADS + w * TEAM + member]) * rsqrt(float(HEAD));
+            heads[h].sum[w] = 0.0f;
+        }
+    }
+    // Every lane makes as many rounds, and a team without a key repeats the last one.
+    for (uint base = first; base < end; base += TEAMS * KEYS) {
+        Quad_keys key[KEYS][WIDE];
+        Quad_values value[KEYS][WIDE];
+        #pragma unroll
+        for (uint k = 0; k < KEYS; k++) {
+            const uint position = min(base + k * TEAMS + team, end - 1);
+            const uint at = (place(tables, own.slot, position) * KV_HEADS + group.x) * QUADS + member;
+            #pragma unroll
+            for (uint w = 0; w < WIDE; w++) {
+                key[k][w] = keys[at + w * TEAM];
+                value[k][w] = values[at + w * TEAM];
+            }
+        }
+        float scores[VALUES];
+        #pragma unroll
+        for (uint h = 0; h < GROUP; h++) {
+            #pragma unroll
+            for (uint k = 0; k < KEYS; k++) {
+                scores[h * KEYS + k] = 0.0f;
+                #pragma unroll
+                for (uint w = 0; w < WIDE; w++) {
+                    scores[h * KEYS + k] = dot_quad(heads[h].query[w], unpack(key[k][w]), scores[h * KEYS + k]);
+                }
+            }
+        }
+        team_sums(scores, lane, exchanged);
+        const uint left = end - min(base + team, end);
+        #pragma unroll
+        for (uint h = 0; h < GROUP; h++) {
+            take(heads[h], scores + h * KEYS, value, (left + TEAMS - 1) / TEAMS);
+        }
+    }
+    #pragma unroll
+    for (uint h = 0; h < GROUP; h++) {
+        if (member == 0) {
+            tops[h * TEAMS + team] = float2(heads[h].largest, heads[h].weight);
+        }
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    #pragma unroll
+    for (uint h = 0; h < GROUP; h++) {
+        threadgroup const float2* top_of = tops + h * TEAMS;
+        float top = LOWEST;
+        for (uint other = 0; other < TEAMS; other++) {
+            top = max(top, top_of[other].x);
+        }
+        const float scale = exp(heads[h].largest - top);
+        #pragma unroll
+        for (uint w = 0; w < WIDE; w++) {
+            parts[team * QUADS + w * TEAM + member] = scale * heads[h].sum[w];
+        }
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        if (lane < QUADS) {
+            float4 total = 0.0f;
+            float weight = 0.0f;
+            for (uint other = 0; other < TEAMS; other++) {
+                total += parts[other * QUADS + lane];
+                weight = fma(exp(top_of[other].x - top), top_of[other].y, weight);
+            }
+            const uint out = (query + h) * SPLITS + group.y;
+            sums[out * QUADS + lane] = total;
+            if (lane == 0) {
+                stats[out] = float2(top, weight);
+            }
+        }
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+    }
+}

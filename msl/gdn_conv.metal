@@ -1,0 +1,103 @@
+// y[t, c] = silu(Σ_j w[c, j] · x[t − 3 + j, c]); then per head q, k = l2norm(q)/√Dk, l2norm(k)
+// x [T, STRIDE] with the C channels first, weight [C, 4], ring [slots, 4·C] by position mod 4, y [T, C]
+// one group a head and tile of one sequence's rows, RUN rows after each other to each TEAM of its lanes
+constant constexpr uint KEY_CHANNELS = 2 * KEY_HEADS * KEY_WIDTH;
+constant constexpr uint VALUES = VALUE_HEADS * VALUE_WIDTH;
+constant constexpr uint CHANNELS = KEY_CHANNELS + VALUES;
+// Behind the channels lie the gate z, b and a.
+constant constexpr uint STRIDE = CHANNELS + VALUES + 2 * VALUE_HEADS;
+constant constexpr uint RUN = TILE * TEAM / LANES;
+// Channels of a head that a lane has: every TEAM-th.
+constant constexpr uint WIDEST = KEY_WIDTH > VALUE_WIDTH ? KEY_WIDTH : VALUE_WIDTH;
+constant constexpr uint SHARE = (WIDEST + TEAM - 1) / TEAM;
+static_assert(RUN * LANES == TILE * TEAM, "a tile's rows are shared out evenly");
+
+// Where the ring keeps a channel at a position.
+inline uint kept(Span rows, uint position, uint channel) {
+    return (rows.slot * 4 + position % 4) * CHANNELS + channel;
+}
+
+// What the convolution sees `back` rows before row `offset` of a span.
+inline float before(device const float* x, device const float* ring, Span rows, uint2 row, uint channel) {
+    const uint offset = row.x;
+    const uint back = row.y;
+    if (back <= offset) {
+        return x[(rows.row + offset - back) * STRIDE + channel];
+    }
+    if (back - offset <= rows.position) {
+        return ring[kept(rows, rows.position + offset - back, channel)];
+    }
+    return 0.0f;
+}
+
+kernel void gdn_conv(
+    device const uint* step [[buffer(0)]],
+    device const float* x [[buffer(1)]],
+    device const Quad_weight* weight [[buffer(2)]],
+    device float* ring [[buffer(3)]],
+    device float* y [[buffer(4)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint lane [[thread_index_in_threadgroup]])
+{
+    const uint head = group.x;
+    const Tile part = tile(step, group.y);
+    if (part.end == 0) {
+        return;
+    }
+    const Span rows = part.span;
+    const bool is_key = head < 2 * KEY_HEADS;
+    const uint width = is_key ? KEY_WIDTH : VALUE_WIDTH;
+    const uint first = is_key ? head * KEY_WIDTH : KEY_CHANNELS + (head - 2 * KEY_HEADS) * VALUE_WIDTH;
+    const uint member = lane % TEAM;
+    const uint begin = part.first + lane / TEAM * RUN;
+    float4 taps[SHARE];
+    // Of each channel the last 4 rows, which slide down the run.
+    float4 window[SHARE];
+    #pragma unroll
+    for (uint i = 0; i < SHARE; i++) {
+        const uint c = first + min(member + i * TEAM, width - 1);
+        const uint at = min(begin, part.end - 1);
+        taps[i] = unpack(weight[c]);
+        window[i].y = before(x, ring, rows, uint2(at, 3), c);
+        window[i].z = before(x, ring, rows, uint2(at, 2), c);
+        window[i].w = before(x, ring, rows, uint2(at, 1), c);
+    }
+    for (uint r = 0; r < RUN; r++) {
+        // A team past the tile's last row computes with that one again and stores nothing.
+        const uint row = rows.row + min(begin + r, part.end - 1);
+        float values[SHARE];
+        float squares = 0.0f;
+        #pragma unroll
+        for (uint i = 0; i < SHARE; i++) {
+            const uint within = member + i * TEAM;
+            window[i] = float4(window[i].yzw, x[row * STRIDE + first + min(within, width - 1)]);
+            float sum = taps[i].x * window[i].x;
+            sum = fma(taps[i].y, window[i].y, sum);
+            sum = fma(taps[i].z, window[i].z, sum);
+            sum = fma(taps[i].w, window[i].w, sum);
+            values[i] = silu(sum);
+            squares += within < width ? values[i] * values[i] : 0.0f;
+        }
+        float scale = 1.0f;
+        if (is_key) {
+            scale = rsqrt(team_sum(squares) + 1e-6f);
+            scale *= head < KEY_HEADS ? rsqrt(float(KEY_WIDTH)) : 1.0f;
+        }
+        #pragma unroll
+        for (uint i = 0; i < SHARE; i++) {
+            const uint within = member + i * TEAM;
+            if (within < width && begin + r < part.end) {
+                y[row * CHANNELS + first + within] = values[i] * scale;
+            }
+        }
+    }
+    // Only the first tile's group has read the ring, and only its head's channels.
+    if (part.first == 0) {
+        threadgroup_barrier(mem_flags::mem_device);
+        for (uint i = lane; i < min(rows.rows, 3u) * width; i += LANES) {
+            const uint offset = rows.rows - 1 - i / width;
+            const uint channel = first + i % width;
+            ring[kept(rows, rows.position + offset, channel)] = x[(rows.row + offset) * STRIDE + channel];
+        }
+    }
+}

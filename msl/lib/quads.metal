@@ -1,0 +1,31 @@
+// Quads of float bindings as they lie in memory, and their way to and from float4.
+
+// Four bf16 by their bits, since not every GPU knows the type.
+struct Brains4 {
+    ushort4 bits;
+};
+
+inline float4 unpack(float4 quad) {
+    return quad;
+}
+
+inline float4 unpack(half4 quad) {
+    return float4(quad);
+}
+
+inline float4 unpack(Brains4 quad) {
+    return as_type<float4>(uint4(quad.bits) << 16u);
+}
+
+template <typename Q> inline Q pack(float4 value);
+
+template <> inline float4 pack<float4>(float4 value) {
+    return value;
+}
+
+// Halves saturate instead of becoming infinite. NaN passes by the clamp, and is told by its bits because compilers may
+// assume that there is none.
+template <> inline half4 pack<half4>(float4 value) {
+    bool4 nan = (as_type<uint4>(value) & 0x7fffffffu) > uint4(0x7f800000u);
+    return half4(select(clamp(value, float4(-65504.0f), float4(65504.0f)), value, nan));
+}

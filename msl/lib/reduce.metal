@@ -1,0 +1,14 @@
+// Sums over the lanes of a group: each SIMD group adds up its own, then all that the SIMD groups have left.
+
+constant constexpr uint REDUCE_PARTS = (LANES + SIMD - 1) / SIMD;
+
+// The sum of all lanes' values, in every lane. All lanes must call it, once for the same `parts` of REDUCE_PARTS numbers;
+// what they wrote to threadgroup memory before, all of them see after.
+inline float reduce_sum(float value, uint lane, threadgroup float* parts) {
+    const float sum = simd_sum(value);
+    if (lane % SIMD == 0) {
+        parts[lane / SIMD] = sum;
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    return simd_sum(lane % SIMD < REDUCE_PARTS ? parts[lane % SIMD] : 0.0f);
+}

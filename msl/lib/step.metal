@@ -1,0 +1,71 @@
+// What changes from step to step: the words of src/step.rs, at the same places.
+// Needs MAX_ROWS, MAX_SEQUENCES, and LIVE: which count of the header says how many rows are alive.
+
+// The rows of one sequence in a step: consecutive, as their positions are.
+struct Span {
+    uint row;
+    uint rows;
+    uint position;
+    uint slot;
+};
+
+// Up to TILE rows of one sequence, counted from the start of its span; none past the last tile.
+struct Tile {
+    Span span;
+    uint first;
+    uint end;
+};
+
+constant constexpr uint TILE = 32;
+constant constexpr uint STEP_IDS = 4;
+constant constexpr uint STEP_SEQUENCE_OF = STEP_IDS + MAX_ROWS;
+constant constexpr uint STEP_POSITION_OF = STEP_SEQUENCE_OF + MAX_ROWS;
+constant constexpr uint STEP_SPANS = STEP_POSITION_OF + MAX_ROWS;
+constant constexpr uint STEP_TILES = STEP_SPANS + 4 * MAX_SEQUENCES;
+constant constexpr uint STEP_OUTPUTS = STEP_TILES + 2 * (MAX_ROWS / TILE + MAX_SEQUENCES);
+
+// How many rows are alive.
+inline uint live(device const uint* step) {
+    return step[LIVE];
+}
+
+// How many sequences take part.
+inline uint sequences(device const uint* step) {
+    return step[3];
+}
+
+// The token id of a row.
+inline uint token_id(device const uint* step, uint row) {
+    return step[STEP_IDS + row];
+}
+
+// The position of a row's token in its sequence.
+inline uint position_of(device const uint* step, uint row) {
+    return step[STEP_POSITION_OF + row];
+}
+
+// The rows of a sequence.
+inline Span span(device const uint* step, uint sequence) {
+    device const uint* own = step + STEP_SPANS + 4 * sequence;
+    return Span{own[0], own[1], own[2], own[3]};
+}
+
+// The rows of the sequence that a row belongs to.
+inline Span span_of(device const uint* step, uint row) {
+    return span(step, step[STEP_SEQUENCE_OF + row]);
+}
+
+// A tile of one sequence.
+inline Tile tile(device const uint* step, uint index) {
+    if (index >= step[2]) {
+        return Tile{Span{0, 0, 0, 0}, 0, 0};
+    }
+    const Span rows = span(step, step[STEP_TILES + 2 * index]);
+    const uint first = step[STEP_TILES + 2 * index + 1];
+    return Tile{rows, first, min(first + TILE, rows.rows)};
+}
+
+// The row that an output takes.
+inline uint output_row(device const uint* step, uint output) {
+    return step[STEP_OUTPUTS + output];
+}

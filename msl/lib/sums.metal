@@ -1,0 +1,44 @@
+// Sums over teams of TEAM neighbouring lanes, VALUES of them at once. TEAM is a power of two: a part of a SIMD group, one,
+// or several, which exchange their sums through threadgroup memory.
+
+static_assert((TEAM & (TEAM - 1)) == 0 && LANES % TEAM == 0, "whole teams");
+
+constant constexpr uint SUMS_BUNDLES = TEAM > SIMD ? TEAM / SIMD : 1;
+constant constexpr uint SUMS_PARTS = SUMS_BUNDLES > 1 ? VALUES * (LANES / SIMD) : 1;
+
+// The sum of a team's values within a SIMD group, in each of its lanes.
+inline float bundle_sum(float value) {
+    if (TEAM >= SIMD) {
+        return simd_sum(value);
+    }
+    for (uint reach = 1; reach < TEAM; reach *= 2) {
+        value += simd_shuffle_xor(value, ushort(reach));
+    }
+    return value;
+}
+
+// Replaces each value by the sum of its team's, in all of its lanes; the order depends on TEAM alone. All lanes of the group
+// must call it; `parts` has SUMS_PARTS places.
+inline void team_sums(thread float* values, uint lane, threadgroup float* parts) {
+    #pragma unroll
+    for (uint i = 0; i < VALUES; i++) {
+        values[i] = bundle_sum(values[i]);
+    }
+    if (SUMS_BUNDLES > 1) {
+        if (lane % SIMD == 0) {
+            for (uint i = 0; i < VALUES; i++) {
+                parts[lane / SIMD * VALUES + i] = values[i];
+            }
+        }
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        #pragma unroll
+        for (uint i = 0; i < VALUES; i++) {
+            values[i] = 0.0f;
+            for (uint bundle = 0; bundle < SUMS_BUNDLES; bundle++) {
+                values[i] += parts[(lane / TEAM * SUMS_BUNDLES + bundle) * VALUES + i];
+            }
+        }
+        // The places are free for the next sums.
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+    }
+}

@@ -1,0 +1,138 @@
+// y[r, first + n] (+)= Σ_k x[r, k] · w[n, k], for many rows, on matrix units; a sum runs through k in order, EDGE at a time
+// x [T, K], w [count, K], both f16, y [T, stride]
+// one group for TILE_ROWS × TILE_COLUMNS of y, ROWS × COLUMNS squares of it to each of its ROW_TEAMS × COLUMN_TEAMS SIMD groups
+struct Params {
+    uint first;
+    uint count;
+    uint stride;
+};
+
+constant constexpr uint QUADS = K / 4;
+constant constexpr uint SLICE_QUADS = STEPS * EDGE / 4;
+constant constexpr uint SLICES = (QUADS + SLICE_QUADS - 1) / SLICE_QUADS;
+// Two quads more than a slice has, which puts neighbouring rows into different banks.
+constant constexpr uint PITCH = SLICE_QUADS + 2;
+// Rows from one of the quads that a lane fetches to the next.
+constant constexpr uint STRIDE = LANES / SLICE_QUADS;
+static_assert(ROW_TEAMS * ROWS * EDGE == TILE_ROWS && COLUMN_TEAMS * COLUMNS * EDGE == TILE_COLUMNS, "squares fill a tile");
+static_assert(X_FETCHES * STRIDE == TILE_ROWS && W_FETCHES * STRIDE == TILE_COLUMNS, "lanes fetch a whole slice");
+static_assert(LANES == ROW_TEAMS * COLUMN_TEAMS * SIMD, "a team is a SIMD group");
+
+// A lane's quads of a slice of x, from `row` on. Past the last row it repeats; past K there is zero.
+inline void fetch_inputs(thread half4* next, device const Quad_x* x, uint2 row_last, uint quad) {
+    #pragma unroll
+    for (uint i = 0; i < X_FETCHES; i++) {
+        const uint row = min(row_last.x + i * STRIDE, row_last.y);
+        next[i] = quad < QUADS ? x[row * QUADS + quad] : half4(0.0f);
+    }
+}
+
+// The same of w. What multiplies sees halves: weights of another format are decoded here and nowhere else.
+inline void fetch_weights(thread half4* next, device const Quad_w* w, uint2 row_last, uint quad) {
+    #pragma unroll
+    for (uint i = 0; i < W_FETCHES; i++) {
+        const uint row = min(row_last.x + i * STRIDE, row_last.y);
+        next[i] = quad < QUADS ? w[row * QUADS + quad] : half4(0.0f);
+    }
+}
+
+// Adds the products of a staged slice to a team's squares.
+inline void multiply(thread Sum* sums, threadgroup const half4* x_rows, threadgroup const half4* w_rows) {
+    #pragma unroll
+    for (uint k = 0; k < STEPS; k++) {
+        Operand left[ROWS], right[COLUMNS];
+        #pragma unroll
+        for (uint i = 0; i < ROWS; i++) {
+            simdgroup_load(left[i], (threadgroup const half*)(x_rows + i * EDGE * PITCH) + k * EDGE, 4 * PITCH);
+        }
+        #pragma unroll
+        for (uint j = 0; j < COLUMNS; j++) {
+            simdgroup_load(right[j], (threadgroup const half*)(w_rows + j * EDGE * PITCH) + k * EDGE, 4 * PITCH, ulong2(0, 0), true);
+        }
+        #pragma unroll
+        for (uint i = 0; i < ROWS; i++) {
+            #pragma unroll
+            for (uint j = 0; j < COLUMNS; j++) {
+                simdgroup_multiply_accumulate(sums[i * COLUMNS + j], left[i], right[j], sums[i * COLUMNS + j]);
+            }
+        }
+    }
+}
+
+kernel void matmul_mma(
+    device const uint* step [[buffer(0)]],
+    device const Quad_x* x [[buffer(1)]],
+    device const Quad_w* w [[buffer(2)]],
+    device float* y [[buffer(3)]],
+    constant Params& params [[buffer(4)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint lane [[thread_index_in_threadgroup]],
+    uint team [[simdgroup_index_in_threadgroup]],
+    uint member [[thread_index_in_simdgroup]])
+{
+    // Two slices of each operand: while one is multiplied the next is staged, with one barrier a slice.
+    threadgroup half4 x_slices[2 * TILE_ROWS * PITCH];
+    threadgroup half4 w_slices[2 * TILE_COLUMNS * PITCH];
+    // One square of each team on its way to rows or columns that may not exist.
+    threadgroup float squares[ROW_TEAMS * COLUMN_TEAMS * EDGE * EDGE];
+    const uint first_row = group.y * TILE_ROWS;
+    const uint first_column = group.x * TILE_COLUMNS;
+    const uint rows_alive = live(step);
+    if (first_row >= rows_alive) {
+        return;
+    }
+    const uint team_row = team / COLUMN_TEAMS * ROWS * EDGE;
+    const uint team_column = team % COLUMN_TEAMS * COLUMNS * EDGE;
+    const uint own_row = lane / SLICE_QUADS;
+    const uint own_quad = lane % SLICE_QUADS;
+    const uint2 x_row = uint2(first_row + own_row, rows_alive - 1);
+    const uint2 w_row = uint2(first_column + own_row, params.count - 1);
+    half4 x_next[X_FETCHES], w_next[W_FETCHES];
+    fetch_inputs(x_next, x, x_row, own_quad);
+    fetch_weights(w_next, w, w_row, own_quad);
+    Sum sums[ROWS * COLUMNS];
+    #pragma unroll
+    for (uint i = 0; i < ROWS * COLUMNS; i++) {
+        sums[i] = make_filled_simdgroup_matrix<float, EDGE, EDGE>(0.0f);
+    }
+    for (uint slice = 0; slice < SLICES; slice++) {
+        threadgroup half4* x_slice = x_slices + slice % 2 * TILE_ROWS * PITCH;
+        threadgroup half4* w_slice = w_slices + slice % 2 * TILE_COLUMNS * PITCH;
+        #pragma unroll
+        for (uint i = 0; i < X_FETCHES; i++) {
+            x_slice[(own_row + i * STRIDE) * PITCH + own_quad] = x_next[i];
+        }
+        #pragma unroll
+        for (uint i = 0; i < W_FETCHES; i++) {
+            w_slice[(own_row + i * STRIDE) * PITCH + own_quad] = w_next[i];
+        }
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        if (slice + 1 < SLICES) {
+            fetch_inputs(x_next, x, x_row, (slice + 1) * SLICE_QUADS + own_quad);
+            fetch_weights(w_next, w, w_row, (slice + 1) * SLICE_QUADS + own_quad);
+        }
+        multiply(sums, x_slice + team_row * PITCH, w_slice + team_column * PITCH);
+    }
+    // The same for all lanes of the group: whether every row and column of its tile exists.
+    const bool whole = first_row + TILE_ROWS <= rows_alive && first_column + TILE_COLUMNS <= params.count;
+    threadgroup float* square = squares + team * EDGE * EDGE;
+    #pragma unroll
+    for (uint i = 0; i < ROWS * COLUMNS; i++) {
+        const uint row = first_row + team_row + i / COLUMNS * EDGE;
+        const uint column = first_column + team_column + i % COLUMNS * EDGE;
+        device float* to = y + row * params.stride + params.first + column;
+        if (whole && ADD == 0) {
+            simdgroup_store(sums[i], to, params.stride);
+            continue;
+        }
+        simdgroup_store(sums[i], square, EDGE);
+        simdgroup_barrier(mem_flags::mem_threadgroup);
+        for (uint e = member; e < EDGE * EDGE; e += SIMD) {
+            if (row + e / EDGE < rows_alive && column + e % EDGE < params.count) {
+                device float* element = to + e / EDGE * params.stride + e % EDGE;
+                *element = (ADD == 1 ? *element : 0.0f) + square[e];
+            }
+        }
+        simdgroup_barrier(mem_flags::mem_threadgroup);
+    }
+}

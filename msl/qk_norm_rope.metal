@@ -1,0 +1,79 @@
+// q, k = rope(rms_norm(q)), rope(rms_norm(k)) per head; rope turns (x1, x2) into (x1·cos − x2·sin, x2·cos + x1·sin); keys[place] = k, values[place] = v
+// tables [slots, MAX_BLOCKS], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D]
+// one group a head and row: query heads, then keys, then values; a lane takes every LANES-th quad
+struct Params {
+    float eps;
+};
+
+constant constexpr uint QUADS = HEAD / 4;
+constant constexpr uint HALF = ROTARY / 2;
+
+// An element of a head after rope. `angles` are those of its position.
+inline float turned(threadgroup const float* head, device const float2* angles, uint i) {
+    if (i >= ROTARY) {
+        return head[i];
+    }
+    const bool low = i < HALF;
+    const float2 angle = angles[low ? i : i - HALF];
+    const float other = low ? -head[i + HALF] : head[i - HALF];
+    return fma(head[i], angle.x, other * angle.y);
+}
+
+kernel void qk_norm_rope(
+    device const uint* step [[buffer(0)]],
+    device const uint* tables [[buffer(1)]],
+    device const float4* x [[buffer(2)]],
+    device const float4* norms [[buffer(3)]],
+    device const float2* rope [[buffer(4)]],
+    device float4* q [[buffer(5)]],
+    device Quad_keys* keys [[buffer(6)]],
+    device Quad_values* values [[buffer(7)]],
+    constant Params& params [[buffer(8)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint lane [[thread_index_in_threadgroup]])
+{
+    threadgroup float parts[REDUCE_PARTS];
+    // The head after the norm's weight, but for the common scale.
+    threadgroup float weighted[HEAD];
+    const uint row = group.y;
+    if (row >= live(step)) {
+        return;
+    }
+    const uint position = position_of(step, row);
+    const bool is_key = group.x >= Q_HEADS;
+    const uint head = is_key ? (group.x - Q_HEADS) % KV_HEADS : group.x;
+    const uint kept = (place(tables, span_of(step, row).slot, position) * KV_HEADS + head) * QUADS;
+    // Behind each query head lies its gate.
+    const uint within = is_key ? group.x + Q_HEADS : 2 * head;
+    device const float4* own = x + (row * 2 * (Q_HEADS + KV_HEADS) + within) * QUADS;
+    if (group.x >= Q_HEADS + KV_HEADS) {
+        for (uint i = lane; i < QUADS; i += LANES) {
+            values[kept + i] = pack<Quad_values>(own[i]);
+        }
+        return;
+    }
+    float4 squares = 0.0f;
+    for (uint i = lane; i < QUADS; i += LANES) {
+        const float4 quad = own[i];
+        const float4 gained = quad * (1.0f + norms[(is_key ? QUADS : 0) + i]);
+        squares = fma(quad, quad, squares);
+        for (uint j = 0; j < 4; j++) {
+            weighted[4 * i + j] = gained[j];
+        }
+    }
+    // All lanes have written when the sum is there.
+    const float sum = reduce_sum((squares.x + squares.y) + (squares.z + squares.w), lane, parts);
+    const float scale = rsqrt(sum / float(HEAD) + params.eps);
+    device const float2* angles = rope + position * HALF;
+    for (uint i = lane; i < QUADS; i += LANES) {
+        float4 quad;
+        for (uint j = 0; j < 4; j++) {
+            quad[j] = scale * turned(weighted, angles, 4 * i + j);
+        }
+        if (is_key) {
+            keys[kept + i] = pack<Quad_keys>(quad);
+        } else {
+            q[(row * Q_HEADS + head) * QUADS + i] = quad;
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The text before a Metal shader: what the launch specialises, and the shared parts that the kernel uses.
+//!
+//! The whole text is: headers, defines, how quads are unpacked and packed, the element type of each float binding, library
+//! parts, and the kernel's own text. All of it is the pipeline's key.
+
+use std::fmt::Write;
+
+use crate::{
+    dtype::DType,
+    error::{Error, Result},
+    pass::{Dispatch, Element},
+};
+
+/// Lanes of a SIMD group on every GPU that Metal runs on.
+pub const SIMD: u32 = 32;
+
+macro_rules! parts {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../msl/lib/", $name, ".metal")))),*]
+    };
+}
+
+/// The shared parts of Metal shaders, by name.
+pub const LIBRARY: &[(&str, &str)] = parts![
+    "activations",
+    "chunks",
+    "dots",
+    "leader",
+    "matrix",
+    "pages",
+    "pieces",
+    "quads",
+    "reduce",
+    "splits",
+    "step",
+    "sums",
+    "team",
+    "triangle"
+];
+
+/// Parts that a kernel's WGSL needs and its MSL does not, and why.
+pub const ABSENT: &[(&str, &str)] = &[];
+
+const HEADERS: &str = "#include <metal_stdlib>\n#include <metal_simdgroup_matrix>\nusing namespace metal;\n";
+
+/// The whole text of a launch's shader.
+///
+/// # Errors
+/// [`Error::Shader`] if the kernel has no MSL, or asks for a part that the library does not have.
+pub fn shader(dispatch: &Dispatch) -> Result<String> {
+    let refused = |log: String| Error::Shader { kernel: dispatch.label(), log };
+    let own =
+        dispatch.kernel.source.msl.ok_or_else(|| refused("it has no text in the Metal Shading Language".into()))?;
+    let mut text = HEADERS.to_owned();
+    for (name, value) in &dispatch.defines {
+        _ = writeln!(text, "constant constexpr uint {name} = {value};");
+    }
+    _ = writeln!(text, "constant constexpr uint LANES = {};\nconstant constexpr uint SIMD = {SIMD};", dispatch.lanes);
+    let part = |name: &str| LIBRARY.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+    text.push_str(part("quads").unwrap_or_default());
+    for (binding, dtype) in dispatch.kernel.bindings.iter().zip(&dispatch.elements) {
+        if matches!(binding.element, Element::Float | Element::F16 | Element::Wide) {
+            _ = writeln!(text, "typedef {} Quad_{};", quad(*dtype), binding.name);
+        }
+    }
+    for name in dispatch.kernel.library {
+        if !ABSENT.iter().any(|(absent, _)| absent == name) {
+            let missing = || refused(format!("the Metal shader library has no part {name}"));
+            text.push_str(part(name).ok_or_else(missing)?);
+        }
+    }
+    text.push_str(own);
+    Ok(text)
+}
+
+/// Four elements as they lie in memory.
+fn quad(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "float4",
+        DType::F16 => "half4",
+        DType::Bf16 => "Brains4",
+        DType::U32 => "uint4",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{
+        cost::Cost,
+        pass::{Binding, Kernel, Source},
+    };
+
+    static ADD: Kernel = Kernel {
+        name: "add",
+        bindings: &[
+            Binding::read("x", Element::Float),
+            Binding::read("w", Element::Wide),
+            Binding::read("half", Element::F16),
+            Binding::read("step", Element::U32),
+            Binding::write("y", Element::F32),
+        ],
+        params: &[],
+        library: &[],
+        lanes: 32,
+        source: Source { wgsl: "", msl: Some("kernel void add() {}\n"), proven: false },
+        cpu: |_| {},
+        cost: |_, _| Cost::default(),
+    };
+
+    fn launch(kernel: &'static Kernel) -> Dispatch {
+        Dispatch {
+            kernel,
+            defines: vec![("K", 1024), ("A", 1)],
+            slots: Vec::new(),
+            elements: vec![DType::F32, DType::Bf16, DType::F16, DType::U32, DType::F32],
+            shapes: Vec::new(),
+            params: Vec::new(),
+            lanes: 64,
+            grid: [1; 3],
+            barrier: false,
+        }
+    }
+
+    #[test]
+    fn what_a_launch_specialises_comes_before_its_text() {
+        let text = shader(&launch(&ADD)).unwrap();
+        let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
+        let defines = ["K = 1024;", "A = 1;", "LANES = 64;", "SIMD = 32;"];
+        assert_eq!(lines("constant"), defines.map(|define| format!("constant constexpr uint {define}")));
+        assert_eq!(lines("typedef"), ["typedef float4 Quad_x;", "typedef Brains4 Quad_w;", "typedef half4 Quad_half;"]);
+        assert!(text.starts_with("#include <metal_stdlib>\n") && text.ends_with("kernel void add() {}\n"), "{text}");
+        assert!(text.find("struct Brains4").unwrap() < text.find("typedef").unwrap(), "declared before it is used");
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_that_names_the_kernel() {
+        static WITHOUT: Kernel = Kernel { name: "without", source: Source::wgsl(""), ..ADD };
+        static NOWHERE: Kernel = Kernel { name: "nowhere", library: &["elsewhere"], ..ADD };
+        for (kernel, expected) in [(&WITHOUT, "Metal Shading Language"), (&NOWHERE, "elsewhere")] {
+            let Err(Error::Shader { kernel: label, log }) = shader(&launch(kernel)) else { panic!("{expected}") };
+            assert_eq!(label, format!("{}[K=1024 A=1]", kernel.name));
+            assert!(log.contains(expected), "{log}");
+        }
+    }
+}
