@@ -205,6 +205,5 @@ kernel void gdn_chunk_solve(
             const uint quad = i % SLICE_QUADS;
             own_reads[(team * EDGE + row) * KEY_QUADS + slice + quad] = half4(own[row * TRIANGLE_PITCH + quad]);
         }
-        simdgroup_barrier(mem_flags::mem_threadgroup);
     }
 }

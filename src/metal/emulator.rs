@@ -35,7 +35,7 @@ pub enum Order {
     /// Even groups from the first lane to the last, odd ones from the last to the first; launches as recorded.
     #[default]
     Alternating,
-    /// The other way around, and launches between two barriers backwards.
+    /// The other way around; groups from the last to the first, and launches between two barriers backwards.
     Opposite,
 }
 

@@ -19,6 +19,7 @@ fn cases() {
         (PROMPTS[1], [2, 4, 24, 20], DType::Bf16),
         (PROMPTS[2], [1, 3, 128, 64], DType::F32),
         (PROMPTS[3], [2, 2, 16, 60], DType::F16),
+        (PROMPTS[1], [1, 2, 8, 4], DType::F32),
         (DECODES[1], [2, 6, 128, 256], DType::F32),
         (DECODES[2], [4, 4, 128, 128], DType::Bf16),
     ] {

@@ -22,7 +22,8 @@ use crate::present::{self, Present};
 
 /// NaN in every element type; what outputs hold before a run, and what rows that are not alive hold after it.
 const POISON: u32 = 0x7fc0_7fc0;
-const SENTINEL: u32 = 0x5e47_1e15;
+/// Another NaN, so that what is read from there shows too.
+const SENTINEL: u32 = 0x7fa5_7fa5;
 const SENTINEL_BYTES: u64 = 1024;
 
 /// Makes the inputs of a case: the same ones on every backend, each followed by a sentinel.

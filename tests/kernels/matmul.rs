@@ -26,6 +26,8 @@ fn cases() {
     ] {
         cases_of("matmul", Traffic::rows(spans), (inner, parts), types);
     }
+    // Nothing lies behind the last row.
+    cases_of("matmul", Traffic { spare: 0, ..Traffic::rows(&[(33, 0, 0)]) }, (1000, &[16]), F32);
 }
 
 fn product(lab: &Lab, p: &Pass, traffic: Traffic) {

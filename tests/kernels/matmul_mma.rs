@@ -26,9 +26,13 @@ fn cases() {
         (&[(100, 0, 0), (33, 0, 1)], 1000, &[130]),
         (&[(128, 0, 0)], 96, &[2176]),
         (&[(31, 0, 0), (130, 5, 1)], 36, &[2048, 2057]),
+        // One row less than whole tiles have.
+        (&[(63, 0, 0)], 64, &[128]),
     ] {
         cases_of("matmul_mma", Traffic::rows(spans), (inner, parts), F16);
     }
+    // Nothing lies behind the last row.
+    cases_of("matmul_mma", Traffic { spare: 0, ..Traffic::rows(&[(33, 0, 0)]) }, (1000, &[16]), F16);
 }
 
 /// A row's product is the same bits wherever it lies, whoever else is in the step, and whether its tile is whole.

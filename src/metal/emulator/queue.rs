@@ -128,7 +128,8 @@ impl Launch {
             .collect();
         let groups = Groups { entry: kernel.entry, buffers: &buffers, grid: self.grid, lanes: self.lanes };
         let count: u64 = self.grid.iter().map(|&n| u64::from(n)).product();
-        let group = |group: u64| {
+        let group = |at: u64| {
+            let group = if order == Order::Alternating { at } else { count - 1 - at };
             let reversed = (group % 2 == 1) == (order == Order::Alternating);
             with_worker(runtime, |worker| worker.run(&groups, group, reversed).map_err(|r| r.of(kernel, &bound)))
         };
