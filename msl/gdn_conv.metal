@@ -1,6 +1,6 @@
-// y[t, c] = silu(Σ_j w[c, j] · x[t − 3 + j, c]); then per head q, k = l2norm(q)/√Dk, l2norm(k)
-// x [T, STRIDE] with the C channels first, weight [C, 4], ring [slots, 4·C] by position mod 4, y [T, C]
-// one group a head and tile of one sequence's rows, RUN rows after each other to each TEAM of its lanes
+// y[t, c] = silu(Σ_j w[c, j] · x[t − 3 + j, c]), per head q, k = l2norm(q)/√Dk, l2norm(k); gates[t] = −exp(a_log)·softplus(a + dt_bias), sigmoid(b)
+// x [T, STRIDE]: C channels, z, b, a; weight [C, 4], ring [slots, 4·C] by position mod 4, y [T, C], a_dt [2, Hv], gates [T, 2·Hv] with decays first
+// one group a head and tile of one sequence's rows, RUN rows after each other to each TEAM of its lanes; behind the heads, one for the gates
 constant constexpr uint KEY_CHANNELS = 2 * KEY_HEADS * KEY_WIDTH;
 constant constexpr uint VALUES = VALUE_HEADS * VALUE_WIDTH;
 constant constexpr uint CHANNELS = KEY_CHANNELS + VALUES;
@@ -30,18 +30,35 @@ inline float before(device const float* x, device const float* ring, Span rows, 
     return 0.0f;
 }
 
+// Logarithms of decays, and rates, of a tile's rows.
+inline void store_gates(device float* gates, device const float* x, device const float* a_dt, Tile part, uint lane) {
+    for (uint i = lane; i < (part.end - part.first) * VALUE_HEADS; i += LANES) {
+        const uint row = part.span.row + part.first + i / VALUE_HEADS;
+        const uint head = i % VALUE_HEADS;
+        const uint b = (row + 1) * STRIDE - 2 * VALUE_HEADS + head;
+        gates[row * 2 * VALUE_HEADS + head] = -exp(a_dt[head]) * softplus(x[b + VALUE_HEADS] + a_dt[VALUE_HEADS + head]);
+        gates[(row * 2 + 1) * VALUE_HEADS + head] = sigmoid(x[b]);
+    }
+}
+
 kernel void gdn_conv(
     device const uint* step [[buffer(0)]],
     device const float* x [[buffer(1)]],
     device const Quad_weight* weight [[buffer(2)]],
     device float* ring [[buffer(3)]],
     device float* y [[buffer(4)]],
+    device const float* a_dt [[buffer(5)]],
+    device float* gates [[buffer(6)]],
     uint3 group [[threadgroup_position_in_grid]],
     uint lane [[thread_index_in_threadgroup]])
 {
     const uint head = group.x;
     const Tile part = tile(step, group.y);
     if (part.end == 0) {
+        return;
+    }
+    if (head == 2 * KEY_HEADS + VALUE_HEADS) {
+        store_gates(gates, x, a_dt, part, lane);
         return;
     }
     const Span rows = part.span;

@@ -51,7 +51,7 @@ kernel void matvec(
         return;
     }
     float values[VALUES];
-    dots(Operands{x, w, row, params.rows - 1, column, params.count - 1}, lane % TEAM, values);
+    dots(Operands{x, w, row, params.rows - 1, column, params.count - 1}, lane, values);
     team_sums(values, lane, parts);
     #pragma unroll
     for (uint r = 0; r < ROWS; r++) {

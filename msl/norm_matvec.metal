@@ -9,7 +9,7 @@ struct Params {
     float eps;
 };
 
-static_assert(SHARE * LANES == COLUMNS * TEAM && VALUES == SQUARES + ROWS, "columns for teams");
+static_assert(SHARE * LANES == COLUMNS * TEAM && VALUES == SQUARES + ROWS / SHARERS, "columns for teams");
 
 // Rows and columns from the team's first on: what is past the last repeats it and is not stored.
 struct Operands {
@@ -45,20 +45,22 @@ kernel void norm_matvec(
     uint lane [[thread_index_in_threadgroup]])
 {
     threadgroup float parts[SUMS_PARTS];
+    threadgroup float squares[ROWS];
     const uint row = group.y * ROWS;
     const uint column = group.x * COLUMNS + lane / TEAM * SHARE;
     const uint alive = live(step);
     float values[VALUES];
-    dots(Operands{x, norm, w, row, params.rows - 1, column, params.count - 1}, lane % TEAM, values);
+    dots(Operands{x, norm, w, row, params.rows - 1, column, params.count - 1}, lane, values);
     team_sums(values, lane, parts);
+    float scale[ROWS];
+    scales(values, lane, params.eps, squares, scale);
     #pragma unroll
     for (uint r = 0; r < ROWS; r++) {
-        const float scale = rsqrt(values[SQUARES + r] / float(K) + params.eps);
         #pragma unroll
         for (uint j = 0; j < SHARE; j++) {
             const bool mine = (r * SHARE + j) % TEAM == lane % TEAM;
             if (mine && row + r < alive && column + j < params.count) {
-                y[(row + r) * params.stride + params.first + column + j] = values[r * SHARE + j] * scale;
+                y[(row + r) * params.stride + params.first + column + j] = values[r * SHARE + j] * scale[r];
             }
         }
     }

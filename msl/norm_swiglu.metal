@@ -13,7 +13,7 @@ struct Params {
 
 constant constexpr uint ROW_QUADS = COLUMNS / 4;
 static_assert(COLUMNS % 4 == 0 && PAIRS * LANES == COLUMNS * TEAM && SHARE == 2 * PAIRS, "columns for teams");
-static_assert(VALUES == SQUARES + ROWS, "sums of products and of squares");
+static_assert(VALUES == SQUARES + ROWS / SHARERS, "sums of products and of squares");
 
 // Rows and columns from the team's first on: what is past the last repeats it and is not stored. Column j of gate is weight
 // j, and of up weight PAIRS + j.
@@ -53,6 +53,7 @@ kernel void norm_swiglu(
     uint lane [[thread_index_in_threadgroup]])
 {
     threadgroup float parts[SUMS_PARTS];
+    threadgroup float squares[ROWS];
     threadgroup float results[ROWS * COLUMNS];
     const uint row = group.y * ROWS;
     const uint place = lane / TEAM * PAIRS;
@@ -61,16 +62,17 @@ kernel void norm_swiglu(
         x, norm, gate + params.gate_row * QUADS, up + params.up_row * QUADS,
         row, params.rows - 1, group.x * COLUMNS + place, params.count - 1};
     float values[VALUES];
-    dots(operands, lane % TEAM, values);
+    dots(operands, lane, values);
     team_sums(values, lane, parts);
+    float scale[ROWS];
+    scales(values, lane, params.eps, squares, scale);
     #pragma unroll
     for (uint r = 0; r < ROWS; r++) {
-        const float scale = rsqrt(values[SQUARES + r] / float(K) + params.eps);
         #pragma unroll
         for (uint j = 0; j < PAIRS; j++) {
             if ((r * PAIRS + j) % TEAM == lane % TEAM) {
-                const float up_sum = scale * values[r * SHARE + PAIRS + j];
-                results[r * COLUMNS + place + j] = silu(scale * values[r * SHARE + j]) * up_sum;
+                const float up_sum = scale[r] * values[r * SHARE + PAIRS + j];
+                results[r * COLUMNS + place + j] = silu(scale[r] * values[r * SHARE + j]) * up_sum;
             }
         }
     }

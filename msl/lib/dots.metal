@@ -1,7 +1,8 @@
 // Products of ROWS rows with the SHARE columns of a team. Its TEAM lanes stride over K quad by quad, so that a SIMD group
 // reads what lies side by side, and a lane asks for FLIGHT quads of each column before it uses the first.
 // Operands are what the kernel knows of its bindings: `input(r, at)` and `weight(j, at)`, quad `at` of row r and of column j.
-// Where NORM is 1 and not 0, rows are normed by `gain(at)`, quad `at` of 1 + norm, and Σ x² of each row follows the products.
+// Where NORM is 1 and not 0, weights are scaled by `gain(at)`, quad `at` of 1 + norm, and Σ x² of rows follows the products:
+// of SHARERS teams, which need each row's only once together, each sums every SHARERS-th row's.
 
 constant constexpr uint QUADS = K / 4;
 constant constexpr uint FLIGHT = AHEAD * WIDE;
@@ -10,7 +11,7 @@ constant constexpr uint SQUARES = ROWS * SHARE;
 
 // Adds COUNT quads of each operand, every TEAM-th from `first` on.
 template <uint COUNT, typename Operands>
-inline void add_quads(thread const Operands& operands, uint first, thread float* sums) {
+inline void add_quads(thread const Operands& operands, uint first, uint sharer, thread float* sums) {
     float4 weights[COUNT][SHARE];
     #pragma unroll
     for (uint i = 0; i < COUNT; i++) {
@@ -21,13 +22,18 @@ inline void add_quads(thread const Operands& operands, uint first, thread float*
     }
     #pragma unroll
     for (uint i = 0; i < COUNT; i++) {
-        const float4 gain = operands.gain(first + i * TEAM);
+        if (NORM == 1) {
+            const float4 gain = operands.gain(first + i * TEAM);
+            #pragma unroll
+            for (uint j = 0; j < SHARE; j++) {
+                weights[i][j] *= gain;
+            }
+        }
         #pragma unroll
         for (uint r = 0; r < ROWS; r++) {
-            float4 quad = operands.input(r, first + i * TEAM);
-            if (NORM == 1) {
-                sums[SQUARES + r] = dot_quad(quad, quad, sums[SQUARES + r]);
-                quad *= gain;
+            const float4 quad = operands.input(r, first + i * TEAM);
+            if (NORM == 1 && r % SHARERS == sharer) {
+                sums[SQUARES + r / SHARERS] = dot_quad(quad, quad, sums[SQUARES + r / SHARERS]);
             }
             #pragma unroll
             for (uint j = 0; j < SHARE; j++) {
@@ -37,19 +43,20 @@ inline void add_quads(thread const Operands& operands, uint first, thread float*
     }
 }
 
-// This lane's part of each sum: [row · SHARE + column], and [SQUARES + row] for the squares. The order of a row's sums does
-// not depend on ROWS, SHARE and FLIGHT.
+// This lane's part of each sum: [row · SHARE + column], and [SQUARES + row / SHARERS] for the squares. The order of a row's
+// sums does not depend on ROWS, SHARE, FLIGHT and SHARERS.
 template <typename Operands>
-inline void dots(thread const Operands& operands, uint member, thread float* sums) {
+inline void dots(thread const Operands& operands, uint lane, thread float* sums) {
+    const uint sharer = lane / TEAM % SHARERS;
     #pragma unroll
     for (uint i = 0; i < VALUES; i++) {
         sums[i] = 0.0f;
     }
-    uint at = member;
+    uint at = lane % TEAM;
     for (; at + (FLIGHT - 1) * TEAM < QUADS; at += FLIGHT * TEAM) {
-        add_quads<FLIGHT>(operands, at, sums);
+        add_quads<FLIGHT>(operands, at, sharer, sums);
     }
     for (; at < QUADS; at += TEAM) {
-        add_quads<1>(operands, at, sums);
+        add_quads<1>(operands, at, sharer, sums);
     }
 }

@@ -31,6 +31,7 @@ pub const LIBRARY: &[(&str, &str)] = parts![
     "pieces",
     "quads",
     "reduce",
+    "scales",
     "splits",
     "step",
     "sums",
