@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    backend::Caps,
+    backend::{Caps, Few},
     cost::{Bytes, Cost, Load},
     cpu::Group,
     matrix::Product,
@@ -59,7 +59,7 @@ impl Shares {
         // what neighbours read of a row is then read for more columns at once.
         let pieces = if columns < MANY { 4 } else { 8 };
         let team = floor_power(inner / (4 * wide * pieces)).min(few.lanes / 2).max(1);
-        let rows = rows.next_power_of_two().min(few.rows);
+        let rows = together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
         let most = if rows < 4 { 2 } else { 4 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
@@ -100,6 +100,16 @@ impl Shares {
             .define("VALUES", self.rows * share + norm * self.rows / sharers)
             .lanes(self.lanes)
     }
+}
+
+/// How many of `rows` rows share a group's reading of the weights, where `lanes` lanes compute one row: as many as leave
+/// lanes enough to hide what each waits for. Groups of other rows find the weights in a cache.
+fn together(rows: u32, lanes: u32, few: Few) -> u32 {
+    let mut together = rows.min(few.rows);
+    while together > 1 && lanes.saturating_mul(rows / together) < few.fill.saturating_mul(3) {
+        together /= 2;
+    }
+    together
 }
 
 /// The largest power of two that is no larger; 1 for 0.
