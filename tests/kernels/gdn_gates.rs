@@ -10,7 +10,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, value, range) in [
         (PROMPTS[0], 1, -4.0..4.0),
         (PROMPTS[1], 3, -4.0..4.0),
