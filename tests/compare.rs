@@ -116,7 +116,10 @@ fn sabotaged() -> &'static Kernel {
         let Kernel { name, bindings, params, library, lanes, source, cost, .. } = silu_mul::KERNEL;
         let wgsl = source.wgsl.replace("pack_y(silu(gate) * up)", "pack_y(-silu(gate) * up)");
         assert_ne!(wgsl, source.wgsl);
-        Kernel { name, bindings, params, library, lanes, source: Text::wgsl(wgsl.leak()), cpu: negated, cost }
+        let msl = source.msl.unwrap().replace("(silu(gate) * up)", "(-silu(gate) * up)");
+        assert_ne!(Some(&*msl), source.msl);
+        let source = Text { msl: Some(msl.leak()), ..Text::wgsl(wgsl.leak()) };
+        Kernel { name, bindings, params, library, lanes, source, cpu: negated, cost }
     })
 }
 

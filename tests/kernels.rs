@@ -6,6 +6,12 @@ mod present;
 mod kernels {
     mod harness;
     mod traffic;
+    #[cfg(all(unix, feature = "emulator"))]
+    mod rewritten;
+    #[cfg(all(unix, feature = "emulator"))]
+    mod sabotage;
+    #[cfg(all(unix, feature = "emulator", feature = "wgpu"))]
+    mod translated;
 
     mod advance;
     mod argmax;

@@ -11,7 +11,7 @@ use super::harness::check;
 /// The tokens take the place of the ids, which an embedding shows, and everything moves on by one position, which a second
 /// look at the words shows.
 #[test]
-fn cases() {
+pub fn cases() {
     for (count, rows, sequences) in [(1_u32, 1_u32, 1_u32), (3, 4, 5), (70, 70, 70)] {
         check(&format!("advance {count} of {rows}"), |lab, p| {
             let tables = Arc::new(lab.words([sequences, 1], &vec![0; sequences as usize]));

@@ -9,7 +9,7 @@ const ROWS: Traffic =
     Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, width, limit) in [
         (DECODES[0], 1, 1),
         (DECODES[1], 63, 63),
@@ -35,7 +35,7 @@ fn choose(lab: &Lab, p: &Pass, (traffic, limit): (Traffic, u32), logits: &bimeta
 
 /// Equal logits, signed zeros, infinities and NaN, below the limit and past it.
 #[test]
-fn odd_values() {
+pub fn odd_values() {
     const WIDTH: u32 = 9000;
     check("argmax of odd values", |lab, p| {
         let mut random = Random::new("logits");

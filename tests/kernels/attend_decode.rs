@@ -12,7 +12,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, [query, kv, width], dtype) in [
         (DECODES[0], [1, 1, 16], DType::F32),
         (DECODES[1], [4, 2, 64], DType::F16),
@@ -41,7 +41,7 @@ fn attend(traffic: Traffic, heads: Heads, dtype: DType, range: f32) -> impl Fn(&
 
 /// A row's partial results are the same bits whoever else decodes with it.
 #[test]
-fn company() {
+pub fn company() {
     const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
     const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = Heads { query: 8, kv: 2, width: 64 };

@@ -19,7 +19,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, [query, kv, width], dtype) in [
         (DECODES[0], [1, 1, 16], DType::F32),
         (DECODES[1], [4, 2, 64], DType::F16),
@@ -40,7 +40,7 @@ fn cases() {
 
 /// Behind the kernel that it merges, and with contexts that leave parts empty.
 #[test]
-fn behind_decode() {
+pub fn behind_decode() {
     for (traffic, [query, kv, width], dtype) in
         [(DECODES[1], [4, 2, 64], DType::F16), (DECODES[2], [8, 2, 256], DType::F32), (LONG, [12, 1, 16], DType::F16)]
     {
@@ -69,7 +69,7 @@ fn attend(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass) 
 
 /// Into however many parts a context is split, what comes out is the same within round-off.
 #[test]
-fn splits() {
+pub fn splits() {
     let heads = Heads { query: 6, kv: 2, width: 256 };
     for (name, backend) in backends() {
         let run = |on: &Arc<dyn Backend>, splits: u32| {

@@ -31,7 +31,7 @@ const POSITIONS: &[Traffic] = &[
 /// All widths of heads that matrix units take, and all ways to share keys. A device without matrix units takes
 /// `attend_prefill` for them, which its own cases cover.
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, [query, kv, width]) in [
         (POSITIONS[0], [1, 1, 64]),
         (POSITIONS[1], [4, 2, 64]),
@@ -50,14 +50,14 @@ fn cases() {
 
 /// Queries in single precision, as a model has them: rounding them once more stays within the bound.
 #[test]
-fn singles() {
+pub fn singles() {
     let heads = Heads { query: 2, kv: 1, width: 256 };
     check("attend_mma of f32", |lab, p| attend(lab, p, POSITIONS[2], (heads, queries(lab, POSITIONS[2], heads))));
 }
 
 /// Scores that grow from tile to tile, so that every tile moves the reference and rescales what came before.
 #[test]
-fn rising() {
+pub fn rising() {
     let traffic = prompt(&[(40, 300, 1), (3, 90, 0)]);
     let heads = Heads { query: 2, kv: 1, width: 64 };
     check("attend_mma of rising scores", |lab, p| {
@@ -73,7 +73,7 @@ fn rising() {
 
 /// Matrix units are used where there are some and everything that they multiply has 16 bits.
 #[test]
-fn chosen() {
+pub fn chosen() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
     let mut caps = backend.caps().clone();
     let recorded = |caps: &Caps, width: u32, kv: DType| -> &'static str {
@@ -114,7 +114,7 @@ fn chosen() {
 
 /// A row's result is the same bits whichever tile it is in, wherever in it, and whoever else is in the step.
 #[test]
-fn company() {
+pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(90, 10, 1)], spare: 0 };
     const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
     const LAST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };

@@ -11,7 +11,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, [query, kv, width], cache, dtype) in [
         (PROMPTS[0], [1, 1, 16], DType::F32, DType::F32),
         (PROMPTS[1], [4, 2, 64], DType::F16, DType::F16),
@@ -42,7 +42,7 @@ fn attend(traffic: Traffic, heads: Heads, (cache, dtype): (DType, DType)) -> imp
 
 /// A row's result is the same bits whichever tile it is in and whoever else is in the step.
 #[test]
-fn company() {
+pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 10, 1)], spare: 0 };
     const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
     let heads = Heads { query: 2, kv: 1, width: 64 };

@@ -3,7 +3,7 @@ use bimetal::{dtype::DType, kernels::copy_slot};
 use super::harness::check;
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (slots, pair, width) in
         [(2, [0, 1], 1), (5, [4, 0], 63), (3, [0, 2], 1000), (3, [1, 0], 1024), (4, [2, 3], 4097)]
     {

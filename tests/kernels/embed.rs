@@ -3,7 +3,7 @@ use bimetal::{dtype::DType, kernels::embed, matrix::Matrix};
 use super::{harness::check, traffic::*};
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, parts, width, dtype) in [
         (PROMPTS[0], &[1][..], 4, DType::F32),
         (PROMPTS[1], &[63], 60, DType::F16),

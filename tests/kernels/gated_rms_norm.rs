@@ -6,7 +6,7 @@ use bimetal::{
 use super::{harness::check, traffic::*};
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, [key, value, key_width, value_width], weight, dtype) in [
         (PROMPTS[0], [1, 2, 4, 4], DType::F32, DType::F32),
         (PROMPTS[1], [2, 4, 24, 20], DType::Bf16, DType::F16),

@@ -91,7 +91,7 @@ fn chunks(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, Heads)) {
 /// Halves of what does not depend on the state, and what follows from them. A device without matrix units takes
 /// `gdn_scan`, which its own cases cover.
 #[test]
-fn plain_loops() {
+pub fn plain_loops() {
     for case in cases() {
         check_by(&format!("gdn_chunk {:?}", case.1), |lab, p| chunks(lab, p, case), within(1e-3));
     }
@@ -100,7 +100,7 @@ fn plain_loops() {
 /// The parts of a chunk one by one. Without matrix units there are none, and then this compares the plain loops for
 /// squares of 8 with those for squares of 16.
 #[test]
-fn parts() {
+pub fn parts() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     let solve = |caps: &Caps, backend: &Arc<dyn Backend>, (traffic, heads): (&Traffic, Heads)| {
         outputs("gdn_chunk_solve", backend, caps, |lab, p| {
@@ -134,7 +134,7 @@ fn parts() {
 /// Chunk after chunk gives what token after token does: with decays from nothing at all to nearly everything, and states
 /// that something has happened to. What is lost is lost by rounding keys, queries, values and A⁻¹ to halves.
 #[test]
-fn like_the_scan() {
+pub fn like_the_scan() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     for case in cases() {
         let wanted = outputs("gdn_scan", &oracle, oracle.caps(), |lab, p| scan(lab, p, case));
@@ -151,7 +151,7 @@ fn like_the_scan() {
 /// A state that nothing decays and nothing is written to stays as it is, and is read with more digits than a half has:
 /// with one half in place of two the error is 1.8e-4.
 #[test]
-fn digits() {
+pub fn digits() {
     let (traffic, heads) = (TRAFFIC[1], Heads { key: 1, value: 1, key_width: 64, value_width: 32 });
     let op = |lab: &Lab, p: &Pass| {
         let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, traffic, heads));
@@ -167,7 +167,7 @@ fn digits() {
 
 /// Tokens that wipe out everything leave those after them as exact as any others.
 #[test]
-fn wipes() {
+pub fn wipes() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     let (traffic, heads) = (TRAFFIC[2], Heads { key: 1, value: 1, key_width: 64, value_width: 32 });
     let gates = |lab: &Lab| {
@@ -199,7 +199,7 @@ fn wipes() {
 /// A prompt leaves the same bits however it is cut at multiples of a chunk, and whoever else is in the step, also where
 /// it goes on from the middle of a chunk.
 #[test]
-fn company() {
+pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(170, 10, 1)], spare: 0 };
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
     const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
@@ -232,7 +232,7 @@ fn company() {
 
 /// What is in a slot does not matter at a sequence's beginning.
 #[test]
-fn beginnings() {
+pub fn beginnings() {
     let heads = Heads { key: 1, value: 1, key_width: 64, value_width: 32 };
     let traffic = prompt(&[(70, 0, 0)]);
     let op = |lab: &Lab, p: &Pass| {
@@ -249,7 +249,7 @@ fn beginnings() {
 
 /// Chunks are taken where matrix units suit heads and inputs, whatever the step's capacity.
 #[test]
-fn chosen() {
+pub fn chosen() {
     let heads = |key_width, value_width| Heads { key: 1, value: 2, key_width, value_width };
     let caps = with_units(16, 32);
     for (key, value) in [(128, 128), (64, 64), (128, 32)] {

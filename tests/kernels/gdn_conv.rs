@@ -13,7 +13,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, [key, value, key_width, value_width], dtype) in [
         (PROMPTS[0], [1, 1, 4, 4], DType::F32),
         (PROMPTS[1], [2, 4, 24, 20], DType::Bf16),
@@ -72,7 +72,7 @@ fn steep_gates() {
 
 /// A row's result, and the ring behind it, are the same bits whichever tile it is in and whoever else is in the step.
 #[test]
-fn company() {
+pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
     let heads = Heads { key: 1, value: 2, key_width: 24, value_width: 20 };

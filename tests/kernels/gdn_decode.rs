@@ -20,7 +20,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, [key, value, key_width, value_width], weight, dtype) in [
         (DECODES[0], [1, 1, 4, 4], DType::F32, DType::F32),
         (DECODES[1], [2, 4, 24, 20], DType::Bf16, DType::F16),
@@ -62,7 +62,7 @@ fn decode(lab: &Lab, p: &Pass, traffic: Traffic, (heads, weight, dtype): (Heads,
 
 /// At a sequence's beginning, what its slot held before does not matter, whatever it was.
 #[test]
-fn beginnings() {
+pub fn beginnings() {
     let heads = Heads { key: 1, value: 2, key_width: 16, value_width: 12 };
     check("gdn_decode in slots of NaN", |lab, p| {
         let traffic = DECODES[0];
@@ -79,7 +79,7 @@ fn beginnings() {
 
 /// Token after token it does what the kernels of a prompt do with all of them.
 #[test]
-fn like_the_prompt() {
+pub fn like_the_prompt() {
     const TOKENS: u32 = 6;
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(TOKENS, 0, 1)], spare: 0 };
     const SINGLE: [Traffic; TOKENS as usize] = {
@@ -120,7 +120,7 @@ fn like_the_prompt() {
 
 /// A sequence's result is the same bits whoever else decodes with it.
 #[test]
-fn company() {
+pub fn company() {
     const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
     const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = Heads { key: 2, value: 4, key_width: 24, value_width: 20 };
@@ -139,7 +139,7 @@ fn company() {
 /// Fewer lanes than the device has give the same within round-off, as devices with fewer have it; also fewer than a
 /// subgroup has.
 #[test]
-fn few_lanes() {
+pub fn few_lanes() {
     for (key_width, value_width, lanes) in [(128, 128, 128), (24, 12, 16)] {
         let heads = Heads { key: 1, value: 2, key_width, value_width };
         let op = |lab: &Lab, p: &Pass| decode(lab, p, DECODES[1], (heads, DType::F32, DType::F32));

@@ -15,7 +15,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, [key, value, key_width, value_width]) in [
         (PROMPTS[0], [1, 1, 4, 4]),
         (PROMPTS[1], [2, 4, 24, 20]),
@@ -71,7 +71,7 @@ fn unit(random: &mut Random, width: u32, length: f32) -> Vec<f32> {
 
 /// A prompt leaves the same bits however it is cut, and whoever else is in the step.
 #[test]
-fn company() {
+pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
     const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };

@@ -1,7 +1,7 @@
 //! Runs one recording on a backend and on the plain loops, from the same inputs, and compares what it marks.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::hash_map::DefaultHasher,
     hash::{Hash, Hasher},
     ops::Range,
@@ -204,9 +204,30 @@ pub fn compare(case: &str, wanted: &Output, got: &Output) -> f64 {
     error
 }
 
+thread_local! {
+    /// Backends to compare with the plain loops on this thread, instead of those that are here.
+    static INSTEAD: Cell<Option<Vec<Present>>> = const { Cell::new(None) };
+}
+
+/// Calls with other backends to compare with the plain loops.
+#[allow(dead_code)]
+pub fn instead(backends: Vec<Present>, call: impl FnOnce()) {
+    INSTEAD.set(Some(backends));
+    call();
+    INSTEAD.set(None);
+}
+
 /// The backends to compare with the plain loops.
 pub fn backends() -> Vec<Present> {
-    present::backends().into_iter().filter(|(name, _)| *name != "cpu").chain(present::opposite()).collect()
+    if let Some(instead) = INSTEAD.take() {
+        INSTEAD.set(Some(instead.clone()));
+        return instead;
+    }
+    let mut found: Vec<_> = present::backends().into_iter().filter(|(name, _)| *name != "cpu").collect();
+    found.extend(present::opposite());
+    #[cfg(all(unix, feature = "emulator", feature = "wgpu"))]
+    found.extend(super::translated::backends());
+    found
 }
 
 /// Numbers that are the same wherever they are asked for by the same name.

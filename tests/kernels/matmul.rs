@@ -15,7 +15,7 @@ const F32: Types = (DType::F32, &[DType::F32]);
 const F16: Types = (DType::F16, &[DType::F16]);
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (spans, inner, parts, types) in [
         (&[(1, 0, 0)][..], 4, &[1][..], F32),
         (&[(3, 0, 0)], 20, &[63], F16),
@@ -38,7 +38,7 @@ fn product(lab: &Lab, p: &Pass, traffic: Traffic) {
 
 /// Other tiles than the usual ones give the same bits.
 #[test]
-fn tiles() {
+pub fn tiles() {
     let traffic = Traffic::rows(&[(75, 0, 0)]);
     for (name, backend) in backends() {
         let run = |tile: [u32; 2]| -> Output {
@@ -55,7 +55,7 @@ fn tiles() {
 
 /// A row's product is the same bits wherever it lies and whoever else is in the step.
 #[test]
-fn company() {
+pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
     const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
     for (name, backend) in backends() {

@@ -18,7 +18,7 @@ const F16: Types = (DType::F16, &[DType::F16]);
 /// Both sizes of tiles, whole ones and ones that rows or columns leave in part, sums that end within a slice. A device
 /// without matrix units takes `matmul` for them, which its own cases cover.
 #[test]
-fn cases() {
+pub fn cases() {
     for (spans, inner, parts) in [
         (&[(1, 0, 0)][..], 32, &[16][..]),
         (&[(64, 0, 0)], 64, &[64]),
@@ -37,7 +37,7 @@ fn cases() {
 
 /// A row's product is the same bits wherever it lies, whoever else is in the step, and whether its tile is whole.
 #[test]
-fn company() {
+pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(192, 0, 1)], spare: 0 };
     const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
     for (name, backend) in backends() {

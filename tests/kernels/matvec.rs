@@ -17,7 +17,7 @@ const F32: Types = (DType::F32, &[DType::F32]);
 const F16: Types = (DType::F16, &[DType::F16]);
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, inner, parts, types) in [
         (DECODES[0], 4, &[1][..], F32),
         (DECODES[0], 1024, &[63], F16),
@@ -86,7 +86,7 @@ pub fn company_of(op: impl Fn(&Lab, &Pass, Traffic)) {
 }
 
 #[test]
-fn company() {
+pub fn company() {
     for (inner, columns) in [(1000, 37), (64, 300)] {
         company_of(|lab, p, traffic| {
             let (x, w) = operands(lab, traffic, (inner, &[columns]), F16);

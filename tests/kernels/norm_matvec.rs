@@ -13,7 +13,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, inner, parts, weight, types) in [
         (DECODES[0], 4, &[1][..], DType::F32, &[DType::F32][..]),
         (DECODES[0], 1024, &[63], DType::Bf16, &[DType::Bf16]),
@@ -39,7 +39,7 @@ fn product(lab: &Lab, p: &Pass, traffic: Traffic, (shape, weight, types): Case<'
 
 /// A row of zeros: what keeps it from becoming NaN is eps.
 #[test]
-fn zeros() {
+pub fn zeros() {
     check("norm_matvec of zeros", |lab, p| {
         let x = lab.tensor([1, 64], DType::F32, &[0.0; 64]);
         let norm = Norm { weight: lab.weight(64, DType::F32), eps: 1e-6 };
@@ -50,7 +50,7 @@ fn zeros() {
 }
 
 #[test]
-fn company() {
+pub fn company() {
     for (inner, columns) in [(1000, 37), (64, 300)] {
         company_of(|lab, p, traffic| {
             let case = ((inner, &[columns][..]), DType::Bf16, &[DType::F16][..]);

@@ -13,7 +13,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, inner, parts, types, dtype) in [
         (DECODES[0], 4, &[8][..], &[DType::F32][..], DType::F32),
         (DECODES[0], 1024, &[40], &[DType::Bf16], DType::F16),
@@ -39,7 +39,7 @@ fn gated(lab: &Lab, p: &Pass, traffic: Traffic, (shape, types, inputs): Case<'_>
 }
 
 #[test]
-fn company() {
+pub fn company() {
     for (inner, rows) in [(1000, 72), (64, 608)] {
         company_of(|lab, p, traffic| {
             p.mark("y", &gated(lab, p, traffic, ((inner, &[rows]), &[DType::F16], DType::F16)));

@@ -11,7 +11,7 @@ use super::{
 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, [query, kv, width, rotary], dtype, range) in [
         (PROMPTS[0], [1, 1, 16, 4], DType::F32, -3.0..3.0),
         (PROMPTS[1], [4, 2, 64, 16], DType::F16, -3.0..3.0),
@@ -53,7 +53,7 @@ fn angles(context: u32, rotary: u32) -> Vec<f32> {
 
 /// A row's queries are the same bits wherever it lies and whoever else is in the step.
 #[test]
-fn company() {
+pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(40, 10, 1)], spare: 0 };
     const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
     let heads = Heads { query: 2, kv: 1, width: 64 };

@@ -6,7 +6,7 @@ use bimetal::{
 use super::{harness::check, traffic::*};
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (spans, width, weight, dtype) in [
         (&[(1, 0, 0)][..], 4, DType::F32, DType::F32),
         (&[(3, 0, 0)], 20, DType::Bf16, DType::F16),
@@ -26,7 +26,7 @@ fn cases() {
 
 /// A row of zeros: what keeps it from becoming NaN is eps.
 #[test]
-fn zeros() {
+pub fn zeros() {
     check("rms_norm of zeros", |lab, p| {
         let step = PROMPTS[0].step(lab, 10);
         let x = lab.tensor([1, 64], DType::F32, &[0.0; 64]);

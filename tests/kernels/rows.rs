@@ -3,7 +3,7 @@ use bimetal::{dtype::DType, kernels::rows};
 use super::{harness::check, traffic::*};
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, width) in
         [(PROMPTS[0], 4), (PROMPTS[1], 68), (PROMPTS[2], 1000), (PROMPTS[3], 1024), (DECODES[2], 20)]
     {

@@ -3,7 +3,7 @@ use bimetal::{dtype::DType, kernels::silu_mul::silu_mul};
 use super::{harness::check, traffic::*};
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (spans, width, range, dtype) in [
         (&[(1, 0, 0)][..], 4, -4.0..4.0, DType::F32),
         (&[(3, 0, 0)], 68, -4.0..4.0, DType::F16),

@@ -9,7 +9,7 @@ const ROWS: Traffic =
     Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
-fn cases() {
+pub fn cases() {
     for (traffic, width, limit, count) in [
         (DECODES[0], 1, 1, 1),
         (DECODES[0], 1, 1, 20),
@@ -36,7 +36,7 @@ fn choose(lab: &Lab, p: &Pass, (traffic, limit, count): (Traffic, u32, u32), log
 
 /// Equal logits, signed zeros, infinities and NaN.
 #[test]
-fn odd_values() {
+pub fn odd_values() {
     const WIDTH: u32 = 1000;
     same("top_k of odd values", |lab, p| {
         let mut random = Random::new("logits");
