@@ -78,7 +78,20 @@ fn translate(kernel: &Kernel, text: &str) -> String {
         force_loop_bounding: false,
         ..Options::default()
     };
-    write_string(&module, &info, &options, &PipelineOptions::default()).unwrap().0
+    let text = write_string(&module, &info, &options, &PipelineOptions::default()).unwrap().0;
+    plainer(&text)
+}
+
+/// The same text in the words that the crate's own shaders use: of the header that is included by custom nothing is needed,
+/// and vectors are converted by their names.
+fn plainer(text: &str) -> String {
+    let mut text = text.replace("#include <simd/simd.h>\n", "using namespace metal;\n");
+    for element in ["float", "half", "int", "uint"] {
+        for size in 2..=4 {
+            text = text.replace(&format!("static_cast<metal::{element}{size}>"), &format!("metal::{element}{size}"));
+        }
+    }
+    text
 }
 
 impl Backend for Translated {

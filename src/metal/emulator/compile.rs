@@ -18,6 +18,7 @@ const SHIM: &[(&str, &str)] = &[
     ("metal_simdgroup_matrix", include_str!("shim/metal_simdgroup_matrix")),
     ("atomic.h", include_str!("shim/atomic.h")),
     ("math.h", include_str!("shim/math.h")),
+    ("matrix.h", include_str!("shim/matrix.h")),
     ("numbers.h", include_str!("shim/numbers.h")),
     ("runtime.h", include_str!("shim/runtime.h")),
     ("simd.h", include_str!("shim/simd.h")),
