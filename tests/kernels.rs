@@ -5,11 +5,11 @@ mod present;
 
 mod kernels {
     mod harness;
-    mod traffic;
     #[cfg(all(unix, feature = "emulator"))]
     mod rewritten;
     #[cfg(all(unix, feature = "emulator"))]
     mod sabotage;
+    mod traffic;
     #[cfg(all(unix, feature = "emulator", feature = "wgpu"))]
     mod translated;
 

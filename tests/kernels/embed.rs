@@ -22,7 +22,7 @@ pub fn cases() {
 
 /// An id that no part holds leaves its row alone, also the first one past the last part.
 #[test]
-fn ids_past_the_table() {
+pub fn ids_past_the_table() {
     check("embed of ids past the table", |lab, p| {
         let step = PROMPTS[1].step(lab, 5);
         let part = |&rows: &u32| lab.spread(&format!("{rows} rows"), [rows, 8], DType::F32, -0.1..0.1);

@@ -24,3 +24,16 @@ pub fn cases() {
         });
     }
 }
+
+/// Rows of zeros: what keeps them from becoming NaN is eps.
+#[test]
+pub fn zeros() {
+    let heads = Heads { key: 1, value: 2, key_width: 16, value_width: 12 };
+    check("gated_rms_norm of zeros", |lab, p| {
+        let step = DECODES[1].step(lab, 10);
+        let o = lab.spread("o", [step.capacity(), heads.values()], DType::F32, 0.0..0.0);
+        let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
+        let norm = Norm { weight: lab.spread("weight", [1, heads.value_width], DType::F32, 0.5..1.5), eps: 1e-6 };
+        p.mark("y", &gated_rms_norm(p, &step, (&o, &x), &norm, (heads, DType::F32)));
+    });
+}

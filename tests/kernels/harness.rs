@@ -162,13 +162,36 @@ pub fn check(case: &str, op: impl Fn(&Lab, &Pass)) {
     check_by(case, op, compare);
 }
 
+/// As [`check`], on devices that few columns fill: there products share out rows and columns as on others those of large
+/// matrices do.
+pub fn check_filled(case: &str, op: impl Fn(&Lab, &Pass)) {
+    check_on(case, &filled, op, compare);
+}
+
+/// A device that few columns fill.
+pub fn filled(caps: &Caps) -> Caps {
+    let mut caps = caps.clone();
+    caps.tiles.matvec.fill = 1;
+    caps
+}
+
 /// As [`check`], with another comparison of reference and result that returns the error.
 pub fn check_by(case: &str, op: impl Fn(&Lab, &Pass), compare: impl Fn(&str, &Output, &Output) -> f64) {
+    check_on(case, &Caps::clone, op, compare);
+}
+
+fn check_on(
+    case: &str,
+    caps: &dyn Fn(&Caps) -> Caps,
+    op: impl Fn(&Lab, &Pass),
+    compare: impl Fn(&str, &Output, &Output) -> f64,
+) {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     for (name, backend) in backends() {
         // The other's tiles, so that both make the same launches.
-        let wanted = outputs(case, &oracle, backend.caps(), &op);
-        let got = outputs(case, &backend, backend.caps(), &op);
+        let caps = caps(backend.caps());
+        let wanted = outputs(case, &oracle, &caps, &op);
+        let got = outputs(case, &backend, &caps, &op);
         assert!(!wanted.is_empty(), "{case}: nothing marked");
         let error = |(wanted, got): (&Output, &Output)| {
             format!("{} {:.1e}", wanted.name, compare(&format!("{case} on {name}"), wanted, got))

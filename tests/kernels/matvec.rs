@@ -6,7 +6,7 @@ use bimetal::{
 };
 
 use super::{
-    harness::{Lab, backends, check, outputs},
+    harness::{Lab, backends, check, check_filled, outputs},
     traffic::*,
 };
 
@@ -29,6 +29,17 @@ pub fn cases() {
         (DECODES[1], 512, &[301], (DType::F32, &[DType::Bf16])),
     ] {
         cases_of("matvec", traffic, (inner, parts), types);
+    }
+}
+
+/// Several rows and columns to a team, of a part of a SIMD group and of a whole one.
+#[test]
+pub fn filled() {
+    for (inner, columns) in [(60, 37), (1024, 19)] {
+        check_filled(&format!("matvec 9 × {inner} × {columns}, filled"), |lab, p| {
+            let (x, w) = operands(lab, DECODES[2], (inner, &[columns]), F16);
+            p.mark("y", &matmul(p, &DECODES[2].step(lab, 10), &x, &w));
+        });
     }
 }
 

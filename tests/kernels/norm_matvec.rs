@@ -7,7 +7,7 @@ use bimetal::{
 };
 
 use super::{
-    harness::{Lab, check},
+    harness::{Lab, check, check_filled},
     matvec::{company_of, operands},
     traffic::*,
 };
@@ -25,6 +25,17 @@ pub fn cases() {
     ] {
         check(&format!("norm_matvec {} × {inner} × {parts:?} {weight} {types:?}", traffic.live()), |lab, p| {
             p.mark("y", &product(lab, p, traffic, ((inner, parts), weight, types)));
+        });
+    }
+}
+
+/// Several rows and columns to a team, of a part of a SIMD group and of a whole one, and teams that share out the squares.
+#[test]
+pub fn filled() {
+    for (inner, columns) in [(60, 37), (1024, 19)] {
+        check_filled(&format!("norm_matvec 9 × {inner} × {columns}, filled"), |lab, p| {
+            let case = ((inner, &[columns][..]), DType::Bf16, &[DType::F16][..]);
+            p.mark("y", &product(lab, p, DECODES[2], case));
         });
     }
 }

@@ -7,7 +7,7 @@ use bimetal::{
 };
 
 use super::{
-    harness::{Lab, check},
+    harness::{Lab, check, check_filled},
     matvec::{company_of, operands},
     traffic::*,
 };
@@ -26,6 +26,16 @@ pub fn cases() {
     ] {
         check(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {dtype}", traffic.live()), |lab, p| {
             p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, dtype)));
+        });
+    }
+}
+
+/// Several rows and columns to a team, of a part of a SIMD group and of a whole one, and teams that share out the squares.
+#[test]
+pub fn filled() {
+    for (inner, rows) in [(60, 72), (1024, 40)] {
+        check_filled(&format!("norm_swiglu 9 × {inner} × {rows}, filled"), |lab, p| {
+            p.mark("y", &gated(lab, p, DECODES[2], ((inner, &[rows]), &[DType::F16], DType::F16)));
         });
     }
 }

@@ -22,10 +22,7 @@ pub struct Rewritten {
 }
 
 impl Rewritten {
-    pub fn new(
-        emulator: Emulator,
-        rewrite: impl Fn(&Shader<'_>) -> (String, String) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(emulator: Emulator, rewrite: impl Fn(&Shader<'_>) -> (String, String) + Send + Sync + 'static) -> Self {
         Self { emulator, rewrite: Box::new(rewrite) }
     }
 }

@@ -81,177 +81,290 @@ macro_rules! sabotaged {
     };
 }
 
-sabotaged!(advance, [super::advance::cases], [
-    fault("advance", "step[STEP_POSITION_OF + row] += 1", "step[STEP_POSITION_OF + row] += 2"),
-    fault("advance", "row < live(step)", "row <= live(step)"),
-    fault("advance", "4 * step[STEP_SEQUENCE_OF + row] + 2", "4 * step[STEP_SEQUENCE_OF + row] + 1"),
-]);
-sabotaged!(argmax, [super::argmax::cases, super::argmax::odd_values], [
-    no_barrier("argmax", 0),
-    fault("argmax", "if (key > best.x)", "if (key >= best.x)"),
-    fault("argmax", "end - 1)];", "end)];"),
-    fault("argmax", "simd_min(pair.x == key", "simd_max(pair.x == key"),
-    fault("argmax_merge", "row * PARTS + part", "row * PARTS + part + 1"),
-    no_barrier("argmax_merge", 0),
-]);
-sabotaged!(attend_decode, [super::attend_decode::cases], [
-    no_barrier("attend_decode", 2),
-    no_barrier("attend_decode", 3),
-    no_barrier("attend_decode", 4),
-    fault("attend_decode", "const uint context = own.position + 1;", "const uint context = own.position;"),
-    fault("attend_decode", "exp(head.largest - largest)", "exp(largest - head.largest)"),
-    fault("attend_decode", "min(base + k * TEAMS + team, end - 1)", "min(base + k * TEAMS, end - 1)"),
-]);
-sabotaged!(attend_merge, [super::attend_merge::cases, super::attend_merge::splits], [
-    no_barrier("attend_merge", 0),
-    fault("attend_merge", "exp(stat[i].x - top)", "exp(top - stat[i].x)"),
-    fault("attend_merge", "min(i * PARTS + part, count - 1)", "min(i * PARTS + part, count)"),
-    fault("attend_merge", "sum / weight * sigmoid(gate)", "sum / weight * silu(gate)"),
-]);
-sabotaged!(attend_mma, [super::attend_mma::cases, super::attend_mma::rising], [
-    no_barrier("attend_mma", 0),
-    no_barrier("attend_mma", 1),
-    no_barrier("attend_mma", 2),
-    no_barrier("attend_mma", 3),
-    fault("attend_mma", "simdgroup_barrier(mem_flags::mem_threadgroup);", ""),
-    fault("attend_mma", "ulong2(0, 0), true);", "ulong2(0, 0), false);"),
-    fault("attend_mma", "simdgroup_multiply(sums[i], diagonal, sums[i])", "simdgroup_multiply(sums[i], sums[i], diagonal)"),
-    fault("attend_mma", "uint4(0, 1, 2, 3) <= uint4(row.position)", "uint4(0, 1, 2, 3) < uint4(row.position)"),
-    fault("attend_mma", "staged + team * EDGE * PITCH", "staged + member / 16 * EDGE * PITCH"),
-]);
-sabotaged!(attend_prefill, [super::attend_prefill::cases], [
-    no_barrier("attend_prefill", 0),
-    no_barrier("attend_prefill", 1),
-    no_barrier("attend_prefill", 2),
-    no_barrier("attend_prefill", 3),
-    no_barrier("attend_prefill", 4),
-    fault("attend_prefill", "<= positions;", "< positions;"),
-    fault("attend_prefill", "exp(largest - most)", "exp(most - largest)"),
-    fault("attend_prefill", "simd_shuffle_xor(most, apart)", "simd_shuffle_down(most, apart)"),
-]);
-sabotaged!(copy_slot, [super::copy_slot::cases], [
-    fault("copy_slot", "pair[0] * WIDTH", "pair[1] * WIDTH"),
-    fault("copy_slot", "first + i * LANES < WIDTH", "first + i * LANES < WIDTH - 1"),
-    fault("copy_slot", "first + i * LANES < WIDTH", "first + i * LANES <= WIDTH"),
-]);
-sabotaged!(embed, [super::embed::cases], [
-    fault("embed", "id >= params.count", "id > params.count"),
-    fault("embed", "row >= live(step)", "row > live(step)"),
-    fault("embed", "- params.first", ""),
-]);
-sabotaged!(gated_rms_norm, [super::gated_rms_norm::cases], [
-    no_barrier("gated_rms_norm", 0),
-    fault("gated_rms_norm", "+ params.eps", ""),
-    fault("gated_rms_norm", "head * QUADS;", "head;"),
-    fault("gated_rms_norm", "unpack(weight[i])", "(1.0f + unpack(weight[i]))"),
-]);
-sabotaged!(gdn_conv, [super::gdn_conv::cases], [
-    fault("gdn_conv", "-exp(a_dt[head])", "exp(a_dt[head])"),
-    fault("gdn_conv", "+ a_dt[VALUE_HEADS + head]", "+ a_dt[head]"),
-    fault("gdn_conv", "sigmoid(x[b])", "sigmoid(x[b + VALUE_HEADS])"),
-    fault("gdn_conv", "(part.end - part.first) * VALUE_HEADS", "part.end * VALUE_HEADS"),
-    fault("gdn_conv", "threadgroup_barrier(mem_flags::mem_device);", ""),
-    fault("gdn_conv", "taps[i].y, window[i].y", "taps[i].y, window[i].z"),
-    fault("gdn_conv", "begin + r < part.end", "begin + r <= part.end"),
-    fault("gdn_conv", "uint2(at, 3)", "uint2(at, 2)"),
-]);
-sabotaged!(gdn_chunk_solve, [super::gdn_chunk_state::parts, super::gdn_chunk_state::like_the_scan], [
-    no_barrier("gdn_chunk_solve", 0),
-    no_barrier("gdn_chunk_solve", 1),
-    no_barrier("gdn_chunk_solve", 2),
-    no_barrier("gdn_chunk_solve", 3),
-    no_barrier("gdn_chunk_solve", 4),
-    no_barrier("gdn_chunk_solve", 5),
-    fault("gdn_chunk_solve", "rates[row] * decay_of", "decay_of"),
-    fault("gdn_chunk_solve", "float4(-known)", "float4(known)"),
-    fault("gdn_chunk_solve", "ulong2(0, 0), true", "ulong2(0, 0), false"),
-]);
-sabotaged!(gdn_chunk_state, [super::gdn_chunk_state::like_the_scan, super::gdn_chunk_state::beginnings], [
-    no_barrier("gdn_chunk_state", 0),
-    no_barrier("gdn_chunk_state", 1),
-    fault("gdn_chunk_state", "simdgroup_barrier(mem_flags::mem_threadgroup);", ""),
-    fault("gdn_chunk_state", "simdgroup_multiply(squares[i][j], factor, squares[i][j])", "simdgroup_multiply(squares[i][j], squares[i][j], squares[i][j])"),
-    fault("gdn_chunk_state", "row < part.rows", "row <= part.rows"),
-]);
-sabotaged!(gdn_decode, [super::gdn_decode::cases, super::gdn_decode::beginnings], [
-    no_barrier("gdn_decode", 0),
-    no_barrier("gdn_decode", 1),
-    no_barrier("gdn_decode", 2),
-    fault("gdn_decode", "- decay * key_scale", "+ decay * key_scale"),
-    fault("gdn_decode", "rows.position > 0 ?", "rows.position > 1 ?"),
-    fault("gdn_decode", "simd_shuffle_down(y, 2)", "simd_shuffle_down(y, 1)"),
-]);
-sabotaged!(gdn_scan, [super::gdn_scan::cases], [
-    no_barrier("gdn_scan", 0),
-    no_barrier("gdn_scan", 1),
-    fault("gdn_scan", "simd_shuffle_xor(value, apart)", "simd_shuffle_up(value, apart)"),
-    fault("gdn_scan", "- decay * sums.x", "- sums.x"),
-    fault("gdn_scan", "n < VALUE_WIDTH && member == 0", "member == 0"),
-]);
-sabotaged!(matmul, [super::matmul::cases, super::matmul::tiles], [
-    no_barrier("matmul", 0),
-    no_barrier("matmul", 1),
-    fault("matmul", "n < params.count", "n <= params.count"),
-    fault("matmul", "float4(rows[r]), columns", "float4(columns[r]), rows"),
-    fault("matmul", "row < rows_alive &&", ""),
-]);
-sabotaged!(matmul_mma, [super::matmul_mma::cases, super::matmul_mma::company], [
-    no_barrier("matmul_mma", 0),
-    fault("matmul_mma", "simdgroup_barrier(mem_flags::mem_threadgroup);", ""),
-    fault("matmul_mma", "ulong2(0, 0), true", "ulong2(0, 0), false"),
-    fault("matmul_mma", "simdgroup_multiply_accumulate(sums[i * COLUMNS + j], left[i], right[j]", "simdgroup_multiply_accumulate(sums[i * COLUMNS + j], right[j], left[i]"),
-    fault("matmul_mma", "slice % 2 * TILE_ROWS * PITCH", "0"),
-    fault("matmul_mma", "typedef simdgroup_float8x8 Sum", "typedef simdgroup_half8x8 Sum"),
-    fault("matmul_mma", "own_row = lane / SLICE_QUADS", "own_row = (lane ^ 1) / SLICE_QUADS"),
-]);
-sabotaged!(matvec, [super::matvec::cases], [
-    no_barrier("matvec", 0),
-    no_barrier("matvec", 1),
-    fault("matvec", "simd_shuffle_xor(value, ushort(reach))", "simd_shuffle_down(value, ushort(reach))"),
-    fault("matvec", "column + j < params.count", "column + j <= params.count"),
-    fault("matvec", "fma(a.x, b.x, before)", "fma(a.x, b.y, before)"),
-]);
-sabotaged!(norm_matvec, [super::norm_matvec::cases, super::norm_matvec::zeros], [
-    no_barrier("norm_matvec", 2),
-    fault("norm_matvec", "/ float(K) + eps", "/ float(K)"),
-    fault("norm_matvec", "weights[i][j] *= gain;", ""),
-    fault("norm_matvec", "squares[r * SHARERS + lane / TEAM]", "squares[r]"),
-    fault("norm_matvec", "row + r < alive", "row + r <= alive"),
-]);
-sabotaged!(norm_swiglu, [super::norm_swiglu::cases], [
-    Fault { kernel: "norm_swiglu", text: "\n    threadgroup_barrier(mem_flags::mem_threadgroup);\n    // Neigh", replacement: "\n    // Neigh", nth: 0 },
-    fault("norm_swiglu", "params.up_row * QUADS", "params.gate_row * QUADS"),
-    fault("norm_swiglu", "silu(scale", "sigmoid(scale"),
-]);
-sabotaged!(qk_norm_rope, [super::qk_norm_rope::cases], [
-    no_barrier("qk_norm_rope", 0),
-    fault("qk_norm_rope", "(is_key ? QUADS : 0)", "(is_key ? 0 : QUADS)"),
-    fault("qk_norm_rope", "rope + position * HALF", "rope + row * HALF"),
-    fault("qk_norm_rope", "position % BLOCK;", "position / BLOCK;"),
-]);
-sabotaged!(rms_norm, [super::rms_norm::cases, super::rms_norm::zeros], [
-    no_barrier("rms_norm", 0),
-    fault("rms_norm", "+ params.eps", ""),
-    fault("rms_norm", "(1.0f + unpack(weight[i]))", "unpack(weight[i])"),
-    fault("rms_norm", "i < QUADS ?", "i <= QUADS ?"),
-    fault("rms_norm", "parts[lane / SIMD] = sum", "parts[lane / SIMD] = half(sum)"),
-]);
-sabotaged!(rows, [super::rows::cases], [
-    fault("rows", "x[row * QUADS + i]", "x[output * QUADS + i]"),
-    fault("rows", "output >= live(step)", "output > live(step)"),
-]);
-sabotaged!(silu_mul, [super::silu_mul::cases], [
-    fault("silu_mul", "2 * row * QUADS + i", "(2 * row + 1) * QUADS + i"),
-    fault("silu_mul", "|| i >= QUADS", ""),
-    fault("silu_mul", "row >= live(step)", "row > live(step)"),
-]);
-sabotaged!(top_k, [super::top_k::cases, super::top_k::odd_values], [
-    no_barrier("top_k", 0),
-    no_barrier("top_k", 1),
-    no_barrier("top_k", 2),
-    no_barrier("top_k", 3),
-    no_barrier("top_k", 4),
-    fault("top_k", "sum >= wanted &&", "sum > wanted &&"),
-    fault("top_k", "orders[i] >= least", "orders[i] > least"),
-    fault("top_k", "simd_prefix_inclusive_sum(count)", "simd_prefix_exclusive_sum(count)"),
-]);
+sabotaged!(
+    advance,
+    [super::advance::cases],
+    [
+        fault("advance", "step[STEP_POSITION_OF + row] += 1", "step[STEP_POSITION_OF + row] += 2"),
+        fault("advance", "row < live(step)", "row <= live(step)"),
+        fault("advance", "4 * step[STEP_SEQUENCE_OF + row] + 2", "4 * step[STEP_SEQUENCE_OF + row] + 1"),
+    ]
+);
+sabotaged!(
+    argmax,
+    [super::argmax::cases, super::argmax::odd_values],
+    [
+        no_barrier("argmax", 0),
+        fault("argmax", "if (key > best.x)", "if (key >= best.x)"),
+        fault("argmax", "end - 1)];", "end)];"),
+        fault("argmax", "simd_min(pair.x == key", "simd_max(pair.x == key"),
+        fault("argmax_merge", "row * PARTS + part", "row * PARTS + part + 1"),
+        no_barrier("argmax_merge", 0),
+    ]
+);
+sabotaged!(
+    attend_decode,
+    [super::attend_decode::cases],
+    [
+        no_barrier("attend_decode", 0),
+        no_barrier("attend_decode", 1),
+        no_barrier("attend_decode", 2),
+        no_barrier("attend_decode", 3),
+        no_barrier("attend_decode", 4),
+        fault("attend_decode", "const uint context = own.position + 1;", "const uint context = own.position;"),
+        fault("attend_decode", "exp(head.largest - largest)", "exp(largest - head.largest)"),
+        fault("attend_decode", "min(base + k * TEAMS + team, end - 1)", "min(base + k * TEAMS, end - 1)"),
+    ]
+);
+sabotaged!(
+    attend_merge,
+    [super::attend_merge::cases, super::attend_merge::splits],
+    [
+        no_barrier("attend_merge", 0),
+        fault("attend_merge", "exp(stat[i].x - top)", "exp(top - stat[i].x)"),
+        fault("attend_merge", "min(i * PARTS + part, count - 1)", "min(i * PARTS + part, count)"),
+        fault("attend_merge", "sum / weight * sigmoid(gate)", "sum / weight * silu(gate)"),
+    ]
+);
+sabotaged!(
+    attend_mma,
+    [super::attend_mma::cases, super::attend_mma::rising],
+    [
+        no_barrier("attend_mma", 0),
+        no_barrier("attend_mma", 1),
+        no_barrier("attend_mma", 2),
+        no_barrier("attend_mma", 3),
+        fault("attend_mma", "simdgroup_barrier(mem_flags::mem_threadgroup);", ""),
+        fault("attend_mma", "ulong2(0, 0), true);", "ulong2(0, 0), false);"),
+        fault(
+            "attend_mma",
+            "simdgroup_multiply(sums[i], diagonal, sums[i])",
+            "simdgroup_multiply(sums[i], sums[i], diagonal)"
+        ),
+        fault("attend_mma", "uint4(0, 1, 2, 3) <= uint4(row.position)", "uint4(0, 1, 2, 3) < uint4(row.position)"),
+        fault("attend_mma", "staged + team * EDGE * PITCH", "staged + member / 16 * EDGE * PITCH"),
+    ]
+);
+sabotaged!(
+    attend_prefill,
+    [super::attend_prefill::cases],
+    [
+        no_barrier("attend_prefill", 0),
+        no_barrier("attend_prefill", 1),
+        no_barrier("attend_prefill", 2),
+        no_barrier("attend_prefill", 3),
+        no_barrier("attend_prefill", 4),
+        fault("attend_prefill", "<= positions;", "< positions;"),
+        fault("attend_prefill", "exp(largest - most)", "exp(most - largest)"),
+        fault("attend_prefill", "simd_shuffle_xor(most, apart)", "simd_shuffle_down(most, apart)"),
+    ]
+);
+sabotaged!(
+    copy_slot,
+    [super::copy_slot::cases],
+    [
+        fault("copy_slot", "pair[0] * WIDTH", "pair[1] * WIDTH"),
+        fault("copy_slot", "first + i * LANES < WIDTH", "first + i * LANES < WIDTH - 1"),
+        fault("copy_slot", "first + i * LANES < WIDTH", "first + i * LANES <= WIDTH"),
+    ]
+);
+sabotaged!(
+    embed,
+    [super::embed::cases, super::embed::ids_past_the_table],
+    [
+        fault("embed", "id >= params.count", "id > params.count"),
+        fault("embed", "row >= live(step)", "row > live(step)"),
+        fault("embed", "- params.first", ""),
+    ]
+);
+sabotaged!(
+    gated_rms_norm,
+    [super::gated_rms_norm::cases, super::gated_rms_norm::zeros],
+    [
+        fault("gated_rms_norm", "silu(unpack(x[gate + i]))", "sigmoid(unpack(x[gate + i]))"),
+        fault("gated_rms_norm", "+ params.eps", ""),
+        fault("gated_rms_norm", "head * QUADS;", "head;"),
+        fault("gated_rms_norm", "unpack(weight[i])", "(1.0f + unpack(weight[i]))"),
+    ]
+);
+sabotaged!(
+    gdn_conv,
+    [super::gdn_conv::cases],
+    [
+        fault("gdn_conv", "-exp(a_dt[head])", "exp(a_dt[head])"),
+        fault("gdn_conv", "+ a_dt[VALUE_HEADS + head]", "+ a_dt[head]"),
+        fault("gdn_conv", "sigmoid(x[b])", "sigmoid(x[b + VALUE_HEADS])"),
+        fault("gdn_conv", "(part.end - part.first) * VALUE_HEADS", "part.end * VALUE_HEADS"),
+        fault("gdn_conv", "threadgroup_barrier(mem_flags::mem_device);", ""),
+        fault("gdn_conv", "taps[i].y, window[i].y", "taps[i].y, window[i].z"),
+        fault("gdn_conv", "begin + r < part.end", "begin + r <= part.end"),
+        fault("gdn_conv", "uint2(at, 3)", "uint2(at, 2)"),
+    ]
+);
+sabotaged!(
+    gdn_chunk_solve,
+    [super::gdn_chunk_state::parts, super::gdn_chunk_state::like_the_scan],
+    [
+        no_barrier("gdn_chunk_solve", 0),
+        no_barrier("gdn_chunk_solve", 1),
+        no_barrier("gdn_chunk_solve", 2),
+        no_barrier("gdn_chunk_solve", 3),
+        no_barrier("gdn_chunk_solve", 4),
+        no_barrier("gdn_chunk_solve", 5),
+        fault("gdn_chunk_solve", "rates[row] * decay_of", "decay_of"),
+        fault("gdn_chunk_solve", "float4(-known)", "float4(known)"),
+        fault("gdn_chunk_solve", "ulong2(0, 0), true", "ulong2(0, 0), false"),
+    ]
+);
+sabotaged!(
+    gdn_chunk_state,
+    [super::gdn_chunk_state::like_the_scan, super::gdn_chunk_state::beginnings],
+    [
+        no_barrier("gdn_chunk_state", 0),
+        no_barrier("gdn_chunk_state", 1),
+        fault("gdn_chunk_state", "simdgroup_barrier(mem_flags::mem_threadgroup);", ""),
+        fault(
+            "gdn_chunk_state",
+            "simdgroup_multiply(squares[i][j], factor, squares[i][j])",
+            "simdgroup_multiply(squares[i][j], squares[i][j], squares[i][j])"
+        ),
+        fault("gdn_chunk_state", "row < part.rows", "row <= part.rows"),
+    ]
+);
+sabotaged!(
+    gdn_decode,
+    [super::gdn_decode::cases, super::gdn_decode::beginnings],
+    [
+        no_barrier("gdn_decode", 0),
+        no_barrier("gdn_decode", 1),
+        no_barrier("gdn_decode", 2),
+        fault("gdn_decode", "- decay * key_scale", "+ decay * key_scale"),
+        fault("gdn_decode", "rows.position > 0 ?", "rows.position > 1 ?"),
+        fault("gdn_decode", "simd_shuffle_down(y, 2)", "simd_shuffle_down(y, 1)"),
+    ]
+);
+sabotaged!(
+    gdn_scan,
+    [super::gdn_scan::cases],
+    [
+        no_barrier("gdn_scan", 0),
+        no_barrier("gdn_scan", 1),
+        fault("gdn_scan", "simd_shuffle_xor(value, apart)", "simd_shuffle_up(value, apart)"),
+        fault("gdn_scan", "- decay * sums.x", "- sums.x"),
+        fault("gdn_scan", "n < VALUE_WIDTH && member == 0", "member == 0"),
+    ]
+);
+sabotaged!(
+    matmul,
+    [super::matmul::cases, super::matmul::tiles],
+    [
+        no_barrier("matmul", 0),
+        no_barrier("matmul", 1),
+        fault("matmul", "n < params.count", "n <= params.count"),
+        fault("matmul", "float4(rows[r]), columns", "float4(columns[r]), rows"),
+        fault("matmul", "row < rows_alive &&", ""),
+    ]
+);
+sabotaged!(
+    matmul_mma,
+    [super::matmul_mma::cases, super::matmul_mma::company],
+    [
+        no_barrier("matmul_mma", 0),
+        fault("matmul_mma", "simdgroup_barrier(mem_flags::mem_threadgroup);", ""),
+        fault("matmul_mma", "ulong2(0, 0), true", "ulong2(0, 0), false"),
+        fault(
+            "matmul_mma",
+            "simdgroup_multiply_accumulate(sums[i * COLUMNS + j], left[i], right[j]",
+            "simdgroup_multiply_accumulate(sums[i * COLUMNS + j], right[j], left[i]"
+        ),
+        fault("matmul_mma", "slice % 2 * TILE_ROWS * PITCH", "0"),
+        fault("matmul_mma", "typedef simdgroup_float8x8 Sum", "typedef simdgroup_half8x8 Sum"),
+        fault("matmul_mma", "own_row = lane / SLICE_QUADS", "own_row = lane / SLICE_QUADS / 2 * 2"),
+    ]
+);
+sabotaged!(
+    matvec,
+    [super::matvec::cases, super::matvec::filled],
+    [
+        fault("matvec", "simd_shuffle_xor(value, ushort(reach))", "simd_shuffle_down(value, ushort(reach))"),
+        fault("matvec", "column + j < params.count", "column + j <= params.count"),
+        fault("matvec", "fma(a.x, b.x, before)", "fma(a.x, b.y, before)"),
+    ]
+);
+sabotaged!(
+    norm_matvec,
+    [super::norm_matvec::filled, super::norm_matvec::zeros],
+    [
+        no_barrier("norm_matvec", 2),
+        fault("norm_matvec", "/ float(K) + eps", "/ float(K)"),
+        fault("norm_matvec", "weights[i][j] *= gain;", ""),
+        fault("norm_matvec", "squares[r * SHARERS + lane / TEAM]", "squares[r]"),
+        fault("norm_matvec", "row + r < alive", "row + r <= alive"),
+    ]
+);
+sabotaged!(
+    norm_swiglu,
+    [super::norm_swiglu::filled],
+    [
+        Fault {
+            kernel: "norm_swiglu",
+            text: "\n    threadgroup_barrier(mem_flags::mem_threadgroup);\n    // Neigh",
+            replacement: "\n    // Neigh",
+            nth: 0
+        },
+        fault("norm_swiglu", "params.up_row * QUADS", "params.gate_row * QUADS"),
+        fault("norm_swiglu", "silu(scale", "sigmoid(scale"),
+    ]
+);
+sabotaged!(
+    qk_norm_rope,
+    [super::qk_norm_rope::cases],
+    [
+        no_barrier("qk_norm_rope", 0),
+        fault("qk_norm_rope", "(is_key ? QUADS : 0)", "(is_key ? 0 : QUADS)"),
+        fault("qk_norm_rope", "rope + position * HALF", "rope + row * HALF"),
+        fault("qk_norm_rope", "position % BLOCK;", "position / BLOCK;"),
+    ]
+);
+sabotaged!(
+    rms_norm,
+    [super::rms_norm::cases, super::rms_norm::zeros],
+    [
+        no_barrier("rms_norm", 0),
+        fault("rms_norm", "+ params.eps", ""),
+        fault("rms_norm", "(1.0f + unpack(weight[i]))", "unpack(weight[i])"),
+        fault("rms_norm", "i < QUADS ?", "i <= QUADS ?"),
+        fault("rms_norm", "parts[lane / SIMD] = sum", "parts[lane / SIMD] = half(sum)"),
+    ]
+);
+sabotaged!(
+    rows,
+    [super::rows::cases],
+    [
+        fault("rows", "x[row * QUADS + i]", "x[output * QUADS + i]"),
+        fault("rows", "output >= live(step)", "output > live(step)"),
+    ]
+);
+sabotaged!(
+    silu_mul,
+    [super::silu_mul::cases],
+    [
+        fault("silu_mul", "2 * row * QUADS + i", "(2 * row + 1) * QUADS + i"),
+        fault("silu_mul", "|| i >= QUADS", ""),
+        fault("silu_mul", "row >= live(step)", "row > live(step)"),
+    ]
+);
+sabotaged!(
+    top_k,
+    [super::top_k::cases, super::top_k::odd_values],
+    [
+        no_barrier("top_k", 0),
+        no_barrier("top_k", 1),
+        no_barrier("top_k", 2),
+        no_barrier("top_k", 3),
+        no_barrier("top_k", 4),
+        fault("top_k", "sum >= wanted &&", "sum > wanted &&"),
+        fault("top_k", "orders[i] >= least", "orders[i] > least"),
+        fault("top_k", "simd_prefix_inclusive_sum(count)", "simd_prefix_exclusive_sum(count)"),
+    ]
+);

@@ -70,7 +70,8 @@ fn translate(kernel: &Kernel, text: &str) -> String {
         (naga::ResourceBinding { group: 0, binding: at as u32 }, target)
     };
     let resources = (0..slots).map(resource).collect();
-    let resources = EntryPointResources { resources, sizes_buffer: Some(SIZES as u8), ..EntryPointResources::default() };
+    let resources =
+        EntryPointResources { resources, sizes_buffer: Some(SIZES as u8), ..EntryPointResources::default() };
     let options = Options {
         lang_version: (3, 0),
         per_entry_point_map: [(kernel.name.to_owned(), resources)].into(),
