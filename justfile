@@ -3,13 +3,13 @@
 default:
     @just --list --unsorted
 
-# Every test on every backend there is; BACKENDS (such as cpu,wgpu) must be there
+# Every test on every backend there is; BACKENDS (such as cpu,wgpu,emulator) must be there
 test BACKENDS="cpu":
-    REQUIRE={{BACKENDS}} cargo test
+    REQUIRE={{BACKENDS}} cargo test --features emulator
 
 # One kernel: its bindings against its table, and its numbers on every backend
 kernel NAME:
-    cargo test --test twins --test kernels -- {{NAME}}
+    cargo test --features emulator --test twins --test kernels -- {{NAME}}
 
 # Formatting, and clippy with and without wgpu
 lint:

@@ -82,3 +82,14 @@ fn sums_of_halves_are_rounded_to_halves() {
     let got = snippet(BUFFERS, text).run(64, &[bytes(&ones), bytes(&[0.0f32])]);
     assert_eq!(got, [2048.0; 64], "2048.5 is no half");
 }
+
+#[test]
+fn columns_are_turned_into_rows() {
+    let text = "float4x4 m(float4(0, 1, 2, 3), float4(4, 5, 6, 7), float4(8, 9, 10, 11), float4(12, 13, 14, 15));
+        m[3] = m[3] + 1.0f;
+        float4x4 turned = transpose(m);
+        if (lane < 4) for (uint i = 0; i < 4; i++) out[4 * lane + i] = turned[lane][i];";
+    let got = snippet(BUFFERS, text).run(16, &[bytes(&[0.0f32]), bytes(&[0.0f32])]);
+    let wanted = [0.0, 4.0, 8.0, 13.0, 1.0, 5.0, 9.0, 14.0, 2.0, 6.0, 10.0, 15.0, 3.0, 7.0, 11.0, 16.0];
+    assert_eq!(got, wanted);
+}

@@ -9,9 +9,12 @@ use std::{
     },
 };
 
-use bimetal::metal::{
-    Metal,
-    emulator::{Emulator, Order},
+use bimetal::{
+    kernels,
+    metal::{
+        Metal,
+        emulator::{Emulator, Order},
+    },
 };
 
 use super::{harness::instead, rewritten::Rewritten};
@@ -69,6 +72,14 @@ impl Fault {
         });
         assert!(planted.load(Ordering::Relaxed), "there is no place for {}", self.name());
         caught
+    }
+}
+
+#[test]
+fn every_text_has_faults() {
+    let planted = |kernel: &str| include_str!("sabotage.rs").matches(&format!("(\"{kernel}\", ")).count();
+    for kernel in kernels::ALL {
+        assert!(planted(kernel.name) >= 2, "{}: {} faults", kernel.name, planted(kernel.name));
     }
 }
 

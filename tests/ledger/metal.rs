@@ -30,9 +30,8 @@ fn several_sequences_are_still_one_submission() {
 fn a_chunk_of_a_prompt_takes_few_launches_and_the_head_for_its_last_row() {
     for depth in [0, 1000] {
         let ledger = rehearsal(Caps::apple(), "0.8b", 1, 2048).prefill(512, depth).unwrap();
-        // A gate of each DeltaNet layer runs beside its convolution: what nothing waits for costs no time of its own.
-        let [launches, waiting] = [ledger.total().launches, ledger.total().barriers];
-        assert!(waiting <= 260 && launches <= waiting + 20, "{launches} launches, of which {waiting} wait");
+        let launches = ledger.total().launches;
+        assert!(launches <= 260, "{launches} launches at depth {depth}");
         assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
         let of = |name: &str| ledger.kernels().into_iter().find(|entry| entry.name() == name).unwrap().cost;
         assert_eq!(of("matvec").flops.matrix, 2 * HEAD, "one row of logits");

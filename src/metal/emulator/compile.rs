@@ -23,6 +23,7 @@ const SHIM: &[(&str, &str)] = &[
     ("runtime.h", include_str!("shim/runtime.h")),
     ("simd.h", include_str!("shim/simd.h")),
     ("spaces.h", include_str!("shim/spaces.h")),
+    ("switch.h", include_str!("shim/switch.h")),
     ("vectors.h", include_str!("shim/vectors.h")),
 ];
 const RUNTIME: &str = include_str!("runtime.cpp");
