@@ -1,6 +1,9 @@
 //! The emulator, given other texts than those that are asked for.
 
-use std::ptr::NonNull;
+use std::{
+    ptr::NonNull,
+    sync::{Arc, Mutex},
+};
 
 use bimetal::{
     backend::Caps,
@@ -19,11 +22,18 @@ type Rewrite = dyn Fn(&Shader<'_>) -> (String, String) + Send + Sync;
 pub struct Rewritten {
     emulator: Emulator,
     rewrite: Box<Rewrite>,
+    /// What was said against a text that does not compile.
+    refused: Arc<Mutex<Option<String>>>,
 }
 
 impl Rewritten {
     pub fn new(emulator: Emulator, rewrite: impl Fn(&Shader<'_>) -> (String, String) + Send + Sync + 'static) -> Self {
-        Self { emulator, rewrite: Box::new(rewrite) }
+        Self { emulator, rewrite: Box::new(rewrite), refused: Arc::default() }
+    }
+
+    /// What will have been said against the last text that does not compile.
+    pub fn refused(&self) -> Arc<Mutex<Option<String>>> {
+        self.refused.clone()
     }
 }
 
@@ -47,7 +57,8 @@ impl Driver for Rewritten {
 
     fn new_pipeline(&self, shader: &Shader<'_>) -> std::result::Result<Self::Pipeline, String> {
         let (name, text) = (self.rewrite)(shader);
-        self.emulator.new_pipeline(&Shader { name: &name, text: &text, ..*shader })
+        let pipeline = self.emulator.new_pipeline(&Shader { name: &name, text: &text, ..*shader });
+        pipeline.inspect_err(|error| *self.refused.lock().unwrap() = Some(error.clone()))
     }
 
     fn begin(&self, label: &str) -> std::result::Result<Self::Commands, String> {

@@ -23,6 +23,7 @@ use crate::present::Present;
 const BARRIER: &str = "threadgroup_barrier(mem_flags::mem_threadgroup);";
 
 /// In a kernel, this text replaced by that one, where it stands for the so-manieth time.
+#[derive(Clone, Copy)]
 struct Fault {
     kernel: &'static str,
     text: &'static str,
@@ -38,40 +39,51 @@ const fn no_barrier(kernel: &'static str, nth: usize) -> Fault {
     Fault { kernel, text: BARRIER, replacement: "", nth }
 }
 
-/// Plants one fault after another and runs the cases.
+/// Runs the cases as they are, which must pass, and with one fault after another, each of which must not. A fault that does
+/// not even compile shows nothing about the cases.
 fn plant(faults: &[Fault], cases: &[fn()]) {
-    let missed: Vec<_> = faults.iter().filter(|fault| !fault.is_caught(cases)).map(Fault::name).collect();
+    assert!(!fails(None, cases), "the cases fail without a fault");
+    let missed: Vec<_> = faults.iter().filter(|fault| !fails(Some(fault), cases)).map(Fault::name).collect();
     assert!(missed.is_empty(), "nothing catches {}", missed.join("; "));
+}
+
+/// Whether a case fails, or the emulator says something, when this fault is planted.
+fn fails(fault: Option<&Fault>, cases: &[fn()]) -> bool {
+    let planted = Arc::new(AtomicBool::new(false));
+    let (first, second) = (saboteur(fault, &planted, Order::Alternating), saboteur(fault, &planted, Order::Opposite));
+    let refused = [first.refused(), second.refused()];
+    let backends: Vec<Present> =
+        vec![("sabotaged", Arc::new(Metal::new(first))), ("sabotaged, opposite", Arc::new(Metal::new(second)))];
+    let failed = |case: &fn()| {
+        let backends = backends.clone();
+        catch_unwind(AssertUnwindSafe(|| instead(backends, case))).is_err()
+    };
+    let failed = cases.iter().any(failed);
+    let name = fault.map(Fault::name).unwrap_or_default();
+    assert!(fault.is_none() || planted.load(Ordering::Relaxed), "there is no place for {name}");
+    for refused in &refused {
+        assert_eq!(*refused.lock().unwrap(), None, "what does not compile is no fault: {name}");
+    }
+    failed
+}
+
+/// An emulator whose texts have the fault.
+fn saboteur(fault: Option<&Fault>, planted: &Arc<AtomicBool>, order: Order) -> Rewritten {
+    let (planted, fault) = (planted.clone(), fault.copied());
+    Rewritten::new(Emulator::new(order).unwrap(), move |shader| {
+        let own = fault.filter(|fault| shader.name == fault.kernel);
+        let place = own.and_then(|fault| Some((fault, shader.text.match_indices(fault.text).nth(fault.nth)?.0)));
+        let whole = place.map(|(Fault { text, replacement, .. }, at)| {
+            planted.store(true, Ordering::Relaxed);
+            format!("{}{replacement}{}", &shader.text[..at], &shader.text[at + text.len()..])
+        });
+        (shader.name.to_owned(), whole.unwrap_or_else(|| shader.text.to_owned()))
+    })
 }
 
 impl Fault {
     fn name(&self) -> String {
         format!("{}: `{}` for `{}` ({})", self.kernel, self.replacement, self.text, self.nth)
-    }
-
-    fn is_caught(&self, cases: &[fn()]) -> bool {
-        let planted = Arc::new(AtomicBool::new(false));
-        let saboteur = |order| {
-            let (planted, fault) = (planted.clone(), (self.kernel, self.text, self.replacement, self.nth));
-            let rewritten = Rewritten::new(Emulator::new(order).unwrap(), move |shader| {
-                let (kernel, text, replacement, nth) = fault;
-                let place = shader.text.match_indices(text).nth(nth).filter(|_| shader.name == kernel);
-                let whole = place.map(|(at, _)| {
-                    planted.store(true, Ordering::Relaxed);
-                    format!("{}{replacement}{}", &shader.text[..at], &shader.text[at + text.len()..])
-                });
-                (shader.name.to_owned(), whole.unwrap_or_else(|| shader.text.to_owned()))
-            });
-            Arc::new(Metal::new(rewritten))
-        };
-        let backends: Vec<Present> =
-            vec![("sabotaged", saboteur(Order::Alternating)), ("sabotaged, opposite", saboteur(Order::Opposite))];
-        let caught = cases.iter().any(|case| {
-            let backends = backends.clone();
-            catch_unwind(AssertUnwindSafe(|| instead(backends, case))).is_err()
-        });
-        assert!(planted.load(Ordering::Relaxed), "there is no place for {}", self.name());
-        caught
     }
 }
 
@@ -289,7 +301,13 @@ sabotaged!(
             "simdgroup_multiply_accumulate(sums[i * COLUMNS + j], right[j], left[i]"
         ),
         fault("matmul_mma", "slice % 2 * TILE_ROWS * PITCH", "0"),
-        fault("matmul_mma", "typedef simdgroup_float8x8 Sum", "typedef simdgroup_half8x8 Sum"),
+        fault(
+            "matmul_mma",
+            "simdgroup_multiply_accumulate(sums[i * COLUMNS + j], left[i], right[j], sums[i * COLUMNS + j]);",
+            "simdgroup_half8x8 narrow, one = make_diagonal_simdgroup_matrix<half, 8, 8>(1.0h);
+            simdgroup_multiply_accumulate(narrow, left[i], right[j], sums[i * COLUMNS + j]);
+            simdgroup_multiply(sums[i * COLUMNS + j], narrow, one);"
+        ),
         fault("matmul_mma", "own_row = lane / SLICE_QUADS", "own_row = lane / SLICE_QUADS / 2 * 2"),
     ]
 );
