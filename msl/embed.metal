@@ -26,6 +26,6 @@ kernel void embed(
         return;
     }
     for (uint i = lane; i < QUADS; i += LANES) {
-        x[row * QUADS + i] = pack<Quad_x>(unpack(table[id * QUADS + i]));
+        x[row * QUADS + i] = pack<Quad_x>(quad_of(table, id * QUADS + i));
     }
 }

@@ -25,7 +25,7 @@ static_assert(LANES == ROW_BLOCKS * COLUMN_BLOCKS, "4 × 4 of y to a lane");
 template <typename Q> inline void fetch(thread float4* block, device const Q* operand, uint row, uint last, uint quad) {
     #pragma unroll
     for (uint j = 0; j < 4; j++) {
-        block[j] = quad < QUADS ? unpack(operand[min(row + j, last) * QUADS + quad]) : float4(0.0f);
+        block[j] = quad < QUADS ? quad_of(operand, min(row + j, last) * QUADS + quad) : float4(0.0f);
     }
 }
 

@@ -1,5 +1,5 @@
 // y[r, first + n] (+)= Σ_k x[r, k] · w[n, k], for many rows, on matrix units; a sum runs through k in order, EDGE at a time
-// x [T, K], w [count, K], both f16, y [T, stride]
+// x [T, K], f16, w [count, K], f16 or what becomes it, y [T, stride]
 // one group for TILE_ROWS × TILE_COLUMNS of y, ROWS × COLUMNS squares of it to each of its ROW_TEAMS × COLUMN_TEAMS SIMD groups
 struct Params {
     uint first;
@@ -32,7 +32,7 @@ inline void fetch_weights(thread half4* next, device const Quad_w* w, uint2 row_
     #pragma unroll
     for (uint i = 0; i < W_FETCHES; i++) {
         const uint row = min(row_last.x + i * STRIDE, row_last.y);
-        next[i] = quad < QUADS ? w[row * QUADS + quad] : half4(0.0f);
+        next[i] = quad < QUADS ? half4(quad_of(w, row * QUADS + quad)) : half4(0.0f);
     }
 }
 

@@ -30,7 +30,7 @@ struct Operands {
     }
 
     float4 weight(uint j, uint at) const {
-        return unpack(w[min(column + j, last_column) * QUADS + at]);
+        return quad_of(w, min(column + j, last_column) * QUADS + at);
     }
 };
 

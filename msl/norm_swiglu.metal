@@ -24,6 +24,8 @@ struct Operands {
     device const Quad_up* up;
     uint row;
     uint last_row;
+    uint gate_row;
+    uint up_row;
     uint column;
     uint last_column;
 
@@ -36,8 +38,8 @@ struct Operands {
     }
 
     float4 weight(uint j, uint at) const {
-        const uint n = min(column + j % PAIRS, last_column) * QUADS + at;
-        return j < PAIRS ? unpack(gate[n]) : unpack(up[n]);
+        const uint n = min(column + j % PAIRS, last_column);
+        return j < PAIRS ? quad_of(gate, (gate_row + n) * QUADS + at) : quad_of(up, (up_row + n) * QUADS + at);
     }
 };
 
@@ -59,8 +61,7 @@ kernel void norm_swiglu(
     const uint place = lane / TEAM * PAIRS;
     const uint alive = live(step);
     const Operands operands = Operands{
-        x, norm, gate + params.gate_row * QUADS, up + params.up_row * QUADS,
-        row, params.rows - 1, group.x * COLUMNS + place, params.count - 1};
+        x, norm, gate, up, row, params.rows - 1, params.gate_row, params.up_row, group.x * COLUMNS + place, params.count - 1};
     float values[VALUES];
     dots(operands, lane, values);
     team_sums(values, lane, parts);

@@ -47,7 +47,7 @@ impl Finding {
     pub fn bound(&self) -> f64 {
         match self.dtype {
             DType::F32 => 1e-5,
-            DType::F16 | DType::Bf16 => 2e-3,
+            DType::F16 | DType::Bf16 | DType::Q8 | DType::Q4 => 2e-3,
             DType::U32 => 0.0,
         }
     }
@@ -91,7 +91,7 @@ pub fn pass(reference: &Arc<dyn Backend>, tested: &Arc<dyn Backend>, pass: Pass)
             let [wanted, found] = [&copy, dispatch].map(|side| contents(side.slots[at].buffer()));
             let (wanted, found) = (wanted?, found?);
             dispatch.slots[at].buffer().write(0, &wanted)?;
-            let bytes = (u64::from(shape[0]) * u64::from(shape[1]) * dtype.bytes()) as usize;
+            let bytes = dtype.size(shape) as usize;
             let difference = Difference::between(dtype, &wanted[..bytes], &found[..bytes]);
             let (kernel, label) = (dispatch.kernel.name, dispatch.label());
             findings.push(Finding { launch, kernel, label, binding: binding.name, shape, dtype, difference });

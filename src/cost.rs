@@ -35,7 +35,7 @@ impl Bytes {
 /// exponentials) is not counted; bytes bound it on every device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Flops {
-    /// Of products whose operands both have 16 bits, which a matrix unit can take.
+    /// Of products whose operands both have 16 bits at the most, which a matrix unit can take.
     pub matrix: u64,
     /// All others.
     pub vector: u64,
@@ -207,12 +207,17 @@ impl Dispatch {
 
     /// Bytes of some elements of a binding.
     pub fn bytes(&self, binding: &str, elements: u64) -> u64 {
-        elements * self.elements[self.binding(binding)].bytes()
+        let (at, of) = (self.binding(binding), |[rows, width]: [u32; 2]| u64::from(rows) * u64::from(width));
+        match self.elements[at].is_quantised() {
+            // Scales are counted with what they scale.
+            true => self.elements[at].size(self.shapes[at]) * elements / of(self.shapes[at]).max(1),
+            false => elements * self.elements[at].bytes(),
+        }
     }
 
-    /// Operations of a product of matrices: for the matrix units where both operands have 16 bits.
+    /// Operations of a product of matrices: for the matrix units where both operands have 16 bits at the most.
     pub fn product(&self, operands: [&str; 2], multiply_adds: u64) -> Flops {
-        let half = operands.iter().all(|operand| self.elements[self.binding(operand)].bytes() == 2);
+        let half = operands.iter().all(|operand| self.elements[self.binding(operand)].is_narrow());
         let flops = 2 * multiply_adds;
         if half { Flops { matrix: flops, vector: 0 } } else { Flops { matrix: 0, vector: flops } }
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::quant::Planes;
+
 /// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
@@ -13,15 +15,49 @@ pub enum DType {
     Bf16,
     /// Unsigned 32-bit words: ids, positions, tables.
     U32,
+    /// Quantised weights of 8 bits: [`crate::quant`].
+    Q8,
+    /// Quantised weights of 4 bits.
+    Q4,
 }
 
 impl DType {
     /// Bytes of one element.
+    ///
+    /// # Panics
+    /// For quantised weights, of which one alone is nothing: see [`DType::size`].
     pub const fn bytes(self) -> u64 {
         match self {
             DType::F32 | DType::U32 => 4,
             DType::F16 | DType::Bf16 => 2,
+            DType::Q8 | DType::Q4 => panic!("quantised weights come in blocks"),
         }
+    }
+
+    /// Bytes of a matrix of `rows` × `width` elements on a device.
+    ///
+    /// # Panics
+    /// For quantised weights in rows of no whole blocks.
+    pub fn size(self, [rows, width]: [u32; 2]) -> u64 {
+        match self.is_quantised() {
+            true => Planes::of(self, [rows, width]).bytes,
+            false => u64::from(rows) * u64::from(width) * self.bytes(),
+        }
+    }
+
+    /// Whether elements share scales.
+    pub const fn is_quantised(self) -> bool {
+        matches!(self, DType::Q8 | DType::Q4)
+    }
+
+    /// Whether elements have 16 bits at the most.
+    pub const fn is_narrow(self) -> bool {
+        !matches!(self, DType::F32 | DType::U32)
+    }
+
+    /// Whether matrix units take elements: halves, and quantised weights, which become halves on the way.
+    pub const fn has_halves(self) -> bool {
+        matches!(self, DType::F16 | DType::Q8 | DType::Q4)
     }
 }
 
@@ -32,6 +68,8 @@ impl fmt::Display for DType {
             DType::F16 => "f16",
             DType::Bf16 => "bf16",
             DType::U32 => "u32",
+            DType::Q8 => "q8",
+            DType::Q4 => "q4",
         })
     }
 }

@@ -23,6 +23,7 @@ pub mod open;
 mod pace;
 pub mod paper;
 pub mod pass;
+pub mod quant;
 pub mod sampler;
 pub mod scheduler;
 pub mod step;

@@ -87,7 +87,7 @@ impl Tensor {
     /// # Errors
     /// [`crate::Error::OutOfMemory`] with `label`.
     pub fn new(backend: &Arc<dyn Backend>, [rows, width]: [u32; 2], dtype: DType, label: &str) -> Result<Self> {
-        let bytes = u64::from(rows) * u64::from(width) * dtype.bytes();
+        let bytes = dtype.size([rows, width]);
         Ok(Self::over(Buffer::new(backend, bytes, label)?, [rows, width], dtype))
     }
 
@@ -122,7 +122,7 @@ impl Tensor {
     }
 
     pub(crate) fn scratch(pool: &Scratch, [rows, width]: [u32; 2], dtype: DType) -> Self {
-        let bytes = (u64::from(rows) * u64::from(width) * dtype.bytes()).next_multiple_of(16).max(16);
+        let bytes = dtype.size([rows, width]).next_multiple_of(16).max(16);
         let number = pool.take(bytes);
         Self { rows, width, dtype, home: Home::Scratch(pool.clone(), number) }
     }
@@ -151,7 +151,7 @@ impl Tensor {
 
     /// Size of all elements in bytes.
     pub fn bytes(&self) -> u64 {
-        u64::from(self.rows) * u64::from(self.width) * self.dtype.bytes()
+        self.dtype.size([self.rows, self.width])
     }
 
     /// The buffer of a tensor that is not scratch.
@@ -171,7 +171,7 @@ impl Tensor {
     /// Those of [`Backend::write`].
     ///
     /// # Panics
-    /// For scratch, and for elements that do not fit.
+    /// For scratch, for elements that do not fit, and for quantised ones.
     pub fn write<P: Pod>(&self, at: u64, data: &[P]) -> Result<()> {
         self.buffer().write(at * self.dtype.bytes(), bytemuck::cast_slice(data))
     }
@@ -182,7 +182,7 @@ impl Tensor {
     /// Those of [`Backend::read`].
     ///
     /// # Panics
-    /// For scratch, and for elements that there are not.
+    /// For scratch, for elements that there are not, and for quantised ones.
     pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         self.buffer().read(range.start * self.dtype.bytes()..range.end * self.dtype.bytes()).await
     }

@@ -105,14 +105,17 @@ const GROUP_MEMORY: u32 = 16 << 10;
 /// The same on the least device whose matrix units multiply squares of 16.
 const MATRIX_GROUP_MEMORY: u32 = 40 << 10;
 
-const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
+const DTYPES: [DType; 5] = [DType::F32, DType::F16, DType::Bf16, DType::Q8, DType::Q4];
+
+/// Rows and width of every matrix; a row's last unit is not whole.
+const SHAPE: [u32; 2] = [64, 1120];
 
 #[test]
 fn no_orphans() {
     let kernels: BTreeSet<String> = ALL.iter().map(|kernel| kernel.name.to_owned()).collect();
     assert_eq!(stems("wgsl", "wgsl"), kernels, "wgsl/");
     let mut used: BTreeSet<String> = ALL.iter().flat_map(|kernel| kernel.library).map(|&part| part.into()).collect();
-    used.insert("reduce_subgroup".into());
+    used.extend(["quants", "reduce_subgroup"].map(String::from));
     used.remove("matrix");
     used.extend(["sums_subgroup", "team_subgroup"].map(String::from));
     used.extend([8, 16].map(|edge| format!("matrix_{edge}")));
@@ -183,12 +186,15 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     let library =
         kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
     let text = library.collect::<String>() + kernel.source.wgsl;
+    // Quantised weights come in whole blocks.
+    let wide = |name, value| if name == "WIDE" && dtype.is_quantised() { 8 } else { value };
+    let defines = undeclared(&text).into_iter().map(|name| define(kernel, name));
     Dispatch {
         kernel,
-        defines: undeclared(&text).into_iter().map(|name| define(kernel, name)).collect(),
+        defines: defines.map(|(name, value)| (name, wide(name, value))).collect(),
         slots: Vec::new(),
         elements: kernel.bindings.iter().map(|binding| element_of(binding, dtype)).collect(),
-        shapes: Vec::new(),
+        shapes: vec![SHAPE; kernel.bindings.len()],
         params: Vec::new(),
         lanes: kernel.lanes,
         grid: [1; 3],
@@ -196,14 +202,17 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     }
 }
 
-/// Nothing writes bf16.
+/// Nothing writes bf16 and quantised weights, and only matrices are quantised.
 fn element_of(binding: &Binding, dtype: DType) -> DType {
+    let matrix = ["w", "gate", "up", "table"].contains(&binding.name);
     match binding.element {
         Element::U32 => DType::U32,
         Element::F32 => DType::F32,
         Element::Float if binding.access.writes() && dtype == DType::Bf16 => DType::F32,
+        Element::Halves if dtype.has_halves() => dtype,
+        Element::F16 | Element::Halves => DType::F16,
+        Element::Float | Element::Wide if dtype.is_quantised() && !matrix => DType::F32,
         Element::Float | Element::Wide => dtype,
-        Element::F16 => DType::F16,
     }
 }
 
@@ -280,10 +289,11 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
         let access = if binding.access == Access::Read { "read" } else { "read_write" };
         let element = match (binding.element, dtype) {
             (Element::U32 | Element::F32, _) => vectors(kernel, binding),
+            (Element::Float | Element::Halves, DType::Q8 | DType::Q4) => "u32",
             (Element::Float, DType::F32) => "4×f32",
             (Element::Wide, DType::F32) => "4×f32",
             (Element::Wide, _) => "4×u32",
-            (Element::F16, _) => "4×f16",
+            (Element::F16 | Element::Halves, _) => "4×f16",
             (Element::Float, DType::F16) if caps.half => "4×f16",
             (Element::Float, _) => "2×u32",
         };

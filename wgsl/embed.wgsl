@@ -25,6 +25,6 @@ fn embed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
         return;
     }
     for (var i = lane; i < QUADS; i += LANES) {
-        x[row * QUADS + i] = pack_x(unpack_table(table[id * QUADS + i]));
+        x[row * QUADS + i] = pack_x(quad_table(id * QUADS + i));
     }
 }

@@ -48,9 +48,9 @@ fn fetch(slice: u32, first_row: u32, first_column: u32, lane: u32) {
             var value = vec4(0.0);
             if block < BLOCKS && quad < QUADS {
                 if strip < ROW_BLOCKS {
-                    value = unpack_x(x[min(first_row + 4u * strip + j, last_row) * QUADS + quad]);
+                    value = quad_x(min(first_row + 4u * strip + j, last_row) * QUADS + quad);
                 } else {
-                    value = unpack_w(w[min(first_column + 4u * (strip - ROW_BLOCKS) + j, last_column) * QUADS + quad]);
+                    value = quad_w(min(first_column + 4u * (strip - ROW_BLOCKS) + j, last_column) * QUADS + quad);
                 }
             }
             fetched[4u * i + j] = value;

@@ -1,5 +1,5 @@
 // y[r, first + n] (+)= Σ_k x[r, k] · w[n, k], for many rows, on matrix units; a sum runs through k in order, EDGE at a time
-// x [T, K], w [count, K], both f16, y [T, stride]
+// x [T, K], f16, w [count, K], f16 or what becomes it, y [T, stride]
 // one group for TILE_ROWS × TILE_COLUMNS of y, ROWS × COLUMNS squares of it to each of its ROW_TEAMS × COLUMN_TEAMS subgroups
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<Quad_x>;
@@ -41,7 +41,7 @@ fn quad_of_x(row: u32, quad: u32) -> vec4<f16> {
 
 fn quad_of_w(row: u32, quad: u32) -> vec4<f16> {
     if QUADS % SLICE_QUADS == 0u || quad < QUADS {
-        return w[row * QUADS + quad];
+        return half_w(row * QUADS + quad);
     }
     return vec4<f16>();
 }

@@ -17,6 +17,11 @@ inline float4 unpack(Brains4 quad) {
     return as_type<float4>(uint4(quad.bits) << 16u);
 }
 
+// Quad `at` of a tensor, counted through all rows.
+template <typename Q> inline float4 quad_of(device const Q* tensor, uint at) {
+    return unpack(tensor[at]);
+}
+
 template <typename Q> inline Q pack(float4 value);
 
 template <> inline float4 pack<float4>(float4 value) {

@@ -2,6 +2,8 @@
 
 use half::{bf16, f16};
 
+use crate::quant::Row;
+
 /// Elements as a kernel's loop reads them.
 #[derive(Clone, Copy)]
 pub enum Floats<'a> {
@@ -11,6 +13,8 @@ pub enum Floats<'a> {
     F16(&'a [f16]),
     /// Upper halves of singles.
     Bf16(&'a [bf16]),
+    /// A row of quantised weights.
+    Quantised(Row<'a>),
 }
 
 /// Partial sums of a dot product: enough for a vector unit, and the same whichever kernel asks.
@@ -24,6 +28,7 @@ impl Floats<'_> {
             Floats::F32(values) => values.len(),
             Floats::F16(values) => values.len(),
             Floats::Bf16(values) => values.len(),
+            Floats::Quantised(row) => row.len(),
         }
     }
 
@@ -33,6 +38,7 @@ impl Floats<'_> {
             Floats::F32(values) => values[at],
             Floats::F16(values) => values[at].to_f32(),
             Floats::Bf16(values) => values[at].to_f32(),
+            Floats::Quantised(_) => self.to_vec()[at],
         }
     }
 
@@ -46,6 +52,7 @@ impl Floats<'_> {
                 out
             }
             Floats::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
+            Floats::Quantised(row) => row.to_vec(),
         }
     }
 
@@ -62,7 +69,7 @@ impl Floats<'_> {
     pub fn dot(&self, x: &[f32]) -> f32 {
         match self {
             Floats::F32(values) => dot(values, x, |value| *value),
-            Floats::F16(_) => dot(&self.to_vec(), x, |value| *value),
+            Floats::F16(_) | Floats::Quantised(_) => dot(&self.to_vec(), x, |value| *value),
             Floats::Bf16(values) => dot(values, x, |value| f32::from_bits(u32::from(value.to_bits()) << 16)),
         }
     }

@@ -8,6 +8,7 @@ use super::{Floats, memory::Memory};
 use crate::{
     dtype::DType,
     pass::{Dispatch, Scalar},
+    quant::{Planes, Row},
 };
 
 /// One group of one dispatch. Groups of a dispatch write disjoint ranges.
@@ -85,7 +86,7 @@ impl<'a> Group<'a> {
     /// Elements of a binding of any float type.
     ///
     /// # Panics
-    /// If it holds words.
+    /// If it holds words, or for quantised weights if the range is no whole row.
     pub fn floats(&self, binding: usize, range: Range<usize>) -> Floats<'a> {
         let memory = &self.memory[binding];
         match self.dispatch.elements[binding] {
@@ -93,7 +94,18 @@ impl<'a> Group<'a> {
             DType::Bf16 => Floats::Bf16(bytemuck::cast_slice(memory.halves(range))),
             DType::F32 => Floats::F32(bytemuck::cast_slice(memory.words(range))),
             DType::U32 => panic!("{}: binding {binding} is u32", self.dispatch.kernel.name),
+            DType::Q8 | DType::Q4 => self.quantised(binding, range),
         }
+    }
+
+    /// One row of quantised weights.
+    fn quantised(&self, binding: usize, range: Range<usize>) -> Floats<'a> {
+        let (dtype, shape) = (self.dispatch.elements[binding], self.dispatch.shapes[binding]);
+        let (planes, width) = (Planes::of(dtype, shape), shape[1] as usize);
+        let whole = range.start.is_multiple_of(width) && range.len() == width;
+        assert!(whole, "{}: a whole row of binding {binding}", self.dispatch.kernel.name);
+        let planes = planes.row(range.start / width).map(|bytes| self.memory[binding].bytes(bytes));
+        Floats::Quantised(Row { dtype, planes })
     }
 
     /// Singles of a binding, to be written.

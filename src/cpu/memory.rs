@@ -50,6 +50,12 @@ impl Memory {
         unsafe { slice::from_raw_parts_mut(ptr::from_ref(cells).cast::<u32>().cast_mut(), cells.len()) }
     }
 
+    /// Bytes, the lowest of a word first.
+    pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        let words = self.words(range.start / 4..range.end.div_ceil(4));
+        &bytemuck::cast_slice(words)[range.start % 4..][..range.len()]
+    }
+
     /// The words as 16-bit elements: two to a word, the lower half first.
     pub(super) fn halves(&self, range: Range<usize>) -> &[u16] {
         let words = self.words(range.start / 2..range.end.div_ceil(2));

@@ -1,4 +1,5 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows, on matrix units: f16 by f16 with sums in f32.
+//! Quantised weights become f16 on their way into group memory.
 
 use crate::{
     backend::Caps,
@@ -14,7 +15,7 @@ pub static KERNEL: Kernel = Kernel {
     bindings: &[
         step::BINDING,
         Binding::read("x", Element::F16),
-        Binding::read("w", Element::F16),
+        Binding::read("w", Element::Halves),
         Binding::update("y", Element::F32),
     ],
     params: &[("first", Scalar::U32(0)), ("count", Scalar::U32(0)), ("stride", Scalar::U32(0))],
@@ -55,7 +56,7 @@ impl Tile {
 
 /// Whether the product with a part of a matrix can be left to matrix units.
 pub(crate) fn fits(caps: &Caps, product: &Product<'_>, part: &Part) -> bool {
-    caps.matrix_units.is_some() && [product.x.dtype(), part.tensor.dtype()] == [DType::F16; 2]
+    caps.matrix_units.is_some() && product.x.dtype() == DType::F16 && part.tensor.dtype().has_halves()
 }
 
 /// Records the product with one part of the matrix. The order of a row's sum depends on its length alone.

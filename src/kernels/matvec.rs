@@ -5,9 +5,11 @@ use std::ops::Range;
 use crate::{
     backend::{Caps, Few},
     cost::{Bytes, Cost, Load},
-    cpu::Group,
+    cpu::{Floats, Group},
+    dtype::DType,
     matrix::Product,
     pass::{Binding, Builder, Dispatch, Element, Kernel, Pass, Scalar},
+    quant::BLOCK,
     step::{self, Step, View},
 };
 
@@ -51,13 +53,17 @@ pub(super) struct Shares {
 impl Shares {
     /// For sums of `inner` products, `columns` sums for each of `rows` rows. The order of a sum depends on the matrix
     /// alone: how many columns a team computes, for which it loads a row's elements once, does not matter to it. A column
-    /// takes `factors` rows of weights.
-    pub(super) fn new(caps: &Caps, inner: u32, [rows, columns]: [u32; 2], factors: u32) -> Self {
-        let few = caps.tiles.matvec;
-        let wide = if inner.is_multiple_of(8) { 2 } else { 1 };
+    /// takes a row of each of the `weights`, of these types.
+    pub(super) fn new(caps: &Caps, (inner, weights): (u32, &[DType]), [rows, columns]: [u32; 2]) -> Self {
+        let (few, factors) = (caps.tiles.matvec, weights.len() as u32);
+        let wide = match weights.iter().any(|dtype| dtype.is_quantised()) {
+            true => BLOCK as u32 / 4,
+            false if inner.is_multiple_of(8) => 2,
+            false => 1,
+        };
         // A lane has about four pieces of a column in flight; twice as many where columns fill the device anyhow, since
         // what neighbours read of a row is then read for more columns at once.
-        let pieces = if columns < MANY { 4 } else { 8 };
+        let pieces = if columns < MANY { 4 } else { 8 } * 2 / wide.max(2);
         let team = floor_power(inner / (4 * wide * pieces)).min(few.lanes / 2).max(1);
         let rows = together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
@@ -94,7 +100,7 @@ impl Shares {
             .define("COLUMNS", self.columns)
             .define("TEAM", self.team)
             .define("SHARE", share)
-            .define("AHEAD", (if self.rows < 8 { 8 / share } else { 1 }).clamp(1, rounds))
+            .define("AHEAD", (if self.rows < 8 { 16 / (share * self.wide.max(2)) } else { 1 }).clamp(1, rounds))
             .define("NORM", norm)
             .define("SHARERS", sharers)
             .define("VALUES", self.rows * share + norm * self.rows / sharers)
@@ -123,7 +129,7 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
     let stride = y.width();
     for part in w.parts() {
         let count = part.tensor.rows();
-        let shares = Shares::new(p.caps(), x.width(), [x.rows(), count], 1);
+        let shares = Shares::new(p.caps(), (x.width(), &[part.tensor.dtype()]), [x.rows(), count]);
         shares
             .dispatch(p, &KERNEL, x.width(), [1, 0])
             .define("ADD", epilogue as u32)
@@ -167,12 +173,15 @@ pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
 pub(super) fn tile(g: &Group<'_>, rows: Range<usize>, columns: Range<usize>) {
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
-    for row in rows {
-        let x = g.floats(1, row * inner..(row + 1) * inner).to_vec();
-        let first = row * stride + g.word("first");
-        let y = g.singles_mut(3, first + columns.start..first + columns.end.max(columns.start));
-        for (y, column) in y.iter_mut().zip(columns.clone()) {
-            let sum = g.floats(2, column * inner..(column + 1) * inner).dot(&x);
+    let xs: Vec<_> = rows.clone().map(|row| g.floats(1, row * inner..(row + 1) * inner).to_vec()).collect();
+    for column in columns {
+        let stored = g.floats(2, column * inner..(column + 1) * inner);
+        // Quantised weights become singles once, for all rows.
+        let singles = matches!(stored, Floats::Quantised(_)).then(|| stored.to_vec());
+        let weights = singles.as_deref().map_or(stored, Floats::F32);
+        for (row, x) in rows.clone().zip(&xs) {
+            let at = row * stride + g.word("first") + column;
+            let (y, sum) = (&mut g.singles_mut(3, at..at + 1)[0], weights.dot(x));
             *y = if g.define("ADD") == 1 { *y + sum } else { sum };
         }
     }

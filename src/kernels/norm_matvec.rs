@@ -44,7 +44,7 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
     let stride = y.width();
     for part in w.parts() {
         let count = part.tensor.rows();
-        let shares = Shares::new(p.caps(), x.width(), [x.rows(), count], 1);
+        let shares = Shares::new(p.caps(), (x.width(), &[part.tensor.dtype()]), [x.rows(), count]);
         shares
             .dispatch(p, &KERNEL, x.width(), [1, 1])
             .step(step)

@@ -55,7 +55,8 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
     for Stretch { gate, up, columns } in stretches(gate_up) {
         let count = columns.end - columns.start;
         assert!(columns.start.is_multiple_of(4) && count.is_multiple_of(4), "norm_swiglu: parts in quads");
-        let shares = Shares::new(p.caps(), x.width(), [x.rows(), count], 2).in_quads();
+        let weights = [gate.tensor.dtype(), up.tensor.dtype()];
+        let shares = Shares::new(p.caps(), (x.width(), &weights), [x.rows(), count]).in_quads();
         shares
             .dispatch(p, &KERNEL, x.width(), [2, 1])
             .define("PAIRS", shares.of_team())

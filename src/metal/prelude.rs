@@ -9,6 +9,7 @@ use crate::{
     dtype::DType,
     error::{Error, Result},
     pass::{Dispatch, Element},
+    quant::{Planes, UNIT},
 };
 
 /// Lanes of a SIMD group on every GPU that Metal runs on.
@@ -30,6 +31,7 @@ pub const LIBRARY: &[(&str, &str)] = parts![
     "pages",
     "pieces",
     "quads",
+    "quants",
     "reduce",
     "scales",
     "splits",
@@ -59,9 +61,17 @@ pub fn shader(dispatch: &Dispatch) -> Result<String> {
     _ = writeln!(text, "constant constexpr uint LANES = {};\nconstant constexpr uint SIMD = {SIMD};", dispatch.lanes);
     let part = |name: &str| LIBRARY.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
     text.push_str(part("quads").unwrap_or_default());
-    for (binding, dtype) in dispatch.kernel.bindings.iter().zip(&dispatch.elements) {
-        if matches!(binding.element, Element::Float | Element::F16 | Element::Wide) {
-            _ = writeln!(text, "typedef {} Quad_{};", quad(*dtype), binding.name);
+    if dispatch.elements.iter().any(|dtype| dtype.is_quantised()) {
+        text.push_str(part("quants").unwrap_or_default());
+    }
+    for (at, binding) in dispatch.kernel.bindings.iter().enumerate() {
+        if !matches!(binding.element, Element::F32 | Element::U32) {
+            let dtype = dispatch.elements[at];
+            let stored = match dtype.is_quantised() {
+                true => quantised(dtype, dispatch.shapes[at]),
+                false => quad(dtype).to_owned(),
+            };
+            _ = writeln!(text, "typedef {stored} Quad_{};", binding.name);
         }
     }
     for name in dispatch.kernel.library {
@@ -80,7 +90,16 @@ fn quad(dtype: DType) -> &'static str {
         DType::F32 => "float4",
         DType::F16 => "half4",
         DType::Bf16 => "Brains4",
-        DType::U32 => "uint4",
+        DType::U32 | DType::Q8 | DType::Q4 => "uint4",
+    }
+}
+
+/// A word of quantised weights, with where their other planes begin, in words, and how a row's units are counted.
+fn quantised(dtype: DType, shape: [u32; 2]) -> String {
+    let [_, words, units] = Planes::of(dtype, shape).start.map(|byte| byte / 4);
+    match dtype {
+        DType::Q8 => format!("Bytes<{words}>"),
+        _ => format!("Nibbles<{words}, {units}, {}, {}>", shape[1] / 4, shape[1].div_ceil(UNIT as u32)),
     }
 }
 

@@ -41,6 +41,29 @@ pub fn convert(from: DType, to: DType, data: &[u8], out: &mut [u8]) -> Found {
     found.max().unwrap_or(Found::Fit)
 }
 
+/// Writes stored floats as singles.
+///
+/// # Panics
+/// If there are not as many, and for what is no float.
+pub fn widen(from: DType, data: &[u8], singles: &mut [f32]) {
+    assert_eq!(data.len(), singles.len() * from.bytes() as usize, "values");
+    match from {
+        DType::F16 => {
+            let halves = data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32());
+            singles.iter_mut().zip(halves).for_each(|(single, half)| *single = half);
+        }
+        DType::Bf16 => {
+            let bits = data.as_chunks().0.iter().map(|bytes| u32::from(u16::from_le_bytes(*bytes)) << 16);
+            singles.iter_mut().zip(bits).for_each(|(single, bits)| *single = f32::from_bits(bits));
+        }
+        DType::F32 => {
+            let values = data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+            singles.iter_mut().zip(values).for_each(|(single, value)| *single = value);
+        }
+        DType::U32 | DType::Q8 | DType::Q4 => panic!("{from} is no float"),
+    }
+}
+
 /// Magnitudes are compared by their bits, as integers, which compilers turn into vector code.
 fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
     let narrower = to != from;
@@ -68,7 +91,7 @@ fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
             let largest = words.fold(0, |largest, bits| largest.max(bits & 0x7fff));
             (found(largest, f16::INFINITY.to_bits(), u16::MAX, narrower), data.len() / 2)
         }
-        DType::U32 => panic!("words are not floats"),
+        DType::U32 | DType::Q8 | DType::Q4 => panic!("{from} is no float"),
     };
     if narrower {
         let mut halves = [f16::ZERO; BLOCK];

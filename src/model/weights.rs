@@ -5,7 +5,7 @@ use std::{borrow::Cow, ops::Range, sync::Arc, thread};
 use super::{
     checkpoint::{Checkpoint, TensorView},
     config::{Config, LayerKind},
-    halves::Found,
+    halves::{Found, widen},
     qwen3_5::{Attention, DeltaNet, Layer, Mixer, Weights},
     random::random,
     upload::{Uploader, Values},
@@ -51,12 +51,9 @@ struct Stored<'a> {
 impl Stored<'_> {
     /// Its elements in full precision.
     fn singles(&self) -> Vec<f32> {
-        let halves = self.data.as_chunks().0.iter();
-        match self.dtype {
-            DType::F16 => halves.map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect(),
-            DType::Bf16 => halves.map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect(),
-            DType::F32 | DType::U32 => self.data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        }
+        let mut singles = vec![0.0; self.rows as usize * self.width as usize];
+        widen(self.dtype, &self.data, &mut singles);
+        singles
     }
 }
 

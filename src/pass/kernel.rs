@@ -32,12 +32,15 @@ pub enum Element {
     F32,
     /// u32 words.
     U32,
-    /// f32, f16 or bf16, bound as an array of quads; the prelude says how a quad is unpacked and packed.
+    /// f32, f16 or bf16, bound as an array of quads; the prelude says how a quad is unpacked and packed. What is only
+    /// read may be quantised weights, bound as an array of words; the prelude says how a quad of them is found.
     Float,
     /// f16, bound as an array of quads; only for kernels that ask for half precision, as those for matrix units do.
     F16,
-    /// f32, f16 or bf16 in rows of whole pieces of 4·WIDE elements, which the prelude says how to load: where two quads of
-    /// 16 bits lie side by side, they come as one.
+    /// What matrix units take: f16, or quantised weights, which become f16.
+    Halves,
+    /// f32, f16, bf16 or quantised weights in rows of whole pieces of 4·WIDE elements, which the prelude says how to load:
+    /// what lies side by side comes 16 bytes at a time.
     Wide,
 }
 
@@ -49,6 +52,7 @@ impl Element {
             Element::U32 => dtype == DType::U32,
             Element::Float | Element::Wide => dtype != DType::U32,
             Element::F16 => dtype == DType::F16,
+            Element::Halves => dtype.has_halves(),
         }
     }
 }

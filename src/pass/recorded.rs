@@ -49,7 +49,7 @@ impl Mark {
     /// # Panics
     /// If the tensor lives in scratch memory; see [`Recorded::on_buffers`].
     pub fn read(&self) -> Pending {
-        self.slot.buffer().read(0..u64::from(self.shape[0]) * u64::from(self.shape[1]) * self.dtype.bytes())
+        self.slot.buffer().read(0..self.dtype.size(self.shape))
     }
 }
 

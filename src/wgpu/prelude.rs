@@ -1,9 +1,13 @@
 //! The text before a shader. WGSL has neither includes nor element types as parameters; this is where both come from.
 //!
-//! The whole text is: extensions, defines, how each float binding's quads are unpacked and packed, library parts, and
-//! the kernel's own text. Everything before the library is the pipeline's key, together with the kernel.
+//! The whole text is: extensions, defines, how each float binding's elements are found, unpacked and packed, library
+//! parts, and the kernel's own text. Everything before the library is the pipeline's key, together with the kernel.
+
+mod quantised;
 
 use std::fmt::Write;
+
+use quantised::Quantised;
 
 use super::unroll::unroll;
 use crate::{
@@ -23,6 +27,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("matrix_8", include_str!("../../wgsl/lib/matrix_8.wgsl")),
     ("pages", include_str!("../../wgsl/lib/pages.wgsl")),
     ("pieces", include_str!("../../wgsl/lib/pieces.wgsl")),
+    ("quants", quantised::LIBRARY),
     ("reduce", include_str!("../../wgsl/lib/reduce.wgsl")),
     ("reduce_subgroup", include_str!("../../wgsl/lib/reduce_subgroup.wgsl")),
     ("scales", include_str!("../../wgsl/lib/scales.wgsl")),
@@ -54,13 +59,24 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
     if dispatch.kernel.bindings.iter().any(|binding| binding.element == Element::Wide) {
         text.push_str("alias Piece = array<vec4<f32>, WIDE>;\n");
     }
-    for (binding, dtype) in dispatch.kernel.bindings.iter().zip(&dispatch.elements) {
-        match binding.element {
-            Element::Float | Element::F16 => {
-                quad(&mut text, (binding.name, *dtype), binding.access.writes(), caps.half);
+    if dispatch.elements.iter().any(|dtype| dtype.is_quantised()) {
+        text.push_str(quantised::LIBRARY);
+    }
+    for (at, binding) in dispatch.kernel.bindings.iter().enumerate() {
+        let (name, dtype) = (binding.name, dispatch.elements[at]);
+        let quantised = dtype.is_quantised().then(|| Quantised { name, dtype, shape: dispatch.shapes[at] });
+        match (binding.element, quantised) {
+            (Element::Wide, Some(quantised)) => quantised.pieces(&mut text),
+            (Element::Wide, None) => piece(&mut text, (name, dtype), dispatch.define("WIDE")),
+            (Element::Float | Element::Halves, Some(quantised)) => quantised.quads(&mut text),
+            (Element::Float | Element::F16 | Element::Halves, _) => {
+                quad(&mut text, (name, dtype), binding.access.writes(), caps.half);
             }
-            Element::Wide => piece(&mut text, (binding.name, *dtype), dispatch.define("WIDE")),
-            Element::F32 | Element::U32 => {}
+            (Element::F32 | Element::U32, _) => {}
+        }
+        if binding.element == Element::Halves {
+            let half = if dtype == DType::F16 { format!("{name}[at]") } else { format!("vec4<f16>(quad_{name}(at))") };
+            _ = writeln!(text, "fn half_{name}(at: u32) -> vec4<f16> {{ return {half}; }}");
         }
     }
     text
@@ -105,10 +121,13 @@ fn quad(text: &mut String, (name, dtype): (&str, DType), writes: bool, half: boo
             "vec2<u32>",
             "bitcast<vec4<f32>>(vec4<u32>(quad.x << 16u, quad.x & 0xffff0000u, quad.y << 16u, quad.y & 0xffff0000u))",
         ),
-        DType::F32 | DType::U32 => ("vec4<f32>", "quad"),
+        _ => ("vec4<f32>", "quad"),
     };
     _ = writeln!(text, "alias Quad_{name} = {stored};");
     _ = writeln!(text, "fn unpack_{name}(quad: Quad_{name}) -> vec4<f32> {{ return {unpacked}; }}");
+    if !writes {
+        _ = writeln!(text, "fn quad_{name}(at: u32) -> vec4<f32> {{ return unpack_{name}({name}[at]); }}");
+    }
     if !writes || dtype == DType::Bf16 {
         return;
     }
@@ -127,24 +146,27 @@ fn quad(text: &mut String, (name, dtype): (&str, DType), writes: bool, half: boo
     _ = writeln!(text, "    return {packed};\n}}");
 }
 
-/// WIDE quads that lie side by side, and how they are loaded from a binding: as one where they have 16 bits.
+/// WIDE quads that lie side by side, and how they are loaded from a binding: two at once where they have 16 bits.
 fn piece(text: &mut String, (name, dtype): (&str, DType), wide: u32) {
-    let words = if wide == 1 { "vec2<u32>" } else { "vec4<u32>" };
-    let halves = |[x, y]: [&str; 2]| match dtype {
-        DType::F16 => format!("vec4(unpack2x16float(words.{x}), unpack2x16float(words.{y}))"),
+    let narrow = dtype.is_narrow();
+    let stored = match (narrow, wide) {
+        (true, 1) => "vec2<u32>",
+        (true, _) => "vec4<u32>",
+        (false, _) => "vec4<f32>",
+    };
+    let halves = |words: &str, [x, y]: [&str; 2]| match dtype {
+        DType::F16 => format!("vec4(unpack2x16float({words}.{x}), unpack2x16float({words}.{y}))"),
         _ => format!(
-            "bitcast<vec4<f32>>(vec4(words.{x} << 16u, words.{x} & 0xffff0000u, words.{y} << 16u, words.{y} & 0xffff0000u))"
+            "bitcast<vec4<f32>>(vec4({words}.{x} << 16u, {words}.{x} & 0xffff0000u, {words}.{y} << 16u, {words}.{y} & 0xffff0000u))"
         ),
     };
-    let single = |i: u32| format!("{name}[at * WIDE + {i}u]");
-    let (stored, quads): (_, Vec<_>) = match dtype {
-        DType::F32 | DType::U32 => ("vec4<f32>", (0..wide).map(single).collect()),
-        _ => (words, [["x", "y"], ["z", "w"]][..wide as usize].iter().map(|pair| halves(*pair)).collect()),
+    let loads = if narrow { wide.div_ceil(2) } else { wide };
+    _ = writeln!(text, "alias Wide_{name} = {stored};\nfn load_{name}(at: u32) -> Piece {{");
+    (0..loads).for_each(|i| _ = writeln!(text, "    let load_{i} = {name}[at * {loads}u + {i}u];"));
+    let quad = |i: u32| match narrow {
+        true => halves(&format!("load_{}", i / 2), [["x", "y"], ["z", "w"]][i as usize % 2]),
+        false => format!("load_{i}"),
     };
-    _ = writeln!(text, "alias Wide_{name} = {stored};");
-    _ = writeln!(text, "fn load_{name}(at: u32) -> Piece {{");
-    if stored == words {
-        _ = writeln!(text, "    let words = {name}[at];");
-    }
+    let quads: Vec<_> = (0..wide).map(quad).collect();
     _ = writeln!(text, "    return Piece({});\n}}", quads.join(", "));
 }

@@ -13,6 +13,7 @@ use bimetal::{
     cpu::Cpu,
     dtype::DType,
     pass::Pass,
+    quant::{Planes, quantise},
     tensor::{Buffer, Tensor},
 };
 use bytemuck::{cast_slice, pod_collect_to_vec};
@@ -60,6 +61,7 @@ impl Lab {
             DType::F32 => cast_slice(values).to_vec(),
             DType::F16 => pod_collect_to_vec(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()),
             DType::Bf16 => pod_collect_to_vec(&values.iter().map(|v| bf16::from_f32(*v)).collect::<Vec<_>>()),
+            DType::Q8 | DType::Q4 => quantised(shape, dtype, values),
             DType::U32 => panic!("words are not floats"),
         };
         self.bytes(shape, dtype, &bytes)
@@ -71,7 +73,7 @@ impl Lab {
 
     /// A tensor of NaN.
     pub fn poisoned(&self, shape: [u32; 2], dtype: DType) -> Tensor {
-        let bytes = u64::from(shape[0]) * u64::from(shape[1]) * dtype.bytes();
+        let bytes = dtype.size(shape);
         Tensor::over(self.buffer(bytes), shape, dtype)
     }
 
@@ -102,6 +104,18 @@ impl Lab {
             assert!(kept, "{case}: wrote past the end of buffer {at} of {bytes} bytes");
         }
     }
+}
+
+/// All planes of quantised weights, with NaN between them.
+fn quantised(shape: [u32; 2], dtype: DType, values: &[f32]) -> Vec<u8> {
+    let planes = Planes::of(dtype, shape);
+    let mut bytes = pod_collect_to_vec(&vec![POISON; planes.bytes as usize / 4]);
+    for (row, values) in values.chunks(shape[1] as usize).enumerate() {
+        let mut parts = planes.row.map(|bytes| vec![0; bytes]);
+        quantise(dtype, values, parts.each_mut().map(Vec::as_mut_slice)).unwrap();
+        planes.row(row).into_iter().zip(&parts).for_each(|(at, part)| bytes[at].copy_from_slice(part));
+    }
+    bytes
 }
 
 /// What a mark holds after a run.

@@ -46,7 +46,7 @@ impl TensorView<'_> {
                 let value = |bytes| bf16::from_le_bytes(bytes).to_f32();
                 first(self.data, |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7f80), value)
             }
-            DType::U32 => None,
+            DType::U32 | DType::Q8 | DType::Q4 => None,
         }?;
         let columns = self.columns().max(1);
         Some((index / columns, index % columns, value))

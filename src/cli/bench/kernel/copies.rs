@@ -64,8 +64,7 @@ fn shared(launch: &Dispatch) -> usize {
 }
 
 fn bytes(launch: &Dispatch, at: usize) -> u64 {
-    let [rows, width] = launch.shapes[at];
-    u64::from(rows) * u64::from(width) * launch.elements[at].bytes()
+    launch.elements[at].size(launch.shapes[at])
 }
 
 /// A buffer for a binding, with numbers that look like activations or weights; words are zero.
@@ -93,6 +92,8 @@ fn random(dtype: DType, bytes: usize) -> Vec<u8> {
             DType::F32 => data.extend(unit().to_le_bytes()),
             DType::F16 => data.extend(f16::from_f32(unit()).to_le_bytes()),
             DType::Bf16 => data.extend(bf16::from_f32(unit()).to_le_bytes()),
+            // Codes, block words and units at once: halves of ordinary size.
+            DType::Q8 | DType::Q4 => data.extend(f16::from_f32(unit()).to_le_bytes()),
             DType::U32 => data.extend([0; 4]),
         }
     }

@@ -1,0 +1,143 @@
+//! Quantised weights: what the formats are, and how matrices come to them and back.
+//!
+//! A quantised matrix has rows of whole blocks of 32 weights, and lies on a device as planes that follow each other, each
+//! from a multiple of 16 bytes on, row after row:
+//!
+//! | | codes | block words, 2 bytes for 32 weights | units |
+//! | --- | --- | --- | --- |
+//! | `q8`, 8.5 bits | a signed byte q each | the block's scale d, f16 | none |
+//! | `q4`, 4.5625 bits | 4 bits q each, the first lowest | for each 16 weights a byte: distance s low, place z high | f16 u for 256 weights |
+//!
+//! A weight is d · q in `q8`, as in GGML's Q8_0, and u · (s + 4) · (q − 10.3125 + 0.375 · z) in `q4`: sixteen evenly spaced
+//! values, whose distance and place are searched for each sixteen weights. Both are exact in single precision, so that
+//! every backend computes with the same weights.
+
+mod q4;
+mod q8;
+
+use std::ops::Range;
+
+use half::f16;
+
+use crate::dtype::DType;
+
+/// Weights that share a block word; rows are whole blocks.
+pub const BLOCK: usize = 32;
+
+/// Weights that share a unit in `q4`; the last ones of a row may be fewer.
+pub const UNIT: usize = 256;
+
+/// Number of planes of every format.
+pub const PLANES: usize = 3;
+
+/// The version of the formats, which files of quantised weights state.
+pub const VERSION: u32 = 1;
+
+/// The largest magnitude of a weight: matrix units take halves.
+const LARGEST: f32 = 65504.0;
+
+/// Why weights cannot be quantised.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Unfit {
+    /// Some are too large for half precision.
+    Wide,
+    /// Some are no numbers, or infinite.
+    NotFinite,
+}
+
+/// Where the planes of a quantised matrix lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Planes {
+    /// Bytes of a row in each plane.
+    pub row: [usize; PLANES],
+    /// The first byte of each plane.
+    pub start: [usize; PLANES],
+    /// Bytes of all planes.
+    pub bytes: u64,
+}
+
+impl Planes {
+    /// The planes of a matrix of `rows` × `width` weights.
+    ///
+    /// # Panics
+    /// If the type is not quantised, or rows are no whole blocks.
+    pub fn of(dtype: DType, [rows, width]: [u32; 2]) -> Self {
+        let (rows, width) = (rows as usize, width as usize);
+        assert!(width.is_multiple_of(BLOCK), "{dtype}: rows of {width} weights are no whole blocks of {BLOCK}");
+        let (codes, units) = match dtype {
+            DType::Q8 => (width, 0),
+            DType::Q4 => (width / 2, 2 * width.div_ceil(UNIT)),
+            _ => panic!("{dtype} is not quantised"),
+        };
+        let row = [codes, width / 16, units];
+        let [codes, words, units] = row.map(|bytes| (rows * bytes).next_multiple_of(16));
+        Self { row, start: [0, codes, codes + words], bytes: (codes + words + units) as u64 }
+    }
+
+    /// The bytes of one row in each plane.
+    pub fn row(&self, row: usize) -> [Range<usize>; PLANES] {
+        [0, 1, 2].map(|plane| {
+            let start = self.start[plane] + row * self.row[plane];
+            start..start + self.row[plane]
+        })
+    }
+}
+
+/// One row of quantised weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Q8 or Q4.
+    pub dtype: DType,
+    /// Its codes, block words and units.
+    pub planes: [&'a [u8]; PLANES],
+}
+
+impl Row<'_> {
+    /// Number of weights.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        16 * self.planes[1].len()
+    }
+
+    /// Its weights.
+    pub fn to_vec(&self) -> Vec<f32> {
+        let mut weights = vec![0.0; self.len()];
+        match self.dtype {
+            DType::Q8 => q8::dequantise(self.planes, &mut weights),
+            _ => q4::dequantise(self.planes, &mut weights),
+        }
+        weights
+    }
+
+    /// Whether all of its scales are numbers.
+    pub fn is_finite(&self) -> bool {
+        let scales = if self.dtype == DType::Q8 { self.planes[1] } else { self.planes[2] };
+        scales.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite())
+    }
+}
+
+/// Quantises one row of weights into the row of each plane.
+///
+/// # Errors
+/// [`Unfit`]; what was written is of no use then.
+///
+/// # Panics
+/// If the type is not quantised, or the planes' rows have not the lengths that [`Planes::of`] says.
+pub fn quantise(dtype: DType, weights: &[f32], planes: [&mut [u8]; PLANES]) -> Result<(), Unfit> {
+    let lengths = planes.each_ref().map(|plane| plane.len());
+    assert_eq!(lengths, Planes::of(dtype, [1, weights.len() as u32]).row, "{dtype}: lengths of planes");
+    // Comparing is false for what is no number; a maximum would pass by it.
+    if !weights.iter().fold(true, |fit, weight| fit & (weight.abs() <= LARGEST)) {
+        let finite = weights.iter().all(|weight| weight.is_finite());
+        return Err(if finite { Unfit::Wide } else { Unfit::NotFinite });
+    }
+    match dtype {
+        DType::Q8 => q8::quantise(weights, planes),
+        _ => q4::quantise(weights, planes),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,115 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// A row's bytes in each plane, and its weights as they come back.
+fn round_trip(dtype: DType, weights: &[f32]) -> Result<(Vec<Vec<u8>>, Vec<f32>), Unfit> {
+    let mut planes = Planes::of(dtype, [1, weights.len() as u32]).row.map(|bytes| vec![0; bytes]);
+    quantise(dtype, weights, planes.each_mut().map(Vec::as_mut_slice))?;
+    let back = Row { dtype, planes: planes.each_ref().map(Vec::as_slice) }.to_vec();
+    Ok((planes.into(), back))
+}
+
+/// Numbers with the spread of trained weights.
+fn normal(count: usize) -> Vec<f32> {
+    let mut state = 1_u64;
+    let mut unit = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1_u64 << 24) as f32 - 0.5
+    };
+    (0..count).map(|_| 0.02 * (0..12).map(|_| unit()).sum::<f32>()).collect()
+}
+
+fn relative_error(weights: &[f32], back: &[f32]) -> f64 {
+    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
+    square(&mut weights.iter().zip(back).map(|(a, b)| a - b)) / square(&mut weights.iter().copied())
+}
+
+#[test]
+fn errors_of_a_normal_distribution() {
+    let weights = normal(1 << 16);
+    for (dtype, bound) in [(DType::Q8, 3e-5), (DType::Q4, 3.8e-3)] {
+        let error = relative_error(&weights, &round_trip(dtype, &weights).unwrap().1);
+        println!("{dtype}: {error:.3e} of the squared weights");
+        assert!(error < bound, "{dtype}: {error}");
+    }
+}
+
+#[test]
+fn sizes() {
+    let bits = |dtype: DType| dtype.size([1024, 1024]) as f64 * 8.0 / f64::from(1 << 20);
+    assert_eq!([DType::Q8, DType::Q4].map(bits), [8.5, 4.5625]);
+    let planes = Planes::of(DType::Q4, [3, 288]);
+    assert_eq!((planes.row, planes.start, planes.bytes), ([144, 18, 4], [0, 432, 496], 512));
+    assert_eq!(planes.row(2), [288..432, 468..486, 504..508]);
+}
+
+#[test]
+fn known_codes() {
+    let weights: Vec<f32> = (0..32).map(|i| (i - 16) as f32 / 16.0 * 127.0).collect();
+    let (planes, back) = round_trip(DType::Q8, &weights).unwrap();
+    assert_eq!(planes[1], f16::ONE.to_le_bytes());
+    assert_eq!((planes[0][0] as i8, planes[0][16] as i8, planes[0][31] as i8), (-127, 0, 119));
+    assert_eq!((back[0], back[17]), (-127.0, 8.0));
+    // Unit 0.5, distance 2 + 4, place 9: from −(10.3125 − 3.375) · 3 on, 3 apart.
+    let row = [&[0x50; 16][..], &[0x92, 0x92], &f16::from_f32(0.5).to_le_bytes()];
+    assert_eq!(Row { dtype: DType::Q4, planes: row }.to_vec()[..2], [-20.8125, -5.8125]);
+}
+
+#[test]
+fn what_cannot_be_quantised_is_told() {
+    for dtype in [DType::Q8, DType::Q4] {
+        for (value, why) in [
+            (f32::NAN, Unfit::NotFinite),
+            (f32::INFINITY, Unfit::NotFinite),
+            (f32::NEG_INFINITY, Unfit::NotFinite),
+            (1e9, Unfit::Wide),
+            (-65_505.0, Unfit::Wide),
+        ] {
+            let mut weights = normal(320);
+            weights[177] = value;
+            assert_eq!(round_trip(dtype, &weights).unwrap_err(), why, "{dtype}: {value}");
+        }
+    }
+}
+
+#[test]
+fn scales_that_are_no_numbers_are_found() {
+    let nan = f16::NAN.to_le_bytes();
+    let q8 = [&[1; 32][..], &nan, &[]];
+    let q4 = [&[1; 16][..], &[0x7c, 0x7c], &nan];
+    assert!(!Row { dtype: DType::Q8, planes: q8 }.is_finite());
+    assert!(!Row { dtype: DType::Q4, planes: q4 }.is_finite());
+    assert!(Row { dtype: DType::Q4, planes: [q4[0], &nan, &f16::ONE.to_le_bytes()] }.is_finite());
+}
+
+proptest! {
+    /// Whatever the weights, each comes back within what the range around it allows.
+    #[test]
+    fn errors_are_bounded(
+        weights in prop::collection::vec(prop_oneof![-1.0_f32..1.0, Just(0.0), -6e4_f32..6e4, -1e-4_f32..1e-4], 1..20),
+        repeat in 1_usize..20,
+        exponent in -10_i32..1,
+    ) {
+        let mut row: Vec<f32> = weights.iter().map(|w| w * 2_f32.powi(exponent)).collect::<Vec<_>>().repeat(repeat);
+        row.resize(row.len().next_multiple_of(BLOCK), 0.125);
+        for (dtype, share) in [(DType::Q8, 1.0 / 200.0), (DType::Q4, 0.5)] {
+            let (_, back) = round_trip(dtype, &row).unwrap();
+            let together = if dtype == DType::Q8 { BLOCK } else { UNIT };
+            for (weights, back) in row.chunks(together).zip(back.chunks(together)) {
+                let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
+                for (weight, back) in weights.iter().zip(back) {
+                    prop_assert!((weight - back).abs() <= share * largest + 1e-5, "{dtype}: {back} for {weight}");
+                }
+            }
+        }
+    }
+
+    /// What has a form in `q8` keeps it.
+    #[test]
+    fn values_of_q8_are_kept(scale in 64_u16..1000, codes in prop::collection::vec(-127_i8..=127, 31)) {
+        let scale = f16::from_bits(scale << 4).to_f32();
+        let row: Vec<f32> = codes.iter().chain([&127]).map(|code| f32::from(*code) * scale).collect();
+        prop_assert_eq!(round_trip(DType::Q8, &row).unwrap().1, row);
+    }
+}

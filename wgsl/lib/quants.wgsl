@@ -1,0 +1,22 @@
+// How codes of quantised weights become values. A code is put into the digits of a float whose last digits count whole
+// numbers, and what that float is without it is taken off: no conversion of integers, and exact.
+
+// Four weights of a signed byte each.
+fn quad_of_bytes(word: u32, scale: f32) -> vec4<f32> {
+    let bytes = word ^ 0x80808080u;
+    let codes = vec4(bytes, bytes, bytes >> 16u, bytes >> 16u) & vec4(0xffu, 0xff00u, 0xffu, 0xff00u);
+    let floats = bitcast<vec4<f32>>(codes | vec4(0x4b000000u, 0x47000000u, 0x4b000000u, 0x47000000u));
+    return (floats - vec4(8388736.0, 32896.0, 8388736.0, 32896.0)) * scale;
+}
+
+// What 16 weights of 4 bits share, from their byte of a block word: distance of values, and −(value of code 0).
+fn terms_of(byte: u32, unit: f32) -> vec2<f32> {
+    return vec2(unit * f32((byte & 15u) + 4u), 10.3125 - 0.375 * f32((byte >> 4u) & 15u));
+}
+
+// Four weights whose codes are bits 4 to 19 of a word.
+fn quad_of_nibbles(word: u32, terms: vec2<f32>) -> vec4<f32> {
+    let codes = vec4(word) & vec4(0xf0u, 0xf00u, 0xf000u, 0xf0000u);
+    let floats = bitcast<vec4<f32>>(codes | vec4(0x49000000u, 0x47000000u, 0x45000000u, 0x43000000u));
+    return (floats - (vec4(524288.0, 32768.0, 2048.0, 128.0) + terms.y)) * terms.x;
+}
