@@ -187,7 +187,8 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
     let text = library.collect::<String>() + kernel.source.wgsl;
     // Quantised weights come in whole blocks.
-    let wide = |name, value| if name == "WIDE" && dtype.is_quantised() { 8 } else { value };
+    let blocks = dtype.is_quantised() && kernel.library.contains(&"dots");
+    let wide = |name, value| if name == "WIDE" && blocks { 8 } else { value };
     let defines = undeclared(&text).into_iter().map(|name| define(kernel, name));
     Dispatch {
         kernel,

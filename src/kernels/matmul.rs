@@ -1,5 +1,7 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows: tiles of both operands staged in group memory.
 
+use std::ops::Range;
+
 use crate::{
     cpu::Group,
     matrix::{Part, Product},
@@ -44,7 +46,14 @@ pub(crate) fn matmul(p: &Pass, step: &Step, product: &mut Product<'_>, part: &Pa
         .grid([part.tensor.rows().div_ceil(columns), x.rows().div_ceil(rows), 1]);
 }
 
-pub(super) fn cpu(g: &Group<'_>) {
-    let (rows, columns) = (g.define("TILE_ROWS"), g.define("TILE_COLUMNS"));
-    super::matvec::tile(g, g.at(1) * rows..(g.at(1) + 1) * rows, g.at(0) * columns..(g.at(0) + 1) * columns);
+fn cpu(g: &Group<'_>) {
+    super::matvec::tile(g, ranges(g), |weight| weight);
+}
+
+/// The rows and columns of a group.
+pub(super) fn ranges(g: &Group<'_>) -> [Range<usize>; 2] {
+    [(1, "TILE_ROWS"), (0, "TILE_COLUMNS")].map(|(at, size)| {
+        let (at, size) = (g.at(at), g.define(size));
+        at * size..(at + 1) * size
+    })
 }

@@ -1,8 +1,11 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows, on matrix units: f16 by f16 with sums in f32.
 //! Quantised weights become f16 on their way into group memory.
 
+use half::f16;
+
 use crate::{
     backend::Caps,
+    cpu::Group,
     dtype::DType,
     matrix::{Part, Product},
     pass::{Binding, Element, Kernel, Pass, Scalar},
@@ -22,7 +25,7 @@ pub static KERNEL: Kernel = Kernel {
     library: &["step", "matrix"],
     lanes: 128,
     source: source!("matmul_mma"),
-    cpu: super::matmul::cpu,
+    cpu,
     cost: super::matvec::cost,
 };
 
@@ -90,4 +93,8 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, part:
         .param("count", columns)
         .param("stride", stride)
         .grid([columns.div_ceil(tile_columns), x.rows().div_ceil(tile_rows), 1]);
+}
+
+fn cpu(g: &Group<'_>) {
+    super::matvec::tile(g, super::matmul::ranges(g), |weight| f16::from_f32(weight).to_f32());
 }

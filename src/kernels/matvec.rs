@@ -160,7 +160,7 @@ pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (rows, columns) = ranges(g);
-    tile(g, rows, columns);
+    tile(g, [rows, columns], |weight| weight);
 }
 
 /// The rows and columns of a group.
@@ -169,15 +169,17 @@ pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
     (range(g.at(1), g.define("ROWS")), range(g.at(0), g.define("COLUMNS")))
 }
 
-/// The products of some rows and columns: the same sums whichever kernel asks for them.
-pub(super) fn tile(g: &Group<'_>, rows: Range<usize>, columns: Range<usize>) {
+/// The products of some rows and columns: the same sums whichever kernel asks for them. Quantised weights become what
+/// `narrowed` makes of them.
+pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: fn(f32) -> f32) {
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
     let xs: Vec<_> = rows.clone().map(|row| g.floats(1, row * inner..(row + 1) * inner).to_vec()).collect();
     for column in columns {
         let stored = g.floats(2, column * inner..(column + 1) * inner);
-        // Quantised weights become singles once, for all rows.
-        let singles = matches!(stored, Floats::Quantised(_)).then(|| stored.to_vec());
+        // Once for all rows.
+        let quantised = matches!(stored, Floats::Quantised(_));
+        let singles = quantised.then(|| stored.to_vec().into_iter().map(narrowed).collect::<Vec<_>>());
         let weights = singles.as_deref().map_or(stored, Floats::F32);
         for (row, x) in rows.clone().zip(&xs) {
             let at = row * stride + g.word("first") + column;

@@ -10,6 +10,9 @@ pub fn cases() {
         (PROMPTS[2], &[1, 998, 1], 1024, DType::Bf16),
         (PROMPTS[3], &[4000, 97], 1000, DType::F16),
         (DECODES[2], &[5, 1, 7], 68, DType::F32),
+        (PROMPTS[2], &[1, 998, 1], 1024, DType::Q4),
+        (PROMPTS[3], &[4000, 97], 288, DType::Q4),
+        (DECODES[2], &[5, 1, 7], 96, DType::Q8),
     ] {
         check(&format!("embed {parts:?} × {width} {dtype}"), |lab, p| {
             let step = traffic.step(lab, parts.iter().sum());

@@ -14,6 +14,8 @@ use super::{
 };
 
 const F16: Types = (DType::F16, &[DType::F16]);
+const Q8: Types = (DType::F16, &[DType::Q8]);
+const Q4: Types = (DType::F16, &[DType::Q4]);
 
 /// Both sizes of tiles, whole ones and ones that rows or columns leave in part, sums that end within a slice. A device
 /// without matrix units takes `matmul` for them, which its own cases cover.
@@ -30,6 +32,14 @@ pub fn cases() {
         (&[(63, 0, 0)], 64, &[128]),
     ] {
         cases_of("matmul_mma", Traffic::rows(spans), (inner, parts), F16);
+    }
+    for (spans, inner, parts, types) in [
+        (&[(1, 0, 0)][..], 32, &[16][..], Q4),
+        (&[(65, 0, 0)], 288, &[63, 66], Q4),
+        (&[(128, 0, 0)], 96, &[2176], Q8),
+        (&[(31, 0, 0), (130, 5, 1)], 352, &[130], (DType::F16, &[DType::Q8])),
+    ] {
+        cases_of("matmul_mma", Traffic::rows(spans), (inner, parts), types);
     }
     // Nothing lies behind the last row.
     cases_of("matmul_mma", Traffic { spare: 0, ..Traffic::rows(&[(33, 0, 0)]) }, (1000, &[16]), F16);

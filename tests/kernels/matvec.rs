@@ -15,6 +15,8 @@ pub type Types = (DType, &'static [DType]);
 
 const F32: Types = (DType::F32, &[DType::F32]);
 const F16: Types = (DType::F16, &[DType::F16]);
+const Q8: Types = (DType::F16, &[DType::Q8]);
+const Q4: Types = (DType::F32, &[DType::Q4]);
 
 #[test]
 pub fn cases() {
@@ -27,6 +29,11 @@ pub fn cases() {
         (DECODES[2], 68, &[100], (DType::F32, &[DType::Bf16])),
         (DECODES[2], 3584, &[20], F16),
         (DECODES[1], 512, &[301], (DType::F32, &[DType::Bf16])),
+        (DECODES[0], 32, &[1], Q4),
+        (DECODES[1], 1024, &[63], Q4),
+        (DECODES[2], 288, &[65, 3], (DType::F16, &[DType::Q4, DType::Bf16])),
+        (DECODES[0], 3584, &[19], Q8),
+        (DECODES[2], 96, &[33, 7], (DType::F32, &[DType::Q8, DType::Q4])),
     ] {
         cases_of("matvec", traffic, (inner, parts), types);
     }
@@ -35,9 +42,9 @@ pub fn cases() {
 /// Several rows and columns to a team, of a part of a SIMD group and of a whole one.
 #[test]
 pub fn filled() {
-    for (inner, columns) in [(60, 37), (1024, 19)] {
-        check_filled(&format!("matvec 9 × {inner} × {columns}, filled"), |lab, p| {
-            let (x, w) = operands(lab, DECODES[2], (inner, &[columns]), F16);
+    for (inner, columns, types) in [(60, 37, F16), (1024, 19, F16), (1024, 19, Q4), (320, 37, Q8)] {
+        check_filled(&format!("matvec 9 × {inner} × {columns} {types:?}, filled"), |lab, p| {
+            let (x, w) = operands(lab, DECODES[2], (inner, &[columns]), types);
             p.mark("y", &matmul(p, &DECODES[2].step(lab, 10), &x, &w));
         });
     }
@@ -98,9 +105,9 @@ pub fn company_of(op: impl Fn(&Lab, &Pass, Traffic)) {
 
 #[test]
 pub fn company() {
-    for (inner, columns) in [(1000, 37), (64, 300)] {
+    for (inner, columns, types) in [(1000, 37, F16), (64, 300, F16), (288, 37, Q8), (64, 300, Q4)] {
         company_of(|lab, p, traffic| {
-            let (x, w) = operands(lab, traffic, (inner, &[columns]), F16);
+            let (x, w) = operands(lab, traffic, (inner, &[columns]), types);
             p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
         });
     }

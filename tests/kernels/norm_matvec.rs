@@ -22,6 +22,9 @@ pub fn cases() {
         (DECODES[2], 256, &[1, 31, 32], DType::Bf16, &[DType::F16, DType::F32, DType::Bf16]),
         (DECODES[2], 2048, &[20], DType::F32, &[DType::F16]),
         (DECODES[1], 512, &[301], DType::Bf16, &[DType::Bf16]),
+        (DECODES[0], 1024, &[63], DType::Bf16, &[DType::Q4]),
+        (DECODES[2], 288, &[65, 3], DType::F32, &[DType::Q4, DType::F16]),
+        (DECODES[1], 320, &[37], DType::F16, &[DType::Q8]),
     ] {
         check(&format!("norm_matvec {} × {inner} × {parts:?} {weight} {types:?}", traffic.live()), |lab, p| {
             p.mark("y", &product(lab, p, traffic, ((inner, parts), weight, types)));
