@@ -8,6 +8,7 @@ mod info;
 mod model;
 pub mod output;
 mod progress;
+mod quantize;
 mod sampling;
 mod table;
 
@@ -33,6 +34,8 @@ enum Command {
     Devices(devices::Arguments),
     /// Show what a checkpoint holds and how much memory it needs
     Info(info::Arguments),
+    /// Write a checkpoint with quantised weights
+    Quantize(quantize::Arguments),
     /// Measure prefill and decode
     Bench(Box<bench::Arguments>),
     /// Print completions for a shell
@@ -49,6 +52,7 @@ pub fn run() -> Result<()> {
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
+        Command::Quantize(arguments) => quantize::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -15,7 +15,7 @@ use crate::{
     error::Result,
     ledger::Rehearsal,
     model::{
-        Model,
+        Form, Model,
         checkpoint::Checkpoint,
         weights::{Progress, Source},
     },
@@ -39,11 +39,18 @@ pub struct Generator {
 pub struct Setup {
     /// What matrix products take as input: f32 for full precision, f16 where a matrix unit wants it.
     pub inputs: DType,
+    /// What large matrices are quantised to while they are loaded; none for weights as the checkpoint has them.
+    pub quant: Option<DType>,
     /// The engine's own options.
     pub engine: Options,
 }
 
 impl Setup {
+    /// The types that the model computes in.
+    pub fn form(&self) -> Form {
+        Form { inputs: self.inputs, quant: self.quant }
+    }
+
     /// What products should take on a device: f16 where that lets them use matrix units.
     pub fn inputs(caps: &Caps) -> DType {
         if caps.matrix_units.is_some() { DType::F16 } else { DType::F32 }
@@ -52,7 +59,7 @@ impl Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { inputs: DType::F32, engine: Options::default() }
+        Self { inputs: DType::F32, quant: None, engine: Options::default() }
     }
 }
 
@@ -99,7 +106,7 @@ impl Generator {
             });
             let text = scope.spawn(|| Text::of(checkpoint));
             let started = Instant::now();
-            let model = Model::load(backend, &source, setup.inputs, progress);
+            let model = Model::load(backend, &source, setup.form(), progress);
             log::debug!("weights in {:.1?}", started.elapsed());
             (text.join().unwrap_or_else(|panic| resume_unwind(panic)), model)
         });

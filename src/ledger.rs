@@ -120,7 +120,7 @@ impl Rehearsal {
     pub fn new(caps: Caps, source: &Source<'_>, setup: Setup) -> Result<Self> {
         let paper = Arc::new(Paper::new(caps));
         let backend: Arc<dyn Backend> = paper.clone();
-        let model = Model::load(&backend, &Source::Shapes(source), setup.inputs, &mut |_, _| {})?;
+        let model = Model::load(&backend, &Source::Shapes(source), setup.form(), &mut |_, _| {})?;
         let engine = Engine::new(Arc::new(model), setup.engine)?;
         Ok(Self { paper, engine })
     }

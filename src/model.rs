@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod config;
 mod halves;
+pub mod quants;
 pub mod qwen3_5;
 mod random;
 mod upload;
@@ -14,6 +15,22 @@ use crate::{backend::Backend, dtype::DType, error::Result};
 use config::Config;
 use qwen3_5::Weights;
 use weights::{Progress, Source};
+
+/// In which types a model computes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Form {
+    /// What its matrix products take: f32 for full precision, f16 where a matrix unit wants it.
+    pub inputs: DType,
+    /// What large matrices are quantised to while they are loaded; none for weights as the checkpoint has them.
+    pub quant: Option<DType>,
+}
+
+/// With weights as the checkpoint has them.
+impl From<DType> for Form {
+    fn from(inputs: DType) -> Self {
+        Self { inputs, quant: None }
+    }
+}
 
 /// A model on a device.
 pub struct Model {
@@ -28,19 +45,19 @@ pub struct Model {
 }
 
 impl Model {
-    /// Puts a model's weights on a device, tensor by tensor. `inputs` is what its matrix products take: f32 for full
-    /// precision.
+    /// Puts a model's weights on a device, tensor by tensor.
     ///
     /// # Errors
-    /// [`crate::Error::Tensor`] for weights that are missing, misshapen or not finite; [`crate::Error::OutOfMemory`].
+    /// [`crate::Error::Tensor`] for weights that are missing, misshapen or not finite; [`crate::Error::Request`] for a
+    /// format that weights cannot be brought to; [`crate::Error::OutOfMemory`].
     pub fn load(
         backend: &Arc<dyn Backend>,
         source: &Source<'_>,
-        inputs: DType,
+        form: impl Into<Form>,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let config = source.config().clone();
-        let weights = Weights::load(backend, source, inputs, progress)?;
+        let weights = Weights::load(backend, source, form.into(), progress)?;
         Ok(Self { backend: backend.clone(), vocabulary: config.vocabulary, config, weights })
     }
 }

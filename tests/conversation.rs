@@ -22,7 +22,7 @@ const QUESTIONS: [&str; 3] = ["Tell me a story about a cat.", "What did the cat 
 
 fn generator(backend: &Arc<dyn Backend>, context: u32) -> Generator {
     let options = Options { context: Some(context), budget: 128, sequences: 1, snapshots: 1, ..Options::default() };
-    let setup = Setup { inputs: DType::F32, engine: options };
+    let setup = Setup { inputs: DType::F32, quant: None, engine: options };
     Generator::open(backend, &default_model::open().unwrap(), setup, &mut |_, _| {}).unwrap()
 }
 

@@ -56,7 +56,7 @@ fn discrete() -> Caps {
 fn rehearsal(caps: Caps, shape: &str, sequences: u32, context: u32) -> Rehearsal {
     let engine = Options { context: Some(context), sequences, ..Options::default() };
     let config = Config::named(shape).unwrap();
-    Rehearsal::new(caps, &Source::Random(&config), Setup { inputs: DType::F16, engine }).unwrap()
+    Rehearsal::new(caps, &Source::Random(&config), Setup { inputs: DType::F16, quant: None, engine }).unwrap()
 }
 
 fn sum(ledger: &Ledger) -> Cost {
@@ -164,7 +164,7 @@ fn a_table_in_parts_is_read_as_a_whole_one_is() {
 fn full_precision_leaves_the_matrix_units_alone() {
     let engine = Options { context: Some(256), sequences: 1, ..Options::default() };
     let config = Config::named("0.8b").unwrap();
-    let setup = Setup { inputs: DType::F32, engine };
+    let setup = Setup { inputs: DType::F32, quant: None, engine };
     let ledger = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap().decode(1, 16).unwrap();
     assert_eq!(sum(&ledger).flops.matrix, 0);
 }

@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = arguments.target.open()?;
     let backend = arguments.target.device.open()?;
     let setup = arguments.target.engine.setup(backend.caps(), [1, 0]);
-    let model = arguments.target.load(&backend, &origin, setup.inputs)?;
+    let model = arguments.target.load(&backend, &origin, setup.form())?;
     chunked::compare(&model, &setup)
 }
 

@@ -61,6 +61,9 @@ pub struct EngineArguments {
     /// Type of what matrix products take; f16 where the device has matrix units and f32 elsewhere if absent
     #[arg(long)]
     pub inputs: Option<Float>,
+    /// Quantise large matrices while loading; weights stay as the checkpoint has them if absent
+    #[arg(long, value_name = "FORMAT", default_value = "none")]
+    pub quant: Quant,
     /// Most tokens computed in one step; 2048 on a GPU with memory of its own and 512 elsewhere if absent
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
     pub budget: Option<u32>,
@@ -87,6 +90,27 @@ impl From<Float> for DType {
     }
 }
 
+/// A format of quantised weights that can be chosen, or none.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Quant {
+    /// Weights as the checkpoint has them.
+    None,
+    /// 8 bits a weight, and 16 for each 32 of them.
+    Q8,
+    /// 4 bits a weight, and 9 for each 16 of them.
+    Q4,
+}
+
+impl From<Quant> for Option<DType> {
+    fn from(quant: Quant) -> Self {
+        match quant {
+            Quant::None => None,
+            Quant::Q8 => Some(DType::Q8),
+            Quant::Q4 => Some(DType::Q4),
+        }
+    }
+}
+
 impl EngineArguments {
     /// For `sequences` sequences and as many snapshots of them.
     pub fn setup(&self, caps: &Caps, [sequences, snapshots]: [u32; 2]) -> Setup {
@@ -98,7 +122,8 @@ impl EngineArguments {
             kv: self.kv.into(),
             memory: self.memory.map(|mebibytes| mebibytes << 20),
         };
-        Setup { inputs: self.inputs.map_or_else(|| Setup::inputs(caps), DType::from), engine }
+        let inputs = self.inputs.map_or_else(|| Setup::inputs(caps), DType::from);
+        Setup { inputs, quant: self.quant.into(), engine }
     }
 }
 

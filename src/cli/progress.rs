@@ -6,6 +6,8 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 /// For bytes that arrive.
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
+/// For bytes that are quantised.
+pub const QUANTISING: &str = "quantising {bar:40} {binary_bytes} of {binary_total_bytes}";
 /// For steps of a measurement.
 pub const MEASURING: &str = "measuring {bar:40} {pos} of {len}: {wide_msg}";
 
@@ -27,6 +29,6 @@ mod tests {
 
     #[test]
     fn the_templates_are_understood() {
-        [LOADING, MEASURING].into_iter().for_each(|template| drop(style(template)));
+        [LOADING, MEASURING, QUANTISING].into_iter().for_each(|template| drop(style(template)));
     }
 }

@@ -7,7 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Result, model::config::Config};
+use crate::{
+    Error, Result,
+    dtype::DType,
+    model::config::Config,
+    quant::{BLOCK, PLANES, Planes},
+};
 
 mod bytes;
 mod directory;
@@ -17,6 +22,9 @@ mod table;
 mod view;
 
 use directory::{Files, Stored};
+
+pub(crate) use directory::SINGLE as WEIGHTS;
+pub(crate) use header::{FORMAT, FORMAT_VERSION};
 
 pub use summary::{Skipped, Summary};
 pub use table::{Expected, Part, expected};
@@ -44,6 +52,9 @@ enum Place {
 
 /// What stands before the text model's names: in multimodal checkpoints, and in text-only ones.
 const PREFIXES: [&str; 2] = ["model.language_model.", "model."];
+
+/// What stands behind a quantised tensor's name for each of its planes: its codes have the name itself.
+pub(crate) const PLANE_NAMES: [&str; PLANES] = ["", ".words", ".units"];
 
 /// The one tensor that carries no prefix.
 const HEAD: &str = "lm_head.weight";
@@ -111,7 +122,7 @@ impl Checkpoint {
     /// The tensor `name`, spelled without the prefix: `layers.0.mlp.up_proj.weight`, `lm_head.weight`.
     ///
     /// # Errors
-    /// [`Error::Tensor`] where it is missing, its dtype is none of f32, f16 and bf16, its shape is not what the
+    /// [`Error::Tensor`] where it is missing, its dtype is none of f32, f16, bf16 and quantised ones, its shape is not what the
     /// configuration asks for, or the model has no tensor of that name.
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
         let expected = self.expected.get(name).ok_or_else(|| {
@@ -146,13 +157,16 @@ impl Checkpoint {
         summary::summary(self)
     }
 
-    fn view(&self, expected: &Expected) -> Result<TensorView<'_>> {
+    fn view<'a>(&'a self, expected: &'a Expected) -> Result<TensorView<'a>> {
         let full = self.full(&expected.name);
         let Some((name, stored)) = self.files.stored.get_key_value(&*full) else {
             let own_head = "nothing (tie_word_embeddings is false, so the output head must be there)";
             let got = if expected.name == HEAD { own_head } else { "nothing" };
             return Err(self.error(&full, None, format!("{:?}", expected.shape), got.to_string()));
         };
+        if let Some(format) = self.files.quantised(stored) {
+            return self.quantised_view(expected, (name, stored), format);
+        }
         let Some(dtype) = header::dtype(stored.dtype) else {
             return Err(self.error(name, Some(stored), "f32, f16 or bf16".to_string(), stored.dtype.to_string()));
         };
@@ -160,9 +174,49 @@ impl Checkpoint {
             let got = format!("{:?}{}", stored.shape, expected.hint(&stored.shape));
             return Err(self.error(name, Some(stored), format!("{:?}", expected.shape), got));
         }
-        let shard = &self.files.shards[stored.shard];
-        let data = &shard.bytes.as_slice()[stored.range.clone()];
-        Ok(TensorView { name, file: &shard.path, dtype, shape: &stored.shape, data })
+        let (file, data) = (&self.files.shards[stored.shard].path, self.files.data(stored));
+        Ok(TensorView { name, file, dtype, shape: &stored.shape, data, scales: [&[], &[]] })
+    }
+
+    /// A tensor that is stored as planes: its codes under its own name, what scales them beside it.
+    fn quantised_view<'a>(
+        &'a self,
+        expected: &'a Expected,
+        (name, codes): (&'a str, &'a Stored),
+        dtype: DType,
+    ) -> Result<TensorView<'a>> {
+        let (rows, width) = match *expected.shape {
+            [rows, width] if width.is_multiple_of(BLOCK) => (rows, width as u32),
+            _ => {
+                let want = format!("{:?} in f32, f16 or bf16", expected.shape);
+                return Err(self.error(name, Some(codes), want, dtype.to_string()));
+            }
+        };
+        let planes = Planes::of(dtype, [1, width]).row;
+        let plane = |at: usize| {
+            let (name, shape) = (format!("{name}{}", PLANE_NAMES[at]), [rows, planes[at]]);
+            let want = format!("bytes {shape:?}, a plane of {dtype}");
+            let Some(stored) = self.files.stored.get(&name) else {
+                return Err(self.error(&name, None, want, "nothing".into()));
+            };
+            match self.files.quantised(stored) == Some(dtype) && stored.shape == shape {
+                true => Ok(self.files.data(stored)),
+                false => Err(self.error(&name, Some(stored), want, format!("{} {:?}", stored.dtype, stored.shape))),
+            }
+        };
+        let units = if planes[2] == 0 { &[][..] } else { plane(2)? };
+        let file = &self.files.shards[codes.shard].path;
+        Ok(TensorView { name, file, dtype, shape: &expected.shape, data: plane(0)?, scales: [plane(1)?, units] })
+    }
+
+    /// The format of its quantised weights, if it has such.
+    pub fn quantised(&self) -> Option<DType> {
+        self.files.shards.iter().find_map(|shard| shard.quantised)
+    }
+
+    /// Names of all tensors of the text model, without prefix.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &str> {
+        self.expected.keys().map(String::as_str)
     }
 
     /// `name` as this checkpoint spells it.
@@ -172,6 +226,8 @@ impl Checkpoint {
 
     /// The other way: the expected name of a stored tensor, if it is one of those.
     fn short<'a>(&self, full: &'a str) -> Option<&'a str> {
+        let planes = PLANE_NAMES[1..].iter().filter(|_| self.quantised().is_some());
+        let full = planes.fold(full, |full, plane| full.strip_suffix(plane).unwrap_or(full));
         let name = if full == HEAD { Some(full) } else { full.strip_prefix(self.prefix) };
         name.filter(|name| self.expected.contains_key(*name))
     }

@@ -10,7 +10,10 @@ use std::{
     thread::{Scope, ScopedJoinHandle},
 };
 
-use super::halves::{Found, convert};
+use super::{
+    halves::{Found, convert},
+    quants::{Target, Weighted},
+};
 use crate::{dtype::DType, error::Result, tensor::Buffer};
 
 /// Bytes of a piece on the device.
@@ -72,9 +75,7 @@ impl<'scope> Uploader<'scope> {
         let [read, written] = [from, to].map(|dtype| dtype.bytes() as usize);
         let step = PIECE / written * read;
         for (start, part) in (0..).step_by(step).zip(data.chunks(step)) {
-            // Nobody gives a piece back any more if one could not be written.
-            let empty = self.spare.take().or_else(|| self.empty.recv().ok());
-            let Some(mut bytes) = empty else { return self.finish().map(|()| Found::Fit) };
+            let Some(mut bytes) = self.empty() else { return self.finish().map(|()| Found::Fit) };
             bytes.resize(part.len() / read * written, 0);
             let found = convert(from, to, part, &mut bytes);
             done(start..start + part.len());
@@ -84,12 +85,74 @@ impl<'scope> Uploader<'scope> {
             }
             let length = bytes.len() as u64;
             let piece = Piece { buffer: buffer.clone(), at, bytes };
-            if self.full.as_ref().is_none_or(|full| full.send(piece).is_err()) {
+            if !self.send(piece) {
                 return self.finish().map(|()| Found::Fit);
             }
             at += length;
         }
         Ok(Found::Fit)
+    }
+
+    /// Quantises weights, or hands on quantised ones, into rows of `target` from one on; `done` is told which bytes of the
+    /// stored ones are no longer needed. Stops where some do not fit.
+    ///
+    /// # Errors
+    /// Those of writing, of this or of earlier values.
+    pub(super) fn quantise(
+        &mut self,
+        weights: Weighted<'_>,
+        (target, mut row): (&mut Target, usize),
+        done: impl Fn(Range<usize>),
+    ) -> Result<Found> {
+        let (rows, read, written) = (weights.rows(), weights.row_bytes(), target.planes.row[0]);
+        let step = (PIECE / written).max(1);
+        for start in (0..rows).step_by(step) {
+            let part = start..(start + step).min(rows);
+            let Some(mut codes) = self.empty() else { return self.finish().map(|()| Found::Fit) };
+            codes.resize(part.len() * written, 0);
+            let found = weights.convert(part.clone(), &mut codes, target.scales(row, part.len()));
+            done(part.start * read..part.end * read);
+            if found != Found::Fit {
+                self.spare = Some(codes);
+                return Ok(found);
+            }
+            let at = (row * written) as u64;
+            row += part.len();
+            if !self.send(Piece { buffer: target.buffer.clone(), at, bytes: codes }) {
+                return self.finish().map(|()| Found::Fit);
+            }
+        }
+        Ok(Found::Fit)
+    }
+
+    /// Hands over what scales the weights of a target.
+    ///
+    /// # Errors
+    /// Those of writing, of this or of earlier values.
+    pub(super) fn complete(&mut self, target: Target) -> Result<()> {
+        let Target { buffer, planes, words, units } = target;
+        for (plane, scales) in [(1, words), (2, units)] {
+            for (i, part) in scales.chunks(PIECE).enumerate() {
+                let Some(mut bytes) = self.empty() else { return self.finish() };
+                bytes.clear();
+                bytes.extend_from_slice(part);
+                let at = (planes.start[plane] + i * PIECE) as u64;
+                if !self.send(Piece { buffer: buffer.clone(), at, bytes }) {
+                    return self.finish();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A vector for a piece. Nobody gives one back any more if one could not be written.
+    fn empty(&mut self) -> Option<Vec<u8>> {
+        self.spare.take().or_else(|| self.empty.recv().ok())
+    }
+
+    /// Whether a piece is on its way.
+    fn send(&self, piece: Piece) -> bool {
+        self.full.as_ref().is_some_and(|full| full.send(piece).is_ok())
     }
 
     /// Waits until the device has everything.

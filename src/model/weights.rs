@@ -3,9 +3,11 @@
 use std::{borrow::Cow, ops::Range, sync::Arc, thread};
 
 use super::{
+    Form,
     checkpoint::{Checkpoint, TensorView},
     config::{Config, LayerKind},
     halves::{Found, widen},
+    quants::{self, Target, Weighted, is_quantised},
     qwen3_5::{Attention, DeltaNet, Layer, Mixer, Weights},
     random::random,
     upload::{Uploader, Values},
@@ -21,6 +23,7 @@ use crate::{
         rms_norm::Norm,
     },
     matrix::Matrix,
+    quant::Planes,
     tensor::Tensor,
 };
 
@@ -46,6 +49,8 @@ struct Stored<'a> {
     rows: u32,
     width: u32,
     data: Cow<'a, [u8]>,
+    /// The other planes of quantised weights.
+    scales: [&'a [u8]; 2],
 }
 
 impl Stored<'_> {
@@ -54,6 +59,15 @@ impl Stored<'_> {
         let mut singles = vec![0.0; self.rows as usize * self.width as usize];
         widen(self.dtype, &self.data, &mut singles);
         singles
+    }
+
+    /// The bytes of some of its rows.
+    fn row_bytes(&self, rows: &Range<u32>) -> Range<usize> {
+        let row = match self.dtype.is_quantised() {
+            true => Planes::of(self.dtype, [1, self.width]).row[0],
+            false => self.width as usize * self.dtype.bytes() as usize,
+        };
+        rows.start as usize * row..rows.end as usize * row
     }
 }
 
@@ -69,15 +83,16 @@ impl Source<'_> {
 
     /// A tensor of a known shape, as it is stored.
     fn tensor<'a>(&'a self, name: &'a str, [rows, width]: [u32; 2]) -> Result<Stored<'a>> {
-        let (dtype, data) = match self {
+        let none: [&[u8]; 2] = [&[], &[]];
+        let (dtype, data, scales) = match self {
             Source::Checkpoint(checkpoint) => {
                 let view = checkpoint.tensor(name)?;
-                (view.dtype, Cow::Borrowed(view.data))
+                (view.dtype, Cow::Borrowed(view.data), view.scales)
             }
-            Source::Random(_) => (DType::Bf16, random(name, rows, width).into()),
-            Source::Shapes(source) => (source.dtype(name)?, Cow::Borrowed(&[][..])),
+            Source::Random(_) => (DType::Bf16, random(name, rows, width).into(), none),
+            Source::Shapes(source) => (source.dtype(name)?, Cow::Borrowed(&[][..]), none),
         };
-        Ok(Stored { name, dtype, to: dtype, rows, width, data })
+        Ok(Stored { name, dtype, to: dtype, rows, width, data, scales })
     }
 
     /// Says where a tensor is not finite.
@@ -94,6 +109,18 @@ impl Source<'_> {
             Source::Checkpoint(checkpoint) => Ok(checkpoint.tensor(name)?.dtype),
             Source::Random(_) => Ok(DType::Bf16),
             Source::Shapes(source) => source.dtype(name),
+        }
+    }
+
+    /// Makes sure that the weights that are asked for can be made: none are quantised twice.
+    fn require_form(&self, wanted: Option<DType>) -> Result<()> {
+        match (self, wanted) {
+            (_, Some(wanted)) if !wanted.is_quantised() => {
+                Err(Error::Request(format!("{wanted} is no format of quantised weights: choose q8 or q4")))
+            }
+            (Source::Checkpoint(checkpoint), Some(wanted)) => quants::require_original(checkpoint, wanted),
+            (Source::Shapes(source), wanted) => source.require_form(wanted),
+            _ => Ok(()),
         }
     }
 
@@ -118,18 +145,20 @@ impl Weights {
     /// Puts all weights on a device.
     ///
     /// # Errors
-    /// [`crate::Error::Tensor`] for weights that are missing, misshapen or not finite; [`crate::Error::OutOfMemory`].
+    /// [`crate::Error::Tensor`] for weights that are missing, misshapen or not finite; [`crate::Error::Request`] for a
+    /// format that weights cannot be brought to; [`crate::Error::OutOfMemory`].
     pub fn load(
         backend: &Arc<dyn Backend>,
         source: &Source<'_>,
-        inputs: DType,
+        Form { inputs, quant }: Form,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let config = source.config();
+        source.require_form(quant)?;
         let halves = inputs == DType::F16 && backend.caps().matrix_units.is_some();
         thread::scope(|scope| {
             let uploader = Uploader::new(scope);
-            let mut loader = Loader { backend, source, config, halves, done: 0, progress, uploader };
+            let mut loader = Loader { backend, source, config, halves, quant, done: 0, progress, uploader };
             let loaded = loader.weights(inputs);
             loader.uploader.finish().and(loaded)
         })
@@ -143,6 +172,8 @@ struct Loader<'a, 'p, 's> {
     config: &'a Config,
     /// Whether matrices are wanted in half precision, as far as their values have one.
     halves: bool,
+    /// What large matrices are quantised to.
+    quant: Option<DType>,
     done: u64,
     progress: &'a mut Progress<'p>,
     uploader: Uploader<'s>,
@@ -246,10 +277,12 @@ impl Loader<'_, '_, '_> {
     fn matrix(&mut self, named: &[Named]) -> Result<Matrix> {
         let mut wide: Vec<String> = Vec::new();
         loop {
-            let halves = self.halves;
-            let to = |stored: &Stored<'_>| match halves && wide.iter().all(|name| name != stored.name) {
-                true => DType::F16,
-                false => stored.dtype,
+            let (halves, quant) = (self.halves, self.quant);
+            let to = |stored: &Stored<'_>| match quant.filter(|_| is_quantised(stored.name, stored.width)) {
+                _ if stored.dtype.is_quantised() || wide.iter().any(|name| name == stored.name) => stored.dtype,
+                Some(quant) => quant,
+                None if halves => DType::F16,
+                None => stored.dtype,
             };
             match self.parts(named, to) {
                 Ok(parts) => return Ok(Matrix::new(parts)),
@@ -282,7 +315,7 @@ impl Loader<'_, '_, '_> {
         let mut parts = Vec::new();
         for run in stored.collect::<Result<Vec<_>>>()?.chunk_by(|a, b| a.to == b.to) {
             let (dtype, width) = (run[0].to, run[0].width);
-            let row = u64::from(width) * dtype.bytes();
+            let row = dtype.size([1, width]);
             let rows: u32 = run.iter().map(|stored| stored.rows).sum();
             // Whole quads of rows, since a kernel that stores what becomes of them stores quads.
             let share = u32::try_from(most / row).unwrap_or(u32::MAX);
@@ -290,8 +323,10 @@ impl Loader<'_, '_, '_> {
             for first in (0..rows).step_by(share as usize) {
                 let shape = [share.min(rows - first), width];
                 let tensor = Tensor::new(self.backend, shape, dtype, &named[0].0)?;
-                if !matches!(source, Source::Shapes(_)) {
-                    self.upload(run, &tensor, first)?;
+                match dtype.is_quantised() {
+                    _ if matches!(source, Source::Shapes(_)) => {}
+                    true => self.upload_quantised(run, &tensor, first)?,
+                    false => self.upload(run, &tensor, first)?,
                 }
                 parts.push(tensor);
             }
@@ -302,27 +337,48 @@ impl Loader<'_, '_, '_> {
 
     /// Uploads the rows of a run of stored tensors that belong into `tensor`, whose first row is row `first` of the run.
     fn upload(&mut self, run: &[Stored<'_>], tensor: &Tensor, first: u32) -> std::result::Result<(), Trouble> {
-        let source = self.source;
-        let last = first + tensor.rows();
-        let mut start = 0;
-        for stored in run {
-            let (from, to) = (start.max(first), (start + stored.rows).min(last));
-            if from < to {
-                let row = stored.width as usize * stored.dtype.bytes() as usize;
-                let bytes = (from - start) as usize * row..(to - start) as usize * row;
-                let at = u64::from(from - first) * u64::from(tensor.width()) * stored.to.bytes();
-                let values = Values { from: stored.dtype, to: stored.to, data: &stored.data[bytes.clone()] };
-                let done =
-                    |part: Range<usize>| source.release(stored.name, bytes.start + part.start..bytes.start + part.end);
-                match self.uploader.upload(values, (tensor.buffer(), at), done)? {
-                    Found::Fit => {}
-                    Found::Wide => return Err(Trouble::Wide(stored.name.into())),
-                    Found::NotFinite => source.require_finite(stored.name)?,
-                }
-            }
-            start += stored.rows;
+        for (stored, rows, to) in shares(run, tensor, first) {
+            let bytes = stored.row_bytes(&rows);
+            let at = u64::from(to) * u64::from(tensor.width()) * stored.to.bytes();
+            let values = Values { from: stored.dtype, to: stored.to, data: &stored.data[bytes.clone()] };
+            let release = release(self.source, stored.name, bytes.start);
+            let found = self.uploader.upload(values, (tensor.buffer(), at), release)?;
+            self.judge(found, stored.name)?;
         }
         Ok(())
+    }
+
+    /// The same for quantised weights. Codes go to the device piece by piece, what scales them follows at the end.
+    fn upload_quantised(
+        &mut self,
+        run: &[Stored<'_>],
+        tensor: &Tensor,
+        first: u32,
+    ) -> std::result::Result<(), Trouble> {
+        let shape = [tensor.rows(), tensor.width()];
+        let mut target = Target::new(tensor.buffer(), Planes::of(tensor.dtype(), shape));
+        for (stored, rows, to) in shares(run, tensor, first) {
+            let bytes = stored.row_bytes(&rows);
+            let release = release(self.source, stored.name, bytes.start);
+            let weights = Weighted {
+                from: stored.dtype,
+                to: stored.to,
+                width: stored.width,
+                data: &stored.data[bytes],
+                scales: stored.scales.map(|plane| rows_of(plane, &rows, stored.rows)),
+            };
+            let found = self.uploader.quantise(weights, (&mut target, to as usize), release)?;
+            self.judge(found, stored.name)?;
+        }
+        Ok(self.uploader.complete(target)?)
+    }
+
+    fn judge(&self, found: Found, name: &str) -> std::result::Result<(), Trouble> {
+        match found {
+            Found::Fit => Ok(()),
+            Found::Wide => Err(Trouble::Wide(name.into())),
+            Found::NotFinite => Ok(self.source.require_finite(name)?),
+        }
     }
 
     /// Small tensors that a kernel binds together, as one in full precision.
@@ -345,11 +401,38 @@ impl Loader<'_, '_, '_> {
     /// Notes that some tensors are where they belong.
     fn note(&mut self, named: &[Named]) -> Result<()> {
         for (name, [rows, width]) in named {
-            self.done += u64::from(*rows) * u64::from(*width) * self.source.dtype(name)?.bytes();
+            self.done += self.source.dtype(name)?.size([*rows, *width]);
         }
         (self.progress)(self.done, self.source.bytes());
         Ok(())
     }
+}
+
+/// What of a run of stored tensors belongs into `tensor`, whose first row is row `first` of the run: the stored ones, their
+/// rows, and the row of `tensor` where those go.
+fn shares<'r, 's>(
+    run: &'r [Stored<'s>],
+    tensor: &Tensor,
+    first: u32,
+) -> impl Iterator<Item = (&'r Stored<'s>, Range<u32>, u32)> + use<'r, 's> {
+    let (last, mut start) = (first + tensor.rows(), 0);
+    run.iter().filter_map(move |stored| {
+        let (from, to) = (start.max(first), (start + stored.rows).min(last));
+        let rows = from.saturating_sub(start)..to.saturating_sub(start);
+        start += stored.rows;
+        (from < to).then_some((stored, rows, from.saturating_sub(first)))
+    })
+}
+
+/// Some of `all` rows of a plane; nothing of an empty one.
+fn rows_of<'a>(plane: &'a [u8], rows: &Range<u32>, all: u32) -> &'a [u8] {
+    let row = plane.len() / all as usize;
+    &plane[rows.start as usize * row..rows.end as usize * row]
+}
+
+/// What gives back the pages of a stored tensor from byte `start` on.
+fn release<'a>(source: &'a Source<'a>, name: &'a str, start: usize) -> impl Fn(Range<usize>) + 'a {
+    move |part| source.release(name, start + part.start..start + part.end)
 }
 
 impl Weights {

@@ -318,6 +318,10 @@ sabotaged!(
         fault("matvec", "simd_shuffle_xor(value, ushort(reach))", "simd_shuffle_down(value, ushort(reach))"),
         fault("matvec", "column + j < params.count", "column + j <= params.count"),
         fault("matvec", "fma(a.x, b.x, before)", "fma(a.x, b.y, before)"),
+        fault("matvec", "word << 4u : word >> 12u", "word >> 12u : word << 4u"),
+        fault("matvec", "at / 4 % 4 * 8", "at / 8 % 2 * 8"),
+        fault("matvec", "at / ROW_QUADS * ROW_UNITS + at % ROW_QUADS / 64", "at / 64"),
+        fault("matvec", "half_of(matrix + WORDS, at / 8)", "half_of(matrix + WORDS, at / 16)"),
     ]
 );
 sabotaged!(
@@ -341,7 +345,7 @@ sabotaged!(
             replacement: "\n    // Neigh",
             nth: 0
         },
-        fault("norm_swiglu", "params.up_row * QUADS", "params.gate_row * QUADS"),
+        fault("norm_swiglu", "params.up_row, group.x", "params.gate_row, group.x"),
         fault("norm_swiglu", "silu(scale", "sigmoid(scale"),
     ]
 );

@@ -53,7 +53,7 @@ fn texts() -> BTreeMap<String, String> {
     for (inputs, matrix_units) in [(DType::F16, Some(8)), (DType::F16, None), (DType::F32, None)] {
         let engine = Options { context: Some(1024), sequences: 2, ..Options::default() };
         let caps = Caps { matrix_units, ..Caps::apple() };
-        let rehearsal = Rehearsal::new(caps, &Source::Random(&config), Setup { inputs, engine }).unwrap();
+        let rehearsal = Rehearsal::new(caps, &Source::Random(&config), Setup { inputs, quant: None, engine }).unwrap();
         let launches = rehearsal.answer().unwrap();
         texts.extend(launches.iter().map(|launch| (shader(launch).unwrap(), launch.label())));
     }

@@ -21,7 +21,7 @@ fn the_built_in_model_says_what_the_reference_recorded() {
     let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
     for (name, backend) in present::backends() {
         let engine = Options { kv: rig::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
-        let setup = Setup { inputs: rig::FULL.inputs, engine };
+        let setup = Setup { inputs: rig::FULL.inputs, quant: None, engine };
         let checkpoint = default_model::open().unwrap();
         let mut generator = Generator::open(&backend, &checkpoint, setup, &mut |_, _| {}).unwrap();
         for case in recorded["cases"].as_array().unwrap() {

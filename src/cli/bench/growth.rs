@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let setup = target.engine.setup(backend.caps(), [1, 0]);
     let many = room(most(&arguments.sequences), arguments.depth, setup.engine.budget) + arguments.decode + 1;
     let many = target.context(origin.config(), many, "-s, -d and -n")?;
-    let model = target.load(&backend, &origin, setup.inputs)?;
+    let model = target.load(&backend, &origin, setup.form())?;
     let rounds = contexts.len() + arguments.sequences.len();
     let bar = bar(MEASURING, rounds as u64 * u64::from(arguments.repeat));
     let over = arguments.over_contexts(&model, (setup, longest), &contexts, &bar)?;

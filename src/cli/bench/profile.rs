@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let shapes = shapes(arguments, setup.engine.budget);
     let longest = shapes.iter().map(|shape| shape.context()).max().unwrap_or(0);
     arguments.target.context(origin.config(), longest, "-d and --budget")?;
-    let model = arguments.target.load(&backend, &origin, setup.inputs)?;
+    let model = arguments.target.load(&backend, &origin, setup.form())?;
     let bar = bar(MEASURING, shapes.len() as u64 * u64::from(arguments.repeat));
     let profile = |shape| Profile::new(&model, shape, (setup.engine.kv, arguments.repeat), &bar);
     let profiles = shapes.into_iter().map(profile).collect::<Result<Vec<_>>>()?;

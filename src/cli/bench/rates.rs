@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let backend = arguments.target.device.open()?;
     let mut setup = arguments.target.engine.setup(backend.caps(), [most(&arguments.sequences), 0]);
     let context = arguments.context(origin.config(), setup.engine.budget)?;
-    let model = arguments.target.load(&backend, &origin, setup.inputs)?;
+    let model = arguments.target.load(&backend, &origin, setup.form())?;
     setup.engine.context = Some(context);
     let mut engine = Engine::new(model, setup.engine)?;
     let lines = arguments.lines(&mut engine)?;

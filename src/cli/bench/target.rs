@@ -7,8 +7,7 @@ use bimetal::{
     backend::{Backend, Caps},
     cache::BLOCK,
     chips::{self, Chip},
-    dtype::DType,
-    model::{Model, checkpoint::Checkpoint, config::Config, weights::Source},
+    model::{Form, Model, checkpoint::Checkpoint, config::Config, weights::Source},
 };
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -75,9 +74,9 @@ impl Target {
     }
 
     /// Puts the model on a device, with a progress bar on a terminal.
-    pub fn load(&self, backend: &Arc<dyn Backend>, origin: &Origin, inputs: DType) -> Result<Arc<Model>> {
+    pub fn load(&self, backend: &Arc<dyn Backend>, origin: &Origin, form: Form) -> Result<Arc<Model>> {
         let bar = bar(LOADING, 0);
-        let model = Model::load(backend, &origin.source(), inputs, &mut |done, total| {
+        let model = Model::load(backend, &origin.source(), form, &mut |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         });

@@ -14,13 +14,13 @@ use serde::Deserialize;
 
 use super::{
     bytes::Bytes,
-    header::{self, Slot},
+    header::{self, Header, Slot},
     summary::Skipped,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, dtype::DType};
 
 pub(super) const CONFIG: &str = "config.json";
-pub(super) const SINGLE: &str = "model.safetensors";
+pub(crate) const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// What the official small checkpoints call their only file.
 const ONE_OF_ONE: &str = "model.safetensors-00001-of-00001.safetensors";
@@ -42,6 +42,8 @@ pub(super) struct Files {
 pub(super) struct Shard {
     pub(super) path: PathBuf,
     pub(super) bytes: Bytes,
+    /// The format of what is quantised in it.
+    pub(super) quantised: Option<DType>,
 }
 
 /// One tensor in a weight file.
@@ -80,7 +82,17 @@ impl Files {
 
     /// One file, already in memory; `path` is its name in messages.
     pub(super) fn memory(bytes: Cow<'static, [u8]>, path: PathBuf) -> Result<Files> {
-        Files::whole(Shard { path, bytes: Bytes::Memory(bytes) })
+        Files::whole(Shard { path, bytes: Bytes::Memory(bytes), quantised: None })
+    }
+
+    /// The bytes of a stored tensor.
+    pub(super) fn data(&self, stored: &Stored) -> &[u8] {
+        &self.shards[stored.shard].bytes.as_slice()[stored.range.clone()]
+    }
+
+    /// The format of a stored tensor that is a plane of quantised weights.
+    pub(super) fn quantised(&self, stored: &Stored) -> Option<DType> {
+        self.shards[stored.shard].quantised.filter(|_| stored.dtype == Dtype::U8)
     }
 
     fn single(path: PathBuf) -> Result<Files> {
@@ -88,7 +100,8 @@ impl Files {
     }
 
     fn whole(shard: Shard) -> Result<Files> {
-        let slots = header::read(shard.bytes.as_slice(), &shard.path)?;
+        let Header { slots, quantised } = header::read(shard.bytes.as_slice(), &shard.path)?;
+        let shard = Shard { quantised, ..shard };
         let stored = slots.into_iter().map(|(name, slot)| (name, Stored::new(0, slot))).collect();
         Ok(Files { shards: vec![shard], stored })
     }
@@ -110,9 +123,10 @@ impl Files {
                     )));
                 }
                 let opened = Shard::open(path)?;
-                slots.push(header::read(opened.bytes.as_slice(), &opened.path)?);
+                let header = header::read(opened.bytes.as_slice(), &opened.path)?;
+                slots.push(header.slots);
                 numbers.insert(shard, shards.len());
-                shards.push(opened);
+                shards.push(Shard { quantised: header.quantised, ..opened });
             }
             let number = numbers[shard];
             match slots[number].remove(name) {
@@ -132,7 +146,7 @@ impl Shard {
         if !fs::metadata(&path).map_err(Error::io(&path))?.is_file() {
             return Err(Error::Format { file: path, what: "expected a file of weights".into() });
         }
-        Ok(Shard { bytes: Bytes::map(&path)?, path })
+        Ok(Shard { bytes: Bytes::map(&path)?, path, quantised: None })
     }
 }
 

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, fmt, ops::Range, path::Path};
 
 use safetensors::tensor::{Dtype, TensorInfo};
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
 
-use crate::{Error, Result, dtype::DType};
+use crate::{Error, Result, dtype::DType, quant::VERSION};
 
 /// Where one tensor stands in its file.
 #[derive(Debug)]
@@ -22,18 +23,51 @@ type Checked<T> = std::result::Result<T, String>;
 /// Far above any real header (488 tensors take 60 kB), and what a lying one may cost in memory.
 const LONGEST: usize = 16 << 20;
 
+/// Keys of the metadata that say how a file's weights are quantised.
+pub(crate) const FORMAT: &str = "bimetal.format";
+pub(crate) const FORMAT_VERSION: &str = "bimetal.version";
+
 /// Bytes of the length that a file begins with.
 const LENGTH: usize = 8;
 
+/// What a header says.
+pub(super) struct Header {
+    pub(super) slots: BTreeMap<String, Slot>,
+    /// The format of what is quantised in the file.
+    pub(super) quantised: Option<DType>,
+}
+
 /// Reads and checks the header of `file`, whose contents are `bytes`.
-pub(super) fn read(bytes: &[u8], file: &Path) -> Result<BTreeMap<String, Slot>> {
+pub(super) fn read(bytes: &[u8], file: &Path) -> Result<Header> {
     let format = |what: String| Error::Format { file: file.into(), what };
     let header = header(bytes).map_err(format)?;
     let mut json = serde_json::Deserializer::from_slice(header);
-    let tensors = json.deserialize_map(Tensors).and_then(|tensors| json.end().map(|()| tensors));
-    let tensors = tensors.map_err(|why| format(format!("the safetensors header is unusable: {why}")))?;
+    let read = json.deserialize_map(Tensors).and_then(|read| json.end().map(|()| read));
+    let (tensors, metadata) = read.map_err(|why| format(format!("the safetensors header is unusable: {why}")))?;
+    let quantised = quantised(&metadata, file)?;
     let start = LENGTH + header.len();
-    place(tensors, bytes.len() - start, start).map_err(format)
+    let slots = place(tensors, bytes.len() - start, start).map_err(format)?;
+    Ok(Header { slots, quantised })
+}
+
+/// What the metadata says of quantised weights, where it does.
+fn quantised(metadata: &Value, file: &Path) -> Result<Option<DType>> {
+    let text = |key: &str| metadata.get(key).and_then(Value::as_str);
+    let Some(format) = text(FORMAT) else { return Ok(None) };
+    let version = text(FORMAT_VERSION).unwrap_or_default();
+    match (format, version.parse::<u32>()) {
+        (_, Ok(newer)) if newer > VERSION => Err(Error::Unsupported {
+            what: format!("{}: quantised weights of version {newer}", file.display()),
+            hint: format!("this build reads them up to version {VERSION}; a newer bimetal reads these"),
+        }),
+        ("q8", Ok(1..)) => Ok(Some(DType::Q8)),
+        ("q4", Ok(1..)) => Ok(Some(DType::Q4)),
+        _ => {
+            let expected = format!("expected q8 or q4 of version 1 to {VERSION}");
+            let what = format!("its weights are quantised as {format:?} of version {version:?}, {expected}");
+            Err(Error::Format { file: file.into(), what })
+        }
+    }
 }
 
 /// The dtypes that weights may have; none for all others.
@@ -105,21 +139,21 @@ fn size(tensor: &TensorInfo) -> Option<usize> {
     bits.is_multiple_of(8).then_some(bits / 8)
 }
 
-/// Reads the map of tensors. The crate's own reader takes the last of two tensors of one name; here they are an error.
+/// Reads the map of tensors, and the metadata among them. The crate's own reader takes the last of two tensors of one name; here they are an error.
 struct Tensors;
 
 impl<'de> Visitor<'de> for Tensors {
-    type Value = BTreeMap<String, TensorInfo>;
+    type Value = (BTreeMap<String, TensorInfo>, Value);
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an object of tensors")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-        let mut tensors = BTreeMap::new();
+        let (mut tensors, mut metadata) = (BTreeMap::new(), Value::Null);
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                map.next_value::<IgnoredAny>()?;
+                metadata = map.next_value()?;
                 continue;
             }
             let tensor: TensorInfo = map.next_value()?;
@@ -128,6 +162,6 @@ impl<'de> Visitor<'de> for Tensors {
             }
             tensors.insert(name, tensor);
         }
-        Ok(tensors)
+        Ok((tensors, metadata))
     }
 }

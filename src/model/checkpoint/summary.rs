@@ -68,7 +68,7 @@ pub(super) fn summary(checkpoint: &Checkpoint) -> Summary {
             let (tensors, total) = skipped.entry(what).or_default();
             *tensors += 1usize;
             *total += size;
-        } else if let Some(dtype) = header::dtype(stored.dtype) {
+        } else if let Some(dtype) = checkpoint.files.quantised(stored).or_else(|| header::dtype(stored.dtype)) {
             *bytes.entry(dtype).or_default() += size;
         }
     }

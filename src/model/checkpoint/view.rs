@@ -4,7 +4,11 @@ use std::{ops::BitAnd, path::Path};
 
 use half::{bf16, f16};
 
-use crate::{Error, Result, dtype::DType};
+use crate::{
+    Error, Result,
+    dtype::DType,
+    quant::{self, UNIT},
+};
 
 /// One tensor as the checkpoint stores it. The bytes are little-endian and need not be aligned.
 #[derive(Clone, Copy, Debug)]
@@ -13,12 +17,14 @@ pub struct TensorView<'a> {
     pub name: &'a str,
     /// The file it is in.
     pub file: &'a Path,
-    /// F32, F16 or Bf16.
+    /// F32, F16, Bf16, Q8 or Q4.
     pub dtype: DType,
     /// Outermost dimension first.
     pub shape: &'a [usize],
-    /// All values, row by row.
+    /// All values, row by row; of quantised weights the codes.
     pub data: &'a [u8],
+    /// The block words and the units of quantised weights: [`crate::quant`].
+    pub scales: [&'a [u8]; 2],
 }
 
 /// Values looked at together before asking whether one of them was bad: the loop inside has no branch, so that it
@@ -46,10 +52,21 @@ impl TensorView<'_> {
                 let value = |bytes| bf16::from_le_bytes(bytes).to_f32();
                 first(self.data, |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7f80), value)
             }
-            DType::U32 | DType::Q8 | DType::Q4 => None,
+            DType::Q8 => self.first_scale(self.scales[0]),
+            DType::Q4 => self.first_scale(self.scales[1]),
+            DType::U32 => None,
         }?;
         let columns = self.columns().max(1);
         Some((index / columns, index % columns, value))
+    }
+
+    /// The first weight whose scale is infinite or no number, and that scale.
+    fn first_scale(&self, plane: &[u8]) -> Option<(usize, f32)> {
+        let value = |bytes| f16::from_le_bytes(bytes).to_f32();
+        let (at, scale) = first(plane, |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7c00), value)?;
+        let shared = if self.dtype == DType::Q8 { quant::BLOCK } else { UNIT };
+        let in_row = self.columns().div_ceil(shared);
+        Some((at / in_row * self.columns() + at % in_row * shared, scale))
     }
 
     /// All values are numbers.
@@ -59,7 +76,8 @@ impl TensorView<'_> {
     pub fn require_finite(&self) -> Result<()> {
         let Some((row, column, value)) = self.find_not_finite() else { return Ok(()) };
         let got = format!("{value} at row {row}, column {column}");
-        Err(Error::Tensor { file: self.file.into(), name: self.name.into(), want: "finite values".into(), got })
+        let want = if self.dtype.is_quantised() { "finite scales" } else { "finite values" };
+        Err(Error::Tensor { file: self.file.into(), name: self.name.into(), want: want.into(), got })
     }
 }
 

@@ -1,0 +1,51 @@
+//! `quantize`: a checkpoint with smaller weights, as a directory that loads like any other.
+
+use std::path::PathBuf;
+
+use bimetal::{Result, dtype::DType, model::quants::quantise};
+use clap::{Args, ValueEnum};
+
+use super::{
+    model::ModelArguments,
+    output::note,
+    progress::{QUANTISING, bar},
+};
+
+/// Flags of `quantize`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A checkpoint directory, or OWNER/NAME[@REVISION] on the Hugging Face hub
+    #[arg(value_name = "IN")]
+    input: String,
+    /// The directory to write; made if it is not there
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// q8 loses next to nothing, q4 is half its size
+    #[arg(short, long)]
+    format: Format,
+}
+
+/// A format of quantised weights.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// 8 bits a weight, and 16 for each 32 of them.
+    Q8,
+    /// 4 bits a weight, and 9 for each 16 of them.
+    Q4,
+}
+
+/// Quantises and writes.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let checkpoint = ModelArguments { model: Some(arguments.input.clone()) }.open()?;
+    let format = match arguments.format {
+        Format::Q8 => DType::Q8,
+        Format::Q4 => DType::Q4,
+    };
+    let bar = bar(QUANTISING, 0);
+    quantise(&checkpoint, &arguments.output, format, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    note(&format!("{}: {format}", arguments.output.display()));
+    Ok(())
+}

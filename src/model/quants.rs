@@ -1,0 +1,123 @@
+//! Weights on their way to a quantised form, on a device or in a file.
+
+mod write;
+
+use std::{ops::Range, sync::Arc};
+
+use rayon::prelude::*;
+pub use write::quantise;
+
+use super::{
+    checkpoint::Checkpoint,
+    halves::{Found, widen},
+};
+use crate::{
+    dtype::DType,
+    error::{Error, Result},
+    quant::{self, BLOCK, PLANES, Planes, Row, Unfit},
+    tensor::Buffer,
+};
+
+/// Rows that one thread takes at a time.
+const PORTION: usize = 8;
+
+/// Whether a matrix of this name and width is quantised where that is asked for: all large ones in rows of whole blocks.
+/// What makes the gates of a DeltaNet is small, and a decay is taken to the power of all tokens.
+pub(super) fn is_quantised(name: &str, width: u32) -> bool {
+    let gates = ["in_proj_a.weight", "in_proj_b.weight"].iter().any(|gate| name.ends_with(gate));
+    !gates && (width as usize).is_multiple_of(BLOCK)
+}
+
+/// Makes sure that a checkpoint's weights can be brought to a format: they must not be in another one.
+pub(super) fn require_original(checkpoint: &Checkpoint, wanted: DType) -> Result<()> {
+    let found = checkpoint.quantised().filter(|found| *found != wanted);
+    found.map_or(Ok(()), |found| {
+        let place = checkpoint.path().display();
+        Err(Error::Request(format!("{place}: its weights are {found} already; {wanted} needs the original checkpoint")))
+    })
+}
+
+/// A quantised tensor on its way to a device.
+pub(super) struct Target {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) planes: Planes,
+    /// The planes of what scales codes.
+    pub(super) words: Vec<u8>,
+    pub(super) units: Vec<u8>,
+}
+
+impl Target {
+    pub(super) fn new(buffer: &Arc<Buffer>, planes: Planes) -> Self {
+        let [_, words, units] = planes.start;
+        let (words, units) = (vec![0; units - words], vec![0; planes.bytes as usize - units]);
+        Self { buffer: buffer.clone(), planes, words, units }
+    }
+
+    /// Some rows of the block words and of the units.
+    pub(super) fn scales(&mut self, row: usize, rows: usize) -> [&mut [u8]; 2] {
+        let [_, words, units] = self.planes.row.map(|bytes| row * bytes..(row + rows) * bytes);
+        [&mut self.words[words], &mut self.units[units]]
+    }
+}
+
+/// Rows of weights as they are stored, and the form that they are to have.
+#[derive(Clone, Copy)]
+pub(super) struct Weighted<'a> {
+    pub(super) from: DType,
+    /// Quantised, and the same as `from` if that is.
+    pub(super) to: DType,
+    pub(super) width: u32,
+    /// Floats, or codes.
+    pub(super) data: &'a [u8],
+    /// The other planes of what is quantised.
+    pub(super) scales: [&'a [u8]; 2],
+}
+
+impl Weighted<'_> {
+    /// Bytes of a stored row, without what scales it.
+    pub(super) fn row_bytes(&self) -> usize {
+        match self.from.is_quantised() {
+            true => Planes::of(self.from, [1, self.width]).row[0],
+            false => self.width as usize * self.from.bytes() as usize,
+        }
+    }
+
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.data.len() / self.row_bytes()
+    }
+
+    /// Writes some rows of each plane, on all cores, and says whether their weights fit. What was written is of use if
+    /// they do.
+    pub(super) fn convert(&self, rows: Range<usize>, codes: &mut [u8], [words, units]: [&mut [u8]; 2]) -> Found {
+        let [per_codes, per_words, per_units] = Planes::of(self.to, [1, self.width]).row;
+        let mut unit_rows: Vec<&mut [u8]> = units.chunks_mut(per_units.max(1)).collect();
+        // A plane that is not there has nothing for any row.
+        unit_rows.resize_with(rows.len(), Default::default);
+        let planes = codes.par_chunks_mut(per_codes).zip(words.par_chunks_mut(per_words)).zip(unit_rows);
+        let found = planes.zip(rows).with_min_len(PORTION).map_init(
+            || vec![0.0; self.width as usize],
+            |singles, (((codes, words), units), row)| self.row(row, [codes, words, units], singles),
+        );
+        found.max().unwrap_or(Found::Fit)
+    }
+
+    fn row(&self, row: usize, planes: [&mut [u8]; PLANES], singles: &mut [f32]) -> Found {
+        let stored = &self.data[row * self.row_bytes()..(row + 1) * self.row_bytes()];
+        if !self.from.is_quantised() {
+            widen(self.from, stored, singles);
+            return match quant::quantise(self.to, singles, planes) {
+                Ok(()) => Found::Fit,
+                Err(Unfit::Wide) => Found::Wide,
+                Err(Unfit::NotFinite) => Found::NotFinite,
+            };
+        }
+        let [words, units] = [0, 1].map(|plane| {
+            let bytes = planes[plane + 1].len();
+            &self.scales[plane][row * bytes..(row + 1) * bytes]
+        });
+        let stored = Row { dtype: self.from, planes: [stored, words, units] };
+        planes.into_iter().zip(stored.planes).for_each(|(to, from)| to.copy_from_slice(from));
+        if stored.is_finite() { Found::Fit } else { Found::NotFinite }
+    }
+}
