@@ -34,7 +34,7 @@ pub const PLANES: usize = 3;
 pub const VERSION: u32 = 1;
 
 /// The largest magnitude of a weight: matrix units take halves.
-const LARGEST: f32 = 65504.0;
+pub const LARGEST: f32 = 65504.0;
 
 /// Why weights cannot be quantised.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

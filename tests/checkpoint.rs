@@ -5,6 +5,8 @@
 mod broken;
 #[path = "checkpoint/config.rs"]
 mod config;
+#[path = "checkpoint/quantised.rs"]
+mod quantised;
 #[path = "checkpoint/scratch.rs"]
 mod scratch;
 
@@ -179,8 +181,10 @@ fn the_first_value_that_is_no_number_is_found() {
     for (dtype, largest, bad) in cases {
         let name = "w";
         let good = largest.repeat(9000);
-        let view =
-            |data: &[u8]| TensorView { name, file: "f".as_ref(), dtype, shape: &[9, 10, 100], data }.find_not_finite();
+        let view = |data: &[u8]| {
+            TensorView { name, file: "f".as_ref(), dtype, shape: &[9, 10, 100], data, scales: [&[], &[]] }
+                .find_not_finite()
+        };
         assert_eq!(view(&good), None);
         for (place, bad) in places.into_iter().flat_map(|place| bad.iter().map(move |bad| (place, bad))) {
             let mut data = good.clone();

@@ -13,6 +13,8 @@ mod loading;
 #[path = "model/parity.rs"]
 mod parity;
 mod present;
+#[path = "model/quantised.rs"]
+mod quantised;
 #[path = "model/rig.rs"]
 mod rig;
 #[cfg(feature = "wgpu")]

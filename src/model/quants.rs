@@ -87,6 +87,18 @@ impl Weighted<'_> {
         self.data.len() / self.row_bytes()
     }
 
+    /// The largest magnitude of stored floats.
+    pub(super) fn largest(&self) -> f32 {
+        let rows = self.data.par_chunks(self.row_bytes()).with_min_len(PORTION).map_init(
+            || vec![0.0; self.width as usize],
+            |singles, row| {
+                widen(self.from, row, singles);
+                singles.iter().fold(0.0, |largest: f32, single| largest.max(single.abs()))
+            },
+        );
+        rows.reduce(|| 0.0, f32::max)
+    }
+
     /// Writes some rows of each plane, on all cores, and says whether their weights fit. What was written is of use if
     /// they do.
     pub(super) fn convert(&self, rows: Range<usize>, codes: &mut [u8], [words, units]: [&mut [u8]; 2]) -> Found {

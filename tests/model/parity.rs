@@ -6,7 +6,7 @@ use bimetal::{
     backend::Backend,
     dtype::DType,
     engine::{Engine, Options, Request, Then},
-    model::{Model, checkpoint::Checkpoint, weights::Source},
+    model::{Form, Model, checkpoint::Checkpoint, weights::Source},
     sampler::Sampling,
     scheduler::SequenceId,
     step::Kind,
@@ -17,18 +17,24 @@ use crate::{
     rig::{FULL, Look, Rig, largest_error},
 };
 
-/// A fixture, and what its matrix products take.
-pub type Subject = (&'static str, DType);
+/// A fixture, and the types in which it computes.
+pub type Subject = (&'static str, Form);
 
-/// In full precision, and with everything in half precision that matrix units multiply, heads as wide as they take them.
-const SUBJECTS: [Subject; 2] = [("tiny-f32", DType::F32), ("real-heads-bf16", DType::F16)];
+/// In full precision, and with everything in half precision that matrix units multiply, heads as wide as they take them; the
+/// same with quantised weights.
+const SUBJECTS: [Subject; 4] = [
+    ("tiny-f32", Form { inputs: DType::F32, quant: None }),
+    ("real-heads-bf16", Form { inputs: DType::F16, quant: None }),
+    ("tiny-f32", Form { inputs: DType::F32, quant: Some(DType::Q4) }),
+    ("real-heads-bf16", Form { inputs: DType::F16, quant: Some(DType::Q8) }),
+];
 
 fn fixture(name: &str) -> Checkpoint {
     Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
 
-fn model(backend: &Arc<dyn Backend>, (name, inputs): Subject) -> Model {
-    Model::load(backend, &Source::Checkpoint(&fixture(name)), inputs, &mut |_, _| {}).unwrap()
+fn model(backend: &Arc<dyn Backend>, (name, form): Subject) -> Model {
+    Model::load(backend, &Source::Checkpoint(&fixture(name)), form, &mut |_, _| {}).unwrap()
 }
 
 pub fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: Options) -> Engine {
@@ -38,7 +44,7 @@ pub fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: Options) ->
 /// Every backend present with every model.
 pub fn settings() -> Vec<(String, Arc<dyn Backend>, Subject)> {
     let named = |(name, backend): present::Present| {
-        SUBJECTS.map(|subject| (format!("{name}: {}", subject.0), backend.clone(), subject))
+        SUBJECTS.map(|subject| (format!("{name}: {} {:?}", subject.0, subject.1), backend.clone(), subject))
     };
     present::backends().into_iter().flat_map(named).collect()
 }

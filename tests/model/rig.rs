@@ -6,7 +6,7 @@ use bimetal::{
     backend::Backend,
     cache::{BLOCK, Cache, Plan, State},
     dtype::DType,
-    model::{Model, checkpoint::Checkpoint, qwen3_5::forward, weights::Source},
+    model::{Form, Model, checkpoint::Checkpoint, qwen3_5::forward, weights::Source},
     pass::Pass,
     step::{Entry, Kind, Layout, Step},
     tensor::{Buffer, Tensor},
@@ -17,10 +17,11 @@ use bimetal::{
 pub struct Precision {
     pub kv: DType,
     pub inputs: DType,
+    pub quant: Option<DType>,
 }
 
-pub const FULL: Precision = Precision { kv: DType::F32, inputs: DType::F32 };
-pub const HALF: Precision = Precision { kv: DType::F16, inputs: DType::F16 };
+pub const FULL: Precision = Precision { kv: DType::F32, inputs: DType::F32, quant: None };
+pub const HALF: Precision = Precision { kv: DType::F16, inputs: DType::F16, quant: None };
 
 pub struct Rig {
     pub backend: Arc<dyn Backend>,
@@ -41,7 +42,8 @@ pub const SLOT: u32 = 1;
 impl Rig {
     pub fn new(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision, context: u32) -> Self {
         let source = Source::Checkpoint(checkpoint);
-        let model = Model::load(backend, &source, precision.inputs, &mut |_, _| {}).unwrap();
+        let form = Form { inputs: precision.inputs, quant: precision.quant };
+        let model = Model::load(backend, &source, form, &mut |_, _| {}).unwrap();
         let width = context.div_ceil(BLOCK);
         let plan = Plan { context, blocks: 2 * width, slots: 2, kv: precision.kv };
         let cache = Cache::new(backend, &model.config, &plan).unwrap();

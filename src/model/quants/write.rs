@@ -1,13 +1,12 @@
 //! A checkpoint's weights, quantised, as a directory that loads like any other.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
 };
 
 use serde_json::{Map, Value, json};
-use tempfile::NamedTempFile;
 
 use super::{Weighted, is_quantised, require_original};
 use crate::{
@@ -18,12 +17,15 @@ use crate::{
         halves::Found,
         weights::Progress,
     },
-    quant::{PLANES, Planes, VERSION},
+    quant::{LARGEST, PLANES, Planes, VERSION},
 };
 
 /// What else a checkpoint's directory holds.
 const SIDE_FILES: [&str; 5] =
     ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+
+/// The weights while they are being written.
+const UNFINISHED: &str = "model.safetensors.unfinished";
 
 /// Writes a checkpoint with its large matrices quantised into a directory, which is made if it is not there: the weights,
 /// in one file whose metadata says format and version, and a copy of the files beside them. One tensor after the other is
@@ -40,25 +42,37 @@ pub fn quantise(checkpoint: &Checkpoint, out: &Path, format: DType, progress: &m
     if file.exists() {
         return Err(Error::Request(format!("{} is there already; give another directory", file.display())));
     }
-    let entries: Vec<Entry<'_>> = checkpoint.tensors().map(|name| Entry::of(checkpoint.tensor(name)?, format)).collect::<Result<_>>()?;
-    let temporary = NamedTempFile::new_in(out).map_err(Error::io(out))?;
-    let mut writer = BufWriter::new(temporary);
-    writer.write_all(&header(&entries, format)).map_err(Error::io(&file))?;
-    let total: u64 = entries.iter().map(|entry| entry.view.data.len() as u64).sum();
-    let mut done = 0;
-    for entry in &entries {
-        entry.planes()?.iter().try_for_each(|plane| writer.write_all(plane)).map_err(Error::io(&file))?;
-        checkpoint.release(&entry.view);
-        done += entry.view.data.len() as u64;
-        progress(done, total);
-    }
+    let entries = checkpoint.tensors().map(|name| Entry::of(checkpoint.tensor(name)?, format));
+    let entries: Vec<Entry<'_>> = entries.collect::<Result<_>>()?;
     for name in SIDE_FILES {
         if let Some(contents) = checkpoint.side_file(name)? {
             fs::write(out.join(name), contents).map_err(Error::io(out.join(name)))?;
         }
     }
-    let temporary = writer.into_inner().map_err(|why| Error::io(&file)(why.into_error()))?;
-    temporary.persist(&file).map(drop).map_err(|why| Error::io(&file)(why.error))
+    // Under its own name only once it is whole.
+    let unfinished = out.join(UNFINISHED);
+    let written = weights(checkpoint, (&entries, format), &unfinished, progress);
+    let written = written.and_then(|()| fs::rename(&unfinished, &file).map_err(Error::io(&file)));
+    written.inspect_err(|_| drop(fs::remove_file(&unfinished)))
+}
+
+fn weights(
+    checkpoint: &Checkpoint,
+    (entries, format): (&[Entry<'_>], DType),
+    file: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<()> {
+    let mut writer = BufWriter::new(File::create(file).map_err(Error::io(file))?);
+    writer.write_all(&header(entries, format)).map_err(Error::io(file))?;
+    let total: u64 = entries.iter().map(|entry| entry.view.data.len() as u64).sum();
+    let mut done = 0;
+    for entry in entries {
+        entry.planes()?.iter().try_for_each(|plane| writer.write_all(plane)).map_err(Error::io(file))?;
+        checkpoint.release(&entry.view);
+        done += entry.view.data.len() as u64;
+        progress(done, total);
+    }
+    writer.flush().map_err(Error::io(file))
 }
 
 /// One tensor on its way.
@@ -75,7 +89,7 @@ impl<'a> Entry<'a> {
         let matrix = view.shape.len() == 2 && is_quantised(view.name, view.columns() as u32);
         let wanted = if matrix && !view.dtype.is_quantised() { format } else { view.dtype };
         let mut entry = Self { view, to: wanted };
-        if wanted != view.dtype && entry.converted().is_none() {
+        if wanted != view.dtype && entry.weighted().largest() > LARGEST {
             log::warn!("{} has values that half precision does not: it stays {}", view.name, view.dtype);
             entry.to = view.dtype;
         }
@@ -87,14 +101,17 @@ impl<'a> Entry<'a> {
         [rows as u32, self.view.columns() as u32]
     }
 
+    fn weighted(&self) -> Weighted<'a> {
+        let TensorView { dtype, data, scales, .. } = self.view;
+        Weighted { from: dtype, to: self.to, width: self.shape()[1], data, scales }
+    }
+
     /// Its planes, if all values have a place in them.
     fn converted(&self) -> Option<[Vec<u8>; PLANES]> {
-        let [rows, width] = self.shape();
-        let TensorView { dtype, data, scales, .. } = self.view;
+        let (weights, rows) = (self.weighted(), self.shape()[0] as usize);
         let [mut codes, mut words, mut units] =
-            Planes::of(self.to, [1, width]).row.map(|bytes| vec![0; bytes * rows as usize]);
-        let weights = Weighted { from: dtype, to: self.to, width, data, scales };
-        let found = weights.convert(0..rows as usize, &mut codes, [&mut words, &mut units]);
+            Planes::of(self.to, [1, weights.width]).row.map(|row| vec![0; row * rows]);
+        let found = weights.convert(0..rows, &mut codes, [&mut words, &mut units]);
         (found == Found::Fit).then_some([codes, words, units])
     }
 

@@ -37,7 +37,10 @@ impl Quantised<'_> {
                 let byte = format!("word_{name}({}u + at / 16u) >> (at / 4u % 4u * 8u)", self.word(1));
                 _ = writeln!(text, "    let terms = terms_of({byte}, {unit});");
                 _ = writeln!(text, "    let word = {name}[at / 2u];");
-                _ = writeln!(text, "    return quad_of_nibbles(select(word >> 12u, word << 4u, at % 2u == 0u), terms);");
+                _ = writeln!(
+                    text,
+                    "    return quad_of_nibbles(select(word >> 12u, word << 4u, at % 2u == 0u), terms);"
+                );
             }
         }
         text.push_str("}\n");
@@ -61,7 +64,9 @@ impl Quantised<'_> {
                 _ = writeln!(text, "    let words = {name}[at];");
                 _ = writeln!(text, "    let unit = {};", self.half(2, &self.unit(1)));
                 _ = writeln!(text, "    let bytes = word_{name}({}u + at / 2u) >> (at % 2u * 16u);", self.word(1));
-                text.push_str("    let first = terms_of(bytes, unit);\n    let second = terms_of(bytes >> 8u, unit);\n");
+                text.push_str(
+                    "    let first = terms_of(bytes, unit);\n    let second = terms_of(bytes >> 8u, unit);\n",
+                );
                 let quads = |word: &str| {
                     let terms = if matches!(word, "x" | "y") { "first" } else { "second" };
                     ["<< 4u", ">> 12u"].map(|way| format!("quad_of_nibbles(words.{word} {way}, {terms})"))
