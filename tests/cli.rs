@@ -19,6 +19,8 @@ mod growth;
 mod hub;
 #[path = "cli/launches.rs"]
 mod launches;
+#[path = "cli/quantize.rs"]
+mod quantize;
 #[path = "cli/run.rs"]
 mod run;
 #[allow(dead_code)]

@@ -89,6 +89,27 @@ fn a_decoded_token_reads_every_weight_once_and_its_states() {
     assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
 }
 
+/// What is quantised is counted with its scales: 8.5 and 4.5625 bits a weight, but for the two matrices of a DeltaNet's gates.
+#[test]
+fn quantised_weights_count_what_they_take() {
+    let config = Config::named("0.8b").unwrap();
+    let gates = 18 * 2 * 16 * 1024;
+    for (format, sixteenths) in [(DType::Q8, 136), (DType::Q4, 73)] {
+        let engine = Options { context: Some(256), ..Options::default() };
+        let setup = Setup { inputs: DType::F16, quant: Some(format), engine };
+        let mut rehearsal = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap();
+        let ledger = rehearsal.decode(1, 16).unwrap();
+        let quantised = |weights: u64| weights * sixteenths / 128;
+        // The gates' rows are a launch of their own in each DeltaNet layer, which norms its rows again.
+        let rest = 2 * (SMALL + SINGLES + gates + 18 * 1024);
+        assert_eq!(sum(&ledger).weights, quantised(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
+        assert_eq!(ledger.total().launches, 1 + 18 * 6 + 6 * 7 + 1 + 2, "{format}");
+        let prefill = rehearsal.prefill(64, 0).unwrap();
+        let matrix_units = prefill.kernels().into_iter().find(|entry| entry.kernel == Some("matmul_mma")).unwrap();
+        assert!(matrix_units.cost.weights > quantised(PRODUCTS - gates), "{format}: {matrix_units:?}");
+    }
+}
+
 /// Each launch waits for the one before it, which costs more than what most of them compute.
 #[test]
 fn a_decoded_token_takes_few_launches() {

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{BufWriter, Write},
+    iter,
     path::Path,
 };
 
@@ -154,8 +155,7 @@ fn header(entries: &[Entry<'_>], format: DType) -> Vec<u8> {
         tensors.insert(name, json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] }));
     }
     let mut text = Value::Object(tensors).to_string();
-    while text.len() % 8 != 0 {
-        text.push(' ');
-    }
+    let whole = text.len().next_multiple_of(8);
+    text.extend(iter::repeat_n(' ', whole - text.len()));
     [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
 }
