@@ -65,6 +65,7 @@ impl Shares {
         // what neighbours read of a row is then read for more columns at once.
         let pieces = if columns < MANY { 4 } else { 8 } * 2 / wide.max(2);
         let team = floor_power(inner / (4 * wide * pieces)).min(few.lanes / 2).max(1);
+        let team = if wide > 2 { divided(team, inner / (4 * wide)) } else { team };
         let rows = together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
         let most = if rows < 4 { 2 } else { 4 } / factors;
@@ -106,6 +107,13 @@ impl Shares {
             .define("VALUES", self.rows * share + norm * self.rows / sharers)
             .lanes(self.lanes)
     }
+}
+
+/// As many lanes, or a half or a quarter of them, as share out `pieces` evenly, if some do: where a lane has few pieces, a
+/// last round of some lanes alone costs as much as a whole one.
+fn divided(team: u32, pieces: u32) -> u32 {
+    let teams = [team, team / 2, team / 4].into_iter().filter(|team| *team > 0);
+    teams.into_iter().find(|team| pieces.is_multiple_of(*team)).unwrap_or(team)
 }
 
 /// How many of `rows` rows share a group's reading of the weights, where `lanes` lanes compute one row: as many as leave

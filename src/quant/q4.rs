@@ -19,11 +19,16 @@ const STEP: f32 = 0.375;
 const CENTRE: f32 = 2.8125;
 
 /// Units that are tried, as shares of what the widest group of them needs.
-const UNITS: [f32; 3] = [0.9, 1.0, 1.1];
+const UNITS: [f32; 2] = [1.0, 1.1];
 /// Distances that are tried, relative to the smallest that covers a group: a smaller one cuts off its largest weights.
-const DISTANCES: [f32; 6] = [-4.0, -3.0, -2.0, -1.0, 0.0, 1.0];
+const DISTANCES: [f32; 5] = [1.0, 0.0, -1.0, -2.0, -3.0];
+/// Smaller distances are not tried once the error is so many times the least one.
+const ENOUGH: f32 = 1.3;
 /// Places that are tried, relative to the one that puts the values around the middle of a group.
 const PLACES: [f32; 3] = [-1.0, 0.0, 1.0];
+
+/// Adding this rounds to a whole number, whose bits are then the last ones; compilers turn it into vector code.
+const ROUND: f32 = 12_582_912.0;
 
 /// Sixteen weights in a format's terms.
 #[derive(Clone, Copy)]
@@ -90,40 +95,49 @@ fn search(weights: &[f32; GROUP], bounds: &Bounds, unit: f32) -> Terms {
             continue;
         }
         last = distance;
-        let (scale, inverse) = (unit * distance, 1.0 / (unit * distance));
-        let around = ((bounds.middle * inverse + CENTRE) / STEP).round_ties_even();
-        for place in PLACES.map(|more| (around + more).clamp(0.0, 15.0)) {
-            let error = error(weights, inverse, FIRST - STEP * place) * scale * scale;
-            if error < best.error {
-                best = Terms { distance, place, error };
-            }
+        let found = placed(weights, bounds, (unit, distance));
+        if found.error < best.error {
+            best = found;
+        }
+        if found.error > ENOUGH * best.error {
+            break;
         }
     }
     best
 }
 
-/// Adding this rounds to a whole number, which compilers turn into vector code.
-const ROUND: f32 = 12_582_912.0;
+/// The best place of a group's values that are some units apart.
+fn placed(weights: &[f32; GROUP], bounds: &Bounds, (unit, distance): (f32, f32)) -> Terms {
+    let (scale, inverse) = (unit * distance, 1.0 / (unit * distance));
+    let scaled = weights.map(|weight| weight * inverse);
+    let around = ((bounds.middle * inverse + CENTRE) / STEP + ROUND) - ROUND;
+    let tried = PLACES.map(|more| {
+        let place = (around + more).clamp(0.0, 15.0);
+        Terms { distance, place, error: error(&scaled, FIRST - STEP * place) * scale * scale }
+    });
+    tried.into_iter().reduce(|best, next| if next.error < best.error { next } else { best }).expect("places are tried")
+}
 
-/// Σ (weight − its value)² in squared distances.
-fn error(weights: &[f32; GROUP], inverse: f32, first: f32) -> f32 {
-    let mut sums = [0.0; 4];
-    for four in weights.as_chunks::<4>().0 {
-        for i in 0..4 {
-            let place = four[i] * inverse + first;
-            let bounded = if place > 0.0 { place } else { 0.0 };
-            let bounded = if bounded < 15.0 { bounded } else { 15.0 };
-            let difference = place - ((bounded + ROUND) - ROUND);
-            sums[i] += difference * difference;
-        }
+/// Σ (weight − its value)² in squared distances, for weights in distances.
+fn error(scaled: &[f32; GROUP], first: f32) -> f32 {
+    let mut squares = [0.0; GROUP];
+    for (square, weight) in squares.iter_mut().zip(scaled) {
+        let place = weight + first;
+        let bounded = if place > 0.0 { place } else { 0.0 };
+        let bounded = if bounded < 15.0 { bounded } else { 15.0 };
+        let difference = place - ((bounded + ROUND) - ROUND);
+        *square = difference * difference;
     }
-    (sums[0] + sums[1]) + (sums[2] + sums[3])
+    for half in [8, 4, 2, 1] {
+        (0..half).for_each(|i| squares[i] += squares[i + half]);
+    }
+    squares[0]
 }
 
 /// Writes the codes of a group, two to a byte.
 fn store(weights: &[f32; GROUP], scale: f32, place: f32, codes: &mut [u8]) {
     let (inverse, first) = (if scale == 0.0 { 0.0 } else { 1.0 / scale }, FIRST - STEP * place);
-    let code = |weight: f32| (weight * inverse + first).round_ties_even().clamp(0.0, 15.0) as u8;
+    let code = |weight: f32| ((weight * inverse + first).clamp(0.0, 15.0) + ROUND).to_bits() as u8;
     for (byte, [low, high]) in codes.iter_mut().zip(weights.as_chunks().0) {
         *byte = code(*low) | code(*high) << 4;
     }

@@ -7,6 +7,9 @@ use super::{BLOCK, PLANES};
 /// Codes reach from −127 to 127.
 const MOST: f32 = 127.0;
 
+/// Adding this puts a whole number into the last bits of a float.
+const ROUND: f32 = 12_582_912.0;
+
 pub(super) fn quantise(weights: &[f32], [codes, words, _]: [&mut [u8]; PLANES]) {
     let blocks = weights.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK)).zip(words.as_chunks_mut().0);
     for ((weights, codes), word) in blocks {
@@ -15,7 +18,9 @@ pub(super) fn quantise(weights: &[f32], [codes, words, _]: [&mut [u8]; PLANES]) 
         *word = scale.to_le_bytes();
         let inverse = if scale == f16::ZERO { 0.0 } else { 1.0 / scale.to_f32() };
         for (code, weight) in codes.iter_mut().zip(weights) {
-            *code = (weight * inverse).round_ties_even().clamp(-MOST, MOST) as i8 as u8;
+            // Its last byte is the rounded number.
+            let place = (weight * inverse).clamp(-MOST, MOST);
+            *code = (place + ROUND).to_bits() as u8;
         }
     }
 }
