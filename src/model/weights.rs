@@ -1,15 +1,18 @@
 //! From a checkpoint to a device: one tensor after the other, no second copy of the model in host memory.
 
-use std::{borrow::Cow, ops::Range, sync::Arc, thread};
+mod source;
+
+use std::{ops::Range, sync::Arc, thread};
+
+pub use source::Source;
+use source::Stored;
 
 use super::{
     Form,
-    checkpoint::{Checkpoint, TensorView},
     config::{Config, LayerKind},
-    halves::{Found, widen},
-    quants::{self, Target, Weighted, is_quantised},
+    halves::Found,
+    quants::{Target, Weighted, is_quantised},
     qwen3_5::{Attention, DeltaNet, Layer, Mixer, Weights},
-    random::random,
     upload::{Uploader, Values},
 };
 use crate::{
@@ -29,117 +32,6 @@ use crate::{
 
 /// Told how many bytes are done, of how many.
 pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;
-
-/// Where weights come from.
-pub enum Source<'a> {
-    /// A checkpoint on disk or in memory.
-    Checkpoint(&'a Checkpoint),
-    /// Random ones of a shape, for measurements.
-    Random(&'a Config),
-    /// The shapes and types of another source without what they hold, for recordings that are never run.
-    Shapes(&'a Source<'a>),
-}
-
-/// One tensor of a source, as a matrix.
-struct Stored<'a> {
-    name: &'a str,
-    dtype: DType,
-    /// The type that it is to have on the device.
-    to: DType,
-    rows: u32,
-    width: u32,
-    data: Cow<'a, [u8]>,
-    /// The other planes of quantised weights.
-    scales: [&'a [u8]; 2],
-}
-
-impl Stored<'_> {
-    /// Its elements in full precision.
-    fn singles(&self) -> Vec<f32> {
-        let mut singles = vec![0.0; self.rows as usize * self.width as usize];
-        widen(self.dtype, &self.data, &mut singles);
-        singles
-    }
-
-    /// The bytes of some of its rows.
-    fn row_bytes(&self, rows: &Range<u32>) -> Range<usize> {
-        let row = match self.dtype.is_quantised() {
-            true => Planes::of(self.dtype, [1, self.width]).row[0],
-            false => self.width as usize * self.dtype.bytes() as usize,
-        };
-        rows.start as usize * row..rows.end as usize * row
-    }
-}
-
-impl Source<'_> {
-    /// The model's shape.
-    pub fn config(&self) -> &Config {
-        match self {
-            Source::Checkpoint(checkpoint) => checkpoint.config(),
-            Source::Random(config) => config,
-            Source::Shapes(source) => source.config(),
-        }
-    }
-
-    /// A tensor of a known shape, as it is stored.
-    fn tensor<'a>(&'a self, name: &'a str, [rows, width]: [u32; 2]) -> Result<Stored<'a>> {
-        let none: [&[u8]; 2] = [&[], &[]];
-        let (dtype, data, scales) = match self {
-            Source::Checkpoint(checkpoint) => {
-                let view = checkpoint.tensor(name)?;
-                (view.dtype, Cow::Borrowed(view.data), view.scales)
-            }
-            Source::Random(_) => (DType::Bf16, random(name, rows, width).into(), none),
-            Source::Shapes(source) => (source.dtype(name)?, Cow::Borrowed(&[][..]), none),
-        };
-        Ok(Stored { name, dtype, to: dtype, rows, width, data, scales })
-    }
-
-    /// Says where a tensor is not finite.
-    fn require_finite(&self, name: &str) -> Result<()> {
-        match self {
-            Source::Checkpoint(checkpoint) => checkpoint.tensor(name)?.require_finite(),
-            Source::Random(_) | Source::Shapes(_) => Ok(()),
-        }
-    }
-
-    /// The type that a tensor is stored in.
-    fn dtype(&self, name: &str) -> Result<DType> {
-        match self {
-            Source::Checkpoint(checkpoint) => Ok(checkpoint.tensor(name)?.dtype),
-            Source::Random(_) => Ok(DType::Bf16),
-            Source::Shapes(source) => source.dtype(name),
-        }
-    }
-
-    /// Makes sure that the weights that are asked for can be made: none are quantised twice.
-    fn require_form(&self, wanted: Option<DType>) -> Result<()> {
-        match (self, wanted) {
-            (_, Some(wanted)) if !wanted.is_quantised() => {
-                Err(Error::Request(format!("{wanted} is no format of quantised weights: choose q8 or q4")))
-            }
-            (Source::Checkpoint(checkpoint), Some(wanted)) => quants::require_original(checkpoint, wanted),
-            (Source::Shapes(source), wanted) => source.require_form(wanted),
-            _ => Ok(()),
-        }
-    }
-
-    /// Size of all its tensors in bytes.
-    fn bytes(&self) -> u64 {
-        match self {
-            Source::Checkpoint(checkpoint) => checkpoint.summary().bytes.values().sum(),
-            Source::Random(config) => 2 * config.parameters(),
-            Source::Shapes(_) => 0,
-        }
-    }
-
-    /// Gives back the pages of some bytes of a tensor.
-    fn release(&self, name: &str, bytes: Range<usize>) {
-        let Source::Checkpoint(checkpoint) = self else { return };
-        let Ok(view) = checkpoint.tensor(name) else { return };
-        checkpoint.release(&TensorView { data: &view.data[bytes], ..view });
-    }
-}
 
 impl Weights {
     /// Puts all weights on a device.
