@@ -4,6 +4,15 @@ use std::fmt;
 
 use crate::quant::Planes;
 
+/// How weights lie in bytes that are multiplied four at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packs {
+    /// One after the other.
+    Bytes,
+    /// Of each eight, the even ones and then the odd ones.
+    Nibbles,
+}
+
 /// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
@@ -48,6 +57,15 @@ impl DType {
     /// Whether elements share scales.
     pub const fn is_quantised(self) -> bool {
         matches!(self, DType::Q8 | DType::Q4)
+    }
+
+    /// How its weights become packed bytes, if they do.
+    pub const fn packs(self) -> Option<Packs> {
+        match self {
+            DType::Q8 => Some(Packs::Bytes),
+            DType::Q4 => Some(Packs::Nibbles),
+            _ => None,
+        }
     }
 
     /// Whether elements have 16 bits at the most.
