@@ -20,18 +20,19 @@ const SLICE_QUADS: u32 = STEPS * EDGE / 4u;
 const SLICES: u32 = (QUADS + SLICE_QUADS - 1u) / SLICE_QUADS;
 // Two quads more than a slice has, which puts neighbouring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 2u;
-// Rows from one of the quads that a lane fetches to the next.
+// Rows from one of the quads that a lane fetches to the next; of w it fetches W_WIDE quads that lie side by side at once.
 const STRIDE: u32 = LANES / SLICE_QUADS;
+const W_STRIDE: u32 = LANES * W_WIDE / SLICE_QUADS;
 
 const_assert ROW_TEAMS * ROWS * EDGE == TILE_ROWS && COLUMN_TEAMS * COLUMNS * EDGE == TILE_COLUMNS;
-const_assert X_FETCHES * STRIDE == TILE_ROWS && W_FETCHES * STRIDE == TILE_COLUMNS;
+const_assert X_FETCHES * STRIDE == TILE_ROWS && W_FETCHES * W_STRIDE == TILE_COLUMNS;
 
 var<workgroup> x_slice: array<vec4<f16>, TILE_ROWS * PITCH>;
 var<workgroup> w_slice: array<vec4<f16>, TILE_COLUMNS * PITCH>;
 // One square of each subgroup on its way to rows or columns that may not exist.
 var<workgroup> squares: array<f32, TEAMS * EDGE * EDGE>;
 
-// A quad of an operand; past K there is zero.
+// A quad of x, and what becomes one of w; past K there is zero.
 fn quad_of_x(row: u32, quad: u32) -> vec4<f16> {
     if QUADS % SLICE_QUADS == 0u || quad < QUADS {
         return x[row * QUADS + quad];
@@ -39,11 +40,11 @@ fn quad_of_x(row: u32, quad: u32) -> vec4<f16> {
     return vec4<f16>();
 }
 
-fn quad_of_w(row: u32, quad: u32) -> vec4<f16> {
+fn fetch_of_w(row: u32, quad: u32) -> Fetch_w {
     if QUADS % SLICE_QUADS == 0u || quad < QUADS {
-        return half_w(row * QUADS + quad);
+        return fetch_w((row * QUADS + quad) / W_WIDE);
     }
-    return vec4<f16>();
+    return Fetch_w();
 }
 
 @compute @workgroup_size(LANES)
@@ -63,14 +64,16 @@ fn matmul_mma(
     let team_column = team % COLUMN_TEAMS * COLUMNS * EDGE;
     let own_row = lane / SLICE_QUADS;
     let own_quad = lane % SLICE_QUADS;
+    let w_own_row = lane / (SLICE_QUADS / W_WIDE);
+    let w_own_quad = lane % (SLICE_QUADS / W_WIDE) * W_WIDE;
     // What this lane fetches. Past the last row or column the last one repeats.
     #repeat i X_FETCHES
     let x_row_$i = min(first_row + own_row + $iu * STRIDE, rows_alive - 1u);
     var x_next_$i = quad_of_x(x_row_$i, own_quad);
     #end
     #repeat i W_FETCHES
-    let w_row_$i = min(first_column + own_row + $iu * STRIDE, params.count - 1u);
-    var w_next_$i = quad_of_w(w_row_$i, own_quad);
+    let w_row_$i = min(first_column + w_own_row + $iu * W_STRIDE, params.count - 1u);
+    var w_next_$i = fetch_of_w(w_row_$i, w_own_quad);
     #end
     #repeat i ROWS
     #repeat j COLUMNS
@@ -83,16 +86,19 @@ fn matmul_mma(
         x_slice[(own_row + $iu * STRIDE) * PITCH + own_quad] = x_next_$i;
         #end
         #repeat i W_FETCHES
-        w_slice[(own_row + $iu * STRIDE) * PITCH + own_quad] = w_next_$i;
+        let w_quads_$i = halves_w(w_next_$i);
+        #repeat q W_WIDE
+        w_slice[(w_own_row + $iu * W_STRIDE) * PITCH + w_own_quad + $qu] = w_quads_$i[$q];
+        #end
         #end
         workgroupBarrier();
         // The next slice is on its way while this one is multiplied.
-        let next = min(slice + 1u, SLICES - 1u) * SLICE_QUADS + own_quad;
+        let next = min(slice + 1u, SLICES - 1u) * SLICE_QUADS;
         #repeat i X_FETCHES
-        x_next_$i = quad_of_x(x_row_$i, next);
+        x_next_$i = quad_of_x(x_row_$i, next + own_quad);
         #end
         #repeat i W_FETCHES
-        w_next_$i = quad_of_w(w_row_$i, next);
+        w_next_$i = fetch_of_w(w_row_$i, next + w_own_quad);
         #end
         #repeat k STEPS
         #repeat i ROWS

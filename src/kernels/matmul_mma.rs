@@ -72,6 +72,7 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, part:
     let lanes = teams[0] * teams[1] * width;
     let [tile_rows, tile_columns] = [0, 1].map(|side| teams[side] * squares[side] * edge);
     let fetches = |rows: u32| rows * steps * edge / 4 / lanes;
+    let wide = if part.tensor.dtype().is_quantised() { 2 } else { 1 };
     p.dispatch(&KERNEL)
         .define("K", x.width())
         .define("TILE_ROWS", tile_rows)
@@ -82,7 +83,8 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, part:
         .define("COLUMNS", squares[1])
         .define("STEPS", steps)
         .define("X_FETCHES", fetches(tile_rows))
-        .define("W_FETCHES", fetches(tile_columns))
+        .define("W_FETCHES", fetches(tile_columns) / wide)
+        .define("W_WIDE", wide)
         .define("ADD", *epilogue as u32)
         .lanes(lanes)
         .step(step)

@@ -38,8 +38,11 @@ pub static KERNEL: Kernel = Kernel {
 /// Columns of a matrix that fills every device many times over.
 const MANY: u32 = 1 << 15;
 
-/// Blocks of a packed column that a lane has.
-const BLOCKS: u32 = 4;
+/// Groups that are wanted before they grow.
+const GROUPS: u32 = 128;
+
+/// Rows that take long to pack.
+const LONG: u32 = 4096;
 
 /// Bytes of a packed block of one row of x: 64 for numbers, 16 for what belongs to them.
 const PACKED: u32 = 80;
@@ -115,14 +118,18 @@ impl Shares {
     /// The same for packed bytes: a lane has blocks of 32 weights, and a group's rows lie packed in its memory.
     fn packed(caps: &Caps, (way, inner): (Way, u32), [rows, columns]: [u32; 2], factors: u32) -> Self {
         let (few, blocks) = (caps.tiles.matvec, inner / BLOCK as u32);
-        let each = if columns < MANY { BLOCKS } else { 2 * BLOCKS };
+        // Few blocks for a lane where columns are few, so that the device is full all the same.
+        let each = floor_power(columns.saturating_mul(factors * blocks) / few.fill).clamp(2, 8);
         let team = divided(floor_power(blocks / each).min(few.lanes / 2).max(1), blocks);
         let most = floor_power(caps.group_memory * 3 / 4 / (PACKED * blocks)).min(few.rows);
         let few = Few { rows: most, ..few };
         let rows = together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
         let most = if rows < 4 { 4 } else { 2 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
-        Self { way, wide: 2, team, lanes: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
+        // Large groups pack rows less often; as many as there are multiprocessors, or nearly, are wanted anyhow.
+        let largest = if inner < LONG { 2 } else { 4 } * few.lanes;
+        let lanes = floor_power(columns.saturating_mul(team) / share / GROUPS).clamp(few.lanes, largest).min(caps.lanes);
+        Self { way, wide: 2, team, lanes, rows, columns: (lanes / team * share).max(few.columns) }
     }
 
     /// The same with whole quads of columns for each group.
@@ -146,8 +153,11 @@ impl Shares {
     ) -> Builder<'a> {
         let share = factors * self.of_team();
         let sharers = if norm == 1 { self.rows.min(self.lanes / self.team) } else { 1 };
-        let wide = if self.way == Way::Plain { self.wide } else { BLOCK as u32 / 4 };
-        let rounds = inner.div_ceil(4 * wide * self.team);
+        let ahead = match self.way {
+            Way::Plain if self.rows < 8 => 16 / (share * self.wide.max(2)),
+            Way::Plain => 1,
+            Way::Packed(_) => 4 / share,
+        };
         let packed = u32::from(self.way != Way::Plain);
         p.dispatch(kernel)
             .define("PACKED", packed)
@@ -161,7 +171,8 @@ impl Shares {
             .define("COLUMNS", self.columns)
             .define("TEAM", self.team)
             .define("SHARE", share)
-            .define("AHEAD", (if self.rows < 8 { 16 / (share * wide.max(2)) } else { 1 }).clamp(1, rounds))
+            .define("AHEAD", ahead.clamp(1, inner.div_ceil(4 * self.wide * self.team)))
+            .define("BLOCKS_AHEAD", (4 / share).clamp(1, inner.div_ceil(BLOCK as u32 * self.team)))
             .define("NORM", norm)
             .define("SHARERS", sharers)
             .define("VALUES", self.rows * share + norm * self.rows / sharers)

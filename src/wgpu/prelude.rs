@@ -71,15 +71,17 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
             (Element::Wide, Some(quantised)) if packed => quantised.codes(&mut text),
             (Element::Wide, Some(quantised)) => quantised.pieces(&mut text),
             (Element::Wide, None) => piece(&mut text, (name, dtype), dispatch.define("WIDE")),
-            (Element::Float | Element::Halves, Some(quantised)) => quantised.quads(&mut text),
+            (Element::Float, Some(quantised)) => quantised.quads(&mut text),
+            (Element::Halves, Some(quantised)) => quantised.fetches(&mut text),
             (Element::Float | Element::F16 | Element::Halves, _) => {
                 quad(&mut text, (name, dtype), binding.access.writes(), caps.half);
             }
             (Element::F32 | Element::U32, _) => {}
         }
-        if binding.element == Element::Halves {
-            let half = if dtype == DType::F16 { format!("{name}[at]") } else { format!("vec4<f16>(quad_{name}(at))") };
-            _ = writeln!(text, "fn half_{name}(at: u32) -> vec4<f16> {{ return {half}; }}");
+        if binding.element == Element::Halves && quantised.is_none() {
+            _ = writeln!(text, "alias Fetch_{name} = vec4<f16>;");
+            _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec4<f16> {{ return {name}[at]; }}");
+            _ = writeln!(text, "fn halves_{name}(fetch: vec4<f16>) -> array<vec4<f16>, 1> {{ return array(fetch); }}");
         }
     }
     text

@@ -106,18 +106,20 @@ pub const COMPANY: [Traffic; 3] = [
 ];
 
 /// A row's result is the same bits in a recording for one row and in larger ones, however many rows share a reading of the
-/// weights and however many columns one of the row.
+/// weights and however many columns one of the row, as floats and as packed bytes.
 pub fn company_of(op: impl Fn(&Lab, &Pass, Traffic)) {
     for (name, backend) in backends() {
-        for (most, fill) in [(1, 1), (8, 1), (8, 1 << 16), (16, 1)] {
-            let mut caps = backend.caps().clone();
+        let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|most| (bytes, most)));
+        for (bytes, most, fill) in both.flat_map(|(bytes, most)| [1, 1 << 16].map(|fill| (bytes, most, fill))) {
+            let usual = if bytes { super::harness::packed(backend.caps()) } else { backend.caps().clone() };
+            let mut caps = usual.clone();
             (caps.tiles.matvec.rows, caps.tiles.matvec.fill) = (most, fill);
             let run = |&traffic: &Traffic| outputs("company", &backend, &caps, |lab, p| op(lab, p, traffic)).remove(0);
             let rows: Vec<_> = COMPANY.iter().map(run).collect();
             assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}: {most} rows, {fill} lanes");
             assert!(rows[1].row(1) == rows[2].row(1), "{name}: {most} rows, {fill} lanes");
-            let usual = outputs("company", &backend, backend.caps(), |lab, p| op(lab, p, COMPANY[2])).remove(0);
-            assert!((0..5).all(|row| rows[2].row(row) == usual.row(row)), "{name}: {most} rows, {fill} lanes");
+            let wanted = outputs("company", &backend, &usual, |lab, p| op(lab, p, COMPANY[2])).remove(0);
+            assert!((0..5).all(|row| rows[2].row(row) == wanted.row(row)), "{name}: {most} rows, {fill} lanes");
         }
     }
 }

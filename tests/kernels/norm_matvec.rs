@@ -80,9 +80,12 @@ pub fn zeros() {
 
 #[test]
 pub fn company() {
-    for (inner, columns) in [(1000, 37), (64, 300)] {
+    let mixed = &[DType::Q8, DType::F16][..];
+    for (inner, columns, types) in
+        [(1000, &[37][..], &[DType::F16][..]), (64, &[300], &[DType::F16]), (288, &[37, 5], mixed)]
+    {
         company_of(|lab, p, traffic| {
-            let case = ((inner, &[columns][..]), DType::Bf16, &[DType::F16][..]);
+            let case = ((inner, columns), DType::Bf16, types);
             p.mark("y", &product(lab, p, traffic, case));
         });
     }

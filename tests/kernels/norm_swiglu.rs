@@ -69,9 +69,9 @@ fn gated(lab: &Lab, p: &Pass, traffic: Traffic, (shape, types, inputs): Case<'_>
 
 #[test]
 pub fn company() {
-    for (inner, rows) in [(1000, 72), (64, 608)] {
+    for (inner, rows, types) in [(1000, 72, &[DType::F16]), (64, 608, &[DType::F16]), (288, 72, &[DType::Q4])] {
         company_of(|lab, p, traffic| {
-            p.mark("y", &gated(lab, p, traffic, ((inner, &[rows]), &[DType::F16], DType::F16)));
+            p.mark("y", &gated(lab, p, traffic, ((inner, &[rows]), types, DType::F16)));
         });
     }
 }

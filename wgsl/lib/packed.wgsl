@@ -6,7 +6,7 @@
 
 const BLOCKS: u32 = K / 32u;
 const TURNS: u32 = (BLOCKS + TEAM - 1u) / TEAM;
-const RAGGED_BLOCKS: bool = BLOCKS % (AHEAD * TEAM) != 0u;
+const RAGGED_BLOCKS: bool = BLOCKS % (BLOCKS_AHEAD * TEAM) != 0u;
 // An element is a number from −32512 to 32512, and that is 256 · a high byte + a low byte, both signed.
 const MOST: f32 = 32512.0;
 
@@ -68,15 +68,15 @@ fn packed_dots(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
     let member = lane % TEAM;
     let sharer = lane / TEAM % SHARERS;
     // The first weights are on their way while the rows are packed.
-    #repeat i AHEAD
+    #repeat i BLOCKS_AHEAD
     #repeat j SHARE
     var w_$i_$j = codes($ju, min($iu * TEAM + member, BLOCKS - 1u));
     #end
     #end
     pack_rows(lane);
     workgroupBarrier();
-    for (var turn = 0u; turn < TURNS; turn += AHEAD) {
-        #repeat i AHEAD
+    for (var turn = 0u; turn < TURNS; turn += BLOCKS_AHEAD) {
+        #repeat i BLOCKS_AHEAD
         let at_$i = (turn + $iu) * TEAM + member;
         if !RAGGED_BLOCKS || at_$i < BLOCKS {
             #repeat r ROWS
@@ -100,10 +100,10 @@ fn packed_dots(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
             #end
         }
         #end
-        if turn + AHEAD < TURNS {
-            #repeat i AHEAD
+        if turn + BLOCKS_AHEAD < TURNS {
+            #repeat i BLOCKS_AHEAD
             #repeat j SHARE
-            w_$i_$j = codes($ju, min((turn + AHEAD + $iu) * TEAM + member, BLOCKS - 1u));
+            w_$i_$j = codes($ju, min((turn + BLOCKS_AHEAD + $iu) * TEAM + member, BLOCKS - 1u));
             #end
             #end
         }

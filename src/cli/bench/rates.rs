@@ -15,7 +15,11 @@ use bimetal::{
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::{Arguments, most, recording::ids, work::median};
+use super::{
+    Arguments, most,
+    recording::{ids, warm_up},
+    work::median,
+};
 use crate::cli::{
     output::{print, print_json},
     progress::{MEASURING, bar},
@@ -95,9 +99,9 @@ pub fn room(sequences: u32, depth: u32, budget: u32) -> u32 {
 
 fn measure((bar, test): (&ProgressBar, String), repeat: u32, mut once: impl FnMut() -> Result<f64>) -> Result<Line> {
     bar.set_message(test.clone());
-    let mut once = || once().inspect(|_| bar.inc(1));
-    once()?;
-    let rates = (0..repeat).map(|_| once()).collect::<Result<_>>()?;
+    warm_up(|| once().map(drop))?;
+    bar.inc(1);
+    let rates = (0..repeat).map(|_| once().inspect(|_| bar.inc(1))).collect::<Result<_>>()?;
     Ok(Line { test, rates })
 }
 

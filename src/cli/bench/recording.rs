@@ -18,8 +18,8 @@ use bimetal::{
     tensor::Tensor,
 };
 
-/// How long a device is kept busy before anything counts, so that its clocks are up.
-const WARM_UP: Duration = Duration::from_millis(100);
+/// How long a device is kept busy before anything counts: after a pause its clocks are low, and rise slowly.
+const WARM_UP: Duration = Duration::from_millis(500);
 
 /// What a step computes: a token of each of `rows` sequences, or `rows` tokens of one prompt, after `depth` others.
 #[derive(Clone, Copy, Debug)]

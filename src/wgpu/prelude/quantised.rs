@@ -77,6 +77,42 @@ impl Quantised<'_> {
         _ = writeln!(text, "    return Piece({});\n}}", quads.join(", "));
     }
 
+    /// As an array of words: `fetch_NAME(at)` is what makes pair `at` of quads, and `halves_NAME(fetch)` those quads, in half
+    /// precision. A kernel does other things between the two while what it fetches is on its way.
+    pub(super) fn fetches(self, text: &mut String) {
+        let Self { name, dtype, .. } = self;
+        let per_block = BLOCK as u32 / 8;
+        _ = writeln!(text, "alias Quad_{name} = u32;\nalias Fetch_{name} = vec4<u32>;");
+        _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec4<u32> {{");
+        match dtype {
+            DType::Q8 => {
+                let scales = self.word(1);
+                _ = writeln!(text, "    let scales = {name}[{scales}u + at / {}u];", 2 * per_block);
+                _ = writeln!(
+                    text,
+                    "    return vec4({name}[2u * at], {name}[2u * at + 1u], scales, at / {per_block}u % 2u * 16u);\n}}"
+                );
+                _ = writeln!(text, "fn halves_{name}(fetch: vec4<u32>) -> array<vec4<f16>, 2> {{");
+                text.push_str("    let scale = unpack2x16float(fetch.z >> fetch.w).x;\n");
+                text.push_str("    return array(vec4<f16>(quad_of_bytes(fetch.x, scale)), vec4<f16>(quad_of_bytes(fetch.y, scale)));\n}\n");
+            }
+            _ => {
+                let (words, units) = (self.word(1), self.word(2));
+                _ = writeln!(text, "    let unit = {};", self.unit(per_block));
+                text.push_str("    let shifts = at / 2u % 4u * 8u | unit % 2u * 16u << 8u;\n");
+                _ = writeln!(
+                    text,
+                    "    return vec4({name}[at], {name}[{words}u + at / 8u], {name}[{units}u + unit / 2u], shifts);\n}}"
+                );
+                _ = writeln!(text, "fn halves_{name}(fetch: vec4<u32>) -> array<vec4<f16>, 2> {{");
+                text.push_str("    let unit = unpack2x16float(fetch.z >> (fetch.w >> 8u)).x;\n");
+                text.push_str("    let terms = terms_of(fetch.y >> (fetch.w & 31u), unit);\n");
+                let quad = |way: &str| format!("vec4<f16>(quad_of_nibbles(fetch.x {way}, terms))");
+                _ = writeln!(text, "    return array({}, {});\n}}", quad("<< 4u"), quad(">> 12u"));
+            }
+        }
+    }
+
     /// As an array of 16 bytes: `codes_NAME(at)` is block `at`, counted through all rows, as packed bytes.
     pub(super) fn codes(self, text: &mut String) {
         let Self { name, dtype, .. } = self;
