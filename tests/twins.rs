@@ -55,6 +55,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("ROW_TEAMS", 2),
     ("SHARE", 2),
     ("SHARERS", 1),
+    ("SHARING", 2),
     ("SIDE", 32),
     ("SLICE", 4096),
     ("SLICE_SQUARES", 2),

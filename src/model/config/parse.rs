@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Config, LayerKind, fields::Fields};
+use super::{Config, LayerKind, ValueOrder, fields::Fields};
 use crate::{Error, Result, kernels::gdn_conv::TAPS};
 
 /// Upper bounds of the sizes. They are far above any model of the family, and so low that no product of widths leaves
@@ -50,6 +50,7 @@ impl Config {
             head_dim,
             key_heads: text.size("linear_num_key_heads", most::HEADS)?,
             value_heads: text.size("linear_num_value_heads", most::HEADS)?,
+            value_order: ValueOrder::Grouped,
             key_head_dim: text.size("linear_key_head_dim", most::HEAD_DIM)?,
             value_head_dim: text.size("linear_value_head_dim", most::HEAD_DIM)?,
             conv_kernel: text.size("linear_conv_kernel_dim", most::CONV_KERNEL)?,
