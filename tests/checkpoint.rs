@@ -182,7 +182,7 @@ fn the_first_value_that_is_no_number_is_found() {
         let name = "w";
         let good = largest.repeat(9000);
         let view = |data: &[u8]| {
-            TensorView { name, file: "f".as_ref(), dtype, shape: &[9, 10, 100], data, scales: [&[], &[]] }
+            TensorView { name, file: "f".as_ref(), dtype, shape: &[9, 10, 100], data, scales: Scales::default() }
                 .find_not_finite()
         };
         assert_eq!(view(&good), None);

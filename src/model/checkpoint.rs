@@ -11,7 +11,7 @@ use crate::{
     Error, Result,
     dtype::DType,
     model::config::Config,
-    quant::{BLOCK, PLANES, Planes},
+    quant::{BLOCK, PLANES, Planes, Scales},
 };
 
 mod bytes;
@@ -175,7 +175,7 @@ impl Checkpoint {
             return Err(self.error(name, Some(stored), format!("{:?}", expected.shape), got));
         }
         let (file, data) = (&self.files.shards[stored.shard].path, self.files.data(stored));
-        Ok(TensorView { name, file, dtype, shape: &stored.shape, data, scales: [&[], &[]] })
+        Ok(TensorView { name, file, dtype, shape: &stored.shape, data, scales: Scales::default() })
     }
 
     /// A tensor that is stored as planes: its codes under its own name, what scales them beside it.
@@ -206,7 +206,14 @@ impl Checkpoint {
         };
         let units = if planes[2] == 0 { &[][..] } else { plane(2)? };
         let file = &self.files.shards[codes.shard].path;
-        Ok(TensorView { name, file, dtype, shape: &expected.shape, data: plane(0)?, scales: [plane(1)?, units] })
+        Ok(TensorView {
+            name,
+            file,
+            dtype,
+            shape: &expected.shape,
+            data: plane(0)?,
+            scales: Scales::Apart([plane(1)?, units]),
+        })
     }
 
     /// The format of its quantised weights, if it has such.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     dtype::DType,
     error::{Error, Result},
-    quant::{self, BLOCK, PLANES, Planes, Row, Unfit},
+    quant::{self, BLOCK, PLANES, Planes, Row, Scales, Unfit},
     tensor::Buffer,
 };
 
@@ -69,17 +69,13 @@ pub(super) struct Weighted<'a> {
     pub(super) width: u32,
     /// Floats, or codes.
     pub(super) data: &'a [u8],
-    /// The other planes of what is quantised.
-    pub(super) scales: [&'a [u8]; 2],
+    pub(super) scales: Scales<'a>,
 }
 
 impl Weighted<'_> {
     /// Bytes of a stored row, without what scales it.
     pub(super) fn row_bytes(&self) -> usize {
-        match self.from.is_quantised() {
-            true => Planes::of(self.from, [1, self.width]).row[0],
-            false => self.width as usize * self.from.bytes() as usize,
-        }
+        self.scales.row_bytes(self.from, self.width)
     }
 
     /// Number of rows.
@@ -124,12 +120,17 @@ impl Weighted<'_> {
                 Err(Unfit::NotFinite) => Found::NotFinite,
             };
         }
-        let [words, units] = [0, 1].map(|plane| {
-            let bytes = planes[plane + 1].len();
-            &self.scales[plane][row * bytes..(row + 1) * bytes]
-        });
-        let stored = Row { dtype: self.from, planes: [stored, words, units] };
-        planes.into_iter().zip(stored.planes).for_each(|(to, from)| to.copy_from_slice(from));
-        if stored.is_finite() { Found::Fit } else { Found::NotFinite }
+        let [codes, words, units] = planes;
+        match self.scales {
+            Scales::Within => quant::split(self.from, stored, [&mut *codes, &mut *words, &mut *units]),
+            Scales::Apart([from_words, from_units]) => {
+                let of_row = |bytes: usize| row * bytes..(row + 1) * bytes;
+                codes.copy_from_slice(stored);
+                words.copy_from_slice(&from_words[of_row(words.len())]);
+                units.copy_from_slice(&from_units[of_row(units.len())]);
+            }
+        }
+        let finite = Row { dtype: self.from, planes: [codes, words, units] }.is_finite();
+        if finite { Found::Fit } else { Found::NotFinite }
     }
 }

@@ -25,6 +25,8 @@ pub fn cases() {
         (DECODES[0], 1024, &[63], DType::Bf16, &[DType::Q4]),
         (DECODES[2], 288, &[65, 3], DType::F32, &[DType::Q4, DType::F16]),
         (DECODES[1], 320, &[37], DType::F16, &[DType::Q8]),
+        (DECODES[2], 256, &[37, 3], DType::F32, &[DType::Q4K, DType::Q6K]),
+        (DECODES[0], 768, &[21, 9], DType::F32, &[DType::Q5K, DType::Q4_0]),
     ] {
         check(&format!("norm_matvec {} × {inner} × {parts:?} {weight} {types:?}", traffic.live()), |lab, p| {
             p.mark("y", &product(lab, p, traffic, ((inner, parts), weight, types)));

@@ -26,6 +26,8 @@ pub fn cases() {
         (DECODES[0], 1024, &[40], &[DType::Q4], DType::F16),
         // A gate and an up of other types beside quantised ones, parts that end in the middle of both.
         (DECODES[2], 288, &[36, 36], &[DType::Q4, DType::Bf16], DType::F32),
+        (DECODES[2], 256, &[36, 36], &[DType::Q4K, DType::Q6K], DType::F32),
+        (DECODES[0], 512, &[20, 20], &[DType::Q4_0, DType::Q5K], DType::F16),
         (DECODES[1], 96, &[4, 60, 12, 20], &[DType::Q8, DType::F32, DType::Q4], DType::F16),
     ] {
         check(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {dtype}", traffic.live()), |lab, p| {

@@ -195,6 +195,11 @@ sabotaged!(
     embed,
     [super::embed::cases, super::embed::ids_past_the_table],
     [
+        fault("embed", "block < 4 ? own", "block < 5 ? own"),
+        fault("embed", "(own >> 2u) & 48u", "(own >> 2u) & 16u"),
+        fault("embed", ">> (at % 8 * 4) << 4u", ">> (at % 4 * 4) << 4u"),
+        fault("embed", "first + 8)", "first + 7)"),
+        fault("embed", "HIGHS + at / 4]", "HIGHS + at / 8]"),
         fault("embed", "id >= params.count", "id > params.count"),
         fault("embed", "row >= live(step)", "row > live(step)"),
         fault("embed", "- params.first", ""),
