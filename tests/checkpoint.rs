@@ -5,6 +5,11 @@
 mod broken;
 #[path = "checkpoint/config.rs"]
 mod config;
+#[allow(dead_code)]
+#[path = "checkpoint/container.rs"]
+mod container;
+#[path = "checkpoint/gguf.rs"]
+mod gguf;
 #[path = "checkpoint/quantised.rs"]
 mod quantised;
 #[path = "checkpoint/scratch.rs"]
@@ -19,6 +24,7 @@ use std::{
 use bimetal::{
     dtype::DType,
     model::checkpoint::{Checkpoint, Part, Skipped, TensorView, expected},
+    quant::Scales,
 };
 use scratch::{INDEX, Scratch, WEIGHTS, append, file, fixture, parts};
 use serde_json::{Map, Value, json};

@@ -5,6 +5,8 @@ mod named;
 mod parameters;
 mod parse;
 
+pub(crate) use fields::Spelling;
+
 /// What mixes the tokens of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LayerKind {

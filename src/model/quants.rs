@@ -30,7 +30,8 @@ pub(super) fn is_quantised(name: &str, width: u32) -> bool {
 
 /// Makes sure that a checkpoint's weights can be brought to a format: they must not be in another one.
 pub(super) fn require_original(checkpoint: &Checkpoint, wanted: DType) -> Result<()> {
-    let found = checkpoint.quantised().filter(|found| *found != wanted);
+    // Some matrices of a GGUF file may be in the format that is asked for and others not.
+    let found = checkpoint.quantised().filter(|found| *found != wanted || checkpoint.is_gguf());
     found.map_or(Ok(()), |found| {
         let place = checkpoint.path().display();
         Err(Error::Request(format!("{place}: its weights are {found} already; {wanted} needs the original checkpoint")))

@@ -77,6 +77,29 @@ fn bits_of_blocks_are_kept() {
     }
 }
 
+/// Bit for bit what GGML's own package makes of blocks with every bit in use.
+#[test]
+fn blocks_are_what_their_format_says() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gguf/blocks.safetensors");
+    let bytes = std::fs::read(file).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for (dtype, name) in GGML.into_iter().zip(["Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K"]) {
+        let [blocks, values] = ["blocks", "values"].map(|part| tensors.tensor(&format!("{name}.{part}")).unwrap());
+        let width = values.shape()[1];
+        let rows = blocks.data().chunks(Blocks::of(dtype).row(width)).zip(values.data().chunks(4 * width));
+        let mut count = 0;
+        for (blocks, values) in rows {
+            let mut planes = Planes::of(dtype, [1, width as u32]).row.map(|bytes| vec![0; bytes]);
+            split(dtype, blocks, planes.each_mut().map(Vec::as_mut_slice));
+            let found = Row { dtype, planes: planes.each_ref().map(Vec::as_slice) }.to_vec();
+            let wanted: Vec<f32> = values.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            assert_eq!(found, wanted, "{dtype}");
+            count += 1;
+        }
+        assert_eq!(count, 3, "{dtype}");
+    }
+}
+
 #[test]
 fn known_codes() {
     let weights: Vec<f32> = (0..32).map(|i| (i - 16) as f32 / 16.0 * 127.0).collect();

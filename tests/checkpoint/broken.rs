@@ -20,13 +20,9 @@ fn not_a_checkpoint() {
     assert_eq!(scratch.error(), format!("DIR: no config.json here: {WANTED}"));
     scratch.write("notes.txt", "hello");
     assert_eq!(open_error(&scratch, &scratch.path("notes.txt")), format!("DIR/notes.txt: found a file, {WANTED}"));
-    let hint = "is not supported: give the directory of the original safetensors checkpoint (config.json, \
-                model.safetensors)";
-    scratch.write("model.bin", "GGUF....");
-    assert_eq!(open_error(&scratch, &scratch.path("model.bin")), format!("DIR/model.bin: a GGUF file {hint}"));
     scratch.write("b-Q4_0.GGUF", "");
     scratch.write("a-Q4_0.gguf", "");
-    assert_eq!(scratch.error(), format!("DIR/a-Q4_0.gguf: a GGUF file {hint}"));
+    assert_eq!(scratch.error(), "DIR: no config.json here, but a GGUF file: give the file itself, a-Q4_0.gguf");
 }
 
 #[test]
