@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::scratch::{INDEX, Scratch, WEIGHTS, append, file, parts, remove};
 
-const WANTED: &str = "expected the directory of a checkpoint (config.json, model.safetensors, tokenizer.json)";
+const WANTED: &str =
+    "expected the directory of a checkpoint (config.json, model.safetensors, tokenizer.json) or a GGUF file";
 
 fn open_error(scratch: &Scratch, path: &Path) -> String {
     scratch.plain(&Checkpoint::open(path).unwrap_err())

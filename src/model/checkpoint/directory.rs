@@ -160,7 +160,7 @@ impl Stored {
 /// The text of config.json, or why `dir` is no checkpoint directory.
 pub(super) fn config(dir: &Path) -> Result<Vec<u8>> {
     let format = |what: String| Error::Format { file: dir.into(), what };
-    let wanted = "the directory of a checkpoint (config.json, model.safetensors, tokenizer.json)";
+    let wanted = "the directory of a checkpoint (config.json, model.safetensors, tokenizer.json) or a GGUF file";
     match fs::metadata(dir) {
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
             return Err(format(format!("no such directory: expected {wanted}")));
