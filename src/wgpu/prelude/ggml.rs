@@ -23,7 +23,8 @@ impl Quantised<'_> {
     /// The body of `quad_NAME(at)` for an array of words.
     pub(super) fn ggml_quad(self, text: &mut String) {
         let name = self.name;
-        self.terms(text, &format!("at / {QUADS}u"));
+        let word = |i: usize| format!("word_{name}({}u + block / 8u * 4u + {i}u)", self.word(1));
+        self.terms(text, &format!("at / {QUADS}u"), &format!("vec4({})", [0, 1, 2, 3].map(word).join(", ")));
         _ = writeln!(text, "    let codes = {name}[at / 2u];");
         _ = writeln!(text, "    let low = select(codes >> 12u, codes << 4u, at % 2u == 0u);");
         let high = match self.dtype {
@@ -39,7 +40,7 @@ impl Quantised<'_> {
     /// The body of `load_NAME(at)` for an array of 16 bytes, up to what is returned, and the eight quads of that.
     pub(super) fn ggml_piece(self, text: &mut String) -> Vec<String> {
         let name = self.name;
-        self.terms(text, "at");
+        self.terms(text, "at", &format!("{name}[{}u + block / 8u]", self.word(1) / 4));
         _ = writeln!(text, "    let codes = {name}[at];");
         match self.dtype {
             DType::Q5K => _ = writeln!(text, "    let high = word_{name}({}u + at);", self.word(2)),
@@ -58,17 +59,15 @@ impl Quantised<'_> {
         (0..QUADS).map(quad).collect()
     }
 
-    /// `terms`, what scales the block of this number.
-    fn terms(self, text: &mut String, block: &str) {
+    /// `terms`, what scales the block of this number; `header` are the 16 bytes that do it for eight blocks, where such are.
+    fn terms(self, text: &mut String, block: &str, header: &str) {
         let Self { name, dtype, .. } = self;
         _ = writeln!(text, "    let block = {block};");
         let words = self.word(1);
         match dtype {
             DType::Q4_0 => _ = writeln!(text, "    let terms = {};", self.half(1, "block")),
             DType::Q4K | DType::Q5K => {
-                let word = |i: usize| format!("word_{name}({words}u + block / 8u * 4u + {i}u)");
-                let header = [0, 1, 2, 3].map(word).join(", ");
-                _ = writeln!(text, "    let terms = terms_of_block(vec4({header}), block % 8u);");
+                _ = writeln!(text, "    let terms = terms_of_block({header}, block % 8u);");
             }
             _ => {
                 // Nine halves for eight blocks: a pair of bytes for each, and the unit.
