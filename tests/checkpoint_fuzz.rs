@@ -10,10 +10,19 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     fs,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
-use bimetal::model::checkpoint::{Checkpoint, expected};
+use bimetal::{
+    backend::Backend,
+    cpu::Cpu,
+    dtype::DType,
+    model::{
+        Model,
+        checkpoint::{Checkpoint, expected},
+        weights::Source,
+    },
+};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use scratch::{WEIGHTS, file, fixture, parts};
 use serde_json::{Value, json};
@@ -221,6 +230,25 @@ proptest! {
         survive(&config, BYTES.clone());
         survive(&CONFIG, file(&String::from_utf8_lossy(&weights), &[]));
         survive(&CONFIG, weights);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever blocks and small tensors hold, they are loaded or refused.
+    #[test]
+    fn scribbled_weights_of_a_gguf(damage in vec((HEAD..305_216usize, any::<u8>()), 1..100), nan in any::<bool>()) {
+        let mut bytes = GGUF.clone();
+        damage.into_iter().for_each(|(at, byte)| bytes[at] = if nan { byte | 0x7c } else { byte });
+        let checkpoint = Checkpoint::embedded_gguf(bytes);
+        let Ok(checkpoint) = checkpoint else { return Ok(()) };
+        checkpoint.check().unwrap();
+        let backend: Arc<dyn Backend> = Arc::new(Cpu::new(1));
+        match Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {}) {
+            Ok(model) => assert_eq!(model.weights.embed.rows(), 288),
+            Err(error) => assert!(error.to_string().contains("expected finite"), "{error}"),
+        }
     }
 }
 
