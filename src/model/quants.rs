@@ -14,7 +14,7 @@ use super::{
 use crate::{
     dtype::DType,
     error::{Error, Result},
-    quant::{self, BLOCK, PLANES, Planes, Row, Scales, Unfit},
+    quant::{self, BLOCK, Blocks, PLANES, Planes, Row, Scales, Unfit},
     tensor::Buffer,
 };
 
@@ -122,16 +122,19 @@ impl Weighted<'_> {
             };
         }
         let [codes, words, units] = planes;
-        match self.scales {
-            Scales::Within => quant::split(self.from, stored, [&mut *codes, &mut *words, &mut *units]),
+        let fit = match self.scales {
+            Scales::Within => {
+                quant::split(self.from, stored, [codes, words, units]);
+                Blocks::of(self.from).find_unfit(stored).is_none()
+            }
             Scales::Apart([from_words, from_units]) => {
                 let of_row = |bytes: usize| row * bytes..(row + 1) * bytes;
                 codes.copy_from_slice(stored);
                 words.copy_from_slice(&from_words[of_row(words.len())]);
                 units.copy_from_slice(&from_units[of_row(units.len())]);
+                Row { dtype: self.from, planes: [codes, words, units] }.is_finite()
             }
-        }
-        let finite = Row { dtype: self.from, planes: [codes, words, units] }.is_finite();
-        if finite { Found::Fit } else { Found::NotFinite }
+        };
+        if fit { Found::Fit } else { Found::NotFinite }
     }
 }

@@ -5,21 +5,21 @@
 
 use half::f16;
 
-use super::{BLOCK, PLANES, Planes, Row};
+use super::{BLOCK, LARGEST, PLANES, Planes, Row};
 use crate::dtype::DType;
 
 /// Blocks of 32 weights in a super-block of the K formats.
 const BLOCKS: usize = 8;
 
 /// How a format's blocks lie in a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Blocks {
     /// Weights of a block; rows are whole blocks.
     pub weights: usize,
     /// Bytes of a block.
     pub bytes: usize,
-    /// Where in a block its f16 scales are.
-    scales: &'static [usize],
+    /// Where in a block its f16 scales are, and the largest number that each is multiplied by.
+    scales: &'static [(usize, f32)],
 }
 
 impl Blocks {
@@ -28,12 +28,13 @@ impl Blocks {
     /// # Panics
     /// For a format that is none of GGML's.
     pub fn of(dtype: DType) -> Self {
-        let (weights, bytes, scales): (_, _, &[usize]) = match dtype {
-            DType::Q8 => (32, 34, &[0]),
-            DType::Q4_0 => (32, 18, &[0]),
-            DType::Q4K => (256, 144, &[0, 2]),
-            DType::Q5K => (256, 176, &[0, 2]),
-            DType::Q6K => (256, 210, &[208]),
+        let (weights, bytes, scales): (_, _, &[(usize, f32)]) = match dtype {
+            DType::Q8 => (32, 34, &[(0, 128.0)]),
+            DType::Q4_0 => (32, 18, &[(0, 8.0)]),
+            // Weights are differences of two products.
+            DType::Q4K => (256, 144, &[(0, 2.0 * 63.0 * 15.0), (2, 2.0 * 63.0)]),
+            DType::Q5K => (256, 176, &[(0, 2.0 * 63.0 * 31.0), (2, 2.0 * 63.0)]),
+            DType::Q6K => (256, 210, &[(208, 128.0 * 32.0)]),
             _ => panic!("{dtype} is no format of GGML's"),
         };
         Self { weights, bytes, scales }
@@ -44,12 +45,15 @@ impl Blocks {
         width / self.weights * self.bytes
     }
 
-    /// The first block with a scale that is no number or infinite, and that scale.
-    pub fn find_not_finite(self, data: &[u8]) -> Option<(usize, f32)> {
+    /// The first block with a scale that is no number, or so large that weights could leave the range of half precision,
+    /// and that scale.
+    pub fn find_unfit(self, data: &[u8]) -> Option<(usize, f32)> {
         let mut blocks = data.chunks_exact(self.bytes).enumerate();
         blocks.find_map(|(at, block)| {
-            let mut scales = self.scales.iter().map(|from| half_at(block, *from));
-            scales.find(|scale| !scale.is_finite()).map(|scale| (at, scale))
+            let mut scales = self.scales.iter().map(|(from, factor)| (half_at(block, *from), factor));
+            // Comparing is false for what is no number.
+            let fits = |(scale, factor): &(f32, &f32)| scale.abs() * **factor <= LARGEST;
+            scales.find(|scale| !fits(scale)).map(|(scale, _)| (at, scale))
         })
     }
 }

@@ -148,7 +148,7 @@ fn scales_that_are_no_numbers_are_found() {
             split(dtype, &row, planes.each_mut().map(Vec::as_mut_slice));
             let finite = Row { dtype, planes: planes.each_ref().map(Vec::as_slice) }.is_finite();
             assert_eq!(finite, !scales.contains(&at), "{dtype}: byte {at}");
-            assert_eq!(blocks.find_not_finite(&row).map(|(block, _)| block), (!finite).then_some(1), "{dtype}");
+            assert_eq!(blocks.find_unfit(&row).map(|(block, _)| block), (!finite).then_some(1), "{dtype}");
         }
     }
 }

@@ -269,10 +269,22 @@ fn tensors_that_are_not_the_model_s() {
         .map(|view| view.data.to_vec())
         .unwrap();
     let at = bytes.windows(start.len()).position(|window| window == start).unwrap();
+    // The first scale that is infinite, and the least that is too large.
     bytes[at + 3 * 210 + 208..][..2].copy_from_slice(&[0, 0x7c]);
-    let checkpoint = Checkpoint::embedded_gguf(bytes).unwrap();
-    let refused = checkpoint.tensor("embed_tokens.weight").unwrap().require_finite().unwrap_err().to_string();
-    assert!(refused.ends_with("token_embd.weight: expected finite scales, found inf at row 3, column 0"), "{refused}");
+    let refused = |bytes: Vec<u8>| {
+        let checkpoint = Checkpoint::embedded_gguf(bytes).unwrap();
+        checkpoint.tensor("embed_tokens.weight").unwrap().require_finite().map_err(|error| error.to_string())
+    };
+    let told = refused(bytes.clone()).unwrap_err();
+    assert!(told.ends_with("token_embd.weight: expected finite scales, found inf at row 3, column 0"), "{told}");
+    bytes[at + 3 * 210 + 208..][..2].copy_from_slice(&half::f16::from_f32(16.0).to_le_bytes());
+    let told = refused(bytes.clone()).unwrap_err();
+    assert!(
+        told.ends_with("expected scales of weights that half precision has, found 16 at row 3, column 0"),
+        "{told}"
+    );
+    bytes[at + 3 * 210 + 208..][..2].copy_from_slice(&half::f16::from_f32(-15.9).to_le_bytes());
+    refused(bytes).unwrap();
 }
 
 /// The built-in model's tokenizer as a file's keys.

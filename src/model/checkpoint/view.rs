@@ -37,7 +37,8 @@ impl TensorView<'_> {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// Row, column and value of the first that is infinite or no number; the rows of a tensor of more than two
+    /// Row, column and value of the first that is infinite or no number, or scale of such weights, in blocks also one of
+    /// weights beyond half precision; the rows of a tensor of more than two
     /// dimensions are all of them but the last, counted as one.
     pub fn find_not_finite(&self) -> Option<(usize, usize, f32)> {
         let (index, value) = match self.dtype {
@@ -65,7 +66,7 @@ impl TensorView<'_> {
         let plane = match (self.scales, self.dtype) {
             (Scales::Within, dtype) => {
                 let blocks = Blocks::of(dtype);
-                return blocks.find_not_finite(self.data).map(|(at, scale)| (at * blocks.weights, scale));
+                return blocks.find_unfit(self.data).map(|(at, scale)| (at * blocks.weights, scale));
             }
             (Scales::Apart([words, _]), DType::Q8) => words,
             (Scales::Apart([_, units]), _) => units,
@@ -83,7 +84,11 @@ impl TensorView<'_> {
     pub fn require_finite(&self) -> Result<()> {
         let Some((row, column, value)) = self.find_not_finite() else { return Ok(()) };
         let got = format!("{value} at row {row}, column {column}");
-        let want = if self.dtype.is_quantised() { "finite scales" } else { "finite values" };
+        let want = match self.dtype.is_quantised() {
+            true if value.is_finite() => "scales of weights that half precision has",
+            true => "finite scales",
+            false => "finite values",
+        };
         Err(Error::Tensor { file: self.file.into(), name: self.name.into(), want: want.into(), got })
     }
 }
