@@ -130,6 +130,8 @@ pub struct Caps {
     pub half: bool,
     /// Rows and columns of the squares that matrix units multiply, f16 by f16 with f32 sums, where kernels may use them.
     pub matrix_units: Option<u32>,
+    /// Whether bytes are multiplied four at a time at full speed. Only where there are subgroups of four lanes or more.
+    pub packed_dots: bool,
     /// Most lanes of one group.
     pub lanes: u32,
     /// Preferred work sizes.

@@ -68,6 +68,7 @@ impl Cpu {
             subgroup: None,
             half: false,
             matrix_units: None,
+            packed_dots: false,
             lanes: 256,
             tiles: Tiles {
                 matmul: [64, 16],

@@ -4,6 +4,15 @@ use std::fmt;
 
 use crate::quant::Planes;
 
+/// How weights lie in bytes that are multiplied four at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packs {
+    /// One after the other.
+    Bytes,
+    /// Of each eight, the even ones and then the odd ones.
+    Nibbles,
+}
+
 /// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
@@ -61,6 +70,15 @@ impl DType {
     /// Whether elements are in a format that only GGUF files have.
     pub const fn is_ggml(self) -> bool {
         matches!(self, DType::Q4_0 | DType::Q4K | DType::Q5K | DType::Q6K)
+    }
+
+    /// How its weights become packed bytes, if they do.
+    pub const fn packs(self) -> Option<Packs> {
+        match self {
+            DType::Q8 => Some(Packs::Bytes),
+            DType::Q4 => Some(Packs::Nibbles),
+            _ => None,
+        }
     }
 
     /// Whether elements have 16 bits at the most.

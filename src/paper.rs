@@ -69,6 +69,7 @@ impl Caps {
             subgroup: Some([width, width]),
             half: true,
             matrix_units: (!software).then_some(16),
+            packed_dots: backend == "wgpu" && !software,
             lanes: 1024,
             tiles: Tiles::of(kind),
         }
@@ -82,6 +83,7 @@ impl Caps {
             device: "Apple GPU on paper".into(),
             max_binding: 4 << 30,
             matrix_units: Some(8),
+            packed_dots: false,
             tiles: Tiles::apple(),
             ..Self::typical("metal", DeviceKind::Integrated)
         }

@@ -24,9 +24,17 @@ fn input(r: u32, at: u32) -> Piece {
     return load_x(min(first_row + r, params.rows - 1u) * PIECES + at);
 }
 
-fn weight(j: u32, at: u32) -> Piece {
+#repeat n PLAIN
+fn weight(part: u32, j: u32, at: u32) -> Piece {
     return load_w(min(first_column + j, params.count - 1u) * PIECES + at);
 }
+#end
+
+#repeat n PACKED
+fn codes(j: u32, at: u32) -> Codes {
+    return codes_w(min(first_column + j, params.count - 1u) * BLOCKS + at);
+}
+#end
 
 @compute @workgroup_size(LANES)
 fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -38,7 +46,12 @@ fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         return;
     }
     var values: array<f32, VALUES>;
-    dots(&values, lane);
+    #repeat n PLAIN
+    dots(&values, lane, 0u);
+    #end
+    #repeat n PACKED
+    packed_dots(&values, lane);
+    #end
     team_sums(&values, lane);
     #repeat r ROWS
     #repeat j SHARE

@@ -1,34 +1,54 @@
 // y[r, first + n] = s · Σ_k x[r, k] · (1 + norm[k]) · w[n, k], s = 1 / sqrt(mean(x[r]²) + eps), for few rows
-// x [S, K], norm [1, K], w [count, K], y [S, stride]
-// one group for COLUMNS columns n and ROWS rows r; a team of TEAM lanes computes SHARE columns, and the squares with them
+// x [S, K], norm [1, K], w [count, K], y [S, stride]; where TAIL is 1, the columns of tail [tail_count, K] follow those of w
+// one group for COLUMNS columns n of one matrix and ROWS rows r; a team of TEAM lanes computes SHARE columns, and the squares
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<Wide_x>;
 @group(0) @binding(2) var<storage, read> norm: array<Wide_norm>;
 @group(0) @binding(3) var<storage, read> w: array<Wide_w>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read> tail: array<Wide_tail>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 struct Params {
     rows: u32,
     first: u32,
     count: u32,
+    tail_count: u32,
     stride: u32,
     eps: f32,
 }
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(6) var<uniform> params: Params;
 
 const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == ROWS * SHARE + ROWS / SHARERS;
 
 var<private> first_row: u32;
 var<private> first_column: u32;
+var<private> columns: u32;
 
 // What is past the last row or column repeats the last one and is not stored.
 fn input(r: u32, at: u32) -> Piece {
     return load_x(min(first_row + r, params.rows - 1u) * PIECES + at);
 }
 
-fn weight(j: u32, at: u32) -> Piece {
-    return load_w(min(first_column + j, params.count - 1u) * PIECES + at);
+fn weight(part: u32, j: u32, at: u32) -> Piece {
+    let column = min(first_column + j, columns - 1u);
+    #repeat n TAIL
+    if part == 1u {
+        return load_tail(column * PIECES + at);
+    }
+    #end
+    #repeat n PLAIN
+    return load_w(column * PIECES + at);
+    #end
+    #repeat n PACKED
+    return Piece();
+    #end
 }
+
+#repeat n PACKED
+fn codes(j: u32, at: u32) -> Codes {
+    return codes_w(min(first_column + j, columns - 1u) * BLOCKS + at);
+}
+#end
 
 fn gain(at: u32) -> Piece {
     var piece = load_norm(at);
@@ -41,16 +61,33 @@ fn gain(at: u32) -> Piece {
 @compute @workgroup_size(LANES)
 fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     first_row = group.y * ROWS;
-    first_column = group.x * COLUMNS + lane / TEAM * SHARE;
+    // The groups of the second matrix follow those of the first.
+    let groups = (params.count + COLUMNS - 1u) / COLUMNS;
+    let in_tail = TAIL == 1u && group.x >= groups;
+    first_column = (group.x - select(0u, groups, in_tail)) * COLUMNS + lane / TEAM * SHARE;
+    columns = select(params.count, params.tail_count, in_tail);
+    let first = params.first + select(0u, params.count, in_tail);
     let alive = live();
     var values: array<f32, VALUES>;
-    dots(&values, lane);
+    #repeat n TAIL
+    if in_tail {
+        dots(&values, lane, 1u);
+    }
+    #end
+    if !in_tail {
+        #repeat n PLAIN
+        dots(&values, lane, 0u);
+        #end
+        #repeat n PACKED
+        packed_dots(&values, lane);
+        #end
+    }
     team_sums(&values, lane);
     let scale = scales(&values, lane, params.eps);
     #repeat r ROWS
     #repeat j SHARE
-    if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < alive && first_column + $ju < params.count {
-        y[(first_row + $ru) * params.stride + params.first + first_column + $ju] = values[$ru * SHARE + $ju] * scale[$r];
+    if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < alive && first_column + $ju < columns {
+        y[(first_row + $ru) * params.stride + first + first_column + $ju] = values[$ru * SHARE + $ju] * scale[$r];
     }
     #end
     #end

@@ -31,13 +31,28 @@ fn input(r: u32, at: u32) -> Piece {
     return load_x(min(first_row + r, params.rows - 1u) * PIECES + at);
 }
 
-fn weight(j: u32, at: u32) -> Piece {
-    let n = min(first_column + j % PAIRS, params.count - 1u);
-    if j < PAIRS {
-        return load_gate((params.gate_row + n) * PIECES + at);
-    }
-    return load_up((params.up_row + n) * PIECES + at);
+// The row of gate or up that is weights j of the team.
+fn row_of(j: u32) -> u32 {
+    return min(first_column + j % PAIRS, params.count - 1u) + select(params.up_row, params.gate_row, j < PAIRS);
 }
+
+#repeat n PLAIN
+fn weight(part: u32, j: u32, at: u32) -> Piece {
+    if j < PAIRS {
+        return load_gate(row_of(j) * PIECES + at);
+    }
+    return load_up(row_of(j) * PIECES + at);
+}
+#end
+
+#repeat n PACKED
+fn codes(j: u32, at: u32) -> Codes {
+    if j < PAIRS {
+        return codes_gate(row_of(j) * BLOCKS + at);
+    }
+    return codes_up(row_of(j) * BLOCKS + at);
+}
+#end
 
 fn gain(at: u32) -> Piece {
     var piece = load_norm(at);
@@ -53,7 +68,12 @@ fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     first_column = group.x * COLUMNS + lane / TEAM * PAIRS;
     let alive = live();
     var values: array<f32, VALUES>;
-    dots(&values, lane);
+    #repeat n PLAIN
+    dots(&values, lane, 0u);
+    #end
+    #repeat n PACKED
+    packed_dots(&values, lane);
+    #end
     team_sums(&values, lane);
     let scale = scales(&values, lane, params.eps);
     #repeat r ROWS

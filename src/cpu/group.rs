@@ -37,6 +37,11 @@ impl<'a> Group<'a> {
         self.dispatch.define(name) as usize
     }
 
+    /// A compile-time constant, if the launch has it.
+    pub fn known(&self, name: &str) -> Option<usize> {
+        self.dispatch.known(name).map(|value| value as usize)
+    }
+
     /// A launch constant that is an unsigned number.
     ///
     /// # Panics

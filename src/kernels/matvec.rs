@@ -6,7 +6,7 @@ use crate::{
     backend::{Caps, Few},
     cost::{Bytes, Cost, Load},
     cpu::{Floats, Group},
-    dtype::DType,
+    dtype::{DType, Packs},
     matrix::Product,
     pass::{Binding, Builder, Dispatch, Element, Kernel, Pass, Scalar},
     quant::BLOCK,
@@ -28,7 +28,7 @@ pub static KERNEL: Kernel = Kernel {
         ("count", Scalar::U32(0)),
         ("stride", Scalar::U32(0)),
     ],
-    library: &["step", "pieces", "dots", "sums"],
+    library: &["step", "pieces", "dots", "packed", "sums"],
     lanes: 128,
     source: source!("matvec"),
     cpu,
@@ -38,8 +38,43 @@ pub static KERNEL: Kernel = Kernel {
 /// Columns of a matrix that fills every device many times over.
 const MANY: u32 = 1 << 15;
 
+/// Blocks of a packed column that a lane has.
+const BLOCKS: u32 = 4;
+
+/// Bytes of a packed block of one row of x: 64 for numbers, 16 for what belongs to them.
+const PACKED: u32 = 80;
+
+/// What products of few rows sum: `inner` products each, with a row of each of some matrices for a column.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<'a> {
+    pub(super) inner: u32,
+    /// The types of the matrices.
+    pub(super) weights: &'a [DType],
+}
+
+impl Sums<'_> {
+    /// How weights are multiplied here.
+    fn way(self, caps: &Caps) -> Way {
+        let packed = |dtype: &DType| caps.packed_dots && dtype.packs() == self.weights[0].packs();
+        match self.weights[0].packs() {
+            Some(packs) if self.weights.iter().all(packed) => Way::Packed(packs),
+            _ => Way::Plain,
+        }
+    }
+}
+
+/// How weights are multiplied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As floats.
+    Plain,
+    /// As bytes, four at a time, with rows of x turned into pairs of bytes.
+    Packed(Packs),
+}
+
 /// How a product with few rows is shared out among groups and lanes.
 pub(super) struct Shares {
+    way: Way,
     /// Quads that a lane loads together.
     wide: u32,
     /// Lanes that share a column.
@@ -53,10 +88,14 @@ pub(super) struct Shares {
 impl Shares {
     /// For sums of `inner` products, `columns` sums for each of `rows` rows. The order of a sum depends on the matrix
     /// alone: how many columns a team computes, for which it loads a row's elements once, does not matter to it. A column
-    /// takes a row of each of the `weights`, of these types.
-    pub(super) fn new(caps: &Caps, (inner, weights): (u32, &[DType]), [rows, columns]: [u32; 2]) -> Self {
-        let (few, factors) = (caps.tiles.matvec, weights.len() as u32);
-        let wide = match weights.iter().any(|dtype| dtype.is_quantised()) {
+    /// takes `factors` rows of weights.
+    pub(super) fn new(caps: &Caps, sums: Sums<'_>, [rows, columns]: [u32; 2], factors: u32) -> Self {
+        let (few, inner) = (caps.tiles.matvec, sums.inner);
+        let way = sums.way(caps);
+        if way != Way::Plain {
+            return Self::packed(caps, (way, inner), [rows, columns], factors);
+        }
+        let wide = match sums.weights.iter().any(|dtype| dtype.is_quantised()) {
             true => BLOCK as u32 / 4,
             false if inner.is_multiple_of(8) => 2,
             false => 1,
@@ -70,7 +109,20 @@ impl Shares {
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
         let most = if rows < 4 { 2 } else { 4 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
-        Self { wide, team, lanes: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
+        Self { way, wide, team, lanes: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
+    }
+
+    /// The same for packed bytes: a lane has blocks of 32 weights, and a group's rows lie packed in its memory.
+    fn packed(caps: &Caps, (way, inner): (Way, u32), [rows, columns]: [u32; 2], factors: u32) -> Self {
+        let (few, blocks) = (caps.tiles.matvec, inner / BLOCK as u32);
+        let each = if columns < MANY { BLOCKS } else { 2 * BLOCKS };
+        let team = divided(floor_power(blocks / each).min(few.lanes / 2).max(1), blocks);
+        let most = floor_power(caps.group_memory * 3 / 4 / (PACKED * blocks)).min(few.rows);
+        let few = Few { rows: most, ..few };
+        let rows = together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
+        let most = if rows < 4 { 4 } else { 2 } / factors;
+        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
+        Self { way, wide: 2, team, lanes: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
     }
 
     /// The same with whole quads of columns for each group.
@@ -83,25 +135,33 @@ impl Shares {
         self.columns * self.team / self.lanes
     }
 
-    /// A launch so shared out, that takes `factors` rows of weights for each column, and norms rows where `norm` is 1.
+    /// A launch so shared out, that takes `factors` rows of weights for each column, norms rows where `norm` is 1, and has a
+    /// second matrix of floats where `tail` is 1.
     pub(super) fn dispatch<'a>(
         &self,
         p: &'a Pass,
         kernel: &'static Kernel,
         inner: u32,
-        [factors, norm]: [u32; 2],
+        [factors, norm, tail]: [u32; 3],
     ) -> Builder<'a> {
         let share = factors * self.of_team();
         let sharers = if norm == 1 { self.rows.min(self.lanes / self.team) } else { 1 };
-        let rounds = inner.div_ceil(4 * self.wide * self.team);
+        let wide = if self.way == Way::Plain { self.wide } else { BLOCK as u32 / 4 };
+        let rounds = inner.div_ceil(4 * wide * self.team);
+        let packed = u32::from(self.way != Way::Plain);
         p.dispatch(kernel)
+            .define("PACKED", packed)
+            .define("PLAIN", 1 - packed)
+            .define("FLOATS", (1 - packed).max(tail))
+            .define("TAIL", tail)
+            .define("NIBBLES", u32::from(self.way == Way::Packed(Packs::Nibbles)))
             .define("K", inner)
             .define("WIDE", self.wide)
             .define("ROWS", self.rows)
             .define("COLUMNS", self.columns)
             .define("TEAM", self.team)
             .define("SHARE", share)
-            .define("AHEAD", (if self.rows < 8 { 16 / (share * self.wide.max(2)) } else { 1 }).clamp(1, rounds))
+            .define("AHEAD", (if self.rows < 8 { 16 / (share * wide.max(2)) } else { 1 }).clamp(1, rounds))
             .define("NORM", norm)
             .define("SHARERS", sharers)
             .define("VALUES", self.rows * share + norm * self.rows / sharers)
@@ -137,9 +197,9 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
     let stride = y.width();
     for part in w.parts() {
         let count = part.tensor.rows();
-        let shares = Shares::new(p.caps(), (x.width(), &[part.tensor.dtype()]), [x.rows(), count]);
+        let shares = Shares::new(p.caps(), Sums { inner: x.width(), weights: &[part.tensor.dtype()] }, [x.rows(), count], 1);
         shares
-            .dispatch(p, &KERNEL, x.width(), [1, 0])
+            .dispatch(p, &KERNEL, x.width(), [1, 0, 0])
             .define("ADD", epilogue as u32)
             .step(step)
             .read(x)
@@ -182,7 +242,8 @@ pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
 pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: fn(f32) -> f32) {
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
-    let xs: Vec<_> = rows.clone().map(|row| g.floats(1, row * inner..(row + 1) * inner).to_vec()).collect();
+    let x = |row: usize| g.floats(1, row * inner..(row + 1) * inner).to_vec();
+    let xs: Vec<_> = rows.clone().map(|row| if g.known("PACKED") == Some(1) { packed(&x(row)) } else { x(row) }).collect();
     for column in columns {
         let stored = g.floats(2, column * inner..(column + 1) * inner);
         // Once for all rows.
@@ -195,4 +256,16 @@ pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: 
             *y = if g.define("ADD") == 1 { *y + sum } else { sum };
         }
     }
+}
+
+/// What packed bytes make of a row: whole multiples of a scale for each block, 32,512 of which are its largest magnitude.
+pub(super) fn packed(x: &[f32]) -> Vec<f32> {
+    const MOST: f32 = 32512.0;
+    let block = |x: &[f32]| {
+        let largest = x.iter().fold(0.0, |largest: f32, x| if largest >= x.abs() { largest } else { x.abs() });
+        let scale = if largest < f32::exp2(-100.0) { 0.0 } else { largest / MOST };
+        let inverse = if scale == 0.0 { 0.0 } else { MOST / largest };
+        x.iter().map(|x| (x * inverse).round_ties_even() * scale).collect::<Vec<_>>()
+    };
+    x.chunks(BLOCK).flat_map(block).collect()
 }

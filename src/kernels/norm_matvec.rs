@@ -1,14 +1,16 @@
 //! y\[r, first + n\] = Σ_k h\[r, k\] · w\[n, k\] with h = rms_norm(x), for few rows. What scales a row, 1 / sqrt(mean(x²) + eps),
 //! scales the sum as well: one pass finds both.
 
+use std::iter;
+
 use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     kernels::{
-        matvec::{Shares, ranges},
+        matvec::{Shares, Sums, packed, ranges},
         rms_norm::normed,
     },
-    matrix::{Matrix, Normed},
+    matrix::{Matrix, Normed, Part},
     pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step, View},
     tensor::Tensor,
@@ -22,66 +24,96 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("x", Element::Wide),
         Binding::read("norm", Element::Wide),
         Binding::read("w", Element::Wide),
+        Binding::read("tail", Element::Wide),
         Binding::update("y", Element::F32),
     ],
     params: &[
         ("rows", Scalar::U32(0)),
         ("first", Scalar::U32(0)),
         ("count", Scalar::U32(0)),
+        ("tail_count", Scalar::U32(0)),
         ("stride", Scalar::U32(0)),
         ("eps", Scalar::F32(0.0)),
     ],
-    library: &["step", "pieces", "dots", "sums", "scales"],
+    library: &["step", "pieces", "dots", "packed", "sums", "scales"],
     lanes: 128,
     source: source!("norm_matvec"),
     cpu,
     cost,
 };
 
-/// Records the product for each part of the matrix. x \[S, K\] f32, y \[S, out\] f32. The order of a row's sum depends on
-/// its length alone.
+/// Records the product for each part of the matrix, or for two at once. x \[S, K\] f32, y \[S, out\] f32. The order of a row's
+/// sum depends on its length and the types of parts alone.
 pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<'_>, w: &Matrix, y: &mut Tensor) {
-    let stride = y.width();
-    for part in w.parts() {
+    let (stride, inner) = (y.width(), x.width());
+    for (part, tail) in pairs(w.parts()) {
         let count = part.tensor.rows();
-        let shares = Shares::new(p.caps(), (x.width(), &[part.tensor.dtype()]), [x.rows(), count]);
+        let tail_count = tail.map_or(0, |tail| tail.tensor.rows());
+        let types = [part.tensor.dtype(), tail.unwrap_or(part).tensor.dtype()];
+        // Packed bytes leave floats of the tail as they are.
+        let weights = if p.caps().packed_dots && types[0].packs().is_some() { &types[..1] } else { &types[..] };
+        let shares = Shares::new(p.caps(), Sums { inner, weights }, [x.rows(), count], 1);
+        let groups = count.div_ceil(shares.columns) + tail_count.div_ceil(shares.columns);
         shares
-            .dispatch(p, &KERNEL, x.width(), [1, 1])
+            .dispatch(p, &KERNEL, inner, [1, 1, tail.is_some().into()])
             .step(step)
             .read(x)
             .read(&norm.weight)
             .read(&part.tensor)
+            .read(&tail.unwrap_or(part).tensor)
             .write(y)
             .param("rows", x.rows())
             .param("first", part.first)
             .param("count", count)
+            .param("tail_count", tail_count)
             .param("stride", stride)
             .param("eps", norm.eps)
-            .grid([count.div_ceil(shares.columns), x.rows().div_ceil(shares.rows), 1]);
+            .grid([groups, x.rows().div_ceil(shares.rows), 1]);
     }
+}
+
+/// Parts with those that follow them in the same launch: floats behind weights of another type.
+fn pairs(parts: &[Part]) -> impl Iterator<Item = (&Part, Option<&Part>)> {
+    let mut rest = parts;
+    iter::from_fn(move || {
+        let (part, others) = rest.split_first()?;
+        let tail = others.first().filter(|tail| {
+            let types = [part, tail].map(|part| part.tensor.dtype());
+            types[0] != types[1] && !types[1].is_quantised()
+        });
+        rest = &others[usize::from(tail.is_some())..];
+        Some((part, tail))
+    })
 }
 
 /// The part of the matrix, the norm's weight and the rows of x are read once, y is written. K multiply-adds for each
 /// element of y, and for each row's mean square.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
-    let (rows, inner, count) = (load.rows(d), d.size("K"), d.word("count"));
+    let (rows, inner) = (load.rows(d), d.size("K"));
+    let (count, tail) = (d.word("count"), d.word("tail_count"));
     Cost {
-        weights: d.bytes("w", count * inner) + d.bytes("norm", inner),
-        activations: Bytes { read: d.bytes("x", rows * inner), written: d.bytes("y", rows * count) },
-        flops: Flops::vector(rows * (count + 1) * inner),
+        weights: d.bytes("w", count * inner) + d.bytes("tail", tail * inner) + d.bytes("norm", inner),
+        activations: Bytes { read: d.bytes("x", rows * inner), written: d.bytes("y", rows * (count + tail)) },
+        flops: Flops::vector(rows * (count + tail + 1) * inner),
         ..Cost::default()
     }
 }
 
 fn cpu(g: &Group<'_>) {
     let (rows, columns) = ranges(g);
-    let (inner, first, stride) = (g.define("K"), g.word("first"), g.word("stride"));
-    let columns = columns.start..columns.end.min(g.word("count"));
+    let (inner, stride, size) = (g.define("K"), g.word("stride"), g.define("COLUMNS"));
+    let (count, tail) = (g.word("count"), g.word("tail_count"));
+    let before = count.next_multiple_of(size);
+    let (binding, first, columns) = match columns.start < before {
+        true => (3, g.word("first"), columns.start..columns.end.min(count)),
+        false => (4, g.word("first") + count, columns.start - before..(columns.end - before).min(tail)),
+    };
     for row in rows.start..rows.end.min(View::of(g).live()) {
         let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
-        let y = g.singles_mut(4, row * stride + first + columns.start..row * stride + first + columns.end);
+        let h = if binding == 3 && g.define("PACKED") == 1 { packed(&h) } else { h };
+        let y = g.singles_mut(5, row * stride + first + columns.start..row * stride + first + columns.end);
         for (y, column) in y.iter_mut().zip(columns.clone()) {
-            *y = g.floats(3, column * inner..(column + 1) * inner).dot(&h);
+            *y = g.floats(binding, column * inner..(column + 1) * inner).dot(&h);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     kernels::{
-        matvec::{Shares, ranges},
+        matvec::{Shares, Sums, packed, ranges},
         rms_norm::normed,
         silu_mul::silu,
     },
@@ -36,7 +36,7 @@ pub static KERNEL: Kernel = Kernel {
         ("up_row", Scalar::U32(0)),
         ("eps", Scalar::F32(0.0)),
     ],
-    library: &["step", "activations", "pieces", "dots", "sums", "scales"],
+    library: &["step", "activations", "pieces", "dots", "packed", "sums", "scales"],
     lanes: 128,
     source: source!("norm_swiglu"),
     cpu,
@@ -56,9 +56,9 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
         let count = columns.end - columns.start;
         assert!(columns.start.is_multiple_of(4) && count.is_multiple_of(4), "norm_swiglu: parts in quads");
         let weights = [gate.tensor.dtype(), up.tensor.dtype()];
-        let shares = Shares::new(p.caps(), (x.width(), &weights), [x.rows(), count]).in_quads();
+        let shares = Shares::new(p.caps(), Sums { inner: x.width(), weights: &weights }, [x.rows(), count], 2).in_quads();
         shares
-            .dispatch(p, &KERNEL, x.width(), [2, 1])
+            .dispatch(p, &KERNEL, x.width(), [2, 1, 0])
             .define("PAIRS", shares.of_team())
             .step(step)
             .read(x)
@@ -113,6 +113,7 @@ fn cpu(g: &Group<'_>) {
     let columns = columns.start..columns.end.min(g.word("count"));
     for row in rows.start..rows.end.min(View::of(g).live()) {
         let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
+        let h = if g.define("PACKED") == 1 { packed(&h) } else { h };
         let sum = |binding: usize, at: usize| g.floats(binding, at * inner..(at + 1) * inner).dot(&h);
         let pair = |n: usize| silu(sum(3, g.word("gate_row") + n)) * sum(4, g.word("up_row") + n);
         let y: Vec<f32> = columns.clone().map(pair).collect();

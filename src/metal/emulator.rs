@@ -80,6 +80,7 @@ fn caps() -> Caps {
         subgroup: Some([32, 32]),
         half: true,
         matrix_units: Some(8),
+        packed_dots: false,
         lanes: 1024,
         tiles: Tiles::apple(),
     }

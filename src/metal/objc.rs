@@ -139,6 +139,7 @@ fn caps(device: &ProtocolObject<dyn MTLDevice>) -> Result<Caps, String> {
         subgroup: Some([SIMD, SIMD]),
         half: true,
         matrix_units: matrix.then_some(8),
+        packed_dots: false,
         lanes: (device.maxThreadsPerThreadgroup().width as u32).min(1024),
         tiles: Tiles::apple(),
     })

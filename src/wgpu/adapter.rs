@@ -105,7 +105,7 @@ fn caps(adapter: &wgpu::Adapter, restrict: Restrict) -> Caps {
     let subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     Caps {
         backend: "wgpu",
-        device: info.name,
+        device: info.name.clone(),
         driver: format!("{:?} {} {}", info.backend, info.driver, info.driver_info).trim().into(),
         kind,
         memory: memory(adapter, kind),
@@ -115,9 +115,18 @@ fn caps(adapter: &wgpu::Adapter, restrict: Restrict) -> Caps {
         subgroup: features.contains(Features::SUBGROUP).then_some(subgroup),
         half: features.contains(Features::SHADER_F16),
         matrix_units: matrix_units(adapter, features),
+        packed_dots: packed_dots(&info, features),
         lanes: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
         tiles: Tiles::of(kind),
     }
+}
+
+/// wgpu does not say whether the driver has instructions for it; GPUs of the last ten years do where these interfaces lead to
+/// them, and Apple's have none.
+fn packed_dots(info: &wgpu::AdapterInfo, features: Features) -> bool {
+    let direct = matches!(info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12);
+    let hardware = matches!(info.device_type, DeviceType::DiscreteGpu | DeviceType::IntegratedGpu);
+    direct && hardware && features.contains(Features::SUBGROUP) && info.subgroup_min_size >= 4
 }
 
 fn kind(kind: DeviceType) -> DeviceKind {

@@ -27,6 +27,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("leader", include_str!("../../wgsl/lib/leader.wgsl")),
     ("matrix_16", include_str!("../../wgsl/lib/matrix_16.wgsl")),
     ("matrix_8", include_str!("../../wgsl/lib/matrix_8.wgsl")),
+    ("packed", include_str!("../../wgsl/lib/packed.wgsl")),
     ("pages", include_str!("../../wgsl/lib/pages.wgsl")),
     ("pieces", include_str!("../../wgsl/lib/pieces.wgsl")),
     ("quants", quantised::LIBRARY),
@@ -61,6 +62,7 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
     if dispatch.kernel.bindings.iter().any(|binding| binding.element == Element::Wide) {
         text.push_str("alias Piece = array<vec4<f32>, WIDE>;\n");
     }
+    let packed = dispatch.known("PACKED") == Some(1);
     if dispatch.elements.iter().any(|dtype| dtype.is_quantised()) {
         text.push_str(quantised::LIBRARY);
     }
@@ -71,6 +73,7 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
         let (name, dtype) = (binding.name, dispatch.elements[at]);
         let quantised = dtype.is_quantised().then(|| Quantised { name, dtype, shape: dispatch.shapes[at] });
         match (binding.element, quantised) {
+            (Element::Wide, Some(quantised)) if packed => quantised.codes(&mut text),
             (Element::Wide, Some(quantised)) => quantised.pieces(&mut text),
             (Element::Wide, None) => piece(&mut text, (name, dtype), dispatch.define("WIDE")),
             (Element::Float | Element::Halves, Some(quantised)) => quantised.quads(&mut text),

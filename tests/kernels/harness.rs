@@ -209,6 +209,18 @@ pub fn check_filled(case: &str, op: impl Fn(&Lab, &Pass)) {
     check_on(case, &filled, op, compare);
 }
 
+/// As [`check`] and [`check_filled`], on devices that multiply bytes four at a time; software can, if not fast.
+pub fn check_packed(case: &str, op: impl Fn(&Lab, &Pass)) {
+    check_on(&format!("{case}, packed"), &packed, &op, compare);
+    check_on(&format!("{case}, packed and filled"), &|caps| filled(&packed(caps)), &op, compare);
+}
+
+/// A device that multiplies bytes four at a time, where shaders can say so.
+pub fn packed(caps: &Caps) -> Caps {
+    let packed_dots = caps.backend == "wgpu" && caps.subgroup.is_some_and(|[least, _]| least >= 4);
+    Caps { packed_dots, ..caps.clone() }
+}
+
 /// A device that few columns fill.
 pub fn filled(caps: &Caps) -> Caps {
     let mut caps = caps.clone();

@@ -6,7 +6,7 @@ use bimetal::{
 };
 
 use super::{
-    harness::{Lab, backends, check, check_filled, outputs},
+    harness::{Lab, backends, check, check_filled, check_packed, outputs},
     traffic::*,
 };
 
@@ -53,6 +53,25 @@ pub fn filled() {
         check_filled(&format!("matvec 9 × {inner} × {columns} {types:?}, filled"), |lab, p| {
             let (x, w) = operands(lab, DECODES[2], (inner, &[columns]), types);
             p.mark("y", &matmul(p, &DECODES[2].step(lab, 10), &x, &w));
+        });
+    }
+}
+
+/// Bytes multiplied four at a time: rows that a lane shares with others or not, ragged ones, and several parts.
+#[test]
+pub fn packed() {
+    for (traffic, inner, parts, types) in [
+        (DECODES[0], 32, &[1][..], Q4),
+        (DECODES[0], 1024, &[63], Q8),
+        (DECODES[1], 1024, &[63], Q4),
+        (DECODES[2], 288, &[65, 3], (DType::F16, &[DType::Q4, DType::Bf16][..])),
+        (DECODES[0], 3584, &[19], Q8),
+        (DECODES[2], 96, &[33, 7], (DType::F32, &[DType::Q8, DType::Q4])),
+        (DECODES[2], 3584, &[37], Q4),
+    ] {
+        check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
+            let (x, w) = operands(lab, traffic, (inner, parts), types);
+            p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
         });
     }
 }

@@ -7,7 +7,7 @@ use bimetal::{
 };
 
 use super::{
-    harness::{Lab, check, check_filled},
+    harness::{Lab, check, check_filled, check_packed},
     matvec::{company_of, operands},
     traffic::*,
 };
@@ -41,6 +41,21 @@ pub fn filled() {
         check_filled(&format!("norm_matvec 9 × {inner} × {columns}, filled"), |lab, p| {
             let case = ((inner, &[columns][..]), DType::Bf16, &[DType::F16][..]);
             p.mark("y", &product(lab, p, DECODES[2], case));
+        });
+    }
+}
+
+/// Bytes multiplied four at a time, with and without floats behind them.
+#[test]
+pub fn packed() {
+    for (traffic, inner, parts, types) in [
+        (DECODES[0], 1024, &[63][..], &[DType::Q4][..]),
+        (DECODES[2], 288, &[65, 3], &[DType::Q4, DType::F16]),
+        (DECODES[1], 320, &[37, 40, 9], &[DType::Q8, DType::Bf16, DType::F32]),
+        (DECODES[2], 1024, &[130, 5, 20], &[DType::Q8, DType::Q4, DType::F32]),
+    ] {
+        check_packed(&format!("norm_matvec {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
+            p.mark("y", &product(lab, p, traffic, ((inner, parts), DType::Bf16, types)));
         });
     }
 }

@@ -7,7 +7,7 @@ use bimetal::{
 };
 
 use super::{
-    harness::{Lab, check, check_filled},
+    harness::{Lab, check, check_filled, check_packed},
     matvec::{company_of, operands},
     traffic::*,
 };
@@ -42,6 +42,21 @@ pub fn filled() {
     for (inner, rows) in [(60, 72), (1024, 40)] {
         check_filled(&format!("norm_swiglu 9 × {inner} × {rows}, filled"), |lab, p| {
             p.mark("y", &gated(lab, p, DECODES[2], ((inner, &[rows]), &[DType::F16], DType::F16)));
+        });
+    }
+}
+
+/// Bytes multiplied four at a time, where gate and up can be.
+#[test]
+pub fn packed() {
+    for (traffic, inner, parts, types) in [
+        (DECODES[0], 1024, &[40][..], &[DType::Q4][..]),
+        (DECODES[2], 288, &[72], &[DType::Q8]),
+        (DECODES[1], 96, &[4, 60, 12, 20], &[DType::Q8, DType::F32, DType::Q4]),
+        (DECODES[2], 1024, &[608], &[DType::Q4]),
+    ] {
+        check_packed(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
+            p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, DType::F16)));
         });
     }
 }

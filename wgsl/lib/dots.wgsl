@@ -1,7 +1,7 @@
 // Products of ROWS rows with the SHARE columns of a team: TEAM lanes stride over K, a piece of WIDE quads at a time, and
 // ask for AHEAD pieces of each column before they use the first.
-// Needs VALUES and what the kernel knows of its bindings: `input(r, at)` and `weight(j, at)`, piece `at` of row r and of
-// column j. Where NORM is 1 and not 0, weights are scaled by `gain(at)`, piece `at` of 1 + norm, and Σ x² of rows follows
+// Needs VALUES and what the kernel knows of its bindings: `input(r, at)` and `weight(part, j, at)`, piece `at` of row r and of
+// column j of one of the matrices that it reads. Where NORM is 1 and not 0, weights are scaled by `gain(at)`, piece `at` of 1 + norm, and Σ x² of rows follows
 // the products: of SHARERS teams, which need each row's only once together, each sums every SHARERS-th row's.
 
 const PIECES: u32 = K / (4u * WIDE);
@@ -9,9 +9,10 @@ const ROUNDS: u32 = (PIECES + TEAM - 1u) / TEAM;
 // Whether lanes run past the last piece.
 const RAGGED: bool = PIECES % (AHEAD * TEAM) != 0u;
 
+#repeat n FLOATS
 // This lane's part of each sum: [row · SHARE + column], and [ROWS · SHARE + row / SHARERS] for the squares. The order of a
 // row's sums does not depend on ROWS, SHARE, AHEAD and SHARERS.
-fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
+fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
     let member = lane % TEAM;
     let sharer = lane / TEAM % SHARERS;
     for (var round = 0u; round < ROUNDS; round += AHEAD) {
@@ -19,7 +20,7 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
         let at_$i = (round + $iu) * TEAM + member;
         let source_$i = min(at_$i, PIECES - 1u);
         #repeat j SHARE
-        var w_$i_$j = weight($ju, source_$i);
+        var w_$i_$j = weight(part, $ju, source_$i);
         #end
         #end
         #repeat i AHEAD
@@ -46,3 +47,4 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
         #end
     }
 }
+#end

@@ -20,3 +20,18 @@ fn quad_of_nibbles(word: u32, terms: vec2<f32>) -> vec4<f32> {
     let floats = bitcast<vec4<f32>>(codes | vec4(0x49000000u, 0x47000000u, 0x45000000u, 0x43000000u));
     return (floats - (vec4(524288.0, 32768.0, 2048.0, 128.0) + terms.y)) * terms.x;
 }
+
+// A block of 32 weights as packed bytes, 16 and 16: each half's weights are its scale times its bytes, less its offset.
+// terms: both scales, both offsets
+struct Codes {
+    first: vec4<u32>,
+    last: vec4<u32>,
+    terms: vec4<f32>,
+}
+
+// From 32 codes of 4 bits: of each eight, the even ones and then the odd ones.
+fn codes_of_nibbles(words: vec4<u32>, terms: vec4<f32>) -> Codes {
+    let even = words & vec4(0x0f0f0f0fu);
+    let odd = (words >> vec4(4u)) & vec4(0x0f0f0f0fu);
+    return Codes(vec4(even.x, odd.x, even.y, odd.y), vec4(even.z, odd.z, even.w, odd.w), terms);
+}

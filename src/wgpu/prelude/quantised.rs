@@ -79,6 +79,33 @@ impl Quantised<'_> {
         _ = writeln!(text, "    return Piece({});\n}}", quads.join(", "));
     }
 
+    /// As an array of 16 bytes: `codes_NAME(at)` is block `at`, counted through all rows, as packed bytes.
+    pub(super) fn codes(self, text: &mut String) {
+        let Self { name, dtype, .. } = self;
+        _ = writeln!(text, "alias Wide_{name} = vec4<u32>;");
+        _ = writeln!(text, "fn word_{name}(at: u32) -> u32 {{ return {name}[at / 4u][at % 4u]; }}");
+        _ = writeln!(text, "fn codes_{name}(at: u32) -> Codes {{");
+        match dtype {
+            DType::Q8 => {
+                let scale = self.half(1, "at");
+                _ = writeln!(text, "    let scale = {scale};");
+                _ = writeln!(
+                    text,
+                    "    return Codes({name}[2u * at], {name}[2u * at + 1u], vec4(scale, scale, 0.0, 0.0));"
+                );
+            }
+            _ => {
+                _ = writeln!(text, "    let unit = {};", self.half(2, &self.unit(1)));
+                _ = writeln!(text, "    let bytes = word_{name}({}u + at / 2u) >> (at % 2u * 16u);", self.word(1));
+                text.push_str("    let first = terms_of(bytes, unit);\n    let last = terms_of(bytes >> 8u, unit);\n");
+                text.push_str("    let scales = vec2(first.x, last.x);\n");
+                text.push_str("    let terms = vec4(scales, scales * vec2(first.y, last.y));\n");
+                _ = writeln!(text, "    return codes_of_nibbles({name}[at], terms);");
+            }
+        }
+        text.push_str("}\n");
+    }
+
     /// The half of this number of a plane.
     pub(super) fn half(self, plane: usize, at: &str) -> String {
         let Self { name, .. } = self;
