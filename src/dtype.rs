@@ -76,7 +76,7 @@ impl DType {
     pub const fn packs(self) -> Option<Packs> {
         match self {
             DType::Q8 => Some(Packs::Bytes),
-            DType::Q4 => Some(Packs::Nibbles),
+            DType::Q4 | DType::Q4_0 | DType::Q4K | DType::Q5K | DType::Q6K => Some(Packs::Nibbles),
             _ => None,
         }
     }

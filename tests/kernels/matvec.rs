@@ -68,6 +68,10 @@ pub fn packed() {
         (DECODES[0], 3584, &[19], Q8),
         (DECODES[2], 96, &[33, 7], (DType::F32, &[DType::Q8, DType::Q4])),
         (DECODES[2], 3584, &[37], Q4),
+        (DECODES[1], 1120, &[35], (DType::F16, &[DType::Q4_0])),
+        (DECODES[2], 1024, &[33, 7], (DType::F16, &[DType::Q4K, DType::Q6K])),
+        (DECODES[1], 768, &[33, 3], (DType::F32, &[DType::Q5K, DType::Bf16])),
+        (DECODES[0], 256, &[5], (DType::F16, &[DType::Q6K])),
     ] {
         check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
             let (x, w) = operands(lab, traffic, (inner, parts), types);

@@ -54,6 +54,9 @@ pub fn packed() {
         (DECODES[2], 288, &[72], &[DType::Q8]),
         (DECODES[1], 96, &[4, 60, 12, 20], &[DType::Q8, DType::F32, DType::Q4]),
         (DECODES[2], 1024, &[608], &[DType::Q4]),
+        // Two formats that are multiplied in the same way, and two that are not.
+        (DECODES[1], 256, &[36, 36], &[DType::Q4K, DType::Q6K]),
+        (DECODES[0], 512, &[20, 20], &[DType::Q8, DType::Q5K]),
     ] {
         check_packed(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
             p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, DType::F16)));

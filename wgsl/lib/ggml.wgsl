@@ -34,3 +34,26 @@ fn terms_of_block(header: vec4<u32>, block: u32) -> vec2<f32> {
 fn numbers_of_bytes(word: u32) -> vec2<f32> {
     return vec2<f32>(vec2(bitcast<i32>(word << 24u) >> 24u, bitcast<i32>(word << 16u) >> 24u));
 }
+
+// Each four bits become a byte's upper ones.
+fn spread(nibbles: vec4<u32>) -> vec4<u32> {
+    let pairs = (nibbles | (nibbles << vec4(8u))) & vec4(0x00ff00ffu);
+    return ((pairs | (pairs << vec4(4u))) & vec4(0x0f0f0f0fu)) << vec4(4u);
+}
+
+// Packed bytes of codes of four bits and two more, whose bits are a half for each word.
+fn codes_with_pairs(words: vec4<u32>, first: u32, last: u32, terms: vec4<f32>) -> Codes {
+    let high = vec4(first, first >> 16u, last, last >> 16u);
+    let even = (words & vec4(0x0f0f0f0fu)) | spread(high & vec4(0x3333u));
+    let odd = ((words >> vec4(4u)) & vec4(0x0f0f0f0fu)) | spread((high >> vec4(2u)) & vec4(0x3333u));
+    return Codes(vec4(even.x, odd.x, even.y, odd.y), vec4(even.z, odd.z, even.w, odd.w), terms);
+}
+
+// The same with one more bit, a byte for each word.
+fn codes_with_bits(words: vec4<u32>, bits: u32, terms: vec4<f32>) -> Codes {
+    let of_word = (vec4(bits) >> vec4(0u, 8u, 16u, 24u)) & vec4(0xffu);
+    let fours = (of_word | (of_word << vec4(4u))) & vec4(0x0f0fu);
+    let pairs = (fours | (fours << vec4(2u))) & vec4(0x3333u);
+    let both = ((pairs | (pairs << vec4(1u))) & vec4(0x5555u));
+    return codes_with_pairs(words, both.x | (both.y << 16u), both.z | (both.w << 16u), terms);
+}

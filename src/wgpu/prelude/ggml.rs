@@ -59,6 +59,22 @@ impl Quantised<'_> {
         (0..QUADS).map(quad).collect()
     }
 
+    /// The body of `codes_NAME(at)` for an array of 16 bytes.
+    pub(super) fn ggml_codes(self, text: &mut String) {
+        let name = self.name;
+        self.terms(text, "at", &format!("{name}[{}u + block / 8u]", self.word(1) / 4));
+        let high = format!("word_{name}({}u + ", self.word(2));
+        let codes = match self.dtype {
+            DType::Q4_0 => format!("codes_of_nibbles({name}[at], vec4(terms, terms, 8.0 * terms, 8.0 * terms))"),
+            DType::Q4K => format!("codes_of_nibbles({name}[at], vec4(terms.xx, -terms.yy))"),
+            DType::Q5K => format!("codes_with_bits({name}[at], {high}at), vec4(terms.xx, -terms.yy))"),
+            _ => {
+                format!("codes_with_pairs({name}[at], {high}2u * at), {high}2u * at + 1u), vec4(terms, 32.0 * terms))")
+            }
+        };
+        _ = writeln!(text, "    return {codes};");
+    }
+
     /// `terms`, what scales the block of this number; `header` are the 16 bytes that do it for eight blocks, where such are.
     fn terms(self, text: &mut String, block: &str, header: &str) {
         let Self { name, dtype, .. } = self;

@@ -94,7 +94,7 @@ impl Quantised<'_> {
                     "    return Codes({name}[2u * at], {name}[2u * at + 1u], vec4(scale, scale, 0.0, 0.0));"
                 );
             }
-            _ => {
+            DType::Q4 => {
                 _ = writeln!(text, "    let unit = {};", self.half(2, &self.unit(1)));
                 _ = writeln!(text, "    let bytes = word_{name}({}u + at / 2u) >> (at % 2u * 16u);", self.word(1));
                 text.push_str("    let first = terms_of(bytes, unit);\n    let last = terms_of(bytes >> 8u, unit);\n");
@@ -102,6 +102,7 @@ impl Quantised<'_> {
                 text.push_str("    let terms = vec4(scales, scales * vec2(first.y, last.y));\n");
                 _ = writeln!(text, "    return codes_of_nibbles({name}[at], terms);");
             }
+            _ => self.ggml_codes(text),
         }
         text.push_str("}\n");
     }
