@@ -66,7 +66,7 @@ kernel void gdn_chunk_solve(
     const Chunk part = chunk(step, group.y);
     const uint head = group.x;
     const uint at = group.y * VALUE_HEADS + head;
-    const uint query_from = head / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
+    const uint query_from = head / SHARING % KEY_HEADS * KEY_QUADS;
     const uint key_from = query_from + KEY_HEADS * KEY_QUADS;
     const uint value_from = 2 * KEY_HEADS * KEY_QUADS + head * VALUE_QUADS;
     device half4* own_reads = reads + at * 2 * CHUNK * KEY_QUADS;

@@ -9,8 +9,6 @@ constant constexpr uint VALUES = VALUE_HEADS * VALUE_WIDTH;
 constant constexpr uint CHANNELS = 2 * KEY_HEADS * KEY_WIDTH + VALUES;
 // Behind the channels lie the gate z, b and a.
 constant constexpr uint STRIDE = CHANNELS + VALUES + 2 * VALUE_HEADS;
-// Value heads that share a key head.
-constant constexpr uint SHARING = VALUE_HEADS / KEY_HEADS;
 constant constexpr uint MEMBERS = LANES / COLUMNS;
 // A lane keeps SHARE elements of a column: every MEMBERS-th, so that a SIMD group reads rows of neighbours.
 constant constexpr uint KEY = SHARE * MEMBERS;
@@ -75,8 +73,8 @@ kernel void gdn_decode(
         const uint part = min(i / KEY, 2u);
         const uint at = i - part * KEY;
         const uint width = part == 2 ? VALUE_WIDTH : KEY_WIDTH;
-        const uint channel = part * KEY_HEADS * KEY_WIDTH + (part == 2 ? head : head / SHARING) * width + at;
-        const bool owner = part == 2 || head % SHARING == 0;
+        const uint channel = part * KEY_HEADS * KEY_WIDTH + (part == 2 ? head : head / SHARING % KEY_HEADS) * width + at;
+        const bool owner = part == 2 || (head % SHARING == 0 && head < SHARING * KEY_HEADS);
         device float* kept = ring + rows.slot * 4 * CHANNELS + channel;
         mixed[i] = at < width ? convolved(kept, rows.position, unpack(weight[channel]), token[channel], owner) : 0.0f;
     }

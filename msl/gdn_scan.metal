@@ -28,7 +28,7 @@ inline Ahead fetch(device const float4* qkv, device const float* gates, Span row
     for (uint i = 0; i < FETCHES; i++) {
         const uint quad = i * LANES + lane;
         const uint row = rows.row + min(offset + quad / KEY_QUADS, last);
-        const uint source = row * (CHANNELS / 4) + head / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS + quad % KEY_QUADS;
+        const uint source = row * (CHANNELS / 4) + head / SHARING % KEY_HEADS * KEY_QUADS + quad % KEY_QUADS;
         next.queries[i] = qkv[source];
         next.keys[i] = qkv[source + KEY_HEADS * KEY_QUADS];
     }

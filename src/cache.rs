@@ -7,7 +7,7 @@ use crate::{
     dtype::DType,
     error::{Error, Result},
     kernels::gdn_conv::{Heads, TAPS},
-    model::config::{Config, LayerKind},
+    model::config::{Config, LayerKind, ValueOrder},
     tensor::Tensor,
 };
 
@@ -154,11 +154,10 @@ impl Config {
 
     /// The heads of its DeltaNet layers.
     pub fn delta_heads(&self) -> Heads {
-        Heads {
-            key: self.key_heads,
-            value: self.value_heads,
-            key_width: self.key_head_dim,
-            value_width: self.value_head_dim,
+        let heads = Heads::grouped([self.key_heads, self.value_heads, self.key_head_dim, self.value_head_dim]);
+        match self.value_order {
+            ValueOrder::Grouped => heads,
+            ValueOrder::Tiled => heads.tiled(),
         }
     }
 

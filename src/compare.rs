@@ -47,8 +47,8 @@ impl Finding {
     pub fn bound(&self) -> f64 {
         match self.dtype {
             DType::F32 => 1e-5,
-            DType::F16 | DType::Bf16 | DType::Q8 | DType::Q4 => 2e-3,
             DType::U32 => 0.0,
+            _ => 2e-3,
         }
     }
 

@@ -28,6 +28,14 @@ pub enum DType {
     Q8,
     /// Quantised weights of 4 bits.
     Q4,
+    /// GGML's Q4_0.
+    Q4_0,
+    /// GGML's Q4_K.
+    Q4K,
+    /// GGML's Q5_K.
+    Q5K,
+    /// GGML's Q6_K.
+    Q6K,
 }
 
 impl DType {
@@ -39,7 +47,7 @@ impl DType {
         match self {
             DType::F32 | DType::U32 => 4,
             DType::F16 | DType::Bf16 => 2,
-            DType::Q8 | DType::Q4 => panic!("quantised weights come in blocks"),
+            _ => panic!("quantised weights come in blocks"),
         }
     }
 
@@ -56,14 +64,19 @@ impl DType {
 
     /// Whether elements share scales.
     pub const fn is_quantised(self) -> bool {
-        matches!(self, DType::Q8 | DType::Q4)
+        !matches!(self, DType::F32 | DType::F16 | DType::Bf16 | DType::U32)
+    }
+
+    /// Whether elements are in a format that only GGUF files have.
+    pub const fn is_ggml(self) -> bool {
+        matches!(self, DType::Q4_0 | DType::Q4K | DType::Q5K | DType::Q6K)
     }
 
     /// How its weights become packed bytes, if they do.
     pub const fn packs(self) -> Option<Packs> {
         match self {
             DType::Q8 => Some(Packs::Bytes),
-            DType::Q4 => Some(Packs::Nibbles),
+            DType::Q4 | DType::Q4_0 | DType::Q4K | DType::Q5K | DType::Q6K => Some(Packs::Nibbles),
             _ => None,
         }
     }
@@ -75,7 +88,7 @@ impl DType {
 
     /// Whether matrix units take elements: halves, and quantised weights, which become halves on the way.
     pub const fn has_halves(self) -> bool {
-        matches!(self, DType::F16 | DType::Q8 | DType::Q4)
+        matches!(self, DType::F16) || self.is_quantised()
     }
 }
 
@@ -88,6 +101,10 @@ impl fmt::Display for DType {
             DType::U32 => "u32",
             DType::Q8 => "q8",
             DType::Q4 => "q4",
+            DType::Q4_0 => "q4_0",
+            DType::Q4K => "q4_K",
+            DType::Q5K => "q5_K",
+            DType::Q6K => "q6_K",
         })
     }
 }

@@ -7,16 +7,23 @@
 //! | --- | --- | --- | --- |
 //! | `q8`, 8.5 bits | a signed byte q each | the block's scale d, f16 | none |
 //! | `q4`, 4.5625 bits | 4 bits q each, the first lowest | for each 16 weights a byte: distance s low, place z high | f16 u for 256 weights |
+//! | `q4_0`, 4.5 bits | as `q4` | the block's scale d, f16 | none |
+//! | `q4_K`, 4.5 bits | as `q4` | as GGML: 16 bytes for 256 weights, f16 d and m, 6 bits s and z for each 32 | none |
+//! | `q5_K`, 5.5 bits | the four low bits, as `q4` | as `q4_K` | the highest bit of each |
+//! | `q6_K`, 6.5625 bits | the four low bits, as `q4` | as GGML: 18 bytes for 256 weights, a signed byte s for each 16, f16 d | the two high bits of each |
 //!
 //! A weight is d · q in `q8`, as in GGML's Q8_0, and u · (s + 4) · (q − 10.3125 + 0.375 · z) in `q4`: sixteen evenly spaced
-//! values, whose distance and place are searched for each sixteen weights. Both are exact in single precision, so that
-//! every backend computes with the same weights.
+//! values, whose distance and place are searched for each sixteen weights. The others come in GGUF files and keep their
+//! bits: d · (q − 8), d · s · q − m · z, and d · s · (q − 32). All are exact in single precision, or one subtraction away
+//! from it, so that every backend computes with the same weights.
 
+mod ggml;
 mod q4;
 mod q8;
 
 use std::ops::Range;
 
+pub use ggml::{Blocks, split};
 use half::f16;
 
 use crate::dtype::DType;
@@ -63,13 +70,16 @@ impl Planes {
     /// If the type is not quantised, or rows are no whole blocks.
     pub fn of(dtype: DType, [rows, width]: [u32; 2]) -> Self {
         let (rows, width) = (rows as usize, width as usize);
-        assert!(width.is_multiple_of(BLOCK), "{dtype}: rows of {width} weights are no whole blocks of {BLOCK}");
-        let (codes, units) = match dtype {
-            DType::Q8 => (width, 0),
-            DType::Q4 => (width / 2, 2 * width.div_ceil(UNIT)),
+        let row = match dtype {
+            DType::Q8 => [width, width / 16, 0],
+            DType::Q4 => [width / 2, width / 16, 2 * width.div_ceil(UNIT)],
+            DType::Q4_0 | DType::Q4K => [width / 2, width / 16, 0],
+            DType::Q5K => [width / 2, width / 16, width / 8],
+            DType::Q6K => [width / 2, width / 128 * 9, width / 4],
             _ => panic!("{dtype} is not quantised"),
         };
-        let row = [codes, width / 16, units];
+        let block = super_block(dtype);
+        assert!(width.is_multiple_of(block), "{dtype}: rows of {width} weights are no whole blocks of {block}");
         let [codes, words, units] = row.map(|bytes| (rows * bytes).next_multiple_of(16));
         Self { row, start: [0, codes, codes + words], bytes: (codes + words + units) as u64 }
     }
@@ -83,10 +93,54 @@ impl Planes {
     }
 }
 
+/// Weights of what rows are whole ones of.
+pub const fn super_block(dtype: DType) -> usize {
+    match dtype {
+        DType::Q4K | DType::Q5K | DType::Q6K => 256,
+        _ => BLOCK,
+    }
+}
+
+/// What scales stored weights.
+#[derive(Clone, Copy, Debug)]
+pub enum Scales<'a> {
+    /// The planes of block words and of units, each a row after the other; empty for floats.
+    Apart([&'a [u8]; 2]),
+    /// Each block holds its own, as in GGUF files.
+    Within,
+}
+
+/// Floats have none.
+impl Default for Scales<'_> {
+    fn default() -> Self {
+        Self::Apart([&[], &[]])
+    }
+}
+
+impl Scales<'_> {
+    /// Those of some of `all` rows.
+    pub fn of_rows(self, rows: Range<usize>, all: usize) -> Self {
+        let part = |plane: &'_ [u8]| plane.len() / all * rows.start..plane.len() / all * rows.end;
+        match self {
+            Self::Apart(planes) => Self::Apart(planes.map(|plane| &plane[part(plane)])),
+            Self::Within => Self::Within,
+        }
+    }
+
+    /// Bytes of a stored row of weights, without the planes of what scales them.
+    pub fn row_bytes(self, dtype: DType, width: u32) -> usize {
+        match self {
+            _ if !dtype.is_quantised() => width as usize * dtype.bytes() as usize,
+            Self::Apart(_) => Planes::of(dtype, [1, width]).row[0],
+            Self::Within => Blocks::of(dtype).row(width as usize),
+        }
+    }
+}
+
 /// One row of quantised weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Q8 or Q4.
+    /// One of the quantised types.
     pub dtype: DType,
     /// Its codes, block words and units.
     pub planes: [&'a [u8]; PLANES],
@@ -96,7 +150,7 @@ impl Row<'_> {
     /// Number of weights.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        16 * self.planes[1].len()
+        if self.dtype == DType::Q8 { self.planes[0].len() } else { 2 * self.planes[0].len() }
     }
 
     /// Its weights.
@@ -104,14 +158,19 @@ impl Row<'_> {
         let mut weights = vec![0.0; self.len()];
         match self.dtype {
             DType::Q8 => q8::dequantise(self.planes, &mut weights),
-            _ => q4::dequantise(self.planes, &mut weights),
+            DType::Q4 => q4::dequantise(self.planes, &mut weights),
+            _ => ggml::dequantise(self, &mut weights),
         }
         weights
     }
 
     /// Whether all of its scales are numbers.
     pub fn is_finite(&self) -> bool {
-        let scales = if self.dtype == DType::Q8 { self.planes[1] } else { self.planes[2] };
+        let scales = match self.dtype {
+            DType::Q8 => self.planes[1],
+            DType::Q4 => self.planes[2],
+            _ => return ggml::is_finite(self),
+        };
         scales.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite())
     }
 }
@@ -122,7 +181,7 @@ impl Row<'_> {
 /// [`Unfit`]; what was written is of no use then.
 ///
 /// # Panics
-/// If the type is not quantised, or the planes' rows have not the lengths that [`Planes::of`] says.
+/// If nothing is quantised to the type, or the planes' rows have not the lengths that [`Planes::of`] says.
 pub fn quantise(dtype: DType, weights: &[f32], planes: [&mut [u8]; PLANES]) -> Result<(), Unfit> {
     let lengths = planes.each_ref().map(|plane| plane.len());
     assert_eq!(lengths, Planes::of(dtype, [1, weights.len() as u32]).row, "{dtype}: lengths of planes");
@@ -133,7 +192,8 @@ pub fn quantise(dtype: DType, weights: &[f32], planes: [&mut [u8]; PLANES]) -> R
     }
     match dtype {
         DType::Q8 => q8::quantise(weights, planes),
-        _ => q4::quantise(weights, planes),
+        DType::Q4 => q4::quantise(weights, planes),
+        _ => panic!("{dtype}: nothing is quantised to it"),
     }
     Ok(())
 }

@@ -5,6 +5,11 @@
 mod broken;
 #[path = "checkpoint/config.rs"]
 mod config;
+#[allow(dead_code)]
+#[path = "checkpoint/container.rs"]
+mod container;
+#[path = "checkpoint/gguf.rs"]
+mod gguf;
 #[path = "checkpoint/quantised.rs"]
 mod quantised;
 #[path = "checkpoint/scratch.rs"]
@@ -19,6 +24,7 @@ use std::{
 use bimetal::{
     dtype::DType,
     model::checkpoint::{Checkpoint, Part, Skipped, TensorView, expected},
+    quant::Scales,
 };
 use scratch::{INDEX, Scratch, WEIGHTS, append, file, fixture, parts};
 use serde_json::{Map, Value, json};
@@ -182,7 +188,7 @@ fn the_first_value_that_is_no_number_is_found() {
         let name = "w";
         let good = largest.repeat(9000);
         let view = |data: &[u8]| {
-            TensorView { name, file: "f".as_ref(), dtype, shape: &[9, 10, 100], data, scales: [&[], &[]] }
+            TensorView { name, file: "f".as_ref(), dtype, shape: &[9, 10, 100], data, scales: Scales::default() }
                 .find_not_finite()
         };
         assert_eq!(view(&good), None);

@@ -10,16 +10,30 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     fs,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
-use bimetal::model::checkpoint::{Checkpoint, expected};
+use bimetal::{
+    backend::Backend,
+    cpu::Cpu,
+    dtype::DType,
+    model::{
+        Model,
+        checkpoint::{Checkpoint, expected},
+        weights::Source,
+    },
+};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use scratch::{WEIGHTS, file, fixture, parts};
 use serde_json::{Value, json};
 
 static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32").join(WEIGHTS)).unwrap());
+
+static GGUF: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("gguf/mixed.gguf")).unwrap());
+
+/// Where the tensors of that begin: what is in front is looked at closely.
+const HEAD: usize = 11_000;
 
 /// What opening may take: a thousand layers (the most that a config may claim) of expected tensors, and some.
 const MEMORY: isize = 16 << 20;
@@ -57,25 +71,47 @@ static ALLOCATOR: Counting = Counting;
 
 /// Opens, and looks at everything that can be looked at.
 fn survive(config: &[u8], weights: Vec<u8>) {
-    let length = weights.len();
-    let before = HELD.get();
-    MOST.set(before);
-    if let Ok(checkpoint) = Checkpoint::embedded(config, weights, &[]) {
+    let length = weights.len() as u64;
+    within_memory(|| {
+        let Ok(checkpoint) = Checkpoint::embedded(config, weights, &[]) else { return };
         let summary = checkpoint.summary();
         let text: u64 = summary.bytes.values().sum();
         let skipped: u64 = summary.skipped.values().map(|(_, bytes)| bytes).sum();
-        assert!(text + skipped <= length as u64);
-        let whole = checkpoint.check().is_ok();
-        for tensor in expected(checkpoint.config()) {
-            let view = checkpoint.tensor(&tensor.name);
-            assert!(view.is_ok() || !whole);
-            let Ok(view) = view else { continue };
-            assert_eq!(view.shape, tensor.shape);
-            assert_eq!(view.data.len() as u64, tensor.elements() * view.dtype.bytes());
-            let _ = view.find_not_finite();
+        assert!(text + skipped <= length);
+        look(&checkpoint);
+    });
+}
+
+/// The same for a GGUF file, with what it says about text.
+fn survive_gguf(bytes: Vec<u8>) {
+    within_memory(|| {
+        let Ok(checkpoint) = Checkpoint::embedded_gguf(bytes) else { return };
+        checkpoint.summary();
+        look(&checkpoint);
+        for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+            let _ = checkpoint.side_file(name);
         }
-    }
+    });
+}
+
+fn within_memory(test: impl FnOnce()) {
+    let before = HELD.get();
+    MOST.set(before);
+    test();
     assert!(MOST.get() - before <= MEMORY, "{} bytes were held", MOST.get() - before);
+}
+
+fn look(checkpoint: &Checkpoint) {
+    let whole = checkpoint.check().is_ok();
+    for tensor in expected(checkpoint.config()) {
+        let view = checkpoint.tensor(&tensor.name);
+        assert!(view.is_ok() || !whole);
+        let Ok(view) = view else { continue };
+        assert_eq!(view.shape, tensor.shape);
+        let row = view.scales.row_bytes(view.dtype, view.columns() as u32);
+        assert_eq!(view.data.len(), tensor.elements() as usize / view.columns() * row);
+        let _ = view.find_not_finite();
+    }
 }
 
 /// A value that somebody might put where another belongs.
@@ -158,6 +194,31 @@ proptest! {
     }
 
     #[test]
+    fn scribbled_gguf(damage in vec((0..HEAD, any::<u8>()), 1..4)) {
+        let mut bytes = GGUF.clone();
+        damage.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+        survive_gguf(bytes);
+    }
+
+    /// Lengths, counts and offsets have four or eight bytes.
+    #[test]
+    fn odd_numbers_in_a_gguf(
+        at in prop_oneof![8..400usize, 0..HEAD],
+        number in prop_oneof![0..64u64, any::<u64>(), Just(u64::MAX), Just(1 << 31), Just(1 << 32), Just(1 << 63), Just(1 << 60)],
+        width in prop_oneof![Just(4usize), Just(8usize)],
+    ) {
+        let mut bytes = GGUF.clone();
+        bytes[at..at + width].copy_from_slice(&number.to_le_bytes()[..width]);
+        survive_gguf(bytes);
+    }
+
+    #[test]
+    fn cut_gguf(cut in prop_oneof![0..HEAD, 0..300_000usize], noise in vec(any::<u8>(), 0..64)) {
+        survive_gguf(GGUF[..cut].to_vec());
+        survive_gguf([&GGUF[..cut], &noise].concat());
+    }
+
+    #[test]
     fn any_length_and_any_cut(length in prop_oneof![0..7000u64, any::<u64>()], cut in any::<Index>()) {
         let weights = [&length.to_le_bytes(), &BYTES[8..]].concat();
         survive(&CONFIG, weights[..cut.index(weights.len())].to_vec());
@@ -169,6 +230,25 @@ proptest! {
         survive(&config, BYTES.clone());
         survive(&CONFIG, file(&String::from_utf8_lossy(&weights), &[]));
         survive(&CONFIG, weights);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever blocks and small tensors hold, they are loaded or refused.
+    #[test]
+    fn scribbled_weights_of_a_gguf(damage in vec((HEAD..305_216usize, any::<u8>()), 1..100), nan in any::<bool>()) {
+        let mut bytes = GGUF.clone();
+        damage.into_iter().for_each(|(at, byte)| bytes[at] = if nan { byte | 0x7c } else { byte });
+        let checkpoint = Checkpoint::embedded_gguf(bytes);
+        let Ok(checkpoint) = checkpoint else { return Ok(()) };
+        checkpoint.check().unwrap();
+        let backend: Arc<dyn Backend> = Arc::new(Cpu::new(1));
+        match Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {}) {
+            Ok(model) => assert_eq!(model.weights.embed.rows(), 288),
+            Err(error) => assert!(error.to_string().contains("expected finite") || error.to_string().contains("expected scales"), "{error}"),
+        }
     }
 }
 

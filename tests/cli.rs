@@ -13,6 +13,8 @@ mod checkpoints;
 mod flags;
 #[path = "cli/generate.rs"]
 mod generate;
+#[path = "cli/gguf.rs"]
+mod gguf;
 #[path = "cli/growth.rs"]
 mod growth;
 #[path = "cli/hub.rs"]

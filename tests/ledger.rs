@@ -21,6 +21,7 @@ use bimetal::{
     ledger::{Ledger, Rehearsal},
     model::{
         Model,
+        checkpoint::Checkpoint,
         config::{Config, LayerKind},
         qwen3_5::forward,
         weights::Source,
@@ -108,6 +109,23 @@ fn quantised_weights_count_what_they_take() {
         let matrix_units = prefill.kernels().into_iter().find(|entry| entry.kernel == Some("matmul_mma")).unwrap();
         assert!(matrix_units.cost.weights > quantised(PRODUCTS - gates), "{format}: {matrix_units:?}");
     }
+}
+
+/// Every type that a GGUF file may have, of which a step reads each weight once as it lies there.
+#[test]
+fn weights_of_a_file_count_what_they_take_there() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gguf/mixed.gguf");
+    let checkpoint = Checkpoint::open(file.as_ref()).unwrap();
+    let engine = Options { context: Some(256), ..Options::default() };
+    let setup = Setup { inputs: DType::F32, quant: None, engine };
+    let mut rehearsal = Rehearsal::new(discrete(), &Source::Checkpoint(&checkpoint), setup).unwrap();
+    let cost = sum(&rehearsal.decode(1, 16).unwrap());
+    let all: u64 = checkpoint.summary().bytes.values().sum();
+    // One row of the embedding, which is the head too. A projection has a launch for each type at the most, which norms its
+    // rows again: four of the DeltaNet's, three of the attention's.
+    let (row, norm) = (210, 1024);
+    let again = cost.weights - (all + row);
+    assert!(again.is_multiple_of(norm) && (1..=3 + 2).contains(&(again / norm)), "{again}");
 }
 
 /// Each launch waits for the one before it, which costs more than what most of them compute.

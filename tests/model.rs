@@ -6,6 +6,11 @@
 
 #[path = "model/ahead.rs"]
 mod ahead;
+#[path = "checkpoint/container.rs"]
+#[allow(dead_code)]
+mod container;
+#[path = "model/gguf.rs"]
+mod gguf;
 #[path = "model/golden.rs"]
 mod golden;
 #[path = "model/loading.rs"]

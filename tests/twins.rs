@@ -55,6 +55,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("ROW_TEAMS", 2),
     ("SHARE", 2),
     ("SHARERS", 1),
+    ("SHARING", 2),
     ("SIDE", 32),
     ("SLICE", 4096),
     ("SLICE_SQUARES", 2),
@@ -105,17 +106,22 @@ const GROUP_MEMORY: u32 = 16 << 10;
 /// The same on the least device whose matrix units multiply squares of 16.
 const MATRIX_GROUP_MEMORY: u32 = 40 << 10;
 
-const DTYPES: [DType; 5] = [DType::F32, DType::F16, DType::Bf16, DType::Q8, DType::Q4];
+#[rustfmt::skip]
+const DTYPES: [DType; 9] = [
+    DType::F32, DType::F16, DType::Bf16, DType::Q8, DType::Q4, DType::Q4_0, DType::Q4K, DType::Q5K, DType::Q6K,
+];
 
 /// Rows and width of every matrix; a row's last unit is not whole.
 const SHAPE: [u32; 2] = [64, 1120];
+/// Of whole super-blocks.
+const SUPER: [u32; 2] = [64, 1280];
 
 #[test]
 fn no_orphans() {
     let kernels: BTreeSet<String> = ALL.iter().map(|kernel| kernel.name.to_owned()).collect();
     assert_eq!(stems("wgsl", "wgsl"), kernels, "wgsl/");
     let mut used: BTreeSet<String> = ALL.iter().flat_map(|kernel| kernel.library).map(|&part| part.into()).collect();
-    used.extend(["quants", "reduce_subgroup"].map(String::from));
+    used.extend(["ggml", "quants", "reduce_subgroup"].map(String::from));
     used.remove("matrix");
     used.extend(["sums_subgroup", "team_subgroup"].map(String::from));
     used.extend([8, 16].map(|edge| format!("matrix_{edge}")));
@@ -195,7 +201,7 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         defines: defines.map(|(name, value)| (name, wide(name, value))).collect(),
         slots: Vec::new(),
         elements: kernel.bindings.iter().map(|binding| element_of(binding, dtype)).collect(),
-        shapes: vec![SHAPE; kernel.bindings.len()],
+        shapes: vec![if dtype.is_ggml() { SUPER } else { SHAPE }; kernel.bindings.len()],
         params: Vec::new(),
         lanes: kernel.lanes,
         grid: [1; 3],
@@ -290,7 +296,7 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
         let access = if binding.access == Access::Read { "read" } else { "read_write" };
         let element = match (binding.element, dtype) {
             (Element::U32 | Element::F32, _) => vectors(kernel, binding),
-            (Element::Float | Element::Halves, DType::Q8 | DType::Q4) => "u32",
+            (Element::Float | Element::Halves, dtype) if dtype.is_quantised() => "u32",
             (Element::Float, DType::F32) => "4×f32",
             (Element::Wide, DType::F32) => "4×f32",
             (Element::Wide, _) => "4×u32",

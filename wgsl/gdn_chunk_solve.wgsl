@@ -54,7 +54,7 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     let part = chunk(group.y);
     let head = group.x;
     let at = group.y * VALUE_HEADS + head;
-    let query_from = head / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
+    let query_from = head / SHARING % KEY_HEADS * KEY_QUADS;
     let key_from = query_from + KEY_HEADS * KEY_QUADS;
     let value_from = 2u * KEY_HEADS * KEY_QUADS + head * VALUE_QUADS;
     let own_quad = lane % SLICE_QUADS;

@@ -19,8 +19,6 @@ const VALUES: u32 = VALUE_HEADS * VALUE_WIDTH;
 const CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH + VALUES;
 // Behind the channels lie the gate z, b and a.
 const STRIDE: u32 = CHANNELS + VALUES + 2u * VALUE_HEADS;
-// Value heads that share a key head.
-const SHARING: u32 = VALUE_HEADS / KEY_HEADS;
 const MEMBERS: u32 = LANES / COLUMNS;
 // A lane keeps SHARE elements of a column: every MEMBERS-th, so that neighbours read neighbours.
 const KEY: u32 = SHARE * MEMBERS;
@@ -85,8 +83,8 @@ fn gdn_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
         let part = min(i / KEY, 2u);
         let at = i - part * KEY;
         let width = select(KEY_WIDTH, VALUE_WIDTH, part == 2u);
-        let base = part * KEY_HEADS * KEY_WIDTH + select(head / SHARING, head, part == 2u) * width;
-        let owner = at < width && (part == 2u || head % SHARING == 0u);
+        let base = part * KEY_HEADS * KEY_WIDTH + select(head / SHARING % KEY_HEADS, head, part == 2u) * width;
+        let owner = at < width && (part == 2u || (head % SHARING == 0u && head < SHARING * KEY_HEADS));
         mixed[i] = select(0.0, convolve(rows, base + min(at, width - 1u), owner), at < width);
     }
     workgroupBarrier();

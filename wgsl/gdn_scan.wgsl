@@ -31,7 +31,7 @@ var<private> next_gate: vec2<f32>;
 
 // Fetches the tokens from `offset` of the span on, and nothing more: what is done with them would wait for them here.
 fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
-    let query_from = group.x / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
+    let query_from = group.x / SHARING % KEY_HEADS * KEY_QUADS;
     for (var i = 0u; i < FETCHES; i++) {
         let at = i * LANES + lane;
         let row = rows.row + min(offset + at / KEY_QUADS, rows.rows - 1u);

@@ -33,8 +33,8 @@ const MOST_BUDGET: i64 = 1 << 16;
 /// Which checkpoint.
 #[derive(Args)]
 pub struct ModelArguments {
-    /// A checkpoint directory, or OWNER/NAME[@REVISION] on the Hugging Face hub; the built-in model if absent
-    #[arg(short, long, value_name = "DIR|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
+    /// A checkpoint directory, a GGUF file, or OWNER/NAME[@REVISION] on the Hugging Face hub; the built-in model if absent
+    #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
     pub model: Option<String>,
 }
 

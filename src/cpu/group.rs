@@ -99,7 +99,7 @@ impl<'a> Group<'a> {
             DType::Bf16 => Floats::Bf16(bytemuck::cast_slice(memory.halves(range))),
             DType::F32 => Floats::F32(bytemuck::cast_slice(memory.words(range))),
             DType::U32 => panic!("{}: binding {binding} is u32", self.dispatch.kernel.name),
-            DType::Q8 | DType::Q4 => self.quantised(binding, range),
+            _ => self.quantised(binding, range),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
-    kernels::gdn_conv::{Heads, Mixed, heads},
+    kernels::gdn_conv::{Heads, Mixed, shared_heads},
     pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Span, Step, View},
     tensor::Tensor,
@@ -120,6 +120,7 @@ pub fn gdn_chunk_solve(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, head
     p.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
         .define("VALUE_HEADS", heads.value)
+        .define("SHARING", heads.sharing)
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
         .define("TEAMS", squares.teams)
@@ -194,8 +195,8 @@ struct Chunked {
 
 impl Chunked {
     fn new(g: &Group<'_>, chunk: &Chunk) -> Self {
-        let (heads, head) = (heads(g), g.at(0));
-        let key_head = head / (heads.value / heads.key) as usize;
+        let (heads, head) = (shared_heads(g), g.at(0));
+        let key_head = heads.key_of(head);
         let rows = |head: usize| -> Vec<Vec<f32>> {
             let of_head = heads.channels_of(head);
             let row = |row: usize| match row < chunk.rows {

@@ -54,9 +54,32 @@ pub struct Heads {
     pub key_width: u32,
     /// Width of a value head.
     pub value_width: u32,
+    /// Neighbouring value heads that share a query and a key head: all that do where value heads are grouped by key head,
+    /// one where they are tiled, so that value head h belongs to key head h mod `key`.
+    pub sharing: u32,
 }
 
 impl Heads {
+    /// Value heads grouped by key head: counts of key and value heads, then their widths.
+    pub fn grouped([key, value, key_width, value_width]: [u32; 4]) -> Self {
+        Self { key, value, key_width, value_width, sharing: value / key }
+    }
+
+    /// The same with tiled value heads.
+    pub fn tiled(self) -> Self {
+        Self { sharing: 1, ..self }
+    }
+
+    /// The query and key head of a value head.
+    pub(super) fn key_of(self, head: usize) -> usize {
+        head / self.sharing as usize % self.key as usize
+    }
+
+    /// Whether a value head is the first of those that share its query and key head.
+    pub(super) fn is_first(self, head: usize) -> bool {
+        head.is_multiple_of(self.sharing as usize) && head < (self.sharing * self.key) as usize
+    }
+
     /// Channels of the convolution: queries, keys, values.
     pub fn channels(self) -> u32 {
         2 * self.key * self.key_width + self.values()
@@ -121,11 +144,14 @@ pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Te
     Mixed { qkv, gates }
 }
 
-/// The heads that a DeltaNet kernel was given.
+/// The heads that a DeltaNet kernel was given that takes each for itself.
 pub(super) fn heads(g: &Group<'_>) -> Heads {
-    let [key, value, key_width, value_width] =
-        ["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| g.define(name) as u32);
-    Heads { key, value, key_width, value_width }
+    Heads::grouped(["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| g.define(name) as u32))
+}
+
+/// The heads that a kernel was given that brings value heads and their keys together.
+pub(super) fn shared_heads(g: &Group<'_>) -> Heads {
+    Heads { sharing: g.define("SHARING") as u32, ..heads(g) }
 }
 
 /// Of x the C channels and a and b of each row are read; of the ring, C channels of the up to 3 tokens before the step's
@@ -247,4 +273,18 @@ pub(super) fn log_decay(a_log: f32, a: f32) -> f32 {
 /// ln(1 + exp(a)), without overflow on either side.
 fn softplus(a: f32) -> f32 {
     a.max(0.0) + (-a.abs()).exp().ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Heads;
+
+    #[test]
+    fn value_heads_of_a_key_head() {
+        let grouped = Heads::grouped([2, 6, 4, 4]);
+        let of = |heads: Heads| [0, 1, 2, 3, 4, 5].map(|head| (heads.key_of(head), heads.is_first(head)));
+        let (first, later) = (|key| (key, true), |key| (key, false));
+        assert_eq!(of(grouped), [first(0), later(0), later(0), first(1), later(1), later(1)]);
+        assert_eq!(of(grouped.tiled()), [first(0), first(1), later(0), later(1), later(0), later(1)]);
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     dtype::DType,
     kernels::{
         gated_rms_norm::gated,
-        gdn_conv::{Heads, Reach, TAPS, heads, log_decay},
+        gdn_conv::{Heads, Reach, TAPS, log_decay, shared_heads},
         gdn_scan::{Token, advance},
         rms_norm::Norm,
         silu_mul::sigmoid,
@@ -66,6 +66,7 @@ pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dty
     p.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
         .define("VALUE_HEADS", heads.value)
+        .define("SHARING", heads.sharing)
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
         .define("COLUMNS", columns)
@@ -107,20 +108,20 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 }
 
 fn cpu(g: &Group<'_>) {
-    let (step, heads, head, sequence) = (View::of(g), heads(g), g.at(0), g.at(1));
+    let (step, heads, head, sequence) = (View::of(g), shared_heads(g), g.at(0), g.at(1));
     if sequence >= step.sequences() {
         return;
     }
     let reach = Reach { span: step.span(sequence), heads };
     let [keys, values, width] = [heads.key, heads.value, heads.value_width].map(|size| size as usize);
-    let key_head = head / (values / keys);
+    let key_head = heads.key_of(head);
     let parts = [key_head, keys + key_head, 2 * keys + head];
     let [q, k, v] = parts.map(|part| {
         let channels = heads.channels_of(part);
         let mut y = vec![0.0; channels.len()];
         reach.mix(g, 0, (part, &mut y));
         // Only one of the heads that share queries and keys keeps them.
-        if part >= 2 * keys || head % (values / keys) == 0 {
+        if part >= 2 * keys || heads.is_first(head) {
             reach.keep(g, channels);
         }
         y

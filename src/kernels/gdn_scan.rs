@@ -8,7 +8,7 @@ use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
-    kernels::gdn_conv::{Heads, Mixed, heads},
+    kernels::gdn_conv::{Heads, Mixed, shared_heads},
     pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,
@@ -50,6 +50,7 @@ pub fn gdn_scan(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, slots: &mut
     p.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
         .define("VALUE_HEADS", heads.value)
+        .define("SHARING", heads.sharing)
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
         .define("TEAM", team)
@@ -86,7 +87,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 }
 
 fn cpu(g: &Group<'_>) {
-    let (step, heads, head, sequence) = (View::of(g), heads(g), g.at(0), g.at(2));
+    let (step, heads, head, sequence) = (View::of(g), shared_heads(g), g.at(0), g.at(2));
     if sequence >= step.sequences() {
         return;
     }
@@ -149,7 +150,7 @@ pub(super) fn advance(token: &Token<'_>, state: &mut [f32], o: &mut [f32]) {
 fn token<'a>(g: &Group<'a>, heads: &Heads, (row, head): (usize, usize), columns: Range<usize>) -> Token<'a> {
     let [keys, values, key_width, value_width] =
         [heads.key, heads.value, heads.key_width, heads.value_width].map(|size| size as usize);
-    let (channels, key_head) = (heads.channels() as usize, head / (values / keys));
+    let (channels, key_head) = (heads.channels() as usize, heads.key_of(head));
     let qkv = g.singles(1, row * channels..(row + 1) * channels);
     let gates = g.singles(2, row * 2 * values..(row + 1) * 2 * values);
     Token {

@@ -26,6 +26,7 @@ pub const LIBRARY: &[(&str, &str)] = parts![
     "activations",
     "chunks",
     "dots",
+    "ggml",
     "leader",
     "matrix",
     "pages",
@@ -64,6 +65,9 @@ pub fn shader(dispatch: &Dispatch) -> Result<String> {
     if dispatch.elements.iter().any(|dtype| dtype.is_quantised()) {
         text.push_str(part("quants").unwrap_or_default());
     }
+    if dispatch.elements.iter().any(|dtype| dtype.is_ggml()) {
+        text.push_str(part("ggml").unwrap_or_default());
+    }
     for (at, binding) in dispatch.kernel.bindings.iter().enumerate() {
         if !matches!(binding.element, Element::F32 | Element::U32) {
             let dtype = dispatch.elements[at];
@@ -90,7 +94,7 @@ fn quad(dtype: DType) -> &'static str {
         DType::F32 => "float4",
         DType::F16 => "half4",
         DType::Bf16 => "Brains4",
-        DType::U32 | DType::Q8 | DType::Q4 => "uint4",
+        _ => "uint4",
     }
 }
 
@@ -99,6 +103,10 @@ fn quantised(dtype: DType, shape: [u32; 2]) -> String {
     let [_, words, units] = Planes::of(dtype, shape).start.map(|byte| byte / 4);
     match dtype {
         DType::Q8 => format!("Bytes<{words}>"),
+        DType::Q4_0 => format!("Blocks4<{words}>"),
+        DType::Q4K => format!("Supers4<{words}>"),
+        DType::Q5K => format!("Supers5<{words}, {units}>"),
+        DType::Q6K => format!("Supers6<{words}, {units}>"),
         _ => format!("Nibbles<{words}, {units}, {}, {}>", shape[1] / 4, shape[1].div_ceil(UNIT as u32)),
     }
 }

@@ -11,17 +11,23 @@ use crate::{
     Error, Result,
     dtype::DType,
     model::config::Config,
-    quant::{BLOCK, PLANES, Planes},
+    quant::{BLOCK, PLANES, Planes, Scales},
 };
 
 mod bytes;
 mod directory;
+mod encoding;
+mod gguf;
 mod header;
+mod names;
 mod summary;
 mod table;
 mod view;
 
+use bytes::Bytes;
 use directory::{Files, Stored};
+use gguf::Opened;
+use names::{Names, PREFIXES};
 
 pub(crate) use directory::SINGLE as WEIGHTS;
 pub(crate) use header::{FORMAT, FORMAT_VERSION};
@@ -39,19 +45,17 @@ pub struct Checkpoint {
     place: Place,
     config: Config,
     files: Files,
-    /// Where the text model's names begin in this checkpoint.
-    prefix: &'static str,
+    names: Names,
     expected: BTreeMap<String, Expected>,
 }
 
 #[derive(Debug)]
 enum Place {
     Directory(PathBuf),
+    /// One file that holds all, and what its keys say.
+    Gguf(PathBuf, gguf::Values),
     Embedded(SideFiles),
 }
-
-/// What stands before the text model's names: in multimodal checkpoints, and in text-only ones.
-const PREFIXES: [&str; 2] = ["model.language_model.", "model."];
 
 /// What stands behind a quantised tensor's name for each of its planes: its codes have the name itself.
 pub(crate) const PLANE_NAMES: [&str; PLANES] = ["", ".words", ".units"];
@@ -60,13 +64,17 @@ pub(crate) const PLANE_NAMES: [&str; PLANES] = ["", ".words", ".units"];
 const HEAD: &str = "lm_head.weight";
 
 impl Checkpoint {
-    /// Opens the checkpoint in directory `dir`: `config.json` and `model.safetensors`, or the shards of
-    /// `model.safetensors.index.json`. The files are mapped, not read; nobody may shorten them while they are in use.
+    /// Opens the checkpoint at `path`: a GGUF file, or a directory with `config.json` and `model.safetensors`, or the shards
+    /// of `model.safetensors.index.json`. The files are mapped, not read; nobody may shorten them while they are in use.
     ///
     /// # Errors
-    /// [`Error::Format`] or [`Error::Unsupported`] where `dir` is no checkpoint, or none that this engine runs;
+    /// [`Error::Format`] or [`Error::Unsupported`] where `path` is no checkpoint, or none that this engine runs;
     /// [`Error::Io`] where a file cannot be read. Tensors are not looked at: see [`Checkpoint::check`].
-    pub fn open(dir: &Path) -> Result<Checkpoint> {
+    pub fn open(path: &Path) -> Result<Checkpoint> {
+        let dir = path;
+        if directory::is_gguf(path) {
+            return Checkpoint::of_gguf(Bytes::map(path)?, path);
+        }
         let config = directory::config(dir)?;
         let config = Config::parse(&config, &dir.join(directory::CONFIG))?;
         let files = Files::open(dir)?;
@@ -88,11 +96,25 @@ impl Checkpoint {
         Ok(Checkpoint::new(place, config, files))
     }
 
+    /// A checkpoint in memory: the bytes of a GGUF file.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`]; paths in messages begin with `embedded`.
+    pub fn embedded_gguf(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Checkpoint> {
+        Checkpoint::of_gguf(Bytes::Memory(bytes.into()), Path::new("embedded.gguf"))
+    }
+
+    fn of_gguf(bytes: Bytes, path: &Path) -> Result<Checkpoint> {
+        let Opened { config, files, names, values } = gguf::open(bytes, path)?;
+        let expected = table::by_name(&config);
+        Ok(Checkpoint { place: Place::Gguf(path.into(), values), config, files, names, expected })
+    }
+
     fn new(place: Place, config: Config, files: Files) -> Checkpoint {
         let multimodal = files.stored.keys().any(|name| name.starts_with(PREFIXES[0]));
-        let prefix = if multimodal { PREFIXES[0] } else { PREFIXES[1] };
-        let expected = table::expected(&config).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
-        Checkpoint { place, config, files, prefix, expected }
+        let names = Names::Prefixed(if multimodal { PREFIXES[0] } else { PREFIXES[1] });
+        let expected = table::by_name(&config);
+        Checkpoint { place, config, files, names, expected }
     }
 
     /// The sizes of the model.
@@ -100,7 +122,7 @@ impl Checkpoint {
         &self.config
     }
 
-    /// The directory, or `embedded` for a checkpoint in memory.
+    /// The directory, the GGUF file, or `embedded` for a checkpoint in memory.
     pub fn path(&self) -> &Path {
         self.place.path()
     }
@@ -127,7 +149,7 @@ impl Checkpoint {
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
         let expected = self.expected.get(name).ok_or_else(|| {
             let want = "a tensor of this model".to_string();
-            self.error(&self.full(name), None, want, "a name that it does not have".to_string())
+            self.error(&self.names.full(name), None, want, "a name that it does not have".to_string())
         })?;
         self.view(expected)
     }
@@ -146,6 +168,10 @@ impl Checkpoint {
     pub fn side_file(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>> {
         match &self.place {
             Place::Directory(dir) => Ok(directory::side_file(dir, name)?.map(Cow::Owned)),
+            Place::Gguf(path, values) => {
+                let file = self.files.shards[0].bytes.as_slice();
+                Ok(gguf::side_file((values, path), file, name)?.map(Cow::Owned))
+            }
             Place::Embedded(files) => {
                 Ok(files.iter().find(|file| file.0 == name).map(|(_, contents)| Cow::Borrowed(*contents)))
             }
@@ -158,7 +184,7 @@ impl Checkpoint {
     }
 
     fn view<'a>(&'a self, expected: &'a Expected) -> Result<TensorView<'a>> {
-        let full = self.full(&expected.name);
+        let full = self.names.full(&expected.name);
         let Some((name, stored)) = self.files.stored.get_key_value(&*full) else {
             let own_head = "nothing (tie_word_embeddings is false, so the output head must be there)";
             let got = if expected.name == HEAD { own_head } else { "nothing" };
@@ -167,15 +193,20 @@ impl Checkpoint {
         if let Some(format) = self.files.quantised(stored) {
             return self.quantised_view(expected, (name, stored), format);
         }
-        let Some(dtype) = header::dtype(stored.dtype) else {
-            return Err(self.error(name, Some(stored), "f32, f16 or bf16".to_string(), stored.dtype.to_string()));
+        let Some(dtype) = stored.encoding.dtype() else {
+            let (want, got) = (stored.encoding.readable().to_string(), stored.encoding.to_string());
+            return Err(self.error(name, Some(stored), want, got));
         };
         if stored.shape != expected.shape {
             let got = format!("{:?}{}", stored.shape, expected.hint(&stored.shape));
             return Err(self.error(name, Some(stored), format!("{:?}", expected.shape), got));
         }
+        if dtype.is_quantised() && expected.shape.len() != 2 {
+            return Err(self.error(name, Some(stored), "F32, F16 or BF16".to_string(), stored.encoding.to_string()));
+        }
         let (file, data) = (&self.files.shards[stored.shard].path, self.files.data(stored));
-        Ok(TensorView { name, file, dtype, shape: &stored.shape, data, scales: [&[], &[]] })
+        let scales = if dtype.is_quantised() { Scales::Within } else { Scales::default() };
+        Ok(TensorView { name, file, dtype, shape: &stored.shape, data, scales })
     }
 
     /// A tensor that is stored as planes: its codes under its own name, what scales them beside it.
@@ -201,17 +232,33 @@ impl Checkpoint {
             };
             match self.files.quantised(stored) == Some(dtype) && stored.shape == shape {
                 true => Ok(self.files.data(stored)),
-                false => Err(self.error(&name, Some(stored), want, format!("{} {:?}", stored.dtype, stored.shape))),
+                false => Err(self.error(&name, Some(stored), want, format!("{} {:?}", stored.encoding, stored.shape))),
             }
         };
         let units = if planes[2] == 0 { &[][..] } else { plane(2)? };
         let file = &self.files.shards[codes.shard].path;
-        Ok(TensorView { name, file, dtype, shape: &expected.shape, data: plane(0)?, scales: [plane(1)?, units] })
+        Ok(TensorView {
+            name,
+            file,
+            dtype,
+            shape: &expected.shape,
+            data: plane(0)?,
+            scales: Scales::Apart([plane(1)?, units]),
+        })
     }
 
-    /// The format of its quantised weights, if it has such.
+    /// The format of its quantised weights, if it has such; the first one's of a GGUF file, by name.
     pub fn quantised(&self) -> Option<DType> {
-        self.files.shards.iter().find_map(|shard| shard.quantised)
+        let blocks = || {
+            let used = self.files.stored.iter().filter(|(name, _)| self.short(name).is_some());
+            used.filter_map(|(_, stored)| stored.encoding.dtype()).find(|dtype| dtype.is_quantised())
+        };
+        self.files.shards.iter().find_map(|shard| shard.quantised).or_else(blocks)
+    }
+
+    /// Whether it is a GGUF file.
+    pub fn is_gguf(&self) -> bool {
+        matches!(self.place, Place::Gguf(..))
     }
 
     /// Names of all tensors of the text model, without prefix.
@@ -219,17 +266,12 @@ impl Checkpoint {
         self.expected.keys().map(String::as_str)
     }
 
-    /// `name` as this checkpoint spells it.
-    fn full(&self, name: &str) -> String {
-        if name == HEAD { name.to_string() } else { format!("{}{name}", self.prefix) }
-    }
-
     /// The other way: the expected name of a stored tensor, if it is one of those.
-    fn short<'a>(&self, full: &'a str) -> Option<&'a str> {
-        let planes = PLANE_NAMES[1..].iter().filter(|_| self.quantised().is_some());
+    fn short<'a>(&self, full: &'a str) -> Option<Cow<'a, str>> {
+        let quantised = self.files.shards.iter().any(|shard| shard.quantised.is_some());
+        let planes = PLANE_NAMES[1..].iter().filter(|_| quantised);
         let full = planes.fold(full, |full, plane| full.strip_suffix(plane).unwrap_or(full));
-        let name = if full == HEAD { Some(full) } else { full.strip_prefix(self.prefix) };
-        name.filter(|name| self.expected.contains_key(*name))
+        self.names.short(full).filter(|name| self.expected.contains_key(&**name))
     }
 
     /// What a stored tensor belongs to, where that is not the text model.
@@ -237,7 +279,7 @@ impl Checkpoint {
         if full == HEAD && self.config.tied {
             return Some(Skipped::TiedHead);
         }
-        Skipped::of(full, self.prefix)
+        self.names.skipped(full)
     }
 
     fn error(&self, name: &str, stored: Option<&Stored>, want: String, got: String) -> Error {
@@ -249,7 +291,7 @@ impl Checkpoint {
 impl Place {
     fn path(&self) -> &Path {
         match self {
-            Place::Directory(dir) => dir,
+            Place::Directory(path) | Place::Gguf(path, _) => path,
             Place::Embedded(_) => Path::new("embedded"),
         }
     }

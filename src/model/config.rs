@@ -5,6 +5,8 @@ mod named;
 mod parameters;
 mod parse;
 
+pub(crate) use fields::Spelling;
+
 /// What mixes the tokens of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LayerKind {
@@ -12,6 +14,15 @@ pub enum LayerKind {
     Full,
     /// Gated DeltaNet: a state of fixed size.
     Linear,
+}
+
+/// In which order the DeltaNet's value heads lie, where several share a key head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ValueOrder {
+    /// Those of the first key head first, as in the original checkpoints: value head h has key head h div (Hv / Hk).
+    Grouped,
+    /// The first of each key head first, as in GGUF files: value head h has key head h mod Hk.
+    Tiled,
 }
 
 /// The sizes and constants of one dense Qwen3.5 text model. Nothing in it has a default: a wrong size loads cleanly and
@@ -34,6 +45,8 @@ pub struct Config {
     pub key_heads: u32,
     /// Value heads of the DeltaNet (Hv); a multiple of `key_heads`.
     pub value_heads: u32,
+    /// How value heads belong to key heads.
+    pub value_order: ValueOrder,
     /// Width of a DeltaNet key head (Dk).
     pub key_head_dim: u32,
     /// Width of a DeltaNet value head (Dv).

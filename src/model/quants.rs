@@ -14,7 +14,7 @@ use super::{
 use crate::{
     dtype::DType,
     error::{Error, Result},
-    quant::{self, BLOCK, PLANES, Planes, Row, Unfit},
+    quant::{self, BLOCK, Blocks, PLANES, Planes, Row, Scales, Unfit},
     tensor::Buffer,
 };
 
@@ -30,7 +30,8 @@ pub(super) fn is_quantised(name: &str, width: u32) -> bool {
 
 /// Makes sure that a checkpoint's weights can be brought to a format: they must not be in another one.
 pub(super) fn require_original(checkpoint: &Checkpoint, wanted: DType) -> Result<()> {
-    let found = checkpoint.quantised().filter(|found| *found != wanted);
+    // Some matrices of a GGUF file may be in the format that is asked for and others not.
+    let found = checkpoint.quantised().filter(|found| *found != wanted || checkpoint.is_gguf());
     found.map_or(Ok(()), |found| {
         let place = checkpoint.path().display();
         Err(Error::Request(format!("{place}: its weights are {found} already; {wanted} needs the original checkpoint")))
@@ -69,17 +70,13 @@ pub(super) struct Weighted<'a> {
     pub(super) width: u32,
     /// Floats, or codes.
     pub(super) data: &'a [u8],
-    /// The other planes of what is quantised.
-    pub(super) scales: [&'a [u8]; 2],
+    pub(super) scales: Scales<'a>,
 }
 
 impl Weighted<'_> {
     /// Bytes of a stored row, without what scales it.
     pub(super) fn row_bytes(&self) -> usize {
-        match self.from.is_quantised() {
-            true => Planes::of(self.from, [1, self.width]).row[0],
-            false => self.width as usize * self.from.bytes() as usize,
-        }
+        self.scales.row_bytes(self.from, self.width)
     }
 
     /// Number of rows.
@@ -124,12 +121,20 @@ impl Weighted<'_> {
                 Err(Unfit::NotFinite) => Found::NotFinite,
             };
         }
-        let [words, units] = [0, 1].map(|plane| {
-            let bytes = planes[plane + 1].len();
-            &self.scales[plane][row * bytes..(row + 1) * bytes]
-        });
-        let stored = Row { dtype: self.from, planes: [stored, words, units] };
-        planes.into_iter().zip(stored.planes).for_each(|(to, from)| to.copy_from_slice(from));
-        if stored.is_finite() { Found::Fit } else { Found::NotFinite }
+        let [codes, words, units] = planes;
+        let fit = match self.scales {
+            Scales::Within => {
+                quant::split(self.from, stored, [codes, words, units]);
+                Blocks::of(self.from).find_unfit(stored).is_none()
+            }
+            Scales::Apart([from_words, from_units]) => {
+                let of_row = |bytes: usize| row * bytes..(row + 1) * bytes;
+                codes.copy_from_slice(stored);
+                words.copy_from_slice(&from_words[of_row(words.len())]);
+                units.copy_from_slice(&from_units[of_row(units.len())]);
+                Row { dtype: self.from, planes: [codes, words, units] }.is_finite()
+            }
+        };
+        if fit { Found::Fit } else { Found::NotFinite }
     }
 }

@@ -257,7 +257,7 @@ impl Loader<'_, '_, '_> {
                 to: stored.to,
                 width: stored.width,
                 data: &stored.data[bytes],
-                scales: stored.scales.map(|plane| rows_of(plane, &rows, stored.rows)),
+                scales: stored.scales.of_rows(rows.start as usize..rows.end as usize, stored.rows as usize),
             };
             let found = self.uploader.quantise(weights, (&mut target, to as usize), release)?;
             self.judge(found, stored.name)?;
@@ -314,12 +314,6 @@ fn shares<'r, 's>(
         start += stored.rows;
         (from < to).then_some((stored, rows, from.saturating_sub(first)))
     })
-}
-
-/// Some of `all` rows of a plane; nothing of an empty one.
-fn rows_of<'a>(plane: &'a [u8], rows: &Range<u32>, all: u32) -> &'a [u8] {
-    let row = plane.len() / all as usize;
-    &plane[rows.start as usize * row..rows.end as usize * row]
 }
 
 /// What gives back the pages of a stored tensor from byte `start` on.

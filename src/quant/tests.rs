@@ -44,6 +44,62 @@ fn sizes() {
     assert_eq!(planes.row(2), [288..432, 468..486, 504..508]);
 }
 
+const GGML: [DType; 5] = [DType::Q8, DType::Q4_0, DType::Q4K, DType::Q5K, DType::Q6K];
+
+#[test]
+fn blocks_take_no_more_in_planes() {
+    for dtype in GGML {
+        assert_eq!(dtype.size([32, 512]), 32 * Blocks::of(dtype).row(512) as u64, "{dtype}");
+    }
+    let planes = Planes::of(DType::Q6K, [3, 256]);
+    assert_eq!((planes.row, planes.start, planes.bytes), ([128, 18, 64], [0, 384, 448], 640));
+}
+
+/// Each bit of a block has a place of its own in the planes, so that all are there.
+#[test]
+fn bits_of_blocks_are_kept() {
+    for dtype in GGML {
+        let Blocks { weights, bytes, .. } = Blocks::of(dtype);
+        let planes = |block: &[u8]| {
+            let mut planes = Planes::of(dtype, [1, 2 * weights as u32]).row.map(|bytes| vec![0; bytes]);
+            split(dtype, block, planes.each_mut().map(Vec::as_mut_slice));
+            planes.concat()
+        };
+        let mut seen = vec![0; 2 * bytes];
+        for bit in 0..16 * bytes {
+            let mut row = vec![0; 2 * bytes];
+            row[bit / 8] = 1 << (bit % 8);
+            let found = planes(&row);
+            assert_eq!(found.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1, "{dtype}: bit {bit}");
+            seen.iter_mut().zip(found).for_each(|(seen, found)| *seen |= found);
+        }
+        assert!(seen.iter().all(|byte| *byte == 255), "{dtype}");
+    }
+}
+
+/// Bit for bit what GGML's own package makes of blocks with every bit in use.
+#[test]
+fn blocks_are_what_their_format_says() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gguf/blocks.safetensors");
+    let bytes = std::fs::read(file).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for (dtype, name) in GGML.into_iter().zip(["Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K"]) {
+        let [blocks, values] = ["blocks", "values"].map(|part| tensors.tensor(&format!("{name}.{part}")).unwrap());
+        let width = values.shape()[1];
+        let rows = blocks.data().chunks(Blocks::of(dtype).row(width)).zip(values.data().chunks(4 * width));
+        let mut count = 0;
+        for (blocks, values) in rows {
+            let mut planes = Planes::of(dtype, [1, width as u32]).row.map(|bytes| vec![0; bytes]);
+            split(dtype, blocks, planes.each_mut().map(Vec::as_mut_slice));
+            let found = Row { dtype, planes: planes.each_ref().map(Vec::as_slice) }.to_vec();
+            let wanted: Vec<f32> = values.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            assert_eq!(found, wanted, "{dtype}");
+            count += 1;
+        }
+        assert_eq!(count, 3, "{dtype}");
+    }
+}
+
 #[test]
 fn known_codes() {
     let weights: Vec<f32> = (0..32).map(|i| (i - 16) as f32 / 16.0 * 127.0).collect();
@@ -81,6 +137,20 @@ fn scales_that_are_no_numbers_are_found() {
     assert!(!Row { dtype: DType::Q8, planes: q8 }.is_finite());
     assert!(!Row { dtype: DType::Q4, planes: q4 }.is_finite());
     assert!(Row { dtype: DType::Q4, planes: [q4[0], &nan, &f16::ONE.to_le_bytes()] }.is_finite());
+    for (dtype, scales) in
+        [(DType::Q8, &[0][..]), (DType::Q4_0, &[0]), (DType::Q4K, &[0, 2]), (DType::Q5K, &[0, 2]), (DType::Q6K, &[208])]
+    {
+        let blocks = Blocks::of(dtype);
+        for at in (0..blocks.bytes - 1).step_by(2) {
+            let mut row = vec![0; 2 * blocks.bytes];
+            row[blocks.bytes + at..][..2].copy_from_slice(&nan);
+            let mut planes = Planes::of(dtype, [1, 2 * blocks.weights as u32]).row.map(|bytes| vec![0; bytes]);
+            split(dtype, &row, planes.each_mut().map(Vec::as_mut_slice));
+            let finite = Row { dtype, planes: planes.each_ref().map(Vec::as_slice) }.is_finite();
+            assert_eq!(finite, !scales.contains(&at), "{dtype}: byte {at}");
+            assert_eq!(blocks.find_unfit(&row).map(|(block, _)| block), (!finite).then_some(1), "{dtype}");
+        }
+    }
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 //! The whole text is: extensions, defines, how each float binding's elements are found, unpacked and packed, library
 //! parts, and the kernel's own text. Everything before the library is the pipeline's key, together with the kernel.
 
+mod ggml;
 mod quantised;
 
 use std::fmt::Write;
@@ -22,6 +23,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("activations", include_str!("../../wgsl/lib/activations.wgsl")),
     ("chunks", include_str!("../../wgsl/lib/chunks.wgsl")),
     ("dots", include_str!("../../wgsl/lib/dots.wgsl")),
+    ("ggml", ggml::LIBRARY),
     ("leader", include_str!("../../wgsl/lib/leader.wgsl")),
     ("matrix_16", include_str!("../../wgsl/lib/matrix_16.wgsl")),
     ("matrix_8", include_str!("../../wgsl/lib/matrix_8.wgsl")),
@@ -63,6 +65,9 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
     let packed = dispatch.known("PACKED") == Some(1);
     if dispatch.elements.iter().any(|dtype| dtype.is_quantised()) {
         text.push_str(quantised::LIBRARY);
+    }
+    if dispatch.elements.iter().any(|dtype| dtype.is_ggml()) {
+        text.push_str(ggml::LIBRARY);
     }
     for (at, binding) in dispatch.kernel.bindings.iter().enumerate() {
         let (name, dtype) = (binding.name, dispatch.elements[at]);

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::scratch::{INDEX, Scratch, WEIGHTS, append, file, parts, remove};
 
-const WANTED: &str = "expected the directory of a checkpoint (config.json, model.safetensors, tokenizer.json)";
+const WANTED: &str =
+    "expected the directory of a checkpoint (config.json, model.safetensors, tokenizer.json) or a GGUF file";
 
 fn open_error(scratch: &Scratch, path: &Path) -> String {
     scratch.plain(&Checkpoint::open(path).unwrap_err())
@@ -20,13 +21,9 @@ fn not_a_checkpoint() {
     assert_eq!(scratch.error(), format!("DIR: no config.json here: {WANTED}"));
     scratch.write("notes.txt", "hello");
     assert_eq!(open_error(&scratch, &scratch.path("notes.txt")), format!("DIR/notes.txt: found a file, {WANTED}"));
-    let hint = "is not supported: give the directory of the original safetensors checkpoint (config.json, \
-                model.safetensors)";
-    scratch.write("model.bin", "GGUF....");
-    assert_eq!(open_error(&scratch, &scratch.path("model.bin")), format!("DIR/model.bin: a GGUF file {hint}"));
     scratch.write("b-Q4_0.GGUF", "");
     scratch.write("a-Q4_0.gguf", "");
-    assert_eq!(scratch.error(), format!("DIR/a-Q4_0.gguf: a GGUF file {hint}"));
+    assert_eq!(scratch.error(), "DIR: no config.json here, but a GGUF file: give the file itself, a-Q4_0.gguf");
 }
 
 #[test]

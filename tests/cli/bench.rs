@@ -69,7 +69,7 @@ fn a_shape_that_nobody_published() {
     bench(&["--shape", "nonsense"])
         .misunderstands("invalid value 'nonsense' for '--shape <SHAPE>'\n  [possible values: 0.8b, 2b, 4b, 9b, 27b]");
     bench(&["--shape", "2b", "--model", "DIR"])
-        .misunderstands("the argument '--shape <SHAPE>' cannot be used with '--model <DIR|OWNER/NAME>'");
+        .misunderstands("the argument '--shape <SHAPE>' cannot be used with '--model <DIR|GGUF|OWNER/NAME>'");
     bench(&["--compare-loop", "--json"]).misunderstands("the argument '--compare-loop' cannot be used with '--json'");
 }
 

@@ -9,7 +9,8 @@ use crate::{
     scratch::{INDEX, Scratch, WEIGHTS, remove},
 };
 
-const WANTED: &str = "expected the directory of a checkpoint (config.json, model.safetensors, tokenizer.json)";
+const WANTED: &str =
+    "expected the directory of a checkpoint (config.json, model.safetensors, tokenizer.json) or a GGUF file";
 const UP: &str = "model.layers.0.mlp.up_proj.weight";
 
 #[test]

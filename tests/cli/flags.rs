@@ -49,7 +49,7 @@ fn names_that_are_none() {
     generate(&["--kv", "f8"]).misunderstands("invalid value 'f8' for '--kv <KV>'\n  [possible values: f16, f32]");
     generate(&["--inputs", "q4"])
         .misunderstands("invalid value 'q4' for '--inputs <INPUTS>'\n  [possible values: f16, f32]");
-    for flag in ["--stop <TEXT>", "--model <DIR|OWNER/NAME>", "--device <NAME>"] {
+    for flag in ["--stop <TEXT>", "--model <DIR|GGUF|OWNER/NAME>", "--device <NAME>"] {
         let name = flag.split_once(' ').unwrap().0;
         generate(&[&format!("{name}=")])
             .misunderstands(&format!("a value is required for '{flag}' but none was supplied"));

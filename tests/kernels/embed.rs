@@ -13,6 +13,10 @@ pub fn cases() {
         (PROMPTS[2], &[1, 998, 1], 1024, DType::Q4),
         (PROMPTS[3], &[4000, 97], 288, DType::Q4),
         (DECODES[2], &[5, 1, 7], 96, DType::Q8),
+        (PROMPTS[1], &[5, 58], 96, DType::Q4_0),
+        (PROMPTS[1], &[5, 58], 256, DType::Q4K),
+        (PROMPTS[1], &[63], 768, DType::Q5K),
+        (PROMPTS[2], &[1, 998, 1], 768, DType::Q6K),
     ] {
         check(&format!("embed {parts:?} × {width} {dtype}"), |lab, p| {
             let step = traffic.step(lab, parts.iter().sum());

@@ -17,7 +17,7 @@ use bimetal::{
 };
 
 use super::{
-    gdn_scan::{inputs, slots},
+    gdn_scan::{inputs, orders, slots},
     harness::{Lab, Output, backends, check_by, outputs},
     traffic::*,
 };
@@ -37,10 +37,7 @@ const TRAFFIC: &[Traffic] = &[
 const HEADS: [[u32; 4]; 4] = [[1, 1, 64, 32], [1, 2, 128, 64], [2, 4, 64, 64], [1, 2, 128, 128]];
 
 fn cases() -> impl Iterator<Item = (&'static Traffic, Heads)> {
-    TRAFFIC
-        .iter()
-        .zip(HEADS)
-        .map(|(traffic, [key, value, key_width, value_width])| (traffic, Heads { key, value, key_width, value_width }))
+    TRAFFIC.iter().zip(HEADS).flat_map(|(traffic, heads)| orders(heads).map(move |heads| (traffic, heads)))
 }
 
 /// What a device with matrix units of some size can do.
@@ -152,7 +149,7 @@ pub fn like_the_scan() {
 /// with one half in place of two the error is 1.8e-4.
 #[test]
 pub fn digits() {
-    let (traffic, heads) = (TRAFFIC[1], Heads { key: 1, value: 1, key_width: 64, value_width: 32 });
+    let (traffic, heads) = (TRAFFIC[1], Heads::grouped([1, 1, 64, 32]));
     let op = |lab: &Lab, p: &Pass| {
         let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, traffic, heads));
         let (qkv, gates) = (inputs(lab, traffic, heads).qkv, vec![0.0; 2 * traffic.capacity() as usize]);
@@ -169,7 +166,7 @@ pub fn digits() {
 #[test]
 pub fn wipes() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let (traffic, heads) = (TRAFFIC[2], Heads { key: 1, value: 1, key_width: 64, value_width: 32 });
+    let (traffic, heads) = (TRAFFIC[2], Heads::grouped([1, 1, 64, 32]));
     let gates = |lab: &Lab| {
         let gates = (0..traffic.capacity()).flat_map(|row| [if row % 5 == 2 { -1e5 } else { -0.01 }, 0.5]);
         lab.tensor([traffic.capacity(), 2], DType::F32, &gates.collect::<Vec<_>>())
@@ -203,7 +200,7 @@ pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(170, 10, 1)], spare: 0 };
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
     const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
-    let heads = Heads { key: 1, value: 2, key_width: 64, value_width: 32 };
+    let heads = Heads::grouped([1, 2, 64, 32]);
     let run = |lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut bimetal::cache::Slots| {
         let mixed = inputs(lab, traffic, heads);
         gdn_prompt(p, &traffic.step(lab, 10), &mixed, slots, DType::F16)
@@ -233,7 +230,7 @@ pub fn company() {
 /// What is in a slot does not matter at a sequence's beginning.
 #[test]
 pub fn beginnings() {
-    let heads = Heads { key: 1, value: 1, key_width: 64, value_width: 32 };
+    let heads = Heads::grouped([1, 1, 64, 32]);
     let traffic = prompt(&[(70, 0, 0)]);
     let op = |lab: &Lab, p: &Pass| {
         let state = lab.poisoned([traffic.slots(), heads.state()], DType::F32);
@@ -250,7 +247,7 @@ pub fn beginnings() {
 /// Chunks are taken where matrix units suit heads and inputs, whatever the step's capacity.
 #[test]
 pub fn chosen() {
-    let heads = |key_width, value_width| Heads { key: 1, value: 2, key_width, value_width };
+    let heads = |key_width, value_width| Heads::grouped([1, 2, key_width, value_width]);
     let caps = with_units(16, 32);
     for (key, value) in [(128, 128), (64, 64), (128, 32)] {
         assert!(Squares::fit(&caps, heads(key, value), DType::F16).is_some(), "{key} × {value}");

@@ -23,7 +23,7 @@ pub fn cases() {
         (DECODES[1], [2, 6, 128, 256], DType::F32),
         (DECODES[2], [4, 4, 128, 128], DType::Bf16),
     ] {
-        let heads = Heads { key, value, key_width, value_width };
+        let heads = Heads::grouped([key, value, key_width, value_width]);
         check(
             &format!("gdn_conv {key} × {key_width}, {value} × {value_width} {dtype}"),
             convolve(traffic, heads, dtype),
@@ -57,7 +57,7 @@ pub fn a_dt(lab: &Lab, value: u32) -> Tensor {
 /// Gates where ln(1 + exp) is flat, and where it is straight.
 #[test]
 fn steep_gates() {
-    let heads = Heads { key: 1, value: 33, key_width: 8, value_width: 4 };
+    let heads = Heads::grouped([1, 33, 8, 4]);
     for range in [-100.0..-6.0, 20.0..120.0] {
         check(&format!("gdn_conv with gates of {range:?}"), |lab, p| {
             let step = PROMPTS[2].step(lab, 10);
@@ -75,7 +75,7 @@ fn steep_gates() {
 pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
-    let heads = Heads { key: 1, value: 2, key_width: 24, value_width: 20 };
+    let heads = Heads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let run = |traffic| outputs("company", &backend, backend.caps(), convolve(traffic, heads, DType::F32));
         let (whole, cut) = (run(WHOLE), run(FIRST));

@@ -15,6 +15,7 @@ use bimetal::{
 
 use super::{
     gdn_conv::a_dt,
+    gdn_scan::orders,
     harness::{Lab, backends, check, compare, outputs},
     traffic::*,
 };
@@ -30,10 +31,11 @@ pub fn cases() {
         (DECODES[1], [1, 2, 256, 256], DType::F32, DType::F16),
         (DECODES[2], [2, 6, 100, 60], DType::F32, DType::F32),
     ] {
-        let heads = Heads { key, value, key_width, value_width };
-        check(&format!("gdn_decode {key} × {key_width}, {value} × {value_width} {weight} to {dtype}"), |lab, p| {
-            decode(lab, p, traffic, (heads, weight, dtype));
-        });
+        for heads in orders([key, value, key_width, value_width]) {
+            check(&format!("gdn_decode {heads:?} {weight} to {dtype}"), |lab, p| {
+                decode(lab, p, traffic, (heads, weight, dtype));
+            });
+        }
     }
 }
 
@@ -63,7 +65,7 @@ fn decode(lab: &Lab, p: &Pass, traffic: Traffic, (heads, weight, dtype): (Heads,
 /// At a sequence's beginning, what its slot held before does not matter, whatever it was.
 #[test]
 pub fn beginnings() {
-    let heads = Heads { key: 1, value: 2, key_width: 16, value_width: 12 };
+    let heads = Heads::grouped([1, 2, 16, 12]);
     check("gdn_decode in slots of NaN", |lab, p| {
         let traffic = DECODES[0];
         let ring = lab.poisoned([traffic.slots(), 4 * heads.channels()], DType::F32);
@@ -88,7 +90,7 @@ pub fn like_the_prompt() {
         }
         [at(&[(1, 0, 1)]), at(&[(1, 1, 1)]), at(&[(1, 2, 1)]), at(&[(1, 3, 1)]), at(&[(1, 4, 1)]), at(&[(1, 5, 1)])]
     };
-    let heads = Heads { key: 1, value: 2, key_width: 24, value_width: 20 };
+    let heads = Heads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let whole = outputs("whole", &backend, backend.caps(), |lab, p| {
             let (step, slots) = (WHOLE.step(lab, 10), &mut slots(lab, WHOLE, heads));
@@ -123,7 +125,7 @@ pub fn like_the_prompt() {
 pub fn company() {
     const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
     const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
-    let heads = Heads { key: 2, value: 4, key_width: 24, value_width: 20 };
+    let heads = Heads::grouped([2, 4, 24, 20]);
     for (name, backend) in backends() {
         let run = |traffic| {
             outputs("company", &backend, backend.caps(), |lab, p| {
@@ -141,7 +143,7 @@ pub fn company() {
 #[test]
 pub fn few_lanes() {
     for (key_width, value_width, lanes) in [(128, 128, 128), (24, 12, 16)] {
-        let heads = Heads { key: 1, value: 2, key_width, value_width };
+        let heads = Heads::grouped([1, 2, key_width, value_width]);
         let op = |lab: &Lab, p: &Pass| decode(lab, p, DECODES[1], (heads, DType::F32, DType::F32));
         for (name, backend) in backends() {
             let run = |lanes| {

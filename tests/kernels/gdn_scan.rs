@@ -23,13 +23,20 @@ pub fn cases() {
         (PROMPTS[3], [2, 2, 64, 36]),
         (PROMPTS[1], [1, 3, 128, 64]),
     ] {
-        let heads = Heads { key, value, key_width, value_width };
-        check(&format!("gdn_scan {key} × {key_width}, {value} × {value_width}"), |lab, p| {
-            let slots = &mut slots(lab, traffic, heads);
-            p.mark("o", &scan(lab, p, traffic, slots));
-            p.mark("state", &slots.state);
-        });
+        for heads in orders([key, value, key_width, value_width]) {
+            check(&format!("gdn_scan {heads:?}"), |lab, p| {
+                let slots = &mut slots(lab, traffic, heads);
+                p.mark("o", &scan(lab, p, traffic, slots));
+                p.mark("state", &slots.state);
+            });
+        }
     }
+}
+
+/// Value heads grouped by key head, and tiled where that is another order.
+pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = Heads> {
+    let grouped = Heads::grouped(heads);
+    [grouped].into_iter().chain((key > 1 && value > key).then(|| grouped.tiled()))
 }
 
 fn scan(lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut Slots) -> bimetal::tensor::Tensor {
@@ -75,7 +82,7 @@ pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
     const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
-    let heads = Heads { key: 1, value: 2, key_width: 24, value_width: 20 };
+    let heads = Heads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let whole = outputs("whole", &backend, backend.caps(), |lab, p| {
             let slots = &mut slots(lab, WHOLE, heads);

@@ -13,7 +13,7 @@ use bimetal::{
     cpu::Cpu,
     dtype::DType,
     pass::Pass,
-    quant::{Planes, quantise},
+    quant::{Blocks, Planes, quantise, split},
     tensor::{Buffer, Tensor},
 };
 use bytemuck::{cast_slice, pod_collect_to_vec};
@@ -61,8 +61,8 @@ impl Lab {
             DType::F32 => cast_slice(values).to_vec(),
             DType::F16 => pod_collect_to_vec(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()),
             DType::Bf16 => pod_collect_to_vec(&values.iter().map(|v| bf16::from_f32(*v)).collect::<Vec<_>>()),
-            DType::Q8 | DType::Q4 => quantised(shape, dtype, values),
             DType::U32 => panic!("words are not floats"),
+            _ => quantised(shape, dtype, values),
         };
         self.bytes(shape, dtype, &bytes)
     }
@@ -112,10 +112,37 @@ fn quantised(shape: [u32; 2], dtype: DType, values: &[f32]) -> Vec<u8> {
     let mut bytes = pod_collect_to_vec(&vec![POISON; planes.bytes as usize / 4]);
     for (row, values) in values.chunks(shape[1] as usize).enumerate() {
         let mut parts = planes.row.map(|bytes| vec![0; bytes]);
-        quantise(dtype, values, parts.each_mut().map(Vec::as_mut_slice)).unwrap();
+        let to = parts.each_mut().map(Vec::as_mut_slice);
+        match dtype.is_ggml() {
+            true => split(dtype, &blocks(dtype, values), to),
+            false => quantise(dtype, values, to).unwrap(),
+        }
         planes.row(row).into_iter().zip(&parts).for_each(|(at, part)| bytes[at].copy_from_slice(part));
     }
     bytes
+}
+
+/// Blocks of one of GGML's formats with every bit of codes and scales in use, of weights as large as these.
+fn blocks(dtype: DType, values: &[f32]) -> Vec<u8> {
+    let Blocks { weights, bytes, .. } = Blocks::of(dtype);
+    let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let block = |values: &[f32]| {
+        let seed = values.iter().fold(0, |seed: u32, value| seed.rotate_left(5) ^ value.to_bits());
+        let mut random = Random::new(&format!("block {seed}"));
+        let mut block: Vec<u8> = (0..bytes).map(|_| random.within(&(0.0..255.99)) as u8).collect();
+        let scales: &[(usize, f32)] = match dtype {
+            DType::Q4_0 => &[(0, 8.0)],
+            DType::Q4K => &[(0, 15.0 * 63.0 / 2.0), (2, 63.0)],
+            DType::Q5K => &[(0, 31.0 * 63.0 / 2.0), (2, 63.0)],
+            _ => &[(208, 32.0 * 128.0)],
+        };
+        for (at, most) in scales {
+            let scale = f16::from_f32(largest / most * random.within(&(0.5..1.0)));
+            block[*at..at + 2].copy_from_slice(&scale.to_le_bytes());
+        }
+        block
+    };
+    values.chunks(weights).flat_map(block).collect()
 }
 
 /// What a mark holds after a run.

@@ -25,6 +25,9 @@ pub fn cases() {
         (&[(100, 0, 0), (33, 0, 1)], 68, &[32, 200], F16),
         (&[(65, 0, 0)], 288, &[65, 1], (DType::F32, &[DType::Q4, DType::Bf16])),
         (&[(3, 0, 0)], 1024, &[63], (DType::F32, &[DType::Q8])),
+        (&[(9, 0, 0)], 96, &[63], (DType::F16, &[DType::Q4_0])),
+        (&[(65, 0, 0)], 768, &[65, 5], (DType::F32, &[DType::Q4K, DType::Q6K])),
+        (&[(3, 0, 0)], 256, &[63, 2], (DType::F16, &[DType::Q5K, DType::F32])),
         (&[(31, 0, 0), (32, 5, 1)], 32, &[64, 7], (DType::F32, &[DType::Q4, DType::Q8])),
     ] {
         cases_of("matmul", Traffic::rows(spans), (inner, parts), types);

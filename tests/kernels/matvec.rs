@@ -34,6 +34,13 @@ pub fn cases() {
         (DECODES[2], 288, &[65, 3], (DType::F16, &[DType::Q4, DType::Bf16])),
         (DECODES[0], 3584, &[19], Q8),
         (DECODES[2], 96, &[33, 7], (DType::F32, &[DType::Q8, DType::Q4])),
+        (DECODES[0], 32, &[1], (DType::F32, &[DType::Q4_0])),
+        (DECODES[1], 1120, &[35], (DType::F16, &[DType::Q4_0])),
+        (DECODES[0], 256, &[1], (DType::F32, &[DType::Q4K])),
+        (DECODES[2], 1024, &[33, 7], (DType::F16, &[DType::Q4K, DType::Q6K])),
+        (DECODES[1], 768, &[33, 3], (DType::F32, &[DType::Q5K, DType::Bf16])),
+        (DECODES[0], 256, &[5], (DType::F16, &[DType::Q6K])),
+        (DECODES[1], 3584, &[19], (DType::F32, &[DType::Q6K])),
     ] {
         cases_of("matvec", traffic, (inner, parts), types);
     }
@@ -61,6 +68,10 @@ pub fn packed() {
         (DECODES[0], 3584, &[19], Q8),
         (DECODES[2], 96, &[33, 7], (DType::F32, &[DType::Q8, DType::Q4])),
         (DECODES[2], 3584, &[37], Q4),
+        (DECODES[1], 1120, &[35], (DType::F16, &[DType::Q4_0])),
+        (DECODES[2], 1024, &[33, 7], (DType::F16, &[DType::Q4K, DType::Q6K])),
+        (DECODES[1], 768, &[33, 3], (DType::F32, &[DType::Q5K, DType::Bf16])),
+        (DECODES[0], 256, &[5], (DType::F16, &[DType::Q6K])),
     ] {
         check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
             let (x, w) = operands(lab, traffic, (inner, parts), types);

@@ -25,6 +25,8 @@ pub fn cases() {
         (DECODES[0], 1024, &[63], DType::Bf16, &[DType::Q4]),
         (DECODES[2], 288, &[65, 3], DType::F32, &[DType::Q4, DType::F16]),
         (DECODES[1], 320, &[37], DType::F16, &[DType::Q8]),
+        (DECODES[2], 256, &[37, 3], DType::F32, &[DType::Q4K, DType::Q6K]),
+        (DECODES[0], 768, &[21, 9], DType::F32, &[DType::Q5K, DType::Q4_0]),
     ] {
         check(&format!("norm_matvec {} × {inner} × {parts:?} {weight} {types:?}", traffic.live()), |lab, p| {
             p.mark("y", &product(lab, p, traffic, ((inner, parts), weight, types)));
@@ -51,6 +53,7 @@ pub fn packed() {
         (DECODES[2], 288, &[65, 3], &[DType::Q4, DType::F16]),
         (DECODES[1], 320, &[37, 40, 9], &[DType::Q8, DType::Bf16, DType::F32]),
         (DECODES[2], 1024, &[130, 5, 20], &[DType::Q8, DType::Q4, DType::F32]),
+        (DECODES[1], 512, &[37, 3, 4], &[DType::Q5K, DType::Q6K, DType::F32]),
     ] {
         check_packed(&format!("norm_matvec {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
             p.mark("y", &product(lab, p, traffic, ((inner, parts), DType::Bf16, types)));

@@ -26,6 +26,8 @@ pub fn cases() {
         (DECODES[0], 1024, &[40], &[DType::Q4], DType::F16),
         // A gate and an up of other types beside quantised ones, parts that end in the middle of both.
         (DECODES[2], 288, &[36, 36], &[DType::Q4, DType::Bf16], DType::F32),
+        (DECODES[2], 256, &[36, 36], &[DType::Q4K, DType::Q6K], DType::F32),
+        (DECODES[0], 512, &[20, 20], &[DType::Q4_0, DType::Q5K], DType::F16),
         (DECODES[1], 96, &[4, 60, 12, 20], &[DType::Q8, DType::F32, DType::Q4], DType::F16),
     ] {
         check(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {dtype}", traffic.live()), |lab, p| {
@@ -52,6 +54,9 @@ pub fn packed() {
         (DECODES[2], 288, &[72], &[DType::Q8]),
         (DECODES[1], 96, &[4, 60, 12, 20], &[DType::Q8, DType::F32, DType::Q4]),
         (DECODES[2], 1024, &[608], &[DType::Q4]),
+        // Two formats that are multiplied in the same way, and two that are not.
+        (DECODES[1], 256, &[36, 36], &[DType::Q4K, DType::Q6K]),
+        (DECODES[0], 512, &[20, 20], &[DType::Q8, DType::Q5K]),
     ] {
         check_packed(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
             p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, DType::F16)));

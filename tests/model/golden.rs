@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// In full precision, in any tensor.
-const BOUND: f32 = 1e-3;
+pub const BOUND: f32 = 1e-3;
 
 fn fixtures() -> Vec<PathBuf> {
     let own = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")).unwrap();
@@ -23,7 +23,7 @@ fn fixtures() -> Vec<PathBuf> {
     found
 }
 
-fn references(dir: &Path) -> Vec<PathBuf> {
+pub fn references(dir: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let reference = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -36,7 +36,7 @@ fn references(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The largest error of each tensor of one reference.
-fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Precision) -> Vec<(String, f32)> {
+pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Precision) -> Vec<(String, f32)> {
     let (checkpoint, reference) = (Checkpoint::open(dir).unwrap(), Reference::open(file));
     checkpoint.check().unwrap();
     let ids = &reference.ids["input_ids"];

@@ -49,7 +49,7 @@ fn every_text_has_its_parts_and_every_part_its_use() {
     }
     let absent = |name: &&str| ABSENT.iter().any(|(absent, _)| absent == name);
     let mut used: BTreeSet<String> = asked.into_iter().filter(|name| !absent(name)).map(str::to_owned).collect();
-    used.extend(["quads", "quants"].map(String::from));
+    used.extend(["ggml", "quads", "quants"].map(String::from));
     assert_eq!(used, known, "parts that kernels ask for");
     for kernel in ALL {
         DTYPES.iter().for_each(|dtype| drop(shader(&launch(kernel, *dtype)).unwrap()));

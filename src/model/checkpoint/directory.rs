@@ -9,13 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use safetensors::tensor::Dtype;
 use serde::Deserialize;
 
 use super::{
     bytes::Bytes,
+    encoding::Encoding,
+    gguf,
     header::{self, Header, Slot},
-    summary::Skipped,
+    names::{Names, PREFIXES},
 };
 use crate::{Error, Result, dtype::DType};
 
@@ -51,7 +52,7 @@ pub(super) struct Shard {
 pub(super) struct Stored {
     /// Index into [`Files::shards`].
     pub(super) shard: usize,
-    pub(super) dtype: Dtype,
+    pub(super) encoding: Encoding,
     pub(super) shape: Vec<usize>,
     pub(super) range: Range<usize>,
 }
@@ -92,7 +93,7 @@ impl Files {
 
     /// The format of a stored tensor that is a plane of quantised weights.
     pub(super) fn quantised(&self, stored: &Stored) -> Option<DType> {
-        self.shards[stored.shard].quantised.filter(|_| stored.dtype == Dtype::U8)
+        self.shards[stored.shard].quantised.filter(|_| stored.encoding.is_bytes())
     }
 
     fn single(path: PathBuf) -> Result<Files> {
@@ -132,7 +133,7 @@ impl Files {
             match slots[number].remove(name) {
                 Some(slot) => drop(stored.insert(name.clone(), Stored::new(number, slot))),
                 // Savers that drop these parts are known to leave them in the index.
-                None if Skipped::of(name, super::PREFIXES[1]).is_some() => {}
+                None if Names::Prefixed(PREFIXES[1]).skipped(name).is_some() => {}
                 None => return Err(format(format!("places tensor {name} in {shard}, which does not hold it"))),
             }
         }
@@ -152,28 +153,27 @@ impl Shard {
 
 impl Stored {
     fn new(shard: usize, slot: Slot) -> Stored {
-        Stored { shard, dtype: slot.dtype, shape: slot.shape, range: slot.range }
+        Stored { shard, encoding: Encoding::Safetensors(slot.dtype), shape: slot.shape, range: slot.range }
     }
 }
 
 /// The text of config.json, or why `dir` is no checkpoint directory.
 pub(super) fn config(dir: &Path) -> Result<Vec<u8>> {
     let format = |what: String| Error::Format { file: dir.into(), what };
-    let wanted = "the directory of a checkpoint (config.json, model.safetensors, tokenizer.json)";
+    let wanted = "the directory of a checkpoint (config.json, model.safetensors, tokenizer.json) or a GGUF file";
     match fs::metadata(dir) {
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
             return Err(format(format!("no such directory: expected {wanted}")));
         }
         Err(why) => return Err(Error::io(dir)(why)),
         Ok(found) if found.is_dir() => {}
-        Ok(_) if is_gguf(dir) => return Err(gguf(dir)),
         Ok(_) => return Err(format(format!("found a file, expected {wanted}"))),
     }
     if let Some(config) = read(&dir.join(CONFIG), CONFIG_LIMIT)? {
         return Ok(config);
     }
     match first_with_extension(dir, "gguf") {
-        Some(name) => Err(gguf(&dir.join(name))),
+        Some(name) => Err(format(format!("no {CONFIG} here, but a GGUF file: give the file itself, {name}"))),
         None => Err(format(format!("no {CONFIG} here: expected {wanted}"))),
     }
 }
@@ -208,16 +208,12 @@ fn plain(dir: &Path, name: &str) -> std::result::Result<PathBuf, String> {
     if outside { Err(format!("{name:?} is not the name of a file in the same directory")) } else { Ok(dir.join(name)) }
 }
 
-fn is_gguf(file: &Path) -> bool {
+/// Whether this is a GGUF file, by its name or by what it begins with.
+pub(super) fn is_gguf(path: &Path) -> bool {
     let mut magic = [0; 4];
     let mut magic_fits =
-        || File::open(file).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok() && &magic == b"GGUF");
-    has_extension(file, "gguf") || (file.is_file() && magic_fits())
-}
-
-fn gguf(file: &Path) -> Error {
-    let hint = "give the directory of the original safetensors checkpoint (config.json, model.safetensors)";
-    Error::Unsupported { what: format!("{}: a GGUF file", file.display()), hint: hint.into() }
+        || File::open(path).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok() && gguf::is_gguf(&magic));
+    path.is_file() && (has_extension(path, "gguf") || magic_fits())
 }
 
 /// The first file name, in order, that ends like this.

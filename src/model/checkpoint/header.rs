@@ -70,16 +70,6 @@ fn quantised(metadata: &Value, file: &Path) -> Result<Option<DType>> {
     }
 }
 
-/// The dtypes that weights may have; none for all others.
-pub(super) fn dtype(stored: Dtype) -> Option<DType> {
-    match stored {
-        Dtype::F32 => Some(DType::F32),
-        Dtype::F16 => Some(DType::F16),
-        Dtype::BF16 => Some(DType::Bf16),
-        _ => None,
-    }
-}
-
 /// The header's JSON.
 fn header(bytes: &[u8]) -> Checked<&[u8]> {
     if bytes.starts_with(b"version https://git-lfs") {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use super::{Checkpoint, Part, header};
+use super::{Checkpoint, Part};
 use crate::{dtype::DType, model::config::Config};
 
 /// The contents of a checkpoint in numbers.
@@ -33,21 +33,6 @@ pub enum Skipped {
     Other,
 }
 
-impl Skipped {
-    /// What the tensor of this full name belongs to, where its name alone says that it is not the text model's.
-    pub(super) fn of(full: &str, prefix: &str) -> Option<Skipped> {
-        let inner = super::PREFIXES.iter().find_map(|prefix| full.strip_prefix(prefix)).unwrap_or(full);
-        if inner.starts_with("visual.") {
-            return Some(Skipped::Vision);
-        }
-        if inner.starts_with("mtp.") {
-            return Some(Skipped::Mtp);
-        }
-        let beside = full != super::HEAD && !full.starts_with(prefix);
-        (beside || full.ends_with("rotary_emb.inv_freq")).then_some(Skipped::Other)
-    }
-}
-
 impl Summary {
     /// Values of the text model.
     pub fn total_parameters(&self) -> u64 {
@@ -68,12 +53,14 @@ pub(super) fn summary(checkpoint: &Checkpoint) -> Summary {
             let (tensors, total) = skipped.entry(what).or_default();
             *tensors += 1usize;
             *total += size;
-        } else if let Some(dtype) = checkpoint.files.quantised(stored).or_else(|| header::dtype(stored.dtype)) {
+        } else if let Some(dtype) = checkpoint.files.quantised(stored).or_else(|| stored.encoding.dtype()) {
             *bytes.entry(dtype).or_default() += size;
         }
     }
     let size = |shard: &super::directory::Shard| (shard.path.clone(), shard.bytes.as_slice().len() as u64);
-    let files = checkpoint.files.shards.iter().map(size).collect();
+    let mut files: Vec<_> = checkpoint.files.shards.iter().map(size).collect();
+    // What was converted out of a file counts as the file's.
+    files.dedup_by(|second, first| second.0 == first.0);
     Summary { config: checkpoint.config.clone(), parameters, bytes, skipped, files }
 }
 

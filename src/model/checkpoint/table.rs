@@ -1,6 +1,6 @@
 //! The tensors of a dense Qwen3.5 text model and their shapes: the only place that spells them.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use super::HEAD;
 use crate::model::config::{Config, LayerKind};
@@ -54,6 +54,11 @@ pub fn expected(config: &Config) -> Vec<Expected> {
         tensors.push(tensor(None, (HEAD, Part::Head, [vocabulary, hidden, 0])));
     }
     tensors
+}
+
+/// The same by name.
+pub(super) fn by_name(config: &Config) -> BTreeMap<String, Expected> {
+    expected(config).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect()
 }
 
 fn common(config: &Config) -> [Row; 5] {

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use crate::{
     Error, Result,
     dtype::DType,
-    quant::{self, UNIT},
+    quant::{BLOCK, Blocks, Scales, UNIT},
 };
 
 /// One tensor as the checkpoint stores it. The bytes are little-endian and need not be aligned.
@@ -17,19 +17,19 @@ pub struct TensorView<'a> {
     pub name: &'a str,
     /// The file it is in.
     pub file: &'a Path,
-    /// F32, F16, Bf16, Q8 or Q4.
+    /// Floats, or a quantised type.
     pub dtype: DType,
     /// Outermost dimension first.
     pub shape: &'a [usize],
-    /// All values, row by row; of quantised weights the codes.
+    /// All values, row by row; of quantised weights the codes, or whole blocks.
     pub data: &'a [u8],
-    /// The block words and the units of quantised weights: [`crate::quant`].
-    pub scales: [&'a [u8]; 2],
+    /// What scales quantised weights.
+    pub scales: Scales<'a>,
 }
 
 /// Values looked at together before asking whether one of them was bad: the loop inside has no branch, so that it
 /// becomes vector code and runs at the speed of memory.
-const BLOCK: usize = 4096;
+const TOGETHER: usize = 4096;
 
 impl TensorView<'_> {
     /// The last dimension: values per row.
@@ -37,7 +37,8 @@ impl TensorView<'_> {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// Row, column and value of the first that is infinite or no number; the rows of a tensor of more than two
+    /// Row, column and value of the first that is infinite or no number, or scale of such weights, in blocks also one of
+    /// weights beyond half precision; the rows of a tensor of more than two
     /// dimensions are all of them but the last, counted as one.
     pub fn find_not_finite(&self) -> Option<(usize, usize, f32)> {
         let (index, value) = match self.dtype {
@@ -52,19 +53,26 @@ impl TensorView<'_> {
                 let value = |bytes| bf16::from_le_bytes(bytes).to_f32();
                 first(self.data, |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7f80), value)
             }
-            DType::Q8 => self.first_scale(self.scales[0]),
-            DType::Q4 => self.first_scale(self.scales[1]),
             DType::U32 => None,
+            _ => self.first_scale(),
         }?;
         let columns = self.columns().max(1);
         Some((index / columns, index % columns, value))
     }
 
     /// The first weight whose scale is infinite or no number, and that scale.
-    fn first_scale(&self, plane: &[u8]) -> Option<(usize, f32)> {
+    fn first_scale(&self) -> Option<(usize, f32)> {
         let value = |bytes| f16::from_le_bytes(bytes).to_f32();
+        let plane = match (self.scales, self.dtype) {
+            (Scales::Within, dtype) => {
+                let blocks = Blocks::of(dtype);
+                return blocks.find_unfit(self.data).map(|(at, scale)| (at * blocks.weights, scale));
+            }
+            (Scales::Apart([words, _]), DType::Q8) => words,
+            (Scales::Apart([_, units]), _) => units,
+        };
         let (at, scale) = first(plane, |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7c00), value)?;
-        let shared = if self.dtype == DType::Q8 { quant::BLOCK } else { UNIT };
+        let shared = if self.dtype == DType::Q8 { BLOCK } else { UNIT };
         let in_row = self.columns().div_ceil(shared);
         Some((at / in_row * self.columns() + at % in_row * shared, scale))
     }
@@ -76,7 +84,11 @@ impl TensorView<'_> {
     pub fn require_finite(&self) -> Result<()> {
         let Some((row, column, value)) = self.find_not_finite() else { return Ok(()) };
         let got = format!("{value} at row {row}, column {column}");
-        let want = if self.dtype.is_quantised() { "finite scales" } else { "finite values" };
+        let want = match self.dtype.is_quantised() {
+            true if value.is_finite() => "scales of weights that half precision has",
+            true => "finite scales",
+            false => "finite values",
+        };
         Err(Error::Tensor { file: self.file.into(), name: self.name.into(), want: want.into(), got })
     }
 }
@@ -93,8 +105,8 @@ fn first<const N: usize>(
     value: impl Fn([u8; N]) -> f32,
 ) -> Option<(usize, f32)> {
     let (elements, _) = data.as_chunks::<N>();
-    let mut blocks = elements.chunks(BLOCK).enumerate();
+    let mut blocks = elements.chunks(TOGETHER).enumerate();
     let (block, elements) = blocks.find(|(_, block)| block.iter().fold(false, |any, element| any | bad(*element)))?;
     let index = elements.iter().position(|element| bad(*element))?;
-    Some((block * BLOCK + index, value(elements[index])))
+    Some((block * TOGETHER + index, value(elements[index])))
 }

@@ -13,11 +13,16 @@ pub(super) struct Fields<'a> {
     map: &'a Map<String, Value>,
     /// Empty at the top, else `text_config` or `text_config.rope_parameters`.
     path: [&'a str; 2],
+    /// Other names for keys, where the file is no config.json.
+    spelling: Spelling<'a>,
 }
 
+/// Keys of a config.json, and what a file that says the same calls them.
+pub(crate) type Spelling<'a> = &'a [(&'a str, &'a str)];
+
 impl<'a> Fields<'a> {
-    pub(super) fn top(file: &'a Path, map: &'a Map<String, Value>) -> Fields<'a> {
-        Fields { file, map, path: ["", ""] }
+    pub(super) fn top(file: &'a Path, map: &'a Map<String, Value>, spelling: Spelling<'a>) -> Fields<'a> {
+        Fields { file, map, path: ["", ""], spelling }
     }
 
     /// The value at `key`; a JSON null counts as absent, as in transformers.
@@ -30,7 +35,7 @@ impl<'a> Fields<'a> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let map = value.as_object().ok_or_else(|| self.bad(key, "an object", value))?;
         let path = if self.path[0].is_empty() { [key, ""] } else { [self.path[0], key] };
-        Ok(Some(Fields { file: self.file, map, path }))
+        Ok(Some(Fields { map, path, ..*self }))
     }
 
     pub(super) fn string(&self, key: &str) -> Result<Option<&'a str>> {
@@ -86,6 +91,9 @@ impl<'a> Fields<'a> {
 
     /// `key` with the path that leads to it: `text_config.hidden_size`.
     pub(super) fn name(&self, key: &str) -> String {
+        if let Some((_, other)) = self.spelling.iter().find(|(own, _)| *own == key) {
+            return format!("key {other}");
+        }
         let path = self.path.iter().filter(|part| !part.is_empty());
         path.map(|part| format!("{part}.")).chain([key.to_string()]).collect()
     }

@@ -1,6 +1,6 @@
 //! The published sizes, for benches on random weights.
 
-use super::{Config, LayerKind};
+use super::{Config, LayerKind, ValueOrder};
 
 /// What differs between the published models: name, hidden, intermediate, layers, query heads, key-value heads, DeltaNet
 /// value heads, tied.
@@ -33,6 +33,7 @@ impl Config {
             head_dim: 256,
             key_heads: 16,
             value_heads,
+            value_order: ValueOrder::Grouped,
             key_head_dim: 128,
             value_head_dim: 128,
             conv_kernel: 4,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Config, LayerKind, fields::Fields};
+use super::{Config, LayerKind, Spelling, ValueOrder, fields::Fields};
 use crate::{Error, Result, kernels::gdn_conv::TAPS};
 
 /// Upper bounds of the sizes. They are far above any model of the family, and so low that no product of widths leaves
@@ -33,7 +33,12 @@ impl Config {
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let map: Map<String, Value> = serde_json::from_slice(json)
             .map_err(|why| Error::Format { file: file.into(), what: format!("not a JSON object: {why}") })?;
-        let top = Fields::top(file, &map);
+        Config::read(&map, file, &[])
+    }
+
+    /// The same from what a config.json would hold, with other names for some of its keys in messages.
+    pub(crate) fn read(map: &Map<String, Value>, file: &Path, spelling: Spelling<'_>) -> Result<Config> {
+        let top = Fields::top(file, map, spelling);
         let text = text_fields(top)?;
         refuse_variants(top)?;
         refuse_variants(text)?;
@@ -50,6 +55,7 @@ impl Config {
             head_dim,
             key_heads: text.size("linear_num_key_heads", most::HEADS)?,
             value_heads: text.size("linear_num_value_heads", most::HEADS)?,
+            value_order: ValueOrder::Grouped,
             key_head_dim: text.size("linear_key_head_dim", most::HEAD_DIM)?,
             value_head_dim: text.size("linear_value_head_dim", most::HEAD_DIM)?,
             conv_kernel: text.size("linear_conv_kernel_dim", most::CONV_KERNEL)?,

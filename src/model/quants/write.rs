@@ -33,9 +33,13 @@ const UNFINISHED: &str = "model.safetensors.unfinished";
 /// in memory.
 ///
 /// # Errors
-/// [`Error::Request`] for weights that are quantised already or a directory that holds weights; [`Error::Tensor`] for
+/// [`Error::Request`] for weights that are quantised already, a GGUF file or a directory that holds weights; [`Error::Tensor`] for
 /// values that are not finite; [`Error::Io`].
 pub fn quantise(checkpoint: &Checkpoint, out: &Path, format: DType, progress: &mut Progress<'_>) -> Result<()> {
+    if checkpoint.is_gguf() {
+        let what = "what is written needs the files beside the weights; give the directory of a safetensors checkpoint";
+        return Err(Error::Request(format!("{}: a GGUF file; {what}", checkpoint.path().display())));
+    }
     require_original(checkpoint, format)?;
     checkpoint.check()?;
     fs::create_dir_all(out).map_err(Error::io(out))?;
@@ -133,7 +137,7 @@ impl<'a> Entry<'a> {
             DType::F32 | DType::U32 => plain("F32"),
             DType::F16 => plain("F16"),
             DType::Bf16 => plain("BF16"),
-            DType::Q8 | DType::Q4 => {
+            _ => {
                 let [rows, width] = self.shape();
                 let planes = Planes::of(self.to, [1, width]).row.into_iter().enumerate();
                 let planes = planes.filter(|(_, bytes)| *bytes > 0);

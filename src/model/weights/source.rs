@@ -12,7 +12,7 @@ use crate::{
         quants,
         random::random,
     },
-    quant::Planes,
+    quant::Scales,
 };
 
 /// Where weights come from.
@@ -34,8 +34,7 @@ pub(super) struct Stored<'a> {
     pub(super) rows: u32,
     pub(super) width: u32,
     pub(super) data: Cow<'a, [u8]>,
-    /// The other planes of quantised weights.
-    pub(super) scales: [&'a [u8]; 2],
+    pub(super) scales: Scales<'a>,
 }
 
 impl Stored<'_> {
@@ -48,10 +47,7 @@ impl Stored<'_> {
 
     /// The bytes of some of its rows.
     pub(super) fn row_bytes(&self, rows: &Range<u32>) -> Range<usize> {
-        let row = match self.dtype.is_quantised() {
-            true => Planes::of(self.dtype, [1, self.width]).row[0],
-            false => self.width as usize * self.dtype.bytes() as usize,
-        };
+        let row = self.scales.row_bytes(self.dtype, self.width);
         rows.start as usize * row..rows.end as usize * row
     }
 }
@@ -68,7 +64,7 @@ impl Source<'_> {
 
     /// A tensor of a known shape, as it is stored.
     pub(super) fn tensor<'a>(&'a self, name: &'a str, [rows, width]: [u32; 2]) -> Result<Stored<'a>> {
-        let none: [&[u8]; 2] = [&[], &[]];
+        let none = Scales::default();
         let (dtype, data, scales) = match self {
             Source::Checkpoint(checkpoint) => {
                 let view = checkpoint.tensor(name)?;

@@ -32,7 +32,7 @@ impl Quantised<'_> {
                 let scale = self.half(1, &format!("at / {per_block}u"));
                 _ = writeln!(text, "    return quad_of_bytes({name}[at], {scale});");
             }
-            _ => {
+            DType::Q4 => {
                 let unit = self.half(2, &self.unit(per_block));
                 let byte = format!("word_{name}({}u + at / 16u) >> (at / 4u % 4u * 8u)", self.word(1));
                 _ = writeln!(text, "    let terms = terms_of({byte}, {unit});");
@@ -42,6 +42,7 @@ impl Quantised<'_> {
                     "    return quad_of_nibbles(select(word >> 12u, word << 4u, at % 2u == 0u), terms);"
                 );
             }
+            _ => self.ggml_quad(text),
         }
         text.push_str("}\n");
     }
@@ -60,7 +61,7 @@ impl Quantised<'_> {
                 let side = |side| words.map(|word| format!("quad_of_bytes({side}.{word}, scale)"));
                 ["low", "high"].into_iter().flat_map(side).collect()
             }
-            _ => {
+            DType::Q4 => {
                 _ = writeln!(text, "    let words = {name}[at];");
                 _ = writeln!(text, "    let unit = {};", self.half(2, &self.unit(1)));
                 _ = writeln!(text, "    let bytes = word_{name}({}u + at / 2u) >> (at % 2u * 16u);", self.word(1));
@@ -73,6 +74,7 @@ impl Quantised<'_> {
                 };
                 words.into_iter().flat_map(quads).collect()
             }
+            _ => self.ggml_piece(text),
         };
         _ = writeln!(text, "    return Piece({});\n}}", quads.join(", "));
     }
@@ -128,7 +130,7 @@ impl Quantised<'_> {
                     "    return Codes({name}[2u * at], {name}[2u * at + 1u], vec4(scale, scale, 0.0, 0.0));"
                 );
             }
-            _ => {
+            DType::Q4 => {
                 _ = writeln!(text, "    let unit = {};", self.half(2, &self.unit(1)));
                 _ = writeln!(text, "    let bytes = word_{name}({}u + at / 2u) >> (at % 2u * 16u);", self.word(1));
                 text.push_str("    let first = terms_of(bytes, unit);\n    let last = terms_of(bytes >> 8u, unit);\n");
@@ -136,18 +138,19 @@ impl Quantised<'_> {
                 text.push_str("    let terms = vec4(scales, scales * vec2(first.y, last.y));\n");
                 _ = writeln!(text, "    return codes_of_nibbles({name}[at], terms);");
             }
+            _ => self.ggml_codes(text),
         }
         text.push_str("}\n");
     }
 
     /// The half of this number of a plane.
-    fn half(self, plane: usize, at: &str) -> String {
+    pub(super) fn half(self, plane: usize, at: &str) -> String {
         let Self { name, .. } = self;
         format!("unpack2x16float(word_{name}({}u + ({at}) / 2u) >> (({at}) % 2u * 16u)).x", self.word(plane))
     }
 
     /// The first word of a plane.
-    fn word(self, plane: usize) -> usize {
+    pub(super) fn word(self, plane: usize) -> usize {
         Planes::of(self.dtype, self.shape).start[plane] / 4
     }
 

@@ -1,0 +1,72 @@
+//! Reading GGUF files: the container, the model's sizes from its keys, its conventions undone, the tokenizer from its keys.
+//!
+//! Of the conventions, the norms' ones are taken off and −exp(A_log) becomes A_log again, so that small tensors are as in
+//! other checkpoints. Value heads stay tiled, which the configuration says: columns of a matrix cannot change places where
+//! several heads share a block. Large matrices are used as they lie in the file.
+
+mod container;
+mod cursor;
+mod kind;
+mod settings;
+mod small;
+mod text;
+mod value;
+
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
+
+pub(super) use kind::{Kind, READ};
+use settings::Keys;
+pub(super) use text::side_file;
+pub(super) use value::Value;
+
+use super::{
+    bytes::Bytes,
+    directory::{Files, Shard, Stored},
+    encoding::Encoding,
+    names::Names,
+};
+use crate::{Error, Result, model::config::Config};
+
+/// The keys of a file.
+pub(super) type Values = BTreeMap<String, Value>;
+
+/// What a file holds.
+pub(super) struct Opened {
+    pub(super) config: Config,
+    pub(super) files: Files,
+    pub(super) names: Names,
+    pub(super) values: Values,
+}
+
+/// Whether a file says that it is one, by what it begins with.
+pub(super) fn is_gguf(bytes: &[u8]) -> bool {
+    bytes.starts_with(&container::MAGIC)
+}
+
+/// Opens the file at `path`, whose bytes these are.
+pub(super) fn open(bytes: Bytes, path: &Path) -> Result<Opened> {
+    let read = container::read(bytes.as_slice());
+    let container = read.map_err(|what| Error::Format { file: path.into(), what })?;
+    let keys = Keys { values: &container.values, file: path };
+    keys.require_model()?;
+    let (config, mtp) = settings::config(keys, &container.tensors)?;
+    let mut small = Vec::new();
+    let mut stored = BTreeMap::new();
+    for (name, tensor) in container.tensors {
+        let mut slot = Stored {
+            shard: 0,
+            encoding: Encoding::Gguf(tensor.kind),
+            shape: settings::shape(&name, tensor.shape),
+            range: tensor.range,
+        };
+        if let Some(values) = small::converted(&name, &slot, bytes.as_slice(), path)? {
+            let start = small.len();
+            small.extend(values);
+            slot = Stored { shard: 1, encoding: Encoding::Gguf(Kind::F32), range: start..small.len(), ..slot };
+        }
+        stored.insert(name, slot);
+    }
+    let shard = |bytes| Shard { path: path.into(), bytes, quantised: None };
+    let shards = vec![shard(bytes), shard(Bytes::Memory(Cow::Owned(small)))];
+    Ok(Opened { config, files: Files { shards, stored }, names: Names::Gguf { mtp }, values: container.values })
+}

@@ -1,0 +1,154 @@
+//! The container: what a GGUF file says about itself and where its tensors lie, checked in full.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use super::{
+    cursor::{Checked, Cursor},
+    kind::Kind,
+    value::Value,
+};
+
+pub(super) const MAGIC: [u8; 4] = *b"GGUF";
+
+/// Versions that are read: they differ in nothing that a little-endian file has.
+const VERSIONS: Range<u32> = 2..4;
+
+/// Where the file says nothing else.
+const ALIGNMENT: u64 = 32;
+const ALIGNMENTS: Range<u64> = 8..(1 << 16) + 1;
+
+const DIMENSIONS: Range<u32> = 1..5;
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) struct Container {
+    pub(super) values: BTreeMap<String, Value>,
+    pub(super) tensors: BTreeMap<String, Tensor>,
+}
+
+/// One tensor.
+#[derive(Debug)]
+pub(super) struct Tensor {
+    pub(super) kind: &'static Kind,
+    /// Outermost dimension first.
+    pub(super) shape: Vec<usize>,
+    /// In bytes of the file.
+    pub(super) range: Range<usize>,
+}
+
+/// A tensor whose place is told from where the tensors begin.
+struct Placed {
+    kind: &'static Kind,
+    shape: Vec<usize>,
+    offset: u64,
+    size: usize,
+}
+
+/// Reads and checks everything in front of the tensors, and where those are.
+pub(super) fn read(bytes: &[u8]) -> Checked<Container> {
+    let mut cursor = Cursor::new(bytes, 0);
+    version(&mut cursor)?;
+    let (tensors, keys) = (cursor.u64()?, cursor.u64()?);
+    let values = values(&mut cursor, keys)?;
+    let alignment = alignment(values.get("general.alignment"))?;
+    let mut placed = BTreeMap::new();
+    for number in 1..=tensors {
+        let (name, tensor) =
+            tensor(&mut cursor).map_err(|what| format!("tensor number {number} of {tensors}: {what}"))?;
+        if placed.contains_key(name) {
+            return Err(format!("tensor {name} is there twice"));
+        }
+        placed.insert(name.to_owned(), tensor);
+    }
+    let start = (cursor.at() as u64).next_multiple_of(alignment);
+    Ok(Container { values, tensors: place(placed, (start, bytes.len() as u64), alignment)? })
+}
+
+fn version(cursor: &mut Cursor) -> Checked<()> {
+    let magic: [u8; 4] = cursor.array()?;
+    if magic != MAGIC {
+        return Err(format!("it begins with \"{}\", expected \"GGUF\"", magic.escape_ascii()));
+    }
+    let version = cursor.u32()?;
+    let expected = "expected a little-endian file of version 2 or 3";
+    match version {
+        _ if VERSIONS.contains(&version) => Ok(()),
+        _ if version.swap_bytes() < 1 << 16 => Err(format!("a big-endian GGUF file, {expected}")),
+        _ => Err(format!("a GGUF file of version {version}, {expected}")),
+    }
+}
+
+fn values(cursor: &mut Cursor, count: u64) -> Checked<BTreeMap<String, Value>> {
+    let mut values = BTreeMap::new();
+    for number in 1..=count {
+        let key = cursor.text().map_err(|what| format!("key number {number} of {count}: {what}"))?;
+        let value = Value::read(cursor).map_err(|what| format!("key {key}: {what}"))?;
+        if values.insert(key.to_owned(), value).is_some() {
+            return Err(format!("key {key} is there twice"));
+        }
+    }
+    Ok(values)
+}
+
+fn alignment(value: Option<&Value>) -> Checked<u64> {
+    match value {
+        None => Ok(ALIGNMENT),
+        Some(Value::Unsigned(alignment)) if alignment.is_power_of_two() && ALIGNMENTS.contains(alignment) => {
+            Ok(*alignment)
+        }
+        Some(other) => Err(format!("key general.alignment: expected a power of two from 8 to 65536, found {other}")),
+    }
+}
+
+fn tensor<'a>(cursor: &mut Cursor<'a>) -> Checked<(&'a str, Placed)> {
+    let name = cursor.text()?;
+    let dimensions = cursor.u32().map_err(|what| format!("{name}: {what}"))?;
+    if !DIMENSIONS.contains(&dimensions) {
+        return Err(format!("{name} has {dimensions} dimensions, expected 1 to 4"));
+    }
+    let mut shape = Vec::new();
+    for _ in 0..dimensions {
+        let size = usize::try_from(cursor.u64()?).map_err(|_| format!("{name} is larger than memory"))?;
+        shape.insert(0, size);
+    }
+    let number = cursor.u32()?;
+    let kind = Kind::of(number).ok_or_else(|| format!("{name} has type {number}, which this build does not know"))?;
+    let size = kind.size(&shape).filter(|size| *size > 0).ok_or_else(|| {
+        let (name_of, block) = (kind.name, kind.block());
+        format!("{name} is {name_of} {shape:?}, which is no possible shape: rows are whole blocks of {block}")
+    })?;
+    Ok((name, Placed { kind, shape, offset: cursor.u64()?, size }))
+}
+
+/// Turns offsets into ranges of the file, after making sure that the tensors follow one another.
+fn place(
+    placed: BTreeMap<String, Placed>,
+    (start, end): (u64, u64),
+    alignment: u64,
+) -> Checked<BTreeMap<String, Tensor>> {
+    let mut order: Vec<(&String, &Placed)> = placed.iter().collect();
+    order.sort_by_key(|(_, tensor)| tensor.offset);
+    let mut filled = 0;
+    for (name, Placed { offset, size, .. }) in order {
+        if *offset != filled {
+            let fault = match () {
+                () if !offset.is_multiple_of(alignment) => format!("is not aligned to {alignment} bytes"),
+                () if *offset < filled => "overlaps the one before".into(),
+                () => "leaves a gap".into(),
+            };
+            return Err(format!("tensor {name} {fault}: it begins at byte {offset} of the data, expected {filled}"));
+        }
+        let last = offset.checked_add(*size as u64).and_then(|last| last.checked_add(start));
+        if last.is_none_or(|last| last > end) {
+            let there = end.saturating_sub(start).saturating_sub(*offset);
+            let what = "the file is cut off, fetch it again";
+            return Err(format!("tensor {name} takes {size} bytes, but only {there} are there: {what}"));
+        }
+        filled = (offset + *size as u64).next_multiple_of(alignment);
+    }
+    let found = |Placed { kind, shape, offset, size }| {
+        let start = (start + offset) as usize;
+        Tensor { kind, shape, range: start..start + size }
+    };
+    Ok(placed.into_iter().map(|(name, tensor)| (name, found(tensor))).collect())
+}

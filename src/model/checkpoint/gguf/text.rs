@@ -1,0 +1,133 @@
+//! What a file's keys say about text, as the files that other checkpoints have for it.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, json};
+
+use super::{Value, Values, settings::Keys};
+use crate::{Error, Result};
+
+/// How text is cut before pairs are merged. The regular expression is that of the model's own tokenizer.json.
+const PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const TYPES: &str = "tokenizer.ggml.token_type";
+const MERGES: &str = "tokenizer.ggml.merges";
+
+/// Types of tokens.
+const CONTROL: i64 = 3;
+const USER_DEFINED: i64 = 4;
+const UNUSED: i64 = 5;
+
+/// The side file of this name, if the keys say what would be in it. `file` is all of the file.
+pub(in super::super) fn side_file(
+    keys: (&Values, &std::path::Path),
+    file: &[u8],
+    name: &str,
+) -> Result<Option<Vec<u8>>> {
+    let keys = Keys { values: keys.0, file: keys.1 };
+    match name {
+        "tokenizer.json" => tokenizer(keys, file).map(Some),
+        "tokenizer_config.json" => specials(keys, file).map(Some),
+        "chat_template.jinja" => match keys.values.get("tokenizer.chat_template") {
+            None => Ok(None),
+            Some(_) => Ok(Some(keys.text("tokenizer.chat_template")?.as_bytes().to_vec())),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn texts<'a>(keys: Keys, file: &'a [u8], key: &str) -> Result<impl Iterator<Item = &'a str> + use<'a>> {
+    let list = match keys.values.get(key) {
+        Some(Value::List(list)) => list.texts(file),
+        Some(other) => return Err(keys.bad(key, "a list of strings", other)),
+        None => return Err(keys.format(format!("key {key} is missing: without it text cannot be turned into tokens"))),
+    };
+    list.ok_or_else(|| keys.bad(key, "a list of strings", "another list"))
+}
+
+/// The contents of a tokenizer.json.
+fn tokenizer(keys: Keys, file: &[u8]) -> Result<Vec<u8>> {
+    for (key, wanted) in [("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "qwen35")] {
+        let found = keys.text(key)?;
+        if found != wanted {
+            let what = format!("{}: key {key}: a tokenizer of kind {found:?}", keys.file.display());
+            return Err(Error::Unsupported { what, hint: format!("Qwen3.5 models have {wanted:?}") });
+        }
+    }
+    let (vocabulary, added) = vocabulary(keys, file)?;
+    let mut merges = Vec::new();
+    for (at, merge) in texts(keys, file, MERGES)?.enumerate() {
+        let pair = merge.split_once(' ').filter(|(first, second)| !first.is_empty() && !second.is_empty());
+        let (first, second) = pair.ok_or_else(|| {
+            keys.bad(MERGES, "two tokens with a space between them", format_args!("{merge:?} at {at}"))
+        })?;
+        merges.push([first, second]);
+    }
+    let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
+    let split = json!({ "type": "Split", "pattern": { "Regex": PATTERN }, "behavior": "Isolated", "invert": false });
+    let contents = json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added,
+        "normalizer": { "type": "NFC" },
+        "pre_tokenizer": { "type": "Sequence", "pretokenizers": [split, bytes] },
+        "post_processor": bytes,
+        "decoder": bytes,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocabulary, "merges": merges,
+        },
+    });
+    Ok(contents.to_string().into_bytes())
+}
+
+/// Ids of tokens, and those that are found in a text before it is cut. What is unused has no id: it fills up the
+/// embedding's rows.
+fn vocabulary(keys: Keys, file: &[u8]) -> Result<(Map<String, serde_json::Value>, Vec<serde_json::Value>)> {
+    let types = match keys.values.get(TYPES) {
+        Some(Value::List(types)) => types.numbers(file),
+        Some(other) => return Err(keys.bad(TYPES, "a list of whole numbers", other)),
+        None => return Err(keys.format(format!("key {TYPES} is missing: it says which tokens are special"))),
+    };
+    let mut types = types.ok_or_else(|| keys.bad(TYPES, "a list of whole numbers", "another list"))?;
+    let (mut vocabulary, mut added, mut count) = (Map::new(), Vec::new(), 0);
+    for (id, token) in texts(keys, file, TOKENS)?.enumerate() {
+        let kind = types.next().ok_or_else(|| keys.bad(TYPES, "a type for each token", format_args!("{id} types")))?;
+        count += 1;
+        if kind == UNUSED {
+            continue;
+        }
+        if vocabulary.insert(token.to_owned(), id.into()).is_some() {
+            return Err(keys.bad(TOKENS, "each token once", format_args!("{token:?} again at {id}")));
+        }
+        if matches!(kind, CONTROL | USER_DEFINED) {
+            added.push(json!({
+                "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": kind == CONTROL,
+            }));
+        }
+    }
+    if types.next().is_some() {
+        return Err(keys.bad(TYPES, format_args!("a type for each of {count} tokens"), "more"));
+    }
+    Ok((vocabulary, added))
+}
+
+/// What a tokenizer_config.json says of tokens with a meaning.
+fn specials(keys: Keys, file: &[u8]) -> Result<Vec<u8>> {
+    let named = [("bos_token", "bos_token_id"), ("eos_token", "eos_token_id"), ("pad_token", "padding_token_id")];
+    let ids = named.map(|(_, key)| keys.optional(&format!("tokenizer.ggml.{key}")));
+    let mut contents = Map::new();
+    let wanted: HashSet<u32> = ids.iter().filter_map(|id| id.as_ref().ok().copied().flatten()).collect();
+    let found: Vec<(usize, &str)> =
+        texts(keys, file, TOKENS)?.enumerate().filter(|(id, _)| wanted.contains(&(*id as u32))).collect();
+    for ((name, _), id) in named.into_iter().zip(ids) {
+        let id = id?;
+        let token = found.iter().find(|(at, _)| Some(*at as u32) == id);
+        contents.insert(name.into(), token.map(|(_, token)| *token).into());
+    }
+    Ok(serde_json::Value::Object(contents).to_string().into_bytes())
+}

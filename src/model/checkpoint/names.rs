@@ -1,0 +1,109 @@
+//! What a checkpoint calls the tensors of the text model, and what else it may hold.
+
+use std::{borrow::Cow, ops::Range};
+
+use super::{HEAD, Skipped};
+
+/// What stands before the text model's names: in multimodal checkpoints, and in text-only ones.
+pub(super) const PREFIXES: [&str; 2] = ["model.language_model.", "model."];
+
+/// How names are spelled.
+#[derive(Clone, Debug)]
+pub(super) enum Names {
+    /// As in the model's own files, behind this prefix.
+    Prefixed(&'static str),
+    /// As in GGUF files. These blocks, behind the text model's layers, are the multi-token prediction's.
+    Gguf { mtp: Range<usize> },
+}
+
+/// Outside of layers: the name here, and in GGUF files.
+const TOP: [(&str, &str); 3] =
+    [("embed_tokens.weight", "token_embd.weight"), ("norm.weight", "output_norm.weight"), (HEAD, "output.weight")];
+
+/// Inside of a layer.
+const LAYER: [(&str, &str); 20] = [
+    ("input_layernorm.weight", "attn_norm.weight"),
+    ("post_attention_layernorm.weight", "post_attention_norm.weight"),
+    ("mlp.gate_proj.weight", "ffn_gate.weight"),
+    ("mlp.up_proj.weight", "ffn_up.weight"),
+    ("mlp.down_proj.weight", "ffn_down.weight"),
+    ("self_attn.q_proj.weight", "attn_q.weight"),
+    ("self_attn.k_proj.weight", "attn_k.weight"),
+    ("self_attn.v_proj.weight", "attn_v.weight"),
+    ("self_attn.o_proj.weight", "attn_output.weight"),
+    ("self_attn.q_norm.weight", "attn_q_norm.weight"),
+    ("self_attn.k_norm.weight", "attn_k_norm.weight"),
+    ("linear_attn.in_proj_qkv.weight", "attn_qkv.weight"),
+    ("linear_attn.in_proj_z.weight", "attn_gate.weight"),
+    ("linear_attn.in_proj_b.weight", "ssm_beta.weight"),
+    ("linear_attn.in_proj_a.weight", "ssm_alpha.weight"),
+    ("linear_attn.conv1d.weight", "ssm_conv1d.weight"),
+    ("linear_attn.A_log", "ssm_a"),
+    ("linear_attn.dt_bias", "ssm_dt.bias"),
+    ("linear_attn.norm.weight", "ssm_norm.weight"),
+    ("linear_attn.out_proj.weight", "ssm_out.weight"),
+];
+
+impl Names {
+    /// The name here as the checkpoint spells it.
+    pub(super) fn full(&self, name: &str) -> String {
+        match self {
+            Self::Prefixed(_) if name == HEAD => name.to_owned(),
+            Self::Prefixed(prefix) => format!("{prefix}{name}"),
+            Self::Gguf { .. } => {
+                let block = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'));
+                let found = match block {
+                    Some((layer, rest)) => other(&LAYER, rest, false).map(|rest| format!("blk.{layer}.{rest}")),
+                    None => other(&TOP, name, false).map(str::to_owned),
+                };
+                found.unwrap_or_else(|| name.to_owned())
+            }
+        }
+    }
+
+    /// The other way, where there is one. That the model has such a tensor is not said.
+    pub(super) fn short<'a>(&self, full: &'a str) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Prefixed(_) if full == HEAD => Some(full.into()),
+            Self::Prefixed(prefix) => full.strip_prefix(prefix).map(Cow::Borrowed),
+            Self::Gguf { .. } => match block(full) {
+                Some((layer, rest)) => other(&LAYER, rest, true).map(|rest| format!("layers.{layer}.{rest}").into()),
+                None => other(&TOP, full, true).map(Cow::Borrowed),
+            },
+        }
+    }
+
+    /// What a tensor of this full name belongs to, where its name alone says that it is not the text model's.
+    pub(super) fn skipped(&self, full: &str) -> Option<Skipped> {
+        match self {
+            Self::Prefixed(prefix) => {
+                let inner = PREFIXES.iter().find_map(|prefix| full.strip_prefix(prefix)).unwrap_or(full);
+                if inner.starts_with("visual.") {
+                    return Some(Skipped::Vision);
+                }
+                if inner.starts_with("mtp.") {
+                    return Some(Skipped::Mtp);
+                }
+                let beside = full != HEAD && !full.starts_with(prefix);
+                (beside || full.ends_with("rotary_emb.inv_freq")).then_some(Skipped::Other)
+            }
+            Self::Gguf { mtp } => match block(full) {
+                Some((layer, _)) => mtp.contains(&layer).then_some(Skipped::Mtp),
+                None if ["v.", "mm."].iter().any(|prefix| full.starts_with(prefix)) => Some(Skipped::Vision),
+                None => (full == "rope_freqs.weight").then_some(Skipped::Other),
+            },
+        }
+    }
+}
+
+/// The block that a tensor of a GGUF file is in, and its name there.
+pub(super) fn block(full: &str) -> Option<(usize, &str)> {
+    let (layer, rest) = full.strip_prefix("blk.")?.split_once('.')?;
+    Some((layer.parse().ok().filter(|number: &usize| number.to_string() == layer)?, rest))
+}
+
+/// The other name in a table.
+fn other<'a>(table: &[(&'a str, &'a str)], name: &str, back: bool) -> Option<&'a str> {
+    let own = |row: &&(&str, &str)| if back { row.1 == name } else { row.0 == name };
+    table.iter().find(own).map(|row| if back { row.0 } else { row.1 })
+}

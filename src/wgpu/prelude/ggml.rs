@@ -1,0 +1,127 @@
+//! How a shader reads a matrix in one of GGML's formats that has codes of four bits and maybe some more above them.
+
+use std::fmt::Write;
+
+use super::quantised::Quantised;
+use crate::{dtype::DType, quant::BLOCK};
+
+/// The functions that all of them use.
+pub(super) const LIBRARY: &str = include_str!("../../../wgsl/lib/ggml.wgsl");
+
+/// Quads of a block.
+const QUADS: u32 = BLOCK as u32 / 4;
+
+/// Where a quad is in its block, and how its bits come to where they are looked for.
+enum Place {
+    /// A number in the text.
+    Known(u32),
+    /// An expression.
+    Told(&'static str),
+}
+
+impl Quantised<'_> {
+    /// The body of `quad_NAME(at)` for an array of words.
+    pub(super) fn ggml_quad(self, text: &mut String) {
+        let name = self.name;
+        let word = |i: usize| format!("word_{name}({}u + block / 8u * 4u + {i}u)", self.word(1));
+        self.terms(text, &format!("at / {QUADS}u"), &format!("vec4({})", [0, 1, 2, 3].map(word).join(", ")));
+        _ = writeln!(text, "    let codes = {name}[at / 2u];");
+        _ = writeln!(text, "    let low = select(codes >> 12u, codes << 4u, at % 2u == 0u);");
+        let high = match self.dtype {
+            DType::Q5K => format!("word_{name}({}u + at / {QUADS}u)", self.word(2)),
+            _ => format!("word_{name}({}u + at / 4u)", self.word(2)),
+        };
+        if self.has_high() {
+            _ = writeln!(text, "    let high = {high};");
+        }
+        _ = writeln!(text, "    return {};", self.value("low", "high", &Place::Told("at")));
+    }
+
+    /// The body of `load_NAME(at)` for an array of 16 bytes, up to what is returned, and the eight quads of that.
+    pub(super) fn ggml_piece(self, text: &mut String) -> Vec<String> {
+        let name = self.name;
+        self.terms(text, "at", &format!("{name}[{}u + block / 8u]", self.word(1) / 4));
+        _ = writeln!(text, "    let codes = {name}[at];");
+        match self.dtype {
+            DType::Q5K => _ = writeln!(text, "    let high = word_{name}({}u + at);", self.word(2)),
+            DType::Q6K => {
+                let from = format!("word_{name}({}u + 2u * at", self.word(2));
+                _ = writeln!(text, "    let highs = vec2({from}), {from} + 1u));");
+            }
+            _ => {}
+        }
+        let quad = |quad: u32| {
+            let word = ["x", "y", "z", "w"][quad as usize / 2];
+            let low = format!("codes.{word} {}", ["<< 4u", ">> 12u"][quad as usize % 2]);
+            let high = if self.dtype == DType::Q6K { ["highs.x", "highs.y"][quad as usize / 4] } else { "high" };
+            self.value(&low, high, &Place::Known(quad))
+        };
+        (0..QUADS).map(quad).collect()
+    }
+
+    /// The body of `codes_NAME(at)` for an array of 16 bytes.
+    pub(super) fn ggml_codes(self, text: &mut String) {
+        let name = self.name;
+        self.terms(text, "at", &format!("{name}[{}u + block / 8u]", self.word(1) / 4));
+        let high = format!("word_{name}({}u + ", self.word(2));
+        let codes = match self.dtype {
+            DType::Q4_0 => format!("codes_of_nibbles({name}[at], vec4(terms, terms, 8.0 * terms, 8.0 * terms))"),
+            DType::Q4K => format!("codes_of_nibbles({name}[at], vec4(terms.xx, -terms.yy))"),
+            DType::Q5K => format!("codes_with_bits({name}[at], {high}at), vec4(terms.xx, -terms.yy))"),
+            _ => {
+                format!("codes_with_pairs({name}[at], {high}2u * at), {high}2u * at + 1u), vec4(terms, 32.0 * terms))")
+            }
+        };
+        _ = writeln!(text, "    return {codes};");
+    }
+
+    /// `terms`, what scales the block of this number; `header` are the 16 bytes that do it for eight blocks, where such are.
+    fn terms(self, text: &mut String, block: &str, header: &str) {
+        let Self { name, dtype, .. } = self;
+        _ = writeln!(text, "    let block = {block};");
+        let words = self.word(1);
+        match dtype {
+            DType::Q4_0 => _ = writeln!(text, "    let terms = {};", self.half(1, "block")),
+            DType::Q4K | DType::Q5K => {
+                _ = writeln!(text, "    let terms = terms_of_block({header}, block % 8u);");
+            }
+            _ => {
+                // Nine halves for eight blocks: a pair of bytes for each, and the unit.
+                let half = |at: &str| format!("(word_{name}({words}u + ({at}) / 2u) >> (({at}) % 2u * 16u))");
+                _ = writeln!(text, "    let pair = {};", half("block / 8u * 9u + block % 8u"));
+                _ = writeln!(text, "    let unit = unpack2x16float({}).x;", half("block / 8u * 9u + 8u"));
+                _ = writeln!(text, "    let terms = unit * numbers_of_bytes(pair);");
+            }
+        }
+    }
+
+    fn has_high(self) -> bool {
+        matches!(self.dtype, DType::Q5K | DType::Q6K)
+    }
+
+    /// A quad from the word with its low bits in bits 4 to 19, and the one with its high bits.
+    fn value(self, low: &str, high: &str, place: &Place) -> String {
+        let low = format!("numbers_of_nibbles({low})");
+        let bits = if self.dtype == DType::Q5K { 4 } else { 8 };
+        let quads = 32 / bits;
+        let high = match place {
+            Place::Known(quad) => match quad % quads * bits {
+                0 => format!("{high} << 4u"),
+                from => format!("{high} >> {}u", from - 4),
+            },
+            Place::Told(quad) => format!("({high} >> ({quad} % {quads}u * {bits}u)) << 4u"),
+        };
+        match self.dtype {
+            DType::Q4_0 => format!("({low} - 8.0) * terms"),
+            DType::Q4K => format!("fma({low}, vec4(terms.x), vec4(terms.y))"),
+            DType::Q5K => format!("fma({low} + numbers_of_bits({high}), vec4(terms.x), vec4(terms.y))"),
+            _ => {
+                let scale = match place {
+                    Place::Known(quad) => ["terms.x", "terms.y"][*quad as usize / 4].to_owned(),
+                    Place::Told(quad) => format!("select(terms.y, terms.x, {quad} % 8u < 4u)"),
+                };
+                format!("({low} + numbers_of_pairs({high}) - 32.0) * {scale}")
+            }
+        }
+    }
+}
