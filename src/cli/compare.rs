@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     evaluation::{TextArguments, device, figure, figure_json, places, require_complete, timed},
     model::{DeviceArguments, ModelArguments, PrecisionArguments, Quant, weights},
-    output::{note, print, print_json},
+    output::{print, print_json},
     table::table,
 };
 
@@ -87,7 +87,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let sides = [load(&checkpoint, form)?, load(other.as_ref().unwrap_or(&checkpoint), other_form)?];
     drop((checkpoint, other));
-    note(&arguments.text.protocol(&passage, cut));
+    if !arguments.json {
+        print(&arguments.text.protocol(&passage, cut))?;
+    }
     let (measured, time) = timed(|progress| compare(sides.each_ref(), &passage, progress))?;
     if arguments.json {
         let mut report = device(backend.caps());

@@ -112,13 +112,15 @@ impl TextArguments {
             ),
             false => String::new(),
         };
+        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let parts = match self.documents {
             true => {
-                format!("{} documents, each alone between two <|endoftext|>, in {windows} windows", passage.documents)
+                let documents = counted(passage.documents, "document");
+                format!("{documents} between two <|endoftext|> each, in {}", counted(windows, "window"))
             }
-            false => format!("{windows} windows"),
+            false => counted(windows, "window"),
         };
-        format!("{}: {ids} ids, {parts} of up to {window} ids{overlap}", self.name().display())
+        format!("{}: {ids} ids, {parts} of up to {window} ids{overlap}\n", self.name().display())
     }
 
     /// The same for programs.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     evaluation::{TextArguments, device, figure, figure_json, require_complete, timed},
     model::{DeviceArguments, ModelArguments, PrecisionArguments, weights},
-    output::{note, print, print_json},
+    output::{print, print_json},
 };
 
 /// Flags of `perplexity`.
@@ -45,7 +45,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let model = weights(&backend, &Source::Checkpoint(&checkpoint), form)?;
     drop(checkpoint);
     let side = Side { model, kv: arguments.precision.kv.into() };
-    note(&arguments.text.protocol(&passage, cut));
+    if !arguments.json {
+        print(&arguments.text.protocol(&passage, cut))?;
+    }
     let (measured, time) = timed(|progress| perplexity(&side, &passage, progress))?;
     if arguments.json {
         let mut report = device(backend.caps());
