@@ -2,11 +2,15 @@
 
 mod bench;
 mod chat;
+mod compare;
 mod devices;
+mod evaluation;
 mod generate;
 mod info;
+mod interrupt;
 mod model;
 pub mod output;
+mod perplexity;
 mod progress;
 mod quantize;
 mod sampling;
@@ -36,6 +40,10 @@ enum Command {
     Info(info::Arguments),
     /// Write a checkpoint with quantised weights
     Quantize(quantize::Arguments),
+    /// Measure how well a model foresees a text
+    Perplexity(perplexity::Arguments),
+    /// Measure how far a model is from another one of its family, such as itself with quantised weights
+    Compare(compare::Arguments),
     /// Measure prefill and decode
     Bench(Box<bench::Arguments>),
     /// Print completions for a shell
@@ -53,6 +61,8 @@ pub fn run() -> Result<()> {
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Quantize(arguments) => quantize::run(&arguments),
+        Command::Perplexity(arguments) => perplexity::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -12,6 +12,7 @@ pub mod default_model;
 pub mod dtype;
 pub mod engine;
 pub mod error;
+pub mod evaluation;
 pub mod generator;
 pub mod hub;
 pub mod kernels;

@@ -135,6 +135,11 @@ impl Step {
         Self { kind: Kind::Decode, live: Live::Outputs, capacity, ..self.clone() }
     }
 
+    /// The same step, for tensors that have one row for each of its rows, every one an output.
+    pub fn every(&self) -> Self {
+        Self { kind: Kind::Decode, ..self.clone() }
+    }
+
     /// Capacities.
     pub fn layout(&self) -> Layout {
         self.layout

@@ -9,6 +9,8 @@ mod bench;
 mod chat;
 #[path = "cli/checkpoints.rs"]
 mod checkpoints;
+#[path = "cli/evaluation.rs"]
+mod evaluation;
 #[path = "cli/flags.rs"]
 mod flags;
 #[path = "cli/generate.rs"]

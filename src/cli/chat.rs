@@ -20,6 +20,7 @@ use lines::Lines;
 
 use super::{
     generate::closing,
+    interrupt::watch,
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
     output::{note, print},
     sampling::SamplingArguments,
@@ -90,17 +91,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Error::Request(what.into()));
     }
     Ok(())
-}
-
-/// Raises a flag at Ctrl-C; twice during one answer ends the program.
-fn watch(interrupted: &Arc<AtomicBool>) -> Result<()> {
-    let raised = interrupted.clone();
-    let handler = move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    };
-    ctrlc::set_handler(handler).map_err(|error| Error::Request(format!("Ctrl-C cannot be watched: {error}")))
 }
 
 /// A conversation and what answers.

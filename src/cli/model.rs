@@ -15,7 +15,7 @@ use bimetal::{
     engine::{ALIGN, Options},
     generator::{Generator, Setup},
     hub::{self, HubOptions, RepoSpec},
-    model::checkpoint::Checkpoint,
+    model::{Form, Model, checkpoint::Checkpoint, weights::Source},
     open::{Choice, open},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
@@ -55,6 +55,19 @@ pub struct EngineArguments {
     /// Most tokens of a text, prompt and answer together
     #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
     pub context: Option<u32>,
+    #[command(flatten)]
+    pub precision: PrecisionArguments,
+    /// Most tokens computed in one step; 2048 on a GPU with memory of its own and 512 elsewhere if absent
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
+    pub budget: Option<u32>,
+    /// Device memory to use, in MiB; most of what the device has if absent
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub memory: Option<u64>,
+}
+
+/// What a model is kept and computed in.
+#[derive(Args)]
+pub struct PrecisionArguments {
     /// Type of the keys and values that are kept
     #[arg(long, default_value = "f16")]
     pub kv: Float,
@@ -64,12 +77,22 @@ pub struct EngineArguments {
     /// Quantise large matrices while loading; weights stay as the checkpoint has them if absent
     #[arg(long, value_name = "FORMAT", default_value = "none")]
     pub quant: Quant,
-    /// Most tokens computed in one step; 2048 on a GPU with memory of its own and 512 elsewhere if absent
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
-    pub budget: Option<u32>,
-    /// Device memory to use, in MiB; most of what the device has if absent
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
-    pub memory: Option<u64>,
+}
+
+impl PrecisionArguments {
+    /// The types that a model computes in on a device.
+    pub fn form(&self, caps: &Caps) -> Form {
+        let inputs = self.inputs.map_or_else(|| Setup::inputs(caps), DType::from);
+        Form { inputs, quant: self.quant.into() }
+    }
+
+    /// The same for programs.
+    pub fn as_json(&self, form: Form) -> serde_json::Value {
+        let name = |dtype: DType| dtype.to_string();
+        serde_json::json!({
+            "inputs": name(form.inputs), "kv": name(self.kv.into()), "quant": form.quant.map_or("none".into(), name),
+        })
+    }
 }
 
 /// A float type that can be chosen.
@@ -119,11 +142,11 @@ impl EngineArguments {
             budget: self.budget.unwrap_or(caps.tiles.budget),
             sequences,
             snapshots,
-            kv: self.kv.into(),
+            kv: self.precision.kv.into(),
             memory: self.memory.map(|mebibytes| mebibytes << 20),
         };
-        let inputs = self.inputs.map_or_else(|| Setup::inputs(caps), DType::from);
-        Setup { inputs, quant: self.quant.into(), engine }
+        let Form { inputs, quant } = self.precision.form(caps);
+        Setup { inputs, quant, engine }
     }
 }
 
@@ -173,6 +196,16 @@ fn fetch(spec: &RepoSpec) -> Result<PathBuf> {
         }
         other => other,
     })
+}
+
+/// Puts weights on a device, with a progress bar on a terminal.
+pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, form: Form) -> Result<Arc<Model>> {
+    let bar = bar(LOADING, 0);
+    let model = Model::load(backend, source, form, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    model.map(Arc::new)
 }
 
 /// Puts a checkpoint on a device, with a progress bar on a terminal.

@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
 /// For bytes that are quantised.
 pub const QUANTISING: &str = "quantising {bar:40} {binary_bytes} of {binary_total_bytes}";
+/// For ids of a text.
+pub const SCORING: &str = "scoring {bar:40} {human_pos} of {human_len} ids, {per_sec}: {eta} left";
 /// For steps of a measurement.
 pub const MEASURING: &str = "measuring {bar:40} {pos} of {len}: {wide_msg}";
 
@@ -29,6 +31,6 @@ mod tests {
 
     #[test]
     fn the_templates_are_understood() {
-        [LOADING, MEASURING, QUANTISING].into_iter().for_each(|template| drop(style(template)));
+        [LOADING, MEASURING, QUANTISING, SCORING].into_iter().for_each(|template| drop(style(template)));
     }
 }

@@ -9,7 +9,7 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
         .collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         let cells = cells.zip(&widths).map(|(cell, width)| {
-            let numeric = cell.starts_with(|c: char| c.is_ascii_digit());
+            let numeric = cell.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
             if numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_string() + "\n"

@@ -86,6 +86,26 @@ pub struct DeltaNet {
 
 /// Logits of the step's outputs: the rows that want them in a prompt, every row in a decode step. logits \[S, V\] f32.
 pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
+    let x = layers(p, m, cache, step);
+    match step.kind() {
+        Kind::Prompt => {
+            let last = step.outputs();
+            head(p, m, &last, &rows(p, &last, &x), logits);
+        }
+        Kind::Decode => {
+            norm_matmul_into(p, step, Normed { x: &x, norm: &m.norm, inputs: m.inputs }, &m.head, logits);
+        }
+    }
+}
+
+/// Logits of every row of a prompt, each the same bits as if it were an output of [`forward`]. logits \[T, V\] f32.
+pub fn forward_every(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
+    let x = layers(p, m, cache, step);
+    head(p, m, &step.every(), &x, logits);
+}
+
+/// The residual stream after all layers. → \[T, D\] f32.
+fn layers(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step) -> Tensor {
     let mut x = embed(p, step, &m.embed);
     for (i, (layer, state)) in m.layers.iter().zip(&mut cache.layers).enumerate() {
         p.mark(format!("hidden.{i}"), &x);
@@ -100,17 +120,14 @@ pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &m
         let h = norm_swiglu(p, step, h, &layer.gate_up);
         matmul_add(p, step, &mut x, &h, &layer.down);
     }
-    match step.kind() {
-        Kind::Prompt => {
-            let last = step.outputs();
-            let h = rms_norm(p, &last, &rows(p, &last, &x), &m.norm, m.inputs);
-            p.mark("final_norm", &h);
-            matmul_into(p, &last, &h, &m.head, logits);
-        }
-        Kind::Decode => {
-            norm_matmul_into(p, step, Normed { x: &x, norm: &m.norm, inputs: m.inputs }, &m.head, logits);
-        }
-    }
+    x
+}
+
+/// Logits of a prompt's rows. x \[T, D\] f32, one row for each that `step` counts.
+fn head(p: &Pass, m: &Weights, step: &Step, x: &Tensor, logits: &mut Tensor) {
+    let h = rms_norm(p, step, x, &m.norm, m.inputs);
+    p.mark("final_norm", &h);
+    matmul_into(p, step, &h, &m.head, logits);
 }
 
 /// Gated attention: project, norm and rope and remember, attend, gate.

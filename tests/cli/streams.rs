@@ -8,8 +8,10 @@ use std::{
 use crate::run::{command, finish, run};
 
 /// Every command that prints, with little to do.
-const PRINTING: [&[&str]; 10] = [
+const PRINTING: [&[&str]; 12] = [
     &["generate", "--backend", "cpu", "Once", "-n", "4"],
+    &["perplexity", "--backend", "cpu", "--text", "tests/fixtures/excerpt.txt", "--ids", "17"],
+    &["compare", "--against", "q8", "--backend", "cpu", "--text", "tests/fixtures/excerpt.txt", "--ids", "17"],
     &["devices"],
     &["devices", "--json"],
     &["info"],

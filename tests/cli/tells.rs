@@ -49,7 +49,7 @@ fn completions() {
 fn help_and_version() {
     let version = run(&["--version"]).succeeds().out;
     assert_eq!(version, format!("bimetal {}\n", env!("CARGO_PKG_VERSION")));
-    for command in ["generate", "chat", "devices", "info", "bench", "completions"] {
+    for command in ["generate", "chat", "devices", "info", "perplexity", "compare", "bench", "completions"] {
         assert!(run(&["--help"]).succeeds().out.contains(command));
         assert!(run(&[command, "--help"]).succeeds().out.contains("Usage: bimetal"), "{command}");
     }

@@ -12,10 +12,7 @@ use bimetal::{
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{
-    model::{DeviceArguments, EngineArguments, ModelArguments},
-    progress::{LOADING, bar},
-};
+use crate::cli::model::{DeviceArguments, EngineArguments, ModelArguments, weights};
 
 /// Flags that every measurement has.
 #[derive(Args)]
@@ -75,12 +72,7 @@ impl Target {
 
     /// Puts the model on a device, with a progress bar on a terminal.
     pub fn load(&self, backend: &Arc<dyn Backend>, origin: &Origin, form: Form) -> Result<Arc<Model>> {
-        let bar = bar(LOADING, 0);
-        let model = Model::load(backend, &origin.source(), form, &mut |done, total| {
-            bar.set_length(total);
-            bar.set_position(done);
-        });
-        model.map(Arc::new)
+        weights(backend, &origin.source(), form)
     }
 
     /// The context to plan for `needed` tokens, given what flags ask for them.

@@ -1,0 +1,184 @@
+//! `compare`: how far a model is from a reference.
+
+use std::{path::Path, time::Duration};
+
+use bimetal::{
+    Error, Result,
+    evaluation::{Comparison, Mean, Side, compare},
+    hub::RepoSpec,
+    model::{Form, checkpoint::Checkpoint, weights::Source},
+    text::Text,
+};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
+use serde_json::{Value, json};
+
+use super::{
+    evaluation::{TextArguments, device, figure, figure_json, places, require_complete, timed},
+    model::{DeviceArguments, ModelArguments, PrecisionArguments, Quant, weights},
+    output::{print, print_json},
+    table::table,
+};
+
+/// Flags of `compare`.
+#[derive(Args)]
+pub struct Arguments {
+    /// The reference
+    #[command(flatten)]
+    model: ModelArguments,
+    /// What is compared with it: the same model with weights as q8, q4 or none has them, or another checkpoint of the
+    /// same vocabulary
+    #[arg(short, long, value_name = "FORMAT|DIR|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
+    against: String,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArguments,
+    #[command(flatten)]
+    text: TextArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a reference is compared with.
+enum Against {
+    /// The same checkpoint with weights in another format.
+    Format(Quant),
+    /// Another checkpoint.
+    Checkpoint(ModelArguments),
+}
+
+impl Arguments {
+    fn against(&self) -> Result<Against> {
+        let name = &self.against;
+        match Quant::from_str(name, false) {
+            Ok(format) => Ok(Against::Format(format)),
+            Err(_) if Path::new(name).exists() || RepoSpec::parse(name).is_some() => {
+                Ok(Against::Checkpoint(ModelArguments { model: Some(name.clone()) }))
+            }
+            Err(_) => Err(Error::Request(format!(
+                "--against {name} is neither a format (q8, q4 or none) nor a directory, nor OWNER/NAME on the hub"
+            ))),
+        }
+    }
+}
+
+/// Measures and prints.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let against = arguments.against()?;
+    let text = arguments.text.read()?;
+    let checkpoint = arguments.model.open()?;
+    let cut = arguments.text.cut(checkpoint.config())?;
+    let passage = arguments.text.passage(&text, &Text::of(&checkpoint)?.tokenizer, cut)?;
+    let other = match &against {
+        Against::Format(_) => None,
+        Against::Checkpoint(other) => Some(other.open()?),
+    };
+    if let Some(other) = &other {
+        require_alike(arguments, [&checkpoint, other], &text)?;
+    }
+    drop(text);
+    let backend = arguments.device.open()?;
+    let form = arguments.precision.form(backend.caps());
+    let other_form = Form { quant: if let Against::Format(format) = against { format.into() } else { None }, ..form };
+    let load = |checkpoint: &Checkpoint, form| {
+        let model = weights(&backend, &Source::Checkpoint(checkpoint), form)?;
+        Ok(Side { model, kv: arguments.precision.kv.into() })
+    };
+    let sides = [load(&checkpoint, form)?, load(other.as_ref().unwrap_or(&checkpoint), other_form)?];
+    drop((checkpoint, other));
+    if !arguments.json {
+        print(&arguments.text.protocol(&passage, cut))?;
+    }
+    let (measured, time) = timed(|progress| compare(sides.each_ref(), &passage, progress))?;
+    if arguments.json {
+        let mut report = device(backend.caps());
+        report.insert("model".into(), arguments.model.name().into());
+        report.insert("against".into(), arguments.against.as_str().into());
+        report.insert("precision".into(), arguments.precision.as_json(form));
+        report.insert("text".into(), arguments.text.as_json(&passage, cut));
+        if let Value::Object(figures) = figures(&measured, time) {
+            report.extend(figures);
+        }
+        print_json(&report.into())?;
+    } else {
+        let heading = format!("{} against {}\n", arguments.model.name(), arguments.against);
+        print(&(heading + &rows(&measured) + &closing(&measured, time)))?;
+    }
+    require_complete(&measured.extent, &passage)
+}
+
+/// Makes sure that an id stands for the same text in both.
+fn require_alike(arguments: &Arguments, [ours, theirs]: [&Checkpoint; 2], text: &str) -> Result<()> {
+    let [vocabulary, other] = [ours, theirs].map(|checkpoint| checkpoint.config().vocabulary);
+    let refuse = |what: String| {
+        let names = format!("{} and --against {}", arguments.model.name(), arguments.against);
+        Err(Error::Request(format!("{names} cannot be compared: {what}; give models of one family")))
+    };
+    if vocabulary != other {
+        return refuse(format!("their vocabularies have {vocabulary} and {other} ids"));
+    }
+    let [ours, theirs] = [Text::of(ours)?.tokenizer.encode(text)?, Text::of(theirs)?.tokenizer.encode(text)?];
+    match ours == theirs {
+        true => Ok(()),
+        false => refuse("their tokenizers make different ids of the text".into()),
+    }
+}
+
+fn figures(measured: &Comparison, time: Duration) -> Value {
+    let (extent, [median, most, largest]) = (measured.extent, measured.divergence_quantiles);
+    let [low, high] = measured.gained_quantiles;
+    json!({
+        "perplexity": figure_json(measured.reference.exp()), "against_perplexity": figure_json(measured.against.exp()),
+        "ratio": figure_json(measured.log_ratio.exp()), "log_ratio": figure_json(measured.log_ratio),
+        "kl": {
+            "mean": measured.divergence.value, "error": measured.divergence.error, "median": median, "q99": most,
+            "largest": largest,
+        },
+        "same_top": figure_json(measured.same_top),
+        "probability_change": {
+            "mean": measured.gained.value, "error": measured.gained.error, "root_mean_square": measured.gained_root,
+            "q1": low, "q99": high,
+        },
+        "scored": extent.scored, "computed": extent.computed, "complete": extent.complete,
+        "seconds": time.as_secs_f64(), "tokens_per_second": extent.computed as f64 / time.as_secs_f64(),
+    })
+}
+
+fn rows(measured: &Comparison) -> String {
+    let least = |unit: &str| if unit.is_empty() { 4 } else { 2 };
+    let with_error = |name: &str, mean: Mean, unit: &str| {
+        let text = figure(mean, least(unit));
+        let (value, error) = text.split_once(" ± ").unwrap_or((&text, ""));
+        vec![name.to_string(), format!("{value}{unit}"), format!("{error}{unit}")]
+    };
+    let alone = |name: &str, value: f64, unit: &str| {
+        let places = places(value.abs(), least(unit));
+        vec![name.to_string(), format!("{value:.places$}{unit}"), String::new()]
+    };
+    let percent = |mean: Mean| Mean { value: 100.0 * mean.value, error: 100.0 * mean.error };
+    let [median, most, largest] = measured.divergence_quantiles;
+    let [low, high] = measured.gained_quantiles.map(|share| 100.0 * share);
+    let rows = [
+        with_error("perplexity", measured.reference.exp(), ""),
+        with_error("perplexity against", measured.against.exp(), ""),
+        with_error("ratio", measured.log_ratio.exp(), ""),
+        with_error("log of the ratio", measured.log_ratio, ""),
+        with_error("KL divergence, mean", measured.divergence, ""),
+        alone("KL divergence, median", median, ""),
+        alone("KL divergence, 99 %", most, ""),
+        alone("KL divergence, largest", largest, ""),
+        with_error("same top-1", percent(measured.same_top), " %"),
+        with_error("change of p, mean", percent(measured.gained), " %"),
+        alone("change of p, root mean square", 100.0 * measured.gained_root, " %"),
+        alone("change of p, 1 %", low, " %"),
+        alone("change of p, 99 %", high, " %"),
+    ];
+    table(&["", "figure", "error"], &rows)
+}
+
+fn closing(measured: &Comparison, time: Duration) -> String {
+    let extent = measured.extent;
+    let rate = extent.computed as f64 / time.as_secs_f64();
+    format!("{} ids scored, {rate:.1} tok/s; p is the probability of the id that came\n", extent.scored)
+}

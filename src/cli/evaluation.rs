@@ -1,0 +1,195 @@
+//! Texts that are scored: which ids of which file, and how far it is.
+
+use std::{
+    fs,
+    io::{Read, stdin},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bimetal::{
+    Error, Result,
+    backend::Caps,
+    evaluation::{Cut, Extent, Mean, Passage, Progress, utf8},
+    model::config::Config,
+    tokenizer::Tokenizer,
+};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{
+    interrupt::watch,
+    progress::{SCORING, bar},
+};
+
+/// Ids of a window that is not given.
+const WINDOW: u32 = 512;
+
+/// Which text, and how it is scored.
+#[derive(Args)]
+pub struct TextArguments {
+    /// The text, UTF-8; standard input if `-`
+    #[arg(short, long, value_name = "FILE")]
+    text: PathBuf,
+    /// Ids that are computed from an empty state; every id of a window but its first is scored. 512, or with --documents
+    /// as many as the model takes, if absent
+    #[arg(short, long, value_name = "IDS", value_parser = clap::value_parser!(u32).range(2..))]
+    window: Option<u32>,
+    /// Ids from the beginning of one window to that of the next; where windows overlap, only what no window before has
+    /// scored is scored. The window's length if absent
+    #[arg(short, long, value_name = "IDS", value_parser = clap::value_parser!(u32).range(1..))]
+    stride: Option<u32>,
+    /// Score each document alone: the text is parted at `<|endoftext|>`, which stands before and after each
+    #[arg(long)]
+    documents: bool,
+    /// Only the first ids of the text; all of them if absent
+    #[arg(long, value_name = "IDS", value_parser = clap::value_parser!(u64).range(2..))]
+    ids: Option<u64>,
+}
+
+impl TextArguments {
+    /// What the text is called.
+    fn name(&self) -> &Path {
+        if self.is_stdin() { Path::new("standard input") } else { &self.text }
+    }
+
+    fn is_stdin(&self) -> bool {
+        self.text == Path::new("-")
+    }
+
+    /// The text.
+    pub fn read(&self) -> Result<String> {
+        let bytes = if self.is_stdin() {
+            let mut bytes = Vec::new();
+            stdin().read_to_end(&mut bytes).map(|_| bytes)
+        } else {
+            fs::read(&self.text)
+        };
+        utf8(bytes.map_err(Error::io(self.name()))?, self.name())
+    }
+
+    /// How ids become windows for a model.
+    pub fn cut(&self, config: &Config) -> Result<Cut> {
+        let usual = if self.documents { config.context } else { WINDOW.min(config.context) };
+        let window = self.window.unwrap_or(usual);
+        if window > config.context {
+            let what = format!("--window {window} is longer than the model was made for");
+            return Err(Error::Request(format!("{what}: --window {} at most", config.context)));
+        }
+        let stride = self.stride.unwrap_or(window);
+        if stride > window {
+            let what = format!("--stride {stride} would leave out ids between windows of {window}");
+            return Err(Error::Request(format!("{what}: --stride {window} at most")));
+        }
+        Ok(Cut { window, stride })
+    }
+
+    /// What is to be scored of the text.
+    pub fn passage(&self, text: &str, tokenizer: &Tokenizer, cut: Cut) -> Result<Passage> {
+        let most = self.ids.map_or(usize::MAX, |ids| usize::try_from(ids).unwrap_or(usize::MAX));
+        let made = match self.documents {
+            true => Passage::documents(text, tokenizer, cut, most),
+            false => Passage::windows(text, tokenizer, cut, most),
+        };
+        made.map_err(|error| match error {
+            Error::Request(what) => Error::Format { file: self.name().into(), what },
+            other => other,
+        })
+    }
+
+    /// In words, what is scored.
+    pub fn protocol(&self, passage: &Passage, Cut { window, stride }: Cut) -> String {
+        let (windows, ids) = (passage.windows.len(), passage.ids.len());
+        let overlap = match stride < window {
+            true => format!(
+                ", each {stride} after the one before; of a window only what follows those before it is scored: its last \
+                 {stride} ids"
+            ),
+            false => String::new(),
+        };
+        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let parts = match self.documents {
+            true => {
+                let documents = counted(passage.documents, "document");
+                format!("{documents} between two <|endoftext|> each, in {}", counted(windows, "window"))
+            }
+            false => counted(windows, "window"),
+        };
+        format!("{}: {ids} ids, {parts} of up to {window} ids{overlap}\n", self.name().display())
+    }
+
+    /// The same for programs.
+    pub fn as_json(&self, passage: &Passage, Cut { window, stride }: Cut) -> Value {
+        json!({
+            "file": self.name(), "ids": passage.ids.len(), "window": window, "stride": stride,
+            "windows": passage.windows.len(), "documents": self.documents.then_some(passage.documents),
+        })
+    }
+}
+
+/// A device, for programs.
+pub fn device(caps: &Caps) -> Map<String, Value> {
+    [("backend", caps.backend), ("device", &caps.device), ("driver", &caps.driver)]
+        .map(|(name, value)| (name.to_string(), value.into()))
+        .into_iter()
+        .collect()
+}
+
+/// Runs an evaluation with a progress bar on a terminal; the first Ctrl-C ends it after the part it is at.
+pub fn timed<T>(evaluate: impl FnOnce(&mut Progress<'_>) -> Result<T>) -> Result<(T, Duration)> {
+    let interrupted = Arc::<AtomicBool>::default();
+    watch(&interrupted)?;
+    let (bar, started) = (bar(SCORING, 0), Instant::now());
+    let outcome = evaluate(&mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok((outcome, started.elapsed()))
+}
+
+/// An error where Ctrl-C came before all was done, which is told after the figures.
+pub fn require_complete(extent: &Extent, passage: &Passage) -> Result<()> {
+    if extent.complete {
+        return Ok(());
+    }
+    let (scored, all) = (extent.scored, passage.scored());
+    Err(Error::Request(format!("interrupted: the figures are of {scored} of {all} ids")))
+}
+
+/// A figure and its error, to as many places as show two digits of the error, and `least` at least.
+pub fn figure(mean: Mean, least: usize) -> String {
+    let places = places(mean.error, least);
+    format!("{:.places$} ± {:.places$}", mean.value, mean.error)
+}
+
+/// Places that show two digits of a number.
+pub fn places(number: f64, least: usize) -> usize {
+    let first = if number > 0.0 && number.is_finite() { -number.log10().floor() } else { 0.0 };
+    least.max((first + 1.0).clamp(0.0, 12.0) as usize)
+}
+
+/// A figure and its error for programs: null for what is no number.
+pub fn figure_json(mean: Mean) -> Value {
+    json!({ "value": mean.value, "error": mean.error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_show_two_digits_of_their_error() {
+        let figure = |value, error, least| figure(Mean { value, error }, least);
+        assert_eq!(figure(2.87831, 0.01234, 4), "2.8783 ± 0.0123");
+        assert_eq!(figure(0.000_134_2, 0.000_004_26, 4), "0.0001342 ± 0.0000043");
+        assert_eq!(figure(94.0532, 0.1514, 2), "94.05 ± 0.15");
+        assert_eq!(figure(0.0, 0.0, 4), "0.0000 ± 0.0000");
+        assert_eq!(figure(1.5, f64::INFINITY, 4), "1.5000 ± inf");
+    }
+}

@@ -1,0 +1,66 @@
+//! What many numbers come to.
+
+/// A mean and its standard error, the numbers taken as independent of each other.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Mean {
+    /// The mean.
+    pub value: f64,
+    /// Its standard error; infinite where there is but one number.
+    pub error: f64,
+}
+
+impl Mean {
+    /// Of some numbers. NaN for none.
+    pub fn of(numbers: &[f64]) -> Self {
+        let count = numbers.len() as f64;
+        let value = numbers.iter().sum::<f64>() / count;
+        let squares: f64 = numbers.iter().map(|number| (number - value).powi(2)).sum();
+        let error = if numbers.len() > 1 { (squares / (count - 1.0) / count).sqrt() } else { f64::INFINITY };
+        Self { value, error }
+    }
+
+    /// Its exponential, whose error is that of the mean times the slope there.
+    pub fn exp(self) -> Self {
+        let value = self.value.exp();
+        Self { value, error: value * self.error }
+    }
+}
+
+/// The number that a share of some sorted ones is below, between two of them in proportion. NaN for none.
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let place = share * last as f64;
+    let below = (place as usize).min(last);
+    let above = (below + 1).min(last);
+    sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_of_four() {
+        // Deviations −3, −1, 1, 3: squares 20, variance 20/3, of the mean 20/3/4.
+        let mean = Mean::of(&[1.0, 3.0, 5.0, 7.0]);
+        assert_eq!((mean.value, mean.error), (4.0, (5.0f64 / 3.0).sqrt()));
+        let grown = mean.exp();
+        assert_eq!((grown.value, grown.error), (4f64.exp(), 4f64.exp() * mean.error));
+    }
+
+    #[test]
+    fn one_number_says_nothing_of_its_error() {
+        assert_eq!(Mean::of(&[2.0]), Mean { value: 2.0, error: f64::INFINITY });
+        assert!(Mean::of(&[]).value.is_nan());
+    }
+
+    #[test]
+    fn quantiles_lie_between_numbers() {
+        let sorted = [0.0, 1.0, 2.0, 4.0];
+        let found = [0.0, 0.5, 0.75, 0.99, 1.0].map(|share| quantile(&sorted, share));
+        let wanted = [0.0, 1.5, 2.5, 3.94, 4.0];
+        assert!(found.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-12), "{found:?}");
+        assert_eq!(quantile(&[7.0], 0.99), 7.0);
+        assert!(quantile(&[], 0.5).is_nan());
+    }
+}
