@@ -1,10 +1,11 @@
 // y[r, first + n] = s · Σ_k x[r, k] · (1 + norm[k]) · w[n, k], s = 1 / sqrt(mean(x[r]²) + eps), for few rows
-// x [S, K], norm [1, K], w [count, K], y [S, stride]
-// one group for COLUMNS columns n and ROWS rows r; a team of TEAM lanes computes SHARE columns, and the squares with them
+// x [S, K], norm [1, K], w [count, K], y [S, stride]; where TAIL is 1, the columns of tail [tail_count, K] follow those of w
+// one group for COLUMNS columns n of one matrix and ROWS rows r; a team of TEAM lanes computes SHARE columns, and the squares
 struct Params {
     uint rows;
     uint first;
     uint count;
+    uint tail_count;
     uint stride;
     float eps;
 };
@@ -12,10 +13,10 @@ struct Params {
 static_assert(SHARE * LANES == COLUMNS * TEAM && VALUES == SQUARES + ROWS / SHARERS, "columns for teams");
 
 // Rows and columns from the team's first on: what is past the last repeats it and is not stored.
-struct Operands {
+template <typename Quad_matrix> struct Operands {
     device const Quad_x* x;
     device const Quad_norm* norm;
-    device const Quad_w* w;
+    device const Quad_matrix* w;
     uint row;
     uint last_row;
     uint column;
@@ -39,18 +40,28 @@ kernel void norm_matvec(
     device const Quad_x* x [[buffer(1)]],
     device const Quad_norm* norm [[buffer(2)]],
     device const Quad_w* w [[buffer(3)]],
-    device float* y [[buffer(4)]],
-    constant Params& params [[buffer(5)]],
+    device const Quad_tail* tail [[buffer(4)]],
+    device float* y [[buffer(5)]],
+    constant Params& params [[buffer(6)]],
     uint3 group [[threadgroup_position_in_grid]],
     uint lane [[thread_index_in_threadgroup]])
 {
     threadgroup float parts[SUMS_PARTS];
     threadgroup float squares[ROWS];
     const uint row = group.y * ROWS;
-    const uint column = group.x * COLUMNS + lane / TEAM * SHARE;
+    // The groups of the second matrix follow those of the first.
+    const uint groups = (params.count + COLUMNS - 1) / COLUMNS;
+    const bool in_tail = TAIL == 1 && group.x >= groups;
+    const uint column = (in_tail ? group.x - groups : group.x) * COLUMNS + lane / TEAM * SHARE;
+    const uint columns = in_tail ? params.tail_count : params.count;
+    const uint first = in_tail ? params.first + params.count : params.first;
     const uint alive = live(step);
     float values[VALUES];
-    dots(Operands{x, norm, w, row, params.rows - 1, column, params.count - 1}, lane, values);
+    if (in_tail) {
+        dots(Operands<Quad_tail>{x, norm, tail, row, params.rows - 1, column, columns - 1}, lane, values);
+    } else {
+        dots(Operands<Quad_w>{x, norm, w, row, params.rows - 1, column, columns - 1}, lane, values);
+    }
     team_sums(values, lane, parts);
     float scale[ROWS];
     scales(values, lane, params.eps, squares, scale);
@@ -59,8 +70,8 @@ kernel void norm_matvec(
         #pragma unroll
         for (uint j = 0; j < SHARE; j++) {
             const bool mine = (r * SHARE + j) % TEAM == lane % TEAM;
-            if (mine && row + r < alive && column + j < params.count) {
-                y[(row + r) * params.stride + params.first + column + j] = values[r * SHARE + j] * scale[r];
+            if (mine && row + r < alive && column + j < columns) {
+                y[(row + r) * params.stride + first + column + j] = values[r * SHARE + j] * scale[r];
             }
         }
     }

@@ -27,11 +27,13 @@ const DEFINES: &[(&str, u32)] = &[
     ("ADD", 1),
     ("AHEAD", 2),
     ("BLOCK", 16),
+    ("BLOCKS_AHEAD", 2),
     ("BLOCKS_PER_LANE", 4),
     ("COLUMNS", 8),
     ("COLUMN_TEAMS", 2),
     ("COUNT", 40),
     ("FETCHES", 2),
+    ("FLOATS", 1),
     ("GROUP", 4),
     ("HEAD", 256),
     ("K", 1000),
@@ -45,9 +47,12 @@ const DEFINES: &[(&str, u32)] = &[
     ("MAX_BLOCKS", 64),
     ("MAX_ROWS", 512),
     ("MAX_SEQUENCES", 4),
+    ("NIBBLES", 1),
     ("NORM", 1),
+    ("PACKED", 0),
     ("PAIRS", 2),
     ("PARTS", 61),
+    ("PLAIN", 1),
     ("Q_HEADS", 8),
     ("ROTARY", 64),
     ("ROUNDS", 8),
@@ -62,6 +67,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("SPLITS", 16),
     ("STATE_SQUARES", 2),
     ("STEPS", 4),
+    ("TAIL", 1),
     ("TEAM", 32),
     ("TEAMS", 4),
     ("TILE_COLUMNS", 64),
@@ -73,6 +79,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("WIDE", 2),
     ("WIDTH", 1024),
     ("W_FETCHES", 8),
+    ("W_WIDE", 1),
     ("X_FETCHES", 8),
     ("Z", 8192),
 ];
@@ -149,7 +156,11 @@ fn wgsl_fits() {
             if matrix && !offered {
                 continue;
             }
-            let dispatch = launch(kernel, dtype);
+            let packed = offered && dtype.packs().is_some() && kernel.library.contains(&"packed");
+            let mut dispatch = launch(kernel, dtype);
+            if packed {
+                pack(&mut dispatch);
+            }
             let mut caps = Cpu::new(1).caps().clone();
             (caps.half, caps.subgroup, caps.matrix_units) =
                 (offered, offered.then_some([8, 32]), offered.then_some(16));
@@ -192,9 +203,14 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     let library =
         kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
     let text = library.collect::<String>() + kernel.source.wgsl;
-    // Quantised weights come in whole blocks.
+    // Quantised weights come in whole blocks, or in two quads.
     let blocks = dtype.is_quantised() && kernel.library.contains(&"dots");
-    let wide = |name, value| if name == "WIDE" && blocks { 8 } else { value };
+    let wide = |name, value| match name {
+        "WIDE" if blocks => 8,
+        "W_WIDE" if dtype.is_quantised() => 2,
+        "W_FETCHES" if dtype.is_quantised() => value / 2,
+        _ => value,
+    };
     let defines = undeclared(&text).into_iter().map(|name| define(kernel, name));
     Dispatch {
         kernel,
@@ -206,6 +222,19 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         lanes: kernel.lanes,
         grid: [1; 3],
         barrier: false,
+    }
+}
+
+/// Makes it a launch that multiplies packed bytes.
+fn pack(dispatch: &mut Dispatch) {
+    for (name, value) in &mut dispatch.defines {
+        *value = match *name {
+            "PACKED" => 1,
+            "PLAIN" => 0,
+            "FLOATS" => u32::from(dispatch.kernel.name == "norm_matvec"),
+            "WIDE" => 2,
+            _ => *value,
+        };
     }
 }
 

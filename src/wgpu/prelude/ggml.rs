@@ -59,6 +59,18 @@ impl Quantised<'_> {
         (0..QUADS).map(quad).collect()
     }
 
+    /// `fetch_NAME(at)` and `halves_NAME(fetch)`: what scales these takes too many words to wait in registers, so that they
+    /// become halves at once.
+    pub(super) fn ggml_fetches(self, text: &mut String) {
+        let name = self.name;
+        self.quads(text);
+        _ = writeln!(text, "alias Fetch_{name} = array<vec4<f16>, 2>;");
+        _ = writeln!(text, "fn fetch_{name}(at: u32) -> Fetch_{name} {{");
+        let quad = |which| format!("vec4<f16>(quad_{name}(2u * at + {which}u))");
+        _ = writeln!(text, "    return Fetch_{name}({}, {});\n}}", quad(0), quad(1));
+        _ = writeln!(text, "fn halves_{name}(fetch: Fetch_{name}) -> Fetch_{name} {{ return fetch; }}");
+    }
+
     /// The body of `codes_NAME(at)` for an array of 16 bytes.
     pub(super) fn ggml_codes(self, text: &mut String) {
         let name = self.name;

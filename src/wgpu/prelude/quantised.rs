@@ -83,6 +83,9 @@ impl Quantised<'_> {
     /// precision. A kernel does other things between the two while what it fetches is on its way.
     pub(super) fn fetches(self, text: &mut String) {
         let Self { name, dtype, .. } = self;
+        if !matches!(dtype, DType::Q8 | DType::Q4) {
+            return self.ggml_fetches(text);
+        }
         let per_block = BLOCK as u32 / 8;
         _ = writeln!(text, "alias Quad_{name} = u32;\nalias Fetch_{name} = vec4<u32>;");
         _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec4<u32> {{");
@@ -96,7 +99,8 @@ impl Quantised<'_> {
                 );
                 _ = writeln!(text, "fn halves_{name}(fetch: vec4<u32>) -> array<vec4<f16>, 2> {{");
                 text.push_str("    let scale = unpack2x16float(fetch.z >> fetch.w).x;\n");
-                text.push_str("    return array(vec4<f16>(quad_of_bytes(fetch.x, scale)), vec4<f16>(quad_of_bytes(fetch.y, scale)));\n}\n");
+                let quad = |word| format!("vec4<f16>(quad_of_bytes(fetch.{word}, scale))");
+                _ = writeln!(text, "    return array({}, {});\n}}", quad("x"), quad("y"));
             }
             _ => {
                 let (words, units) = (self.word(1), self.word(2));
