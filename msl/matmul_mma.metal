@@ -14,8 +14,9 @@ constant constexpr uint SLICES = (QUADS + SLICE_QUADS - 1) / SLICE_QUADS;
 constant constexpr uint PITCH = SLICE_QUADS + 2;
 // Rows from one of the quads that a lane fetches to the next.
 constant constexpr uint STRIDE = LANES / SLICE_QUADS;
+constant constexpr uint W_QUADS = W_FETCHES * W_WIDE;
 static_assert(ROW_TEAMS * ROWS * EDGE == TILE_ROWS && COLUMN_TEAMS * COLUMNS * EDGE == TILE_COLUMNS, "squares fill a tile");
-static_assert(X_FETCHES * STRIDE == TILE_ROWS && W_FETCHES * STRIDE == TILE_COLUMNS, "lanes fetch a whole slice");
+static_assert(X_FETCHES * STRIDE == TILE_ROWS && W_QUADS * STRIDE == TILE_COLUMNS, "lanes fetch a whole slice");
 static_assert(LANES == ROW_TEAMS * COLUMN_TEAMS * SIMD, "a team is a SIMD group");
 
 // A lane's quads of a slice of x, from `row` on. Past the last row it repeats; past K there is zero.
@@ -30,7 +31,7 @@ inline void fetch_inputs(thread half4* next, device const Quad_x* x, uint2 row_l
 // The same of w. What multiplies sees halves: weights of another format are decoded here and nowhere else.
 inline void fetch_weights(thread half4* next, device const Quad_w* w, uint2 row_last, uint quad) {
     #pragma unroll
-    for (uint i = 0; i < W_FETCHES; i++) {
+    for (uint i = 0; i < W_QUADS; i++) {
         const uint row = min(row_last.x + i * STRIDE, row_last.y);
         next[i] = quad < QUADS ? half4(quad_of(w, row * QUADS + quad)) : half4(0.0f);
     }
@@ -87,7 +88,7 @@ kernel void matmul_mma(
     const uint own_quad = lane % SLICE_QUADS;
     const uint2 x_row = uint2(first_row + own_row, rows_alive - 1);
     const uint2 w_row = uint2(first_column + own_row, params.count - 1);
-    half4 x_next[X_FETCHES], w_next[W_FETCHES];
+    half4 x_next[X_FETCHES], w_next[W_QUADS];
     fetch_inputs(x_next, x, x_row, own_quad);
     fetch_weights(w_next, w, w_row, own_quad);
     Sum sums[ROWS * COLUMNS];
@@ -103,7 +104,7 @@ kernel void matmul_mma(
             x_slice[(own_row + i * STRIDE) * PITCH + own_quad] = x_next[i];
         }
         #pragma unroll
-        for (uint i = 0; i < W_FETCHES; i++) {
+        for (uint i = 0; i < W_QUADS; i++) {
             w_slice[(own_row + i * STRIDE) * PITCH + own_quad] = w_next[i];
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);

@@ -65,6 +65,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("SLICE", 4096),
     ("SLICE_SQUARES", 2),
     ("SPLITS", 16),
+    ("SPREAD", 1),
     ("STATE_SQUARES", 2),
     ("STEPS", 4),
     ("TAIL", 1),
@@ -233,6 +234,7 @@ fn pack(dispatch: &mut Dispatch) {
             "PLAIN" => 0,
             "FLOATS" => u32::from(dispatch.kernel.name == "norm_matvec"),
             "WIDE" => 2,
+            "SPREAD" if dispatch.kernel.name == "norm_matvec" => 2,
             _ => *value,
         };
     }

@@ -58,13 +58,37 @@ fn gain(at: u32) -> Piece {
     return piece;
 }
 
+#repeat t TAIL
+var<workgroup> spread_parts: array<f32, VALUES * LANES / TEAM>;
+
+// Adds up what SPREAD neighbouring teams have.
+fn spread_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
+    if lane % TEAM == 0u {
+        for (var i = 0u; i < VALUES; i++) {
+            spread_parts[lane / TEAM * VALUES + i] = (*values)[i];
+        }
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < VALUES; i++) {
+        (*values)[i] = 0.0;
+        for (var team = 0u; team < SPREAD; team++) {
+            (*values)[i] += spread_parts[(lane / STRIDERS * SPREAD + team) * VALUES + i];
+        }
+    }
+}
+#end
+
 @compute @workgroup_size(LANES)
 fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     first_row = group.y * ROWS;
     // The groups of the second matrix follow those of the first.
     let groups = (params.count + COLUMNS - 1u) / COLUMNS;
     let in_tail = TAIL == 1u && group.x >= groups;
-    first_column = (group.x - select(0u, groups, in_tail)) * COLUMNS + lane / TEAM * SHARE;
+    if in_tail {
+        first_column = (group.x - groups) * (COLUMNS / SPREAD) + lane / STRIDERS * SHARE;
+    } else {
+        first_column = group.x * COLUMNS + lane / TEAM * SHARE;
+    }
     columns = select(params.count, params.tail_count, in_tail);
     let first = params.first + select(0u, params.count, in_tail);
     let alive = live();
@@ -83,10 +107,17 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
         #end
     }
     team_sums(&values, lane);
+    #repeat t TAIL
+    if SPREAD > 1u && in_tail {
+        spread_sums(&values, lane);
+    }
+    #end
+    // Of teams that have the same sums one stores them.
+    let strided = select(TEAM, STRIDERS, in_tail);
     let scale = scales(&values, lane, params.eps);
     #repeat r ROWS
     #repeat j SHARE
-    if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < alive && first_column + $ju < columns {
+    if ($ru * SHARE + $ju) % TEAM == lane % strided && first_row + $ru < alive && first_column + $ju < columns {
         y[(first_row + $ru) * params.stride + first + first_column + $ju] = values[$ru * SHARE + $ju] * scale[$r];
     }
     #end

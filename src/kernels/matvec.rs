@@ -35,6 +35,10 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
+/// Bytes of a group's memory through which the sums of one row go, for each bundle of its lanes: three numbers in three
+/// places at the most.
+const SUMMED: u32 = 36;
+
 /// Columns of a matrix that fills every device many times over.
 const MANY: u32 = 1 << 15;
 
@@ -83,6 +87,8 @@ pub(super) struct Shares {
     /// Lanes that share a column.
     team: u32,
     lanes: u32,
+    /// Lanes of the smallest groups.
+    least: u32,
     /// Rows and columns of a group.
     pub(super) rows: u32,
     pub(super) columns: u32,
@@ -112,7 +118,7 @@ impl Shares {
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
         let most = if rows < 4 { 2 } else { 4 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
-        Self { way, wide, team, lanes: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
+        Self { way, wide, team, lanes: few.lanes, least: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
     }
 
     /// The same for packed bytes: a lane has blocks of 32 weights, and a group's rows lie packed in its memory.
@@ -121,15 +127,23 @@ impl Shares {
         // Few blocks for a lane where columns are few, so that the device is full all the same.
         let each = floor_power(columns.saturating_mul(factors * blocks) / few.fill).clamp(2, 8);
         let team = divided(floor_power(blocks / each).min(few.lanes / 2).max(1), blocks);
-        let most = floor_power(caps.group_memory * 3 / 4 / (PACKED * blocks)).min(few.rows);
+        let bundle = team.min(caps.subgroup.map_or(1, |[least, _]| least));
+        let of_row = PACKED * blocks + SUMMED * 2 * few.lanes / bundle;
+        let most = floor_power(caps.group_memory / of_row).min(few.rows);
         let few = Few { rows: most, ..few };
         let rows = together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
-        let most = if rows < 4 { 4 } else { 2 } / factors;
-        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
+        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(2 / factors);
         // Large groups pack rows less often; as many as there are multiprocessors, or nearly, are wanted anyhow.
-        let largest = if inner < LONG { 2 } else { 4 } * few.lanes;
-        let lanes = floor_power(columns.saturating_mul(team) / share / GROUPS).clamp(few.lanes, largest).min(caps.lanes);
-        Self { way, wide: 2, team, lanes, rows, columns: (lanes / team * share).max(few.columns) }
+        let grown = columns < MANY || inner >= LONG;
+        let lanes = floor_power(columns.saturating_mul(team) / share / GROUPS).clamp(few.lanes, few.lanes << u32::from(grown));
+        let least = few.lanes;
+        Self { way, wide: 2, team, lanes, least, rows, columns: (lanes / team * share).max(few.columns) }
+    }
+
+    /// Teams that share a column of the second matrix, which is small and would be late with one for each. It depends on the
+    /// matrices alone.
+    pub(super) fn spread(&self) -> u32 {
+        if self.way == Way::Plain { 1 } else { (self.least / self.team).clamp(1, 8) }
     }
 
     /// The same with whole quads of columns for each group.
@@ -152,7 +166,7 @@ impl Shares {
         [factors, norm, tail]: [u32; 3],
     ) -> Builder<'a> {
         let share = factors * self.of_team();
-        let sharers = if norm == 1 { self.rows.min(self.lanes / self.team) } else { 1 };
+        let sharers = if norm == 1 && tail == 0 { self.rows.min(self.lanes / self.team) } else { 1 };
         let ahead = match self.way {
             Way::Plain if self.rows < 8 => 16 / (share * self.wide.max(2)),
             Way::Plain => 1,
@@ -170,6 +184,7 @@ impl Shares {
             .define("ROWS", self.rows)
             .define("COLUMNS", self.columns)
             .define("TEAM", self.team)
+            .define("SPREAD", if tail == 1 { self.spread() } else { 1 })
             .define("SHARE", share)
             .define("AHEAD", ahead.clamp(1, inner.div_ceil(4 * self.wide * self.team)))
             .define("BLOCKS_AHEAD", (4 / share).clamp(1, inner.div_ceil(BLOCK as u32 * self.team)))

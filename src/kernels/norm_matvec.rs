@@ -53,7 +53,7 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
         // Packed bytes leave floats of the tail as they are.
         let weights = if p.caps().packed_dots && types[0].packs().is_some() { &types[..1] } else { &types[..] };
         let shares = Shares::new(p.caps(), Sums { inner, weights }, [x.rows(), count], 1);
-        let groups = count.div_ceil(shares.columns) + tail_count.div_ceil(shares.columns);
+        let groups = count.div_ceil(shares.columns) + tail_count.div_ceil(shares.columns / shares.spread());
         shares
             .dispatch(p, &KERNEL, inner, [1, 1, tail.is_some().into()])
             .step(step)
@@ -103,10 +103,12 @@ fn cpu(g: &Group<'_>) {
     let (rows, columns) = ranges(g);
     let (inner, stride, size) = (g.define("K"), g.word("stride"), g.define("COLUMNS"));
     let (count, tail) = (g.word("count"), g.word("tail_count"));
-    let before = count.next_multiple_of(size);
-    let (binding, first, columns) = match columns.start < before {
-        true => (3, g.word("first"), columns.start..columns.end.min(count)),
-        false => (4, g.word("first") + count, columns.start - before..(columns.end - before).min(tail)),
+    let (binding, first, columns) = match g.at(0).checked_sub(count.div_ceil(size)) {
+        None => (3, g.word("first"), columns.start..columns.end.min(count)),
+        Some(group) => {
+            let size = size / g.define("SPREAD");
+            (4, g.word("first") + count, group * size..((group + 1) * size).min(tail))
+        }
     };
     for row in rows.start..rows.end.min(View::of(g).live()) {
         let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));

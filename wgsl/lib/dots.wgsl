@@ -5,19 +5,21 @@
 // the products: of SHARERS teams, which need each row's only once together, each sums every SHARERS-th row's.
 
 const PIECES: u32 = K / (4u * WIDE);
-const ROUNDS: u32 = (PIECES + TEAM - 1u) / TEAM;
+// Lanes that stride together: SPREAD teams, whose sums are still to be added up where they are several.
+const STRIDERS: u32 = TEAM * SPREAD;
+const ROUNDS: u32 = (PIECES + STRIDERS - 1u) / STRIDERS;
 // Whether lanes run past the last piece.
-const RAGGED: bool = PIECES % (AHEAD * TEAM) != 0u;
+const RAGGED: bool = PIECES % (AHEAD * STRIDERS) != 0u;
 
 #repeat n FLOATS
 // This lane's part of each sum: [row · SHARE + column], and [ROWS · SHARE + row / SHARERS] for the squares. The order of a
 // row's sums does not depend on ROWS, SHARE, AHEAD and SHARERS.
 fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
-    let member = lane % TEAM;
+    let member = lane % STRIDERS;
     let sharer = lane / TEAM % SHARERS;
     for (var round = 0u; round < ROUNDS; round += AHEAD) {
         #repeat i AHEAD
-        let at_$i = (round + $iu) * TEAM + member;
+        let at_$i = (round + $iu) * STRIDERS + member;
         let source_$i = min(at_$i, PIECES - 1u);
         #repeat j SHARE
         var w_$i_$j = weight(part, $ju, source_$i);

@@ -6,6 +6,7 @@
 
 const BLOCKS: u32 = K / 32u;
 const TURNS: u32 = (BLOCKS + TEAM - 1u) / TEAM;
+const ITEMS: u32 = ROWS * 4u * BLOCKS;
 const RAGGED_BLOCKS: bool = BLOCKS % (BLOCKS_AHEAD * TEAM) != 0u;
 // An element is a number from −32512 to 32512, and that is 256 · a high byte + a low byte, both signed.
 const MOST: f32 = 32512.0;
@@ -15,9 +16,10 @@ var<workgroup> row_codes: array<vec4<u32>, ROWS * 4u * BLOCKS>;
 // [row][block]: scale, sums of the first and the last 16 elements, sum of squares before the norm's gain
 var<workgroup> row_terms: array<vec4<f32>, ROWS * BLOCKS>;
 
-// Four lanes turn a block of one row into codes.
+// Four lanes turn a block of one row into codes. All lanes stay together, what is past the last row's end repeats it.
 fn pack_rows(lane: u32) {
-    for (var item = lane; item < ROWS * 4u * BLOCKS; item += LANES) {
+    for (var start = 0u; start < ITEMS; start += LANES) {
+        let item = min(start + lane, ITEMS - 4u + lane % 4u);
         let row = item / (4u * BLOCKS);
         let quarter = item % 4u;
         let block = item / 4u % BLOCKS;
