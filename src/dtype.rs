@@ -19,18 +19,20 @@ pub enum DType {
     Q8,
     /// Quantised weights of 4 bits.
     Q4,
+    /// Keys and values of 8 bits, of which each row is a head with a scale of its own: [`crate::quant::heads`].
+    Q8Heads,
 }
 
 impl DType {
     /// Bytes of one element.
     ///
     /// # Panics
-    /// For quantised weights, of which one alone is nothing: see [`DType::size`].
+    /// For quantised elements, of which one alone is nothing: see [`DType::size`].
     pub const fn bytes(self) -> u64 {
         match self {
             DType::F32 | DType::U32 => 4,
             DType::F16 | DType::Bf16 => 2,
-            DType::Q8 | DType::Q4 => panic!("quantised weights come in blocks"),
+            DType::Q8 | DType::Q4 | DType::Q8Heads => panic!("quantised elements share scales"),
         }
     }
 
@@ -47,7 +49,7 @@ impl DType {
 
     /// Whether elements share scales.
     pub const fn is_quantised(self) -> bool {
-        matches!(self, DType::Q8 | DType::Q4)
+        matches!(self, DType::Q8 | DType::Q4 | DType::Q8Heads)
     }
 
     /// Whether elements have 16 bits at the most.
@@ -55,9 +57,9 @@ impl DType {
         !matches!(self, DType::F32 | DType::U32)
     }
 
-    /// Whether matrix units take elements: halves, and quantised weights, which become halves on the way.
+    /// Whether matrix units take elements: halves, and what is quantised, which becomes halves on the way.
     pub const fn has_halves(self) -> bool {
-        matches!(self, DType::F16 | DType::Q8 | DType::Q4)
+        matches!(self, DType::F16) || self.is_quantised()
     }
 }
 
@@ -68,7 +70,7 @@ impl fmt::Display for DType {
             DType::F16 => "f16",
             DType::Bf16 => "bf16",
             DType::U32 => "u32",
-            DType::Q8 => "q8",
+            DType::Q8 | DType::Q8Heads => "q8",
             DType::Q4 => "q4",
         })
     }

@@ -11,7 +11,11 @@
 //! A weight is d · q in `q8`, as in GGML's Q8_0, and u · (s + 4) · (q − 10.3125 + 0.375 · z) in `q4`: sixteen evenly spaced
 //! values, whose distance and place are searched for each sixteen weights. Both are exact in single precision, so that
 //! every backend computes with the same weights.
+//!
+//! Keys and values are kept in a format of their own, [`heads`]: a plane of signed bytes and one of scales, an f32 for each
+//! head, which is a row.
 
+pub mod heads;
 mod q4;
 mod q8;
 
@@ -63,13 +67,14 @@ impl Planes {
     /// If the type is not quantised, or rows are no whole blocks.
     pub fn of(dtype: DType, [rows, width]: [u32; 2]) -> Self {
         let (rows, width) = (rows as usize, width as usize);
-        assert!(width.is_multiple_of(BLOCK), "{dtype}: rows of {width} weights are no whole blocks of {BLOCK}");
-        let (codes, units) = match dtype {
-            DType::Q8 => (width, 0),
-            DType::Q4 => (width / 2, 2 * width.div_ceil(UNIT)),
+        let whole = width.is_multiple_of(BLOCK) || dtype == DType::Q8Heads;
+        assert!(whole, "{dtype}: rows of {width} weights are no whole blocks of {BLOCK}");
+        let row = match dtype {
+            DType::Q8 => [width, width / 16, 0],
+            DType::Q4 => [width / 2, width / 16, 2 * width.div_ceil(UNIT)],
+            DType::Q8Heads => [width, 4, 0],
             _ => panic!("{dtype} is not quantised"),
         };
-        let row = [codes, width / 16, units];
         let [codes, words, units] = row.map(|bytes| (rows * bytes).next_multiple_of(16));
         Self { row, start: [0, codes, codes + words], bytes: (codes + words + units) as u64 }
     }
@@ -86,9 +91,9 @@ impl Planes {
 /// One row of quantised weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Q8 or Q4.
+    /// Q8, Q4 or Q8Heads.
     pub dtype: DType,
-    /// Its codes, block words and units.
+    /// Its codes, block words or scale, and units.
     pub planes: [&'a [u8]; PLANES],
 }
 
@@ -96,7 +101,10 @@ impl Row<'_> {
     /// Number of weights.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        16 * self.planes[1].len()
+        match self.dtype {
+            DType::Q8Heads => self.planes[0].len(),
+            _ => 16 * self.planes[1].len(),
+        }
     }
 
     /// Its weights.
@@ -104,6 +112,7 @@ impl Row<'_> {
         let mut weights = vec![0.0; self.len()];
         match self.dtype {
             DType::Q8 => q8::dequantise(self.planes, &mut weights),
+            DType::Q8Heads => heads::dequantise(self.planes, &mut weights),
             _ => q4::dequantise(self.planes, &mut weights),
         }
         weights

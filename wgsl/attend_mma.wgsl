@@ -1,5 +1,5 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and SIDE rows of one sequence; SIDE keys at a time pass by; a subgroup has 4·EDGE columns of the head
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -43,8 +43,8 @@ var<workgroup> sums: array<vec4<f32>, TEAMS * SIDE * SUM_PITCH>;
 var<workgroup> factors: array<f32, SIDE>;
 var<workgroup> moved: atomic<u32>;
 
-// What a lane stages next.
-var<private> ahead: array<vec4<f16>, ROUNDS>;
+// What a lane stages next, of keys and of values, which are of one type.
+var<private> ahead: array<Held_keys, ROUNDS>;
 // Of this lane's row.
 var<private> reference: f32 = LOWEST;
 var<private> total: f32;
@@ -125,7 +125,7 @@ fn fetch_keys(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
         let start = start_of(part, base + run * RUN, last) + lane / QUADS;
         for (var i = 0u; i < RUN / AT_ONCE; i++) {
             let row = start + i * AT_ONCE;
-            ahead[run * (RUN / AT_ONCE) + i] = keys[(row * KV_HEADS + kv_head) * QUADS + lane % QUADS];
+            ahead[run * (RUN / AT_ONCE) + i] = hold_keys((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
         }
     }
 }
@@ -136,16 +136,16 @@ fn fetch_values(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
         let start = start_of(part, base + run * RUN, last) + lane / QUADS;
         for (var i = 0u; i < RUN / AT_ONCE; i++) {
             let row = start + i * AT_ONCE;
-            let value = values[(row * KV_HEADS + kv_head) * QUADS + lane % QUADS];
+            let value = hold_values((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
             let known = base + run * RUN + i * AT_ONCE + lane / QUADS <= last;
-            ahead[run * (RUN / AT_ONCE) + i] = select(vec4<f16>(), value, known);
+            ahead[run * (RUN / AT_ONCE) + i] = select(Held_values(), value, known);
         }
     }
 }
 
 fn stage(lane: u32) {
     for (var i = 0u; i < ROUNDS; i++) {
-        staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = ahead[i];
+        staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = half_of_keys(ahead[i]);
     }
 }
 
@@ -231,9 +231,9 @@ fn attend_mma(
     for (var i = 0u; i < ROUNDS; i++) {
         // Rows past the last repeat it.
         let row = part.span.row + min(first + i * AT_ONCE + lane / QUADS, part.end - 1u);
-        ahead[i] = vec4<f16>(unpack_q(q[(row * Q_HEADS + head) * QUADS + lane % QUADS]));
+        let quad = vec4<f16>(unpack_q(q[(row * Q_HEADS + head) * QUADS + lane % QUADS]));
+        staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = quad;
     }
-    stage(lane);
     workgroupBarrier();
     let q0 = queries_at(column);
     let q1 = queries_at(column + EDGE / 4u);

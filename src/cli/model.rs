@@ -55,9 +55,9 @@ pub struct EngineArguments {
     /// Most tokens of a text, prompt and answer together
     #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
     pub context: Option<u32>,
-    /// Type of the keys and values that are kept
+    /// Type of the keys and values that are kept: q8 has 8 bits and a scale for each head
     #[arg(long, default_value = "f16")]
-    pub kv: Float,
+    pub kv: Kept,
     /// Type of what matrix products take; f16 where the device has matrix units and f32 elsewhere if absent
     #[arg(long)]
     pub inputs: Option<Float>,
@@ -86,6 +86,27 @@ impl From<Float> for DType {
         match float {
             Float::F16 => DType::F16,
             Float::F32 => DType::F32,
+        }
+    }
+}
+
+/// A type of keys and values that can be chosen.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kept {
+    /// Half precision.
+    F16,
+    /// Single precision.
+    F32,
+    /// 8 bits, and a scale for each head.
+    Q8,
+}
+
+impl From<Kept> for DType {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::F16 => DType::F16,
+            Kept::F32 => DType::F32,
+            Kept::Q8 => DType::Q8Heads,
         }
     }
 }

@@ -26,6 +26,7 @@ pub const LIBRARY: &[(&str, &str)] = parts![
     "activations",
     "chunks",
     "dots",
+    "heads",
     "leader",
     "matrix",
     "pages",
@@ -90,15 +91,16 @@ fn quad(dtype: DType) -> &'static str {
         DType::F32 => "float4",
         DType::F16 => "half4",
         DType::Bf16 => "Brains4",
-        DType::U32 | DType::Q8 | DType::Q4 => "uint4",
+        DType::U32 | DType::Q8 | DType::Q4 | DType::Q8Heads => "uint4",
     }
 }
 
-/// A word of quantised weights, with where their other planes begin, in words, and how a row's units are counted.
+/// A word of what is quantised, with where their other planes begin, in words, and how a row's units are counted.
 fn quantised(dtype: DType, shape: [u32; 2]) -> String {
     let [_, words, units] = Planes::of(dtype, shape).start.map(|byte| byte / 4);
     match dtype {
         DType::Q8 => format!("Bytes<{words}>"),
+        DType::Q8Heads => format!("HeadBytes<{words}, {}>", shape[1] / 4),
         _ => format!("Nibbles<{words}, {units}, {}, {}>", shape[1] / 4, shape[1].div_ceil(UNIT as u32)),
     }
 }

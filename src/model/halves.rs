@@ -60,7 +60,7 @@ pub fn widen(from: DType, data: &[u8], singles: &mut [f32]) {
             let values = data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
             singles.iter_mut().zip(values).for_each(|(single, value)| *single = value);
         }
-        DType::U32 | DType::Q8 | DType::Q4 => panic!("{from} is no float"),
+        DType::U32 | DType::Q8 | DType::Q4 | DType::Q8Heads => panic!("{from} is no float"),
     }
 }
 
@@ -91,7 +91,7 @@ fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
             let largest = words.fold(0, |largest, bits| largest.max(bits & 0x7fff));
             (found(largest, f16::INFINITY.to_bits(), u16::MAX, narrower), data.len() / 2)
         }
-        DType::U32 | DType::Q8 | DType::Q4 => panic!("{from} is no float"),
+        DType::U32 | DType::Q8 | DType::Q4 | DType::Q8Heads => panic!("{from} is no float"),
     };
     if narrower {
         let mut halves = [f16::ZERO; BLOCK];

@@ -22,6 +22,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("activations", include_str!("../../wgsl/lib/activations.wgsl")),
     ("chunks", include_str!("../../wgsl/lib/chunks.wgsl")),
     ("dots", include_str!("../../wgsl/lib/dots.wgsl")),
+    ("heads", include_str!("../../wgsl/lib/heads.wgsl")),
     ("leader", include_str!("../../wgsl/lib/leader.wgsl")),
     ("matrix_16", include_str!("../../wgsl/lib/matrix_16.wgsl")),
     ("matrix_8", include_str!("../../wgsl/lib/matrix_8.wgsl")),
@@ -66,17 +67,18 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
         let (name, dtype) = (binding.name, dispatch.elements[at]);
         let quantised = dtype.is_quantised().then(|| Quantised { name, dtype, shape: dispatch.shapes[at] });
         match (binding.element, quantised) {
-            (Element::Wide, Some(quantised)) => quantised.pieces(&mut text),
+            (Element::Wide, Some(quantised)) => quantised.pieces(&mut text, dispatch.define("WIDE")),
             (Element::Wide, None) => piece(&mut text, (name, dtype), dispatch.define("WIDE")),
-            (Element::Float | Element::Halves, Some(quantised)) => quantised.quads(&mut text),
-            (Element::Float | Element::F16 | Element::Halves, _) => {
+            (Element::Float | Element::Halves | Element::Heads, Some(quantised)) => quantised.quads(&mut text),
+            (Element::Float | Element::F16 | Element::Halves | Element::Heads, _) => {
                 quad(&mut text, (name, dtype), binding.access.writes(), caps.half);
             }
             (Element::F32 | Element::U32, _) => {}
         }
-        if binding.element == Element::Halves {
-            let half = if dtype == DType::F16 { format!("{name}[at]") } else { format!("vec4<f16>(quad_{name}(at))") };
-            _ = writeln!(text, "fn half_{name}(at: u32) -> vec4<f16> {{ return {half}; }}");
+        match binding.element {
+            Element::Halves => halves(&mut text, quantised, name),
+            Element::Heads => keep(&mut text, quantised, name),
+            _ => {}
         }
     }
     text
@@ -144,6 +146,28 @@ fn quad(text: &mut String, (name, dtype): (&str, DType), writes: bool, half: boo
         _ => "value",
     };
     _ = writeln!(text, "    return {packed};\n}}");
+}
+
+/// How a quad becomes one of halves: at once, or loaded first and held for later.
+fn halves(text: &mut String, quantised: Option<Quantised<'_>>, name: &str) {
+    let half = if quantised.is_none() { format!("{name}[at]") } else { format!("vec4<f16>(quad_{name}(at))") };
+    _ = writeln!(text, "fn half_{name}(at: u32) -> vec4<f16> {{ return {half}; }}");
+    let heads = quantised.filter(|quantised| quantised.dtype == DType::Q8Heads);
+    let (kind, load, half) = match heads {
+        Some(heads) => ("vec2<u32>", heads.scaled(), "vec4<f16>(quad_of_bytes(held.x, bitcast<f32>(held.y)))"),
+        None => ("vec4<f16>", format!("half_{name}(at)"), "held"),
+    };
+    _ = writeln!(text, "alias Held_{name} = {kind};\nfn hold_{name}(at: u32) -> Held_{name} {{ return {load}; }}");
+    _ = writeln!(text, "fn half_of_{name}(held: Held_{name}) -> vec4<f16> {{ return {half}; }}");
+}
+
+/// How a quad of a head that has some scale is kept, and the scale.
+fn keep(text: &mut String, quantised: Option<Quantised<'_>>, name: &str) {
+    let (kept, scale) = match quantised {
+        Some(heads) => ("codes_of(quad, scale)".to_owned(), heads.keep_scale()),
+        None => (format!("pack_{name}(quad)"), String::new()),
+    };
+    _ = writeln!(text, "fn keep_{name}(at: u32, quad: vec4<f32>, scale: u32) {{\n    {name}[at] = {kept};{scale}\n}}");
 }
 
 /// WIDE quads that lie side by side, and how they are loaded from a binding: two at once where they have 16 bits.

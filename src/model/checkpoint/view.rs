@@ -54,7 +54,7 @@ impl TensorView<'_> {
             }
             DType::Q8 => self.first_scale(self.scales[0]),
             DType::Q4 => self.first_scale(self.scales[1]),
-            DType::U32 => None,
+            DType::U32 | DType::Q8Heads => None,
         }?;
         let columns = self.columns().max(1);
         Some((index / columns, index % columns, value))

@@ -133,7 +133,7 @@ impl<'a> Entry<'a> {
             DType::F32 | DType::U32 => plain("F32"),
             DType::F16 => plain("F16"),
             DType::Bf16 => plain("BF16"),
-            DType::Q8 | DType::Q4 => {
+            DType::Q8 | DType::Q4 | DType::Q8Heads => {
                 let [rows, width] = self.shape();
                 let planes = Planes::of(self.to, [1, width]).row.into_iter().enumerate();
                 let planes = planes.filter(|(_, bytes)| *bytes > 0);

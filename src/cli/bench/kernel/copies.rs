@@ -92,8 +92,8 @@ fn random(dtype: DType, bytes: usize) -> Vec<u8> {
             DType::F32 => data.extend(unit().to_le_bytes()),
             DType::F16 => data.extend(f16::from_f32(unit()).to_le_bytes()),
             DType::Bf16 => data.extend(bf16::from_f32(unit()).to_le_bytes()),
-            // Codes, block words and units at once: halves of ordinary size.
-            DType::Q8 | DType::Q4 => data.extend(f16::from_f32(unit()).to_le_bytes()),
+            // Codes, block words, scales and units at once: halves of ordinary size.
+            DType::Q8 | DType::Q4 | DType::Q8Heads => data.extend(f16::from_f32(unit()).to_le_bytes()),
             DType::U32 => data.extend([0; 4]),
         }
     }
