@@ -8,6 +8,8 @@
 mod ahead;
 #[path = "model/golden.rs"]
 mod golden;
+#[path = "model/kept.rs"]
+mod kept;
 #[path = "model/loading.rs"]
 mod loading;
 #[path = "model/parity.rs"]
