@@ -44,7 +44,7 @@ var<workgroup> factors: array<f32, SIDE>;
 var<workgroup> moved: atomic<u32>;
 
 // What a lane stages next, of keys and of values, which are of one type.
-var<private> ahead: array<Held_keys, ROUNDS>;
+var<private> ahead: array<Fetch_keys, ROUNDS>;
 // Of this lane's row.
 var<private> reference: f32 = LOWEST;
 var<private> total: f32;
@@ -120,32 +120,32 @@ fn start_of(part: Tile, position: u32, last: u32) -> u32 {
     return place(part.span.slot, min(position, last) / RUN * RUN);
 }
 
-fn fetch_keys(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
+fn fetch_key_tile(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
     for (var run = 0u; run < SIDE / RUN; run++) {
         let start = start_of(part, base + run * RUN, last) + lane / QUADS;
         for (var i = 0u; i < RUN / AT_ONCE; i++) {
             let row = start + i * AT_ONCE;
-            ahead[run * (RUN / AT_ONCE) + i] = hold_keys((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
+            ahead[run * (RUN / AT_ONCE) + i] = fetch_keys((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
         }
     }
 }
 
 // Past the last position there may be NaN, which would outlive a weight of zero.
-fn fetch_values(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
+fn fetch_value_tile(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
     for (var run = 0u; run < SIDE / RUN; run++) {
         let start = start_of(part, base + run * RUN, last) + lane / QUADS;
         for (var i = 0u; i < RUN / AT_ONCE; i++) {
             let row = start + i * AT_ONCE;
-            let value = hold_values((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
+            let value = fetch_values((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
             let known = base + run * RUN + i * AT_ONCE + lane / QUADS <= last;
-            ahead[run * (RUN / AT_ONCE) + i] = select(Held_values(), value, known);
+            ahead[run * (RUN / AT_ONCE) + i] = select(Fetch_values(), value, known);
         }
     }
 }
 
 fn stage(lane: u32) {
     for (var i = 0u; i < ROUNDS; i++) {
-        staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = half_of_keys(ahead[i]);
+        staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = halves_keys(ahead[i])[0];
     }
 }
 
@@ -241,11 +241,11 @@ fn attend_mma(
     let q3 = queries_at(column + EDGE / 4u * 3u);
     var left = Block();
     var right = Block();
-    fetch_keys(part, kv_head, 0u, last, lane);
+    fetch_key_tile(part, kv_head, 0u, last, lane);
     for (var base = 0u; base < seen; base += SIDE) {
         workgroupBarrier();
         stage(lane);
-        fetch_values(part, kv_head, base, last, lane);
+        fetch_value_tile(part, kv_head, base, last, lane);
         if lane == 0u {
             atomicStore(&moved, 0u);
         }
@@ -257,7 +257,7 @@ fn attend_mma(
         save(scores, own);
         workgroupBarrier();
         stage(lane);
-        fetch_keys(part, kv_head, base + SIDE, last, lane);
+        fetch_key_tile(part, kv_head, base + SIDE, last, lane);
         weigh(base, position, lane);
         workgroupBarrier();
         if atomicLoad(&moved) != 0u {

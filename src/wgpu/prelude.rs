@@ -148,17 +148,19 @@ fn quad(text: &mut String, (name, dtype): (&str, DType), writes: bool, half: boo
     _ = writeln!(text, "    return {packed};\n}}");
 }
 
-/// How a quad becomes one of halves: at once, or loaded first and held for later.
+/// How a quad becomes one of halves: at once, or fetched first and unpacked when it is needed.
 fn halves(text: &mut String, quantised: Option<Quantised<'_>>, name: &str) {
     let half = if quantised.is_none() { format!("{name}[at]") } else { format!("vec4<f16>(quad_{name}(at))") };
     _ = writeln!(text, "fn half_{name}(at: u32) -> vec4<f16> {{ return {half}; }}");
-    let heads = quantised.filter(|quantised| quantised.dtype == DType::Q8Heads);
-    let (kind, load, half) = match heads {
-        Some(heads) => ("vec2<u32>", heads.scaled(), "vec4<f16>(quad_of_bytes(held.x, bitcast<f32>(held.y)))"),
-        None => ("vec4<f16>", format!("half_{name}(at)"), "held"),
+    let (kind, load, half) = match quantised {
+        Some(heads) if heads.dtype == DType::Q8Heads => {
+            ("vec2<u32>", heads.scaled(), "vec4<f16>(quad_of_bytes(fetch.x, bitcast<f32>(fetch.y)))")
+        }
+        Some(_) => return,
+        None => ("vec4<f16>", format!("{name}[at]"), "fetch"),
     };
-    _ = writeln!(text, "alias Held_{name} = {kind};\nfn hold_{name}(at: u32) -> Held_{name} {{ return {load}; }}");
-    _ = writeln!(text, "fn half_of_{name}(held: Held_{name}) -> vec4<f16> {{ return {half}; }}");
+    _ = writeln!(text, "alias Fetch_{name} = {kind};\nfn fetch_{name}(at: u32) -> {kind} {{ return {load}; }}");
+    _ = writeln!(text, "fn halves_{name}(fetch: {kind}) -> array<vec4<f16>, 1> {{ return array({half}); }}");
 }
 
 /// How a quad of a head that has some scale is kept, and the scale.
