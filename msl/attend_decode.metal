@@ -1,12 +1,47 @@
 // sums = Σ_s exp(score_s − m) · v_s, stats = (m, Σ_s exp(score_s − m)), m the largest score_s = q·k_s / √D, of a part of the context
-// tables [slots, MAX_BLOCKS], q [S, Hq·D], keys, values [blocks·BLOCK, Hkv·D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
+// tables [slots, MAX_BLOCKS], q [S, Hq·D], keys, values [blocks·BLOCK·Hkv, D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
 // one group a key head, split and row, for the GROUP query heads of the key head; each team of TEAM lanes takes KEYS keys at a time with a running softmax
 constant constexpr uint QUADS = HEAD / 4;
 // Less than any score; finite, so that two of them differ by zero.
 constant constexpr float LOWEST = -3.0e38f;
-// A team has a whole row, a lane every TEAM-th quad of it.
+// A team has a whole row, a lane WIDE quads of it.
 constant constexpr uint TEAMS = LANES / TEAM;
 static_assert(TEAM * WIDE == QUADS && QUADS <= LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS, "shares");
+
+// A lane's first quad, and how far apart its quads are: those of heads of 8 bits are 16 bytes that lie side by side.
+constant constexpr uint FIRST = SCALED == 1 ? WIDE : 1;
+constant constexpr uint APART = SCALED == 1 ? 1 : TEAM;
+
+template <uint COUNT> struct Words;
+template <> struct Words<2> {
+    typedef uint2 type;
+};
+template <> struct Words<4> {
+    typedef uint4 type;
+};
+typedef Words<WIDE>::type Codes;
+
+// A lane's quad of keys or values, loaded and not yet unpacked.
+typedef Held<Quad_keys>::type HeldKey;
+typedef Held<Quad_values>::type HeldValue;
+
+// A lane's quads of a row of the cache, from `at` on.
+template <typename Q> inline void hold(thread Q* piece, device const Q* rows, uint at) {
+    #pragma unroll
+    for (uint w = 0; w < WIDE; w++) {
+        piece[w] = rows[at + w * APART];
+    }
+}
+
+template <uint WORDS, uint HEAD_QUADS>
+inline void hold(thread ScaledBytes* piece, device const HeadBytes<WORDS, HEAD_QUADS>* rows, uint at) {
+    const Codes words = *(device const Codes*)(rows + at);
+    const float scale = as_type<float>(rows[WORDS + at / HEAD_QUADS].word);
+    #pragma unroll
+    for (uint w = 0; w < WIDE; w++) {
+        piece[w] = ScaledBytes{words[w], scale};
+    }
+}
 
 // A query head: what a lane has of its quads, and of the softmax over the keys that its team has seen.
 struct Head {
@@ -17,7 +52,7 @@ struct Head {
 };
 
 // Takes KEYS keys into the softmax of a head; those past the last one, of which `scores` and `values` hold any, weigh nothing.
-inline void take(thread Head& head, thread const float* scores, thread const Quad_values (*values)[WIDE], uint count) {
+inline void take(thread Head& head, thread const float* scores, thread const HeldValue (*values)[WIDE], uint count) {
     float largest = head.largest;
     #pragma unroll
     for (uint k = 0; k < KEYS; k++) {
@@ -80,23 +115,20 @@ kernel void attend_decode(
         heads[h].weight = 0.0f;
         #pragma unroll
         for (uint w = 0; w < WIDE; w++) {
-            heads[h].query[w] = unpack(q[(query + h) * QUADS + w * TEAM + member]) * rsqrt(float(HEAD));
+            heads[h].query[w] = unpack(q[(query + h) * QUADS + member * FIRST + w * APART]) * rsqrt(float(HEAD));
             heads[h].sum[w] = 0.0f;
         }
     }
     // Every lane makes as many rounds, and a team without a key repeats the last one.
     for (uint base = first; base < end; base += TEAMS * KEYS) {
-        Quad_keys key[KEYS][WIDE];
-        Quad_values value[KEYS][WIDE];
+        HeldKey key[KEYS][WIDE];
+        HeldValue value[KEYS][WIDE];
         #pragma unroll
         for (uint k = 0; k < KEYS; k++) {
             const uint position = min(base + k * TEAMS + team, end - 1);
-            const uint at = (place(tables, own.slot, position) * KV_HEADS + group.x) * QUADS + member;
-            #pragma unroll
-            for (uint w = 0; w < WIDE; w++) {
-                key[k][w] = keys[at + w * TEAM];
-                value[k][w] = values[at + w * TEAM];
-            }
+            const uint at = (place(tables, own.slot, position) * KV_HEADS + group.x) * QUADS + member * FIRST;
+            hold(key[k], keys, at);
+            hold(value[k], values, at);
         }
         float scores[VALUES];
         #pragma unroll
@@ -134,7 +166,7 @@ kernel void attend_decode(
         const float scale = exp(heads[h].largest - top);
         #pragma unroll
         for (uint w = 0; w < WIDE; w++) {
-            parts[team * QUADS + w * TEAM + member] = scale * heads[h].sum[w];
+            parts[team * QUADS + member * FIRST + w * APART] = scale * heads[h].sum[w];
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
         if (lane < QUADS) {

@@ -1,5 +1,5 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and tile of one sequence's rows; KEYS keys at a time pass by; a SIMD group has EDGE rows in registers
 constant constexpr uint QUADS = HEAD / 4;
 constant constexpr uint SQUARES = HEAD / EDGE;
@@ -46,21 +46,24 @@ struct Context {
     uint quad;
 };
 
+// What a lane holds of a quad of keys, or of values, which are of one type.
+typedef Held<Quad_keys>::type Kept;
+
 // A lane's quads of the tile of keys or values from `base` on. Past the last position it repeats: what a weight of zero is
 // multiplied with must not be NaN.
-inline void fetch(thread half4* ahead, device const half4* cache, Context context, uint base, uint lane) {
+inline void fetch(thread Kept* ahead, device const Quad_keys* cache, Context context, uint base, uint lane) {
     #pragma unroll
     for (uint i = 0; i < ROUNDS; i++) {
         const uint position = min(base + i * AT_ONCE + lane / QUADS, context.last);
         const uint row = place(context.tables, context.slot, position);
-        ahead[i] = cache[row * KV_HEADS * QUADS + context.quad];
+        ahead[i] = held(cache, row * KV_HEADS * QUADS + context.quad);
     }
 }
 
-inline void stage(threadgroup half4* tile, thread const half4* ahead, uint lane) {
+inline void stage(threadgroup half4* tile, thread const Kept* ahead, uint lane) {
     #pragma unroll
     for (uint i = 0; i < ROUNDS; i++) {
-        tile[(i * AT_ONCE + lane / QUADS) * PITCH + lane % QUADS] = ahead[i];
+        tile[(i * AT_ONCE + lane / QUADS) * PITCH + lane % QUADS] = half4(unpack(ahead[i]));
     }
 }
 
@@ -179,7 +182,7 @@ kernel void attend_mma(
     const uint seen = first < part.end ? part.span.position + min(first + EDGE, part.end) : 0;
     const Context context = {tables, part.span.slot, last, head / (Q_HEADS / KV_HEADS) * QUADS + lane % QUADS};
     threadgroup half4* value_tile = staged + KEYS * PITCH;
-    half4 ahead[ROUNDS];
+    Kept ahead[ROUNDS];
     fetch(ahead, keys, context, 0, lane);
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint base = 0; base <= last; base += KEYS) {

@@ -1,5 +1,5 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and tile of one sequence's rows; keys pass by in tiles with a running softmax
 constant constexpr uint QUADS = HEAD / 4;
 // Less than any score, and finite.
@@ -117,7 +117,7 @@ kernel void attend_prefill(
                 // Rows past the tile's last repeat it.
                 const uint row = part.span.row + min(part.first + at, part.end - 1);
                 next.queries[i] = unpack(q[(row * Q_HEADS + head) * QUADS + quad]);
-                next.keys[i] = unpack(keys[(places[at] * KV_HEADS + kv_head) * QUADS + quad]);
+                next.keys[i] = quad_of(keys, (places[at] * KV_HEADS + kv_head) * QUADS + quad);
             }
             threadgroup_barrier(mem_flags::mem_threadgroup);
             if (slice > 0) {
@@ -160,7 +160,7 @@ kernel void attend_prefill(
             float4 quads[4];
             #pragma unroll
             for (uint j = 0; j < 4; j++) {
-                quads[j] = unpack(values[(places[key + j] * KV_HEADS + kv_head) * QUADS + lane % QUADS]);
+                quads[j] = quad_of(values, (places[key + j] * KV_HEADS + kv_head) * QUADS + lane % QUADS);
             }
             accumulate(sums, weights + key * ROW_BLOCKS, quads, lane);
         }

@@ -1,5 +1,5 @@
 // q, k = rope(rms_norm(q)), rope(rms_norm(k)) per head; rope turns (x1, x2) into (x1·cos − x2·sin, x2·cos + x1·sin); keys[place] = k, values[place] = v
-// tables [slots, MAX_BLOCKS], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D]
+// tables [slots, MAX_BLOCKS], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D]
 // one group a head and row: query heads, then keys, then values; a lane takes every LANES-th quad
 struct Params {
     float eps;
@@ -19,6 +19,14 @@ inline float turned(threadgroup const float* head, device const float2* angles, 
     return fma(head[i], angle.x, other * angle.y);
 }
 
+inline float4 turned_quad(threadgroup const float* head, device const float2* angles, uint i) {
+    float4 quad;
+    for (uint j = 0; j < 4; j++) {
+        quad[j] = turned(head, angles, 4 * i + j);
+    }
+    return quad;
+}
+
 kernel void qk_norm_rope(
     device const uint* step [[buffer(0)]],
     device const uint* tables [[buffer(1)]],
@@ -33,6 +41,7 @@ kernel void qk_norm_rope(
     uint lane [[thread_index_in_threadgroup]])
 {
     threadgroup float parts[REDUCE_PARTS];
+    threadgroup uint largest_parts[HEADS_PARTS];
     // The head after the norm's weight, but for the common scale.
     threadgroup float weighted[HEAD];
     const uint row = group.y;
@@ -46,9 +55,15 @@ kernel void qk_norm_rope(
     // Behind each query head lies its gate.
     const uint within = is_key ? group.x + Q_HEADS : 2 * head;
     device const float4* own = x + (row * 2 * (Q_HEADS + KV_HEADS) + within) * QUADS;
+    // In 8 bits, a head is looked at as a whole before any of it is kept.
+    uint largest = 0;
     if (group.x >= Q_HEADS + KV_HEADS) {
+        for (uint i = lane; i < QUADS * SCALED; i += LANES) {
+            largest = max(largest, largest_of(own[i]));
+        }
+        const uint scale = head_scale(largest, lane, largest_parts);
         for (uint i = lane; i < QUADS; i += LANES) {
-            values[kept + i] = pack<Quad_values>(own[i]);
+            keep(values, kept + i, own[i], scale);
         }
         return;
     }
@@ -63,17 +78,19 @@ kernel void qk_norm_rope(
     }
     // All lanes have written when the sum is there.
     const float sum = reduce_sum((squares.x + squares.y) + (squares.z + squares.w), lane, parts);
-    const float scale = rsqrt(sum / float(HEAD) + params.eps);
+    const float gain = rsqrt(sum / float(HEAD) + params.eps);
     device const float2* angles = rope + position * HALF;
+    if (!is_key) {
+        for (uint i = lane; i < QUADS; i += LANES) {
+            q[(row * Q_HEADS + head) * QUADS + i] = gain * turned_quad(weighted, angles, i);
+        }
+        return;
+    }
+    for (uint i = lane; i < QUADS * SCALED; i += LANES) {
+        largest = max(largest, largest_of(gain * turned_quad(weighted, angles, i)));
+    }
+    const uint scale = head_scale(largest, lane, largest_parts);
     for (uint i = lane; i < QUADS; i += LANES) {
-        float4 quad;
-        for (uint j = 0; j < 4; j++) {
-            quad[j] = scale * turned(weighted, angles, 4 * i + j);
-        }
-        if (is_key) {
-            keys[kept + i] = pack<Quad_keys>(quad);
-        } else {
-            q[(row * Q_HEADS + head) * QUADS + i] = quad;
-        }
+        keep(keys, kept + i, gain * turned_quad(weighted, angles, i), scale);
     }
 }

@@ -6,8 +6,12 @@ use crate::{
     backend::Backend,
     dtype::DType,
     error::{Error, Result},
-    kernels::gdn_conv::{Heads, TAPS},
+    kernels::{
+        gdn_conv::{Heads, TAPS},
+        qk_norm_rope,
+    },
     model::config::{Config, LayerKind, ValueOrder},
+    pass::Kernel,
     tensor::Tensor,
 };
 
@@ -16,12 +20,26 @@ pub const BLOCK: u32 = 16;
 
 /// Keys and values of one attention layer, in blocks of tokens.
 pub struct Blocks {
-    /// \[blocks · block, Hkv·D\], after norm and rope.
+    /// \[blocks · block · Hkv, D\], after norm and rope; f32, f16 or heads of 8 bits.
     pub keys: Tensor,
-    /// \[blocks · block, Hkv·D\]
+    /// \[blocks · block · Hkv, D\], of the same type.
     pub values: Tensor,
     /// Tokens of one block.
     pub block: u32,
+}
+
+impl Blocks {
+    /// Asserts that each row is a head, and that keys and values are of one type.
+    pub(crate) fn check(&self, kernel: &Kernel, heads: qk_norm_rope::Heads) {
+        let of = |tensor: &Tensor| (tensor.rows(), tensor.width(), tensor.dtype());
+        assert_eq!(of(&self.keys), of(&self.values), "{}: keys and values", kernel.name);
+        assert_eq!(self.keys.width(), heads.width, "{}: a head in each row of keys", kernel.name);
+    }
+
+    /// 1 where each head has a scale, else 0.
+    pub(crate) fn scaled(&self) -> u32 {
+        u32::from(self.keys.dtype() == DType::Q8Heads)
+    }
 }
 
 /// Recurrent state of one DeltaNet layer, one slot a sequence. Always f32: less collapses the model.
@@ -61,7 +79,7 @@ pub struct Plan {
     pub blocks: u32,
     /// Slots of recurrent state: sequences and snapshots.
     pub slots: u32,
-    /// Type of keys and values.
+    /// Type of keys and values: f32, f16 or [`DType::Q8Heads`].
     pub kv: DType,
 }
 
@@ -107,7 +125,7 @@ pub struct Wanted {
     pub sequences: u32,
     /// Slots of recurrent state: sequences and snapshots.
     pub slots: u32,
-    /// Type of keys and values.
+    /// Type of keys and values: f32, f16 or [`DType::Q8Heads`].
     pub kv: DType,
 }
 
@@ -149,7 +167,7 @@ fn too_large(config: &Config, wanted: Wanted, room: Room) -> Error {
 impl Config {
     /// Bytes of one block of keys, or of values, of one layer.
     fn block_bytes(&self, kv: DType) -> u64 {
-        u64::from(BLOCK) * u64::from(self.kv_heads) * u64::from(self.head_dim) * kv.bytes()
+        kv.size([BLOCK * self.kv_heads, self.head_dim])
     }
 
     /// The heads of its DeltaNet layers.
@@ -191,7 +209,7 @@ impl Cache {
 }
 
 fn blocks(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<Blocks> {
-    let shape = [plan.blocks * BLOCK, config.kv_heads * config.head_dim];
+    let shape = [plan.blocks * BLOCK * config.kv_heads, config.head_dim];
     let keys = Tensor::new(backend, shape, plan.kv, "keys")?;
     let values = Tensor::new(backend, shape, plan.kv, "values")?;
     Ok(Blocks { keys, values, block: BLOCK })

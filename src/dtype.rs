@@ -36,13 +36,15 @@ pub enum DType {
     Q5K,
     /// GGML's Q6_K.
     Q6K,
+    /// Keys and values of 8 bits, of which each row is a head with a scale of its own: [`crate::quant::heads`].
+    Q8Heads,
 }
 
 impl DType {
     /// Bytes of one element.
     ///
     /// # Panics
-    /// For quantised weights, of which one alone is nothing: see [`DType::size`].
+    /// For quantised elements, of which one alone is nothing: see [`DType::size`].
     pub const fn bytes(self) -> u64 {
         match self {
             DType::F32 | DType::U32 => 4,
@@ -86,7 +88,7 @@ impl DType {
         !matches!(self, DType::F32 | DType::U32)
     }
 
-    /// Whether matrix units take elements: halves, and quantised weights, which become halves on the way.
+    /// Whether matrix units take elements: halves, and what is quantised, which becomes halves on the way.
     pub const fn has_halves(self) -> bool {
         matches!(self, DType::F16) || self.is_quantised()
     }
@@ -99,7 +101,7 @@ impl fmt::Display for DType {
             DType::F16 => "f16",
             DType::Bf16 => "bf16",
             DType::U32 => "u32",
-            DType::Q8 => "q8",
+            DType::Q8 | DType::Q8Heads => "q8",
             DType::Q4 => "q4",
             DType::Q4_0 => "q4_0",
             DType::Q4K => "q4_K",

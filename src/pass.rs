@@ -263,11 +263,14 @@ impl<'a> Builder<'a> {
         let (kernel, at) = (self.dispatch.kernel, self.dispatch.slots.len());
         let Some(binding) = kernel.bindings.get(at) else { panic!("{}: more than {at} bindings", kernel.name) };
         assert_eq!(binding.access.writes(), writes, "{}: access of {}", kernel.name, binding.name);
-        assert!(!writes || !tensor.dtype().is_quantised(), "{}: nothing writes {}", kernel.name, tensor.dtype());
+        let written = !tensor.dtype().is_quantised() || binding.element == Element::Heads;
+        assert!(!writes || written, "{}: nothing writes {}", kernel.name, tensor.dtype());
         assert!(binding.element.takes(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
         let whole = match binding.element {
             Element::Wide => tensor.width().is_multiple_of(4 * self.dispatch.define("WIDE")),
-            Element::Float | Element::F16 | Element::Halves => tensor.rows() == 1 || tensor.width().is_multiple_of(4),
+            Element::Float | Element::F16 | Element::Halves | Element::Heads => {
+                tensor.rows() == 1 || tensor.width().is_multiple_of(4)
+            }
             Element::F32 | Element::U32 => true,
         };
         assert!(whole, "{}: rows of {} in quads", kernel.name, binding.name);

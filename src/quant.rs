@@ -16,8 +16,12 @@
 //! values, whose distance and place are searched for each sixteen weights. The others come in GGUF files and keep their
 //! bits: d · (q − 8), d · s · q − m · z, and d · s · (q − 32). All are exact in single precision, or one subtraction away
 //! from it, so that every backend computes with the same weights.
+//!
+//! Keys and values are kept in a format of their own, [`heads`]: a plane of signed bytes and one of scales, an f32 for each
+//! head, which is a row.
 
 mod ggml;
+pub mod heads;
 mod q4;
 mod q8;
 
@@ -76,9 +80,10 @@ impl Planes {
             DType::Q4_0 | DType::Q4K => [width / 2, width / 16, 0],
             DType::Q5K => [width / 2, width / 16, width / 8],
             DType::Q6K => [width / 2, width / 128 * 9, width / 4],
+            DType::Q8Heads => [width, 4, 0],
             _ => panic!("{dtype} is not quantised"),
         };
-        let block = super_block(dtype);
+        let block = if dtype == DType::Q8Heads { 1 } else { super_block(dtype) };
         assert!(width.is_multiple_of(block), "{dtype}: rows of {width} weights are no whole blocks of {block}");
         let [codes, words, units] = row.map(|bytes| (rows * bytes).next_multiple_of(16));
         Self { row, start: [0, codes, codes + words], bytes: (codes + words + units) as u64 }
@@ -142,7 +147,7 @@ impl Scales<'_> {
 pub struct Row<'a> {
     /// One of the quantised types.
     pub dtype: DType,
-    /// Its codes, block words and units.
+    /// Its codes, block words or scale, and units.
     pub planes: [&'a [u8]; PLANES],
 }
 
@@ -150,7 +155,10 @@ impl Row<'_> {
     /// Number of weights.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        if self.dtype == DType::Q8 { self.planes[0].len() } else { 2 * self.planes[0].len() }
+        match self.dtype {
+            DType::Q8 | DType::Q8Heads => self.planes[0].len(),
+            _ => 2 * self.planes[0].len(),
+        }
     }
 
     /// Its weights.
@@ -159,6 +167,7 @@ impl Row<'_> {
         match self.dtype {
             DType::Q8 => q8::dequantise(self.planes, &mut weights),
             DType::Q4 => q4::dequantise(self.planes, &mut weights),
+            DType::Q8Heads => heads::dequantise(self.planes, &mut weights),
             _ => ggml::dequantise(self, &mut weights),
         }
         weights

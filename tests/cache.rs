@@ -27,7 +27,7 @@ fn wanted(context: u32, kv: DType) -> Wanted {
 /// Bytes of keys and values of one block in all layers.
 fn block(config: &Config, kv: DType) -> u64 {
     let layers = config.count(LayerKind::Full) as u64;
-    layers * 2 * u64::from(BLOCK * config.kv_heads * config.head_dim) * kv.bytes()
+    layers * 2 * kv.size([BLOCK * config.kv_heads, config.head_dim])
 }
 
 fn refusal(config: &Config, wanted: Wanted, room: Room) -> String {
@@ -50,7 +50,7 @@ fn model() -> Model {
 #[test]
 fn what_is_planned_is_what_is_allocated() {
     let model = model();
-    for kv in [DType::F16, DType::F32] {
+    for kv in [DType::F16, DType::F32, DType::Q8Heads] {
         for context in [1, 16, 100, 257] {
             let plan = Plan::fit(&model.config, wanted(context, kv), AMPLE).unwrap();
             assert_eq!((plan.blocks, plan.slots), (2 * context.div_ceil(BLOCK), 3));
@@ -74,14 +74,31 @@ fn halves_take_half_the_memory_of_keys_and_values() {
         let blocks = u64::from(half.blocks) * block(&config, DType::F16);
         assert_eq!(full.bytes(&config) - half.bytes(&config), blocks, "{name}");
     }
-    // By hand: 6 layers, keys and values, 2 heads of 256 elements of 2 bytes.
-    assert_eq!(block(&Config::named("0.8b").unwrap(), DType::F16), 6 * 2 * 16 * 2 * 256 * 2);
+    // By hand: 6 layers, keys and values, 2 heads of 256 elements of 2 bytes; or of one, and a scale of 4.
+    let config = Config::named("0.8b").unwrap();
+    assert_eq!(block(&config, DType::F16), 6 * 2 * 16 * 2 * 256 * 2);
+    assert_eq!(block(&config, DType::Q8Heads), 6 * 2 * 16 * 2 * (256 + 4));
+    let room = |kv| Room { bytes: Plan::fit(&config, wanted(4096, kv), AMPLE).unwrap().bytes(&config), ..AMPLE };
+    let longer = Plan::fit(&config, wanted(8192, DType::Q8Heads), room(DType::F16)).unwrap();
+    assert!(longer.blocks >= 512, "in the memory of two contexts in half precision there is one of twice the length");
+}
+
+#[test]
+fn types_in_which_nothing_is_kept_are_refused() {
+    let model = Arc::new(model());
+    for kv in [DType::Bf16, DType::U32, DType::Q8, DType::Q4] {
+        let Err(Error::Request(said)) = Engine::new(model.clone(), Options { kv, ..Options::default() }).map(drop)
+        else {
+            panic!("{kv:?} is taken")
+        };
+        assert_eq!(said, format!("keys and values are kept as F32, F16 or Q8Heads, not as {kv:?}"));
+    }
 }
 
 #[test]
 fn a_context_that_does_not_fit_is_refused_with_the_largest_that_does() {
     let config = Config::named("0.8b").unwrap();
-    for kv in [DType::F16, DType::F32] {
+    for kv in [DType::F16, DType::F32, DType::Q8Heads] {
         for (bytes, binding) in
             [(1 << 30, u64::MAX), (123_456_789, u64::MAX), (u64::MAX, 128 << 20), (1 << 30, 9 << 20)]
         {

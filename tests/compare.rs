@@ -29,17 +29,17 @@ fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Model {
     Model::load(backend, &Source::Checkpoint(&checkpoint), inputs, &mut |_, _| {}).unwrap()
 }
 
-fn compared(backend: &Arc<dyn Backend>, precision: DType) -> [Vec<Finding>; 2] {
+fn compared(backend: &Arc<dyn Backend>, precision: DType, kv: DType) -> [Vec<Finding>; 2] {
     let reference: Arc<dyn Backend> = Arc::new(Cpu::new(1));
     let ids: Vec<u32> = (0..IDS).map(|i| i * 97 % 512).collect();
-    compare::model(&reference, &model(backend, precision), &ids, precision).unwrap()
+    compare::model(&reference, &model(backend, precision), &ids, kv).unwrap()
 }
 
 #[test]
 fn every_launch_of_every_backend_is_within_its_bound() {
     for (name, backend) in present::backends() {
-        for precision in [DType::F32, DType::F16] {
-            for (phase, findings) in ["prompt", "decode"].into_iter().zip(compared(&backend, precision)) {
+        for (precision, kv) in [(DType::F32, DType::F32), (DType::F16, DType::F16), (DType::F16, DType::Q8Heads)] {
+            for (phase, findings) in ["prompt", "decode"].into_iter().zip(compared(&backend, precision, kv)) {
                 // A result or more of each of 8 layers' launches: 11 in a prompt, 5 or 7 in a decode step.
                 let least = if phase == "prompt" { 88 } else { 40 };
                 assert!(findings.len() > least, "{name}: {phase}: {} results", findings.len());
@@ -69,7 +69,7 @@ fn a_wrong_sign_is_named_by_its_launch_and_by_no_other() {
             let wrong = dispatches.iter_mut().filter(|dispatch| dispatch.kernel.name == "silu_mul");
             wrong.for_each(|dispatch| dispatch.kernel = sabotaged());
         });
-        let [prompt, decode] = compared(&faulty, DType::F32);
+        let [prompt, decode] = compared(&faulty, DType::F32, DType::F32);
         let (right, wrong): (Vec<_>, Vec<_>) = prompt.iter().partition(|finding| finding.kernel != "silu_mul");
         assert_eq!(wrong.len(), 8, "{name}: one for each layer");
         // A decode step gates its MLPs by another kernel.
@@ -91,7 +91,7 @@ fn a_wrong_sign_is_named_by_its_launch_and_by_no_other() {
 fn a_result_that_is_not_written_is_found() {
     for (name, backend) in present::backends() {
         let backend = faulty(backend, |dispatches| dispatches.retain(|dispatch| dispatch.kernel.name != "rms_norm"));
-        let [findings, _] = compared(&backend, DType::F32);
+        let [findings, _] = compared(&backend, DType::F32, DType::F32);
         let first = findings.iter().find(|finding| finding.is_over()).unwrap();
         println!("{name}: {first}");
         assert_eq!((first.kernel, first.difference.error), ("rms_norm", f64::INFINITY), "{name}");

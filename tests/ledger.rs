@@ -127,6 +127,21 @@ fn weights_of_a_file_count_what_they_take_there() {
     assert!(again.is_multiple_of(norm) && (1..=3 + 2).contains(&(again / norm)), "{again}");
 }
 
+/// A byte for each element of keys and values and 4 for each head, where half precision takes 2 for each element.
+#[test]
+fn keys_and_values_of_8_bits_count_what_they_take() {
+    let config = Config::named("0.8b").unwrap();
+    let engine = Options { context: Some(2048), kv: DType::Q8Heads, ..Options::default() };
+    let setup = Setup { inputs: DType::F16, quant: None, engine };
+    let mut rehearsal = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap();
+    let (token, ledger) = (6 * 2 * 2 * (256 + 4), rehearsal.decode(1, 1000).unwrap());
+    assert_eq!(sum(&ledger).cache.read, STATES + 3 * RING_ROW + 1001 * token);
+    assert_eq!(sum(&ledger).cache.written, STATES + RING_ROW + token);
+    let prompt = rehearsal.prefill(64, 0).unwrap();
+    let attention = prompt.kernels().into_iter().find(|entry| entry.name().starts_with("attend_")).unwrap();
+    assert_eq!(attention.cost.cache.read, 64 * token);
+}
+
 /// Each launch waits for the one before it, which costs more than what most of them compute.
 #[test]
 fn a_decoded_token_takes_few_launches() {

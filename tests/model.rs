@@ -13,6 +13,8 @@ mod container;
 mod gguf;
 #[path = "model/golden.rs"]
 mod golden;
+#[path = "model/kept.rs"]
+mod kept;
 #[path = "model/loading.rs"]
 mod loading;
 #[path = "model/parity.rs"]

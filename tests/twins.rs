@@ -58,6 +58,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("ROUNDS", 8),
     ("ROWS", 4),
     ("ROW_TEAMS", 2),
+    ("SCALED", 1),
     ("SHARE", 2),
     ("SHARERS", 1),
     ("SHARING", 2),
@@ -115,8 +116,9 @@ const GROUP_MEMORY: u32 = 16 << 10;
 const MATRIX_GROUP_MEMORY: u32 = 40 << 10;
 
 #[rustfmt::skip]
-const DTYPES: [DType; 9] = [
+const DTYPES: [DType; 10] = [
     DType::F32, DType::F16, DType::Bf16, DType::Q8, DType::Q4, DType::Q4_0, DType::Q4K, DType::Q5K, DType::Q6K,
+    DType::Q8Heads,
 ];
 
 /// Rows and width of every matrix; a row's last unit is not whole.
@@ -205,11 +207,12 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
     let text = library.collect::<String>() + kernel.source.wgsl;
     // Quantised weights come in whole blocks, or in two quads.
-    let blocks = dtype.is_quantised() && kernel.library.contains(&"dots");
+    let weights = dtype.is_quantised() && dtype != DType::Q8Heads;
+    let blocks = weights && kernel.library.contains(&"dots");
     let wide = |name, value| match name {
         "WIDE" if blocks => 8,
-        "W_WIDE" if dtype.is_quantised() => 2,
-        "W_FETCHES" if dtype.is_quantised() => value / 2,
+        "W_WIDE" if weights => 2,
+        "W_FETCHES" if weights => value / 2,
         _ => value,
     };
     let defines = undeclared(&text).into_iter().map(|name| define(kernel, name));
@@ -240,16 +243,21 @@ fn pack(dispatch: &mut Dispatch) {
     }
 }
 
-/// Nothing writes bf16 and quantised weights, and only matrices are quantised.
+/// Nothing writes bf16 and quantised weights, only matrices are quantised, and only keys and values are heads of 8 bits.
 fn element_of(binding: &Binding, dtype: DType) -> DType {
-    let matrix = ["w", "gate", "up", "table"].contains(&binding.name);
+    let quantised = match dtype {
+        DType::Q8Heads => ["keys", "values"].contains(&binding.name),
+        _ => ["w", "gate", "up", "table"].contains(&binding.name),
+    };
     match binding.element {
         Element::U32 => DType::U32,
         Element::F32 => DType::F32,
         Element::Float if binding.access.writes() && dtype == DType::Bf16 => DType::F32,
-        Element::Halves if dtype.has_halves() => dtype,
+        Element::Halves if dtype == DType::F16 || dtype.is_quantised() && quantised => dtype,
+        Element::Heads if dtype == DType::F16 || dtype == DType::Q8Heads => dtype,
+        Element::Heads => DType::F32,
         Element::F16 | Element::Halves => DType::F16,
-        Element::Float | Element::Wide if dtype.is_quantised() && !matrix => DType::F32,
+        Element::Float | Element::Wide if dtype.is_quantised() && !quantised => DType::F32,
         Element::Float | Element::Wide => dtype,
     }
 }
@@ -327,13 +335,14 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
         let access = if binding.access == Access::Read { "read" } else { "read_write" };
         let element = match (binding.element, dtype) {
             (Element::U32 | Element::F32, _) => vectors(kernel, binding),
-            (Element::Float | Element::Halves, dtype) if dtype.is_quantised() => "u32",
-            (Element::Float, DType::F32) => "4×f32",
+            (Element::Float | Element::Halves | Element::Heads, dtype) if dtype.is_quantised() => "u32",
+            (Element::Float | Element::Heads, DType::F32) => "4×f32",
+            (Element::Wide, DType::Q8Heads) => "2×u32",
             (Element::Wide, DType::F32) => "4×f32",
             (Element::Wide, _) => "4×u32",
             (Element::F16 | Element::Halves, _) => "4×f16",
-            (Element::Float, DType::F16) if caps.half => "4×f16",
-            (Element::Float, _) => "2×u32",
+            (Element::Float | Element::Heads, DType::F16) if caps.half => "4×f16",
+            (Element::Float | Element::Heads, _) => "2×u32",
         };
         lines.push(format!("{at} {}: {access} {element}", binding.name));
     }

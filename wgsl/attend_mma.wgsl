@@ -1,5 +1,5 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and SIDE rows of one sequence; SIDE keys at a time pass by; a subgroup has 4·EDGE columns of the head
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -43,8 +43,8 @@ var<workgroup> sums: array<vec4<f32>, TEAMS * SIDE * SUM_PITCH>;
 var<workgroup> factors: array<f32, SIDE>;
 var<workgroup> moved: atomic<u32>;
 
-// What a lane stages next.
-var<private> ahead: array<vec4<f16>, ROUNDS>;
+// What a lane stages next, of keys and of values, which are of one type.
+var<private> ahead: array<Fetch_keys, ROUNDS>;
 // Of this lane's row.
 var<private> reference: f32 = LOWEST;
 var<private> total: f32;
@@ -120,32 +120,32 @@ fn start_of(part: Tile, position: u32, last: u32) -> u32 {
     return place(part.span.slot, min(position, last) / RUN * RUN);
 }
 
-fn fetch_keys(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
+fn fetch_key_tile(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
     for (var run = 0u; run < SIDE / RUN; run++) {
         let start = start_of(part, base + run * RUN, last) + lane / QUADS;
         for (var i = 0u; i < RUN / AT_ONCE; i++) {
             let row = start + i * AT_ONCE;
-            ahead[run * (RUN / AT_ONCE) + i] = keys[(row * KV_HEADS + kv_head) * QUADS + lane % QUADS];
+            ahead[run * (RUN / AT_ONCE) + i] = fetch_keys((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
         }
     }
 }
 
 // Past the last position there may be NaN, which would outlive a weight of zero.
-fn fetch_values(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
+fn fetch_value_tile(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
     for (var run = 0u; run < SIDE / RUN; run++) {
         let start = start_of(part, base + run * RUN, last) + lane / QUADS;
         for (var i = 0u; i < RUN / AT_ONCE; i++) {
             let row = start + i * AT_ONCE;
-            let value = values[(row * KV_HEADS + kv_head) * QUADS + lane % QUADS];
+            let value = fetch_values((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
             let known = base + run * RUN + i * AT_ONCE + lane / QUADS <= last;
-            ahead[run * (RUN / AT_ONCE) + i] = select(vec4<f16>(), value, known);
+            ahead[run * (RUN / AT_ONCE) + i] = select(Fetch_values(), value, known);
         }
     }
 }
 
 fn stage(lane: u32) {
     for (var i = 0u; i < ROUNDS; i++) {
-        staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = ahead[i];
+        staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = halves_keys(ahead[i])[0];
     }
 }
 
@@ -231,9 +231,9 @@ fn attend_mma(
     for (var i = 0u; i < ROUNDS; i++) {
         // Rows past the last repeat it.
         let row = part.span.row + min(first + i * AT_ONCE + lane / QUADS, part.end - 1u);
-        ahead[i] = vec4<f16>(unpack_q(q[(row * Q_HEADS + head) * QUADS + lane % QUADS]));
+        let quad = vec4<f16>(unpack_q(q[(row * Q_HEADS + head) * QUADS + lane % QUADS]));
+        staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = quad;
     }
-    stage(lane);
     workgroupBarrier();
     let q0 = queries_at(column);
     let q1 = queries_at(column + EDGE / 4u);
@@ -241,11 +241,11 @@ fn attend_mma(
     let q3 = queries_at(column + EDGE / 4u * 3u);
     var left = Block();
     var right = Block();
-    fetch_keys(part, kv_head, 0u, last, lane);
+    fetch_key_tile(part, kv_head, 0u, last, lane);
     for (var base = 0u; base < seen; base += SIDE) {
         workgroupBarrier();
         stage(lane);
-        fetch_values(part, kv_head, base, last, lane);
+        fetch_value_tile(part, kv_head, base, last, lane);
         if lane == 0u {
             atomicStore(&moved, 0u);
         }
@@ -257,7 +257,7 @@ fn attend_mma(
         save(scores, own);
         workgroupBarrier();
         stage(lane);
-        fetch_keys(part, kv_head, base + SIDE, last, lane);
+        fetch_key_tile(part, kv_head, base + SIDE, last, lane);
         weigh(base, position, lane);
         workgroupBarrier();
         if atomicLoad(&moved) != 0u {

@@ -1,5 +1,5 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and tile of one sequence's rows; keys pass by in tiles with a running softmax
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -62,7 +62,7 @@ fn fetch(part: Tile, head: u32, slice: u32, lane: u32) {
     let at_$i = lane / SLICE_QUADS + $iu * (LANES / SLICE_QUADS);
     let row_$i = part.span.row + min(part.first + at_$i, part.end - 1u);
     q_ahead_$i = unpack_q(q[(row_$i * Q_HEADS + head) * QUADS + quad]);
-    k_ahead_$i = unpack_keys(keys[(places[at_$i] * KV_HEADS + kv_head) * QUADS + quad]);
+    k_ahead_$i = quad_keys((places[at_$i] * KV_HEADS + kv_head) * QUADS + quad);
     #end
 }
 
@@ -102,14 +102,14 @@ fn accumulate(kv_head: u32, lane: u32) {
     #end
     #end
     #repeat j 4
-    var ahead_$j = unpack_values(values[(places[$j] * KV_HEADS + kv_head) * QUADS + quad]);
+    var ahead_$j = quad_values((places[$j] * KV_HEADS + kv_head) * QUADS + quad);
     #end
     for (var key = 0u; key < KEYS; key += 4u) {
         // The next values are on their way while these are added.
         let next = min(key + 4u, KEYS - 4u);
         #repeat j 4
         let value_$j = ahead_$j;
-        ahead_$j = unpack_values(values[(places[next + $ju] * KV_HEADS + kv_head) * QUADS + quad]);
+        ahead_$j = quad_values((places[next + $ju] * KV_HEADS + kv_head) * QUADS + quad);
         #end
         #repeat i BLOCKS_PER_LANE
         #repeat j 4

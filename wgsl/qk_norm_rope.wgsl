@@ -1,5 +1,5 @@
 // q, k = rope(rms_norm(q)), rope(rms_norm(k)) per head; rope turns (x1, x2) into (x1·cos − x2·sin, x2·cos + x1·sin); keys[place] = k, values[place] = v
-// tables [slots, MAX_BLOCKS], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [blocks·BLOCK, Hkv·D]
+// tables [slots, MAX_BLOCKS], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D]
 // one group a head and row: query heads, then keys, then values; a lane takes every LANES-th quad
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -32,6 +32,11 @@ fn turned(i: u32, angles: u32) -> f32 {
     return fma(weighted[i], angle.x, select(other, -other, low) * angle.y);
 }
 
+fn turned_quad(i: u32, angles: u32) -> vec4<f32> {
+    let at = 4u * i;
+    return vec4(turned(at, angles), turned(at + 1u, angles), turned(at + 2u, angles), turned(at + 3u, angles));
+}
+
 @compute @workgroup_size(LANES)
 fn qk_norm_rope(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.y;
@@ -45,9 +50,15 @@ fn qk_norm_rope(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     // Behind each query head lies its gate.
     let within = select(2u * head, group.x + Q_HEADS, is_key);
     let first = (row * 2u * (Q_HEADS + KV_HEADS) + within) * QUADS;
+    // In 8 bits, a head is looked at as a whole before any of it is kept.
+    var largest = 0u;
     if group.x >= Q_HEADS + KV_HEADS {
+        for (var i = lane; i < QUADS * SCALED; i += LANES) {
+            largest = max(largest, largest_of(x[first + i]));
+        }
+        let scale = head_scale(largest, lane);
         for (var i = lane; i < QUADS; i += LANES) {
-            values[kept + i] = pack_values(x[first + i]);
+            keep_values(kept + i, x[first + i], scale);
         }
         return;
     }
@@ -62,15 +73,19 @@ fn qk_norm_rope(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     }
     // All lanes have written when the sum is there.
     let sum = reduce_sum((squares.x + squares.y) + (squares.z + squares.w), lane);
-    let scale = inverseSqrt(sum / f32(HEAD) + params.eps);
+    let gain = inverseSqrt(sum / f32(HEAD) + params.eps);
     let angles = position * HALF;
-    for (var i = lane; i < QUADS; i += LANES) {
-        let at = 4u * i;
-        let quad = scale * vec4(turned(at, angles), turned(at + 1u, angles), turned(at + 2u, angles), turned(at + 3u, angles));
-        if is_key {
-            keys[kept + i] = pack_keys(quad);
-        } else {
-            q[(row * Q_HEADS + head) * QUADS + i] = quad;
+    if !is_key {
+        for (var i = lane; i < QUADS; i += LANES) {
+            q[(row * Q_HEADS + head) * QUADS + i] = gain * turned_quad(i, angles);
         }
+        return;
+    }
+    for (var i = lane; i < QUADS * SCALED; i += LANES) {
+        largest = max(largest, largest_of(gain * turned_quad(i, angles)));
+    }
+    let scale = head_scale(largest, lane);
+    for (var i = lane; i < QUADS; i += LANES) {
+        keep_keys(kept + i, gain * turned_quad(i, angles), scale);
     }
 }

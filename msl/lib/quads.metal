@@ -5,6 +5,35 @@ struct Brains4 {
     ushort4 bits;
 };
 
+// A word of heads of signed bytes, whose scales begin at word WORDS; a head has HEAD_QUADS quads.
+template <uint WORDS, uint HEAD_QUADS> struct HeadBytes {
+    uint word;
+};
+
+// Such a word with its head's scale.
+struct ScaledBytes {
+    uint word;
+    float scale;
+};
+
+// What a lane holds of a quad that it has loaded and not yet unpacked.
+template <typename Q> struct Held {
+    typedef Q type;
+};
+
+template <uint WORDS, uint HEAD_QUADS> struct Held<HeadBytes<WORDS, HEAD_QUADS>> {
+    typedef ScaledBytes type;
+};
+
+template <typename Q> inline Q held(device const Q* tensor, uint at) {
+    return tensor[at];
+}
+
+template <uint WORDS, uint HEAD_QUADS>
+inline ScaledBytes held(device const HeadBytes<WORDS, HEAD_QUADS>* tensor, uint at) {
+    return ScaledBytes{tensor[at].word, as_type<float>(tensor[WORDS + at / HEAD_QUADS].word)};
+}
+
 inline float4 unpack(float4 quad) {
     return quad;
 }

@@ -35,6 +35,14 @@ inline float4 quad_of_nibbles(uint word, uint byte, float unit) {
     return (floats - (float4(524288.0f, 32768.0f, 2048.0f, 128.0f) + first)) * distance;
 }
 
+inline float4 unpack(ScaledBytes quad) {
+    return quad_of_bytes(quad.word, quad.scale);
+}
+
+template <uint WORDS, uint HEAD_QUADS> inline float4 quad_of(device const HeadBytes<WORDS, HEAD_QUADS>* heads, uint at) {
+    return unpack(held(heads, at));
+}
+
 // Quad `at` of a matrix, counted through all rows.
 template <uint WORDS> inline float4 quad_of(device const Bytes<WORDS>* matrix, uint at) {
     return quad_of_bytes(matrix[at].word, half_of(matrix + WORDS, at / 8));

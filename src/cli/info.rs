@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    model::{Float, ModelArguments},
+    model::{Kept, ModelArguments},
     output::{print, print_json},
     table::table,
 };
@@ -25,9 +25,9 @@ pub struct Arguments {
     /// Tokens of a text to compute memory for; several lengths up to the model's own if absent
     #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
     context: Option<u32>,
-    /// Type of the keys and values that are kept
+    /// Type of the keys and values that are kept: q8 has 8 bits and a scale for each head
     #[arg(long, default_value = "f16")]
-    kv: Float,
+    kv: Kept,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Bytes of cache for one sequence.
-fn cache(summary: &Summary, context: u32, kv: Float) -> u64 {
+fn cache(summary: &Summary, context: u32, kv: Kept) -> u64 {
     let plan = Plan { context, blocks: context.div_ceil(BLOCK), slots: 1, kv: kv.into() };
     plan.bytes(&summary.config)
 }

@@ -68,9 +68,9 @@ pub struct EngineArguments {
 /// What a model is kept and computed in.
 #[derive(Args)]
 pub struct PrecisionArguments {
-    /// Type of the keys and values that are kept
+    /// Type of the keys and values that are kept: q8 has 8 bits and a scale for each head
     #[arg(long, default_value = "f16")]
-    pub kv: Float,
+    pub kv: Kept,
     /// Type of what matrix products take; f16 where the device has matrix units and f32 elsewhere if absent
     #[arg(long)]
     pub inputs: Option<Float>,
@@ -109,6 +109,27 @@ impl From<Float> for DType {
         match float {
             Float::F16 => DType::F16,
             Float::F32 => DType::F32,
+        }
+    }
+}
+
+/// A type of keys and values that can be chosen.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kept {
+    /// Half precision.
+    F16,
+    /// Single precision.
+    F32,
+    /// 8 bits, and a scale for each head.
+    Q8,
+}
+
+impl From<Kept> for DType {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::F16 => DType::F16,
+            Kept::F32 => DType::F32,
+            Kept::Q8 => DType::Q8Heads,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use half::{bf16, f16};
 
-use crate::dtype::DType;
+use crate::{
+    dtype::DType,
+    quant::{Planes, Row},
+};
 
 /// Beyond this, numbers stand for infinity: where nothing was seen, shaders have a number below all others in place of
 /// −∞, which not every one of them can hold.
@@ -23,9 +26,9 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Compares elements of the same type, given as bytes.
-    pub(super) fn between(dtype: DType, wanted: &[u8], found: &[u8]) -> Self {
-        let (wanted, found) = (values(dtype, wanted), values(dtype, found));
+    /// Compares tensors of the same type and shape, given as bytes.
+    pub(super) fn between((dtype, shape): (DType, [u32; 2]), wanted: &[u8], found: &[u8]) -> Self {
+        let [wanted, found] = [wanted, found].map(|bytes| values((dtype, shape), bytes));
         let largest = wanted.iter().map(|value| value.abs()).filter(|size| *size < ENDLESS).fold(0.0, f64::max);
         let scale = if dtype == DType::U32 { 0.0 } else { largest.max(f64::from(f32::MIN_POSITIVE)) };
         let errors = wanted.iter().zip(&found).map(|(wanted, found)| error(*wanted, *found, scale));
@@ -50,12 +53,17 @@ fn error(wanted: f64, found: f64, scale: f64) -> f64 {
 }
 
 /// Exact for every element type.
-fn values(dtype: DType, bytes: &[u8]) -> Vec<f64> {
+fn values((dtype, shape): (DType, [u32; 2]), bytes: &[u8]) -> Vec<f64> {
     let pairs = || bytes.as_chunks::<2>().0.iter();
     let quads = || bytes.as_chunks::<4>().0.iter();
     match dtype {
         DType::F32 => quads().map(|quad| f64::from(f32::from_le_bytes(*quad))).collect(),
         DType::U32 => quads().map(|quad| f64::from(u32::from_le_bytes(*quad))).collect(),
+        DType::Q8Heads => {
+            let planes = Planes::of(dtype, shape);
+            let row = |row| Row { dtype, planes: planes.row(row as usize).map(|range| &bytes[range]) };
+            (0..shape[0]).flat_map(|at| row(at).to_vec()).map(f64::from).collect()
+        }
         DType::F16 => pairs().map(|pair| f16::from_le_bytes(*pair).to_f64()).collect(),
         DType::Bf16 => pairs().map(|pair| bf16::from_le_bytes(*pair).to_f64()).collect(),
         _ => panic!("nothing writes quantised weights"),

@@ -8,7 +8,7 @@ use super::{Floats, memory::Memory};
 use crate::{
     dtype::DType,
     pass::{Dispatch, Scalar},
-    quant::{Planes, Row},
+    quant::{PLANES, Planes, Row, heads},
 };
 
 /// One group of one dispatch. Groups of a dispatch write disjoint ranges.
@@ -91,7 +91,7 @@ impl<'a> Group<'a> {
     /// Elements of a binding of any float type.
     ///
     /// # Panics
-    /// If it holds words, or for quantised weights if the range is no whole row.
+    /// If it holds words, or for what is quantised if the range is no whole row.
     pub fn floats(&self, binding: usize, range: Range<usize>) -> Floats<'a> {
         let memory = &self.memory[binding];
         match self.dispatch.elements[binding] {
@@ -103,14 +103,19 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// One row of quantised weights.
+    /// One quantised row.
     fn quantised(&self, binding: usize, range: Range<usize>) -> Floats<'a> {
+        let planes = self.planes(binding, range).map(|bytes| self.memory[binding].bytes(bytes));
+        Floats::Quantised(Row { dtype: self.dispatch.elements[binding], planes })
+    }
+
+    /// The bytes of a quantised row in each plane.
+    fn planes(&self, binding: usize, range: Range<usize>) -> [Range<usize>; PLANES] {
         let (dtype, shape) = (self.dispatch.elements[binding], self.dispatch.shapes[binding]);
-        let (planes, width) = (Planes::of(dtype, shape), shape[1] as usize);
+        let width = shape[1] as usize;
         let whole = range.start.is_multiple_of(width) && range.len() == width;
         assert!(whole, "{}: a whole row of binding {binding}", self.dispatch.kernel.name);
-        let planes = planes.row(range.start / width).map(|bytes| self.memory[binding].bytes(bytes));
-        Floats::Quantised(Row { dtype, planes })
+        Planes::of(dtype, shape).row(range.start / width)
     }
 
     /// Singles of a binding, to be written.
@@ -131,7 +136,7 @@ impl<'a> Group<'a> {
         self.memory[binding].words_mut(range)
     }
 
-    /// Writes elements of a binding of type f32 or f16, from element `at` on. Halves saturate.
+    /// Writes elements of a binding of type f32 or f16, from element `at` on, or a whole head of 8 bits. Halves saturate.
     ///
     /// # Panics
     /// If it holds other elements, or is not written by the kernel.
@@ -145,6 +150,12 @@ impl<'a> Group<'a> {
                 for (half, value) in halves.iter_mut().zip(values) {
                     *half = f16::from_f32(value.clamp(-65504.0, 65504.0));
                 }
+            }
+            DType::Q8Heads => {
+                let [codes, scale, _] = self.planes(binding, range).map(|bytes| bytes.start / 4..bytes.end / 4);
+                let codes = bytemuck::cast_slice_mut(self.words_mut(binding, codes));
+                let bits = heads::quantise(values, codes).to_bits();
+                self.words_mut(binding, scale).fill(bits);
             }
             other => panic!("{}: binding {binding} is {other}, which nothing writes", self.dispatch.kernel.name),
         }

@@ -20,7 +20,7 @@ pub struct Options {
     pub sequences: u32,
     /// Slots for snapshots of sessions besides.
     pub snapshots: u32,
-    /// Type of keys and values in the cache.
+    /// Type of keys and values in the cache: f32, f16 or [`DType::Q8Heads`].
     pub kv: DType,
     /// Bytes of device memory to use; most of what the device has where `None`.
     pub memory: Option<u64>,
@@ -39,8 +39,15 @@ impl Options {
     /// How large the caches become.
     ///
     /// # Errors
-    /// [`Error::Request`] for a context longer than the model's, or that does not fit, with the one that would.
+    /// [`Error::Request`] for a context longer than the model's, or that does not fit, with the one that would, and for a
+    /// type in which keys and values are not kept.
     pub fn plan(&self, model: &Model) -> Result<Plan> {
+        if !matches!(self.kv, DType::F32 | DType::F16 | DType::Q8Heads) {
+            return Err(Error::Request(format!(
+                "keys and values are kept as F32, F16 or Q8Heads, not as {:?}",
+                self.kv
+            )));
+        }
         let longest = model.config.context;
         let context = self.context.unwrap_or(longest.min(Self::USUAL_CONTEXT));
         if context > longest {

@@ -86,19 +86,20 @@ impl Partials {
     pub fn new(p: &Pass, rows: u32, heads: Heads) -> Self {
         let most = p.caps().tiles.attend_splits;
         let new = |width: u32| p.scratch([rows, heads.query * most * width], DType::F32);
-        let splits = Splits { most, least: lanes(heads) / team(heads) * keys(heads) };
+        let splits = Splits { most, least: teams(heads) * keys(heads) };
         Self { sums: new(heads.width), stats: new(2), splits }
     }
 }
 
-/// Lanes that share a row of the cache: each has a piece of 8 elements.
-fn team(heads: Heads) -> u32 {
-    heads.width / 8
+/// Quads that a lane has of a row of the cache: 16 bytes where elements have 16 bits or 8, of the latter unless that are more
+/// than registers hold for all query heads.
+fn wide(heads: Heads, cache: &Blocks) -> u32 {
+    if cache.keys.dtype() == DType::Q8Heads && heads.query / heads.kv <= 4 { 4 } else { 2 }
 }
 
-/// Lanes of a group: no more teams than have little to merge.
-fn lanes(heads: Heads) -> u32 {
-    (32 * team(heads)).min(KERNEL.lanes)
+/// Teams of lanes that share a row of the cache: no more than have little to merge.
+fn teams(heads: Heads) -> u32 {
+    (2 * KERNEL.lanes / (heads.width / 4)).min(32)
 }
 
 /// Keys that a team takes together: as many as leave registers for all query heads.
@@ -110,22 +111,25 @@ fn keys(heads: Heads) -> u32 {
 pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: Heads) -> Partials {
     assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
     heads.check(&KERNEL);
+    cache.check(&KERNEL, heads);
     let mut parts = Partials::new(p, q.rows(), heads);
-    let group = heads.query / heads.kv;
+    let (group, wide) = (heads.query / heads.kv, wide(heads, cache));
+    let team = heads.width / (4 * wide);
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("KV_HEADS", heads.kv)
         .define("GROUP", group)
         .define("HEAD", heads.width)
-        .define("WIDE", 2)
-        .define("TEAM", team(heads))
+        .define("WIDE", wide)
+        .define("TEAM", team)
+        .define("SCALED", cache.scaled())
         .define("KEYS", keys(heads))
         .define("VALUES", group * keys(heads))
         .define("SPLITS", parts.splits.most)
         .define("LEAST", parts.splits.least)
         .define("BLOCK", cache.block)
         .define("MAX_BLOCKS", step.tables().width())
-        .lanes(lanes(heads))
+        .lanes(teams(heads) * team)
         .step(step)
         .read(step.tables())
         .read(q)

@@ -26,8 +26,8 @@ pub static KERNEL: Kernel = Kernel {
         step::BINDING,
         Binding::read("tables", Element::U32),
         Binding::read("q", Element::Float),
-        Binding::read("keys", Element::F16),
-        Binding::read("values", Element::F16),
+        Binding::read("keys", Element::Halves),
+        Binding::read("values", Element::Halves),
         Binding::read("x", Element::Float),
         Binding::write("out", Element::Float),
     ],
@@ -59,7 +59,7 @@ impl Squares {
             // Each has a square of rows; there are as many as fill a tile.
             Strips::Rows => Self { by, edge, side: TILE, lanes: TILE / edge * width },
         };
-        let halves = [dtype, cache.keys.dtype(), cache.values.dtype()].iter().all(|dtype| *dtype == DType::F16);
+        let halves = dtype == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
         // More than 256 columns do not fit into registers and group memory.
         let head = heads.width.is_power_of_two() && (4 * edge..=256).contains(&heads.width);
         // A row is staged by whole runs of lanes, and a run of rows lies in one block.

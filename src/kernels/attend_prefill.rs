@@ -52,6 +52,7 @@ pub(super) struct Attend<'a> {
 pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: &Blocks, (heads, dtype): (Heads, DType)) -> Tensor {
     assert_eq!([q.width(), x.width()], [heads.query * heads.width, heads.projected()], "attend_prefill: q, x");
     heads.check(&KERNEL);
+    cache.check(&KERNEL, heads);
     if let Some(squares) = Squares::fit(p.caps(), cache, (heads, dtype)) {
         return attend_mma(p, step, Attend { q, x, cache, heads, dtype }, squares);
     }

@@ -23,11 +23,11 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("norms", Element::F32),
         Binding::read("rope", Element::F32),
         Binding::write("q", Element::F32),
-        Binding::update("keys", Element::Float),
-        Binding::update("values", Element::Float),
+        Binding::update("keys", Element::Heads),
+        Binding::update("values", Element::Heads),
     ],
     params: &[("eps", Scalar::F32(0.0))],
-    library: &["step", "pages", "reduce"],
+    library: &["step", "pages", "reduce", "heads"],
     lanes: 64,
     source: source!("qk_norm_rope"),
     cpu,
@@ -78,12 +78,14 @@ pub fn qk_norm_rope(
     assert_eq!(x.width(), heads.projected(), "qk_norm_rope: x");
     assert_eq!([norm.weights.rows(), norm.weights.width()], [2, heads.width], "qk_norm_rope: norms");
     heads.check(&KERNEL);
+    cache.check(&KERNEL, heads);
     let mut q = p.scratch([x.rows(), heads.query * heads.width], DType::F32);
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("KV_HEADS", heads.kv)
         .define("HEAD", heads.width)
         .define("ROTARY", rope.width())
+        .define("SCALED", cache.scaled())
         .define("BLOCK", cache.block)
         .define("MAX_BLOCKS", step.tables().width())
         .step(step)

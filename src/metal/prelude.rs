@@ -27,6 +27,7 @@ pub const LIBRARY: &[(&str, &str)] = parts![
     "chunks",
     "dots",
     "ggml",
+    "heads",
     "leader",
     "matrix",
     "pages",
@@ -98,7 +99,7 @@ fn quad(dtype: DType) -> &'static str {
     }
 }
 
-/// A word of quantised weights, with where their other planes begin, in words, and how a row's units are counted.
+/// A word of what is quantised, with where their other planes begin, in words, and how a row's units are counted.
 fn quantised(dtype: DType, shape: [u32; 2]) -> String {
     let [_, words, units] = Planes::of(dtype, shape).start.map(|byte| byte / 4);
     match dtype {
@@ -107,6 +108,7 @@ fn quantised(dtype: DType, shape: [u32; 2]) -> String {
         DType::Q4K => format!("Supers4<{words}>"),
         DType::Q5K => format!("Supers5<{words}, {units}>"),
         DType::Q6K => format!("Supers6<{words}, {units}>"),
+        DType::Q8Heads => format!("HeadBytes<{words}, {}>", shape[1] / 4),
         _ => format!("Nibbles<{words}, {units}, {}, {}>", shape[1] / 4, shape[1].div_ceil(UNIT as u32)),
     }
 }

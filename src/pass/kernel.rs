@@ -33,13 +33,16 @@ pub enum Element {
     /// u32 words.
     U32,
     /// f32, f16 or bf16, bound as an array of quads; the prelude says how a quad is unpacked and packed. What is only
-    /// read may be quantised weights, bound as an array of words; the prelude says how a quad of them is found.
+    /// read may be quantised, bound as an array of words; the prelude says how a quad of them is found.
     Float,
     /// f16, bound as an array of quads; only for kernels that ask for half precision, as those for matrix units do.
     F16,
-    /// What matrix units take: f16, or quantised weights, which become f16.
+    /// What matrix units take: f16, or what is quantised, which becomes f16.
     Halves,
-    /// f32, f16, bf16 or quantised weights in rows of whole pieces of 4·WIDE elements, which the prelude says how to load:
+    /// What is kept for later steps: f32 or f16 as quads, or heads of 8 bits, one to a row, whose codes and scales the
+    /// prelude says how to write.
+    Heads,
+    /// f32, f16, bf16 or what is quantised in rows of whole pieces of 4·WIDE elements, which the prelude says how to load:
     /// what lies side by side comes 16 bytes at a time.
     Wide,
 }
@@ -53,6 +56,7 @@ impl Element {
             Element::Float | Element::Wide => dtype != DType::U32,
             Element::F16 => dtype == DType::F16,
             Element::Halves => dtype.has_halves(),
+            Element::Heads => matches!(dtype, DType::F32 | DType::F16 | DType::Q8Heads),
         }
     }
 }

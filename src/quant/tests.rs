@@ -183,3 +183,53 @@ proptest! {
         prop_assert_eq!(round_trip(DType::Q8, &row).unwrap().1, row);
     }
 }
+
+/// What a head of some values becomes: its scale, and the values of its codes.
+fn kept(values: &[f32]) -> (f32, Vec<f32>) {
+    let mut codes = vec![0; values.len()];
+    let scale = heads::quantise(values, &mut codes);
+    let row = Row { dtype: DType::Q8Heads, planes: [&codes, &scale.to_le_bytes(), &[]] };
+    (scale, row.to_vec())
+}
+
+#[test]
+fn a_head_loses_at_most_half_a_step() {
+    for size in [1e-20, 0.003, 1.0, 77.7, 1e30] {
+        let values: Vec<f32> = (0..256).map(|i| size * ((i * 97 % 256) as f32 - 127.9) / 100.0).collect();
+        let (scale, kept) = kept(&values);
+        let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        assert!((scale * 127.0 / largest - 1.0).abs() < 1e-5 && scale.to_bits() & 0xff == 0, "{size}: {scale}");
+        for (value, kept) in values.iter().zip(kept) {
+            // The scale's own rounding moves the ends.
+            assert!((value - kept).abs() <= 0.502 * scale, "{size}: {value} became {kept}");
+        }
+    }
+}
+
+#[test]
+fn middles_go_to_the_even_code_and_their_neighbours_to_the_nearest() {
+    for scale in [1.0, 3.0, 1.999_969_5, 0.000_7_f32].map(|scale| f32::from_bits(scale.to_bits() & !0xff)) {
+        for code in 0..126 {
+            let middle = (code as f32 + 0.5) * scale;
+            let [below, above] = [-1, 1].map(|by| f32::from_bits(middle.to_bits().wrapping_add_signed(by)));
+            let (found, kept) = kept(&[127.0 * scale, middle, below, above, -middle]);
+            let even = (code + code % 2) as f32;
+            assert_eq!(found, scale);
+            let codes = [even, code as f32, code as f32 + 1.0, -even];
+            assert_eq!(kept[1..], codes.map(|code| code * scale), "{code} and a half times {scale}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_makes_a_head_none_and_tiny_ones_zero() {
+    for odd in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let (scale, kept) = kept(&[1.0, odd, 0.0]);
+        assert!(scale.is_nan() && kept.iter().all(|value| value.is_nan()), "{odd}");
+    }
+    for tiny in [0.0, -0.0, 1e-40, 7e-31] {
+        assert_eq!(kept(&[tiny, -tiny]), (0.0, vec![0.0; 2]), "{tiny}");
+    }
+    let (scale, kept) = kept(&[f32::MAX, 1.0, -f32::MAX]);
+    assert!(scale.is_finite() && kept[0] == -kept[2] && kept[1] == 0.0 && kept[0].is_finite(), "{kept:?}");
+}

@@ -24,6 +24,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("chunks", include_str!("../../wgsl/lib/chunks.wgsl")),
     ("dots", include_str!("../../wgsl/lib/dots.wgsl")),
     ("ggml", ggml::LIBRARY),
+    ("heads", include_str!("../../wgsl/lib/heads.wgsl")),
     ("leader", include_str!("../../wgsl/lib/leader.wgsl")),
     ("matrix_16", include_str!("../../wgsl/lib/matrix_16.wgsl")),
     ("matrix_8", include_str!("../../wgsl/lib/matrix_8.wgsl")),
@@ -74,19 +75,19 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
         let quantised = dtype.is_quantised().then(|| Quantised { name, dtype, shape: dispatch.shapes[at] });
         match (binding.element, quantised) {
             (Element::Wide, Some(quantised)) if packed => quantised.codes(&mut text),
-            (Element::Wide, Some(quantised)) => quantised.pieces(&mut text),
+            (Element::Wide, Some(quantised)) => quantised.pieces(&mut text, dispatch.define("WIDE")),
             (Element::Wide, None) => piece(&mut text, (name, dtype), dispatch.define("WIDE")),
-            (Element::Float, Some(quantised)) => quantised.quads(&mut text),
             (Element::Halves, Some(quantised)) => quantised.fetches(&mut text),
-            (Element::Float | Element::F16 | Element::Halves, _) => {
+            (Element::Float | Element::Heads, Some(quantised)) => quantised.quads(&mut text),
+            (Element::Float | Element::F16 | Element::Halves | Element::Heads, _) => {
                 quad(&mut text, (name, dtype), binding.access.writes(), caps.half);
             }
             (Element::F32 | Element::U32, _) => {}
         }
-        if binding.element == Element::Halves && quantised.is_none() {
-            _ = writeln!(text, "alias Fetch_{name} = vec4<f16>;");
-            _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec4<f16> {{ return {name}[at]; }}");
-            _ = writeln!(text, "fn halves_{name}(fetch: vec4<f16>) -> array<vec4<f16>, 1> {{ return array(fetch); }}");
+        match binding.element {
+            Element::Halves if quantised.is_none() => halves(&mut text, name),
+            Element::Heads => keep(&mut text, quantised, name),
+            _ => {}
         }
     }
     text
@@ -154,6 +155,22 @@ fn quad(text: &mut String, (name, dtype): (&str, DType), writes: bool, half: boo
         _ => "value",
     };
     _ = writeln!(text, "    return {packed};\n}}");
+}
+
+/// A quad of halves, which is fetched as it is.
+fn halves(text: &mut String, name: &str) {
+    _ = writeln!(text, "alias Fetch_{name} = vec4<f16>;");
+    _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec4<f16> {{ return {name}[at]; }}");
+    _ = writeln!(text, "fn halves_{name}(fetch: vec4<f16>) -> array<vec4<f16>, 1> {{ return array(fetch); }}");
+}
+
+/// How a quad of a head that has some scale is kept, and the scale.
+fn keep(text: &mut String, quantised: Option<Quantised<'_>>, name: &str) {
+    let (kept, scale) = match quantised {
+        Some(heads) => ("codes_of(quad, scale)".to_owned(), heads.keep_scale()),
+        None => (format!("pack_{name}(quad)"), String::new()),
+    };
+    _ = writeln!(text, "fn keep_{name}(at: u32, quad: vec4<f32>, scale: u32) {{\n    {name}[at] = {kept};{scale}\n}}");
 }
 
 /// WIDE quads that lie side by side, and how they are loaded from a binding: two at once where they have 16 bits.

@@ -46,7 +46,9 @@ fn numbers_out_of_range() {
 
 #[test]
 fn names_that_are_none() {
-    generate(&["--kv", "f8"]).misunderstands("invalid value 'f8' for '--kv <KV>'\n  [possible values: f16, f32]");
+    generate(&["--kv", "f8"]).misunderstands("invalid value 'f8' for '--kv <KV>'\n  [possible values: f16, f32, q8]");
+    run(&["info", "--kv", "q4"])
+        .misunderstands("invalid value 'q4' for '--kv <KV>'\n  [possible values: f16, f32, q8]");
     generate(&["--inputs", "q4"])
         .misunderstands("invalid value 'q4' for '--inputs <INPUTS>'\n  [possible values: f16, f32]");
     for flag in ["--stop <TEXT>", "--model <DIR|GGUF|OWNER/NAME>", "--device <NAME>"] {

@@ -28,6 +28,13 @@ fn json_for_programs() {
     let whole = run(&["info", "--json", "-c", "1024", "--kv", "f32", "--model", scratch.0.to_str().unwrap()]);
     let whole: Value = serde_json::from_str(&whole.succeeds().out).unwrap();
     assert!(whole["memory"][0]["cache_bytes"].as_u64().unwrap() > half);
+    let bytes = run(&["info", "--json", "-c", "1024", "--kv", "q8", "--model", scratch.0.to_str().unwrap()]);
+    let bytes: Value = serde_json::from_str(&bytes.succeeds().out).unwrap();
+    let saved = half - bytes["memory"][0]["cache_bytes"].as_u64().unwrap();
+    let config: Value = serde_json::from_slice(&std::fs::read(scratch.0.join("config.json")).unwrap()).unwrap();
+    let [heads, width] = ["num_key_value_heads", "head_dim"].map(|name| config[name].as_u64().unwrap());
+    // A byte less for each element and four more for each head, of keys and of values.
+    assert_eq!(saved, 2 * 1024 * heads * (width - 4));
 }
 
 #[test]

@@ -21,6 +21,11 @@ pub fn cases() {
         (DECODES[2], [16, 1, 256], DType::F16),
         (DECODES[2], [3, 3, 512], DType::F16),
         (DECODES[2], [5, 1, 128], DType::F32),
+        (DECODES[1], [2, 2, 16], DType::Q8Heads),
+        (DECODES[2], [8, 2, 256], DType::Q8Heads),
+        (DECODES[2], [3, 1, 512], DType::Q8Heads),
+        (DECODES[2], [16, 2, 64], DType::Q8Heads),
+        (DECODES[1], [6, 2, 128], DType::Q8Heads),
     ] {
         let heads = Heads { query, kv, width };
         let range = 20.0 / (width as f32).sqrt();
@@ -32,10 +37,33 @@ fn attend(traffic: Traffic, heads: Heads, dtype: DType, range: f32) -> impl Fn(&
     move |lab, p| {
         let step = traffic.step(lab, 10);
         let q = lab.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -range..range);
-        let cache = traffic.blocks(lab, heads.kv * heads.width, dtype, -2.0 * range..2.0 * range);
+        let cache = traffic.blocks(lab, heads, dtype, -2.0 * range..2.0 * range);
         let parts = attend_decode(p, &step, &q, &cache, heads);
         p.mark("sums", &parts.sums);
         p.mark("stats", &parts.stats);
+    }
+}
+
+/// A key with a number that is none makes every result none that it goes into, in 8 bits too, where it is the head's scale.
+#[test]
+pub fn a_key_that_is_no_number_shows() {
+    let heads = Heads { query: 4, kv: 2, width: 64 };
+    let traffic = Traffic { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
+    for ((name, backend), kv) in
+        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
+    {
+        let op = |lab: &Lab, p: &Pass| {
+            let step = traffic.step(lab, 10);
+            let q = lab.spread("q", [step.capacity(), 4 * 64], DType::F32, -1.0..1.0);
+            let mut cache = traffic.blocks(lab, heads, kv, -1.0..1.0);
+            traffic.overwrite(&mut cache.keys, 2, |position| if position == 9 { f32::NAN } else { 0.5 });
+            p.mark("sums", &attend_decode(p, &step, &q, &cache, heads).sums);
+        };
+        let sums = outputs("none", &backend, backend.caps(), op).remove(0);
+        for (row, none) in [(0, true), (1, false), (2, true)] {
+            let head = &sums.row(row)[..64];
+            assert!(head.iter().all(|bits| f32::from_bits(*bits).is_nan() == none), "{name}: {kv:?}: row {row}");
+        }
     }
 }
 
@@ -45,10 +73,12 @@ pub fn company() {
     const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
     const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = Heads { query: 8, kv: 2, width: 64 };
-    for (name, backend) in backends() {
+    for ((name, backend), kv) in
+        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
+    {
         let caps: &Caps = backend.caps();
-        let together = outputs("company", &backend, caps, attend(TOGETHER, heads, DType::F16, 1.0));
-        let alone = outputs("alone", &backend, caps, attend(ALONE, heads, DType::F16, 1.0));
+        let together = outputs("company", &backend, caps, attend(TOGETHER, heads, kv, 1.0));
+        let alone = outputs("alone", &backend, caps, attend(ALONE, heads, kv, 1.0));
         for (together, alone) in together.iter().zip(&alone) {
             assert!(together.row(0) == alone.row(0), "{name}: {}", alone.name);
         }

@@ -61,7 +61,7 @@ fn attend(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass) 
         let step = traffic.step(lab, 10);
         let q = lab.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -3.0..3.0);
         let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
-        let cache = traffic.blocks(lab, heads.kv * heads.width, dtype, -3.0..3.0);
+        let cache = traffic.blocks(lab, heads, dtype, -3.0..3.0);
         let parts = attend_decode(p, &step, &q, &cache, heads);
         p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, DType::F32)));
     }

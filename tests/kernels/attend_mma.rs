@@ -9,7 +9,6 @@ use bimetal::{
     step::Kind,
     tensor::Tensor,
 };
-use half::f16;
 
 use super::{
     harness::{Lab, Output, backends, check, outputs},
@@ -44,7 +43,26 @@ pub fn cases() {
     ] {
         let heads = Heads { query, kv, width };
         let q = |lab: &Lab| halves(lab, &queries(lab, traffic, heads));
-        check(&format!("attend_mma {query} on {kv} × {width}"), |lab, p| attend(lab, p, traffic, (heads, q(lab))));
+        check(&format!("attend_mma {query} on {kv} × {width}"), |lab, p| {
+            attend(lab, p, traffic, (heads, DType::F16, q(lab)));
+        });
+    }
+}
+
+/// A cache of 8 bits, whose values become halves on the way.
+#[test]
+pub fn heads_of_8_bits() {
+    for (traffic, [query, kv, width]) in [
+        (POSITIONS[1], [4, 2, 64]),
+        (POSITIONS[2], [4, 1, 128]),
+        (POSITIONS[3], [4, 2, 256]),
+        // Squares of 8 alone take these.
+        (POSITIONS[2], [3, 1, 32]),
+    ] {
+        let heads = Heads { query, kv, width };
+        check(&format!("attend_mma {query} on {kv} × {width} of 8 bits"), |lab, p| {
+            attend(lab, p, traffic, (heads, DType::Q8Heads, queries(lab, traffic, heads)));
+        });
     }
 }
 
@@ -52,7 +70,9 @@ pub fn cases() {
 #[test]
 pub fn singles() {
     let heads = Heads { query: 2, kv: 1, width: 256 };
-    check("attend_mma of f32", |lab, p| attend(lab, p, POSITIONS[2], (heads, queries(lab, POSITIONS[2], heads))));
+    check("attend_mma of f32", |lab, p| {
+        attend(lab, p, POSITIONS[2], (heads, DType::F16, queries(lab, POSITIONS[2], heads)));
+    });
 }
 
 /// Scores that grow from tile to tile, so that every tile moves the reference and rescales what came before.
@@ -64,9 +84,9 @@ pub fn rising() {
         let q = lab.tensor([traffic.capacity(), 128], DType::F16, &vec![1.0; 128 * traffic.capacity() as usize]);
         let step = traffic.step(lab, 10);
         let x = traffic.by_position(lab, "x", heads.projected(), -6.0..6.0);
-        let mut cache = traffic.blocks(lab, 64, DType::F16, -1.0..1.0);
+        let mut cache = traffic.blocks(lab, heads, DType::F16, -1.0..1.0);
         // 8 · position / 8 for each of 64 elements over √64: as many as the position.
-        traffic.overwrite(&mut cache.keys, |position| f16::from_f32(position as f32 / 8.0));
+        traffic.overwrite(&mut cache.keys, heads.kv, |position| position as f32 / 8.0);
         p.mark("out", &attend_prefill(p, &step, (&q, &x), &cache, (heads, DType::F16)));
     });
 }
@@ -82,7 +102,7 @@ pub fn chosen() {
         let op = |lab: &Lab, _: &Pass| {
             let p = Pass::new(caps);
             let (q, x) = (queries(lab, POSITIONS[0], heads), lab.poisoned([4, heads.projected()], DType::F32));
-            let cache = POSITIONS[0].blocks(lab, 2 * width, kv, -1.0..1.0);
+            let cache = POSITIONS[0].blocks(lab, heads, kv, -1.0..1.0);
             attend_prefill(&p, &POSITIONS[0].step(lab, 10), (&q, &x), &cache, (heads, DType::F16));
             name.set(p.finish().dispatches[0].kernel.name);
         };
@@ -97,6 +117,7 @@ pub fn chosen() {
     }
     assert_eq!(recorded(&caps, 32, DType::F16), "attend_prefill", "less than a subgroup's squares");
     assert_eq!(recorded(&caps, 512, DType::F16), "attend_prefill", "more than registers hold");
+    assert_eq!(recorded(&caps, 256, DType::Q8Heads), "attend_mma", "a cache of 8 bits");
     assert_eq!(recorded(&caps, 256, DType::F32), "attend_prefill", "a cache of f32");
     caps.group_memory = 32 << 10;
     assert_eq!(recorded(&caps, 256, DType::F16), "attend_prefill", "too little group memory");
@@ -118,10 +139,11 @@ pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(90, 10, 1)], spare: 0 };
     const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
     const LAST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
-    for heads in [Heads { query: 2, kv: 1, width: 64 }, Heads { query: 2, kv: 1, width: 256 }] {
+    for (width, kv) in [(64, DType::F16), (256, DType::F16), (64, DType::Q8Heads)] {
+        let heads = Heads { query: 2, kv: 1, width };
         for (name, backend) in backends() {
             let run = |traffic: Traffic| -> Output {
-                let op = |lab: &Lab, p: &Pass| attend(lab, p, traffic, (heads, queries(lab, traffic, heads)));
+                let op = |lab: &Lab, p: &Pass| attend(lab, p, traffic, (heads, kv, queries(lab, traffic, heads)));
                 outputs("company", &backend, backend.caps(), op).remove(0)
             };
             let (whole, cut, last) = (run(WHOLE), run(CUT), run(LAST));
@@ -133,10 +155,10 @@ pub fn company() {
     }
 }
 
-fn attend(lab: &Lab, p: &Pass, traffic: Traffic, (heads, q): (Heads, Tensor)) {
+fn attend(lab: &Lab, p: &Pass, traffic: Traffic, (heads, kv, q): (Heads, DType, Tensor)) {
     let range = 20.0 / (heads.width as f32).sqrt();
     let x = traffic.by_position(lab, "x", heads.projected(), -6.0..6.0);
-    let cache = traffic.blocks(lab, heads.kv * heads.width, DType::F16, -2.0 * range..2.0 * range);
+    let cache = traffic.blocks(lab, heads, kv, -2.0 * range..2.0 * range);
     p.mark("out", &attend_prefill(p, &traffic.step(lab, 10), (&q, &x), &cache, (heads, DType::F16)));
 }
 

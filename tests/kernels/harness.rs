@@ -61,7 +61,7 @@ impl Lab {
             DType::F32 => cast_slice(values).to_vec(),
             DType::F16 => pod_collect_to_vec(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()),
             DType::Bf16 => pod_collect_to_vec(&values.iter().map(|v| bf16::from_f32(*v)).collect::<Vec<_>>()),
-            DType::U32 => panic!("words are not floats"),
+            DType::U32 | DType::Q8Heads => panic!("{dtype} from floats"),
             _ => quantised(shape, dtype, values),
         };
         self.bytes(shape, dtype, &bytes)
@@ -151,13 +151,25 @@ pub struct Output {
     pub name: String,
     pub shape: [u32; 2],
     pub dtype: DType,
-    /// A word for each element: the bits of f32 and u32, and of 16-bit elements.
+    /// A word for each element: the bits of f32 and u32, and of 16-bit elements. All words of what is quantised.
     pub bits: Vec<u32>,
 }
 
 impl Output {
     pub fn row(&self, row: u32) -> &[u32] {
         &self.bits[(row * self.shape[1]) as usize..((row + 1) * self.shape[1]) as usize]
+    }
+
+    /// Codes and the bits of the scale of each head; none where nothing was written.
+    pub fn heads(&self) -> Vec<Option<(Vec<i8>, u32)>> {
+        let planes = Planes::of(self.dtype, self.shape);
+        let words = |bytes: Range<usize>| &self.bits[bytes.start / 4..bytes.end / 4];
+        let head = |row| {
+            let [codes, scale, _] = planes.row(row as usize).map(words);
+            let untouched = scale[0] == POISON && codes.iter().all(|word| *word == POISON);
+            (!untouched).then(|| (cast_slice(codes).to_vec(), scale[0]))
+        };
+        (0..self.shape[0]).map(head).collect()
     }
 
     /// Every element.
@@ -174,7 +186,7 @@ impl Output {
     }
 
     fn poison(&self) -> u32 {
-        if self.dtype.bytes() == 2 { POISON & 0xffff } else { POISON }
+        if matches!(self.dtype, DType::F16 | DType::Bf16) { POISON & 0xffff } else { POISON }
     }
 }
 
@@ -189,8 +201,10 @@ pub fn outputs(case: &str, backend: &Arc<dyn Backend>, caps: &Caps, op: impl Fn(
     lab.check_sentinels(case);
     let read = |mark: &bimetal::pass::Mark| {
         let bytes = pollster::block_on(mark.read()).unwrap();
-        let bits = match mark.dtype.bytes() {
-            2 => bytes.chunks_exact(2).map(|half| u32::from(u16::from_le_bytes([half[0], half[1]]))).collect(),
+        let bits = match mark.dtype {
+            DType::F16 | DType::Bf16 => {
+                bytes.chunks_exact(2).map(|half| u32::from(u16::from_le_bytes([half[0], half[1]]))).collect()
+            }
             _ => pod_collect_to_vec(&bytes),
         };
         Output { name: mark.name.clone(), shape: mark.shape, dtype: mark.dtype, bits }
@@ -275,7 +289,7 @@ pub fn compare(case: &str, wanted: &Output, got: &Output) -> f64 {
         size += f64::from(want).powi(2);
     }
     let error = if difference == 0.0 { 0.0 } else { (difference / size).sqrt() };
-    let bound = if wanted.dtype.bytes() == 2 { 2e-3 } else { 1e-5 };
+    let bound = if matches!(wanted.dtype, DType::F16 | DType::Bf16) { 2e-3 } else { 1e-5 };
     assert!(error <= bound, "{case}: error {error:.2e} of at most {bound:.0e}");
     error
 }

@@ -129,6 +129,11 @@ sabotaged!(
     attend_decode,
     [super::attend_decode::cases],
     [
+        fault("attend_decode", "rows[WORDS + at / HEAD_QUADS].word", "rows[WORDS + at / HEAD_QUADS / 2].word"),
+        fault("attend_decode", "words[w], scale", "words[0], scale"),
+        fault("attend_decode", "uint FIRST = SCALED == 1 ? WIDE : 1", "uint FIRST = 1"),
+        fault("attend_decode", "uint APART = SCALED == 1 ? 1 : TEAM", "uint APART = TEAM"),
+        fault("attend_decode", "word ^ 0x80808080u", "word"),
         no_barrier("attend_decode", 0),
         no_barrier("attend_decode", 1),
         no_barrier("attend_decode", 2),
@@ -151,8 +156,11 @@ sabotaged!(
 );
 sabotaged!(
     attend_mma,
-    [super::attend_mma::cases, super::attend_mma::rising],
+    [super::attend_mma::cases, super::attend_mma::rising, super::attend_mma::heads_of_8_bits],
     [
+        fault("attend_mma", "tensor[WORDS + at / HEAD_QUADS].word", "tensor[WORDS + at / HEAD_QUADS / 2].word"),
+        fault("attend_mma", "tensor[WORDS + at / HEAD_QUADS].word", "tensor[at / HEAD_QUADS].word"),
+        fault("attend_mma", "quad_of_bytes(quad.word, quad.scale)", "quad_of_bytes(quad.word, 1.0f)"),
         no_barrier("attend_mma", 0),
         no_barrier("attend_mma", 1),
         no_barrier("attend_mma", 2),
@@ -172,6 +180,8 @@ sabotaged!(
     attend_prefill,
     [super::attend_prefill::cases],
     [
+        fault("attend_prefill", "tensor[WORDS + at / HEAD_QUADS].word", "tensor[WORDS].word"),
+        fault("attend_prefill", "unpack(held(heads, at))", "unpack(held(heads, at ^ 1))"),
         no_barrier("attend_prefill", 0),
         no_barrier("attend_prefill", 1),
         no_barrier("attend_prefill", 2),
@@ -360,9 +370,29 @@ sabotaged!(
 );
 sabotaged!(
     qk_norm_rope,
-    [super::qk_norm_rope::cases],
+    [
+        super::qk_norm_rope::cases,
+        super::qk_norm_rope::heads_of_8_bits,
+        super::qk_norm_rope::codes_are_exact,
+        super::qk_norm_rope::odd_values
+    ],
     [
         no_barrier("qk_norm_rope", 0),
+        no_barrier("qk_norm_rope", 1),
+        fault("qk_norm_rope", "simd_max(largest)", "largest"),
+        fault("qk_norm_rope", "lane % SIMD < HEADS_PARTS ?", "lane % SIMD == 0 ?"),
+        fault("qk_norm_rope", "bits < 0x0d800000u || bits", "bits"),
+        fault(
+            "qk_norm_rope",
+            "bits >= 0x7f800000u) {\n        return bits",
+            "bits > 0x7f800000u) {\n        return bits"
+        ),
+        fault("qk_norm_rope", "+ 0x80u) & 0xffffff00u", "& 0xffffff00u)"),
+        fault("qk_norm_rope", "+ 0x80u) & 0xffffff00u", ")"),
+        fault("qk_norm_rope", "rint(quad", "round(quad"),
+        fault("qk_norm_rope", "rint(quad", "trunc(quad"),
+        fault("qk_norm_rope", "at % HEAD_QUADS == 0", "at == 0"),
+        fault("qk_norm_rope", "<< (8 * i)", "<< (8 * (3 - i))"),
         fault("qk_norm_rope", "(is_key ? QUADS : 0)", "(is_key ? 0 : QUADS)"),
         fault("qk_norm_rope", "rope + position * HALF", "rope + row * HALF"),
         fault("qk_norm_rope", "position % BLOCK;", "position / BLOCK;"),

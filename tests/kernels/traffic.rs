@@ -5,6 +5,8 @@ use std::{ops::Range, sync::Arc};
 use bimetal::{
     cache::Blocks,
     dtype::DType,
+    kernels::qk_norm_rope::Heads,
+    quant::{Planes, heads::quantise},
     step::{Entry, Kind, Layout, Step},
     tensor::Tensor,
 };
@@ -102,8 +104,8 @@ impl Traffic {
     }
 
     /// A cache that holds something where its sequences have been or will have been after the step; NaN elsewhere.
-    pub fn blocks(&self, lab: &Lab, width: u32, dtype: DType, keys: Range<f32>) -> Blocks {
-        let (keys, values) = (self.fill(lab, width, dtype, keys), self.fill(lab, width, dtype, -2.0..2.0));
+    pub fn blocks(&self, lab: &Lab, heads: Heads, dtype: DType, keys: Range<f32>) -> Blocks {
+        let (keys, values) = (self.fill(lab, heads, dtype, keys), self.fill(lab, heads, dtype, -2.0..2.0));
         Blocks { keys, values, block: BLOCK }
     }
 
@@ -119,37 +121,55 @@ impl Traffic {
         tensor
     }
 
-    /// Gives every element of a half-precision cache's row the value of its position, wherever sequences have been.
-    pub fn overwrite(&self, cache: &mut Tensor, value: impl Fn(u32) -> f16) {
-        let (per_slot, width) = (self.blocks_per_slot(), cache.width());
-        for &(rows, first, slot) in self.spans {
-            for position in 0..first + rows {
-                let block = self.tables()[(slot * per_slot + position / BLOCK) as usize];
-                let row = u64::from(block * BLOCK + position % BLOCK);
-                cache.write(row * u64::from(width), &vec![value(position); width as usize]).unwrap();
-            }
+    /// Gives every element of a position's heads one value, wherever sequences have been.
+    pub fn overwrite(&self, cache: &mut Tensor, kv_heads: u32, value: impl Fn(u32) -> f32) {
+        for (_, position, place) in self.places() {
+            let row = vec![value(position); cache.width() as usize];
+            (0..kv_heads).for_each(|head| keep(cache, place * kv_heads + head, &row));
         }
     }
 
-    fn fill(&self, lab: &Lab, width: u32, dtype: DType, range: Range<f32>) -> Tensor {
-        let per_slot = self.blocks_per_slot();
-        let cache = lab.poisoned([self.slots() * per_slot * BLOCK, width], dtype);
-        for &(rows, position, slot) in self.spans {
-            for position in 0..position + rows {
-                let block = self.tables()[(slot * per_slot + position / BLOCK) as usize];
-                let mut random = Random::new(&format!("{range:?} {slot} {position}"));
-                let row: Vec<f32> = (0..width).map(|_| random.within(&range)).collect();
-                let first = u64::from(block * BLOCK + position % BLOCK) * u64::from(width);
-                match dtype {
-                    DType::F16 => cache.write(first, &row.into_iter().map(f16::from_f32).collect::<Vec<_>>()).unwrap(),
-                    _ => cache.write(first, &row).unwrap(),
-                }
+    fn fill(&self, lab: &Lab, heads: Heads, dtype: DType, range: Range<f32>) -> Tensor {
+        let rows = self.slots() * self.blocks_per_slot() * BLOCK * heads.kv;
+        let cache = lab.poisoned([rows, heads.width], dtype);
+        for (slot, position, place) in self.places() {
+            let mut random = Random::new(&format!("{range:?} {slot} {position}"));
+            for head in 0..heads.kv {
+                let row: Vec<f32> = (0..heads.width).map(|_| random.within(&range)).collect();
+                keep(&cache, place * heads.kv + head, &row);
             }
         }
         cache
     }
 
+    /// Slot and position of every token that there has been or will have been, and its place in the cache.
+    pub fn places(&self) -> impl Iterator<Item = (u32, u32, u32)> {
+        let (per_slot, tables) = (self.blocks_per_slot(), self.tables());
+        self.spans.iter().flat_map(|&(rows, first, slot)| (0..first + rows).map(move |at| (slot, at))).map(
+            move |(slot, position)| {
+                let block = tables[(slot * per_slot + position / BLOCK) as usize];
+                (slot, position, block * BLOCK + position % BLOCK)
+            },
+        )
+    }
+
     fn tables(&self) -> Vec<u32> {
         Random::new("tables").permutation(self.slots() * self.blocks_per_slot())
+    }
+}
+
+/// Writes a head into a cache of its type.
+fn keep(cache: &Tensor, row: u32, head: &[f32]) {
+    let first = u64::from(row) * u64::from(cache.width());
+    match cache.dtype() {
+        DType::F16 => cache.write(first, &head.iter().copied().map(f16::from_f32).collect::<Vec<_>>()).unwrap(),
+        DType::Q8Heads => {
+            let mut codes = vec![0; head.len()];
+            let scale = quantise(head, &mut codes).to_le_bytes();
+            let [at, scale_at, _] = Planes::of(DType::Q8Heads, [cache.rows(), cache.width()]).row(row as usize);
+            cache.buffer().write(at.start as u64, &codes).unwrap();
+            cache.buffer().write(scale_at.start as u64, &scale).unwrap();
+        }
+        _ => cache.write(first, head).unwrap(),
     }
 }

@@ -17,34 +17,37 @@ use crate::{
     rig::{FULL, Look, Rig, largest_error},
 };
 
-/// A fixture, and the types in which it computes.
-pub type Subject = (&'static str, Form);
+/// A fixture, the types in which it computes, and that of keys and values.
+pub type Subject = (&'static str, Form, DType);
 
 /// In full precision, and with everything in half precision that matrix units multiply, heads as wide as they take them; the
-/// same with quantised weights.
-const SUBJECTS: [Subject; 4] = [
-    ("tiny-f32", Form { inputs: DType::F32, quant: None }),
-    ("real-heads-bf16", Form { inputs: DType::F16, quant: None }),
-    ("tiny-f32", Form { inputs: DType::F32, quant: Some(DType::Q4) }),
-    ("real-heads-bf16", Form { inputs: DType::F16, quant: Some(DType::Q8) }),
+/// same with quantised weights and with keys and values of 8 bits.
+const SUBJECTS: [Subject; 5] = [
+    ("tiny-f32", Form { inputs: DType::F32, quant: None }, DType::F16),
+    ("real-heads-bf16", Form { inputs: DType::F16, quant: None }, DType::F16),
+    ("tiny-f32", Form { inputs: DType::F32, quant: Some(DType::Q4) }, DType::F16),
+    ("tiny-f32", Form { inputs: DType::F32, quant: None }, DType::Q8Heads),
+    ("real-heads-bf16", Form { inputs: DType::F16, quant: Some(DType::Q8) }, DType::Q8Heads),
 ];
 
 fn fixture(name: &str) -> Checkpoint {
     Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
 
-fn model(backend: &Arc<dyn Backend>, (name, form): Subject) -> Model {
+fn model(backend: &Arc<dyn Backend>, (name, form, _): Subject) -> Model {
     Model::load(backend, &Source::Checkpoint(&fixture(name)), form, &mut |_, _| {}).unwrap()
 }
 
 pub fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: Options) -> Engine {
-    Engine::new(Arc::new(model(backend, subject)), options).unwrap()
+    Engine::new(Arc::new(model(backend, subject)), Options { kv: subject.2, ..options }).unwrap()
 }
 
 /// Every backend present with every model.
 pub fn settings() -> Vec<(String, Arc<dyn Backend>, Subject)> {
     let named = |(name, backend): present::Present| {
-        SUBJECTS.map(|subject| (format!("{name}: {} {:?}", subject.0, subject.1), backend.clone(), subject))
+        SUBJECTS.map(|subject| {
+            (format!("{name}: {} {:?}, {:?}", subject.0, subject.1, subject.2), backend.clone(), subject)
+        })
     };
     present::backends().into_iter().flat_map(named).collect()
 }
@@ -134,8 +137,9 @@ fn a_preempted_sequence_resumes_with_the_same_bits() {
 /// The least memory with which an engine has this many blocks.
 fn memory_for(backend: &Arc<dyn Backend>, subject: Subject, options: Options, blocks: u32) -> u64 {
     let model = model(backend, subject);
-    let enough =
-        |memory: u64| Options { memory: Some(memory), ..options }.plan(&model).is_ok_and(|plan| plan.blocks >= blocks);
+    let enough = |memory: u64| {
+        Options { memory: Some(memory), kv: subject.2, ..options }.plan(&model).is_ok_and(|plan| plan.blocks >= blocks)
+    };
     let (mut low, mut high) = (0u64, 1 << 32);
     while low + 1 < high {
         let middle = low.midpoint(high);

@@ -141,7 +141,9 @@ fn expected(kernel: &Kernel) -> Vec<String> {
         let element = match binding.element {
             Element::F32 => "float".to_owned(),
             Element::U32 => "uint".to_owned(),
-            Element::Float | Element::F16 | Element::Halves | Element::Wide => format!("Quad_{}", binding.name),
+            Element::Float | Element::F16 | Element::Halves | Element::Heads | Element::Wide => {
+                format!("Quad_{}", binding.name)
+            }
         };
         format!("buffer({at}): device {access}{element}* {}", binding.name)
     };

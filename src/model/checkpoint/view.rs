@@ -53,7 +53,7 @@ impl TensorView<'_> {
                 let value = |bytes| bf16::from_le_bytes(bytes).to_f32();
                 first(self.data, |bytes| exponent_full(u16::from_le_bytes(bytes), 0x7f80), value)
             }
-            DType::U32 => None,
+            DType::U32 | DType::Q8Heads => None,
             _ => self.first_scale(),
         }?;
         let columns = self.columns().max(1);

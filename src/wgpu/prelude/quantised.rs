@@ -1,4 +1,4 @@
-//! How a shader reads a matrix of quantised weights: where its planes are, and where in them a quad or a block is.
+//! How a shader reads what is quantised: where its planes are, and where in them a quad or a block is.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::{
 /// The functions that all of them use.
 pub(super) const LIBRARY: &str = include_str!("../../../wgsl/lib/quants.wgsl");
 
-/// A binding of quantised weights.
+/// A quantised binding.
 #[derive(Clone, Copy)]
 pub(super) struct Quantised<'a> {
     pub(super) name: &'a str,
@@ -32,6 +32,11 @@ impl Quantised<'_> {
                 let scale = self.half(1, &format!("at / {per_block}u"));
                 _ = writeln!(text, "    return quad_of_bytes({name}[at], {scale});");
             }
+            DType::Q8Heads => {
+                let scaled = self.scaled();
+                _ = writeln!(text, "    let scaled = {scaled};");
+                _ = writeln!(text, "    return quad_of_bytes(scaled.x, bitcast<f32>(scaled.y));");
+            }
             DType::Q4 => {
                 let unit = self.half(2, &self.unit(per_block));
                 let byte = format!("word_{name}({}u + at / 16u) >> (at / 4u % 4u * 8u)", self.word(1));
@@ -47,9 +52,46 @@ impl Quantised<'_> {
         text.push_str("}\n");
     }
 
-    /// As an array of 16 bytes: `load_NAME(at)` is block `at`, counted through all rows, as a piece of eight quads.
-    pub(super) fn pieces(self, text: &mut String) {
+    /// The word of quad `at` of heads, and the bits of its scale.
+    pub(super) fn scaled(self) -> String {
+        let (Self { name, shape, .. }, first) = (self, self.word(1));
+        format!("vec2({name}[at], {name}[{first}u + at / {}u])", shape[1] / 4)
+    }
+
+    /// Keeps a head's scale with its first quad.
+    pub(super) fn keep_scale(self) -> String {
+        let (Self { name, shape, .. }, first) = (self, self.word(1));
+        let quads = shape[1] / 4;
+        format!("\n    if at % {quads}u == 0u {{\n        {name}[{first}u + at / {quads}u] = scale;\n    }}")
+    }
+
+    /// As an array of `wide` words: `load_NAME(at)` is piece `at` of heads, counted through all rows.
+    fn head_pieces(self, text: &mut String, wide: u32) {
+        let (Self { name, shape, .. }, first) = (self, self.word(1));
+        let head = shape[1] / (4 * wide);
+        _ = writeln!(text, "alias Wide_{name} = vec{wide}<u32>;\nfn load_{name}(at: u32) -> Piece {{");
+        _ = writeln!(text, "    let words = {name}[at];\n    let place = {first}u + at / {head}u;");
+        _ = writeln!(text, "    let scale = bitcast<f32>({name}[place / {wide}u][place % {wide}u]);");
+        let quads: Vec<_> = (0..wide).map(|i| format!("quad_of_bytes(words[{i}], scale)")).collect();
+        _ = writeln!(text, "    return Piece({});\n}}", quads.join(", "));
+    }
+
+    /// As an array of words: `fetch_NAME(at)` is what makes quad `at` of heads, and `halves_NAME(fetch)` that quad.
+    fn head_fetches(self, text: &mut String) {
+        let (name, scaled) = (self.name, self.scaled());
+        _ = writeln!(text, "alias Quad_{name} = u32;\nalias Fetch_{name} = vec2<u32>;");
+        _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec2<u32> {{ return {scaled}; }}");
+        _ = writeln!(text, "fn halves_{name}(fetch: vec2<u32>) -> array<vec4<f16>, 1> {{");
+        text.push_str("    return array(vec4<f16>(quad_of_bytes(fetch.x, bitcast<f32>(fetch.y))));\n}\n");
+    }
+
+    /// As an array of 16 bytes: `load_NAME(at)` is block `at`, counted through all rows, as a piece of eight quads; heads
+    /// come in pieces of `wide` quads.
+    pub(super) fn pieces(self, text: &mut String, wide: u32) {
         let Self { name, dtype, .. } = self;
+        if dtype == DType::Q8Heads {
+            return self.head_pieces(text, wide);
+        }
         _ = writeln!(text, "alias Wide_{name} = vec4<u32>;");
         _ = writeln!(text, "fn word_{name}(at: u32) -> u32 {{ return {name}[at / 4u][at % 4u]; }}");
         _ = writeln!(text, "fn load_{name}(at: u32) -> Piece {{");
@@ -83,8 +125,10 @@ impl Quantised<'_> {
     /// precision. A kernel does other things between the two while what it fetches is on its way.
     pub(super) fn fetches(self, text: &mut String) {
         let Self { name, dtype, .. } = self;
-        if !matches!(dtype, DType::Q8 | DType::Q4) {
-            return self.ggml_fetches(text);
+        match dtype {
+            DType::Q8 | DType::Q4 => {}
+            DType::Q8Heads => return self.head_fetches(text),
+            _ => return self.ggml_fetches(text),
         }
         let per_block = BLOCK as u32 / 8;
         _ = writeln!(text, "alias Quad_{name} = u32;\nalias Fetch_{name} = vec4<u32>;");
