@@ -18,8 +18,6 @@ const STEP: f32 = 0.375;
 /// How far the first value moves where values lie evenly around zero: FIRST − 7.5.
 const CENTRE: f32 = 2.8125;
 
-/// Units that are tried, as shares of what the widest group of them needs.
-const UNITS: [f32; 2] = [1.0, 1.1];
 /// Distances that are tried, relative to the smallest that covers a group: a smaller one cuts off its largest weights.
 const DISTANCES: [f32; 5] = [1.0, 0.0, -1.0, -2.0, -3.0];
 /// Smaller distances are not tried once the error is so many times the least one.
@@ -68,18 +66,13 @@ pub(super) fn quantise(weights: &[f32], [codes, words, units]: [&mut [u8]; PLANE
     }
 }
 
-/// The best unit for some groups, and the best terms of each with it.
+/// A unit for some groups, with which the widest of them is just covered, and the best terms of each with it.
 fn searched(groups: &[[f32; GROUP]]) -> (f16, Vec<Terms>) {
     let bounds: Vec<_> = groups.iter().map(Bounds::of).collect();
     let widest = bounds.iter().fold(0.0, |widest: f32, bounds| widest.max(bounds.needed));
-    let tried = UNITS.map(|share| {
-        let unit = f16::from_f32(share * widest / MOST);
-        let found = groups.iter().zip(&bounds).map(|(weights, bounds)| search(weights, bounds, unit.to_f32()));
-        (unit, found.collect::<Vec<_>>())
-    });
-    let error = |found: &[Terms]| found.iter().map(|terms| terms.error).sum::<f32>();
-    let best = tried.into_iter().min_by(|(_, a), (_, b)| error(a).total_cmp(&error(b)));
-    best.expect("some unit is tried")
+    let unit = f16::from_f32(widest / MOST);
+    let found = groups.iter().zip(&bounds).map(|(weights, bounds)| search(weights, bounds, unit.to_f32()));
+    (unit, found.collect())
 }
 
 /// The best terms of a group, distances being multiples of a unit.

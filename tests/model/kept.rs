@@ -26,9 +26,10 @@ fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precis
 #[test]
 fn every_backend_makes_the_same_of_them() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    // In half precision, matrix units read them where there are some.
+    // In half precision, matrix units read them where there are some; what rounding moves next to the middle between two codes
+    // gets another one then.
     for (name, precision, bound) in
-        [("tiny-f32", BYTES, 3e-3), ("real-heads-bf16", Precision { kv: DType::Q8Heads, ..HALF }, 0.02)]
+        [("tiny-f32", BYTES, 3e-3), ("real-heads-bf16", Precision { kv: DType::Q8Heads, ..HALF }, 0.05)]
     {
         let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
         let checkpoint = Checkpoint::open(&checkpoint).unwrap();
