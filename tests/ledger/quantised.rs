@@ -1,0 +1,55 @@
+//! What quantised weights, keys and values cost.
+
+use super::*;
+
+/// What is quantised is counted with its scales: 8.5 and 4.5625 bits a weight, but for the two matrices of a DeltaNet's gates.
+#[test]
+fn quantised_weights_count_what_they_take() {
+    let config = Config::named("0.8b").unwrap();
+    let gates = 18 * 2 * 16 * 1024;
+    for (format, sixteenths) in [(DType::Q8, 136), (DType::Q4, 73)] {
+        let engine = Options { context: Some(256), ..Options::default() };
+        let setup = Setup { inputs: DType::F16, quant: Some(format), engine };
+        let mut rehearsal = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap();
+        let ledger = rehearsal.decode(1, 16).unwrap();
+        let quantised = |weights: u64| weights * sixteenths / 128;
+        let rest = 2 * (SMALL + SINGLES + gates);
+        assert_eq!(sum(&ledger).weights, quantised(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
+        assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
+        let prefill = rehearsal.prefill(64, 0).unwrap();
+        let matrix_units = prefill.kernels().into_iter().find(|entry| entry.kernel == Some("matmul_mma")).unwrap();
+        assert!(matrix_units.cost.weights > quantised(PRODUCTS - gates), "{format}: {matrix_units:?}");
+    }
+}
+
+/// Every type that a GGUF file may have, of which a step reads each weight once as it lies there.
+#[test]
+fn weights_of_a_file_count_what_they_take_there() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gguf/mixed.gguf");
+    let checkpoint = Checkpoint::open(file.as_ref()).unwrap();
+    let engine = Options { context: Some(256), ..Options::default() };
+    let setup = Setup { inputs: DType::F32, quant: None, engine };
+    let mut rehearsal = Rehearsal::new(discrete(), &Source::Checkpoint(&checkpoint), setup).unwrap();
+    let cost = sum(&rehearsal.decode(1, 16).unwrap());
+    let all: u64 = checkpoint.summary().bytes.values().sum();
+    // One row of the embedding, which is the head too. A projection has a launch for each type at the most, which norms its
+    // rows again: four of the DeltaNet's, three of the attention's.
+    let (row, norm) = (210, 1024);
+    let again = cost.weights - (all + row);
+    assert!(again.is_multiple_of(norm) && (1..=3 + 2).contains(&(again / norm)), "{again}");
+}
+
+/// A byte for each element of keys and values and 4 for each head, where half precision takes 2 for each element.
+#[test]
+fn keys_and_values_of_8_bits_count_what_they_take() {
+    let config = Config::named("0.8b").unwrap();
+    let engine = Options { context: Some(2048), kv: DType::Q8Heads, ..Options::default() };
+    let setup = Setup { inputs: DType::F16, quant: None, engine };
+    let mut rehearsal = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap();
+    let (token, ledger) = (6 * 2 * 2 * (256 + 4), rehearsal.decode(1, 1000).unwrap());
+    assert_eq!(sum(&ledger).cache.read, STATES + 3 * RING_ROW + 1001 * token);
+    assert_eq!(sum(&ledger).cache.written, STATES + RING_ROW + token);
+    let prompt = rehearsal.prefill(64, 0).unwrap();
+    let attention = prompt.kernels().into_iter().find(|entry| entry.name().starts_with("attend_")).unwrap();
+    assert_eq!(attention.cost.cache.read, 64 * token);
+}
