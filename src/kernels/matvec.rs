@@ -62,9 +62,11 @@ pub(super) struct Sums<'a> {
 impl Sums<'_> {
     /// How weights are multiplied here.
     fn way(self, caps: &Caps) -> Way {
-        let packed = |dtype: &DType| caps.packed_dots && dtype.packs() == self.weights[0].packs();
+        let alike = self.weights.iter().all(|dtype| dtype.packs() == self.weights[0].packs());
+        // One row, and what a few sums take.
+        let room = PACKED * (self.inner / BLOCK as u32) + 1024 <= caps.group_memory;
         match self.weights[0].packs() {
-            Some(packs) if self.weights.iter().all(packed) => Way::Packed(packs),
+            Some(packs) if caps.packed_dots && alike && room => Way::Packed(packs),
             _ => Way::Plain,
         }
     }

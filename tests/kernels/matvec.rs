@@ -1,4 +1,8 @@
+use std::{cell::Cell, sync::Arc};
+
 use bimetal::{
+    backend::{Backend, Caps, DeviceKind},
+    cpu::Cpu,
     dtype::DType,
     matrix::{Matrix, matmul, matmul_add},
     pass::Pass,
@@ -72,12 +76,36 @@ pub fn packed() {
         (DECODES[2], 1024, &[33, 7], (DType::F16, &[DType::Q4K, DType::Q6K])),
         (DECODES[1], 768, &[33, 3], (DType::F32, &[DType::Q5K, DType::Bf16])),
         (DECODES[0], 256, &[5], (DType::F16, &[DType::Q6K])),
+        // A row that fills most of a group's memory, and one that does not go into it.
+        (DECODES[1], 12288, &[9], Q8),
+        (DECODES[0], 17408, &[3], Q4),
     ] {
         check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
             let (x, w) = operands(lab, traffic, (inner, parts), types);
             p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
         });
     }
+}
+
+/// Packed bytes are multiplied where the device says so, weights have them, and a row goes into a group's memory.
+#[test]
+pub fn chosen() {
+    let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
+    let able = Caps::typical("wgpu", DeviceKind::Discrete);
+    let packed = |caps: &Caps, inner: u32, types: Types| {
+        let found = Cell::new(0);
+        outputs("chosen", &backend, backend.caps(), |lab, _| {
+            let p = Pass::new(caps);
+            let (x, w) = operands(lab, DECODES[0], (inner, &[3]), types);
+            drop(matmul(&p, &DECODES[0].step(lab, 10), &x, &w));
+            found.set(p.finish().dispatches[0].define("PACKED"));
+        });
+        found.get() == 1
+    };
+    assert!(packed(&able, 1024, Q8) && packed(&able, 12288, Q4));
+    assert!(!packed(&able, 17408, Q4), "more than a group's memory of 32 KiB");
+    assert!(!packed(&able, 1024, F16), "floats");
+    assert!(!packed(&Caps { packed_dots: false, ..able }, 1024, Q8), "a device that cannot");
 }
 
 /// Both epilogues of a product.
