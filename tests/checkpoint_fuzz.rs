@@ -20,15 +20,26 @@ use bimetal::{
     model::{
         Model,
         checkpoint::{Checkpoint, expected},
+        quants::quantise,
         weights::Source,
     },
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
-use scratch::{WEIGHTS, file, fixture, parts};
+use scratch::{Scratch, WEIGHTS, file, fixture, parts};
 use serde_json::{Value, json};
 
 static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32").join(WEIGHTS)).unwrap());
+
+/// The same model in q8 and in q4.
+static QUANTISED: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    let original = Checkpoint::embedded(&CONFIG, BYTES.clone(), &[]).unwrap();
+    [DType::Q8, DType::Q4].map(|format| {
+        let scratch = Scratch::empty();
+        quantise(&original, &scratch.0, format, &mut |_, _| {}).unwrap();
+        fs::read(scratch.0.join(WEIGHTS)).unwrap()
+    })
+});
 
 static GGUF: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("gguf/mixed.gguf")).unwrap());
 
@@ -194,6 +205,16 @@ proptest! {
     }
 
     #[test]
+    fn scribbled_header_of_quantised_weights(which in 0..2usize, damage in damage(), cut in any::<Index>()) {
+        let (header, data) = parts(&QUANTISED[which]);
+        let mut header = header.to_vec();
+        scribble(&mut header, &damage);
+        let weights = [&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat();
+        survive(&CONFIG, weights[..cut.index(weights.len())].to_vec());
+        survive(&CONFIG, weights);
+    }
+
+    #[test]
     fn scribbled_gguf(damage in vec((0..HEAD, any::<u8>()), 1..4)) {
         let mut bytes = GGUF.clone();
         damage.into_iter().for_each(|(at, byte)| bytes[at] = byte);
@@ -235,6 +256,23 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever codes and scales hold, they are loaded or refused.
+    #[test]
+    fn scribbled_planes(which in 0..2usize, damage in vec((any::<Index>(), any::<u8>()), 1..100), nan in any::<bool>()) {
+        let (header, data) = parts(&QUANTISED[which]);
+        let mut data = data.to_vec();
+        let length = data.len();
+        damage.iter().for_each(|(at, byte)| data[at.index(length)] = if nan { byte | 0x7c } else { *byte });
+        let weights = [&(header.len() as u64).to_le_bytes(), header, &data].concat();
+        let checkpoint = Checkpoint::embedded(&CONFIG, weights, &[]).unwrap();
+        checkpoint.check().unwrap();
+        let backend: Arc<dyn Backend> = Arc::new(Cpu::new(1));
+        match Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {}) {
+            Ok(model) => assert_eq!(model.weights.embed.rows(), checkpoint.config().vocabulary),
+            Err(error) => assert!(error.to_string().contains("finite"), "{error}"),
+        }
+    }
 
     /// Whatever blocks and small tensors hold, they are loaded or refused.
     #[test]
