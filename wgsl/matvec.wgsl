@@ -46,12 +46,7 @@ fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         return;
     }
     var values: array<f32, VALUES>;
-    #repeat n PLAIN
-    dots(&values, lane, 0u);
-    #end
-    #repeat n PACKED
-    packed_dots(&values, lane);
-    #end
+    products(&values, lane);
     team_sums(&values, lane);
     #repeat r ROWS
     #repeat j SHARE

@@ -99,12 +99,7 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     }
     #end
     if !in_tail {
-        #repeat n PLAIN
-        dots(&values, lane, 0u);
-        #end
-        #repeat n PACKED
-        packed_dots(&values, lane);
-        #end
+        products(&values, lane);
     }
     team_sums(&values, lane);
     #repeat t TAIL

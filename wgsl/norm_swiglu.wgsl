@@ -68,12 +68,7 @@ fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     first_column = group.x * COLUMNS + lane / TEAM * PAIRS;
     let alive = live();
     var values: array<f32, VALUES>;
-    #repeat n PLAIN
-    dots(&values, lane, 0u);
-    #end
-    #repeat n PACKED
-    packed_dots(&values, lane);
-    #end
+    products(&values, lane);
     team_sums(&values, lane);
     let scale = scales(&values, lane, params.eps);
     #repeat r ROWS

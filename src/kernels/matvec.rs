@@ -89,8 +89,9 @@ pub(super) struct Shares {
     /// Lanes that share a column.
     team: u32,
     lanes: u32,
-    /// Lanes of the smallest groups.
-    least: u32,
+    /// Teams that share a column of a second matrix, which is small and would be late with one for each: like the order of
+    /// sums it depends on the matrices alone.
+    pub(super) spread: u32,
     /// Rows and columns of a group.
     pub(super) rows: u32,
     pub(super) columns: u32,
@@ -120,7 +121,7 @@ impl Shares {
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
         let most = if rows < 4 { 2 } else { 4 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
-        Self { way, wide, team, lanes: few.lanes, least: few.lanes, rows, columns: (few.lanes / team * share).max(few.columns) }
+        Self { way, wide, team, lanes: few.lanes, spread: 1, rows, columns: (few.lanes / team * share).max(few.columns) }
     }
 
     /// The same for packed bytes: a lane has blocks of 32 weights, and a group's rows lie packed in its memory.
@@ -138,14 +139,8 @@ impl Shares {
         // Large groups pack rows less often; as many as there are multiprocessors, or nearly, are wanted anyhow.
         let grown = columns < MANY || inner >= LONG;
         let lanes = floor_power(columns.saturating_mul(team) / share / GROUPS).clamp(few.lanes, few.lanes << u32::from(grown));
-        let least = few.lanes;
-        Self { way, wide: 2, team, lanes, least, rows, columns: (lanes / team * share).max(few.columns) }
-    }
-
-    /// Teams that share a column of the second matrix, which is small and would be late with one for each. It depends on the
-    /// matrices alone.
-    pub(super) fn spread(&self) -> u32 {
-        if self.way == Way::Plain { 1 } else { (self.least / self.team).clamp(1, 8) }
+        let spread = (few.lanes / team).clamp(1, 8);
+        Self { way, wide: 2, team, lanes, spread, rows, columns: (lanes / team * share).max(few.columns) }
     }
 
     /// The same with whole quads of columns for each group.
@@ -186,7 +181,7 @@ impl Shares {
             .define("ROWS", self.rows)
             .define("COLUMNS", self.columns)
             .define("TEAM", self.team)
-            .define("SPREAD", if tail == 1 { self.spread() } else { 1 })
+            .define("SPREAD", if tail == 1 { self.spread } else { 1 })
             .define("SHARE", share)
             .define("AHEAD", ahead.clamp(1, inner.div_ceil(4 * self.wide * self.team)))
             .define("BLOCKS_AHEAD", (4 / share).clamp(1, inner.div_ceil(BLOCK as u32 * self.team)))

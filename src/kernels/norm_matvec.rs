@@ -49,11 +49,10 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
     for (part, tail) in pairs(w.parts()) {
         let count = part.tensor.rows();
         let tail_count = tail.map_or(0, |tail| tail.tensor.rows());
-        let types = [part.tensor.dtype(), tail.unwrap_or(part).tensor.dtype()];
-        // Packed bytes leave floats of the tail as they are.
-        let weights = if p.caps().packed_dots && types[0].packs().is_some() { &types[..1] } else { &types[..] };
-        let shares = Shares::new(p.caps(), Sums { inner, weights }, [x.rows(), count], 1);
-        let groups = count.div_ceil(shares.columns) + tail_count.div_ceil(shares.columns / shares.spread());
+        // What follows are floats, which do not say how the weights before them are loaded.
+        let sums = Sums { inner, weights: &[part.tensor.dtype()] };
+        let shares = Shares::new(p.caps(), sums, [x.rows(), count], 1);
+        let groups = count.div_ceil(shares.columns) + tail_count.div_ceil(shares.columns / shares.spread);
         shares
             .dispatch(p, &KERNEL, inner, [1, 1, tail.is_some().into()])
             .step(step)

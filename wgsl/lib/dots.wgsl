@@ -50,3 +50,10 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
     }
 }
 #end
+
+#repeat n PLAIN
+// The products of the first matrix; `packed` has them where bytes are multiplied. All lanes of the group must call it.
+fn products(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
+    dots(sums, lane, 0u);
+}
+#end

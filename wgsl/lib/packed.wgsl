@@ -1,4 +1,4 @@
-// As `dots`, for quantised weights where bytes are multiplied four at a time: the group turns its rows into numbers of 16
+// `products` of quantised weights where bytes are multiplied four at a time: the group turns its rows into numbers of 16
 // bits that share a scale for each 32, in two bytes each, and TEAM lanes stride over blocks of 32.
 // Needs what `dots` needs, with pieces of two quads, and `codes(j, at)`: block `at` of column j.
 // Where NIBBLES is 1, even and odd elements of each eight are apart, as `codes` has them.
@@ -12,7 +12,7 @@ const RAGGED_BLOCKS: bool = BLOCKS % (BLOCKS_AHEAD * TEAM) != 0u;
 const MOST: f32 = 32512.0;
 
 // [row][high, high, low, low bytes of 16 elements][block]
-var<workgroup> row_codes: array<vec4<u32>, ROWS * 4u * BLOCKS>;
+var<workgroup> row_codes: array<vec4<u32>, ITEMS>;
 // [row][block]: scale, sums of the first and the last 16 elements, sum of squares before the norm's gain
 var<workgroup> row_terms: array<vec4<f32>, ROWS * BLOCKS>;
 
@@ -21,12 +21,13 @@ fn pack_rows(lane: u32) {
     for (var start = 0u; start < ITEMS; start += LANES) {
         let item = min(start + lane, ITEMS - 4u + lane % 4u);
         let row = item / (4u * BLOCKS);
-        let quarter = item % 4u;
-        let block = item / 4u % BLOCKS;
-        var piece = input(row, item % (4u * BLOCKS));
+        let at = item % (4u * BLOCKS);
+        let block = at / 4u;
+        let quarter = at % 4u;
+        var piece = input(row, at);
         var squares = dot_piece(piece, piece, 0.0);
         #repeat m NORM
-        piece = scaled(piece, gain(item % (4u * BLOCKS)));
+        piece = scaled(piece, gain(at));
         #end
         // As bits, among which NaN is the largest.
         let sizes = max(bitcast<vec4<u32>>(piece[0]) & vec4(0x7fffffffu), bitcast<vec4<u32>>(piece[1]) & vec4(0x7fffffffu));
@@ -53,11 +54,13 @@ fn pack_rows(lane: u32) {
             a = vec4(first.xz, last.xz);
             b = vec4(first.yw, last.yw);
         }
-        let to = (row * 4u + quarter / 2u) * BLOCKS + block;
-        row_codes[to][quarter % 2u * 2u] = pack4xI8((a + 128) >> vec4(8u));
-        row_codes[to][quarter % 2u * 2u + 1u] = pack4xI8((b + 128) >> vec4(8u));
-        row_codes[to + 2u * BLOCKS][quarter % 2u * 2u] = pack4xI8(a);
-        row_codes[to + 2u * BLOCKS][quarter % 2u * 2u + 1u] = pack4xI8(b);
+        let high = (row * 4u + quarter / 2u) * BLOCKS + block;
+        let low = high + 2u * BLOCKS;
+        let word = quarter % 2u * 2u;
+        row_codes[high][word] = pack4xI8((a + 128) >> vec4(8u));
+        row_codes[high][word + 1u] = pack4xI8((b + 128) >> vec4(8u));
+        row_codes[low][word] = pack4xI8(a);
+        row_codes[low][word + 1u] = pack4xI8(b);
     }
 }
 
@@ -66,7 +69,7 @@ fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
 }
 
 // Sums as `dots` has them. All lanes of the group must call it.
-fn packed_dots(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
+fn products(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
     let member = lane % TEAM;
     let sharer = lane / TEAM % SHARERS;
     // The first weights are on their way while the rows are packed.
