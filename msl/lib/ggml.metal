@@ -15,13 +15,6 @@ template <uint WORDS, uint HIGHS> struct Supers6 {
     uint word;
 };
 
-// The numbers of four bits each in bits 4 to 19 of a word.
-inline float4 numbers_of_nibbles(uint word) {
-    const uint4 codes = uint4(word) & uint4(0xf0u, 0xf00u, 0xf000u, 0xf0000u);
-    const float4 floats = as_type<float4>(codes | uint4(0x49000000u, 0x47000000u, 0x45000000u, 0x43000000u));
-    return floats - float4(524288.0f, 32768.0f, 2048.0f, 128.0f);
-}
-
 // 16 for each that is set of bits 4 to 7.
 inline float4 numbers_of_bits(uint word) {
     const uint4 codes = uint4(word) & uint4(0x10u, 0x20u, 0x40u, 0x80u);
@@ -39,7 +32,7 @@ inline float4 numbers_of_pairs(uint word) {
 // The low bits of quad `at`.
 template <typename W> inline float4 low_of(device const W* matrix, uint at) {
     const uint word = matrix[at / 2].word;
-    return numbers_of_nibbles(at % 2 == 0 ? word << 4u : word >> 12u);
+    return numbers_of_nibbles(at % 2 == 0 ? word << 4u : word >> 12u, 0.0f);
 }
 
 // Distance of values and least one of the eight blocks of 32 that this number says, whose scales are in the four words from

@@ -26,13 +26,18 @@ inline float4 quad_of_bytes(uint word, float scale) {
     return (floats - float4(8388736.0f, 32896.0f, 8388736.0f, 32896.0f)) * scale;
 }
 
+// The numbers of four bits each in bits 4 to 19 of a word, less the number that is first.
+inline float4 numbers_of_nibbles(uint word, float first) {
+    const uint4 codes = uint4(word) & uint4(0xf0u, 0xf00u, 0xf000u, 0xf0000u);
+    const float4 floats = as_type<float4>(codes | uint4(0x49000000u, 0x47000000u, 0x45000000u, 0x43000000u));
+    return floats - (float4(524288.0f, 32768.0f, 2048.0f, 128.0f) + first);
+}
+
 // Four weights whose codes are bits 4 to 19 of a word; `byte` is what 16 weights share: distance of values low, place high.
 inline float4 quad_of_nibbles(uint word, uint byte, float unit) {
     const float distance = unit * float((byte & 15u) + 4u);
     const float first = 10.3125f - 0.375f * float((byte >> 4u) & 15u);
-    const uint4 codes = uint4(word) & uint4(0xf0u, 0xf00u, 0xf000u, 0xf0000u);
-    const float4 floats = as_type<float4>(codes | uint4(0x49000000u, 0x47000000u, 0x45000000u, 0x43000000u));
-    return (floats - (float4(524288.0f, 32768.0f, 2048.0f, 128.0f) + first)) * distance;
+    return numbers_of_nibbles(word, first) * distance;
 }
 
 inline float4 unpack(ScaledBytes quad) {

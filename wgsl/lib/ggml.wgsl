@@ -1,12 +1,5 @@
 // How GGML's codes become values. As for other codes, bits are put into the last digits of a float: exact.
 
-// The numbers of four bits each in bits 4 to 19 of a word.
-fn numbers_of_nibbles(word: u32) -> vec4<f32> {
-    let codes = vec4(word) & vec4(0xf0u, 0xf00u, 0xf000u, 0xf0000u);
-    let floats = bitcast<vec4<f32>>(codes | vec4(0x49000000u, 0x47000000u, 0x45000000u, 0x43000000u));
-    return floats - vec4(524288.0, 32768.0, 2048.0, 128.0);
-}
-
 // 16 for each that is set of bits 4 to 7.
 fn numbers_of_bits(word: u32) -> vec4<f32> {
     let codes = vec4(word) & vec4(0x10u, 0x20u, 0x40u, 0x80u);

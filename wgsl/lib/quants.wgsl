@@ -14,11 +14,16 @@ fn terms_of(byte: u32, unit: f32) -> vec2<f32> {
     return vec2(unit * f32((byte & 15u) + 4u), 10.3125 - 0.375 * f32((byte >> 4u) & 15u));
 }
 
-// Four weights whose codes are bits 4 to 19 of a word.
-fn quad_of_nibbles(word: u32, terms: vec2<f32>) -> vec4<f32> {
+// The numbers of four bits each in bits 4 to 19 of a word, less the number that is first.
+fn numbers_of_nibbles(word: u32, first: f32) -> vec4<f32> {
     let codes = vec4(word) & vec4(0xf0u, 0xf00u, 0xf000u, 0xf0000u);
     let floats = bitcast<vec4<f32>>(codes | vec4(0x49000000u, 0x47000000u, 0x45000000u, 0x43000000u));
-    return (floats - (vec4(524288.0, 32768.0, 2048.0, 128.0) + terms.y)) * terms.x;
+    return floats - (vec4(524288.0, 32768.0, 2048.0, 128.0) + first);
+}
+
+// Four weights whose codes are bits 4 to 19 of a word.
+fn quad_of_nibbles(word: u32, terms: vec2<f32>) -> vec4<f32> {
+    return numbers_of_nibbles(word, terms.y) * terms.x;
 }
 
 // A block of 32 weights as packed bytes, 16 and 16: each half's weights are its scale times its bytes, less its offset.

@@ -113,7 +113,7 @@ impl Quantised<'_> {
 
     /// A quad from the word with its low bits in bits 4 to 19, and the one with its high bits.
     fn value(self, low: &str, high: &str, place: &Place) -> String {
-        let low = format!("numbers_of_nibbles({low})");
+        let low = format!("numbers_of_nibbles({low}, 0.0)");
         let bits = if self.dtype == DType::Q5K { 4 } else { 8 };
         let quads = 32 / bits;
         let high = match place {

@@ -105,13 +105,9 @@ impl Quantised<'_> {
             }
             DType::Q4 => {
                 _ = writeln!(text, "    let words = {name}[at];");
-                _ = writeln!(text, "    let unit = {};", self.half(2, &self.unit(1)));
-                _ = writeln!(text, "    let bytes = word_{name}({}u + at / 2u) >> (at % 2u * 16u);", self.word(1));
-                text.push_str(
-                    "    let first = terms_of(bytes, unit);\n    let second = terms_of(bytes >> 8u, unit);\n",
-                );
+                self.both_terms(text);
                 let quads = |word: &str| {
-                    let terms = if matches!(word, "x" | "y") { "first" } else { "second" };
+                    let terms = if matches!(word, "x" | "y") { "first" } else { "last" };
                     ["<< 4u", ">> 12u"].map(|way| format!("quad_of_nibbles(words.{word} {way}, {terms})"))
                 };
                 words.into_iter().flat_map(quads).collect()
@@ -124,43 +120,44 @@ impl Quantised<'_> {
     /// As an array of words: `fetch_NAME(at)` is what makes pair `at` of quads, and `halves_NAME(fetch)` those quads, in half
     /// precision. A kernel does other things between the two while what it fetches is on its way.
     pub(super) fn fetches(self, text: &mut String) {
-        let Self { name, dtype, .. } = self;
-        match dtype {
-            DType::Q8 | DType::Q4 => {}
-            DType::Q8Heads => return self.head_fetches(text),
-            _ => return self.ggml_fetches(text),
+        match self.dtype {
+            DType::Q8 => self.q8_fetches(text),
+            DType::Q4 => self.q4_fetches(text),
+            DType::Q8Heads => self.head_fetches(text),
+            _ => self.ggml_fetches(text),
         }
-        let per_block = BLOCK as u32 / 8;
+    }
+
+    fn q8_fetches(self, text: &mut String) {
+        let (name, scales) = (self.name, self.word(1));
+        let body = format!(
+            "    let scales = {name}[{scales}u + at / 8u];
+    return vec4({name}[2u * at], {name}[2u * at + 1u], scales, at / 4u % 2u * 16u);\n"
+        );
+        let quads = ["x", "y"].map(|word| format!("quad_of_bytes(fetch.{word}, scale)"));
+        self.pair_fetches(text, &body, ("    let scale = unpack2x16float(fetch.z >> fetch.w).x;\n", quads));
+    }
+
+    fn q4_fetches(self, text: &mut String) {
+        let (name, words, units, unit) = (self.name, self.word(1), self.word(2), self.unit(BLOCK as u32 / 8));
+        let body = format!(
+            "    let unit = {unit};
+    let shifts = at / 2u % 4u * 8u | unit % 2u * 16u << 8u;
+    return vec4({name}[at], {name}[{words}u + at / 8u], {name}[{units}u + unit / 2u], shifts);\n"
+        );
+        let terms = "    let unit = unpack2x16float(fetch.z >> (fetch.w >> 8u)).x;
+    let terms = terms_of(fetch.y >> (fetch.w & 31u), unit);\n";
+        let quads = ["<< 4u", ">> 12u"].map(|way| format!("quad_of_nibbles(fetch.x {way}, terms)"));
+        self.pair_fetches(text, &body, (terms, quads));
+    }
+
+    /// Both functions: what the first one does to fetch four words, what the second one does with them, and its quads.
+    fn pair_fetches(self, text: &mut String, body: &str, (terms, [first, last]): (&str, [String; 2])) {
+        let name = self.name;
         _ = writeln!(text, "alias Quad_{name} = u32;\nalias Fetch_{name} = vec4<u32>;");
-        _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec4<u32> {{");
-        match dtype {
-            DType::Q8 => {
-                let scales = self.word(1);
-                _ = writeln!(text, "    let scales = {name}[{scales}u + at / {}u];", 2 * per_block);
-                _ = writeln!(
-                    text,
-                    "    return vec4({name}[2u * at], {name}[2u * at + 1u], scales, at / {per_block}u % 2u * 16u);\n}}"
-                );
-                _ = writeln!(text, "fn halves_{name}(fetch: vec4<u32>) -> array<vec4<f16>, 2> {{");
-                text.push_str("    let scale = unpack2x16float(fetch.z >> fetch.w).x;\n");
-                let quad = |word| format!("vec4<f16>(quad_of_bytes(fetch.{word}, scale))");
-                _ = writeln!(text, "    return array({}, {});\n}}", quad("x"), quad("y"));
-            }
-            _ => {
-                let (words, units) = (self.word(1), self.word(2));
-                _ = writeln!(text, "    let unit = {};", self.unit(per_block));
-                text.push_str("    let shifts = at / 2u % 4u * 8u | unit % 2u * 16u << 8u;\n");
-                _ = writeln!(
-                    text,
-                    "    return vec4({name}[at], {name}[{words}u + at / 8u], {name}[{units}u + unit / 2u], shifts);\n}}"
-                );
-                _ = writeln!(text, "fn halves_{name}(fetch: vec4<u32>) -> array<vec4<f16>, 2> {{");
-                text.push_str("    let unit = unpack2x16float(fetch.z >> (fetch.w >> 8u)).x;\n");
-                text.push_str("    let terms = terms_of(fetch.y >> (fetch.w & 31u), unit);\n");
-                let quad = |way: &str| format!("vec4<f16>(quad_of_nibbles(fetch.x {way}, terms))");
-                _ = writeln!(text, "    return array({}, {});\n}}", quad("<< 4u"), quad(">> 12u"));
-            }
-        }
+        _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec4<u32> {{\n{body}}}");
+        _ = writeln!(text, "fn halves_{name}(fetch: vec4<u32>) -> array<vec4<f16>, 2> {{\n{terms}");
+        _ = writeln!(text, "    return array(vec4<f16>({first}), vec4<f16>({last}));\n}}");
     }
 
     /// As an array of 16 bytes: `codes_NAME(at)` is block `at`, counted through all rows, as packed bytes.
@@ -179,9 +176,7 @@ impl Quantised<'_> {
                 );
             }
             DType::Q4 => {
-                _ = writeln!(text, "    let unit = {};", self.half(2, &self.unit(1)));
-                _ = writeln!(text, "    let bytes = word_{name}({}u + at / 2u) >> (at % 2u * 16u);", self.word(1));
-                text.push_str("    let first = terms_of(bytes, unit);\n    let last = terms_of(bytes >> 8u, unit);\n");
+                self.both_terms(text);
                 text.push_str("    let scales = vec2(first.x, last.x);\n");
                 text.push_str("    let terms = vec4(scales, scales * vec2(first.y, last.y));\n");
                 _ = writeln!(text, "    return codes_of_nibbles({name}[at], terms);");
@@ -189,6 +184,14 @@ impl Quantised<'_> {
             _ => self.ggml_codes(text),
         }
         text.push_str("}\n");
+    }
+
+    /// `first` and `last`, what the first and the last 16 weights of q4's block `at` share.
+    fn both_terms(self, text: &mut String) {
+        _ = writeln!(text, "    let unit = {};", self.half(2, &self.unit(1)));
+        let (name, words) = (self.name, self.word(1));
+        _ = writeln!(text, "    let bytes = word_{name}({words}u + at / 2u) >> (at % 2u * 16u);");
+        text.push_str("    let first = terms_of(bytes, unit);\n    let last = terms_of(bytes >> 8u, unit);\n");
     }
 
     /// The half of this number of a plane.
