@@ -47,6 +47,9 @@ pub const VERSION: u32 = 1;
 /// The largest magnitude of a weight: matrix units take halves.
 pub const LARGEST: f32 = 65504.0;
 
+/// Adding this rounds to a whole number, whose bits are then the last ones; compilers turn it into vector code.
+const ROUND: f32 = 12_582_912.0;
+
 /// Why weights cannot be quantised.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Unfit {
@@ -180,8 +183,13 @@ impl Row<'_> {
             DType::Q4 => self.planes[2],
             _ => return ggml::is_finite(self),
         };
-        scales.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite())
+        all_finite(scales)
     }
+}
+
+/// Whether halves are numbers.
+fn all_finite(halves: &[u8]) -> bool {
+    halves.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite())
 }
 
 /// Quantises one row of weights into the row of each plane.

@@ -71,14 +71,13 @@ impl Checkpoint {
     /// [`Error::Format`] or [`Error::Unsupported`] where `path` is no checkpoint, or none that this engine runs;
     /// [`Error::Io`] where a file cannot be read. Tensors are not looked at: see [`Checkpoint::check`].
     pub fn open(path: &Path) -> Result<Checkpoint> {
-        let dir = path;
         if directory::is_gguf(path) {
             return Checkpoint::of_gguf(Bytes::map(path)?, path);
         }
-        let config = directory::config(dir)?;
-        let config = Config::parse(&config, &dir.join(directory::CONFIG))?;
-        let files = Files::open(dir)?;
-        Ok(Checkpoint::new(Place::Directory(dir.into()), config, files))
+        let config = directory::config(path)?;
+        let config = Config::parse(&config, &path.join(directory::CONFIG))?;
+        let files = Files::open(path)?;
+        Ok(Checkpoint::new(Place::Directory(path.into()), config, files))
     }
 
     /// A checkpoint in memory: the text of a config.json and the bytes of one safetensors file.

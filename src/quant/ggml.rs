@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::{BLOCK, LARGEST, PLANES, Planes, Row};
+use super::{BLOCK, LARGEST, PLANES, Planes, Row, all_finite};
 use crate::dtype::DType;
 
 /// Blocks of 32 weights in a super-block of the K formats.
@@ -156,10 +156,9 @@ fn terms(header: &[u8], block: usize) -> [f32; 2] {
 
 /// Whether all scales of a row in planes are numbers.
 pub(super) fn is_finite(row: &Row<'_>) -> bool {
-    let finite = |halves: &[u8]| halves.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite());
     match row.dtype {
-        DType::Q4_0 => finite(row.planes[1]),
-        DType::Q4K | DType::Q5K => row.planes[1].chunks_exact(16).all(|header| finite(&header[..4])),
-        _ => row.planes[1].chunks_exact(18).all(|header| finite(&header[16..])),
+        DType::Q4_0 => all_finite(row.planes[1]),
+        DType::Q4K | DType::Q5K => row.planes[1].chunks_exact(16).all(|header| all_finite(&header[..4])),
+        _ => row.planes[1].chunks_exact(18).all(|header| all_finite(&header[16..])),
     }
 }

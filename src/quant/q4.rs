@@ -3,7 +3,7 @@
 
 use half::f16;
 
-use super::{PLANES, UNIT};
+use super::{PLANES, ROUND, UNIT};
 
 /// Weights that share a distance and a place.
 const GROUP: usize = 16;
@@ -24,9 +24,6 @@ const DISTANCES: [f32; 5] = [1.0, 0.0, -1.0, -2.0, -3.0];
 const ENOUGH: f32 = 1.3;
 /// Places that are tried, relative to the one that puts the values around the middle of a group.
 const PLACES: [f32; 3] = [-1.0, 0.0, 1.0];
-
-/// Adding this rounds to a whole number, whose bits are then the last ones; compilers turn it into vector code.
-const ROUND: f32 = 12_582_912.0;
 
 /// Sixteen weights in a format's terms.
 #[derive(Clone, Copy)]

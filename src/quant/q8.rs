@@ -2,13 +2,10 @@
 
 use half::f16;
 
-use super::{BLOCK, PLANES};
+use super::{BLOCK, PLANES, ROUND};
 
 /// Codes reach from −127 to 127.
 const MOST: f32 = 127.0;
-
-/// Adding this puts a whole number into the last bits of a float.
-const ROUND: f32 = 12_582_912.0;
 
 pub(super) fn quantise(weights: &[f32], [codes, words, _]: [&mut [u8]; PLANES]) {
     let blocks = weights.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK)).zip(words.as_chunks_mut().0);
