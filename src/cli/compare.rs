@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
 use super::{
-    evaluation::{TextArguments, device, figure, figure_json, places, require_complete, timed},
+    evaluation::{TextArguments, figure, figure_json, places, rate, report, require_complete, timed},
     model::{DeviceArguments, ModelArguments, PrecisionArguments, Quant, weights},
     output::{print, print_json},
     table::table,
@@ -92,15 +92,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let (measured, time) = timed(|progress| compare(sides.each_ref(), &passage, progress))?;
     if arguments.json {
-        let mut report = device(backend.caps());
-        report.insert("model".into(), arguments.model.name().into());
-        report.insert("against".into(), arguments.against.as_str().into());
-        report.insert("precision".into(), arguments.precision.as_json(form));
-        report.insert("text".into(), arguments.text.as_json(&passage, cut));
-        if let Value::Object(figures) = figures(&measured, time) {
-            report.extend(figures);
-        }
-        print_json(&report.into())?;
+        let own = json!({
+            "model": arguments.model.name(), "against": arguments.against,
+            "precision": arguments.precision.as_json(form), "text": arguments.text.as_json(&passage, cut),
+        });
+        print_json(&report(backend.caps(), [own, figures(&measured)], (&measured.extent, time)))?;
     } else {
         let heading = format!("{} against {}\n", arguments.model.name(), arguments.against);
         print(&(heading + &rows(&measured) + &closing(&measured, time)))?;
@@ -125,8 +121,8 @@ fn require_alike(arguments: &Arguments, [ours, theirs]: [&Checkpoint; 2], text: 
     }
 }
 
-fn figures(measured: &Comparison, time: Duration) -> Value {
-    let (extent, [median, most, largest]) = (measured.extent, measured.divergence_quantiles);
+fn figures(measured: &Comparison) -> Value {
+    let [median, most, largest] = measured.divergence_quantiles;
     let [low, high] = measured.gained_quantiles;
     json!({
         "perplexity": figure_json(measured.reference.exp()), "against_perplexity": figure_json(measured.against.exp()),
@@ -140,8 +136,6 @@ fn figures(measured: &Comparison, time: Duration) -> Value {
             "mean": measured.gained.value, "error": measured.gained.error, "root_mean_square": measured.gained_root,
             "q1": low, "q99": high,
         },
-        "scored": extent.scored, "computed": extent.computed, "complete": extent.complete,
-        "seconds": time.as_secs_f64(), "tokens_per_second": extent.computed as f64 / time.as_secs_f64(),
     })
 }
 
@@ -178,7 +172,6 @@ fn rows(measured: &Comparison) -> String {
 }
 
 fn closing(measured: &Comparison, time: Duration) -> String {
-    let extent = measured.extent;
-    let rate = extent.computed as f64 / time.as_secs_f64();
-    format!("{} ids scored, {rate:.1} tok/s; p is the probability of the id that came\n", extent.scored)
+    let (scored, rate) = (measured.extent.scored, rate(&measured.extent, time));
+    format!("{scored} ids scored, {rate:.1} tok/s; p is the probability of the id that came\n")
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{Read, stdin},
+    iter,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
@@ -20,7 +21,7 @@ use bimetal::{
     tokenizer::Tokenizer,
 };
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     interrupt::watch,
@@ -132,12 +133,21 @@ impl TextArguments {
     }
 }
 
-/// A device, for programs.
-pub fn device(caps: &Caps) -> Map<String, Value> {
-    [("backend", caps.backend), ("device", &caps.device), ("driver", &caps.driver)]
-        .map(|(name, value)| (name.to_string(), value.into()))
-        .into_iter()
-        .collect()
+/// What an evaluation reports to programs: the device, the members of some objects, how far it came and how fast.
+pub fn report<const N: usize>(caps: &Caps, own: [Value; N], (extent, time): (&Extent, Duration)) -> Value {
+    let device = json!({ "backend": caps.backend, "device": caps.device, "driver": caps.driver });
+    let done = json!({
+        "scored": extent.scored, "computed": extent.computed, "complete": extent.complete,
+        "seconds": time.as_secs_f64(), "tokens_per_second": rate(extent, time),
+    });
+    let objects = iter::once(device).chain(own).chain([done]);
+    let members = objects.filter_map(|object| if let Value::Object(members) = object { Some(members) } else { None });
+    Value::Object(members.flatten().collect())
+}
+
+/// Ids computed per second.
+pub fn rate(extent: &Extent, time: Duration) -> f64 {
+    extent.computed as f64 / time.as_secs_f64()
 }
 
 /// Runs an evaluation with a progress bar on a terminal; the first Ctrl-C ends it after the part it is at.

@@ -9,10 +9,10 @@ use bimetal::{
     text::Text,
 };
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    evaluation::{TextArguments, device, figure, figure_json, require_complete, timed},
+    evaluation::{TextArguments, figure, figure_json, rate, report, require_complete, timed},
     model::{DeviceArguments, ModelArguments, PrecisionArguments, weights},
     output::{print, print_json},
 };
@@ -50,37 +50,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let (measured, time) = timed(|progress| perplexity(&side, &passage, progress))?;
     if arguments.json {
-        let mut report = device(backend.caps());
-        report.insert("model".into(), arguments.model.name().into());
-        report.insert("precision".into(), arguments.precision.as_json(form));
-        report.insert("text".into(), arguments.text.as_json(&passage, cut));
-        if let Value::Object(figures) = figures(&measured, time) {
-            report.extend(figures);
-        }
-        print_json(&report.into())?;
+        let own = json!({
+            "model": arguments.model.name(), "precision": arguments.precision.as_json(form),
+            "text": arguments.text.as_json(&passage, cut),
+            "perplexity": figure_json(measured.perplexity()), "nll": figure_json(measured.nll),
+        });
+        print_json(&report(backend.caps(), [own], (&measured.extent, time)))?;
     } else {
         print(&closing(&measured, time))?;
     }
     require_complete(&measured.extent, &passage)
 }
 
-fn figures(measured: &Perplexity, time: Duration) -> Value {
-    let extent = measured.extent;
-    json!({
-        "perplexity": figure_json(measured.perplexity()), "nll": figure_json(measured.nll), "scored": extent.scored,
-        "computed": extent.computed, "complete": extent.complete, "seconds": time.as_secs_f64(),
-        "tokens_per_second": extent.computed as f64 / time.as_secs_f64(),
-    })
-}
-
 fn closing(measured: &Perplexity, time: Duration) -> String {
-    let extent = measured.extent;
     format!(
         "perplexity {}, NLL {:.5} ± {:.5}, {} ids scored, {:.1} tok/s\n",
         figure(measured.perplexity(), 4),
         measured.nll.value,
         measured.nll.error,
-        extent.scored,
-        extent.computed as f64 / time.as_secs_f64(),
+        measured.extent.scored,
+        rate(&measured.extent, time),
     )
 }
