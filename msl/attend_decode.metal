@@ -4,9 +4,8 @@
 constant constexpr uint QUADS = HEAD / 4;
 // Less than any score; finite, so that two of them differ by zero.
 constant constexpr float LOWEST = -3.0e38f;
-// A team has a whole row, a lane WIDE quads of it.
-constant constexpr uint TEAMS = LANES / TEAM;
-static_assert(TEAM * WIDE == QUADS && QUADS <= LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS, "shares");
+// One of TEAMS teams has a whole row, a lane WIDE quads of it.
+static_assert(TEAM * WIDE == QUADS && TEAM * TEAMS == LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS, "shares");
 
 // A lane's first quad, and how far apart its quads are: those of heads of 8 bits are 16 bytes that lie side by side.
 constant constexpr uint FIRST = SCALED == 1 ? WIDE : 1;
@@ -76,6 +75,29 @@ inline void take(thread Head& head, thread const float* scores, thread const Hel
     }
 }
 
+// A query head's sum and its statistics.
+struct Total {
+    float4 sum;
+    float2 stat;
+};
+
+// Adds up a quad of what all teams have of a head.
+inline Total put_together(threadgroup const float2* tops, threadgroup const float4* parts) {
+    float top = LOWEST;
+    #pragma unroll
+    for (uint team = 0; team < TEAMS; team++) {
+        top = max(top, tops[team].x);
+    }
+    Total total = {0.0f, float2(top, 0.0f)};
+    #pragma unroll
+    for (uint team = 0; team < TEAMS; team++) {
+        const float scale = exp(tops[team].x - top);
+        total.stat.y = fma(scale, tops[team].y, total.stat.y);
+        total.sum = fma(float4(scale), parts[team * QUADS], total.sum);
+    }
+    return total;
+}
+
 kernel void attend_decode(
     device const uint* step [[buffer(0)]],
     device const uint* tables [[buffer(1)]],
@@ -90,14 +112,14 @@ kernel void attend_decode(
     threadgroup float exchanged[SUMS_PARTS];
     // Of each query head, every team's largest score and sum of weights.
     threadgroup float2 tops[GROUP * TEAMS];
-    // Every team's sum for one query head.
-    threadgroup float4 parts[TEAMS * QUADS];
+    // Every team's sums for TOGETHER query heads.
+    threadgroup float4 parts[TOGETHER * TEAMS * QUADS];
     const uint row = group.z;
+    // A decode step has one row of each sequence.
+    const Span own = span(step, row);
     if (row >= live(step)) {
         return;
     }
-    // A decode step has one row of each sequence.
-    const Span own = span(step, row);
     const uint context = own.position + 1;
     const uint share = split_share(context);
     const uint first = group.y * share;
@@ -155,33 +177,28 @@ kernel void attend_decode(
             tops[h * TEAMS + team] = float2(heads[h].largest, heads[h].weight);
         }
     }
-    threadgroup_barrier(mem_flags::mem_threadgroup);
     #pragma unroll
     for (uint h = 0; h < GROUP; h++) {
-        threadgroup const float2* top_of = tops + h * TEAMS;
-        float top = LOWEST;
-        for (uint other = 0; other < TEAMS; other++) {
-            top = max(top, top_of[other].x);
-        }
-        const float scale = exp(heads[h].largest - top);
         #pragma unroll
         for (uint w = 0; w < WIDE; w++) {
-            parts[team * QUADS + member * FIRST + w * APART] = scale * heads[h].sum[w];
+            parts[(h % TOGETHER * TEAMS + team) * QUADS + member * FIRST + w * APART] = heads[h].sum[w];
+        }
+        if (h % TOGETHER < TOGETHER - 1 && h < GROUP - 1) {
+            continue;
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        if (lane < QUADS) {
-            float4 total = 0.0f;
-            float weight = 0.0f;
-            for (uint other = 0; other < TEAMS; other++) {
-                total += parts[other * QUADS + lane];
-                weight = fma(exp(top_of[other].x - top), top_of[other].y, weight);
-            }
-            const uint out = (query + h) * SPLITS + group.y;
-            sums[out * QUADS + lane] = total;
-            if (lane == 0) {
-                stats[out] = float2(top, weight);
+        for (uint at = lane; at < (h % TOGETHER + 1) * QUADS; at += LANES) {
+            const uint head = h / TOGETHER * TOGETHER + at / QUADS;
+            const uint quad = at % QUADS;
+            const Total total = put_together(tops + head * TEAMS, parts + at / QUADS * TEAMS * QUADS + quad);
+            const uint out = (query + head) * SPLITS + group.y;
+            sums[out * QUADS + quad] = total.sum;
+            if (quad == 0) {
+                stats[out] = total.stat;
             }
         }
-        threadgroup_barrier(mem_flags::mem_threadgroup);
+        if (h < GROUP - 1) {
+            threadgroup_barrier(mem_flags::mem_threadgroup);
+        }
     }
 }

@@ -1,11 +1,47 @@
 // out[r, h] = Σ_i exp(m_i − m) · sum_i / Σ_i exp(m_i − m) · weight_i · sigmoid(gate[r, h]), over the splits i that are not empty
 // sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2] of (m, weight), x [S, STRIDE] with each gate behind its query, out [S, Hq·D]
-// one group a query head and row; a lane has one quad of every PARTS-th split
+// one group a query head and row; a lane has one quad of all splits where they are few, else of every PARTS-th, ROUNDS times SHARE
 constant constexpr uint QUADS = HEAD / 4;
-constant constexpr uint PARTS = LANES / QUADS;
 // Less than any score; finite, so that two of them differ by zero.
 constant constexpr float LOWEST = -3.0e38f;
-static_assert(PARTS * SHARE >= SPLITS && QUADS <= LANES, "lanes for all splits");
+static_assert(PARTS * ROUNDS * SHARE >= SPLITS && PARTS * QUADS == LANES, "lanes for all splits");
+
+// Some splits put together: the largest m, and of what is scaled by it the weights and a quad of the sums.
+struct Merged {
+    float2 stat;
+    float4 sum;
+};
+
+// The splits from `part` on, `apart` from each other, of which there are `count`.
+inline Merged merge(device const float2* stats, device const float4* sums, uint part, uint apart, uint count) {
+    Merged merged = {float2(LOWEST, 0.0f), 0.0f};
+    #pragma unroll
+    for (uint r = 0; r < ROUNDS; r++) {
+        if (r * SHARE * apart >= count) {
+            break;
+        }
+        // All at once; past the last split it is repeated, and weighs nothing.
+        float2 stat[SHARE];
+        float4 sum[SHARE];
+        float top = merged.stat.x;
+        #pragma unroll
+        for (uint i = 0; i < SHARE; i++) {
+            const uint split = (r * SHARE + i) * apart + part;
+            stat[i] = stats[min(split, count - 1)];
+            sum[i] = sums[min(split, count - 1) * QUADS];
+            top = split < count ? max(top, stat[i].x) : top;
+        }
+        const float fade = exp(merged.stat.x - top);
+        merged = Merged{float2(top, fade * merged.stat.y), fade * merged.sum};
+        #pragma unroll
+        for (uint i = 0; i < SHARE; i++) {
+            const float scale = (r * SHARE + i) * apart + part < count ? exp(stat[i].x - top) : 0.0f;
+            merged.stat.y = fma(scale, stat[i].y, merged.stat.y);
+            merged.sum = fma(float4(scale), sum[i], merged.sum);
+        }
+    }
+    return merged;
+}
 
 kernel void attend_merge(
     device const uint* step [[buffer(0)]],
@@ -20,55 +56,43 @@ kernel void attend_merge(
     threadgroup float2 tops[PARTS];
     threadgroup float4 totals[LANES];
     const uint row = group.y;
+    const uint context = span(step, row).position + 1;
     if (row >= live(step)) {
         return;
     }
-    const uint context = span(step, row).position + 1;
-    const uint share = split_share(context);
-    const uint count = (context + share - 1) / share;
     const uint quad = lane % QUADS;
     const uint part = lane / QUADS;
-    const uint first = (row * Q_HEADS + group.x) * SPLITS;
-    // All at once; past the last split it is repeated, and weighs nothing.
-    float2 stat[SHARE];
-    float4 values[SHARE];
-    #pragma unroll
-    for (uint i = 0; i < SHARE; i++) {
-        const uint split = first + min(i * PARTS + part, count - 1);
-        stat[i] = stats[split];
-        values[i] = sums[split * QUADS + quad];
-    }
-    const float4 gate = x[row * (STRIDE / 4) + (2 * group.x + 1) * QUADS + quad];
-    float top = LOWEST;
-    #pragma unroll
-    for (uint i = 0; i < SHARE; i++) {
-        top = i * PARTS + part < count ? max(top, stat[i].x) : top;
-    }
-    float weight = 0.0f;
-    float4 sum = 0.0f;
-    #pragma unroll
-    for (uint i = 0; i < SHARE; i++) {
-        const float scale = i * PARTS + part < count ? exp(stat[i].x - top) : 0.0f;
-        weight = fma(scale, stat[i].y, weight);
-        sum = fma(float4(scale), values[i], sum);
-    }
-    if (quad == 0) {
-        tops[part] = float2(top, weight);
-    }
-    totals[lane] = sum;
-    threadgroup_barrier(mem_flags::mem_threadgroup);
-    if (part > 0) {
+    const uint head = row * Q_HEADS + group.x;
+    const float4 gate = sigmoid(x[row * (STRIDE / 4) + (2 * group.x + 1) * QUADS + quad]);
+    const uint share = split_share(context);
+    const uint count = (context + share - 1) / share;
+    // Splits that a lane takes all at once need no lanes besides.
+    const uint apart = count <= SHARE ? 1 : PARTS;
+    if (part >= apart) {
         return;
     }
-    for (uint other = 0; other < PARTS; other++) {
-        top = max(top, tops[other].x);
+    Merged merged = merge(stats + head * SPLITS, sums + head * SPLITS * QUADS + quad, part, apart, count);
+    if (apart > 1) {
+        if (quad == 0) {
+            tops[part] = merged.stat;
+        }
+        totals[lane] = merged.sum;
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        if (part > 0) {
+            return;
+        }
+        float top = LOWEST;
+        #pragma unroll
+        for (uint other = 0; other < PARTS; other++) {
+            top = max(top, tops[other].x);
+        }
+        merged = Merged{float2(top, 0.0f), 0.0f};
+        #pragma unroll
+        for (uint other = 0; other < PARTS; other++) {
+            const float scale = exp(tops[other].x - top);
+            merged.stat.y = fma(scale, tops[other].y, merged.stat.y);
+            merged.sum = fma(float4(scale), totals[other * QUADS + quad], merged.sum);
+        }
     }
-    weight = 0.0f;
-    sum = 0.0f;
-    for (uint other = 0; other < PARTS; other++) {
-        const float scale = exp(tops[other].x - top);
-        weight = fma(scale, tops[other].y, weight);
-        sum = fma(float4(scale), totals[other * QUADS + quad], sum);
-    }
-    out[(row * Q_HEADS + group.x) * QUADS + quad] = pack<Quad_out>(sum / weight * sigmoid(gate));
+    out[head * QUADS + quad] = pack<Quad_out>(gate / merged.stat.y * merged.sum);
 }

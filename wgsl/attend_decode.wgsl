@@ -13,24 +13,30 @@ const QUADS: u32 = HEAD / 4u;
 const SCALE: f32 = inverseSqrt(f32(HEAD));
 // Less than any score, and finite: WGSL promises no infinity.
 const LOWEST: f32 = -3.0e38;
-// A lane has one piece of each row, a team a whole row.
-const TEAMS: u32 = LANES / TEAM;
-const_assert TEAM * WIDE == QUADS && QUADS <= LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS;
+// A lane has one piece of each row, one of TEAMS teams a whole row.
+const_assert TEAM * WIDE == QUADS && TEAM * TEAMS == LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS;
 
 // Of each query head, every team's largest score and sum of weights.
-var<workgroup> tops: array<f32, GROUP * TEAMS>;
-var<workgroup> weights: array<f32, GROUP * TEAMS>;
-// Every team's sum for one query head.
-var<workgroup> parts: array<vec4<f32>, TEAMS * QUADS>;
+var<workgroup> tops: array<vec2<f32>, GROUP * TEAMS>;
+// Every team's sums for TOGETHER query heads; a row's quads in the order in which lanes side by side write side by side.
+var<workgroup> parts: array<vec4<f32>, TOGETHER * TEAMS * QUADS>;
 
 @compute @workgroup_size(LANES)
 fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.z;
-    if row >= live() {
-        return;
-    }
+    let team = lane / TEAM;
+    let member = lane % TEAM;
+    // What does not wait for anything is loaded first, for rows that are not alive too.
+    let query = (row * Q_HEADS + group.x * GROUP) * TEAM + member;
+    #repeat h GROUP
+    let q_$h = load_q(query + $hu * TEAM);
+    #end
+    let alive = live();
     // A decode step has one row of each sequence.
     let own = span(row);
+    if row >= alive {
+        return;
+    }
     let context = own.position + 1u;
     let share = split_share(context);
     let first = group.y * share;
@@ -38,11 +44,7 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
         return;
     }
     let end = min(first + share, context);
-    let team = lane / TEAM;
-    let member = lane % TEAM;
-    let query = (row * Q_HEADS + group.x * GROUP) * TEAM + member;
     #repeat h GROUP
-    let q_$h = load_q(query + $hu * TEAM);
     var largest_$h = LOWEST;
     var weight_$h = 0.0;
     var sum_$h = Piece();
@@ -87,41 +89,49 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     }
     if member == 0u {
         #repeat h GROUP
-        tops[$hu * TEAMS + team] = largest_$h;
-        weights[$hu * TEAMS + team] = weight_$h;
+        tops[$hu * TEAMS + team] = vec2(largest_$h, weight_$h);
         #end
     }
-    workgroupBarrier();
     let out = (row * Q_HEADS + group.x * GROUP) * SPLITS + group.y;
-    for (var head = 0u; head < GROUP; head++) {
-        var largest = LOWEST;
-        var sum = Piece();
+    for (var head = 0u; head < GROUP; head += TOGETHER) {
         #repeat h GROUP
-        if head == $hu {
-            largest = largest_$h;
-            sum = sum_$h;
+        if $hu / TOGETHER * TOGETHER == head {
+            #repeat q WIDE
+            parts[($hu % TOGETHER * TEAMS + team) * QUADS + $qu * TEAM + member] = sum_$h[$q];
+            #end
         }
+        #end
+        workgroupBarrier();
+        put_together(head, out, lane);
+        if head + TOGETHER < GROUP {
+            workgroupBarrier();
+        }
+    }
+}
+
+// Adds up what all teams have of the heads from `first` on, each lane for one quad after another.
+fn put_together(first: u32, out: u32, lane: u32) {
+    for (var at = lane; at < min(TOGETHER, GROUP - first) * QUADS; at += LANES) {
+        let head = first + at / QUADS;
+        let place = at % QUADS;
+        #repeat t TEAMS
+        let team_$t = tops[head * TEAMS + $tu];
+        let part_$t = parts[(at / QUADS * TEAMS + $tu) * QUADS + place];
         #end
         var top = LOWEST;
-        for (var other = 0u; other < TEAMS; other++) {
-            top = max(top, tops[head * TEAMS + other]);
-        }
-        #repeat q WIDE
-        parts[lane * WIDE + $qu] = exp(largest - top) * sum[$q];
+        #repeat t TEAMS
+        top = max(top, team_$t.x);
         #end
-        workgroupBarrier();
-        if lane < QUADS {
-            var total = vec4(0.0);
-            var weight = 0.0;
-            for (var other = 0u; other < TEAMS; other++) {
-                total += parts[other * QUADS + lane];
-                weight = fma(exp(tops[head * TEAMS + other] - top), weights[head * TEAMS + other], weight);
-            }
-            sums[(out + head * SPLITS) * QUADS + lane] = total;
-            if lane == 0u {
-                stats[out + head * SPLITS] = vec2(top, weight);
-            }
+        var total = vec4(0.0);
+        var weight = 0.0;
+        #repeat t TEAMS
+        let scale_$t = exp(team_$t.x - top);
+        weight = fma(scale_$t, team_$t.y, weight);
+        total = fma(vec4(scale_$t), part_$t, total);
+        #end
+        sums[(out + head * SPLITS) * QUADS + place % TEAM * WIDE + place / TEAM] = total;
+        if place == 0u {
+            stats[out + head * SPLITS] = vec2(top, weight);
         }
-        workgroupBarrier();
     }
 }

@@ -1,6 +1,6 @@
 // out[r, h] = Σ_i exp(m_i − m) · sum_i / Σ_i exp(m_i − m) · weight_i · sigmoid(gate[r, h]), over the splits i that are not empty
 // sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2] of (m, weight), x [S, STRIDE] with each gate behind its query, out [S, Hq·D]
-// one group a query head and row; a lane has one quad of every PARTS-th split
+// one group a query head and row; a lane has one quad of all splits where they are few, else of every PARTS-th, ROUNDS times SHARE
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> stats: array<vec2<f32>>;
@@ -8,9 +8,8 @@
 @group(0) @binding(4) var<storage, read_write> out: array<Quad_out>;
 
 const QUADS: u32 = HEAD / 4u;
-const PARTS: u32 = LANES / QUADS;
 const LOWEST: f32 = -3.0e38;
-const_assert PARTS * SHARE >= SPLITS && QUADS <= LANES;
+const_assert PARTS * ROUNDS * SHARE >= SPLITS && PARTS * QUADS == LANES;
 
 // Each part's largest m and sum of weights, and its sums.
 var<workgroup> tops: array<vec2<f32>, PARTS>;
@@ -19,51 +18,76 @@ var<workgroup> totals: array<vec4<f32>, LANES>;
 @compute @workgroup_size(LANES)
 fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.y;
-    if row >= live() {
-        return;
-    }
-    let context = span(row).position + 1u;
-    let share = split_share(context);
-    let count = (context + share - 1u) / share;
     let quad = lane % QUADS;
     let part = lane / QUADS;
-    let first = (row * Q_HEADS + group.x) * SPLITS;
-    // All at once; past the last split it is repeated, and weighs nothing.
-    #repeat i SHARE
-    let split_$i = first + min($iu * PARTS + part, count - 1u);
-    let stat_$i = stats[split_$i];
-    let sum_$i = sums[split_$i * QUADS + quad];
-    #end
+    // What does not wait for anything is loaded first, for rows that are not alive too.
     let gate = x[row * (STRIDE / 4u) + (2u * group.x + 1u) * QUADS + quad];
+    let alive = live();
+    let context = span(row).position + 1u;
+    if row >= alive {
+        return;
+    }
+    let share = split_share(context);
+    let count = (context + share - 1u) / share;
+    let first = (row * Q_HEADS + group.x) * SPLITS;
+    // Splits that a lane takes all at once need no lanes besides.
+    let apart = select(PARTS, 1u, count <= SHARE);
     var top = LOWEST;
-    #repeat i SHARE
-    let counts_$i = $iu * PARTS + part < count;
-    top = max(top, select(LOWEST, stat_$i.x, counts_$i));
-    #end
     var weight = 0.0;
     var sum = vec4(0.0);
-    #repeat i SHARE
-    let scale_$i = select(0.0, exp(stat_$i.x - top), counts_$i);
-    weight = fma(scale_$i, stat_$i.y, weight);
-    sum = fma(vec4(scale_$i), sum_$i, sum);
-    #end
-    if quad == 0u {
-        tops[part] = vec2(top, weight);
+    if part < apart {
+        // Past the last split it is repeated, and weighs nothing.
+        #repeat r ROUNDS
+        #repeat i SHARE
+        let split_$r_$i = ($ru * SHARE + $iu) * apart + part;
+        var stat_$r_$i = vec2(LOWEST, 0.0);
+        var sum_$r_$i = vec4(0.0);
+        #end
+        if $ru * SHARE * apart < count {
+            #repeat i SHARE
+            stat_$r_$i = stats[first + min(split_$r_$i, count - 1u)];
+            sum_$r_$i = sums[(first + min(split_$r_$i, count - 1u)) * QUADS + quad];
+            #end
+        }
+        #end
+        #repeat r ROUNDS
+        #repeat i SHARE
+        top = max(top, select(LOWEST, stat_$r_$i.x, split_$r_$i < count));
+        #end
+        #end
+        #repeat r ROUNDS
+        if $ru * SHARE * apart < count {
+            #repeat i SHARE
+            let scale_$i = select(0.0, exp(stat_$r_$i.x - top), split_$r_$i < count);
+            weight = fma(scale_$i, stat_$r_$i.y, weight);
+            sum = fma(vec4(scale_$i), sum_$r_$i, sum);
+            #end
+        }
+        #end
     }
-    totals[lane] = sum;
-    workgroupBarrier();
+    if apart > 1u {
+        if quad == 0u {
+            tops[part] = vec2(top, weight);
+        }
+        totals[lane] = sum;
+        workgroupBarrier();
+    }
     if part > 0u {
         return;
     }
-    for (var other = 0u; other < PARTS; other++) {
-        top = max(top, tops[other].x);
+    if apart > 1u {
+        #repeat p PARTS
+        let top_$p = tops[$p];
+        let total_$p = totals[$pu * QUADS + quad];
+        top = max(top, top_$p.x);
+        #end
+        weight = 0.0;
+        sum = vec4(0.0);
+        #repeat p PARTS
+        let scale_$p = exp(top_$p.x - top);
+        weight = fma(scale_$p, top_$p.y, weight);
+        sum = fma(vec4(scale_$p), total_$p, sum);
+        #end
     }
-    weight = 0.0;
-    sum = vec4(0.0);
-    for (var other = 0u; other < PARTS; other++) {
-        let scale = exp(tops[other].x - top);
-        weight = fma(scale, tops[other].y, weight);
-        sum = fma(vec4(scale), totals[other * QUADS + quad], sum);
-    }
-    out[(row * Q_HEADS + group.x) * QUADS + quad] = pack_out(sum / weight * sigmoid(gate));
+    out[(row * Q_HEADS + group.x) * QUADS + quad] = pack_out(sigmoid(gate) / weight * sum);
 }

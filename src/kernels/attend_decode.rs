@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::{
+    backend::Caps,
     cache::Blocks,
     cost::{Bytes, Cost, Load},
     cpu::Group,
@@ -107,6 +108,16 @@ fn keys(heads: Heads) -> u32 {
     (24 / (heads.query / heads.kv)).clamp(1, 4)
 }
 
+/// Query heads whose sums the teams exchange at once: as many as group memory has room for beside what sums over a team take.
+fn together(caps: &Caps, heads: Heads, team: u32) -> u32 {
+    let (group, teams) = (heads.query / heads.kv, teams(heads));
+    let (lanes, values) = (teams * team, group * keys(heads));
+    let sums = caps.subgroup.map_or(16 * lanes, |[least, _]| 4 * values * lanes / team.min(least));
+    let room = caps.group_memory.saturating_sub(sums + 8 * group * teams);
+    let most = (room / (4 * heads.width * teams)).clamp(1, group);
+    group.div_ceil(group.div_ceil(most))
+}
+
 /// Attention of one row of each sequence, in parts. q \[S, Hq·D\] f32.
 pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: Heads) -> Partials {
     assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
@@ -125,6 +136,8 @@ pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: H
         .define("SCALED", cache.scaled())
         .define("KEYS", keys(heads))
         .define("VALUES", group * keys(heads))
+        .define("TEAMS", teams(heads))
+        .define("TOGETHER", together(p.caps(), heads, team))
         .define("SPLITS", parts.splits.most)
         .define("LEAST", parts.splits.least)
         .define("BLOCK", cache.block)

@@ -29,17 +29,27 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
+/// Splits of which a lane has a quad at once: as many as registers hold.
+const AT_ONCE: u32 = 8;
+
 /// Puts the splits of decode attention together and gates the result. x \[S, projected\] f32 → \[S, Hq·D\] of `dtype`.
 pub fn attend_merge(p: &Pass, step: &Step, parts: &Partials, x: &Tensor, (heads, dtype): (Heads, DType)) -> Tensor {
     assert_eq!(x.width(), heads.projected(), "attend_merge: x");
     let mut out = p.scratch([x.rows(), heads.query * heads.width], dtype);
+    let (quads, splits) = (heads.width / 4, parts.splits);
+    // No more parts of lanes than have little to merge.
+    let sharers = (KERNEL.lanes / quads).min(8);
+    let share = splits.most.div_ceil(sharers).min(AT_ONCE);
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("HEAD", heads.width)
-        .define("SPLITS", parts.splits.most)
-        .define("LEAST", parts.splits.least)
-        .define("SHARE", parts.splits.most.div_ceil(KERNEL.lanes / (heads.width / 4)))
+        .define("SPLITS", splits.most)
+        .define("LEAST", splits.least)
+        .define("PARTS", sharers)
+        .define("SHARE", share)
+        .define("ROUNDS", splits.most.div_ceil(sharers * share))
         .define("STRIDE", x.width())
+        .lanes(sharers * quads)
         .step(step)
         .read(&parts.sums)
         .read(&parts.stats)

@@ -84,3 +84,21 @@ pub fn company() {
         }
     }
 }
+
+/// Of as many heads as group memory has room for at once, sums are the same bits as of one after the other.
+#[test]
+pub fn room_for_heads() {
+    let heads = Heads { query: 12, kv: 2, width: 32 };
+    for (name, backend) in backends() {
+        let run = |group_memory: u32| {
+            let caps = Caps { group_memory, ..backend.caps().clone() };
+            outputs("room", &backend, &caps, attend(DECODES[2], heads, DType::F16, 1.0))
+        };
+        let least = run(16 << 10);
+        for memory in [0, 22 << 10, 32 << 10] {
+            for (most, least) in run(memory).iter().zip(&least) {
+                assert!((0..9).all(|row| most.row(row) == least.row(row)), "{name}: {memory} bytes: {}", least.name);
+            }
+        }
+    }
+}

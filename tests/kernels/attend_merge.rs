@@ -70,18 +70,19 @@ fn attend(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass) 
 /// Into however many parts a context is split, what comes out is the same within round-off.
 #[test]
 pub fn splits() {
-    let heads = Heads { query: 6, kv: 2, width: 256 };
-    for (name, backend) in backends() {
+    let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
+    let widths = [(6, 256), (2, 512)];
+    for ((name, backend), (query, width)) in backends().into_iter().flat_map(|one| widths.map(|of| (one.clone(), of))) {
+        let heads = Heads { query, kv: 2, width };
         let run = |on: &Arc<dyn Backend>, splits: u32| {
             let mut caps = backend.caps().clone();
             caps.tiles.attend_splits = splits;
             outputs("splits", on, &caps, attend(LONG, heads, DType::F16)).remove(0)
         };
-        let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
         let whole = run(&oracle, 1);
         for splits in [1, 3, 16, 64] {
-            let error = compare(&format!("{name}: {splits} parts"), &whole, &run(&backend, splits));
-            println!("{name}: {splits} parts against one on cpu: {error:.1e}");
+            let error = compare(&format!("{name}: {splits} parts of {width}"), &whole, &run(&backend, splits));
+            println!("{name}: {splits} parts of {width} against one on cpu: {error:.1e}");
         }
     }
 }

@@ -57,7 +57,8 @@ sabotaged!(
         no_barrier("attend_decode", 1),
         no_barrier("attend_decode", 2),
         no_barrier("attend_decode", 3),
-        no_barrier("attend_decode", 4),
+        fault("attend_decode", "parts[team * QUADS]", "parts[(TEAMS - 1 - team) * QUADS]"),
+        fault("attend_decode", "at < (h % TOGETHER + 1) * QUADS", "at < QUADS"),
         fault("attend_decode", "const uint context = own.position + 1;", "const uint context = own.position;"),
         fault("attend_decode", "exp(head.largest - largest)", "exp(largest - head.largest)"),
         fault("attend_decode", "min(base + k * TEAMS + team, end - 1)", "min(base + k * TEAMS, end - 1)"),
@@ -69,8 +70,11 @@ sabotaged!(
     [
         no_barrier("attend_merge", 0),
         fault("attend_merge", "exp(stat[i].x - top)", "exp(top - stat[i].x)"),
-        fault("attend_merge", "min(i * PARTS + part, count - 1)", "min(i * PARTS + part, count)"),
-        fault("attend_merge", "sum / weight * sigmoid(gate)", "sum / weight * silu(gate)"),
+        fault("attend_merge", "sums[min(split, count - 1)", "sums[min(split, count)"),
+        fault("attend_merge", "(r * SHARE + i) * apart + part;", "i * apart + part;"),
+        fault("attend_merge", "count <= SHARE ?", "count <= SHARE + 1 ?"),
+        fault("attend_merge", "fade * merged.sum", "merged.sum"),
+        fault("attend_merge", "gate = sigmoid(", "gate = silu("),
     ]
 );
 sabotaged!(
