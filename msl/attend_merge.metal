@@ -12,30 +12,46 @@ struct Merged {
     float4 sum;
 };
 
-// The splits from `part` on, `apart` from each other, of which there are `count`.
-inline Merged merge(device const float2* stats, device const float4* sums, uint part, uint apart, uint count) {
+// The splits from `part` on, `apart` from each other, each of `share` positions of a context.
+struct Splits {
+    uint part;
+    uint apart;
+    uint share;
+    uint context;
+
+    uint at(uint i) const {
+        return i * apart + part;
+    }
+    // Whether a split is not empty.
+    bool counts(uint i) const {
+        return at(i) * share < context;
+    }
+};
+
+inline Merged merge(device const float2* stats, device const float4* sums, Splits splits) {
     Merged merged = {float2(LOWEST, 0.0f), 0.0f};
     #pragma unroll
     for (uint r = 0; r < ROUNDS; r++) {
-        if (r * SHARE * apart >= count) {
+        if (r * SHARE * splits.apart * splits.share >= splits.context) {
             break;
         }
-        // All at once; past the last split it is repeated, and weighs nothing.
+        // All at once; in place of an empty split the first one, which weighs nothing.
         float2 stat[SHARE];
         float4 sum[SHARE];
         float top = merged.stat.x;
         #pragma unroll
         for (uint i = 0; i < SHARE; i++) {
-            const uint split = (r * SHARE + i) * apart + part;
-            stat[i] = stats[min(split, count - 1)];
-            sum[i] = sums[min(split, count - 1) * QUADS];
-            top = split < count ? max(top, stat[i].x) : top;
+            const bool counts = splits.counts(r * SHARE + i);
+            const uint split = counts ? splits.at(r * SHARE + i) : 0;
+            stat[i] = stats[split];
+            sum[i] = sums[split * QUADS];
+            top = counts ? max(top, stat[i].x) : top;
         }
         const float fade = exp(merged.stat.x - top);
         merged = Merged{float2(top, fade * merged.stat.y), fade * merged.sum};
         #pragma unroll
         for (uint i = 0; i < SHARE; i++) {
-            const float scale = (r * SHARE + i) * apart + part < count ? exp(stat[i].x - top) : 0.0f;
+            const float scale = splits.counts(r * SHARE + i) ? exp(stat[i].x - top) : 0.0f;
             merged.stat.y = fma(scale, stat[i].y, merged.stat.y);
             merged.sum = fma(float4(scale), sum[i], merged.sum);
         }
@@ -65,13 +81,13 @@ kernel void attend_merge(
     const uint head = row * Q_HEADS + group.x;
     const float4 gate = sigmoid(x[row * (STRIDE / 4) + (2 * group.x + 1) * QUADS + quad]);
     const uint share = split_share(context);
-    const uint count = (context + share - 1) / share;
     // Splits that a lane takes all at once need no lanes besides.
-    const uint apart = count <= SHARE ? 1 : PARTS;
+    const uint apart = context <= SHARE * share ? 1 : PARTS;
     if (part >= apart) {
         return;
     }
-    Merged merged = merge(stats + head * SPLITS, sums + head * SPLITS * QUADS + quad, part, apart, count);
+    const Splits splits = {part, apart, share, context};
+    Merged merged = merge(stats + head * SPLITS, sums + head * SPLITS * QUADS + quad, splits);
     if (apart > 1) {
         if (quad == 0) {
             tops[part] = merged.stat;

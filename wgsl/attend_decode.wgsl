@@ -26,14 +26,13 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     let row = group.z;
     let team = lane / TEAM;
     let member = lane % TEAM;
-    // What does not wait for anything is loaded first, for rows that are not alive too.
+    // All that waits for nothing is loaded at once, for rows that are not alive too. A decode step has one row of each sequence.
+    let alive = live();
+    let own = span(row);
     let query = (row * Q_HEADS + group.x * GROUP) * TEAM + member;
     #repeat h GROUP
     let q_$h = load_q(query + $hu * TEAM);
     #end
-    let alive = live();
-    // A decode step has one row of each sequence.
-    let own = span(row);
     if row >= alive {
         return;
     }

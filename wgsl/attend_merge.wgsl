@@ -20,45 +20,48 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     let row = group.y;
     let quad = lane % QUADS;
     let part = lane / QUADS;
-    // What does not wait for anything is loaded first, for rows that are not alive too.
-    let gate = x[row * (STRIDE / 4u) + (2u * group.x + 1u) * QUADS + quad];
+    // All that waits for nothing is loaded at once, for rows that are not alive too.
     let alive = live();
     let context = span(row).position + 1u;
+    let gate = x[row * (STRIDE / 4u) + (2u * group.x + 1u) * QUADS + quad];
     if row >= alive {
         return;
     }
     let share = split_share(context);
-    let count = (context + share - 1u) / share;
     let first = (row * Q_HEADS + group.x) * SPLITS;
     // Splits that a lane takes all at once need no lanes besides.
-    let apart = select(PARTS, 1u, count <= SHARE);
+    let apart = select(PARTS, 1u, context <= SHARE * share);
     var top = LOWEST;
     var weight = 0.0;
     var sum = vec4(0.0);
     if part < apart {
-        // Past the last split it is repeated, and weighs nothing.
+        // In place of an empty split the first one is loaded, and weighs nothing.
         #repeat r ROUNDS
         #repeat i SHARE
         let split_$r_$i = ($ru * SHARE + $iu) * apart + part;
-        var stat_$r_$i = vec2(LOWEST, 0.0);
-        var sum_$r_$i = vec4(0.0);
+        let counts_$r_$i = split_$r_$i * share < context;
+        var stat_$r_$i = vec2<f32>();
+        var sum_$r_$i = vec4<f32>();
         #end
-        if $ru * SHARE * apart < count {
+        if $ru == 0u || $ru * SHARE * apart * share < context {
             #repeat i SHARE
-            stat_$r_$i = stats[first + min(split_$r_$i, count - 1u)];
-            sum_$r_$i = sums[(first + min(split_$r_$i, count - 1u)) * QUADS + quad];
+            stat_$r_$i = stats[first + select(0u, split_$r_$i, counts_$r_$i)];
+            sum_$r_$i = sums[(first + select(0u, split_$r_$i, counts_$r_$i)) * QUADS + quad];
             #end
         }
         #end
         #repeat r ROUNDS
-        #repeat i SHARE
-        top = max(top, select(LOWEST, stat_$r_$i.x, split_$r_$i < count));
-        #end
-        #end
-        #repeat r ROUNDS
-        if $ru * SHARE * apart < count {
+        if $ru == 0u || $ru * SHARE * apart * share < context {
+            var most = top;
             #repeat i SHARE
-            let scale_$i = select(0.0, exp(stat_$r_$i.x - top), split_$r_$i < count);
+            most = max(most, select(LOWEST, stat_$r_$i.x, counts_$r_$i));
+            #end
+            let fade = exp(top - most);
+            top = most;
+            weight *= fade;
+            sum *= fade;
+            #repeat i SHARE
+            let scale_$i = select(0.0, exp(stat_$r_$i.x - top), counts_$r_$i);
             weight = fma(scale_$i, stat_$r_$i.y, weight);
             sum = fma(vec4(scale_$i), sum_$r_$i, sum);
             #end

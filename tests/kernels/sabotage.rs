@@ -70,9 +70,10 @@ sabotaged!(
     [
         no_barrier("attend_merge", 0),
         fault("attend_merge", "exp(stat[i].x - top)", "exp(top - stat[i].x)"),
-        fault("attend_merge", "sums[min(split, count - 1)", "sums[min(split, count)"),
-        fault("attend_merge", "(r * SHARE + i) * apart + part;", "i * apart + part;"),
-        fault("attend_merge", "count <= SHARE ?", "count <= SHARE + 1 ?"),
+        fault("attend_merge", "at(i) * share < context;", "at(i) * share <= context;"),
+        fault("attend_merge", "(r * SHARE * splits.apart", "((r + 1) * SHARE * splits.apart"),
+        fault("attend_merge", "context <= SHARE * share ?", "context <= SHARE * share + 1 ?"),
+        fault("attend_merge", "return i * apart + part;", "return (i + part) * apart;"),
         fault("attend_merge", "fade * merged.sum", "merged.sum"),
         fault("attend_merge", "gate = sigmoid(", "gate = silu("),
     ]
