@@ -12,7 +12,7 @@ struct Merged {
     float4 sum;
 };
 
-// The splits from `part` on, `apart` from each other, each of `share` positions of a context.
+// Which splits a lane takes: from `part` on, `apart` from each other; each is of `share` positions of the context.
 struct Splits {
     uint part;
     uint apart;
@@ -28,6 +28,7 @@ struct Splits {
     }
 };
 
+// Puts a lane's splits together.
 inline Merged merge(device const float2* stats, device const float4* sums, Splits splits) {
     Merged merged = {float2(LOWEST, 0.0f), 0.0f};
     #pragma unroll
