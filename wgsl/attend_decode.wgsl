@@ -26,8 +26,9 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     let row = group.z;
     let team = lane / TEAM;
     let member = lane % TEAM;
-    // All that waits for nothing is loaded at once, for rows that are not alive too. A decode step has one row of each sequence.
+    // All that waits for nothing is loaded at once, for rows that are not alive too.
     let alive = live();
+    // A decode step has one row of each sequence.
     let own = span(row);
     let query = (row * Q_HEADS + group.x * GROUP) * TEAM + member;
     #repeat h GROUP

@@ -108,7 +108,8 @@ fn keys(heads: Heads) -> u32 {
     (24 / (heads.query / heads.kv)).clamp(1, 4)
 }
 
-/// Query heads whose sums the teams exchange at once: as many as group memory has room for beside what sums over a team take.
+/// Query heads whose sums the teams exchange at once: as many as group memory has room for beside what sums over a team
+/// take.
 fn together(caps: &Caps, heads: Heads, team: u32) -> u32 {
     let (group, teams) = (heads.query / heads.kv, teams(heads));
     let (lanes, values) = (teams * team, group * keys(heads));

@@ -90,7 +90,8 @@ pub fn company() {
 pub fn room_for_heads() {
     let heads = Heads { query: 12, kv: 2, width: 32 };
     for (name, backend) in backends() {
-        let run = |group_memory: u32| {
+        let run = |memory: u32| {
+            let group_memory = memory.min(backend.caps().group_memory);
             let caps = Caps { group_memory, ..backend.caps().clone() };
             outputs("room", &backend, &caps, attend(DECODES[2], heads, DType::F16, 1.0))
         };
@@ -99,6 +100,32 @@ pub fn room_for_heads() {
             for (most, least) in run(memory).iter().zip(&least) {
                 assert!((0..9).all(|row| most.row(row) == least.row(row)), "{name}: {memory} bytes: {}", least.name);
             }
+        }
+    }
+}
+
+/// Whatever the heads, lanes share no more than the device has, and as many heads' sums as fit.
+#[test]
+#[cfg(feature = "wgpu")]
+pub fn group_memory_suffices() {
+    use bimetal::{backend::Backend, cpu::Cpu, wgpu::prelude::shader};
+    let backend: std::sync::Arc<dyn Backend> = std::sync::Arc::new(Cpu::default());
+    for ([query, width], dtype) in
+        [[1, 16], [16, 16], [6, 32], [16, 64], [8, 64], [4, 128], [4, 256], [16, 256], [3, 512]]
+            .into_iter()
+            .flat_map(|heads| [(heads, DType::F32), (heads, DType::Q8Heads)])
+    {
+        for (subgroup, kib) in [None, Some([4, 32]), Some([32, 32])].into_iter().flat_map(|of| [(of, 16), (of, 48)]) {
+            let caps = Caps { group_memory: kib << 10, subgroup, ..backend.caps().clone() };
+            let (lab, p) = (Lab::new(backend.clone()), Pass::new(&caps));
+            attend(DECODES[0], Heads { query, kv: 1, width }, dtype, 1.0)(&lab, &p);
+            let dispatch = p.finish().dispatches.remove(0);
+            let module = naga::front::wgsl::parse_str(&shader(&dispatch, &caps).unwrap()).unwrap();
+            let shared = module.global_variables.iter().filter(|(_, it)| it.space == naga::AddressSpace::WorkGroup);
+            let bytes: u32 = shared.map(|(_, it)| module.types[it.ty].inner.size(module.to_ctx())).sum();
+            assert!(bytes <= kib << 10, "{query} × {width} {dtype} {subgroup:?}: {bytes} bytes of {kib} KiB");
+            let (heads, each) = (dispatch.define("TOGETHER"), 4 * width * dispatch.define("TEAMS"));
+            assert!(heads == query || bytes + each * heads > kib << 10, "{query} × {width}: {heads} heads at once");
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    fn new(backend: Arc<dyn Backend>) -> Self {
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
         Self { backend, buffers: RefCell::default() }
     }
 
