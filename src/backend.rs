@@ -85,8 +85,8 @@ pub enum Strips {
     Rows,
 }
 
-/// A product on matrix units turns each weight into a half once for every 64 or 128 rows. Turning all of them once and
-/// multiplying halves costs about as much as three times of that.
+/// A product on matrix units turns each weight into a half once for every 64 or 128 rows. Writing all halves once takes about
+/// as long as doing that one and a half times, and a launch: with fewer rows there is nothing to gain.
 const WORTH_EXPANDING: u32 = 256;
 
 /// 32 MB of halves: they stay in the second-level cache of large GPUs until they are multiplied, and programs need not bring
