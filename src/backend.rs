@@ -50,6 +50,17 @@ pub struct Tiles {
     pub state_squares: u32,
     /// Tokens computed in one step that fill the device and keep it free for others soon enough.
     pub budget: u32,
+    /// When quantised weights become halves before a product on matrix units, rather than inside of it.
+    pub expand: Expand,
+}
+
+/// When quantised weights become halves in memory before they are multiplied, and how many at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expand {
+    /// Least rows of the other operand.
+    pub rows: u32,
+    /// Most weights at once.
+    pub weights: u32,
 }
 
 /// How a product with few rows is shared out.
@@ -74,6 +85,19 @@ pub enum Strips {
     Rows,
 }
 
+/// A product on matrix units turns each weight into a half once for every 64 or 128 rows. Writing all halves once takes about
+/// as long as doing that one and a half times, and a launch: with fewer rows there is nothing to gain.
+const WORTH_EXPANDING: u32 = 256;
+
+/// 32 MB of halves: they stay in the second-level cache of large GPUs until they are multiplied, and programs need not bring
+/// along more.
+const EXPANDED: u32 = 1 << 24;
+
+impl Expand {
+    /// For devices whose caches hold what was just written.
+    pub const USUAL: Self = Self { rows: WORTH_EXPANDING, weights: EXPANDED };
+}
+
 impl Tiles {
     /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence, enough rows of a prompt to
     /// fill it with one product.
@@ -93,6 +117,7 @@ impl Tiles {
             scan_team: 8,
             state_squares: 1,
             budget,
+            expand: Expand::USUAL,
         }
     }
 

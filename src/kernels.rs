@@ -37,6 +37,7 @@ kernels!(
     attend_mma,
     attend_prefill,
     copy_slot,
+    dequantise,
     embed,
     gated_rms_norm,
     gdn_chunk_solve,

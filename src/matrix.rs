@@ -1,9 +1,15 @@
 //! Weight matrices, and products with them.
 
+use std::ops::Range;
+
 use crate::{
+    backend::Expand,
     dtype::DType,
     kernels::{
-        matmul, matmul_mma, matvec,
+        dequantise::dequantise,
+        matmul,
+        matmul_mma::{self, Rows, matmul_mma},
+        matvec,
         norm_matvec::norm_matvec,
         norm_swiglu,
         rms_norm::{Norm, rms_norm},
@@ -13,6 +19,9 @@ use crate::{
     step::{Kind, Step},
     tensor::Tensor,
 };
+
+/// Rows of the widest tile of a product on matrix units.
+const TILE: u32 = 128;
 
 /// A weight matrix \[out, in\]: one tensor, or several that hold consecutive rows where one would exceed what a
 /// backend can bind, or where rows differ in dtype.
@@ -28,6 +37,13 @@ pub struct Part {
     pub tensor: Tensor,
     /// The first of its rows in the matrix.
     pub first: u32,
+}
+
+impl Part {
+    /// Its rows in the matrix.
+    pub fn rows(&self) -> Range<u32> {
+        self.first..self.first + self.tensor.rows()
+    }
 }
 
 impl Matrix {
@@ -65,6 +81,15 @@ impl Matrix {
     /// Size of all parts in bytes.
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.tensor.bytes()).sum()
+    }
+
+    /// Bytes of scratch memory that a prompt's product of `rows` rows with it takes on matrix units, at the most.
+    pub fn expanded_bytes(&self, rows: u32, expand: Expand) -> u64 {
+        if !is_expanded(rows, &self.parts, expand) {
+            return 0;
+        }
+        let band = bands(&self.parts, expand.weights).map(|band| band.end - band.start).max();
+        DType::F16.size([band.unwrap_or(0), self.width])
     }
 }
 
@@ -146,12 +171,47 @@ fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
     check([x, y], w);
     // By what the rows are and not by how many there happen to be: a row's sum must not depend on its company.
     match step.kind() {
-        Kind::Prompt => w.parts().iter().for_each(|part| match matmul_mma::fits(p.caps(), &product, part) {
-            true => matmul_mma::matmul_mma(p, step, &mut product, part),
-            false => matmul::matmul(p, step, &mut product, part),
-        }),
+        Kind::Prompt => {
+            let on_units = |part: &Part| matmul_mma::fits(p.caps(), product.x.dtype(), part);
+            for parts in w.parts().chunk_by(|a, b| on_units(a) == on_units(b)) {
+                match on_units(&parts[0]) {
+                    true => on_matrix_units(p, step, &mut product, parts),
+                    false => parts.iter().for_each(|part| matmul::matmul(p, step, &mut product, part)),
+                }
+            }
+        }
         Kind::Decode => matvec::matvec(p, step, product),
     }
+}
+
+/// The product with consecutive parts of a matrix that matrix units take. Both ways give the same bits.
+fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Part]) {
+    let expand = p.caps().tiles.expand;
+    if !is_expanded(product.x.rows(), parts, expand) {
+        parts.iter().for_each(|part| matmul_mma(p, step, product, &Rows::Stored(part)));
+        return;
+    }
+    for rows in bands(parts, expand.weights) {
+        let mut halves = p.passing([rows.len() as u32, product.w.width()], DType::F16);
+        parts.iter().for_each(|part| dequantise(p, part, &rows, &mut halves));
+        matmul_mma(p, step, product, &Rows::Expanded(&halves, rows));
+    }
+}
+
+/// Whether it is worth while to make halves of parts before they are multiplied with so many rows.
+fn is_expanded(rows: u32, parts: &[Part], expand: Expand) -> bool {
+    rows >= expand.rows && parts.iter().any(|part| part.tensor.dtype().is_quantised())
+}
+
+/// The rows of consecutive parts in bands of about equal size, of at most so many weights and of whole tiles as far as they
+/// have so many rows: where parts meet does not matter.
+fn bands(parts: &[Part], most: u32) -> impl Iterator<Item = Range<u32>> + use<> {
+    let rows = parts[0].first..parts[parts.len() - 1].rows().end;
+    let most = (most / parts[0].tensor.width()).max(1);
+    let whole = if most < TILE { most } else { most / TILE * TILE };
+    let share = rows.end - rows.start;
+    let share = share.div_ceil(share.div_ceil(whole)).next_multiple_of(TILE).min(whole);
+    rows.clone().step_by(share as usize).map(move |first| first..(first + share).min(rows.end))
 }
 
 fn check([x, y]: [&Tensor; 2], w: &Matrix) {

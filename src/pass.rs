@@ -135,7 +135,13 @@ impl Pass {
 
     /// A tensor for results inside this recording; its memory is lent again when it is dropped.
     pub fn scratch(&self, shape: [u32; 2], dtype: DType) -> Tensor {
-        Tensor::scratch(&self.scratch, shape, dtype)
+        Tensor::scratch(&self.scratch, shape, dtype, Scratch::take)
+    }
+
+    /// The same for tensors of many sizes that are dropped soon: all of them are lent one piece of memory, which is as large
+    /// as the largest.
+    pub fn passing(&self, shape: [u32; 2], dtype: DType) -> Tensor {
+        Tensor::scratch(&self.scratch, shape, dtype, Scratch::take_growing)
     }
 
     /// Starts a launch of `kernel`; [`Builder::grid`] completes it.

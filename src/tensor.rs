@@ -121,10 +121,15 @@ impl Tensor {
         Ok(tensor)
     }
 
-    pub(crate) fn scratch(pool: &Scratch, [rows, width]: [u32; 2], dtype: DType) -> Self {
+    /// A tensor in scratch memory, whose number `take` finds for so many bytes.
+    pub(crate) fn scratch(
+        pool: &Scratch,
+        [rows, width]: [u32; 2],
+        dtype: DType,
+        take: impl Fn(&Scratch, u64) -> u32,
+    ) -> Self {
         let bytes = dtype.size([rows, width]).next_multiple_of(16).max(16);
-        let number = pool.take(bytes);
-        Self { rows, width, dtype, home: Home::Scratch(pool.clone(), number) }
+        Self { rows, width, dtype, home: Home::Scratch(pool.clone(), take(pool, bytes)) }
     }
 
     pub(crate) fn slot(&self) -> Slot {

@@ -20,6 +20,7 @@ mod kernels {
     mod attend_mma;
     mod attend_prefill;
     mod copy_slot;
+    mod dequantise;
     mod embed;
     mod gated_rms_norm;
     mod gdn_chunk_state;

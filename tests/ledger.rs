@@ -17,12 +17,12 @@ use bimetal::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Cpu,
     dtype::DType,
-    engine::Options,
+    engine::{Engine, Options, Request, Then},
     generator::Setup,
     kernels::{argmax::argmax, copy_slot::copy_slot, top_k::top_k},
     ledger::{Ledger, Rehearsal},
     model::{
-        Model,
+        Form, Model,
         checkpoint::Checkpoint,
         config::{Config, LayerKind},
         qwen3_5::forward,
@@ -30,6 +30,7 @@ use bimetal::{
     },
     paper::Paper,
     pass::{Access, Pass, Recorded, Slot},
+    sampler::{Mode, Sampling},
     step::{Entry, Kind, Layout, Step},
     tensor::Tensor,
 };

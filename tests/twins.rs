@@ -92,6 +92,8 @@ const GIVEN: [&str; 5] = ["LANES", "SUBGROUP", "A", "B", "C"];
 
 /// Defines whose name means something else in another kernel.
 const SPECIAL: &[(&str, &str, u32)] = &[
+    ("dequantise", "SHARE", 4),
+    ("dequantise", "W_WIDE", 2),
     ("matmul_mma", "COLUMNS", 2),
     ("matmul_mma", "ROWS", 2),
     ("gdn_scan", "SHARE", 4),
@@ -160,7 +162,8 @@ fn wgsl_fits() {
     for kernel in ALL {
         let matrix = kernel.library.contains(&"matrix");
         for (dtype, offered) in DTYPES.into_iter().flat_map(|dtype| [(dtype, false), (dtype, true)]) {
-            if matrix && !offered {
+            let halves = |binding: &Binding| matches!(binding.element, Element::F16 | Element::Halves);
+            if (matrix || kernel.bindings.iter().any(halves)) && !offered {
                 continue;
             }
             let packed = offered && dtype.packs().is_some() && kernel.library.contains(&"packed");
@@ -344,6 +347,7 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
             (Element::Wide, DType::Q8Heads) => "2×u32",
             (Element::Wide, DType::F32) => "4×f32",
             (Element::Wide, _) => "4×u32",
+            (Element::Halves, _) if binding.access.writes() => "4×u32",
             (Element::F16 | Element::Halves, _) => "4×f16",
             (Element::Float | Element::Heads, DType::F16) if caps.half => "4×f16",
             (Element::Float | Element::Heads, _) => "2×u32",

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     cache::Cache,
+    dtype::DType,
     error::Result,
     kernels::{advance::advance, argmax::argmax, top_k::top_k},
     model::{Model, qwen3_5::forward},
@@ -165,5 +166,11 @@ pub(super) fn estimate(model: &Model, options: &Options) -> u64 {
     let config = &model.config;
     let widest = model.weights.widest() + u64::from(config.intermediate) + 4 * u64::from(config.hidden);
     let rows = u64::from(options.budget) + 4 * u64::from(options.sequences);
-    2 * 4 * rows * widest + 4 * 4 * u64::from(options.sequences) * u64::from(config.vocabulary)
+    let caps = model.backend.caps();
+    let on_units = caps.matrix_units.is_some() && model.weights.inputs == DType::F16;
+    let expanded = match on_units {
+        true => model.weights.expanded_bytes([options.budget, options.sequences], caps.tiles.expand),
+        false => 0,
+    };
+    2 * (4 * rows * widest + expanded) + 4 * 4 * u64::from(options.sequences) * u64::from(config.vocabulary)
 }

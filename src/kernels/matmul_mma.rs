@@ -1,15 +1,19 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows, on matrix units: f16 by f16 with sums in f32.
-//! Quantised weights become f16 on their way into group memory.
+//! Quantised weights become f16 on their way into group memory, or were [expanded](super::dequantise) before.
+
+use std::ops::Range;
 
 use half::f16;
 
 use crate::{
     backend::Caps,
+    cost::{Bytes, Cost, Load},
     cpu::Group,
     dtype::DType,
     matrix::{Part, Product},
-    pass::{Binding, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
     step::{self, Step},
+    tensor::Tensor,
 };
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.
@@ -26,7 +30,7 @@ pub static KERNEL: Kernel = Kernel {
     lanes: 128,
     source: source!("matmul_mma"),
     cpu,
-    cost: super::matvec::cost,
+    cost,
 };
 
 /// Large tiles of which a device is given at least as many as it has multiprocessors, or nearly.
@@ -58,21 +62,33 @@ impl Tile {
 }
 
 /// Whether the product with a part of a matrix can be left to matrix units.
-pub(crate) fn fits(caps: &Caps, product: &Product<'_>, part: &Part) -> bool {
-    caps.matrix_units.is_some() && product.x.dtype() == DType::F16 && part.tensor.dtype().has_halves()
+pub(crate) fn fits(caps: &Caps, inputs: DType, part: &Part) -> bool {
+    caps.matrix_units.is_some() && inputs == DType::F16 && part.tensor.dtype().has_halves()
 }
 
-/// Records the product with one part of the matrix. The order of a row's sum depends on its length alone.
-pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, part: &Part) {
+/// Rows of a matrix as they are multiplied.
+pub(crate) enum Rows<'a> {
+    /// A part of it.
+    Stored(&'a Part),
+    /// These, which were expanded into the first rows of a tensor.
+    Expanded(&'a Tensor, Range<u32>),
+}
+
+/// Records the product with some rows of the matrix. The order of a row's sum depends on its length alone.
+pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows: &Rows<'_>) {
     let Product { x, y, epilogue, .. } = product;
+    let (w, of_y, expanded) = match rows {
+        Rows::Stored(part) => (&part.tensor, part.rows(), 0),
+        Rows::Expanded(w, of_y) => (*w, of_y.clone(), 1),
+    };
     let edge = p.caps().matrix_units.expect("matrix units");
     let width = p.caps().subgroup.map_or(edge, |[least, _]| least);
-    let (columns, stride) = (part.tensor.rows(), y.width());
+    let (columns, stride) = (of_y.len() as u32, y.width());
     let Tile { teams, squares, steps } = Tile::of([x.rows(), columns], edge);
     let lanes = teams[0] * teams[1] * width;
     let [tile_rows, tile_columns] = [0, 1].map(|side| teams[side] * squares[side] * edge);
     let fetches = |rows: u32| rows * steps * edge / 4 / lanes;
-    let wide = if part.tensor.dtype().is_quantised() { 2 } else { 1 };
+    let wide = if w.dtype().is_quantised() { 2 } else { 1 };
     p.dispatch(&KERNEL)
         .define("K", x.width())
         .define("TILE_ROWS", tile_rows)
@@ -86,15 +102,26 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, part:
         .define("W_FETCHES", fetches(tile_columns) / wide)
         .define("W_WIDE", wide)
         .define("ADD", *epilogue as u32)
+        .define("EXPANDED", expanded)
         .lanes(lanes)
         .step(step)
         .read(x)
-        .read(&part.tensor)
+        .read(w)
         .write(y)
-        .param("first", part.first)
+        .param("first", of_y.start)
         .param("count", columns)
         .param("stride", stride)
         .grid([columns.div_ceil(tile_columns), x.rows().div_ceil(tile_rows), 1]);
+}
+
+/// What was expanded was counted as weights there, and is read like other results.
+fn cost(d: &Dispatch, load: &Load) -> Cost {
+    let cost = super::matvec::cost(d, load);
+    if d.size("EXPANDED") == 0 {
+        return cost;
+    }
+    let activations = Bytes { read: cost.activations.read + cost.weights, ..cost.activations };
+    Cost { weights: 0, activations, ..cost }
 }
 
 fn cpu(g: &Group<'_>) {

@@ -16,7 +16,7 @@ use super::{
     upload::{Uploader, Values},
 };
 use crate::{
-    backend::Backend,
+    backend::{Backend, Expand},
     dtype::DType,
     error::{Error, Result},
     kernels::{
@@ -333,9 +333,24 @@ impl Weights {
     pub fn widest(&self) -> u64 {
         self.layers.iter().map(|layer| u64::from(layer.gate_up.rows().max(layer.projected()))).max().unwrap_or(0)
     }
+
+    /// Bytes of scratch memory that products of `rows` rows of a prompt, and of `outputs` of them with the head, take on
+    /// matrix units at a time, at the most.
+    pub fn expanded_bytes(&self, [rows, outputs]: [u32; 2], expand: Expand) -> u64 {
+        let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| matrix.expanded_bytes(rows, expand));
+        of_layers.max().unwrap_or(0).max(self.head.expanded_bytes(outputs, expand))
+    }
 }
 
 impl Layer {
+    fn matrices(&self) -> [&Matrix; 4] {
+        let [projection, out] = match &self.mixer {
+            Mixer::Attention(w) => [&w.qkv, &w.out],
+            Mixer::DeltaNet(w) => [&w.qkvzba, &w.out],
+        };
+        [projection, out, &self.gate_up, &self.down]
+    }
+
     fn projected(&self) -> u32 {
         match &self.mixer {
             Mixer::Attention(w) => w.qkv.rows(),

@@ -37,7 +37,7 @@ pub enum Element {
     Float,
     /// f16, bound as an array of quads; only for kernels that ask for half precision, as those for matrix units do.
     F16,
-    /// What matrix units take: f16, or what is quantised, which becomes f16.
+    /// What matrix units take: f16, or what is quantised, which becomes f16. What is written is f16, two quads at once.
     Halves,
     /// What is kept for later steps: f32 or f16 as quads, or heads of 8 bits, one to a row, whose codes and scales the
     /// prelude says how to write.

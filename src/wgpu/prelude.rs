@@ -78,16 +78,16 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
             (Element::Wide, Some(quantised)) => quantised.pieces(&mut text, dispatch.define("WIDE")),
             (Element::Wide, None) => piece(&mut text, (name, dtype), dispatch.define("WIDE")),
             (Element::Halves, Some(quantised)) => quantised.fetches(&mut text),
+            (Element::Halves, None) if binding.access.writes() => pair(&mut text, name),
+            (Element::Halves, None) => halves(&mut text, name, dispatch.known("W_WIDE") == Some(2)),
             (Element::Float | Element::Heads, Some(quantised)) => quantised.quads(&mut text),
-            (Element::Float | Element::F16 | Element::Halves | Element::Heads, _) => {
+            (Element::Float | Element::F16 | Element::Heads, _) => {
                 quad(&mut text, (name, dtype), binding.access.writes(), caps.half);
             }
             (Element::F32 | Element::U32, _) => {}
         }
-        match binding.element {
-            Element::Halves if quantised.is_none() => halves(&mut text, name),
-            Element::Heads => keep(&mut text, quantised, name),
-            _ => {}
+        if binding.element == Element::Heads {
+            keep(&mut text, quantised, name);
         }
     }
     text
@@ -157,11 +157,26 @@ fn quad(text: &mut String, (name, dtype): (&str, DType), writes: bool, half: boo
     _ = writeln!(text, "    return {packed};\n}}");
 }
 
-/// A quad of halves, which is fetched as it is.
-fn halves(text: &mut String, name: &str) {
+/// Halves are fetched as they are: a quad, or a pair of them as other weights come.
+fn halves(text: &mut String, name: &str, pairs: bool) {
+    _ = writeln!(text, "alias Quad_{name} = vec4<f16>;");
+    if pairs {
+        _ = writeln!(text, "alias Fetch_{name} = array<vec4<f16>, 2>;\nfn fetch_{name}(at: u32) -> Fetch_{name} {{");
+        _ = writeln!(text, "    return Fetch_{name}({name}[2u * at], {name}[2u * at + 1u]);\n}}");
+        _ = writeln!(text, "fn halves_{name}(fetch: Fetch_{name}) -> Fetch_{name} {{ return fetch; }}");
+        return;
+    }
     _ = writeln!(text, "alias Fetch_{name} = vec4<f16>;");
     _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec4<f16> {{ return {name}[at]; }}");
     _ = writeln!(text, "fn halves_{name}(fetch: vec4<f16>) -> array<vec4<f16>, 1> {{ return array(fetch); }}");
+}
+
+/// Two quads of halves, which are stored at once. Packing what already is a half changes nothing.
+fn pair(text: &mut String, name: &str) {
+    let halves = ["first.xy", "first.zw", "last.xy", "last.zw"];
+    let words = halves.map(|pair| format!("pack2x16float(vec2<f32>({pair}))")).join(", ");
+    _ = writeln!(text, "alias Pair_{name} = vec4<u32>;");
+    _ = writeln!(text, "fn pair_{name}(first: vec4<f16>, last: vec4<f16>) -> vec4<u32> {{ return vec4({words}); }}");
 }
 
 /// How a quad of a head that has some scale is kept, and the scale.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bimetal::{
-    backend::{Backend, Caps},
+    backend::{Backend, Caps, Expand},
     cpu::Cpu,
     dtype::DType,
     pass::Pass,
@@ -227,6 +227,18 @@ pub fn check_filled(case: &str, op: impl Fn(&Lab, &Pass)) {
 pub fn check_packed(case: &str, op: impl Fn(&Lab, &Pass)) {
     check_on(&format!("{case}, packed"), &packed, &op, compare);
     check_on(&format!("{case}, packed and filled"), &|caps| filled(&packed(caps)), &op, compare);
+}
+
+/// As [`check`], on devices that make halves of quantised weights before every product of a prompt, few at a time.
+pub fn check_expanded(case: &str, op: impl Fn(&Lab, &Pass)) {
+    check_on(&format!("{case}, expanded"), &expanded, op, compare);
+}
+
+/// A device that makes halves of quantised weights before every product of a prompt, few at a time.
+pub fn expanded(caps: &Caps) -> Caps {
+    let mut caps = caps.clone();
+    caps.tiles.expand = Expand { rows: 1, weights: 40_000 };
+    caps
 }
 
 /// A device that multiplies bytes four at a time, where shaders can say so.

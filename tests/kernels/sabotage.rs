@@ -126,6 +126,18 @@ sabotaged!(
     ]
 );
 sabotaged!(
+    dequantise,
+    [super::dequantise::cases, super::dequantise::like_the_product],
+    [
+        fault("dequantise", "params.row * PAIRS", "params.row"),
+        fault("dequantise", "+ params.first * PAIRS", ""),
+        fault("dequantise", "begin + i * LANES < end", "begin + i * LANES <= end"),
+        fault("dequantise", "min(begin + i * LANES, end - 1)", "(begin + i * LANES)"),
+        fault("dequantise", "half4(quad_of(w, 2 * at + 1))", "half4(quad_of(w, 2 * at))"),
+        fault("dequantise", "block < 4 ? own", "block < 5 ? own"),
+    ]
+);
+sabotaged!(
     embed,
     [super::embed::cases, super::embed::ids_past_the_table],
     [

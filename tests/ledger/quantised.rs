@@ -16,9 +16,57 @@ fn quantised_weights_count_what_they_take() {
         let rest = 2 * (SMALL + SINGLES + gates);
         assert_eq!(sum(&ledger).weights, quantised(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
         assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
-        let prefill = rehearsal.prefill(64, 0).unwrap();
-        let matrix_units = prefill.kernels().into_iter().find(|entry| entry.kernel == Some("matmul_mma")).unwrap();
-        assert!(matrix_units.cost.weights > quantised(PRODUCTS - gates), "{format}: {matrix_units:?}");
+        // A prompt's products read them once, wherever they become halves.
+        for (budget, expanded) in [(512, true), (128, false)] {
+            let setup = Setup { engine: Options { budget, ..engine }, ..setup };
+            let prefill = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap().prefill(64, 0).unwrap();
+            let of = |name: &str| prefill.kernels().into_iter().find(|entry| entry.kernel == Some(name));
+            let (before, products) = (of("dequantise"), of("matmul_mma").unwrap());
+            let reading = if expanded { before.as_ref().unwrap() } else { &products };
+            assert_eq!(reading.cost.weights, quantised(PRODUCTS - gates) + 2 * gates, "{format}");
+            // A product for each matrix, or two with the gates' rows apart.
+            assert_eq!(before.is_some(), expanded);
+            assert_eq!(products.launches, 18 * (4 + u64::from(!expanded)) + 6 * 4, "{format}");
+            if let Some(before) = before {
+                assert_eq!((products.cost.weights, before.launches), (0, 18 * 5 + 6 * 4), "{format}");
+                assert_eq!(before.cost.activations, Bytes { read: 0, written: 2 * PRODUCTS }, "{format}");
+            }
+        }
+    }
+}
+
+/// What weights become before they are multiplied is foreseen before programs are made.
+#[test]
+fn halves_of_weights_are_foreseen() {
+    let config = Config::named("0.8b").unwrap();
+    for (budget, expanded) in [(512, 2 * (6144 + 2048 + 32) * 1024), (128, 0)] {
+        let [plain, quantised] = [None, Some(DType::Q4)].map(|quant| {
+            let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
+            let source = Source::Random(&config);
+            let form = Form { inputs: DType::F16, quant };
+            let model = Arc::new(Model::load(&backend, &Source::Shapes(&source), form, &mut |_, _| {}).unwrap());
+            let taken = |memory: u64| {
+                let options = Options { context: Some(1024), budget, memory: Some(memory), ..Options::default() };
+                Engine::new(model.clone(), options)
+            };
+            // The least that is taken.
+            let (mut refused, mut enough) = (0, 8 << 30);
+            while enough - refused > 1 {
+                let middle = u64::midpoint(refused, enough);
+                if taken(middle).is_ok() { enough = middle } else { refused = middle }
+            }
+            let mut engine = taken(enough).unwrap();
+            for sampling in [Sampling::greedy(), Sampling::model_card(Mode::Direct)] {
+                let prompt = vec![0; 100];
+                engine.add(Request { prompt, sampling, most: 4, stop: BTreeSet::new(), then: Then::Forget }).unwrap();
+                while !engine.is_idle() {
+                    engine.step().unwrap();
+                }
+            }
+            (engine.memory() - model.weights.bytes(), enough - model.weights.bytes())
+        });
+        // Of both programs, the largest matrix of a layer in halves.
+        assert_eq!([quantised.0 - plain.0, quantised.1 - plain.1], [2 * expanded; 2], "budget {budget}");
     }
 }
 

@@ -19,7 +19,7 @@ use bimetal::{
 
 use crate::{
     present,
-    rig::{FULL, Look, Output, Precision, Rig, largest_error},
+    rig::{FULL, HALF, Look, Output, Precision, Rig, largest_error},
 };
 
 const FORMATS: [DType; 2] = [DType::Q8, DType::Q4];
@@ -55,6 +55,23 @@ fn every_backend_makes_the_same_of_quantised_weights() {
                 assert!(error <= 1e-3, "{name} in {format} on {backend_name}: {error}");
             }
         }
+    }
+}
+
+/// A step of many rows makes halves of weights before it multiplies them, one of few does so while it does: the same bits.
+#[test]
+fn long_prompts_are_the_same_whole_and_in_parts() {
+    let ids: Vec<u32> = (0..260).map(|i| (i * 97 + i * i % 13) % 96).collect();
+    let (checkpoint, precision) = (fixture("real-heads-bf16"), Precision { quant: Some(DType::Q4), ..HALF });
+    for (name, backend) in present::backends() {
+        let least = backend.caps().tiles.expand.rows as usize;
+        assert!(192 < least && ids.len() >= least);
+        let rig = || Rig::new(&backend, &checkpoint, precision, 288);
+        let whole = rig().run(Kind::Prompt, &ids, 0, Look::Logits).logits;
+        let mut rig = rig();
+        let mut parts = rig.run(Kind::Prompt, &ids[..192], 0, Look::Logits).logits;
+        parts.extend(rig.run(Kind::Prompt, &ids[192..], 192, Look::Logits).logits);
+        assert!(whole == parts, "{name}");
     }
 }
 

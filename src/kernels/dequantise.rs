@@ -1,0 +1,77 @@
+//! y\[first + r, k\] = w\[row + r, k\] as f16, for `count` rows: the very halves that [`matmul_mma`](super::matmul_mma) makes
+//! of them itself.
+
+use std::ops::Range;
+
+use half::f16;
+
+use crate::{
+    cost::{Bytes, Cost, Load},
+    cpu::Group,
+    dtype::DType,
+    matrix::Part,
+    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+    tensor::Tensor,
+};
+
+/// One group for SHARE · LANES pairs of quads.
+pub static KERNEL: Kernel = Kernel {
+    name: "dequantise",
+    bindings: &[Binding::read("w", Element::Halves), Binding::update("y", Element::Halves)],
+    params: &[("row", Scalar::U32(0)), ("first", Scalar::U32(0)), ("count", Scalar::U32(0))],
+    library: &[],
+    lanes: 128,
+    source: source!("dequantise"),
+    cpu,
+    cost,
+};
+
+/// Weights of a pair of quads.
+const PAIR: u32 = 8;
+
+/// Pairs that a lane has on their way at once: 16 bytes of codes of 4 bits.
+const SHARE: u32 = 4;
+
+/// Writes the rows that a part of a matrix has among `rows` of the matrix, the first of which is row 0 of `y`: \[rows, in\] f16.
+pub fn dequantise(p: &Pass, part: &Part, rows: &Range<u32>, y: &mut Tensor) {
+    let own = part.rows();
+    let (start, end) = (rows.start.max(own.start), rows.end.min(own.end));
+    if start >= end {
+        return;
+    }
+    let inner = part.tensor.width();
+    assert!(inner.is_multiple_of(PAIR), "dequantise: rows of {inner} weights are no whole pairs of quads");
+    assert!(y.width() == inner && y.rows() as usize >= rows.len() && y.dtype() == DType::F16, "dequantise: output");
+    let count = end - start;
+    p.dispatch(&KERNEL)
+        .define("K", inner)
+        .define("SHARE", SHARE)
+        .define("W_WIDE", 2)
+        .read(&part.tensor)
+        .write(y)
+        .param("row", start - own.start)
+        .param("first", start - rows.start)
+        .param("count", count)
+        .grid([(count * (inner / PAIR)).div_ceil(SHARE * KERNEL.lanes), 1, 1]);
+}
+
+/// Weights are read as they lie there and written as halves.
+fn cost(d: &Dispatch, _: &Load) -> Cost {
+    let elements = d.word("count") * d.size("K");
+    let activations = Bytes { read: 0, written: d.bytes("y", elements) };
+    Cost { weights: d.bytes("w", elements), activations, ..Cost::default() }
+}
+
+fn cpu(g: &Group<'_>) {
+    let (inner, of_group) = (g.define("K"), (PAIR * SHARE * KERNEL.lanes) as usize);
+    let all = g.word("count") * inner;
+    let weights = g.at(0) * of_group..((g.at(0) + 1) * of_group).min(all);
+    for row in weights.start / inner..weights.end.div_ceil(inner) {
+        let own = weights.start.max(row * inner)..weights.end.min((row + 1) * inner);
+        let (stored, written) = ((g.word("row") + row) * inner, g.word("first") * inner);
+        let values = g.floats(0, stored..stored + inner).to_vec();
+        let words = g.words_mut(1, (written + own.start) / 2..(written + own.end) / 2);
+        let halves = bytemuck::cast_slice_mut::<u32, f16>(words);
+        halves.iter_mut().zip(&values[own.start - row * inner..]).for_each(|(half, value)| *half = f16::from_f32(*value));
+    }
+}

@@ -1,0 +1,32 @@
+// y[first + r, k] = w[row + r, k] as f16, for count rows
+// w [rows, K], f16 or what becomes it, y [band, K], f16
+// one group for SHARE · LANES pairs of quads; a lane has every LANES-th of them
+@group(0) @binding(0) var<storage, read> w: array<Quad_w>;
+@group(0) @binding(1) var<storage, read_write> y: array<Pair_y>;
+
+struct Params {
+    row: u32,
+    first: u32,
+    count: u32,
+}
+@group(0) @binding(2) var<uniform> params: Params;
+
+// Pairs of a row.
+const PAIRS: u32 = K / (4u * W_WIDE);
+
+@compute @workgroup_size(LANES)
+fn dequantise(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let begin = group.x * SHARE * LANES + lane;
+    let end = params.count * PAIRS;
+    // All are asked for before the first is written: the compiler cannot know that w and y are apart.
+    #repeat i SHARE
+    let at_$i = begin + $iu * LANES;
+    let fetch_$i = fetch_w(params.row * PAIRS + min(at_$i, end - 1u));
+    #end
+    #repeat i SHARE
+    if at_$i < end {
+        let quads = halves_w(fetch_$i);
+        y[params.first * PAIRS + at_$i] = pair_y(quads[0], quads[1]);
+    }
+    #end
+}
