@@ -1,22 +1,35 @@
-// Sums over the lanes of a group, through subgroups of any width and any order of lanes. LANES is a power of two.
+// Sums over the lanes of a group, through subgroups of at least SUBGROUP lanes. LANES is a power of two.
 
 const_assert countOneBits(LANES) == 1u;
 
-var<workgroup> reduce_parts: array<f32, LANES>;
+// Lanes that surely share a subgroup, and how many such bundles there are.
+const REDUCE_BUNDLE: u32 = min(LANES, SUBGROUP);
+const REDUCE_BUNDLES: u32 = LANES / REDUCE_BUNDLE;
 
-// The sum of all lanes' values, in every lane. One lane of each subgroup leaves its sum, the others leave zero; then
-// every subgroup adds up all that was left, so that no lane needs to know which subgroup it is in. All lanes must call it.
+var<workgroup> reduce_parts: array<f32, REDUCE_BUNDLES>;
+
+// The sum of a bundle's values, in each of its lanes; the order is that of a tree.
+fn reduce_bundle(value: f32) -> f32 {
+    var sum = value;
+    for (var reach = 1u; reach < REDUCE_BUNDLE; reach *= 2u) {
+        sum += subgroupShuffleXor(sum, reach);
+    }
+    return sum;
+}
+
+// The sum of all lanes' values, in every lane. All lanes must call it.
 fn reduce_sum(value: f32, lane: u32) -> f32 {
-    let sum = subgroupAdd(value);
-    let place = subgroupExclusiveAdd(1u);
-    let width = subgroupAdd(1u);
-    reduce_parts[lane] = select(0.0, sum, place == 0u);
+    let sum = reduce_bundle(value);
+    if lane % REDUCE_BUNDLE == 0u {
+        reduce_parts[lane / REDUCE_BUNDLE] = sum;
+    }
     workgroupBarrier();
+    // Every bundle adds up what all of them have left.
     var left = 0.0;
-    for (var at = place; at < LANES; at += width) {
+    for (var at = lane % REDUCE_BUNDLE; at < REDUCE_BUNDLES; at += REDUCE_BUNDLE) {
         left += reduce_parts[at];
     }
-    let total = subgroupAdd(left);
+    let total = reduce_bundle(left);
     workgroupBarrier();
     return total;
 }
