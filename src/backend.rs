@@ -211,6 +211,16 @@ pub trait Backend: Send + Sync {
     /// [`crate::Error::Device`] if the device is lost or an earlier run failed.
     fn run(&self, program: &Program) -> Result<()>;
 
+    /// The same, and then what [`Backend::read`] does for each of some buffers; in one submission where handing over two
+    /// would keep the device waiting between them.
+    ///
+    /// # Errors
+    /// Those of [`Backend::run`].
+    fn run_and_read(&self, program: &Program, wanted: &[(BufferId, Range<u64>)]) -> Result<Vec<Pending>> {
+        self.run(program)?;
+        Ok(wanted.iter().map(|(id, range)| self.read(*id, range.clone())).collect())
+    }
+
     /// Runs a program launch by launch, waits, and says how long each launch took on the device, in order. None where
     /// the device has no clock. A launch alone takes longer than among its neighbours, so the sum is an upper bound.
     ///

@@ -150,7 +150,15 @@ impl Backend for Wgpu {
     }
 
     fn run(&self, program: &Program) -> Result<()> {
-        prepared(program).run(&self.device)
+        prepared(program).run(&self.device, &[]).map(drop)
+    }
+
+    fn run_and_read(&self, program: &Program, wanted: &[(BufferId, Range<u64>)]) -> Result<Vec<Pending>> {
+        let copy = |(id, range): &(BufferId, Range<u64>)| self.memory.copy(&self.device, *id, range.clone());
+        let copies = wanted.iter().map(copy).collect::<Result<Vec<_>>>()?;
+        let submission = prepared(program).run(&self.device, &copies)?;
+        let pending = |copy| Box::pin(self.memory.reading(&self.device, copy, submission.clone())) as Pending;
+        Ok(copies.into_iter().map(pending).collect())
     }
 
     fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>> {

@@ -96,7 +96,6 @@ impl Lane {
         self.step.write(&entries.collect::<Vec<_>>())?;
         let select = work.iter().filter_map(|work| work.need).fold(Select::Greedy, Select::or);
         let key = Key { rows: self.bucket(work.len() as u32), select, feed: Feed::Host, turn };
-        self.submit(model, cache, key)?;
         // A decode step leaves a row for each sequence, a prompt one for each that wants it.
         let mut row = 0;
         let rows = work.iter().map(|work| {
@@ -104,7 +103,8 @@ impl Lane {
             row += u32::from(wanted || self.kind == Kind::Decode);
             wanted.then(|| row - 1)
         });
-        Ok(self.outputs[turn].ask(rows.collect(), select))
+        let rows = rows.collect();
+        self.submit(model, cache, key, rows)
     }
 
     /// Computes the step after the last one, of the same `count` sequences with the tokens that the device chose, and asks
@@ -112,8 +112,7 @@ impl Lane {
     pub(super) fn follow(&mut self, model: &Model, cache: &mut Cache, count: u32) -> Result<Asked> {
         let last = self.last.expect("a run to follow");
         let key = Key { feed: Feed::Device, turn: 1 - last.turn, ..last };
-        self.submit(model, cache, key)?;
-        Ok(self.outputs[key.turn].ask((0..count).map(Some).collect(), key.select))
+        self.submit(model, cache, key, (0..count).map(Some).collect())
     }
 
     /// Which outputs the last run leaves.
@@ -126,13 +125,13 @@ impl Lane {
         &self.outputs[turn]
     }
 
-    fn submit(&mut self, model: &Model, cache: &mut Cache, key: Key) -> Result<()> {
+    fn submit(&mut self, model: &Model, cache: &mut Cache, key: Key, rows: Vec<Option<u32>>) -> Result<Asked> {
         if !self.programs.contains_key(&key) {
             let pass = self.record(model, cache, key);
             self.programs.insert(key, model.backend.load(pass)?);
         }
         self.last = Some(key);
-        model.backend.run(&self.programs[&key])
+        self.outputs[key.turn].run(&*model.backend, &self.programs[&key], (rows, key.select))
     }
 
     /// Rows of the program that takes `sequences` sequences.

@@ -1,12 +1,13 @@
 //! What a lane leaves on the device, and how much of it is read back.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use crate::{
-    backend::{Backend, Pending},
+    backend::{Backend, BufferId, Pending},
     dtype::DType,
     error::{Error, Result},
     kernels::argmax,
+    pass::Program,
     sampler::{Need, Sampler},
     tensor::Tensor,
 };
@@ -80,20 +81,27 @@ impl Outputs {
         Ok(words(&bytes).into_iter().map(f32::from_bits).collect())
     }
 
-    /// Asks for the selection of every row that is wanted, as it is after what was submitted so far; for nothing if none
-    /// is wanted.
-    pub(super) fn ask(&self, rows: Vec<Option<u32>>, select: Select) -> Asked {
+    /// Where the selection of every row is that is wanted; nowhere if none is.
+    fn wanted(&self, rows: &[Option<u32>], select: Select) -> Vec<(BufferId, Range<u64>)> {
         let count = rows.iter().flatten().max().map_or(0, |last| u64::from(last + 1));
-        let read =
-            |tensor: &Tensor| tensor.buffer().read(0..count * u64::from(tensor.width()) * tensor.dtype().bytes());
-        let (ids, values) = match select {
-            _ if count == 0 => (None, None),
-            Select::Greedy => (Some(read(&self.tokens)), None),
-            Select::Candidates => (Some(read(&self.ids)), Some(read(&self.values))),
+        let tensors = match select {
+            _ if count == 0 => vec![],
+            Select::Greedy => vec![&self.tokens],
+            Select::Candidates => vec![&self.ids, &self.values],
         };
-        Asked { rows, select, ids, values }
+        let bytes = |tensor: &Tensor| count * u64::from(tensor.width()) * tensor.dtype().bytes();
+        tensors.into_iter().map(|tensor| (tensor.buffer().id(), 0..bytes(tensor))).collect()
+    }
+
+    /// Runs a program that leaves its outputs here, and asks for the selection of every row that is wanted.
+    pub(super) fn run(&self, backend: &dyn Backend, program: &Program, (rows, select): Asking) -> Result<Asked> {
+        let mut read = backend.run_and_read(program, &self.wanted(&rows, select))?.into_iter();
+        Ok(Asked { rows, select, ids: read.next(), values: read.next() })
     }
 }
+
+/// The row of each piece of work, where a token is wanted, and what is selected of each.
+pub(super) type Asking = (Vec<Option<u32>>, Select);
 
 /// What was asked of one run.
 #[derive(Default)]

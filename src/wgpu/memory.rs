@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use wgpu::{BufferDescriptor, BufferUsages, COPY_BUFFER_ALIGNMENT, MapMode, SubmissionIndex};
+use wgpu::{BufferDescriptor, BufferUsages, COPY_BUFFER_ALIGNMENT, CommandEncoder, MapMode, SubmissionIndex};
 
 use super::{
     device::{Device, Refusal},
@@ -101,27 +101,56 @@ impl Memory {
     }
 
     fn start_read(&self, device: &Arc<Device>, id: BufferId, range: Range<u64>) -> Result<Reading> {
+        let copy = self.copy(device, id, range)?;
+        let submission = device.attempt(|| {
+            let mut encoder = device.handle.create_command_encoder(&Default::default());
+            copy.encode(&mut encoder);
+            device.submit(Some(encoder.finish()))
+        });
+        let submission = submission.map_err(|refusal| refusal.during("a read"))?;
+        Ok(self.reading(device, copy, submission))
+    }
+
+    /// A copy of these bytes to where the host can see them.
+    pub(super) fn copy(&self, device: &Device, id: BufferId, range: Range<u64>) -> Result<Copy> {
         device.check()?;
         let start = range.start / COPY_BUFFER_ALIGNMENT * COPY_BUFFER_ALIGNMENT;
         let end = range.end.next_multiple_of(COPY_BUFFER_ALIGNMENT).max(start + COPY_BUFFER_ALIGNMENT);
         let source = self.buffer(id);
         let end = end.min(source.size());
         let staging = self.readback.take(device, end - start)?;
-        let submission = device.attempt(|| {
-            let mut encoder = device.handle.create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(&source, start, &staging, 0, end - start);
-            device.submit(Some(encoder.finish()))
-        });
-        let submission = submission.map_err(|refusal| refusal.during("a read"))?;
+        let cut = (range.start - start) as usize..(range.end - start) as usize;
+        Ok(Copy { source, range: start..end, staging, cut })
+    }
+
+    /// The bytes of a copy that has been submitted.
+    pub(super) fn reading(&self, device: &Arc<Device>, copy: Copy, submission: SubmissionIndex) -> Reading {
+        let Copy { range, staging, cut, .. } = copy;
         let mapped = Arc::new(Mutex::new(Mapped::default()));
         let done = mapped.clone();
-        staging.map_async(MapMode::Read, 0..end - start, move |outcome| {
+        staging.map_async(MapMode::Read, 0..range.end - range.start, move |outcome| {
             let mapped = &mut *lock(&done);
             mapped.outcome = Some(outcome.map_err(|error| error.to_string()));
             mapped.waker.take().into_iter().for_each(Waker::wake);
         });
-        let cut = (range.start - start) as usize..(range.end - start) as usize;
-        Ok(Reading { device: device.clone(), readback: self.readback.clone(), staging, cut, submission, mapped })
+        Reading { device: device.clone(), readback: self.readback.clone(), staging, cut, submission, mapped }
+    }
+}
+
+/// Bytes that go from a buffer to one that the host can map.
+pub(super) struct Copy {
+    source: wgpu::Buffer,
+    range: Range<u64>,
+    staging: wgpu::Buffer,
+    /// What of the staging buffer was asked for.
+    cut: Range<usize>,
+}
+
+impl Copy {
+    /// Encodes it.
+    pub(super) fn encode(&self, encoder: &mut CommandEncoder) {
+        let Range { start, end } = self.range;
+        encoder.copy_buffer_to_buffer(&self.source, start, &self.staging, 0, end - start);
     }
 }
 
@@ -182,7 +211,7 @@ impl Readback {
 }
 
 /// Bytes on their way from a device.
-struct Reading {
+pub(super) struct Reading {
     device: Arc<Device>,
     readback: Arc<Readback>,
     staging: wgpu::Buffer,

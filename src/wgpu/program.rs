@@ -1,16 +1,16 @@
 //! Recordings made ready to run: everything that a run needs and that does not change between runs.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc};
 
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, BufferBinding, BufferSize, BufferUsages,
-    ComputePass,
+    ComputePass, SubmissionIndex,
 };
 
 use super::{
     Wgpu,
     device::{Device, Refusal},
-    memory::new_buffer,
+    memory::{Copy, new_buffer},
     pace::Pace,
 };
 use crate::{
@@ -54,22 +54,26 @@ impl Prepared {
         Ok(Self { label: recorded.label().into(), launches, pace })
     }
 
-    /// Encodes and submits it, in as many pieces as its pace asks for.
-    pub(super) fn run(&self, device: &Device) -> Result<()> {
+    /// Encodes and submits it, in as many pieces as its pace asks for, and copies with the last one.
+    pub(super) fn run(&self, device: &Device, copies: &[Copy]) -> Result<SubmissionIndex> {
         device.check()?;
         device.health.start(&self.label);
         let submitted = device.attempt(|| {
             let (pieces, readings) = self.pace.begin(device);
+            let new_encoder = || device.handle.create_command_encoder(&Default::default());
+            let mut encoder = new_encoder();
             for (number, piece) in pieces.iter().enumerate() {
-                let mut encoder = device.handle.create_command_encoder(&Default::default());
+                if number > 0 {
+                    device.submit(Some(mem::replace(&mut encoder, new_encoder()).finish()));
+                }
                 let around = readings.as_ref().map(|readings| readings.around(number)).unwrap_or_default();
                 encode(&self.launches[piece.clone()], encoder.begin_compute_pass(&around));
-                if number + 1 == pieces.len() {
-                    readings.iter().for_each(|readings| readings.fetch(&mut encoder));
-                }
-                device.submit(Some(encoder.finish()));
             }
+            readings.iter().for_each(|readings| readings.fetch(&mut encoder));
+            copies.iter().for_each(|copy| copy.encode(&mut encoder));
+            let submission = device.submit(Some(encoder.finish()));
             readings.into_iter().for_each(|readings| self.pace.submitted(pieces.clone(), readings));
+            submission
         });
         submitted.map_err(|refusal| refusal.during(&self.label))
     }
