@@ -5,7 +5,7 @@ use std::fmt;
 use crate::quant::Planes;
 
 /// How weights lie in bytes that are multiplied four at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Packs {
     /// One after the other.
     Bytes,
@@ -36,6 +36,8 @@ pub enum DType {
     Q5K,
     /// GGML's Q6_K.
     Q6K,
+    /// Rows of x for products with packed bytes that lie so: [`crate::quant::packed`].
+    Packed(Packs),
     /// Keys and values of 8 bits, of which each row is a head with a scale of its own: [`crate::quant::heads`].
     Q8Heads,
 }
@@ -107,6 +109,7 @@ impl fmt::Display for DType {
             DType::Q4K => "q4_K",
             DType::Q5K => "q5_K",
             DType::Q6K => "q6_K",
+            DType::Packed(_) => "packed",
         })
     }
 }

@@ -78,6 +78,12 @@ impl Matrix {
         self.width
     }
 
+    /// The largest power of two of which every part, and each half of the matrix, has whole runs of rows.
+    pub fn run(&self) -> u32 {
+        let ends = self.parts.iter().fold((self.rows / 2) | self.rows, |ends, part| ends | part.first);
+        1 << ends.trailing_zeros().min(16)
+    }
+
     /// Size of all parts in bytes.
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.tensor.bytes()).sum()
@@ -154,6 +160,15 @@ pub fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Te
     match step.kind() {
         Kind::Prompt => silu_mul(p, step, &norm_matmul(p, step, h, gate_up), h.inputs),
         Kind::Decode => norm_swiglu::norm_swiglu(p, step, h, gate_up),
+    }
+}
+
+/// What a product with `w` takes of rows that are made in runs of `run` elements: `inputs`, or in a decode step packed rows
+/// where it would turn them into such, so that this is done once.
+pub fn takes(p: &Pass, step: &Step, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
+    match step.kind() {
+        Kind::Prompt => inputs,
+        Kind::Decode => matvec::takes(p.caps(), w, (inputs, run)),
     }
 }
 

@@ -18,10 +18,11 @@
 //! from it, so that every backend computes with the same weights.
 //!
 //! Keys and values are kept in a format of their own, [`heads`]: a plane of signed bytes and one of scales, an f32 for each
-//! head, which is a row.
+//! head, which is a row. Rows that packed bytes are multiplied with have one too, [`packed`].
 
 mod ggml;
 pub mod heads;
+pub mod packed;
 mod q4;
 mod q8;
 
@@ -84,6 +85,7 @@ impl Planes {
             DType::Q5K => [width / 2, width / 16, width / 8],
             DType::Q6K => [width / 2, width / 128 * 9, width / 4],
             DType::Q8Heads => [width, 4, 0],
+            DType::Packed(_) => [2 * width, width / 2, 0],
             _ => panic!("{dtype} is not quantised"),
         };
         let block = if dtype == DType::Q8Heads { 1 } else { super_block(dtype) };
@@ -160,6 +162,7 @@ impl Row<'_> {
     pub fn len(&self) -> usize {
         match self.dtype {
             DType::Q8 | DType::Q8Heads => self.planes[0].len(),
+            DType::Packed(_) => self.planes[0].len() / 2,
             _ => 2 * self.planes[0].len(),
         }
     }
@@ -171,6 +174,7 @@ impl Row<'_> {
             DType::Q8 => q8::dequantise(self.planes, &mut weights),
             DType::Q4 => q4::dequantise(self.planes, &mut weights),
             DType::Q8Heads => heads::dequantise(self.planes, &mut weights),
+            DType::Packed(packs) => packed::dequantise(packs, self.planes, &mut weights),
             _ => ggml::dequantise(self, &mut weights),
         }
         weights
@@ -210,6 +214,7 @@ pub fn quantise(dtype: DType, weights: &[f32], planes: [&mut [u8]; PLANES]) -> R
     match dtype {
         DType::Q8 => q8::quantise(weights, planes),
         DType::Q4 => q4::quantise(weights, planes),
+        DType::Packed(packs) => packed::quantise(packs, weights, planes),
         _ => panic!("{dtype}: nothing is quantised to it"),
     }
     Ok(())

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fs};
 use bimetal::{
     backend::{Backend, Caps},
     cpu::Cpu,
-    dtype::DType,
+    dtype::{DType, Packs},
     kernels::ALL,
     pass::{Access, Binding, Dispatch, Element, Kernel, Scalar},
     wgpu::prelude::shader,
@@ -50,6 +50,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("NIBBLES", 1),
     ("NORM", 1),
     ("PACKED", 0),
+    ("PACKS", 0),
     ("PAIRS", 2),
     ("PARTS", 61),
     ("PLAIN", 1),
@@ -69,6 +70,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("SPREAD", 1),
     ("STATE_SQUARES", 2),
     ("STEPS", 4),
+    ("TAKES", 0),
     ("TAIL", 1),
     ("TEAM", 32),
     ("TEAMS", 4),
@@ -76,6 +78,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("TILE_ROWS", 64),
     ("TOGETHER", 1),
     ("TOKENS", 8),
+    ("UNPACKED", 1),
     ("VALUES", 8),
     ("VALUE_HEADS", 32),
     ("VALUE_WIDTH", 128),
@@ -122,9 +125,9 @@ const GROUP_MEMORY: u32 = 16 << 10;
 const MATRIX_GROUP_MEMORY: u32 = 40 << 10;
 
 #[rustfmt::skip]
-const DTYPES: [DType; 10] = [
+const DTYPES: [DType; 12] = [
     DType::F32, DType::F16, DType::Bf16, DType::Q8, DType::Q4, DType::Q4_0, DType::Q4K, DType::Q5K, DType::Q6K,
-    DType::Q8Heads,
+    DType::Q8Heads, DType::Packed(Packs::Bytes), DType::Packed(Packs::Nibbles),
 ];
 
 /// Rows and width of every matrix; a row's last unit is not whole.
@@ -137,7 +140,7 @@ fn no_orphans() {
     let kernels: BTreeSet<String> = ALL.iter().map(|kernel| kernel.name.to_owned()).collect();
     assert_eq!(stems("wgsl", "wgsl"), kernels, "wgsl/");
     let mut used: BTreeSet<String> = ALL.iter().flat_map(|kernel| kernel.library).map(|&part| part.into()).collect();
-    used.extend(["ggml", "quants", "reduce_subgroup"].map(String::from));
+    used.extend(["ggml", "packing", "quants", "reduce_subgroup"].map(String::from));
     used.remove("matrix");
     used.extend(["sums_subgroup", "team_subgroup"].map(String::from));
     used.extend([8, 16].map(|edge| format!("matrix_{edge}")));
@@ -166,10 +169,16 @@ fn wgsl_fits() {
             if (matrix || kernel.bindings.iter().any(halves)) && !offered {
                 continue;
             }
+            let taken = matches!(dtype, DType::Packed(_)) && kernel.name == "matvec";
             let packed = offered && dtype.packs().is_some() && kernel.library.contains(&"packed");
+            let left =
+                matches!(dtype, DType::Packed(_)) && kernel.bindings.iter().any(|b| b.element == Element::Inputs);
+            if matches!(dtype, DType::Packed(_)) && !(offered && (taken || left)) {
+                continue;
+            }
             let mut dispatch = launch(kernel, dtype);
-            if packed {
-                pack(&mut dispatch);
+            if packed || taken {
+                pack(&mut dispatch, taken);
             }
             let mut caps = Cpu::new(1).caps().clone();
             (caps.half, caps.subgroup, caps.matrix_units) =
@@ -214,7 +223,7 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
     let text = library.collect::<String>() + kernel.source.wgsl;
     // Quantised weights come in whole blocks, or in two quads.
-    let weights = dtype.is_quantised() && dtype != DType::Q8Heads;
+    let weights = dtype.is_quantised() && !matches!(dtype, DType::Q8Heads | DType::Packed(_));
     let blocks = weights && kernel.library.contains(&"dots");
     let wide = |name, value| match name {
         "WIDE" if blocks => 8,
@@ -223,11 +232,17 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         _ => value,
     };
     let defines = undeclared(&text).into_iter().map(|name| define(kernel, name));
+    // What leaves rows packed reads none.
+    let takes = |binding: &Binding| kernel.name == "matvec" || binding.element == Element::Inputs;
+    let element = |binding: &Binding| match dtype {
+        DType::Packed(_) if !takes(binding) => element_of(binding, DType::F32),
+        _ => element_of(binding, dtype),
+    };
     Dispatch {
         kernel,
         defines: defines.map(|(name, value)| (name, wide(name, value))).collect(),
         slots: Vec::new(),
-        elements: kernel.bindings.iter().map(|binding| element_of(binding, dtype)).collect(),
+        elements: kernel.bindings.iter().map(element).collect(),
         shapes: vec![if dtype.is_ggml() { SUPER } else { SHAPE }; kernel.bindings.len()],
         params: Vec::new(),
         lanes: kernel.lanes,
@@ -236,12 +251,14 @@ fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     }
 }
 
-/// Makes it a launch that multiplies packed bytes.
-fn pack(dispatch: &mut Dispatch) {
+/// Makes it a launch that multiplies packed bytes, with rows that are taken as another launch has left them or not.
+fn pack(dispatch: &mut Dispatch, taken: bool) {
     for (name, value) in &mut dispatch.defines {
         *value = match *name {
             "PACKED" => 1,
             "PLAIN" => 0,
+            "PACKS" | "UNPACKED" => u32::from(!taken),
+            "TAKES" => u32::from(taken),
             "FLOATS" => u32::from(dispatch.kernel.name == "norm_matvec"),
             "WIDE" => 2,
             "SPREAD" if dispatch.kernel.name == "norm_matvec" => 2,
@@ -250,8 +267,17 @@ fn pack(dispatch: &mut Dispatch) {
     }
 }
 
-/// Nothing writes bf16 and quantised weights, only matrices are quantised, and only keys and values are heads of 8 bits.
+/// Nothing writes bf16 and quantised weights, only matrices are quantised, and only keys and values are heads of 8 bits. What
+/// comes packed is multiplied with weights that pack alike.
 fn element_of(binding: &Binding, dtype: DType) -> DType {
+    if let DType::Packed(packs) = dtype {
+        return match (binding.element, binding.name, packs) {
+            (Element::Inputs, ..) | (Element::Wide, "x", _) => dtype,
+            (Element::Wide, _, Packs::Bytes) => DType::Q8,
+            (Element::Wide, _, Packs::Nibbles) => DType::Q4,
+            _ => element_of(binding, DType::F32),
+        };
+    }
     let quantised = match dtype {
         DType::Q8Heads => ["keys", "values"].contains(&binding.name),
         _ => ["w", "gate", "up", "table"].contains(&binding.name),
@@ -260,6 +286,8 @@ fn element_of(binding: &Binding, dtype: DType) -> DType {
         Element::U32 => DType::U32,
         Element::F32 => DType::F32,
         Element::Float if binding.access.writes() && dtype == DType::Bf16 => DType::F32,
+        Element::Inputs if matches!(dtype, DType::F16 | DType::Packed(_)) => dtype,
+        Element::Inputs => DType::F32,
         Element::Halves if dtype == DType::F16 || dtype.is_quantised() && quantised => dtype,
         Element::Heads if dtype == DType::F16 || dtype == DType::Q8Heads => dtype,
         Element::Heads => DType::F32,
@@ -343,14 +371,15 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
         let element = match (binding.element, dtype) {
             (Element::U32 | Element::F32, _) => vectors(kernel, binding),
             (Element::Float | Element::Halves | Element::Heads, dtype) if dtype.is_quantised() => "u32",
-            (Element::Float | Element::Heads, DType::F32) => "4×f32",
+            (Element::Inputs, DType::Packed(_)) => "2×u32",
+            (Element::Float | Element::Heads | Element::Inputs, DType::F32) => "4×f32",
             (Element::Wide, DType::Q8Heads) => "2×u32",
             (Element::Wide, DType::F32) => "4×f32",
             (Element::Wide, _) => "4×u32",
             (Element::Halves, _) if binding.access.writes() => "4×u32",
             (Element::F16 | Element::Halves, _) => "4×f16",
-            (Element::Float | Element::Heads, DType::F16) if caps.half => "4×f16",
-            (Element::Float | Element::Heads, _) => "2×u32",
+            (Element::Float | Element::Heads | Element::Inputs, DType::F16) if caps.half => "4×f16",
+            (Element::Float | Element::Heads | Element::Inputs, _) => "2×u32",
         };
         lines.push(format!("{at} {}: {access} {element}", binding.name));
     }

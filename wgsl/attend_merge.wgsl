@@ -75,9 +75,6 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         totals[lane] = sum;
         workgroupBarrier();
     }
-    if part > 0u {
-        return;
-    }
     if apart > 1u {
         #repeat p PARTS
         let top_$p = tops[$p];
@@ -92,5 +89,5 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         sum = fma(vec4(scale_$p), total_$p, sum);
         #end
     }
-    out[(row * Q_HEADS + group.x) * QUADS + quad] = pack_out(sigmoid(gate) / weight * sum);
+    store_out((row * Q_HEADS + group.x) * QUADS + quad, sigmoid(gate) / weight * sum, part == 0u);
 }

@@ -20,14 +20,14 @@ const CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH + VALUES;
 // Behind the channels lie the gate z, b and a.
 const STRIDE: u32 = CHANNELS + VALUES + 2u * VALUE_HEADS;
 const MEMBERS: u32 = LANES / COLUMNS;
-// A lane keeps SHARE elements of a column: every MEMBERS-th, so that neighbours read neighbours.
+// A lane keeps SHARE elements of a column, side by side.
 const KEY: u32 = SHARE * MEMBERS;
-const VALUE: u32 = 2u * KEY;
 
 const_assert COLUMNS >= VALUE_WIDTH && LANES % COLUMNS == 0u && KEY >= KEY_WIDTH;
 
-// The head's query, key and value after the convolution, the first two with zeros behind; where the value was, results.
-var<workgroup> mixed: array<f32, VALUE + VALUE_WIDTH>;
+// The head's query and key after the convolution, side by side and with zeros behind; its value, and then its results.
+var<workgroup> pairs: array<vec2<f32>, KEY>;
+var<workgroup> mixed: array<f32, VALUE_WIDTH>;
 // A member's part of Sᵀk and Sᵀq for each column, and of q·q, k·k and q·k.
 var<workgroup> parts: array<vec2<f32>, LANES>;
 var<workgroup> inner: array<vec3<f32>, MEMBERS>;
@@ -53,11 +53,8 @@ fn convolve(rows: Span, channel: u32, owner: bool) -> f32 {
 @compute @workgroup_size(LANES)
 fn gdn_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let head = group.x;
-    if group.y >= sequences() {
-        return;
-    }
     let rows = span(group.y);
-    if rows.rows == 0u {
+    if group.y >= sequences() || rows.rows == 0u {
         return;
     }
     let member = lane / COLUMNS;
@@ -70,7 +67,7 @@ fn gdn_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     #end
     if rows.position > 0u {
         #repeat i SHARE
-        column_$i = state[first + min($iu * MEMBERS + member, KEY_WIDTH - 1u) * VALUE_WIDTH];
+        column_$i = state[first + min(member * SHARE + $iu, KEY_WIDTH - 1u) * VALUE_WIDTH];
         #end
     }
     let row = rows.row * STRIDE;
@@ -79,26 +76,32 @@ fn gdn_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     let a = x[row + STRIDE - VALUE_HEADS + head];
     let decay = exp(-exp(a_dt[head]) * softplus(a + a_dt[VALUE_HEADS + head]));
     let gain = unpack_norm(norm[n / 4u])[n % 4u];
-    for (var i = lane; i < VALUE + VALUE_WIDTH; i += LANES) {
+    for (var i = lane; i < 2u * KEY + VALUE_WIDTH; i += LANES) {
         let part = min(i / KEY, 2u);
         let at = i - part * KEY;
         let width = select(KEY_WIDTH, VALUE_WIDTH, part == 2u);
         let base = part * KEY_HEADS * KEY_WIDTH + select(head / SHARING % KEY_HEADS, head, part == 2u) * width;
         let owner = at < width && (part == 2u || (head % SHARING == 0u && head < SHARING * KEY_HEADS));
-        mixed[i] = select(0.0, convolve(rows, base + min(at, width - 1u), owner), at < width);
+        let y = select(0.0, convolve(rows, base + min(at, width - 1u), owner), at < width);
+        if part == 2u {
+            mixed[at] = y;
+        } else {
+            pairs[at][part] = y;
+        }
     }
     workgroupBarrier();
     // With Sᵀk and Sᵀq of the state before, Sᵀq after is decay·Sᵀq + (k·q)·u: one exchange of sums instead of two.
     var sums = vec2(0.0);
-    var products = vec3(0.0);
     #repeat i SHARE
-    let q_$i = mixed[$iu * MEMBERS + member];
-    let k_$i = mixed[KEY + $iu * MEMBERS + member];
-    sums = fma(vec2(column_$i), vec2(k_$i, q_$i), sums);
-    products = fma(vec3(q_$i, k_$i, q_$i), vec3(q_$i, k_$i, k_$i), products);
+    let pair_$i = pairs[member * SHARE + $iu];
+    sums = fma(vec2(column_$i), pair_$i.yx, sums);
     #end
     parts[lane] = sums;
+    var products = vec3(0.0);
     if lane % COLUMNS == 0u {
+        #repeat i SHARE
+        products = fma(pair_$i.xyx, pair_$i.xyy, products);
+        #end
         inner[member] = products;
     }
     workgroupBarrier();
@@ -110,22 +113,20 @@ fn gdn_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     }
     let query_scale = inverseSqrt(products.x + 1e-6) * inverseSqrt(f32(KEY_WIDTH));
     let key_scale = inverseSqrt(products.y + 1e-6);
-    let u = sigmoid(vec4(b)).x * (mixed[VALUE + n] - decay * key_scale * sums.x);
+    let u = sigmoid(vec4(b)).x * (mixed[n] - decay * key_scale * sums.x);
     let out = query_scale * fma(decay, sums.y, key_scale * products.z * u);
     #repeat i SHARE
-    if inside && $iu * MEMBERS + member < KEY_WIDTH {
-        state[first + ($iu * MEMBERS + member) * VALUE_WIDTH] = fma(k_$i, key_scale * u, decay * column_$i);
+    if inside && member * SHARE + $iu < KEY_WIDTH {
+        state[first + (member * SHARE + $iu) * VALUE_WIDTH] = fma(pair_$i.y, key_scale * u, decay * column_$i);
     }
     #end
     let counted = inside && member == 0u;
     let squares = reduce_sum(select(0.0, out * out, counted), lane);
     if counted {
-        mixed[VALUE + n] = out * inverseSqrt(squares / f32(VALUE_WIDTH) + params.eps) * gain * silu(vec4(z)).x;
+        mixed[n] = out * inverseSqrt(squares / f32(VALUE_WIDTH) + params.eps) * gain * silu(vec4(z)).x;
     }
     workgroupBarrier();
-    if lane < VALUE_WIDTH / 4u {
-        let at = VALUE + 4u * lane;
-        let quad = vec4(mixed[at], mixed[at + 1u], mixed[at + 2u], mixed[at + 3u]);
-        o[(rows.row * VALUES + head * VALUE_WIDTH) / 4u + lane] = pack_o(quad);
-    }
+    let at = min(lane, VALUE_WIDTH / 4u - 1u);
+    let quad = vec4(mixed[4u * at], mixed[4u * at + 1u], mixed[4u * at + 2u], mixed[4u * at + 3u]);
+    store_o((rows.row * VALUES + head * VALUE_WIDTH) / 4u + at, quad, lane < VALUE_WIDTH / 4u);
 }

@@ -20,9 +20,21 @@ var<private> first_row: u32;
 var<private> first_column: u32;
 
 // What is past the last row or column repeats the last one and is not stored.
-fn input(r: u32, at: u32) -> Piece {
-    return load_x(min(first_row + r, params.rows - 1u) * PIECES + at);
+fn row_of(r: u32) -> u32 {
+    return min(first_row + r, params.rows - 1u);
 }
+
+#repeat n UNPACKED
+fn input(r: u32, at: u32) -> Piece {
+    return load_x(row_of(r) * PIECES + at);
+}
+#end
+
+#repeat n TAKES
+fn block_of_row(r: u32, at: u32) -> Row_block {
+    return block_x(row_of(r), at);
+}
+#end
 
 #repeat n PLAIN
 fn weight(part: u32, j: u32, at: u32) -> Piece {
@@ -31,8 +43,12 @@ fn weight(part: u32, j: u32, at: u32) -> Piece {
 #end
 
 #repeat n PACKED
-fn codes(j: u32, at: u32) -> Codes {
-    return codes_w(min(first_column + j, params.count - 1u) * BLOCKS + at);
+fn raw(j: u32, at: u32) -> Raw {
+    return raw_w(min(first_column + j, params.count - 1u) * BLOCKS + at);
+}
+
+fn codes(j: u32, raw: Raw, at: u32) -> Codes {
+    return codes_w(raw, min(first_column + j, params.count - 1u) * BLOCKS + at);
 }
 #end
 

@@ -45,8 +45,12 @@ fn weight(part: u32, j: u32, at: u32) -> Piece {
 }
 
 #repeat n PACKED
-fn codes(j: u32, at: u32) -> Codes {
-    return codes_w(min(first_column + j, columns - 1u) * BLOCKS + at);
+fn raw(j: u32, at: u32) -> Raw {
+    return raw_w(min(first_column + j, columns - 1u) * BLOCKS + at);
+}
+
+fn codes(j: u32, raw: Raw, at: u32) -> Codes {
+    return codes_w(raw, min(first_column + j, columns - 1u) * BLOCKS + at);
 }
 #end
 

@@ -46,11 +46,18 @@ fn weight(part: u32, j: u32, at: u32) -> Piece {
 #end
 
 #repeat n PACKED
-fn codes(j: u32, at: u32) -> Codes {
+fn raw(j: u32, at: u32) -> Raw {
     if j < PAIRS {
-        return codes_gate(row_of(j) * BLOCKS + at);
+        return raw_gate(row_of(j) * BLOCKS + at);
     }
-    return codes_up(row_of(j) * BLOCKS + at);
+    return raw_up(row_of(j) * BLOCKS + at);
+}
+
+fn codes(j: u32, raw: Raw, at: u32) -> Codes {
+    if j < PAIRS {
+        return codes_gate(raw, row_of(j) * BLOCKS + at);
+    }
+    return codes_up(raw, row_of(j) * BLOCKS + at);
 }
 #end
 
@@ -80,13 +87,13 @@ fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     #end
     #end
     workgroupBarrier();
-    // Neighbours store neighbours, in whole quads.
-    for (var i = lane; i < ROWS * QUADS; i += LANES) {
+    // Neighbours store neighbours, in whole quads. All lanes stay together, for some types of y have scales.
+    for (var start = 0u; start < ROWS * QUADS; start += LANES) {
+        let i = min(start + lane, ROWS * QUADS - 1u);
         let row = first_row + i / QUADS;
         let n = group.x * COLUMNS + i % QUADS * 4u;
-        if row < alive && n < params.count {
-            let quad = vec4(results[4u * i], results[4u * i + 1u], results[4u * i + 2u], results[4u * i + 3u]);
-            y[(row * params.stride + params.first + n) / 4u] = pack_y(quad);
-        }
+        let quad = vec4(results[4u * i], results[4u * i + 1u], results[4u * i + 2u], results[4u * i + 3u]);
+        let stores = start + lane < ROWS * QUADS && row < alive && n < params.count;
+        store_y((row * params.stride + params.first + n) / 4u, quad, stores);
     }
 }

@@ -6,9 +6,9 @@ use half::f16;
 
 use super::{Floats, memory::Memory};
 use crate::{
-    dtype::DType,
+    dtype::{DType, Packs},
     pass::{Dispatch, Scalar},
-    quant::{PLANES, Planes, Row, heads},
+    quant::{BLOCK, PLANES, Planes, Row, heads, packed::Block},
 };
 
 /// One group of one dispatch. Groups of a dispatch write disjoint ranges.
@@ -157,7 +157,25 @@ impl<'a> Group<'a> {
                 let bits = heads::quantise(values, codes).to_bits();
                 self.words_mut(binding, scale).fill(bits);
             }
+            DType::Packed(packs) => self.store_packed(binding, at, (packs, values)),
             other => panic!("{}: binding {binding} is {other}, which nothing writes", self.dispatch.kernel.name),
+        }
+    }
+
+    /// Whole blocks of packed rows, from element `at` on.
+    fn store_packed(&self, binding: usize, at: usize, (packs, values): (Packs, &[f32])) {
+        let shape = self.dispatch.shapes[binding];
+        let (width, start) = (shape[1] as usize, Planes::of(DType::Packed(packs), shape).start);
+        assert!(at.is_multiple_of(BLOCK), "{}: whole blocks of binding {binding}", self.dispatch.kernel.name);
+        for (at, x) in (at..).step_by(BLOCK).zip(values.chunks(BLOCK)) {
+            let (row, place, run) = (at / width, at % width / BLOCK, width / BLOCK);
+            let block = Block::of(packs, x);
+            for (i, codes) in block.codes.iter().enumerate() {
+                let word = start[0] / 4 + ((4 * row + i) * run + place) * 4;
+                self.words_mut(binding, word..word + 4).copy_from_slice(codes);
+            }
+            let word = start[1] / 4 + (row * run + place) * 4;
+            self.words_mut(binding, word..word + 4).copy_from_slice(bytemuck::cast_slice(&block.terms));
         }
     }
 

@@ -19,7 +19,7 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("sums", Element::F32),
         Binding::read("stats", Element::F32),
         Binding::read("x", Element::F32),
-        Binding::write("out", Element::Float),
+        Binding::write("out", Element::Inputs),
     ],
     params: &[],
     library: &["step", "activations", "splits"],

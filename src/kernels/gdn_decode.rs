@@ -29,7 +29,7 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("a_dt", Element::F32),
         Binding::read("norm", Element::Float),
         Binding::update("state", Element::F32),
-        Binding::write("o", Element::Float),
+        Binding::write("o", Element::Inputs),
     ],
     params: &[("eps", Scalar::F32(0.0))],
     library: &["step", "activations", "reduce"],
@@ -40,7 +40,7 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Most lanes of a group, where the device allows so many.
-const LANES: u32 = 1024;
+const LANES: u32 = 512;
 
 /// The weights between a DeltaNet layer's products.
 pub struct Recurrence {

@@ -7,9 +7,9 @@ use crate::{
     cost::{Bytes, Cost, Load},
     cpu::{Floats, Group},
     dtype::{DType, Packs},
-    matrix::Product,
+    matrix::{Matrix, Product},
     pass::{Binding, Builder, Dispatch, Element, Kernel, Pass, Scalar},
-    quant::BLOCK,
+    quant::{BLOCK, packed::rounded},
     step::{self, Step, View},
 };
 
@@ -55,6 +55,8 @@ const PACKED: u32 = 80;
 #[derive(Clone, Copy)]
 pub(super) struct Sums<'a> {
     pub(super) inner: u32,
+    /// The type of the rows of x.
+    pub(super) rows: DType,
     /// The types of the matrices.
     pub(super) weights: &'a [DType],
 }
@@ -66,6 +68,7 @@ impl Sums<'_> {
         // One row, and what a few sums take.
         let room = PACKED * (self.inner / BLOCK as u32) + 1024 <= caps.group_memory;
         match self.weights[0].packs() {
+            Some(packs) if self.rows == DType::Packed(packs) && alike => Way::Taken(packs),
             Some(packs) if caps.packed_dots && alike && room => Way::Packed(packs),
             _ => Way::Plain,
         }
@@ -79,6 +82,8 @@ enum Way {
     Plain,
     /// As bytes, four at a time, with rows of x turned into pairs of bytes.
     Packed(Packs),
+    /// The same with rows that another launch has turned into them.
+    Taken(Packs),
 }
 
 /// How a product with few rows is shared out among groups and lanes.
@@ -104,8 +109,10 @@ impl Shares {
     pub(super) fn new(caps: &Caps, sums: Sums<'_>, [rows, columns]: [u32; 2], factors: u32) -> Self {
         let (few, inner) = (caps.tiles.matvec, sums.inner);
         let way = sums.way(caps);
-        if way != Way::Plain {
-            return Self::packed(caps, (way, inner), [rows, columns], factors);
+        match way {
+            Way::Plain => {}
+            Way::Packed(_) => return Self::packed(caps, (way, inner), [rows, columns], factors),
+            Way::Taken(_) => return Self::taken(caps, (way, inner), [rows, columns]),
         }
         let wide = match sums.weights.iter().any(|dtype| dtype.is_quantised()) {
             true => BLOCK as u32 / 4,
@@ -131,7 +138,7 @@ impl Shares {
         let each = floor_power(columns.saturating_mul(factors * blocks) / few.fill).clamp(2, 8);
         let team = divided(floor_power(blocks / each).min(few.lanes / 2).max(1), blocks);
         let bundle = team.min(caps.subgroup.map_or(1, |[least, _]| least));
-        let of_row = PACKED * blocks + SUMMED * 2 * few.lanes / bundle;
+        let of_row = PACKED * blocks + SUMMED * 4 * few.lanes / bundle;
         let most = floor_power(caps.group_memory / of_row).min(few.rows);
         let few = Few { rows: most, ..few };
         let rows = together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
@@ -143,9 +150,21 @@ impl Shares {
         Self { way, wide: 2, team, lanes, spread, rows, columns: (lanes / team * share).max(few.columns) }
     }
 
-    /// The same with whole quads of columns for each group.
-    pub(super) fn in_quads(self) -> Self {
-        Self { columns: self.columns.max(4), ..self }
+    /// The same for rows that come packed: all that a lane needs is asked for at once.
+    fn taken(caps: &Caps, (way, inner): (Way, u32), [rows, columns]: [u32; 2]) -> Self {
+        let (few, blocks) = (caps.tiles.matvec, inner / BLOCK as u32);
+        let each = floor_power(columns.saturating_mul(blocks) / few.fill).clamp(1, 8);
+        let team = floor_power(blocks / each).min(few.lanes / 2).max(1);
+        let rows = together(rows.next_power_of_two(), columns.saturating_mul(team), few);
+        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(2);
+        Self { way, wide: 2, team, lanes: few.lanes, spread: 1, rows, columns: (few.lanes / team * share).max(few.columns) }
+    }
+
+    /// The same with whole runs of columns for each group, of which there are a power of two, by up to `lanes` lanes.
+    pub(super) fn in_runs(self, run: u32, lanes: u32) -> Self {
+        let columns = self.columns.max(run);
+        let grown = self.lanes * (columns / self.columns);
+        Self { columns, lanes: grown.min(lanes.max(self.lanes)), ..self }
     }
 
     /// Columns of one team.
@@ -167,15 +186,22 @@ impl Shares {
         let ahead = match self.way {
             Way::Plain if self.rows < 8 => 16 / (share * self.wide.max(2)),
             Way::Plain => 1,
-            Way::Packed(_) => 4 / share,
+            Way::Packed(_) | Way::Taken(_) => 4 / share,
         };
-        let packed = u32::from(self.way != Way::Plain);
+        let [plain, packs, takes] = match self.way {
+            Way::Plain => [1, 0, 0],
+            Way::Packed(_) => [0, 1, 0],
+            Way::Taken(_) => [0, 0, 1],
+        };
         p.dispatch(kernel)
-            .define("PACKED", packed)
-            .define("PLAIN", 1 - packed)
-            .define("FLOATS", (1 - packed).max(tail))
+            .define("PACKED", 1 - plain)
+            .define("PLAIN", plain)
+            .define("PACKS", packs)
+            .define("TAKES", takes)
+            .define("UNPACKED", 1 - takes)
+            .define("FLOATS", plain.max(tail))
             .define("TAIL", tail)
-            .define("NIBBLES", u32::from(self.way == Way::Packed(Packs::Nibbles)))
+            .define("NIBBLES", u32::from(matches!(self.way, Way::Packed(Packs::Nibbles) | Way::Taken(Packs::Nibbles))))
             .define("K", inner)
             .define("WIDE", self.wide)
             .define("ROWS", self.rows)
@@ -184,11 +210,31 @@ impl Shares {
             .define("SPREAD", if tail == 1 { self.spread } else { 1 })
             .define("SHARE", share)
             .define("AHEAD", ahead.clamp(1, inner.div_ceil(4 * self.wide * self.team)))
-            .define("BLOCKS_AHEAD", (4 / share).clamp(1, inner.div_ceil(BLOCK as u32 * self.team)))
+            .define("BLOCKS_AHEAD", blocks_ahead(inner.div_ceil(BLOCK as u32 * self.team), share))
             .define("NORM", norm)
             .define("SHARERS", sharers)
             .define("VALUES", self.rows * share + norm * self.rows / sharers)
             .lanes(self.lanes)
+    }
+}
+
+/// Blocks of a column that a lane asks for before it uses the first: all of few, else as many as leave lanes their registers,
+/// since the next ones are on their way while these are multiplied.
+fn blocks_ahead(turns: u32, columns: u32) -> u32 {
+    const MOST: u32 = 2;
+    if turns * columns <= MOST { turns } else { (MOST / columns).max(1) }
+}
+
+/// What a product of few rows takes, where what makes them has whole runs of `run` elements: rows packed where that is what
+/// it would make of them, else `inputs`.
+pub(crate) fn takes(caps: &Caps, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
+    let way = |dtype: DType| Sums { inner: w.width(), rows: inputs, weights: &[dtype] }.way(caps);
+    let mut ways = w.parts().iter().map(|part| way(part.tensor.dtype()));
+    match ways.next() {
+        Some(first @ Way::Packed(packs)) if run.is_multiple_of(BLOCK as u32) && ways.all(|way| way == first) => {
+            DType::Packed(packs)
+        }
+        _ => inputs,
     }
 }
 
@@ -220,7 +266,7 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
     let stride = y.width();
     for part in w.parts() {
         let count = part.tensor.rows();
-        let shares = Shares::new(p.caps(), Sums { inner: x.width(), weights: &[part.tensor.dtype()] }, [x.rows(), count], 1);
+        let shares = Shares::new(p.caps(), Sums { inner: x.width(), rows: x.dtype(), weights: &[part.tensor.dtype()] }, [x.rows(), count], 1);
         shares
             .dispatch(p, &KERNEL, x.width(), [1, 0, 0])
             .define("ADD", epilogue as u32)
@@ -266,7 +312,7 @@ pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: 
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
     let x = |row: usize| g.floats(1, row * inner..(row + 1) * inner).to_vec();
-    let xs: Vec<_> = rows.clone().map(|row| if g.known("PACKED") == Some(1) { packed(&x(row)) } else { x(row) }).collect();
+    let xs: Vec<_> = rows.clone().map(|row| if g.known("PACKS") == Some(1) { rounded(&x(row)) } else { x(row) }).collect();
     for column in columns {
         let stored = g.floats(2, column * inner..(column + 1) * inner);
         // Once for all rows.
@@ -279,16 +325,4 @@ pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: 
             *y = if g.define("ADD") == 1 { *y + sum } else { sum };
         }
     }
-}
-
-/// What packed bytes make of a row: whole multiples of a scale for each block, 32,512 of which are its largest magnitude.
-pub(super) fn packed(x: &[f32]) -> Vec<f32> {
-    const MOST: f32 = 32512.0;
-    let block = |x: &[f32]| {
-        let largest = x.iter().fold(0.0, |largest: f32, x| if largest >= x.abs() { largest } else { x.abs() });
-        let scale = if largest < f32::exp2(-100.0) { 0.0 } else { largest / MOST };
-        let inverse = if scale == 0.0 { 0.0 } else { MOST / largest };
-        x.iter().map(|x| (x * inverse).round_ties_even() * scale).collect::<Vec<_>>()
-    };
-    x.chunks(BLOCK).flat_map(block).collect()
 }

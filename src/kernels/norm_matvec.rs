@@ -6,12 +6,14 @@ use std::iter;
 use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
+    dtype::DType,
     kernels::{
-        matvec::{Shares, Sums, packed, ranges},
+        matvec::{Shares, Sums, ranges},
         rms_norm::normed,
     },
     matrix::{Matrix, Normed, Part},
     pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+    quant::packed::rounded,
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -50,7 +52,7 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
         let count = part.tensor.rows();
         let tail_count = tail.map_or(0, |tail| tail.tensor.rows());
         // What follows are floats, which do not say how the weights before them are loaded.
-        let sums = Sums { inner, weights: &[part.tensor.dtype()] };
+        let sums = Sums { inner, rows: DType::F32, weights: &[part.tensor.dtype()] };
         let shares = Shares::new(p.caps(), sums, [x.rows(), count], 1);
         let groups = count.div_ceil(shares.columns) + tail_count.div_ceil(shares.columns / shares.spread);
         shares
@@ -111,7 +113,7 @@ fn cpu(g: &Group<'_>) {
     };
     for row in rows.start..rows.end.min(View::of(g).live()) {
         let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
-        let h = if binding == 3 && g.define("PACKED") == 1 { packed(&h) } else { h };
+        let h = if binding == 3 && g.define("PACKED") == 1 { rounded(&h) } else { h };
         let y = g.singles_mut(5, row * stride + first + columns.start..row * stride + first + columns.end);
         for (y, column) in y.iter_mut().zip(columns.clone()) {
             *y = g.floats(binding, column * inner..(column + 1) * inner).dot(&h);

@@ -5,13 +5,15 @@ use std::ops::Range;
 use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
+    dtype::DType,
     kernels::{
-        matvec::{Shares, Sums, packed, ranges},
+        matvec::{Shares, Sums, ranges},
         rms_norm::normed,
         silu_mul::silu,
     },
     matrix::{Matrix, Normed, Part},
     pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+    quant::{BLOCK, packed::rounded},
     step::{self, Step, View},
     tensor::Tensor,
 };
@@ -25,7 +27,7 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("norm", Element::Wide),
         Binding::read("gate", Element::Wide),
         Binding::read("up", Element::Wide),
-        Binding::update("y", Element::Float),
+        Binding::update("y", Element::Inputs),
     ],
     params: &[
         ("rows", Scalar::U32(0)),
@@ -43,20 +45,28 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
+/// Most lanes of a group that leaves whole blocks packed.
+const LANES: u32 = 512;
+
 /// The gated half of an MLP. x \[S, K\] f32, gate and up \[2·I, K\] → \[S, I\] of the type that products take.
 ///
 /// # Panics
-/// If a part of the matrix does not end with a whole quad of its rows.
+/// If a part of the matrix does not end with a whole quad of its rows, or a whole block where rows are left packed.
 pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
     let Normed { x, norm, inputs } = h;
     assert_eq!(x.width(), gate_up.width(), "norm_swiglu: inner width");
     let width = gate_up.rows() / 2;
+    let (run, lanes) = match inputs {
+        DType::Packed(_) => (BLOCK as u32, LANES.min(p.caps().lanes)),
+        _ => (4, 0),
+    };
     let mut y = p.scratch([x.rows(), width], inputs);
     for Stretch { gate, up, columns } in stretches(gate_up) {
         let count = columns.end - columns.start;
-        assert!(columns.start.is_multiple_of(4) && count.is_multiple_of(4), "norm_swiglu: parts in quads");
+        assert!(columns.start.is_multiple_of(run) && count.is_multiple_of(run), "norm_swiglu: parts in runs of {run}");
         let weights = [gate.tensor.dtype(), up.tensor.dtype()];
-        let shares = Shares::new(p.caps(), Sums { inner: x.width(), weights: &weights }, [x.rows(), count], 2).in_quads();
+        let sums = Sums { inner: x.width(), rows: x.dtype(), weights: &weights };
+        let shares = Shares::new(p.caps(), sums, [x.rows(), count], 2).in_runs(run, lanes);
         shares
             .dispatch(p, &KERNEL, x.width(), [2, 1, 0])
             .define("PAIRS", shares.of_team())
@@ -113,7 +123,7 @@ fn cpu(g: &Group<'_>) {
     let columns = columns.start..columns.end.min(g.word("count"));
     for row in rows.start..rows.end.min(View::of(g).live()) {
         let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
-        let h = if g.define("PACKED") == 1 { packed(&h) } else { h };
+        let h = if g.define("PACKED") == 1 { rounded(&h) } else { h };
         let sum = |binding: usize, at: usize| g.floats(binding, at * inner..(at + 1) * inner).dot(&h);
         let pair = |n: usize| silu(sum(3, g.word("gate_row") + n)) * sum(4, g.word("up_row") + n);
         let y: Vec<f32> = columns.clone().map(pair).collect();

@@ -18,7 +18,7 @@ use crate::{
         rms_norm::{Norm, rms_norm},
         rows::rows,
     },
-    matrix::{Matrix, Normed, matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu},
+    matrix::{Matrix, Normed, matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
     pass::Pass,
     step::{Kind, Step},
     tensor::Tensor,
@@ -116,8 +116,8 @@ fn layers(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step) -> Tensor {
             _ => unreachable!("a cache is made for its model"),
         };
         matmul_add(p, step, &mut x, &o, out);
-        let h = Normed { x: &x, norm: &layer.mlp_norm, inputs: m.inputs };
-        let h = norm_swiglu(p, step, h, &layer.gate_up);
+        let inputs = takes(p, step, &layer.down, (m.inputs, layer.gate_up.run()));
+        let h = norm_swiglu(p, step, Normed { x: &x, norm: &layer.mlp_norm, inputs }, &layer.gate_up);
         matmul_add(p, step, &mut x, &h, &layer.down);
     }
     x
@@ -139,7 +139,8 @@ fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut B
         Kind::Prompt => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.inputs)),
         Kind::Decode => {
             let parts = attend_decode(p, step, &q, blocks, w.heads);
-            attend_merge(p, step, &parts, &x, (w.heads, h.inputs))
+            let inputs = takes(p, step, &w.out, (h.inputs, w.heads.width));
+            attend_merge(p, step, &parts, &x, (w.heads, inputs))
         }
     }
 }
@@ -153,6 +154,9 @@ fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slo
             let o = gdn_prompt(p, step, &mixed, slots, h.inputs);
             gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
         }
-        Kind::Decode => gdn_decode(p, step, &x, &w.recurrence, (slots, h.inputs)),
+        Kind::Decode => {
+            let inputs = takes(p, step, &w.out, (h.inputs, w.heads.value_width));
+            gdn_decode(p, step, &x, &w.recurrence, (slots, inputs))
+        }
     }
 }

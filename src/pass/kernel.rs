@@ -42,6 +42,9 @@ pub enum Element {
     /// What is kept for later steps: f32 or f16 as quads, or heads of 8 bits, one to a row, whose codes and scales the
     /// prelude says how to write.
     Heads,
+    /// What is left for a product: f32 or f16 as quads, or packed rows, of which the lanes of a block write their quads
+    /// together; the prelude says how.
+    Inputs,
     /// f32, f16, bf16 or what is quantised in rows of whole pieces of 4·WIDE elements, which the prelude says how to load:
     /// what lies side by side comes 16 bytes at a time.
     Wide,
@@ -56,6 +59,7 @@ impl Element {
             Element::Float | Element::Wide => dtype != DType::U32,
             Element::F16 => dtype == DType::F16,
             Element::Halves => dtype.has_halves(),
+            Element::Inputs => matches!(dtype, DType::F32 | DType::F16 | DType::Packed(_)),
             Element::Heads => matches!(dtype, DType::F32 | DType::F16 | DType::Q8Heads),
         }
     }

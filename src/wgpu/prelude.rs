@@ -29,6 +29,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("matrix_16", include_str!("../../wgsl/lib/matrix_16.wgsl")),
     ("matrix_8", include_str!("../../wgsl/lib/matrix_8.wgsl")),
     ("packed", include_str!("../../wgsl/lib/packed.wgsl")),
+    ("packing", quantised::PACKING),
     ("pages", include_str!("../../wgsl/lib/pages.wgsl")),
     ("pieces", include_str!("../../wgsl/lib/pieces.wgsl")),
     ("quants", quantised::LIBRARY),
@@ -67,6 +68,9 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
     if dispatch.elements.iter().any(|dtype| dtype.is_quantised()) {
         text.push_str(quantised::LIBRARY);
     }
+    if packed || dispatch.elements.iter().any(|dtype| matches!(dtype, DType::Packed(_))) {
+        text.push_str(quantised::PACKING);
+    }
     if dispatch.elements.iter().any(|dtype| dtype.is_ggml()) {
         text.push_str(ggml::LIBRARY);
     }
@@ -74,6 +78,7 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
         let (name, dtype) = (binding.name, dispatch.elements[at]);
         let quantised = dtype.is_quantised().then(|| Quantised { name, dtype, shape: dispatch.shapes[at] });
         match (binding.element, quantised) {
+            (Element::Inputs, Some(quantised)) => quantised.stores(&mut text),
             (Element::Wide, Some(quantised)) if packed => quantised.codes(&mut text),
             (Element::Wide, Some(quantised)) => quantised.pieces(&mut text, dispatch.define("WIDE")),
             (Element::Wide, None) => piece(&mut text, (name, dtype), dispatch.define("WIDE")),
@@ -81,13 +86,15 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
             (Element::Halves, None) if binding.access.writes() => pair(&mut text, name),
             (Element::Halves, None) => halves(&mut text, name, dispatch.known("W_WIDE") == Some(2)),
             (Element::Float | Element::Heads, Some(quantised)) => quantised.quads(&mut text),
-            (Element::Float | Element::F16 | Element::Heads, _) => {
+            (Element::Float | Element::F16 | Element::Heads | Element::Inputs, _) => {
                 quad(&mut text, (name, dtype), binding.access.writes(), caps.half);
             }
             (Element::F32 | Element::U32, _) => {}
         }
-        if binding.element == Element::Heads {
-            keep(&mut text, quantised, name);
+        match binding.element {
+            Element::Heads => keep(&mut text, quantised, name),
+            Element::Inputs if quantised.is_none() => store(&mut text, name),
+            _ => {}
         }
     }
     text
@@ -177,6 +184,12 @@ fn pair(text: &mut String, name: &str) {
     let words = halves.map(|pair| format!("pack2x16float(vec2<f32>({pair}))")).join(", ");
     _ = writeln!(text, "alias Pair_{name} = vec4<u32>;");
     _ = writeln!(text, "fn pair_{name}(first: vec4<f16>, last: vec4<f16>) -> vec4<u32> {{ return vec4({words}); }}");
+}
+
+/// How a quad is stored, if it is; lanes need not agree.
+fn store(text: &mut String, name: &str) {
+    _ = writeln!(text, "fn store_{name}(at: u32, quad: vec4<f32>, stores: bool) {{");
+    _ = writeln!(text, "    if stores {{\n        {name}[at] = pack_{name}(quad);\n    }}\n}}");
 }
 
 /// How a quad of a head that has some scale is kept, and the scale.

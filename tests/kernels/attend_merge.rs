@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bimetal::{
     backend::Backend,
     cpu::Cpu,
-    dtype::DType,
+    dtype::{DType, Packs},
     kernels::{
         attend_decode::{Partials, attend_decode},
         attend_merge::attend_merge,
@@ -14,7 +14,7 @@ use bimetal::{
 };
 
 use super::{
-    harness::{Lab, backends, check, compare, outputs},
+    harness::{Lab, backends, check, check_rows_packed, compare, outputs},
     traffic::*,
 };
 
@@ -27,15 +27,32 @@ pub fn cases() {
         (DECODES[2], [2, 2, 512], DType::F16),
     ] {
         let heads = Heads { query, kv, width };
-        check(&format!("attend_merge {query} × {width} to {dtype}"), |lab, p| {
-            let step = traffic.step(lab, 10);
-            let mut parts = Partials::new(p, step.capacity(), heads);
-            parts.stats = lab.spread("stats", [step.capacity(), parts.stats.width()], DType::F32, 0.5..20.0);
-            parts.sums = lab.spread("sums", [step.capacity(), parts.sums.width()], DType::F32, -5.0..5.0);
-            let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
-            p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, dtype)));
+        check(&format!("attend_merge {query} × {width} to {dtype}"), |lab, p| merge(lab, p, traffic, (heads, dtype)));
+    }
+}
+
+/// Rows left packed for a product, in both orders of bytes.
+#[test]
+pub fn left_packed() {
+    for (traffic, [query, kv, width], packs) in [
+        (DECODES[2], [6, 1, 256], Packs::Bytes),
+        (DECODES[1], [4, 2, 64], Packs::Nibbles),
+        (DECODES[0], [1, 1, 32], Packs::Nibbles),
+    ] {
+        let heads = Heads { query, kv, width };
+        check_rows_packed(&format!("attend_merge {query} × {width} to {packs:?}"), |lab, p| {
+            merge(lab, p, traffic, (heads, DType::Packed(packs)));
         });
     }
+}
+
+fn merge(lab: &Lab, p: &Pass, traffic: Traffic, (heads, dtype): (Heads, DType)) {
+    let step = traffic.step(lab, 10);
+    let mut parts = Partials::new(p, step.capacity(), heads);
+    parts.stats = lab.spread("stats", [step.capacity(), parts.stats.width()], DType::F32, 0.5..20.0);
+    parts.sums = lab.spread("sums", [step.capacity(), parts.sums.width()], DType::F32, -5.0..5.0);
+    let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
+    p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, dtype)));
 }
 
 /// Behind the kernel that it merges, and with contexts that leave parts empty.

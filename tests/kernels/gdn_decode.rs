@@ -1,6 +1,6 @@
 use bimetal::{
     cache::Slots,
-    dtype::DType,
+    dtype::{DType, Packs},
     kernels::{
         gated_rms_norm::gated_rms_norm,
         gdn_conv::{Heads, gdn_conv},
@@ -16,7 +16,7 @@ use bimetal::{
 use super::{
     gdn_conv::a_dt,
     gdn_scan::orders,
-    harness::{Lab, backends, check, compare, outputs},
+    harness::{Lab, backends, check, check_rows_packed, compare, outputs},
     traffic::*,
 };
 
@@ -36,6 +36,21 @@ pub fn cases() {
                 decode(lab, p, traffic, (heads, weight, dtype));
             });
         }
+    }
+}
+
+/// Rows left packed for a product, in both orders of bytes.
+#[test]
+pub fn left_packed() {
+    for (traffic, [key, value, key_width, value_width], packs) in [
+        (DECODES[2], [1, 2, 128, 128], Packs::Nibbles),
+        (DECODES[1], [1, 3, 20, 64], Packs::Bytes),
+        (DECODES[0], [2, 2, 32, 32], Packs::Nibbles),
+    ] {
+        let heads = Heads::grouped([key, value, key_width, value_width]);
+        check_rows_packed(&format!("gdn_decode {heads:?} to {packs:?}"), |lab, p| {
+            decode(lab, p, traffic, (heads, DType::F32, DType::Packed(packs)));
+        });
     }
 }
 

@@ -3,14 +3,14 @@ use std::{cell::Cell, sync::Arc};
 use bimetal::{
     backend::{Backend, Caps, DeviceKind},
     cpu::Cpu,
-    dtype::DType,
+    dtype::{DType, Packs},
     matrix::{Matrix, matmul, matmul_add},
     pass::Pass,
     step::Kind,
 };
 
 use super::{
-    harness::{Lab, backends, check, check_filled, check_packed, outputs},
+    harness::{Lab, backends, check, check_filled, check_packed, check_rows_packed, outputs},
     traffic::*,
 };
 
@@ -84,6 +84,30 @@ pub fn packed() {
             let (x, w) = operands(lab, traffic, (inner, parts), types);
             p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
         });
+    }
+}
+
+/// Rows that come packed, in both orders of bytes; several parts, ragged rows of more than one round.
+#[test]
+pub fn taken() {
+    let [bytes, nibbles] = [Packs::Bytes, Packs::Nibbles].map(DType::Packed);
+    for (traffic, inner, parts, types) in [
+        (DECODES[0], 32, &[1][..], (bytes, &[DType::Q8][..])),
+        (DECODES[1], 1024, &[63], (nibbles, &[DType::Q4])),
+        (DECODES[2], 288, &[65, 3], (bytes, &[DType::Q8])),
+        (DECODES[2], 3584, &[37], (nibbles, &[DType::Q4])),
+        (DECODES[0], 2048, &[33, 7], (nibbles, &[DType::Q4K, DType::Q6K])),
+        // More than goes into a group's memory.
+        (DECODES[0], 17408, &[3], (nibbles, &[DType::Q4_0])),
+    ] {
+        let case = format!("matvec {} × {inner} × {parts:?} {types:?}", traffic.live());
+        let op = |lab: &Lab, p: &Pass| {
+            let (step, (x, w)) = (traffic.step(lab, 10), operands(lab, traffic, (inner, parts), types));
+            let mut y = traffic.by_position(lab, "y", w.rows(), -1.0..1.0);
+            matmul_add(p, &step, &mut y, &x, &w);
+            p.mark("y", &y);
+        };
+        check_rows_packed(&case, op);
     }
 }
 

@@ -1,5 +1,5 @@
 use bimetal::{
-    dtype::DType,
+    dtype::{DType, Packs},
     kernels::rms_norm::Norm,
     matrix::{Normed, norm_swiglu},
     pass::Pass,
@@ -7,7 +7,7 @@ use bimetal::{
 };
 
 use super::{
-    harness::{Lab, check, check_filled, check_packed},
+    harness::{Lab, check, check_filled, check_packed, check_rows_packed},
     matvec::{company_of, operands},
     traffic::*,
 };
@@ -60,6 +60,22 @@ pub fn packed() {
     ] {
         check_packed(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
             p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, DType::F16)));
+        });
+    }
+}
+
+/// Rows left packed, in both orders of bytes: fewer columns than a group has, and groups of several blocks.
+#[test]
+pub fn left_packed() {
+    for (traffic, inner, parts, types, packs) in [
+        (DECODES[0], 1024, &[64][..], &[DType::Q4][..], Packs::Nibbles),
+        (DECODES[2], 288, &[128, 64], &[DType::Q8], Packs::Bytes),
+        (DECODES[1], 64, &[1216], &[DType::Q4], Packs::Nibbles),
+        (DECODES[2], 64, &[64], &[DType::F16], Packs::Bytes),
+    ] {
+        let case = format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {packs:?}", traffic.live());
+        check_rows_packed(&case, |lab, p| {
+            p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, DType::Packed(packs))));
         });
     }
 }

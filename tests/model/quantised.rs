@@ -6,7 +6,7 @@ use bimetal::{
     backend::Backend,
     cpu::Cpu,
     default_model,
-    dtype::DType,
+    dtype::{DType, Packs},
     model::{
         Form, Model,
         checkpoint::Checkpoint,
@@ -72,6 +72,38 @@ fn long_prompts_are_the_same_whole_and_in_parts() {
         let mut parts = rig.run(Kind::Prompt, &ids[..192], 0, Look::Logits).logits;
         parts.extend(rig.run(Kind::Prompt, &ids[192..], 192, Look::Logits).logits);
         assert!(whole == parts, "{name}");
+    }
+}
+
+/// Where bytes are multiplied four at a time, rows are packed by the launches that make them, but those that are normed.
+#[test]
+fn rows_go_packed_from_launch_to_launch() {
+    let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
+    let checkpoint = fixture("real-heads-bf16");
+    for (format, packs) in FORMATS.into_iter().zip([Packs::Bytes, Packs::Nibbles]) {
+        let wanted = logits(&oracle, &checkpoint, quantised(format));
+        for (name, backend) in present::backends() {
+            let mut rig = Rig::new(&backend, &checkpoint, quantised(format), 96);
+            rig.caps.packed_dots = name == "wgpu" && backend.caps().subgroup.is_some();
+            let decode = |rig: &mut Rig, position| {
+                let id = (position * 97 + position * position % 13) % 96;
+                rig.run(Kind::Decode, &[id], position, Look::Logits)
+            };
+            let found: Vec<_> = (0..70).map(|position| decode(&mut rig, position)).collect();
+            let rows = |kernel: &str| {
+                let own = found[0].launches.iter().filter(|launch| launch.kernel.name == kernel);
+                own.map(|launch| launch.elements.contains(&DType::Packed(packs))).collect::<Vec<_>>()
+            };
+            for kernel in ["gdn_decode", "attend_merge", "norm_swiglu", "matvec"] {
+                let (packed, all) = (rows(kernel), rig.caps.packed_dots);
+                assert!(!packed.is_empty() && packed.iter().all(|packed| *packed == all), "{kernel} on {name}");
+            }
+            let found: Vec<_> = found.into_iter().flat_map(|output| output.logits).collect();
+            let error = largest_error(&found.concat(), &wanted[..70].concat());
+            println!("{format} on {name}: {error:.1e}");
+            // With rows of f16 it is 5e-3.
+            assert!(error <= if rig.caps.packed_dots { 4e-3 } else { 1e-3 }, "{format} on {name}: {error}");
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bimetal::{
-    backend::Backend,
+    backend::{Backend, Caps},
     cache::{BLOCK, Cache, Plan, State},
     dtype::DType,
     model::{Form, Model, checkpoint::Checkpoint, qwen3_5::forward, weights::Source},
-    pass::Pass,
+    pass::{Dispatch, Pass},
     step::{Entry, Kind, Layout, Step},
     tensor::{Buffer, Tensor},
 };
@@ -25,6 +25,8 @@ pub const HALF: Precision = Precision { kv: DType::F16, inputs: DType::F16, quan
 
 pub struct Rig {
     pub backend: Arc<dyn Backend>,
+    /// What recordings are told of the backend.
+    pub caps: Caps,
     pub model: Model,
     pub cache: Cache,
     pub plan: Plan,
@@ -34,6 +36,8 @@ pub struct Rig {
 pub struct Output {
     pub logits: Vec<Vec<f32>>,
     pub marks: BTreeMap<String, Vec<f32>>,
+    /// What ran, where no layers were looked at.
+    pub launches: Vec<Dispatch>,
 }
 
 /// The slot that the rig's one sequence has: not the first, so that a kernel that forgets slots shows.
@@ -50,7 +54,7 @@ impl Rig {
         // Blocks in falling order: a kernel that forgets the table shows.
         let table: Vec<u32> = (0..2 * width).rev().collect();
         cache.tables.write(0, &table).unwrap();
-        Self { backend: backend.clone(), model, cache, plan }
+        Self { backend: backend.clone(), caps: backend.caps().clone(), model, cache, plan }
     }
 
     /// Computes `ids` at `position` as a prompt or, for one id, as a decode step, with logits for every row.
@@ -61,17 +65,20 @@ impl Rig {
         step.write(&[Entry { ids, position, slot: SLOT, outputs: 0..rows }]).unwrap();
         let shape = [rows, self.model.config.vocabulary];
         let mut logits = Tensor::new(&self.backend, shape, DType::F32, "logits").unwrap();
-        let p = Pass::new(self.backend.caps());
+        let p = Pass::new(&self.caps);
         forward(&p, &self.model.weights, &mut self.cache, &step, &mut logits);
+        let mut launches = Vec::new();
         let marks = match look {
             Look::Logits => {
-                self.backend.run(&self.backend.load(p).unwrap()).unwrap();
+                let program = self.backend.load(p).unwrap();
+                self.backend.run(&program).unwrap();
+                launches = program.dispatches;
                 BTreeMap::new()
             }
             Look::Layers => self.layers(p),
         };
         let logits = floats(&logits);
-        Output { logits: logits.chunks(shape[1] as usize).map(<[f32]>::to_vec).collect(), marks }
+        Output { logits: logits.chunks(shape[1] as usize).map(<[f32]>::to_vec).collect(), marks, launches }
     }
 
     /// Runs a recording launch by launch, reading what is marked.

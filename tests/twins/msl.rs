@@ -141,7 +141,7 @@ fn expected(kernel: &Kernel) -> Vec<String> {
         let element = match binding.element {
             Element::F32 => "float".to_owned(),
             Element::U32 => "uint".to_owned(),
-            Element::Float | Element::F16 | Element::Halves | Element::Heads | Element::Wide => {
+            Element::Float | Element::F16 | Element::Halves | Element::Heads | Element::Inputs | Element::Wide => {
                 format!("Quad_{}", binding.name)
             }
         };

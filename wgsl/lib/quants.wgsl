@@ -26,6 +26,13 @@ fn quad_of_nibbles(word: u32, terms: vec2<f32>) -> vec4<f32> {
     return numbers_of_nibbles(word, terms.y) * terms.x;
 }
 
+// What is loaded of a block of 32 weights, as it lies in memory; formats that have less leave the rest zero.
+struct Raw {
+    codes: vec4<u32>,
+    high: vec4<u32>,
+    scales: vec4<u32>,
+}
+
 // A block of 32 weights as packed bytes, 16 and 16: each half's weights are its scale times its bytes, less its offset.
 // terms: both scales, both offsets
 struct Codes {

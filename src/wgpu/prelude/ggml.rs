@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::quantised::Quantised;
+use super::quantised::{Quantised, half_in};
 use crate::{dtype::DType, quant::BLOCK};
 
 /// The functions that all of them use.
@@ -24,7 +24,8 @@ impl Quantised<'_> {
     pub(super) fn ggml_quad(self, text: &mut String) {
         let name = self.name;
         let word = |i: usize| format!("word_{name}({}u + block / 8u * 4u + {i}u)", self.word(1));
-        self.terms(text, &format!("at / {QUADS}u"), &format!("vec4({})", [0, 1, 2, 3].map(word).join(", ")));
+        let header = format!("vec4({})", [0, 1, 2, 3].map(word).join(", "));
+        self.terms(text, &format!("at / {QUADS}u"), (&header, self.scale_words("block")));
         _ = writeln!(text, "    let codes = {name}[at / 2u];");
         _ = writeln!(text, "    let low = select(codes >> 12u, codes << 4u, at % 2u == 0u);");
         let high = match self.dtype {
@@ -40,7 +41,8 @@ impl Quantised<'_> {
     /// The body of `load_NAME(at)` for an array of 16 bytes, up to what is returned, and the eight quads of that.
     pub(super) fn ggml_piece(self, text: &mut String) -> Vec<String> {
         let name = self.name;
-        self.terms(text, "at", &format!("{name}[{}u + block / 8u]", self.word(1) / 4));
+        let header = format!("{name}[{}u + block / 8u]", self.word(1) / 4);
+        self.terms(text, "at", (&header, self.scale_words("block")));
         _ = writeln!(text, "    let codes = {name}[at];");
         match self.dtype {
             DType::Q5K => _ = writeln!(text, "    let high = word_{name}({}u + at);", self.word(2)),
@@ -71,37 +73,53 @@ impl Quantised<'_> {
         _ = writeln!(text, "fn halves_{name}(fetch: Fetch_{name}) -> Fetch_{name} {{ return fetch; }}");
     }
 
-    /// The body of `codes_NAME(at)` for an array of 16 bytes.
-    pub(super) fn ggml_codes(self, text: &mut String) {
+    /// The parts of `raw_NAME(at)` for an array of 16 bytes.
+    pub(super) fn ggml_raw(self) -> String {
         let name = self.name;
-        self.terms(text, "at", &format!("{name}[{}u + block / 8u]", self.word(1) / 4));
         let high = format!("word_{name}({}u + ", self.word(2));
-        let codes = match self.dtype {
-            DType::Q4_0 => format!("codes_of_nibbles({name}[at], vec4(terms, terms, 8.0 * terms, 8.0 * terms))"),
-            DType::Q4K => format!("codes_of_nibbles({name}[at], vec4(terms.xx, -terms.yy))"),
-            DType::Q5K => format!("codes_with_bits({name}[at], {high}at), vec4(terms.xx, -terms.yy))"),
-            _ => {
-                format!("codes_with_pairs({name}[at], {high}2u * at), {high}2u * at + 1u), vec4(terms, 32.0 * terms))")
-            }
+        let high = match self.dtype {
+            DType::Q5K => format!("vec4({high}at), 0u, 0u, 0u)"),
+            DType::Q6K => format!("vec4({high}2u * at), {high}2u * at + 1u), 0u, 0u)"),
+            _ => "vec4(0u)".into(),
         };
-        _ = writeln!(text, "    return {codes};");
+        let [first, last] = self.scale_words("at");
+        let scales = match self.dtype {
+            DType::Q4K | DType::Q5K => format!("{name}[{}u + at / 8u]", self.word(1) / 4),
+            _ => format!("vec4({first}, {last}, 0u, 0u)"),
+        };
+        format!("{name}[at], {high}, {scales}")
     }
 
-    /// `terms`, what scales the block of this number; `header` are the 16 bytes that do it for eight blocks, where such are.
-    fn terms(self, text: &mut String, block: &str, header: &str) {
-        let Self { name, dtype, .. } = self;
+    /// The body of `codes_NAME(raw, at)`.
+    pub(super) fn ggml_codes(self, text: &mut String) {
+        self.terms(text, "at", ("raw.scales", ["raw.scales.x", "raw.scales.y"].map(String::from)));
+        text.push_str(match self.dtype {
+            DType::Q4_0 => "    return codes_of_nibbles(raw.codes, vec4(terms, terms, 8.0 * terms, 8.0 * terms));\n",
+            DType::Q4K => "    return codes_of_nibbles(raw.codes, vec4(terms.xx, -terms.yy));\n",
+            DType::Q5K => "    return codes_with_bits(raw.codes, raw.high.x, vec4(terms.xx, -terms.yy));\n",
+            _ => "    return codes_with_pairs(raw.codes, raw.high.x, raw.high.y, vec4(terms, 32.0 * terms));\n",
+        });
+    }
+
+    /// The words that have what scales the block of this number, where no header of eight blocks does.
+    fn scale_words(self, block: &str) -> [String; 2] {
+        match self.dtype {
+            DType::Q6K => [pair_of(block), unit_of(block)].map(|half| self.word_of_half(1, &half)),
+            _ => [self.word_of_half(1, block), "0u".into()],
+        }
+    }
+
+    /// `terms`, what scales the block of this number: from the 16 bytes that do it for eight blocks, or from words.
+    fn terms(self, text: &mut String, block: &str, (header, [first, last]): (&str, [String; 2])) {
         _ = writeln!(text, "    let block = {block};");
-        let words = self.word(1);
-        match dtype {
-            DType::Q4_0 => _ = writeln!(text, "    let terms = {};", self.half(1, "block")),
+        match self.dtype {
+            DType::Q4_0 => _ = writeln!(text, "    let terms = {};", half_in(&first, "block")),
             DType::Q4K | DType::Q5K => {
                 _ = writeln!(text, "    let terms = terms_of_block({header}, block % 8u);");
             }
             _ => {
-                // Nine halves for eight blocks: a pair of bytes for each, and the unit.
-                let half = |at: &str| format!("(word_{name}({words}u + ({at}) / 2u) >> (({at}) % 2u * 16u))");
-                _ = writeln!(text, "    let pair = {};", half("block / 8u * 9u + block % 8u"));
-                _ = writeln!(text, "    let unit = unpack2x16float({}).x;", half("block / 8u * 9u + 8u"));
+                _ = writeln!(text, "    let pair = {first} >> (({}) % 2u * 16u);", pair_of("block"));
+                _ = writeln!(text, "    let unit = {};", half_in(&last, &unit_of("block")));
                 _ = writeln!(text, "    let terms = unit * numbers_of_bytes(pair);");
             }
         }
@@ -136,4 +154,13 @@ impl Quantised<'_> {
             }
         }
     }
+}
+
+/// Of `q6_K`'s nine halves for eight blocks, the one with a block's pair of bytes, and the one with the unit.
+fn pair_of(block: &str) -> String {
+    format!("{block} / 8u * 9u + {block} % 8u")
+}
+
+fn unit_of(block: &str) -> String {
+    format!("{block} / 8u * 9u + 8u")
 }

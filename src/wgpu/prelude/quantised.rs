@@ -3,12 +3,15 @@
 use std::fmt::Write;
 
 use crate::{
-    dtype::DType,
+    dtype::{DType, Packs},
     quant::{BLOCK, Planes, UNIT},
 };
 
 /// The functions that all of them use.
 pub(super) const LIBRARY: &str = include_str!("../../../wgsl/lib/quants.wgsl");
+
+/// What turns rows into codes, and what such rows are.
+pub(super) const PACKING: &str = include_str!("../../../wgsl/lib/packing.wgsl");
 
 /// A quantised binding.
 #[derive(Clone, Copy)]
@@ -105,7 +108,8 @@ impl Quantised<'_> {
             }
             DType::Q4 => {
                 _ = writeln!(text, "    let words = {name}[at];");
-                self.both_terms(text);
+                let bytes = format!("word_{name}({}u + at / 2u)", self.word(1));
+                self.both_terms(text, [&bytes, &self.word_of_half(2, &self.unit(1))]);
                 let quads = |word: &str| {
                     let terms = if matches!(word, "x" | "y") { "first" } else { "last" };
                     ["<< 4u", ">> 12u"].map(|way| format!("quad_of_nibbles(words.{word} {way}, {terms})"))
@@ -160,44 +164,101 @@ impl Quantised<'_> {
         _ = writeln!(text, "    return array(vec4<f16>({first}), vec4<f16>({last}));\n}}");
     }
 
-    /// As an array of 16 bytes: `codes_NAME(at)` is block `at`, counted through all rows, as packed bytes.
+    /// As an array of 16 bytes: `raw_NAME(at)` is what is loaded of block `at`, counted through all rows, and
+    /// `codes_NAME(raw, at)` makes packed bytes of that. A kernel does other things between the two.
     pub(super) fn codes(self, text: &mut String) {
         let Self { name, dtype, .. } = self;
+        if matches!(dtype, DType::Packed(_)) {
+            return self.rows(text);
+        }
         _ = writeln!(text, "alias Wide_{name} = vec4<u32>;");
         _ = writeln!(text, "fn word_{name}(at: u32) -> u32 {{ return {name}[at / 4u][at % 4u]; }}");
-        _ = writeln!(text, "fn codes_{name}(at: u32) -> Codes {{");
-        match dtype {
+        let raw = match dtype {
             DType::Q8 => {
-                let scale = self.half(1, "at");
-                _ = writeln!(text, "    let scale = {scale};");
-                _ = writeln!(
-                    text,
-                    "    return Codes({name}[2u * at], {name}[2u * at + 1u], vec4(scale, scale, 0.0, 0.0));"
-                );
+                let scale = self.word_of_half(1, "at");
+                format!("{name}[2u * at], {name}[2u * at + 1u], vec4({scale}, 0u, 0u, 0u)")
             }
             DType::Q4 => {
-                self.both_terms(text);
+                let unit = self.word_of_half(2, &self.unit(1));
+                format!("{name}[at], vec4(0u), vec4(word_{name}({}u + at / 2u), {unit}, 0u, 0u)", self.word(1))
+            }
+            _ => self.ggml_raw(),
+        };
+        _ = writeln!(text, "fn raw_{name}(at: u32) -> Raw {{\n    return Raw({raw});\n}}");
+        _ = writeln!(text, "fn codes_{name}(raw: Raw, at: u32) -> Codes {{");
+        match dtype {
+            DType::Q8 => {
+                _ = writeln!(text, "    let scale = {};", half_in("raw.scales.x", "at"));
+                text.push_str("    return Codes(raw.codes, raw.high, vec4(scale, scale, 0.0, 0.0));\n");
+            }
+            DType::Q4 => {
+                self.both_terms(text, ["raw.scales.x", "raw.scales.y"]);
                 text.push_str("    let scales = vec2(first.x, last.x);\n");
                 text.push_str("    let terms = vec4(scales, scales * vec2(first.y, last.y));\n");
-                _ = writeln!(text, "    return codes_of_nibbles({name}[at], terms);");
+                text.push_str("    return codes_of_nibbles(raw.codes, terms);\n");
             }
             _ => self.ggml_codes(text),
         }
         text.push_str("}\n");
     }
 
-    /// `first` and `last`, what the first and the last 16 weights of q4's block `at` share.
-    fn both_terms(self, text: &mut String) {
-        _ = writeln!(text, "    let unit = {};", self.half(2, &self.unit(1)));
-        let (name, words) = (self.name, self.word(1));
-        _ = writeln!(text, "    let bytes = word_{name}({words}u + at / 2u) >> (at % 2u * 16u);");
+    /// Packed rows as an array of 16 bytes: `block_NAME(row, at)` is block `at` of a row.
+    fn rows(self, text: &mut String) {
+        let (name, blocks) = (self.name, self.shape[1] / BLOCK as u32);
+        _ = writeln!(text, "alias Wide_{name} = vec4<u32>;");
+        _ = writeln!(text, "fn block_{name}(row: u32, at: u32) -> Row_block {{");
+        _ = writeln!(text, "    let first = row * {}u + at;", 4 * blocks);
+        let codes = [0, 1, 2, 3].map(|run| format!("{name}[first + {}u]", run * blocks)).join(", ");
+        _ = writeln!(text, "    let terms = bitcast<vec4<f32>>({name}[{}u + row * {blocks}u + at]);", self.word(1) / 4);
+        _ = writeln!(text, "    return Row_block({codes}, terms);\n}}");
+    }
+
+    /// Packed rows as an array of 8 bytes: `store_NAME(at, quad, stores)` stores quad `at`, counted through all rows. Lanes of
+    /// a subgroup must all call it, eight that have a block side by side.
+    pub(super) fn stores(self, text: &mut String) {
+        let (name, blocks) = (self.name, self.shape[1] / BLOCK as u32);
+        _ = writeln!(text, "alias Quad_{name} = vec2<u32>;");
+        _ = writeln!(text, "fn store_{name}(at: u32, quad: vec4<f32>, stores: bool) {{");
+        text.push_str("    let other = subgroupShuffleXor(quad, 1u);\n    let odd = at % 2u == 1u;\n");
+        text.push_str("    let first = select(quad, other, odd);\n    let last = select(other, quad, odd);\n");
+        text.push_str(match self.dtype {
+            DType::Packed(Packs::Nibbles) => {
+                "    let coded = coded(vec4(first.xz, last.xz), vec4(first.yw, last.yw), 2u);\n"
+            }
+            _ => "    let coded = coded(first, last, 2u);\n",
+        });
+        _ = writeln!(text, "    if !stores {{\n        return;\n    }}");
+        _ = writeln!(text, "    let row = at / {}u;\n    let block = at / 8u % {blocks}u;", 8 * blocks);
+        text.push_str("    let pair = at % 8u / 2u;\n    let run = row * 4u + pair / 2u + select(0u, 2u, odd);\n");
+        _ = writeln!(
+            text,
+            "    {name}[2u * (run * {blocks}u + block) + pair % 2u] = select(coded.high, coded.low, odd);"
+        );
+        let terms = "bitcast<vec2<u32>>(select(coded.terms.xy, vec2(coded.terms.z, 0.0), odd))";
+        _ = writeln!(
+            text,
+            "    if pair == 0u {{\n        let place = {}u + row * {blocks}u + block;",
+            self.word(1) / 4
+        );
+        _ = writeln!(text, "        {name}[2u * place + at % 2u] = {terms};\n    }}\n}}");
+    }
+
+    /// `first` and `last`, what the first and the last 16 weights of q4's block `at` share, from the words with their bytes
+    /// and with their unit.
+    fn both_terms(self, text: &mut String, [bytes, unit]: [&str; 2]) {
+        _ = writeln!(text, "    let unit = {};", half_in(unit, &self.unit(1)));
+        _ = writeln!(text, "    let bytes = {bytes} >> (at % 2u * 16u);");
         text.push_str("    let first = terms_of(bytes, unit);\n    let last = terms_of(bytes >> 8u, unit);\n");
     }
 
     /// The half of this number of a plane.
     pub(super) fn half(self, plane: usize, at: &str) -> String {
-        let Self { name, .. } = self;
-        format!("unpack2x16float(word_{name}({}u + ({at}) / 2u) >> (({at}) % 2u * 16u)).x", self.word(plane))
+        half_in(&self.word_of_half(plane, at), at)
+    }
+
+    /// The word that has it.
+    pub(super) fn word_of_half(self, plane: usize, at: &str) -> String {
+        format!("word_{}({}u + ({at}) / 2u)", self.name, self.word(plane))
     }
 
     /// The first word of a plane.
@@ -214,4 +275,9 @@ impl Quantised<'_> {
             false => format!("at / {row}u * {}u + at % {row}u / {run}u", width.div_ceil(unit)),
         }
     }
+}
+
+/// The half of this number of a plane, from the word that has it.
+pub(super) fn half_in(word: &str, at: &str) -> String {
+    format!("unpack2x16float({word} >> (({at}) % 2u * 16u)).x")
 }
