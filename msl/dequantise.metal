@@ -1,8 +1,7 @@
-// y[first + r, k] = w[row + r, k] as f16, for count rows
-// w [rows, K], f16 or what becomes it, y [band, K], f16
+// y[first + r, k] = w[r, k] as f16
+// w [count, K], f16 or what becomes it, y [rows, K], f16
 // one group for SHARE · LANES pairs of quads; a lane has every LANES-th of them
 struct Params {
-    uint row;
     uint first;
     uint count;
 };
@@ -24,7 +23,7 @@ kernel void dequantise(
     half4 quads[SHARE][2];
     #pragma unroll
     for (uint i = 0; i < SHARE; i++) {
-        const uint at = params.row * PAIRS + min(begin + i * LANES, end - 1);
+        const uint at = min(begin + i * LANES, end - 1);
         quads[i][0] = half4(quad_of(w, 2 * at));
         quads[i][1] = half4(quad_of(w, 2 * at + 1));
     }

@@ -20,9 +20,6 @@ use crate::{
     tensor::Tensor,
 };
 
-/// Rows of the widest tile of a product on matrix units.
-const TILE: u32 = 128;
-
 /// A weight matrix \[out, in\]: one tensor, or several that hold consecutive rows where one would exceed what a
 /// backend can bind, or where rows differ in dtype.
 pub struct Matrix {
@@ -91,11 +88,8 @@ impl Matrix {
 
     /// Bytes of scratch memory that a prompt's product of `rows` rows with it takes on matrix units, at the most.
     pub fn expanded_bytes(&self, rows: u32, expand: Expand) -> u64 {
-        if !is_expanded(rows, &self.parts, expand) {
-            return 0;
-        }
-        let band = bands(&self.parts, expand.weights).map(|band| band.end - band.start).max();
-        DType::F16.size([band.unwrap_or(0), self.width])
+        let expanded = is_expanded(rows, &self.parts, expand);
+        if expanded { DType::F16.size([self.rows, self.width]) } else { 0 }
     }
 }
 
@@ -206,27 +200,17 @@ fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Pa
         parts.iter().for_each(|part| matmul_mma(p, step, product, &Rows::Stored(part)));
         return;
     }
-    for rows in bands(parts, expand.weights) {
-        let mut halves = p.passing([rows.len() as u32, product.w.width()], DType::F16);
-        parts.iter().for_each(|part| dequantise(p, part, &rows, &mut halves));
-        matmul_mma(p, step, product, &Rows::Expanded(&halves, rows));
-    }
+    let rows = parts[0].first..parts[parts.len() - 1].rows().end;
+    let mut halves = p.passing([rows.len() as u32, product.w.width()], DType::F16);
+    parts.iter().for_each(|part| dequantise(p, part, part.first - rows.start, &mut halves));
+    matmul_mma(p, step, product, &Rows::Expanded(&halves, rows));
 }
 
 /// Whether it is worth while to make halves of parts before they are multiplied with so many rows.
 fn is_expanded(rows: u32, parts: &[Part], expand: Expand) -> bool {
-    rows >= expand.rows && parts.iter().any(|part| part.tensor.dtype().is_quantised())
-}
-
-/// The rows of consecutive parts in bands of about equal size, of at most so many weights and of whole tiles as far as they
-/// have so many rows: where parts meet does not matter.
-fn bands(parts: &[Part], most: u32) -> impl Iterator<Item = Range<u32>> + use<> {
-    let rows = parts[0].first..parts[parts.len() - 1].rows().end;
-    let most = (most / parts[0].tensor.width()).max(1);
-    let whole = if most < TILE { most } else { most / TILE * TILE };
-    let share = rows.end - rows.start;
-    let share = share.div_ceil(share.div_ceil(whole)).next_multiple_of(TILE).min(whole);
-    rows.clone().step_by(share as usize).map(move |first| first..(first + share).min(rows.end))
+    let weights: u64 = parts.iter().map(|part| u64::from(part.tensor.rows()) * u64::from(part.tensor.width())).sum();
+    let quantised = parts.iter().any(|part| part.tensor.dtype().is_quantised());
+    quantised && rows >= expand.rows && weights <= expand.weights.into()
 }
 
 fn check([x, y]: [&Tensor; 2], w: &Matrix) {

@@ -1,11 +1,10 @@
-// y[first + r, k] = w[row + r, k] as f16, for count rows
-// w [rows, K], f16 or what becomes it, y [band, K], f16
+// y[first + r, k] = w[r, k] as f16
+// w [count, K], f16 or what becomes it, y [rows, K], f16
 // one group for SHARE · LANES pairs of quads; a lane has every LANES-th of them
 @group(0) @binding(0) var<storage, read> w: array<Quad_w>;
 @group(0) @binding(1) var<storage, read_write> y: array<Pair_y>;
 
 struct Params {
-    row: u32,
     first: u32,
     count: u32,
 }
@@ -21,7 +20,7 @@ fn dequantise(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     // All are asked for before the first is written: the compiler cannot know that w and y are apart.
     #repeat i SHARE
     let at_$i = begin + $iu * LANES;
-    let fetch_$i = fetch_w(params.row * PAIRS + min(at_$i, end - 1u));
+    let fetch_$i = fetch_w(min(at_$i, end - 1u));
     #end
     #repeat i SHARE
     if at_$i < end {

@@ -1,7 +1,5 @@
-//! y\[first + r, k\] = w\[row + r, k\] as f16, for `count` rows: the very halves that [`matmul_mma`](super::matmul_mma) makes
+//! y\[first + r, k\] = w\[r, k\] as f16: the very halves that [`matmul_mma`](super::matmul_mma) makes
 //! of them itself.
-
-use std::ops::Range;
 
 use half::f16;
 
@@ -18,7 +16,7 @@ use crate::{
 pub static KERNEL: Kernel = Kernel {
     name: "dequantise",
     bindings: &[Binding::read("w", Element::Halves), Binding::update("y", Element::Halves)],
-    params: &[("row", Scalar::U32(0)), ("first", Scalar::U32(0)), ("count", Scalar::U32(0))],
+    params: &[("first", Scalar::U32(0)), ("count", Scalar::U32(0))],
     library: &[],
     lanes: 128,
     source: source!("dequantise"),
@@ -32,25 +30,18 @@ const PAIR: u32 = 8;
 /// Pairs that a lane has on their way at once: 16 bytes of codes of 4 bits.
 const SHARE: u32 = 4;
 
-/// Writes the rows that a part of a matrix has among `rows` of the matrix, the first of which is row 0 of `y`: \[rows, in\] f16.
-pub fn dequantise(p: &Pass, part: &Part, rows: &Range<u32>, y: &mut Tensor) {
-    let own = part.rows();
-    let (start, end) = (rows.start.max(own.start), rows.end.min(own.end));
-    if start >= end {
-        return;
-    }
-    let inner = part.tensor.width();
+/// Writes all rows of a part of a matrix, the first of them as row `first` of `y`: \[rows, in\] f16.
+pub fn dequantise(p: &Pass, part: &Part, first: u32, y: &mut Tensor) {
+    let [count, inner] = [part.tensor.rows(), part.tensor.width()];
     assert!(inner.is_multiple_of(PAIR), "dequantise: rows of {inner} weights are no whole pairs of quads");
-    assert!(y.width() == inner && y.rows() as usize >= rows.len() && y.dtype() == DType::F16, "dequantise: output");
-    let count = end - start;
+    assert!(y.width() == inner && y.rows() >= first + count && y.dtype() == DType::F16, "dequantise: output");
     p.dispatch(&KERNEL)
         .define("K", inner)
         .define("SHARE", SHARE)
         .define("W_WIDE", 2)
         .read(&part.tensor)
         .write(y)
-        .param("row", start - own.start)
-        .param("first", start - rows.start)
+        .param("first", first)
         .param("count", count)
         .grid([(count * (inner / PAIR)).div_ceil(SHARE * KERNEL.lanes), 1, 1]);
 }
@@ -68,7 +59,7 @@ fn cpu(g: &Group<'_>) {
     let weights = g.at(0) * of_group..((g.at(0) + 1) * of_group).min(all);
     for row in weights.start / inner..weights.end.div_ceil(inner) {
         let own = weights.start.max(row * inner)..weights.end.min((row + 1) * inner);
-        let (stored, written) = ((g.word("row") + row) * inner, g.word("first") * inner);
+        let (stored, written) = (row * inner, g.word("first") * inner);
         let values = g.floats(0, stored..stored + inner).to_vec();
         let words = g.words_mut(1, (written + own.start) / 2..(written + own.end) / 2);
         let halves = bytemuck::cast_slice_mut::<u32, f16>(words);

@@ -129,7 +129,6 @@ sabotaged!(
     dequantise,
     [super::dequantise::cases, super::dequantise::like_the_product],
     [
-        fault("dequantise", "params.row * PAIRS", "params.row"),
         fault("dequantise", "+ params.first * PAIRS", ""),
         fault("dequantise", "begin + i * LANES < end", "begin + i * LANES <= end"),
         fault("dequantise", "min(begin + i * LANES, end - 1)", "(begin + i * LANES)"),
