@@ -9,6 +9,8 @@ use bimetal::{
     step::Kind,
 };
 
+use crate::present::Present;
+
 use super::{
     harness::{Lab, backends, check, check_filled, check_packed, check_rows_packed, outputs},
     traffic::*,
@@ -171,8 +173,12 @@ pub const COMPANY: [Traffic; 3] = [
 /// A row's result is the same bits in a recording for one row and in larger ones, however many rows share a reading of the
 /// weights and however many columns one of the row, as floats and as packed bytes.
 pub fn company_of(op: impl Fn(&Lab, &Pass, Traffic)) {
-    for (name, backend) in backends() {
-        let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|most| (bytes, most)));
+    company_on(backends(), &[false, true], op);
+}
+
+fn company_on(backends: Vec<Present>, ways: &[bool], op: impl Fn(&Lab, &Pass, Traffic)) {
+    for (name, backend) in backends {
+        let both = ways.iter().flat_map(|&bytes| [1, 8, 16].map(|most| (bytes, most)));
         for (bytes, most, fill) in both.flat_map(|(bytes, most)| [1, 1 << 16].map(|fill| (bytes, most, fill))) {
             let usual = if bytes { super::harness::packed(backend.caps()) } else { backend.caps().clone() };
             let mut caps = usual.clone();
@@ -184,6 +190,21 @@ pub fn company_of(op: impl Fn(&Lab, &Pass, Traffic)) {
             let wanted = outputs("company", &backend, &usual, |lab, p| op(lab, p, COMPANY[2])).remove(0);
             assert!((0..5).all(|row| rows[2].row(row) == wanted.row(row)), "{name}: {most} rows, {fill} lanes");
         }
+    }
+}
+
+/// The same for rows that come packed.
+#[test]
+pub fn company_taken() {
+    let able = |(_, backend): &Present| super::harness::packed(backend.caps()).packed_dots;
+    for (inner, columns, types) in [
+        (288, 37, (DType::Packed(Packs::Bytes), &[DType::Q8][..])),
+        (64, 300, (DType::Packed(Packs::Nibbles), &[DType::Q4])),
+    ] {
+        company_on(backends().into_iter().filter(able).collect(), &[true], |lab, p, traffic| {
+            let (x, w) = operands(lab, traffic, (inner, &[columns]), types);
+            p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+        });
     }
 }
 
