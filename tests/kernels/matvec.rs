@@ -9,8 +9,6 @@ use bimetal::{
     step::Kind,
 };
 
-use crate::present::Present;
-
 use super::{
     harness::{Lab, backends, check, check_filled, check_packed, check_rows_packed, outputs},
     traffic::*,
@@ -173,12 +171,8 @@ pub const COMPANY: [Traffic; 3] = [
 /// A row's result is the same bits in a recording for one row and in larger ones, however many rows share a reading of the
 /// weights and however many columns one of the row, as floats and as packed bytes.
 pub fn company_of(op: impl Fn(&Lab, &Pass, Traffic)) {
-    company_on(backends(), &[false, true], op);
-}
-
-fn company_on(backends: Vec<Present>, ways: &[bool], op: impl Fn(&Lab, &Pass, Traffic)) {
-    for (name, backend) in backends {
-        let both = ways.iter().flat_map(|&bytes| [1, 8, 16].map(|most| (bytes, most)));
+    for (name, backend) in backends() {
+        let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|most| (bytes, most)));
         for (bytes, most, fill) in both.flat_map(|(bytes, most)| [1, 1 << 16].map(|fill| (bytes, most, fill))) {
             let usual = if bytes { super::harness::packed(backend.caps()) } else { backend.caps().clone() };
             let mut caps = usual.clone();
@@ -193,18 +187,27 @@ fn company_on(backends: Vec<Present>, ways: &[bool], op: impl Fn(&Lab, &Pass, Tr
     }
 }
 
-/// The same for rows that come packed.
+/// The same for rows that come packed, on one device.
 #[test]
 pub fn company_taken() {
-    let able = |(_, backend): &Present| super::harness::packed(backend.caps()).packed_dots;
-    for (inner, columns, types) in [
-        (288, 37, (DType::Packed(Packs::Bytes), &[DType::Q8][..])),
-        (64, 300, (DType::Packed(Packs::Nibbles), &[DType::Q4])),
-    ] {
-        company_on(backends().into_iter().filter(able).collect(), &[true], |lab, p, traffic| {
-            let (x, w) = operands(lab, traffic, (inner, &[columns]), types);
-            p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
-        });
+    let [bytes, nibbles] = [Packs::Bytes, Packs::Nibbles].map(DType::Packed);
+    for (inner, columns, types) in [(288, 37, (bytes, &[DType::Q8][..])), (64, 300, (nibbles, &[DType::Q4]))] {
+        for (name, backend) in backends() {
+            let caps = super::harness::packed(backend.caps());
+            let run = |(traffic, most): (Traffic, u32)| {
+                let mut caps = caps.clone();
+                caps.tiles.matvec.rows = most;
+                let op = |lab: &Lab, p: &Pass| {
+                    let (x, w) = operands(lab, traffic, (inner, &[columns]), types);
+                    p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+                };
+                outputs("company", &backend, &caps, op).remove(0)
+            };
+            let all = [1, 8].into_iter().flat_map(|most| COMPANY.map(|traffic| (traffic, most)));
+            let rows: Vec<_> = all.filter(|_| caps.packed_dots).map(run).collect();
+            assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}");
+            assert!(rows.iter().skip(1).step_by(3).all(|y| y.row(1) == rows[2].row(1)), "{name}");
+        }
     }
 }
 
