@@ -69,6 +69,7 @@ impl Sums<'_> {
         let room = PACKED * (self.inner / BLOCK as u32) + 1024 <= caps.group_memory;
         match self.weights[0].packs() {
             Some(packs) if self.rows == DType::Packed(packs) && alike => Way::Taken(packs),
+            _ if matches!(self.rows, DType::Packed(_)) => panic!("rows packed for other weights than {:?}", self.weights),
             Some(packs) if caps.packed_dots && alike && room => Way::Packed(packs),
             _ => Way::Plain,
         }
@@ -225,15 +226,13 @@ fn blocks_ahead(turns: u32, columns: u32) -> u32 {
     if turns * columns <= MOST { turns } else { (MOST / columns).max(1) }
 }
 
-/// What a product of few rows takes, where what makes them has whole runs of `run` elements: rows packed where that is what
-/// it would make of them, else `inputs`.
+/// What a product of few rows takes, where what makes them has whole runs of `run` elements: rows packed where its weights
+/// are multiplied as bytes, else `inputs`.
 pub(crate) fn takes(caps: &Caps, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
-    let way = |dtype: DType| Sums { inner: w.width(), rows: inputs, weights: &[dtype] }.way(caps);
-    let mut ways = w.parts().iter().map(|part| way(part.tensor.dtype()));
-    match ways.next() {
-        Some(first @ Way::Packed(packs)) if run.is_multiple_of(BLOCK as u32) && ways.all(|way| way == first) => {
-            DType::Packed(packs)
-        }
+    let packs = w.parts()[0].tensor.dtype().packs();
+    let alike = w.parts().iter().all(|part| part.tensor.dtype().packs() == packs);
+    match packs {
+        Some(packs) if caps.packed_dots && alike && run.is_multiple_of(BLOCK as u32) => DType::Packed(packs),
         _ => inputs,
     }
 }
