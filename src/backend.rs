@@ -51,7 +51,7 @@ pub struct Tiles {
     /// Tokens computed in one step that fill the device and keep it free for others soon enough.
     pub budget: u32,
     /// When quantised weights become halves before a product on matrix units, rather than inside of it.
-    pub expand: Expand,
+    pub expand: Option<Expand>,
 }
 
 /// When quantised weights become halves in memory before they are multiplied.
@@ -117,7 +117,8 @@ impl Tiles {
             scan_team: 8,
             state_squares: 1,
             budget,
-            expand: Expand::USUAL,
+            // Others would write and read halves through the memory that all of the machine shares.
+            expand: matches!(kind, DeviceKind::Discrete).then_some(Expand::USUAL),
         }
     }
 

@@ -26,7 +26,7 @@ pub use group::Group;
 use memory::Memory;
 
 use crate::{
-    backend::{Backend, BufferId, Caps, DeviceKind, Expand, Few, Pending, Strips, Tiles},
+    backend::{Backend, BufferId, Caps, DeviceKind, Few, Pending, Strips, Tiles},
     error::{Error, Result},
     pass::{Dispatch, Pass, Program, Slot},
 };
@@ -78,7 +78,7 @@ impl Cpu {
                 scan_team: 8,
                 state_squares: 1,
                 budget: 512,
-                expand: Expand::USUAL,
+                expand: None,
             },
         };
         Self { caps, threads: threads.max(1), buffers: Mutex::default() }

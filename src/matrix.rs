@@ -87,7 +87,7 @@ impl Matrix {
     }
 
     /// Bytes of scratch memory that a prompt's product of `rows` rows with it takes on matrix units, at the most.
-    pub fn expanded_bytes(&self, rows: u32, expand: Expand) -> u64 {
+    pub fn expanded_bytes(&self, rows: u32, expand: Option<Expand>) -> u64 {
         let expanded = is_expanded(rows, &self.parts, expand);
         if expanded { DType::F16.size([self.rows, self.width]) } else { 0 }
     }
@@ -207,10 +207,10 @@ fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Pa
 }
 
 /// Whether it is worth while to make halves of parts before they are multiplied with so many rows.
-fn is_expanded(rows: u32, parts: &[Part], expand: Expand) -> bool {
+fn is_expanded(rows: u32, parts: &[Part], expand: Option<Expand>) -> bool {
     let weights: u64 = parts.iter().map(|part| u64::from(part.tensor.rows()) * u64::from(part.tensor.width())).sum();
     let quantised = parts.iter().any(|part| part.tensor.dtype().is_quantised());
-    quantised && rows >= expand.rows && weights <= expand.weights.into()
+    quantised && expand.is_some_and(|expand| rows >= expand.rows && weights <= expand.weights.into())
 }
 
 fn check([x, y]: [&Tensor; 2], w: &Matrix) {

@@ -336,7 +336,7 @@ impl Weights {
 
     /// Bytes of scratch memory that products of `rows` rows of a prompt, and of `outputs` of them with the head, take on
     /// matrix units at a time, at the most.
-    pub fn expanded_bytes(&self, [rows, outputs]: [u32; 2], expand: Expand) -> u64 {
+    pub fn expanded_bytes(&self, [rows, outputs]: [u32; 2], expand: Option<Expand>) -> u64 {
         let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| matrix.expanded_bytes(rows, expand));
         of_layers.max().unwrap_or(0).max(self.head.expanded_bytes(outputs, expand))
     }

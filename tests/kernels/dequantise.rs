@@ -1,7 +1,7 @@
 use std::{cell::RefCell, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps, DeviceKind},
+    backend::{Backend, Caps, DeviceKind, Expand},
     cpu::Cpu,
     dtype::DType,
     kernels::dequantise::dequantise,
@@ -118,10 +118,15 @@ pub fn chosen() {
         names(&caps, MANY, &[DType::F16, DType::F32, DType::Q8]),
         ["matmul_mma", "matmul", "dequantise", "matmul_mma"]
     );
-    caps.tiles.expand.weights = 600 * 64;
+    let expand = |weights| Some(Expand { weights, ..Expand::USUAL });
+    caps.tiles.expand = expand(600 * 64);
     let once = [("dequantise", [0, 300]), ("dequantise", [300, 300]), ("matmul_mma", [0, 600])];
     assert_eq!(launches(&caps, MANY, MIXED), once);
-    caps.tiles.expand.weights -= 1;
-    assert_eq!(launches(&caps, MANY, MIXED), [("matmul_mma", [0, 300]), ("matmul_mma", [300, 300])]);
+    let inside = [("matmul_mma", [0, 300]), ("matmul_mma", [300, 300])];
+    for never in [expand(600 * 64 - 1), None] {
+        caps.tiles.expand = never;
+        assert_eq!(launches(&caps, MANY, MIXED), inside);
+    }
+    assert_eq!(Caps::typical("wgpu", DeviceKind::Integrated).tiles.expand, None, "memory that is shared");
     assert_eq!(names(&Caps { matrix_units: None, ..caps }, MANY, MIXED), ["matmul"; 2]);
 }

@@ -259,7 +259,7 @@ pub fn check_expanded(case: &str, op: impl Fn(&Lab, &Pass)) {
 /// A device that makes halves of quantised weights before every product of a prompt, few at a time.
 pub fn expanded(caps: &Caps) -> Caps {
     let mut caps = caps.clone();
-    caps.tiles.expand = Expand { rows: 1, ..Expand::USUAL };
+    caps.tiles.expand = Some(Expand { rows: 1, ..Expand::USUAL });
     caps
 }
 
