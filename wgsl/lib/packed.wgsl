@@ -2,8 +2,7 @@
 // for each 32, in two bytes each, and TEAM lanes stride over blocks of 32. Where PACKS is 1 the group turns its rows into
 // such numbers; where it is 0 another launch has left them so.
 // Needs what `dots` needs, with pieces of two quads, `raw(j, at)`: what is loaded of block `at` of column j, and
-// `codes(j, raw, at)`; where rows come packed,
-// instead of `input` it needs `block_of_row(r, at)`.
+// `codes(j, raw, at)`: that block as packed bytes; where rows come packed, `block_of_row(r, at)` instead of `input`.
 // Where NIBBLES is 1, even and odd elements of each eight are apart, as `codes` has them.
 #repeat n PACKED
 
