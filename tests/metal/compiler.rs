@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bimetal::{
-    backend::Caps,
+    backend::{Caps, Expand},
     dtype::DType,
     engine::Options,
     generator::Setup,
@@ -46,14 +46,21 @@ fn no_kernel_is_left_out() {
     assert!(texts.len() > all.len(), "{} texts", texts.len());
 }
 
-/// Every text of two short answers, in both precisions, with and without matrix units, with a label each.
+/// Every text of two short answers, in both precisions, with and without matrix units, and with quantised weights that become
+/// halves before they are multiplied, with a label each.
 fn texts() -> BTreeMap<String, String> {
     let config = Config::named("0.8b").unwrap();
     let mut texts = BTreeMap::new();
-    for (inputs, matrix_units) in [(DType::F16, Some(8)), (DType::F16, None), (DType::F32, None)] {
+    for (inputs, matrix_units, quant) in [
+        (DType::F16, Some(8), None),
+        (DType::F16, None, None),
+        (DType::F32, None, None),
+        (DType::F16, Some(8), Some(DType::Q4)),
+    ] {
         let engine = Options { context: Some(1024), sequences: 2, ..Options::default() };
-        let caps = Caps { matrix_units, ..Caps::apple() };
-        let rehearsal = Rehearsal::new(caps, &Source::Random(&config), Setup { inputs, quant: None, engine }).unwrap();
+        let mut caps = Caps { matrix_units, ..Caps::apple() };
+        caps.tiles.expand = Some(Expand::USUAL);
+        let rehearsal = Rehearsal::new(caps, &Source::Random(&config), Setup { inputs, quant, engine }).unwrap();
         let launches = rehearsal.answer().unwrap();
         texts.extend(launches.iter().map(|launch| (shader(launch).unwrap(), launch.label())));
     }
