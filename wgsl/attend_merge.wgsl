@@ -74,8 +74,6 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         }
         totals[lane] = sum;
         workgroupBarrier();
-    }
-    if apart > 1u {
         #repeat p PARTS
         let top_$p = tops[$p];
         let total_$p = totals[$pu * QUADS + quad];

@@ -1,5 +1,4 @@
-//! y\[first + r, k\] = w\[r, k\] as f16: the very halves that [`matmul_mma`](super::matmul_mma) makes
-//! of them itself.
+//! y\[first + r, k\] = w\[r, k\] as f16: the very halves that [`matmul_mma`](super::matmul_mma) makes of them itself.
 
 use half::f16;
 
