@@ -48,6 +48,9 @@ pub const VERSION: u32 = 1;
 /// The largest magnitude of a weight: matrix units take halves.
 pub const LARGEST: f32 = 65504.0;
 
+/// Heads and blocks of rows of smaller numbers are zero: scales stay far from where devices lose digits.
+const LEAST: f32 = f32::from_bits(0x0d80_0000); // 2^−100
+
 /// Adding this rounds to a whole number, whose bits are then the last ones; compilers turn it into vector code.
 const ROUND: f32 = 12_582_912.0;
 

@@ -8,7 +8,7 @@ use super::{Floats, memory::Memory};
 use crate::{
     dtype::{DType, Packs},
     pass::{Dispatch, Scalar},
-    quant::{BLOCK, PLANES, Planes, Row, heads, packed::Block},
+    quant::{PLANES, Planes, Row, heads, packed},
 };
 
 /// One group of one dispatch. Groups of a dispatch write disjoint ranges.
@@ -162,21 +162,15 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Whole blocks of packed rows, from element `at` on.
+    /// Whole blocks of a packed row, from element `at` on.
     fn store_packed(&self, binding: usize, at: usize, (packs, values): (Packs, &[f32])) {
         let shape = self.dispatch.shapes[binding];
-        let (width, start) = (shape[1] as usize, Planes::of(DType::Packed(packs), shape).start);
-        assert!(at.is_multiple_of(BLOCK), "{}: whole blocks of binding {binding}", self.dispatch.kernel.name);
-        for (at, x) in (at..).step_by(BLOCK).zip(values.chunks(BLOCK)) {
-            let (row, place, run) = (at / width, at % width / BLOCK, width / BLOCK);
-            let block = Block::of(packs, x);
-            for (i, codes) in block.codes.iter().enumerate() {
-                let word = start[0] / 4 + ((4 * row + i) * run + place) * 4;
-                self.words_mut(binding, word..word + 4).copy_from_slice(codes);
-            }
-            let word = start[1] / 4 + (row * run + place) * 4;
-            self.words_mut(binding, word..word + 4).copy_from_slice(bytemuck::cast_slice(&block.terms));
-        }
+        let width = shape[1] as usize;
+        let row = Planes::of(DType::Packed(packs), shape).row(at / width);
+        packed::pack(packs, values, [at % width, width], |plane, word, words| {
+            let word = row[plane].start / 4 + word;
+            self.words_mut(binding, word..word + 4).copy_from_slice(&words);
+        });
     }
 
     fn expect(&self, binding: usize, dtype: DType) {

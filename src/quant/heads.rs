@@ -5,11 +5,10 @@
 //! quotient that is rounded once is on the side of a tie that the exact one is on, and where a device's is not, `lib/heads`
 //! looks at what a code leaves.
 
+use super::LEAST;
+
 /// The largest magnitude times this is the scale: a product, which every device rounds alike.
 const SHARE: f32 = 0.007_874_016;
-
-/// Heads of smaller numbers are zero: scales stay far from where devices lose digits.
-const LEAST: f32 = f32::from_bits(0x0d80_0000); // 2^−100
 
 /// Quantises a head, and returns its scale. A head with a number that is none, or endless, has codes of zero and a scale
 /// that is no number, so that all of it is none when it is read.

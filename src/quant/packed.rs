@@ -4,30 +4,20 @@
 //! each has 16 bytes for every block: high bytes of the blocks' first and last halves, then low bytes. A second plane has
 //! four f32 for each block: the scale, the sums of both halves' elements, and zero.
 
-use super::BLOCK;
+use super::{BLOCK, LEAST};
 use crate::dtype::Packs;
 
 /// The largest number.
 const MOST: f32 = 32512.0;
 
-/// Blocks of smaller elements are zero.
-const LEAST: f32 = f32::from_bits(0x0d80_0000); // 2^−100
-
-/// A block of a row.
-pub(crate) struct Block {
-    /// Its part of each run.
-    pub(crate) codes: [[u32; 4]; 4],
-    /// Scale, sums of both halves, zero.
-    pub(crate) terms: [f32; 4],
-}
-
-impl Block {
-    /// The block of 32 elements.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    pub(crate) fn of(packs: Packs, x: &[f32]) -> Self {
-        assert_eq!(x.len(), BLOCK, "a block");
+/// Packs whole blocks of a row of `width` elements, from element `at` on. `put` is given a plane, where in the row's part of it
+/// four words go, and those.
+///
+/// # Panics
+/// If they are no whole blocks.
+pub(crate) fn pack(packs: Packs, x: &[f32], [at, width]: [usize; 2], mut put: impl FnMut(usize, usize, [u32; 4])) {
+    assert!(at.is_multiple_of(BLOCK) && x.len().is_multiple_of(BLOCK), "whole blocks of a packed row");
+    for (block, x) in (at / BLOCK..).zip(x.chunks(BLOCK)) {
         let (scale, numbers) = numbers(x);
         let mut codes = [[0; 4]; 4];
         for (i, number) in numbers.iter().enumerate() {
@@ -36,21 +26,19 @@ impl Block {
                 codes[run][place / 4] |= u32::from(byte as u8) << (place % 4 * 8);
             }
         }
+        for (run, words) in codes.into_iter().enumerate() {
+            put(0, 4 * (run * (width / BLOCK) + block), words);
+        }
         let sum = |half: &[i32]| scale * half.iter().sum::<i32>() as f32;
-        Self { codes, terms: [scale, sum(&numbers[..16]), sum(&numbers[16..]), 0.0] }
+        put(1, 4 * block, [scale, sum(&numbers[..16]), sum(&numbers[16..]), 0.0].map(f32::to_bits));
     }
 }
 
 /// Packs a row of whole blocks into the row of each plane.
-pub(super) fn quantise(packs: Packs, x: &[f32], [codes, terms, _]: [&mut [u8]; super::PLANES]) {
-    let run = x.len() / 2;
-    for (at, x) in x.chunks(BLOCK).enumerate() {
-        let block = Block::of(packs, x);
-        for (i, words) in block.codes.iter().enumerate() {
-            codes[i * run + at * 16..][..16].copy_from_slice(bytemuck::cast_slice(words));
-        }
-        terms[at * 16..][..16].copy_from_slice(bytemuck::cast_slice(&block.terms));
-    }
+pub(super) fn quantise(packs: Packs, x: &[f32], mut planes: [&mut [u8]; super::PLANES]) {
+    pack(packs, x, [0, x.len()], |plane, word, words| {
+        planes[plane][4 * word..][..16].copy_from_slice(bytemuck::cast_slice(&words));
+    });
 }
 
 /// What packing makes of rows of whole blocks.
