@@ -88,8 +88,11 @@ impl Matrix {
 
     /// Bytes of scratch memory that a prompt's product of `rows` rows with it takes on matrix units, at the most.
     pub fn expanded_bytes(&self, rows: u32, expand: Option<Expand>) -> u64 {
-        let expanded = is_expanded(rows, &self.parts, expand);
-        if expanded { DType::F16.size([self.rows, self.width]) } else { 0 }
+        let has_halves = |part: &Part| part.tensor.dtype().has_halves();
+        let runs = self.parts.chunk_by(|a, b| has_halves(a) == has_halves(b));
+        let expanded = runs.filter(|parts| is_expanded(rows, parts, expand));
+        let bytes = |parts: &[Part]| parts.iter().map(|part| DType::F16.size([part.tensor.rows(), self.width])).sum();
+        expanded.map(bytes).max().unwrap_or(0)
     }
 }
 

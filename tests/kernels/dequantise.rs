@@ -130,3 +130,16 @@ pub fn chosen() {
     assert_eq!(Caps::typical("wgpu", DeviceKind::Integrated).tiles.expand, None, "memory that is shared");
     assert_eq!(names(&Caps { matrix_units: None, ..caps }, MANY, MIXED), ["matmul"; 2]);
 }
+
+/// What is foreseen are the halves of parts that matrix units take together, though the whole matrix is too large.
+#[test]
+pub fn foreseen() {
+    let lab = Lab::new(Arc::new(Cpu::default()));
+    let types = (DType::F16, &[DType::Q8, DType::F32, DType::Q4, DType::F16][..]);
+    let (_, w) = operands(&lab, Traffic::rows(&[(1, 0, 0)]), (64, &[300, 300, 200, 50]), types);
+    let expand = |weights| Some(Expand { weights, ..Expand::USUAL });
+    let rows = Expand::USUAL.rows;
+    let found = [300, 299, 249].map(|most| w.expanded_bytes(rows, expand(most * 64)) / 128);
+    assert_eq!(found, [300, 250, 0]);
+    assert_eq!([w.expanded_bytes(rows - 1, expand(300 * 64)), w.expanded_bytes(rows, None)], [0, 0]);
+}
