@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use bimetal::{
-    default_model,
+    compute::devices::{Choice, open},
     engine::{Request, Then},
-    generator::{Generator, Setup},
-    open::{Choice, open},
-    tokenizer::SpecialTokens,
+    generate::generator::{Generator, Setup},
+    model::built_in,
+    text::tokenizer::SpecialTokens,
 };
 
 /// Queues all prompts, then steps until none is left.
 pub fn main() -> bimetal::Result<()> {
     let backend = open(Choice::Auto, None)?.backend;
-    let mut generator = Generator::open(&backend, &default_model::open()?, Setup::default(), &mut |_, _| {})?;
+    let mut generator = Generator::open(&backend, &built_in::open()?, Setup::default(), &mut |_, _| {})?;
     let heroes = ["fox", "bear", "duck", "girl", "robot", "mouse", "king", "frog"];
     let mut texts = BTreeMap::new();
     for hero in heroes {

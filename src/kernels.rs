@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hasher};
 /// it.
 macro_rules! source {
     ($name:literal) => {
-        $crate::pass::Source {
+        $crate::compute::pass::Source {
             wgsl: include_str!(concat!("../../wgsl/", $name, ".wgsl")),
             msl: Some(include_str!(concat!("../../msl/", $name, ".metal"))),
             proven: true,
@@ -24,9 +24,11 @@ macro_rules! kernels {
     ($($name:ident),* $(,)?) => {
         $(pub mod $name;)*
         /// Every kernel: what the tests of shaders and of parity walk.
-        pub static ALL: &[&crate::pass::Kernel] = &[$(&$name::KERNEL),*];
+        pub static ALL: &[&crate::compute::pass::Kernel] = &[$(&$name::KERNEL),*];
     };
 }
+
+pub mod operands;
 
 kernels!(
     advance,

@@ -1,17 +1,18 @@
 //! Models: the configuration and the checkpoint on disk, the weights on a device, the forward pass.
 
+pub mod built_in;
+pub mod cache;
 pub mod checkpoint;
 pub mod config;
-mod halves;
-pub mod quants;
 pub mod qwen3_5;
-mod random;
-mod upload;
 pub mod weights;
 
 use std::sync::Arc;
 
-use crate::{backend::Backend, dtype::DType, error::Result};
+use crate::{
+    compute::{backend::Backend, dtype::DType},
+    error::Result,
+};
 use config::Config;
 use qwen3_5::Weights;
 use weights::{Progress, Source};

@@ -5,13 +5,11 @@ use std::{path::Path, sync::Arc};
 
 use bimetal::{
     Error,
-    backend::Backend,
-    cache::{BLOCK, Cache, Plan, Room, State, Wanted},
-    cpu::Cpu,
-    dtype::DType,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
     engine::{Engine, Options},
     model::{
         Model,
+        cache::{BLOCK, Cache, Plan, Room, State, Wanted},
         checkpoint::Checkpoint,
         config::{Config, LayerKind},
         weights::Source,

@@ -22,9 +22,8 @@ use std::{
 };
 
 use bimetal::{
-    dtype::DType,
+    compute::{dtype::DType, formats::Scales},
     model::checkpoint::{Checkpoint, Part, Skipped, TensorView, expected},
-    quant::Scales,
 };
 use scratch::{INDEX, Scratch, WEIGHTS, append, file, fixture, parts};
 use serde_json::{Map, Value, json};

@@ -14,13 +14,10 @@ use std::{
 };
 
 use bimetal::{
-    backend::Backend,
-    cpu::Cpu,
-    dtype::DType,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
     model::{
         Model,
-        checkpoint::{Checkpoint, expected},
-        quants::quantise,
+        checkpoint::{Checkpoint, expected, quantise},
         weights::Source,
     },
 };

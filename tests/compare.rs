@@ -11,13 +11,15 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, BufferId, Caps, Pending},
-    compare::{self, Finding},
-    cpu::{Cpu, Group},
-    dtype::DType,
+    compute::{
+        backend::{Backend, BufferId, Caps, Pending},
+        cpu::{Cpu, Group},
+        dtype::DType,
+        pass::{Dispatch, Kernel, Pass, Program, Source as Text},
+    },
     kernels::silu_mul,
+    measure::backend_diff::{self, Finding},
     model::{Model, checkpoint::Checkpoint, weights::Source},
-    pass::{Dispatch, Kernel, Pass, Program, Source as Text},
 };
 
 /// A prompt and one token more.
@@ -32,7 +34,7 @@ fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Model {
 fn compared(backend: &Arc<dyn Backend>, precision: DType, kv: DType) -> [Vec<Finding>; 2] {
     let reference: Arc<dyn Backend> = Arc::new(Cpu::new(1));
     let ids: Vec<u32> = (0..IDS).map(|i| i * 97 % 512).collect();
-    compare::model(&reference, &model(backend, precision), &ids, kv).unwrap()
+    backend_diff::model(&reference, &model(backend, precision), &ids, kv).unwrap()
 }
 
 #[test]
@@ -57,7 +59,7 @@ fn every_launch_of_every_backend_is_within_its_bound() {
 fn the_plain_loops_can_be_tested_against_a_shader_too() {
     let host: Arc<dyn Backend> = Arc::new(Cpu::default());
     for (name, backend) in present::backends() {
-        let findings = compare::model(&backend, &model(&host, DType::F32), &[7, 8, 9], DType::F32).unwrap().concat();
+        let findings = backend_diff::model(&backend, &model(&host, DType::F32), &[7, 8, 9], DType::F32).unwrap().concat();
         assert!(findings.iter().all(|finding| !finding.is_over()), "{name}");
     }
 }
@@ -104,7 +106,7 @@ fn ids_that_make_no_prompt_and_step_are_refused() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
     let model = model(&backend, DType::F32);
     for (ids, expected) in [(&[][..], "found 0"), (&[1], "found 1"), (&[1, 512], "token id 512")] {
-        let Err(Error::Request(what)) = compare::model(&backend, &model, ids, DType::F32) else { panic!("{ids:?}") };
+        let Err(Error::Request(what)) = backend_diff::model(&backend, &model, ids, DType::F32) else { panic!("{ids:?}") };
         assert!(what.contains(expected), "{what}");
     }
 }

@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use bimetal::{
     Error,
-    backend::Backend,
-    chat::{Options as Told, Template},
-    conversation::Conversation,
-    default_model,
-    dtype::DType,
-    engine::{Finish, Options, Request, Then},
-    generator::{Ends, Figures, Generator, Settings, Setup},
-    sampler::Sampling,
-    tokenizer::SpecialTokens,
+    compute::{backend::Backend, dtype::DType},
+    engine::{Finish, Options, Request, Then, sampler::Sampling},
+    generate::{
+        conversation::Conversation,
+        generator::{Ends, Figures, Generator, Settings, Setup},
+    },
+    model::built_in,
+    text::{
+        chat_template::{Options as Told, Template},
+        tokenizer::SpecialTokens,
+    },
 };
 
 const QUESTIONS: [&str; 3] = ["Tell me a story about a cat.", "What did the cat do then?", "And the dog?"];
@@ -23,7 +25,7 @@ const QUESTIONS: [&str; 3] = ["Tell me a story about a cat.", "What did the cat 
 fn generator(backend: &Arc<dyn Backend>, context: u32) -> Generator {
     let options = Options { context: Some(context), budget: 128, sequences: 1, snapshots: 1, ..Options::default() };
     let setup = Setup { inputs: DType::F32, quant: None, engine: options };
-    Generator::open(backend, &default_model::open().unwrap(), setup, &mut |_, _| {}).unwrap()
+    Generator::open(backend, &built_in::open().unwrap(), setup, &mut |_, _| {}).unwrap()
 }
 
 fn official(generator: &mut Generator) {

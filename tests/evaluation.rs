@@ -7,16 +7,12 @@ use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 use bimetal::{
     Error,
-    backend::Backend,
-    cpu::Cpu,
-    default_model,
-    dtype::DType,
-    engine::{Engine, Options, Request, Then},
-    evaluation::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
-    model::{Form, Model, checkpoint::Checkpoint, weights::Source},
-    sampler::Sampling,
-    text::Text,
-    tokenizer::Tokenizer,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
+    engine::{Engine, Options, Request, Then, sampler::Sampling},
+    generate::assets::Text,
+    measure::perplexity::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
+    model::{Form, Model, built_in, checkpoint::Checkpoint, weights::Source},
+    text::tokenizer::Tokenizer,
 };
 
 /// Two documents, a separator after each.
@@ -28,11 +24,11 @@ const NLL_OF_128: f64 = 3.165_945;
 const ALL: usize = usize::MAX;
 
 fn tokenizer() -> Tokenizer {
-    Text::of(&default_model::open().unwrap()).unwrap().tokenizer
+    Text::of(&built_in::open().unwrap()).unwrap().tokenizer
 }
 
 fn side(backend: &Arc<dyn Backend>, quant: Option<DType>) -> Side {
-    let checkpoint = default_model::open().unwrap();
+    let checkpoint = built_in::open().unwrap();
     let form = Form { inputs: DType::F32, quant };
     let model = Model::load(backend, &Source::Checkpoint(&checkpoint), form, &mut |_, _| {}).unwrap();
     Side { model: Arc::new(model), kv: DType::F32 }

@@ -6,11 +6,10 @@ mod present;
 use std::sync::Arc;
 
 use bimetal::{
-    backend::Backend,
-    default_model,
-    engine::{Finish, Options, Request, Then},
-    generator::{Ends, Generator, Settings, Setup},
-    sampler::Sampling,
+    compute::backend::Backend,
+    engine::{Finish, Options, Request, Then, sampler::Sampling},
+    generate::generator::{Ends, Generator, Settings, Setup},
+    model::built_in,
 };
 
 const CONTEXT: u32 = 64;
@@ -20,7 +19,7 @@ const PROMPT: &str = "Once upon a time, there was a little";
 fn generator(backend: &Arc<dyn Backend>) -> Generator {
     let engine = Options { context: Some(CONTEXT), budget: 128, sequences: 1, ..Options::default() };
     let setup = Setup { engine, ..Setup::default() };
-    Generator::open(backend, &default_model::open().unwrap(), setup, &mut |_, _| {}).unwrap()
+    Generator::open(backend, &built_in::open().unwrap(), setup, &mut |_, _| {}).unwrap()
 }
 
 fn settings(stop: Vec<String>) -> Settings {

@@ -17,15 +17,17 @@ use std::{
 
 use bimetal::{
     Result,
-    backend::{Backend, BufferId, Caps, DeviceKind, Pending},
-    cpu::Cpu,
-    dtype::DType,
+    compute::{
+        backend::{Backend, BufferId, Caps, DeviceKind, Pending},
+        cpu::Cpu,
+        dtype::DType,
+        pass::{Pass, Program},
+    },
     model::{
         Model,
         checkpoint::{Checkpoint, expected},
         weights::Source,
     },
-    pass::{Pass, Program},
 };
 use serde_json::json;
 

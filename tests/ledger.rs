@@ -11,28 +11,38 @@ mod quantised;
 use std::{collections::BTreeSet, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps, DeviceKind},
-    cache::{BLOCK, Cache, Plan},
-    chips::{self, Chip},
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Cpu,
-    dtype::DType,
-    engine::{Engine, Options, Request, Then},
-    generator::Setup,
-    kernels::{argmax::argmax, copy_slot::copy_slot, top_k::top_k},
-    ledger::{Ledger, Rehearsal},
+    compute::{
+        backend::{Backend, Caps, DeviceKind},
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Cpu,
+        dry_run::Paper,
+        dtype::DType,
+        pass::{Access, Pass, Recorded, Slot},
+        tensor::Tensor,
+    },
+    engine::{
+        Engine, Options, Request, Then,
+        sampler::{Mode, Sampling},
+    },
+    generate::generator::Setup,
+    kernels::{
+        argmax::argmax,
+        copy_slot::copy_slot,
+        operands::step::{Entry, Kind, Layout, Step},
+        top_k::top_k,
+    },
+    measure::{
+        chips::{self, Chip},
+        ledger::{Ledger, Rehearsal},
+    },
     model::{
         Form, Model,
+        cache::{BLOCK, Cache, Plan},
         checkpoint::Checkpoint,
         config::{Config, LayerKind},
         qwen3_5::forward,
         weights::Source,
     },
-    paper::Paper,
-    pass::{Access, Pass, Recorded, Slot},
-    sampler::{Mode, Sampling},
-    step::{Entry, Kind, Layout, Step},
-    tensor::Tensor,
 };
 
 // The 0.8B shape: D = 1024, MLP 3584, V = 248,320, 18 DeltaNet layers of 16 heads of 128 × 128, 6 attention layers of 8

@@ -20,12 +20,14 @@ use std::{
 
 use bimetal::{
     Error,
-    backend::Backend,
-    cost::Cost,
-    dtype::DType,
-    metal::Metal,
-    pass::{Binding, Element, Kernel, Pass, Program, Scalar, Source},
-    tensor::Tensor,
+    compute::{
+        backend::Backend,
+        cost::Cost,
+        dtype::DType,
+        metal::Metal,
+        pass::{Binding, Element, Kernel, Pass, Program, Scalar, Source},
+        tensor::Tensor,
+    },
 };
 use recorder::{Op, Recorder};
 

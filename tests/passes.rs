@@ -3,7 +3,7 @@
 
 use std::{any::Any, panic::catch_unwind, sync::Arc};
 
-use bimetal::{
+use bimetal::compute::{
     backend::Backend,
     cost::Cost,
     cpu::Cpu,

@@ -8,7 +8,7 @@ mod world;
 
 use bimetal::{
     Error,
-    scheduler::{Batch, Chunk, Limits, Outcome, Scheduler, SequenceId, Single, Snapshot, State},
+    engine::scheduler::{Batch, Chunk, Limits, Outcome, Scheduler, SequenceId, Single, Snapshot, State},
 };
 use proptest::{collection::vec, prelude::*};
 use world::World;

@@ -11,12 +11,14 @@ mod msl;
 use std::{collections::BTreeSet, fs};
 
 use bimetal::{
-    backend::{Backend, Caps},
-    cpu::Cpu,
-    dtype::{DType, Packs},
+    compute::{
+        backend::{Backend, Caps},
+        cpu::Cpu,
+        dtype::{DType, Packs},
+        pass::{Access, Binding, Dispatch, Element, Kernel, Scalar},
+        wgpu::prelude::shader,
+    },
     kernels::ALL,
-    pass::{Access, Binding, Dispatch, Element, Kernel, Scalar},
-    wgpu::prelude::shader,
 };
 use naga::{
     AddressSpace, ScalarKind, StorageAccess, TypeInner,

@@ -1,11 +1,12 @@
 //! What an engine is made with.
 
 use crate::{
-    backend::DeviceKind,
-    cache::{Plan, Room, Wanted},
-    dtype::DType,
+    compute::{backend::DeviceKind, dtype::DType},
     error::{Error, Result},
-    model::Model,
+    model::{
+        Model,
+        cache::{Plan, Room, Wanted},
+    },
 };
 
 /// What an engine is made with.

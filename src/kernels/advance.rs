@@ -1,11 +1,13 @@
 //! ids\[r\] ← tokens\[r\], position\[r\] ← position\[r\] + 1: a decode step becomes the one after it, without the host.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{Kind, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        cpu::Group,
+        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
+    kernels::operands::step::{Kind, Step, View},
 };
 
 /// One group for all rows.

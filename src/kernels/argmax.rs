@@ -2,13 +2,17 @@
 //! `argmax_merge` chooses among the parts.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::argmax_merge::argmax_merge,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        tensor::Tensor,
+    },
+    kernels::{
+        argmax_merge::argmax_merge,
+        operands::step::{self, Step, View},
+    },
 };
 
 /// One group for SLICE logits of a row.

@@ -2,12 +2,16 @@
 //! NaN or none is above −∞.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    kernels::argmax::NONE,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        cpu::Group,
+        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
+    kernels::{
+        argmax::NONE,
+        operands::step::{self, Step, View},
+    },
 };
 
 /// One group a row.

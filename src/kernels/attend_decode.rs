@@ -4,15 +4,19 @@
 use std::ops::Range;
 
 use crate::{
-    backend::Caps,
-    cache::Blocks,
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::qk_norm_rope::{Heads, Pages},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        backend::Caps,
+        cost::{Bytes, Cost, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
+    kernels::{
+        operands::step::{self, Step, View},
+        qk_norm_rope::{Heads, Pages},
+    },
+    model::cache::Blocks,
 };
 
 /// One group a key head, split and row; it serves all query heads of the key head.

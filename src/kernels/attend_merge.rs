@@ -2,17 +2,19 @@
 //! empty
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
     kernels::{
         attend_decode::{Partials, Splits},
+        operands::step::{self, Step, View},
         qk_norm_rope::Heads,
         silu_mul::sigmoid,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
 };
 
 /// One group a query head and row.

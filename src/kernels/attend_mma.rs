@@ -6,17 +6,19 @@
 //! its company.
 
 use crate::{
-    backend::{Caps, Strips},
-    cache::Blocks,
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        backend::{Caps, Strips},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
     kernels::{
         attend_prefill::{self, Attend},
+        operands::step::{self, Step, TILE, View},
         qk_norm_rope::Heads,
     },
-    pass::{Binding, Element, Kernel, Pass},
-    step::{self, Step, TILE, View},
-    tensor::Tensor,
+    model::cache::Blocks,
 };
 
 /// One group a query head and SIDE rows of one sequence; keys pass by in tiles of two squares, staged in group memory.

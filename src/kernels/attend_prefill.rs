@@ -3,19 +3,21 @@
 use std::ops::Range;
 
 use crate::{
-    cache::Blocks,
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
     kernels::{
         attend_decode::attend,
         attend_mma::{Squares, attend_mma},
+        operands::step::{self, Span, Step, TILE, View},
         qk_norm_rope::Heads,
         silu_mul::sigmoid,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Span, Step, TILE, View},
-    tensor::Tensor,
+    model::cache::Blocks,
 };
 
 /// One group a query head and tile of one sequence's rows; keys pass by in tiles, with a running softmax.

@@ -1,13 +1,15 @@
 //! x\[r\] = table\[ids\[r\] − first\], for the ids that this part of the table holds.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    matrix::Matrix,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
+    ops::matmul::Matrix,
 };
 
 /// One group a row.

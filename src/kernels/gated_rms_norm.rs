@@ -1,17 +1,19 @@
 //! y\[r, h\] = o\[r, h\] / sqrt(mean(o\[r, h\]²) + eps) · weight · silu(z\[r, h\]): a plain norm, then the gate
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::{Floats, Group},
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        tensor::Tensor,
+    },
     kernels::{
         gdn_conv::Heads,
+        operands::step::{self, Step, View},
         rms_norm::{Norm, inverse_rms},
         silu_mul::silu,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
 };
 
 /// One group a value head and row.

@@ -11,14 +11,18 @@
 //! exceeds 1, and whatever decays is rounded after it has decayed.
 
 use crate::{
-    backend::Caps,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::gdn_conv::{Heads, Mixed, shared_heads},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Span, Step, View},
-    tensor::Tensor,
+    compute::{
+        backend::Caps,
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
+    kernels::{
+        gdn_conv::{Heads, Mixed, shared_heads},
+        operands::step::{self, Span, Step, View},
+    },
 };
 
 /// Most tokens of a chunk.

@@ -6,18 +6,20 @@
 //! the state know nothing of each other, so groups share them out.
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        cpu::{Floats, Group},
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
     kernels::{
         gdn_chunk_solve::{CHUNK, Chunk, Solved, Squares, gdn_chunk_solve},
         gdn_conv::{Mixed, heads},
         gdn_scan::gdn_scan,
+        operands::step::{self, Step, View},
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    model::cache::Slots,
 };
 
 /// Subgroups side by side among the columns of a group.

@@ -6,14 +6,18 @@
 use std::ops::Range;
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::silu_mul::{sigmoid, silu},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Span, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
+    kernels::{
+        operands::step::{self, Span, Step, View},
+        silu_mul::{sigmoid, silu},
+    },
+    model::cache::Slots,
 };
 
 /// One group a head and tile of one sequence's rows, so that the group of the first tile can read the ring and then write

@@ -2,20 +2,22 @@
 //! `gated_rms_norm` do one after the other, per value head with everything in one group.
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::{Floats, Group},
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        tensor::Tensor,
+    },
     kernels::{
         gated_rms_norm::gated,
         gdn_conv::{Heads, Reach, TAPS, log_decay, shared_heads},
         gdn_scan::{Token, advance},
+        operands::step::{self, Span, Step, View},
         rms_norm::Norm,
         silu_mul::sigmoid,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Span, Step, View},
-    tensor::Tensor,
+    model::cache::Slots,
 };
 
 /// One group a value head and sequence; as many lanes share a column of its state as a group has for them.

@@ -4,14 +4,18 @@
 use std::ops::Range;
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::gdn_conv::{Heads, Mixed, shared_heads},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        tensor::Tensor,
+    },
+    kernels::{
+        gdn_conv::{Heads, Mixed, shared_heads},
+        operands::step::{self, Step, View},
+    },
+    model::cache::Slots,
 };
 
 /// Columns of a state that one group keeps in registers.

@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use crate::{
-    cpu::Group,
-    matrix::{Part, Product},
-    pass::{Binding, Element, Kernel, Pass, Scalar},
-    step::{self, Step},
+    compute::{
+        cpu::Group,
+        pass::{Binding, Element, Kernel, Pass, Scalar},
+    },
+    kernels::operands::step::{self, Step},
+    ops::matmul::{Part, Product},
 };
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.

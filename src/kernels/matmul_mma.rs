@@ -6,14 +6,16 @@ use std::ops::Range;
 use half::f16;
 
 use crate::{
-    backend::Caps,
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    matrix::{Part, Product},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step},
-    tensor::Tensor,
+    compute::{
+        backend::Caps,
+        cost::{Bytes, Cost, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step},
+    ops::matmul::{Part, Product},
 };
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.

@@ -3,14 +3,16 @@
 use std::ops::Range;
 
 use crate::{
-    backend::{Caps, Few},
-    cost::{Bytes, Cost, Load},
-    cpu::{Floats, Group},
-    dtype::{DType, Packs},
-    matrix::{Matrix, Product},
-    pass::{Binding, Builder, Dispatch, Element, Kernel, Pass, Scalar},
-    quant::{BLOCK, packed::rounded},
-    step::{self, Step, View},
+    compute::{
+        backend::{Caps, Few},
+        cost::{Bytes, Cost, Load},
+        cpu::{Floats, Group},
+        dtype::{DType, Packs},
+        formats::{BLOCK, packed::rounded},
+        pass::{Binding, Builder, Dispatch, Element, Kernel, Pass, Scalar},
+    },
+    kernels::operands::step::{self, Step, View},
+    ops::matmul::{Matrix, Product},
 };
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.

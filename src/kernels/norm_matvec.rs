@@ -4,18 +4,20 @@
 use std::iter;
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Group,
+        dtype::DType,
+        formats::packed::rounded,
+        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        tensor::Tensor,
+    },
     kernels::{
         matvec::{Shares, Sums, ranges},
+        operands::step::{self, Step, View},
         rms_norm::normed,
     },
-    matrix::{Matrix, Normed, Part},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    quant::packed::rounded,
-    step::{self, Step, View},
-    tensor::Tensor,
+    ops::matmul::{Matrix, Normed, Part},
 };
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.

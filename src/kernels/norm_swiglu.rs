@@ -3,19 +3,21 @@
 use std::ops::Range;
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Group,
+        dtype::DType,
+        formats::{BLOCK, packed::rounded},
+        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        tensor::Tensor,
+    },
     kernels::{
         matvec::{Shares, Sums, ranges},
+        operands::step::{self, Step, View},
         rms_norm::normed,
         silu_mul::silu,
     },
-    matrix::{Matrix, Normed, Part},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    quant::{BLOCK, packed::rounded},
-    step::{self, Step, View},
-    tensor::Tensor,
+    ops::matmul::{Matrix, Normed, Part},
 };
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.

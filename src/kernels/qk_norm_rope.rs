@@ -3,14 +3,18 @@
 //! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / BLOCK\] · BLOCK + position mod BLOCK.
 
 use crate::{
-    cache::Blocks,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::rms_norm::normed,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Group,
+        dtype::DType,
+        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        tensor::Tensor,
+    },
+    kernels::{
+        operands::step::{self, Step, View},
+        rms_norm::normed,
+    },
+    model::cache::Blocks,
 };
 
 /// One group a head and row: query heads, then keys, then values.

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    cache::{Blocks, Cache, Slots, State},
-    dtype::DType,
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
         attend_decode::attend_decode,
         attend_merge::attend_merge,
@@ -14,14 +13,13 @@ use crate::{
         gdn_chunk_state::gdn_prompt,
         gdn_conv::{self, gdn_conv},
         gdn_decode::{Recurrence, gdn_decode},
+        operands::step::{Kind, Step},
         qk_norm_rope::{self, QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
         rows::rows,
     },
-    matrix::{Matrix, Normed, matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
-    pass::Pass,
-    step::{Kind, Step},
-    tensor::Tensor,
+    model::cache::{Blocks, Cache, Slots, State},
+    ops::matmul::{Matrix, Normed, matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
 };
 
 /// All weights on a device.

@@ -1,23 +1,31 @@
 //! From a checkpoint to a device: one tensor after the other, no second copy of the model in host memory.
 
+pub(crate) mod convert;
+pub mod quantize;
+mod random;
 mod source;
+mod upload;
 
 use std::{ops::Range, sync::Arc, thread};
 
+use convert::Found;
+use quantize::{Target, Weighted, is_quantised};
 pub use source::Source;
 use source::Stored;
+use upload::{Uploader, Values};
 
 use super::{
     Form,
     config::{Config, LayerKind},
-    halves::Found,
-    quants::{Target, Weighted, is_quantised},
     qwen3_5::{Attention, DeltaNet, Layer, Mixer, Weights},
-    upload::{Uploader, Values},
 };
 use crate::{
-    backend::{Backend, Expand},
-    dtype::DType,
+    compute::{
+        backend::{Backend, Expand},
+        dtype::DType,
+        formats::Planes,
+        tensor::Tensor,
+    },
     error::{Error, Result},
     kernels::{
         gdn_conv::TAPS,
@@ -25,9 +33,7 @@ use crate::{
         qk_norm_rope::{Heads, QkNorm},
         rms_norm::Norm,
     },
-    matrix::Matrix,
-    quant::Planes,
-    tensor::Tensor,
+    ops::matmul::Matrix,
 };
 
 /// Told how many bytes are done, of how many.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bimetal::{
+use bimetal::compute::{
     backend::{Backend, DeviceKind},
     cpu::Cpu,
     pass::{Pass, Program},
@@ -10,7 +10,7 @@ use bimetal::{
     wgpu::{Adapter, Restrict, Wgpu},
 };
 
-use crate::{kernels::shift, tensor, values};
+use crate::{tensor, kernels::shift, values};
 
 const LAUNCHES: usize = 60;
 

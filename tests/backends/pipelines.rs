@@ -2,14 +2,14 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use bimetal::{
+use bimetal::compute::{
     backend::Backend,
     pass::Pass,
     wgpu::{Adapter, Restrict, Wgpu},
 };
 use tempfile::tempdir;
 
-use crate::{kernels::shift, scaled, tensor, values};
+use crate::{tensor, kernels::shift, scaled, values};
 
 /// Opens a device with a directory for its pipelines, compiles and runs some, and closes it.
 fn run(adapter: &Adapter, directory: &Path) {

@@ -1,9 +1,12 @@
 use std::sync::Arc;
 
 use bimetal::{
-    kernels::{advance::advance, embed::embed},
-    matrix::Matrix,
-    step::{Entry, Kind, Layout, Step},
+    kernels::{
+        advance::advance,
+        embed::embed,
+        operands::step::{Entry, Kind, Layout, Step},
+    },
+    ops::matmul::Matrix,
 };
 
 use super::harness::check;
@@ -26,7 +29,7 @@ pub fn cases() {
             step.write(&(0..).zip(&ids).map(entry).collect::<Vec<_>>()).unwrap();
             let tokens: Vec<u32> = (0..sequences).map(|i| (i * 5 + 3) % 7).collect();
             advance(p, &step, &lab.words([sequences, 1], &tokens));
-            let table = lab.spread("table", [7, 16], bimetal::dtype::DType::F32, -1.0..1.0);
+            let table = lab.spread("table", [7, 16], bimetal::compute::dtype::DType::F32, -1.0..1.0);
             p.mark("ids", &embed(p, &step, &Matrix::new(vec![table])));
             p.mark("step", step.words());
         });

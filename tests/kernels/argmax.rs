@@ -1,4 +1,7 @@
-use bimetal::{dtype::DType, kernels::argmax::argmax, pass::Pass, step::Kind};
+use bimetal::{
+    compute::{dtype::DType, pass::Pass},
+    kernels::{argmax::argmax, operands::step::Kind},
+};
 
 use super::{
     harness::{Lab, Random, check},
@@ -27,7 +30,7 @@ pub fn cases() {
     }
 }
 
-fn choose(lab: &Lab, p: &Pass, (traffic, limit): (Traffic, u32), logits: &bimetal::tensor::Tensor) {
+fn choose(lab: &Lab, p: &Pass, (traffic, limit): (Traffic, u32), logits: &bimetal::compute::tensor::Tensor) {
     let mut tokens = lab.poisoned([logits.rows(), 1], DType::U32);
     argmax(p, &traffic.step(lab, 10), logits, limit, &mut tokens);
     p.mark("tokens", &tokens);

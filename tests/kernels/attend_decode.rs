@@ -1,9 +1,6 @@
 use bimetal::{
-    backend::Caps,
-    dtype::DType,
-    kernels::{attend_decode::attend_decode, qk_norm_rope::Heads},
-    pass::Pass,
-    step::Kind,
+    compute::{backend::Caps, dtype::DType, pass::Pass},
+    kernels::{attend_decode::attend_decode, operands::step::Kind, qk_norm_rope::Heads},
 };
 
 use super::{
@@ -108,7 +105,7 @@ pub fn room_for_heads() {
 #[test]
 #[cfg(feature = "wgpu")]
 pub fn group_memory_suffices() {
-    use bimetal::{backend::Backend, cpu::Cpu, wgpu::prelude::shader};
+    use bimetal::compute::{backend::Backend, cpu::Cpu, wgpu::prelude::shader};
     let backend: std::sync::Arc<dyn Backend> = std::sync::Arc::new(Cpu::default());
     for ([query, width], dtype) in
         [[1, 16], [16, 16], [6, 32], [16, 64], [8, 64], [4, 128], [4, 256], [16, 256], [3, 512]]

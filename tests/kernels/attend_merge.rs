@@ -1,16 +1,18 @@
 use std::sync::Arc;
 
 use bimetal::{
-    backend::Backend,
-    cpu::Cpu,
-    dtype::{DType, Packs},
+    compute::{
+        backend::Backend,
+        cpu::Cpu,
+        dtype::{DType, Packs},
+        pass::Pass,
+    },
     kernels::{
         attend_decode::{Partials, attend_decode},
         attend_merge::attend_merge,
+        operands::step::Kind,
         qk_norm_rope::Heads,
     },
-    pass::Pass,
-    step::Kind,
 };
 
 use super::{

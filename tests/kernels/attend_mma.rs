@@ -1,13 +1,14 @@
 use std::{cell::Cell, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps, Tiles},
-    cpu::Cpu,
-    dtype::DType,
-    kernels::{attend_prefill::attend_prefill, qk_norm_rope::Heads},
-    pass::Pass,
-    step::Kind,
-    tensor::Tensor,
+    compute::{
+        backend::{Backend, Caps, Tiles},
+        cpu::Cpu,
+        dtype::DType,
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{attend_prefill::attend_prefill, operands::step::Kind, qk_norm_rope::Heads},
 };
 
 use super::{

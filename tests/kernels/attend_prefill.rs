@@ -1,8 +1,6 @@
 use bimetal::{
-    dtype::DType,
-    kernels::{attend_prefill::attend_prefill, qk_norm_rope::Heads},
-    pass::Pass,
-    step::Kind,
+    compute::{dtype::DType, pass::Pass},
+    kernels::{attend_prefill::attend_prefill, operands::step::Kind, qk_norm_rope::Heads},
 };
 
 use super::{

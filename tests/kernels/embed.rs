@@ -1,4 +1,4 @@
-use bimetal::{dtype::DType, kernels::embed, matrix::Matrix};
+use bimetal::{compute::dtype::DType, kernels::embed, ops::matmul::Matrix};
 
 use super::{harness::check, traffic::*};
 

@@ -1,5 +1,5 @@
 use bimetal::{
-    dtype::DType,
+    compute::dtype::DType,
     kernels::{gated_rms_norm::gated_rms_norm, gdn_conv::Heads, rms_norm::Norm},
 };
 

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use bimetal::{
-    backend::{Backend, Caps},
-    cpu::Cpu,
-    dtype::DType,
+    compute::{
+        backend::{Backend, Caps},
+        cpu::Cpu,
+        dtype::DType,
+        pass::Pass,
+    },
     kernels::{
         gdn_chunk_solve::{Squares, gdn_chunk_solve},
         gdn_chunk_state::{gdn_chunk_state, gdn_prompt},
         gdn_conv::{Heads, Mixed},
         gdn_scan::gdn_scan,
+        operands::step::Kind,
     },
-    pass::Pass,
-    step::Kind,
 };
 
 use super::{
@@ -201,7 +203,7 @@ pub fn company() {
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
     const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
     let heads = Heads::grouped([1, 2, 64, 32]);
-    let run = |lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut bimetal::cache::Slots| {
+    let run = |lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut bimetal::model::cache::Slots| {
         let mixed = inputs(lab, traffic, heads);
         gdn_prompt(p, &traffic.step(lab, 10), &mixed, slots, DType::F16)
     };
@@ -234,7 +236,7 @@ pub fn beginnings() {
     let traffic = prompt(&[(70, 0, 0)]);
     let op = |lab: &Lab, p: &Pass| {
         let state = lab.poisoned([traffic.slots(), heads.state()], DType::F32);
-        let mut slots = bimetal::cache::Slots { ring: lab.poisoned([1, 4], DType::F32), state, heads };
+        let mut slots = bimetal::model::cache::Slots { ring: lab.poisoned([1, 4], DType::F32), state, heads };
         let mixed = inputs(lab, traffic, heads);
         p.mark("o", &gdn_prompt(p, &traffic.step(lab, 10), &mixed, &mut slots, DType::F16));
     };

@@ -1,10 +1,10 @@
 use bimetal::{
-    cache::Slots,
-    dtype::DType,
-    kernels::gdn_conv::{Heads, gdn_conv},
-    pass::Pass,
-    step::Kind,
-    tensor::Tensor,
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{
+        gdn_conv::{Heads, gdn_conv},
+        operands::step::Kind,
+    },
+    model::cache::Slots,
 };
 
 use super::{

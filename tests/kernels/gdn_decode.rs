@@ -1,16 +1,18 @@
 use bimetal::{
-    cache::Slots,
-    dtype::{DType, Packs},
+    compute::{
+        dtype::{DType, Packs},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
         gated_rms_norm::gated_rms_norm,
         gdn_conv::{Heads, gdn_conv},
         gdn_decode::{Recurrence, gdn_decode},
         gdn_scan::gdn_scan,
+        operands::step::Kind,
         rms_norm::Norm,
     },
-    pass::Pass,
-    step::Kind,
-    tensor::Tensor,
+    model::cache::Slots,
 };
 
 use super::{

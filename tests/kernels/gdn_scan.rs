@@ -1,12 +1,11 @@
 use bimetal::{
-    cache::Slots,
-    dtype::DType,
+    compute::{dtype::DType, pass::Pass},
     kernels::{
         gdn_conv::{Heads, Mixed},
         gdn_scan::gdn_scan,
+        operands::step::Kind,
     },
-    pass::Pass,
-    step::Kind,
+    model::cache::Slots,
 };
 
 use super::{
@@ -39,7 +38,7 @@ pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = Heads>
     [grouped].into_iter().chain((key > 1 && value > key).then(|| grouped.tiled()))
 }
 
-fn scan(lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut Slots) -> bimetal::tensor::Tensor {
+fn scan(lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut Slots) -> bimetal::compute::tensor::Tensor {
     let step = traffic.step(lab, 10);
     gdn_scan(p, &step, &inputs(lab, traffic, slots.heads), slots)
 }

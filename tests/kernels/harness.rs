@@ -8,12 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use bimetal::{
+use bimetal::compute::{
     backend::{Backend, Caps, Expand},
     cpu::Cpu,
     dtype::DType,
+    formats::{Blocks, Planes, Row, quantise, split},
     pass::Pass,
-    quant::{Blocks, Planes, Row, quantise, split},
     tensor::{Buffer, Tensor},
 };
 use bytemuck::{cast_slice, pod_collect_to_vec};
@@ -213,7 +213,7 @@ pub fn outputs(case: &str, backend: &Arc<dyn Backend>, caps: &Caps, op: impl Fn(
     backend.run(&program).unwrap_or_else(|e| panic!("{case}: {e}"));
     backend.wait().unwrap_or_else(|e| panic!("{case}: {e}"));
     lab.check_sentinels(case);
-    let read = |mark: &bimetal::pass::Mark| {
+    let read = |mark: &bimetal::compute::pass::Mark| {
         let bytes = pollster::block_on(mark.read()).unwrap();
         let bits = match mark.dtype {
             DType::F16 | DType::Bf16 => {

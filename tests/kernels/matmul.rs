@@ -1,8 +1,7 @@
 use bimetal::{
-    dtype::DType,
-    matrix::{Matrix, matmul},
-    pass::Pass,
-    step::Kind,
+    compute::{dtype::DType, pass::Pass},
+    kernels::operands::step::Kind,
+    ops::matmul::{Matrix, matmul},
 };
 
 use super::{

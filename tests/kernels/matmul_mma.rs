@@ -1,9 +1,7 @@
 use bimetal::{
-    dtype::DType,
-    matrix::{Matrix, matmul},
-    pass::Pass,
-    step::Kind,
-    tensor::Tensor,
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::operands::step::Kind,
+    ops::matmul::{Matrix, matmul},
 };
 use half::f16;
 

@@ -1,12 +1,14 @@
 use std::{cell::Cell, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps, DeviceKind},
-    cpu::Cpu,
-    dtype::{DType, Packs},
-    matrix::{Matrix, matmul, matmul_add},
-    pass::Pass,
-    step::Kind,
+    compute::{
+        backend::{Backend, Caps, DeviceKind},
+        cpu::Cpu,
+        dtype::{DType, Packs},
+        pass::Pass,
+    },
+    kernels::operands::step::Kind,
+    ops::matmul::{Matrix, matmul, matmul_add},
 };
 
 use super::{
@@ -154,7 +156,7 @@ pub fn operands(
     traffic: Traffic,
     (inner, parts): (u32, &[u32]),
     types: Types,
-) -> (bimetal::tensor::Tensor, Matrix) {
+) -> (bimetal::compute::tensor::Tensor, Matrix) {
     let range = 1.0 / (inner as f32).sqrt();
     let part = |(&rows, &dtype): (&u32, &DType)| lab.spread(&format!("{rows}"), [rows, inner], dtype, -range..range);
     let w = Matrix::new(parts.iter().zip(types.1.iter().cycle()).map(part).collect());

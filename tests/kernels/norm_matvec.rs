@@ -1,9 +1,7 @@
 use bimetal::{
-    dtype::DType,
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::rms_norm::Norm,
-    matrix::{Matrix, Normed, norm_matmul},
-    pass::Pass,
-    tensor::Tensor,
+    ops::matmul::{Matrix, Normed, norm_matmul},
 };
 
 use super::{

@@ -1,9 +1,11 @@
 use bimetal::{
-    dtype::{DType, Packs},
+    compute::{
+        dtype::{DType, Packs},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::rms_norm::Norm,
-    matrix::{Normed, norm_swiglu},
-    pass::Pass,
-    tensor::Tensor,
+    ops::matmul::{Normed, norm_swiglu},
 };
 
 use super::{

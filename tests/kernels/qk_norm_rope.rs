@@ -1,14 +1,11 @@
 use std::sync::Arc;
 
 use bimetal::{
-    backend::Backend,
-    cpu::Cpu,
-    dtype::DType,
-    kernels::qk_norm_rope::{Heads, QkNorm, qk_norm_rope},
-    pass::Pass,
-    quant::heads::quantise,
-    step::Kind,
-    tensor::Tensor,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType, formats::heads::quantise, pass::Pass, tensor::Tensor},
+    kernels::{
+        operands::step::Kind,
+        qk_norm_rope::{Heads, QkNorm, qk_norm_rope},
+    },
 };
 
 use super::{

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bimetal::{
+use bimetal::compute::{
     backend::Caps,
     metal::{
         driver::{Driver, Outcome, Shader},

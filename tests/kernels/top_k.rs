@@ -1,4 +1,7 @@
-use bimetal::{dtype::DType, kernels::top_k::top_k, pass::Pass, step::Kind, tensor::Tensor};
+use bimetal::{
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{operands::step::Kind, top_k::top_k},
+};
 
 use super::{
     harness::{Lab, Output, Random, backends, outputs},
@@ -56,7 +59,8 @@ pub fn odd_values() {
 
 /// The candidates' order is free; which they are, and their bits, is not.
 fn same(case: &str, op: impl Fn(&Lab, &Pass)) {
-    let oracle = std::sync::Arc::new(bimetal::cpu::Cpu::default()) as std::sync::Arc<dyn bimetal::backend::Backend>;
+    let oracle = std::sync::Arc::new(bimetal::compute::cpu::Cpu::default())
+        as std::sync::Arc<dyn bimetal::compute::backend::Backend>;
     for (name, backend) in backends() {
         let wanted = outputs(case, &oracle, backend.caps(), &op);
         let got = outputs(case, &backend, backend.caps(), &op);

@@ -3,12 +3,16 @@
 use std::{ops::Range, sync::Arc};
 
 use bimetal::{
-    cache::Blocks,
-    dtype::DType,
-    kernels::qk_norm_rope::Heads,
-    quant::{Planes, heads::quantise},
-    step::{Entry, Kind, Layout, Step},
-    tensor::Tensor,
+    compute::{
+        dtype::DType,
+        formats::{Planes, heads::quantise},
+        tensor::Tensor,
+    },
+    kernels::{
+        operands::step::{Entry, Kind, Layout, Step},
+        qk_norm_rope::Heads,
+    },
+    model::cache::Blocks,
 };
 use half::f16;
 

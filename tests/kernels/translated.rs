@@ -9,13 +9,15 @@ use std::{
 
 use bimetal::{
     Result,
-    backend::{Backend, BufferId, Caps, Pending},
-    metal::{
-        Metal,
-        emulator::{Emulator, Order},
+    compute::{
+        backend::{Backend, BufferId, Caps, Pending},
+        metal::{
+            Metal,
+            emulator::{Emulator, Order},
+        },
+        pass::{Dispatch, Kernel, Pass, Program, Source},
+        wgpu::prelude::shader,
     },
-    pass::{Dispatch, Kernel, Pass, Program, Source},
-    wgpu::prelude::shader,
 };
 use naga::{
     back::msl::{BindTarget, EntryPointResources, Options, PipelineOptions, write_string},

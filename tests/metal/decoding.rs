@@ -3,10 +3,9 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use bimetal::{
-    dtype::DType,
-    engine::{Engine, Options, Request, Then},
+    compute::dtype::DType,
+    engine::{Engine, Options, Request, Then, sampler::Sampling},
     model::{Model, checkpoint::Checkpoint, weights::Source},
-    sampler::Sampling,
 };
 
 use crate::Rig;

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use bimetal::{
+use bimetal::compute::{
     backend::{Caps, DeviceKind},
     metal::driver::{Driver, Outcome, Shader},
 };

@@ -6,10 +6,8 @@ use std::{
 };
 
 use bimetal::{
-    backend::{Backend, DeviceKind},
-    engine::{Engine, Options, Request, Then},
-    sampler::Sampling,
-    scheduler::SequenceId,
+    compute::backend::{Backend, DeviceKind},
+    engine::{Engine, Options, Request, Then, sampler::Sampling, scheduler::SequenceId},
 };
 
 use crate::parity::{Subject, engine, options, prompt, settings};

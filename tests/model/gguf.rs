@@ -9,11 +9,13 @@ use std::{
 };
 
 use bimetal::{
-    backend::Backend,
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        formats::{Blocks, Planes, Row, split},
+    },
+    kernels::operands::step::Kind,
     model::checkpoint::{Checkpoint, TensorView, expected},
-    quant::{Blocks, Planes, Row, split},
-    step::Kind,
 };
 use serde_json::{Map, Value, json};
 
@@ -138,7 +140,7 @@ fn quantised_weights_are_what_they_stand_for() {
 /// What is quantised cannot be quantised again; floats can.
 #[test]
 fn quantising_a_file() {
-    let backend: Arc<dyn Backend> = Arc::new(bimetal::cpu::Cpu::default());
+    let backend: Arc<dyn Backend> = Arc::new(bimetal::compute::cpu::Cpu::default());
     let q8 = bimetal::model::Form { inputs: DType::F32, quant: Some(DType::Q8) };
     let load = |name: &str| {
         let checkpoint = Checkpoint::open(&fixture(name)).unwrap();

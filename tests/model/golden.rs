@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bimetal::{backend::Backend, model::checkpoint::Checkpoint, step::Kind};
+use bimetal::{compute::backend::Backend, kernels::operands::step::Kind, model::checkpoint::Checkpoint};
 use std::sync::Arc;
 
 use crate::{

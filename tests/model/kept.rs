@@ -2,7 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use bimetal::{backend::Backend, cpu::Cpu, default_model, dtype::DType, model::checkpoint::Checkpoint, step::Kind};
+use bimetal::{
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
+    kernels::operands::step::Kind,
+    model::{built_in, checkpoint::Checkpoint},
+};
 
 use crate::{
     present,
@@ -45,7 +49,7 @@ fn every_backend_makes_the_same_of_them() {
 /// As a share of the logits, by the root of mean squares.
 #[test]
 fn little_is_lost() {
-    let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), default_model::open().unwrap());
+    let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), built_in::open().unwrap());
     let [wanted, found] = [FULL, BYTES].map(|precision| logits(&backend, &checkpoint, precision));
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
     let lost = square(&mut found.iter().zip(&wanted).map(|(found, wanted)| found - wanted));

@@ -4,17 +4,19 @@ use std::{fs, ops::Range, path::Path, sync::Arc};
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, BufferId, Caps, Pending},
-    cpu::Cpu,
-    dtype::DType,
-    matrix::Matrix,
+    compute::{
+        backend::{Backend, BufferId, Caps, Pending},
+        cpu::Cpu,
+        dtype::DType,
+        pass::{Pass, Program},
+    },
     model::{
         Model,
         checkpoint::Checkpoint,
         qwen3_5::{Layer, Mixer},
         weights::Source,
     },
-    pass::{Pass, Program},
+    ops::matmul::Matrix,
 };
 use half::{bf16, f16};
 use safetensors::SafeTensors;

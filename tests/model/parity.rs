@@ -3,13 +3,10 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use bimetal::{
-    backend::Backend,
-    dtype::DType,
-    engine::{Engine, Options, Request, Then},
+    compute::{backend::Backend, dtype::DType},
+    engine::{Engine, Options, Request, Then, sampler::Sampling, scheduler::SequenceId},
+    kernels::operands::step::Kind,
     model::{Form, Model, checkpoint::Checkpoint, weights::Source},
-    sampler::Sampling,
-    scheduler::SequenceId,
-    step::Kind,
 };
 
 use crate::{

@@ -3,18 +3,18 @@
 use std::{path::Path, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps, Expand},
-    cpu::Cpu,
-    default_model,
-    dtype::{DType, Packs},
+    compute::{
+        backend::{Backend, Caps, Expand},
+        cpu::Cpu,
+        dtype::{DType, Packs},
+    },
+    kernels::operands::step::Kind,
     model::{
-        Form, Model,
-        checkpoint::Checkpoint,
-        quants::quantise,
+        Form, Model, built_in,
+        checkpoint::{Checkpoint, quantise},
         qwen3_5::{Layer, Mixer},
         weights::Source,
     },
-    step::Kind,
 };
 
 use crate::{
@@ -123,7 +123,7 @@ fn share(found: &[Vec<f32>], wanted: &[Vec<f32>]) -> f64 {
 
 #[test]
 fn trained_weights_lose_little() {
-    let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), default_model::open().unwrap());
+    let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), built_in::open().unwrap());
     let wanted = logits(&backend, &checkpoint, FULL);
     for (format, bounds) in FORMATS.into_iter().zip([1e-4..0.06, 0.01..0.6]) {
         let share = share(&logits(&backend, &checkpoint, quantised(format)), &wanted);
@@ -160,7 +160,7 @@ fn what_was_quantised_before_loads_as_the_same() {
 }
 
 /// Types of the parts of a matrix, and their rows.
-fn parts(matrix: &bimetal::matrix::Matrix) -> Vec<(DType, u32)> {
+fn parts(matrix: &bimetal::ops::matmul::Matrix) -> Vec<(DType, u32)> {
     matrix.parts().iter().map(|part| (part.tensor.dtype(), part.tensor.rows())).collect()
 }
 

@@ -3,13 +3,20 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps},
-    cache::{BLOCK, Cache, Plan, State},
-    dtype::DType,
-    model::{Form, Model, checkpoint::Checkpoint, qwen3_5::forward, weights::Source},
-    pass::{Dispatch, Pass},
-    step::{Entry, Kind, Layout, Step},
-    tensor::{Buffer, Tensor},
+    compute::{
+        backend::{Backend, Caps},
+        dtype::DType,
+        pass::{Dispatch, Pass},
+        tensor::{Buffer, Tensor},
+    },
+    kernels::operands::step::{Entry, Kind, Layout, Step},
+    model::{
+        Form, Model,
+        cache::{BLOCK, Cache, Plan, State},
+        checkpoint::Checkpoint,
+        qwen3_5::forward,
+        weights::Source,
+    },
 };
 
 /// Types of what precision depends on.

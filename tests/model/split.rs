@@ -3,10 +3,12 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bimetal::{
-    backend::{Backend, DeviceKind},
+    compute::{
+        backend::{Backend, DeviceKind},
+        wgpu::{Restrict, Wgpu},
+    },
+    kernels::operands::step::Kind,
     model::{checkpoint::Checkpoint, qwen3_5::Mixer},
-    step::Kind,
-    wgpu::{Restrict, Wgpu},
 };
 
 use crate::rig::{FULL, HALF, Look, Precision, Rig};

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use bimetal::{
-    default_model,
-    engine::{Options, Request, Then},
-    generator::{Generator, Settings, Setup},
-    sampler::Sampling,
+    engine::{Options, Request, Then, sampler::Sampling},
+    generate::generator::{Generator, Settings, Setup},
+    model::built_in,
 };
 
 use crate::{present, rig};
@@ -22,7 +21,7 @@ fn the_built_in_model_says_what_the_reference_recorded() {
     for (name, backend) in present::backends() {
         let engine = Options { kv: rig::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
         let setup = Setup { inputs: rig::FULL.inputs, quant: None, engine };
-        let checkpoint = default_model::open().unwrap();
+        let checkpoint = built_in::open().unwrap();
         let mut generator = Generator::open(&backend, &checkpoint, setup, &mut |_, _| {}).unwrap();
         for case in recorded["cases"].as_array().unwrap() {
             let prompt = generator.text.tokenizer.encode(case["prompt"].as_str().unwrap()).unwrap();
@@ -60,7 +59,7 @@ fn the_built_in_model_says_what_the_reference_recorded() {
 fn a_text_of_no_tokens_ends() {
     let (_, backend) = present::backends().remove(0);
     let setup = Setup { engine: Options { context: Some(64), sequences: 1, ..Options::default() }, ..Setup::default() };
-    let mut generator = Generator::open(&backend, &default_model::open().unwrap(), setup, &mut |_, _| {}).unwrap();
+    let mut generator = Generator::open(&backend, &built_in::open().unwrap(), setup, &mut |_, _| {}).unwrap();
     for _ in 0..2 {
         let settings = Settings { most: 0, ..generator.settings() };
         let mut stream = generator.stream("Once upon a time", &settings).unwrap();

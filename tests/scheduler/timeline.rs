@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bimetal::scheduler::Snapshot;
+use bimetal::engine::scheduler::Snapshot;
 
 pub const CUT: u64 = 1;
 pub const SINGLE: u64 = 2;

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bimetal::scheduler::{
-    Batch, Chunk, Limits, Origin, Outcome, Scheduler, SequenceId, Single, Snapshot, State::Parked, State::Running,
+use bimetal::engine::scheduler::{
+    Batch, Chunk, Limits, Origin, Outcome, Scheduler, SequenceId, Single, Snapshot,
+    State::{Parked, Running},
 };
 
 use crate::timeline::{CUT, SINGLE, Timeline, mix};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use bimetal::{
+use bimetal::compute::{
     dtype::{DType, Packs},
     pass::{Binding, Dispatch, Element, Kernel},
 };

@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use bimetal::{
+    compute::{
+        metal::prelude::{ABSENT, LIBRARY, shader},
+        pass::{Access, Binding, Element, Kernel, Scalar},
+    },
     kernels::ALL,
-    metal::prelude::{ABSENT, LIBRARY, shader},
-    pass::{Access, Binding, Element, Kernel, Scalar},
 };
 
 use crate::{DTYPES, launches::launch, stems};

@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use bimetal::{
     Result,
-    cache::BLOCK,
-    generator::Setup,
-    model::Model,
-    step::{Entry, Kind},
+    generate::generator::Setup,
+    kernels::operands::step::{Entry, Kind},
+    model::{Model, cache::BLOCK},
 };
 
 use super::recording::{Prepared, Recording, Shape, cache, ids};

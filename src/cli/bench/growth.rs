@@ -13,7 +13,7 @@ use std::{
 use bimetal::{
     Error, Result,
     engine::{Engine, Then},
-    generator::Setup,
+    generate::generator::Setup,
     model::{Model, config::Config},
 };
 use clap::Args;

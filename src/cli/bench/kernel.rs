@@ -14,14 +14,15 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, Caps},
-    chips::Chip,
-    cost::Cost,
-    kernels,
+    compute::{
+        backend::{Backend, Caps},
+        cost::Cost,
+        dry_run::Paper,
+        pass::{Dispatch, Pass, Program},
+    },
+    kernels::{self, operands::step::Kind},
+    measure::chips::Chip,
     model::{Model, weights::Source},
-    paper::Paper,
-    pass::{Dispatch, Pass, Program},
-    step::Kind,
 };
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bimetal::{
     Result,
-    backend::Backend,
-    dtype::DType,
-    pass::{Access, Binding, Dispatch, Slot},
-    step,
-    tensor::Buffer,
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        pass::{Access, Binding, Dispatch, Slot},
+        tensor::Buffer,
+    },
+    kernels::operands::step,
 };
 use half::{bf16, f16};
 

@@ -1,0 +1,137 @@
+//! A device on paper: it has capabilities and no memory, computes nothing, and notes what is asked of it.
+//!
+//! Whatever runs on a backend runs on this one, and what it would have cost can be read afterwards: [`crate::measure::ledger`].
+
+use std::{
+    mem,
+    ops::Range,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use crate::{
+    compute::{
+        backend::{Backend, BufferId, Caps, DeviceKind, Pending, Tiles},
+        pass::{Dispatch, Pass, Program},
+    },
+    error::Result,
+};
+
+/// A backend that only takes notes. What is read from it is zeros.
+pub struct Paper {
+    caps: Caps,
+    last: AtomicU32,
+    notes: Mutex<Notes>,
+}
+
+/// What was asked of a device.
+#[derive(Default)]
+pub struct Notes {
+    /// Every launch, in order; what it would have bound is gone.
+    pub launches: Vec<Dispatch>,
+    /// Programs handed over.
+    pub submissions: u64,
+    /// Times that the host waited for the device.
+    pub waits: u64,
+}
+
+impl Paper {
+    /// A device with these capabilities.
+    pub fn new(caps: Caps) -> Self {
+        Self { caps, last: AtomicU32::new(0), notes: Mutex::default() }
+    }
+
+    /// What was asked since this was last called.
+    pub fn take(&self) -> Notes {
+        mem::take(&mut *self.notes())
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Caps {
+    /// What a GPU of some kind usually offers, so that recordings can be made for one that is not there. Its memory is
+    /// unknown and so never too small.
+    pub fn typical(backend: &'static str, kind: DeviceKind) -> Self {
+        let software = kind == DeviceKind::Software;
+        let width = if software { 8 } else { 32 };
+        Self {
+            backend,
+            device: format!("{} GPU on paper", format!("{kind:?}").to_lowercase()),
+            driver: "none".into(),
+            kind,
+            memory: None,
+            max_binding: if software { 128 << 20 } else { 2 << 30 },
+            max_buffer: 4 << 30,
+            group_memory: 32 << 10,
+            subgroup: Some([width, width]),
+            half: true,
+            matrix_units: (!software).then_some(16),
+            packed_dots: backend == "wgpu" && !software,
+            lanes: 1024,
+            tiles: Tiles::of(kind),
+        }
+    }
+}
+
+impl Caps {
+    /// What an Apple GPU of the last years offers through Metal (Apple7: the M1 and later). Its memory is unknown, as above.
+    pub fn apple() -> Self {
+        Self {
+            device: "Apple GPU on paper".into(),
+            max_binding: 4 << 30,
+            matrix_units: Some(8),
+            packed_dots: false,
+            tiles: Tiles::apple(),
+            ..Self::typical("metal", DeviceKind::Integrated)
+        }
+    }
+}
+
+impl Backend for Paper {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn alloc(&self, _: u64, _: &str) -> Result<BufferId> {
+        Ok(BufferId(self.last.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn free(&self, _: BufferId) {}
+
+    fn write(&self, _: BufferId, _: u64, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn read(&self, _: BufferId, range: Range<u64>) -> Pending {
+        self.notes().waits += 1;
+        Box::pin(async move { Ok(vec![0; (range.end - range.start) as usize]) })
+    }
+
+    fn load(&self, pass: Pass) -> Result<Program> {
+        let recorded = pass.finish();
+        Ok(Program {
+            dispatches: recorded.dispatches,
+            scratch_bytes: recorded.scratch.iter().sum(),
+            prepared: Box::new(()),
+        })
+    }
+
+    fn run(&self, program: &Program) -> Result<()> {
+        // Without the buffers, which hold on to this backend.
+        let launches = program.dispatches.iter().map(|launch| Dispatch { slots: Vec::new(), ..launch.clone() });
+        let mut notes = self.notes();
+        notes.launches.extend(launches);
+        notes.submissions += 1;
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.notes().waits += 1;
+        Ok(())
+    }
+}

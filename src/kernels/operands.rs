@@ -1,0 +1,3 @@
+//! What kernels are given beside tensors.
+
+pub mod step;

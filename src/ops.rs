@@ -1,0 +1,3 @@
+//! Operations: which kernels make one on this device.
+
+pub mod matmul;
