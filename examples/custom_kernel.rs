@@ -9,10 +9,10 @@ use bimetal::{
     compute::{
         backend::Backend,
         cost::Cost,
-        cpu::Group,
         devices::{Choice, devices, open},
         dtype::DType,
-        pass::{Binding, Element, Kernel, Pass, Source},
+        kernel::{Binding, Element, Group, Kernel, Source},
+        pass::Pass,
         tensor::Tensor,
     },
 };

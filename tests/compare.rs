@@ -12,10 +12,13 @@ use std::{
 use bimetal::{
     Error, Result,
     compute::{
-        backend::{Backend, BufferId, Caps, Pending},
-        cpu::{Cpu, Group},
+        backend::Backend,
+        caps::Caps,
+        cpu::Cpu,
         dtype::DType,
-        pass::{Dispatch, Kernel, Pass, Program, Source as Text},
+        kernel::{Dispatch, Group, Kernel, Source as Text},
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
     },
     kernels::silu_mul,
     measure::backend_diff::{self, Finding},
@@ -59,7 +62,8 @@ fn every_launch_of_every_backend_is_within_its_bound() {
 fn the_plain_loops_can_be_tested_against_a_shader_too() {
     let host: Arc<dyn Backend> = Arc::new(Cpu::default());
     for (name, backend) in present::backends() {
-        let findings = backend_diff::model(&backend, &model(&host, DType::F32), &[7, 8, 9], DType::F32).unwrap().concat();
+        let findings =
+            backend_diff::model(&backend, &model(&host, DType::F32), &[7, 8, 9], DType::F32).unwrap().concat();
         assert!(findings.iter().all(|finding| !finding.is_over()), "{name}");
     }
 }
@@ -106,7 +110,9 @@ fn ids_that_make_no_prompt_and_step_are_refused() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
     let model = model(&backend, DType::F32);
     for (ids, expected) in [(&[][..], "found 0"), (&[1], "found 1"), (&[1, 512], "token id 512")] {
-        let Err(Error::Request(what)) = backend_diff::model(&backend, &model, ids, DType::F32) else { panic!("{ids:?}") };
+        let Err(Error::Request(what)) = backend_diff::model(&backend, &model, ids, DType::F32) else {
+            panic!("{ids:?}")
+        };
         assert!(what.contains(expected), "{what}");
     }
 }
@@ -144,11 +150,7 @@ fn faulty(device: Arc<dyn Backend>, fault: fn(&mut Vec<Dispatch>)) -> Arc<dyn Ba
     Arc::new(Faulty { device, fault })
 }
 
-impl Backend for Faulty {
-    fn caps(&self) -> &Caps {
-        self.device.caps()
-    }
-
+impl Memory for Faulty {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
         self.device.alloc(bytes, label)
     }
@@ -163,6 +165,12 @@ impl Backend for Faulty {
 
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         self.device.read(id, range)
+    }
+}
+
+impl Backend for Faulty {
+    fn caps(&self) -> &Caps {
+        self.device.caps()
     }
 
     fn load(&self, pass: Pass) -> Result<Program> {

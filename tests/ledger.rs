@@ -12,12 +12,15 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bimetal::{
     compute::{
-        backend::{Backend, Caps, DeviceKind},
+        backend::Backend,
+        caps::{Caps, DeviceKind},
         cost::{Bytes, Cost, Flops, Load},
         cpu::Cpu,
         dry_run::Paper,
         dtype::DType,
-        pass::{Access, Pass, Recorded, Slot},
+        kernel::Access,
+        memory::Slot,
+        pass::{Pass, Recorded},
         tensor::Tensor,
     },
     engine::{
@@ -274,7 +277,7 @@ fn rows_that_nobody_wants_logits_of_cost_no_head() {
     let recorded = record(Kind::Prompt, 96, 1);
     let ids = [0; 96];
     let total = |outputs| {
-        let load = Load::of(&[Entry { ids: &ids, position: 64, slot: 0, outputs }]);
+        let load = Load::from([Entry { ids: &ids, position: 64, slot: 0, outputs }].as_slice());
         recorded.dispatches.iter().map(|launch| launch.cost(&load)).sum::<Cost>()
     };
     let (wanted, unwanted) = (total(95..96), total(96..96));
@@ -287,10 +290,11 @@ fn rows_that_nobody_wants_logits_of_cost_no_head() {
 #[test]
 fn loads_count_tokens_and_pairs() {
     let (short, long) = ([0; 2], [0; 5]);
-    let load = Load::of(&[
+    let entries = [
         Entry { ids: &short, position: 0, slot: 0, outputs: 0..0 },
         Entry { ids: &long, position: 2, slot: 1, outputs: 4..5 },
-    ]);
+    ];
+    let load = Load::from(entries.as_slice());
     assert_eq!([load.sequences(), load.continued(), load.context()], [2, 1, 2 + 7]);
     assert_eq!(load.pairs(), 1 + 2 + (3 + 4 + 5 + 6 + 7));
     assert_eq!([load.before(3), load.last(3)], [2, 2 + 3]);

@@ -24,8 +24,9 @@ use bimetal::{
         backend::Backend,
         cost::Cost,
         dtype::DType,
+        kernel::{Binding, Element, Kernel, Scalar, Source},
         metal::Metal,
-        pass::{Binding, Element, Kernel, Pass, Program, Scalar, Source},
+        pass::{Pass, Program},
         tensor::Tensor,
     },
 };
@@ -325,7 +326,7 @@ fn each_text_is_compiled_once() {
 fn pipelines_are_kept_from_the_start_and_after_each_batch_of_new_ones() {
     let rig = Rig::new();
     let [x, mut y] = rig.tensors();
-    ["here", "elsewhere"].iter().for_each(|directory| rig.backend.keep_pipelines(Path::new(directory)));
+    ["here", "elsewhere"].iter().for_each(|directory| rig.backend.keep_pipelines(Path::new(directory), 7));
     (0..2).for_each(|_| drop(rig.load(|p| add(p, &x, &mut y, 1))));
     let here = |compiled| (PathBuf::from("here"), compiled);
     assert_eq!(rig.driver().notes().kept, [here(0), here(0), here(1)], "the first directory stays");

@@ -8,7 +8,9 @@ use bimetal::compute::{
     cost::Cost,
     cpu::Cpu,
     dtype::DType,
-    pass::{Binding, Element, Kernel, Pass, Scalar, Slot, Source},
+    kernel::{Binding, Element, Kernel, Scalar, Source},
+    memory::Slot,
+    pass::Pass,
     tensor::Tensor,
 };
 

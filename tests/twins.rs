@@ -12,10 +12,11 @@ use std::{collections::BTreeSet, fs};
 
 use bimetal::{
     compute::{
-        backend::{Backend, Caps},
+        backend::Backend,
+        caps::Caps,
         cpu::Cpu,
         dtype::{DType, Packs},
-        pass::{Access, Binding, Dispatch, Element, Kernel, Scalar},
+        kernel::{Access, Binding, Dispatch, Element, Kernel, Scalar},
         wgpu::prelude::shader,
     },
     kernels::ALL,

@@ -15,7 +15,7 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    compute::backend::Caps,
+    compute::caps::Caps,
     measure::perplexity::{Cut, Extent, Mean, Passage, Progress, utf8},
     model::config::Config,
     text::tokenizer::Tokenizer,

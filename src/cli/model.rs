@@ -10,13 +10,15 @@ use std::{
 use bimetal::{
     Error, Result,
     compute::{
-        backend::{Backend, Caps},
+        backend::Backend,
+        caps::Caps,
         devices::{Choice, open},
         dtype::DType,
     },
     engine::{ALIGN, Options},
     generate::generator::{Generator, Setup},
     hub::{self, HubOptions, RepoSpec},
+    kernels,
     model::{Form, Model, built_in, checkpoint::Checkpoint, weights::Source},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
@@ -203,7 +205,7 @@ impl DeviceArguments {
             log::info!("not {who}: {why}");
         }
         if let Some(caches) = dirs::cache_dir() {
-            opened.backend.keep_pipelines(&caches.join("bimetal"));
+            opened.backend.keep_pipelines(&caches.join("bimetal"), kernels::fingerprint());
         }
         Ok(opened.backend)
     }

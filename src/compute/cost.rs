@@ -1,18 +1,13 @@
 //! What a launch costs at the least: bytes that must cross the memory interface if every operand is read or written
 //! once, and floating-point operations.
 //!
-//! A kernel states its cost beside its formula ([`crate::compute::pass::Kernel::cost`]). Reading a tile again, or for rows that
+//! A kernel states its cost beside its formula ([`super::kernel::Kernel::cost`]). Reading a tile again, or for rows that
 //! are not alive, is a kernel's inefficiency and no part of its cost: a measured time shows it. Steps and block tables,
 //! a few KiB of words, are not counted.
 
 use std::{
     iter::Sum,
     ops::{Add, AddAssign},
-};
-
-use crate::{
-    compute::pass::Dispatch,
-    kernels::operands::step::{Entry, Live},
 };
 
 /// Bytes moved between memory and a device's cores.
@@ -108,6 +103,15 @@ impl Sum for Cost {
     }
 }
 
+/// Which count of the step says how many rows of a tensor are alive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Live {
+    /// Rows of tokens.
+    Rows = 0,
+    /// Rows that want logits.
+    Outputs = 1,
+}
+
 /// What a run of a recording has to do, as far as costs depend on it: the recording itself knows capacities alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Load {
@@ -118,10 +122,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// The load of a step.
-    pub fn of(entries: &[Entry<'_>]) -> Self {
-        let sequences = entries.iter().map(|entry| (entry.ids.len() as u64, u64::from(entry.position)));
-        Self { sequences: sequences.collect(), outputs: entries.iter().map(|entry| entry.outputs.len() as u64).sum() }
+    /// Of each sequence its rows of this step and the position of the first, and how many rows want logits.
+    pub fn new(sequences: Vec<(u64, u64)>, outputs: u64) -> Self {
+        Self { sequences, outputs }
     }
 
     /// One token of each of `sequences` sequences, after `depth` others.
@@ -135,12 +138,14 @@ impl Load {
         Self { sequences: vec![(u64::from(rows), u64::from(depth))], outputs: 1 }
     }
 
-    /// How many rows of the tensors of a launch are alive.
-    pub fn rows(&self, launch: &Dispatch) -> u64 {
-        match launch.size("LIVE") {
-            live if live == Live::Outputs as u64 => self.outputs,
-            _ => self.sequences.iter().map(|(rows, _)| rows).sum(),
-        }
+    /// Rows of tokens, of all sequences.
+    pub fn tokens(&self) -> u64 {
+        self.sequences.iter().map(|(rows, _)| rows).sum()
+    }
+
+    /// Rows that want logits.
+    pub fn outputs(&self) -> u64 {
+        self.outputs
     }
 
     /// How many sequences take part.
@@ -176,54 +181,5 @@ impl Load {
     /// Rows among the last `most` of the step, of all sequences.
     pub fn last(&self, most: u64) -> u64 {
         self.sequences.iter().map(|(rows, _)| *rows.min(&most)).sum()
-    }
-}
-
-/// What costs are computed from.
-impl Dispatch {
-    /// What it costs at the least; nothing where no row is alive.
-    pub fn cost(&self, load: &Load) -> Cost {
-        let counts_rows = self.defines.iter().any(|(name, _)| *name == "LIVE");
-        if counts_rows && load.rows(self) == 0 {
-            return Cost::default();
-        }
-        (self.kernel.cost)(self, load)
-    }
-
-    /// The value of a define, to count with.
-    pub fn size(&self, define: &str) -> u64 {
-        u64::from(self.define(define))
-    }
-
-    /// The word of a launch constant.
-    ///
-    /// # Panics
-    /// If the kernel has no such parameter.
-    pub fn word(&self, param: &str) -> u64 {
-        let at = self.kernel.params.iter().position(|(name, _)| *name == param);
-        let word = at.and_then(|at| self.params.get(at));
-        u64::from(*word.unwrap_or_else(|| panic!("{}: no parameter {param}", self.kernel.name)))
-    }
-
-    /// Bytes of some elements of a binding.
-    pub fn bytes(&self, binding: &str, elements: u64) -> u64 {
-        let (at, of) = (self.binding(binding), |[rows, width]: [u32; 2]| u64::from(rows) * u64::from(width));
-        match self.elements[at].is_quantised() {
-            // Scales are counted with what they scale.
-            true => self.elements[at].size(self.shapes[at]) * elements / of(self.shapes[at]).max(1),
-            false => elements * self.elements[at].bytes(),
-        }
-    }
-
-    /// Operations of a product of matrices: for the matrix units where both operands have 16 bits at the most.
-    pub fn product(&self, operands: [&str; 2], multiply_adds: u64) -> Flops {
-        let half = operands.iter().all(|operand| self.elements[self.binding(operand)].is_narrow());
-        let flops = 2 * multiply_adds;
-        if half { Flops { matrix: flops, vector: 0 } } else { Flops { matrix: 0, vector: flops } }
-    }
-
-    fn binding(&self, name: &str) -> usize {
-        let at = self.kernel.bindings.iter().position(|binding| binding.name == name);
-        at.unwrap_or_else(|| panic!("{}: no binding {name}", self.kernel.name))
     }
 }

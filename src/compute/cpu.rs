@@ -3,10 +3,6 @@
 //! One thread scope per run; the threads share out the groups of each dispatch and meet only where the recording says
 //! `barrier`, so a barrier that is missing shows here too.
 
-mod floats;
-mod group;
-mod memory;
-
 use std::{
     any::Any,
     collections::HashMap,
@@ -21,14 +17,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use floats::Floats;
-pub use group::Group;
-use memory::Memory;
-
 use crate::{
     compute::{
-        backend::{Backend, BufferId, Caps, DeviceKind, Few, Pending, Strips, Tiles},
-        pass::{Dispatch, Pass, Program, Slot},
+        backend::Backend,
+        caps::{Caps, DeviceKind, Few, Strips, Tiles},
+        kernel::{Dispatch, Group, host_memory::HostMemory},
+        lock::lock,
+        memory::{BufferId, Memory, Pending, Slot},
+        pass::{Pass, Program},
     },
     error::{Error, Result},
 };
@@ -43,11 +39,11 @@ pub struct Cpu {
 #[derive(Default)]
 struct Buffers {
     last: u32,
-    by_id: HashMap<BufferId, Arc<Memory>>,
+    by_id: HashMap<BufferId, Arc<HostMemory>>,
 }
 
 /// The memory of each binding of each dispatch.
-struct Prepared(Vec<Vec<Arc<Memory>>>);
+struct Prepared(Vec<Vec<Arc<HostMemory>>>);
 
 impl Default for Cpu {
     fn default() -> Self {
@@ -63,7 +59,7 @@ impl Cpu {
             device: format!("{threads} threads"),
             driver: "plain loops".into(),
             kind: DeviceKind::Cpu,
-            memory: memory::of_host(),
+            memory: host_memory_bytes(),
             max_binding: u64::MAX,
             max_buffer: u64::MAX,
             group_memory: u32::MAX,
@@ -87,10 +83,10 @@ impl Cpu {
     }
 
     fn buffers(&self) -> MutexGuard<'_, Buffers> {
-        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.buffers)
     }
 
-    fn run_all(&self, dispatches: &[Dispatch], memory: &[Vec<Arc<Memory>>]) -> Result<()> {
+    fn run_all(&self, dispatches: &[Dispatch], memory: &[Vec<Arc<HostMemory>>]) -> Result<()> {
         let run = Run::new(dispatches, memory, self.threads);
         thread::scope(|scope| {
             for _ in 1..self.threads {
@@ -101,18 +97,14 @@ impl Cpu {
         run.outcome()
     }
 
-    fn memory(&self, id: BufferId) -> Arc<Memory> {
+    fn memory(&self, id: BufferId) -> Arc<HostMemory> {
         self.buffers().by_id.get(&id).expect("a buffer is freed only when nothing uses it").clone()
     }
 }
 
-impl Backend for Cpu {
-    fn caps(&self) -> &Caps {
-        &self.caps
-    }
-
+impl Memory for Cpu {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
-        let memory = Arc::new(Memory::new(bytes, label)?);
+        let memory = Arc::new(HostMemory::new(bytes, label)?);
         let mut buffers = self.buffers();
         buffers.last += 1;
         let id = BufferId(buffers.last);
@@ -133,30 +125,32 @@ impl Backend for Cpu {
         let bytes = self.memory(id).read(range);
         Box::pin(async { Ok(bytes) })
     }
+}
+
+impl Backend for Cpu {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
 
     fn load(&self, pass: Pass) -> Result<Program> {
         let recorded = pass.finish();
-        let new = |&bytes: &u64| Memory::new(bytes, "scratch").map(Arc::new);
+        let new = |&bytes: &u64| HostMemory::new(bytes, "scratch").map(Arc::new);
         let scratch = recorded.scratch.iter().map(new).collect::<Result<Vec<_>>>()?;
         let place = |slot: &Slot| match slot {
             Slot::Buffer(buffer) => self.memory(buffer.id()),
             Slot::Scratch(number) => scratch[*number as usize].clone(),
         };
         let memory = recorded.dispatches.iter().map(|d| d.slots.iter().map(place).collect()).collect();
-        Ok(Program {
-            dispatches: recorded.dispatches,
-            scratch_bytes: recorded.scratch.iter().sum(),
-            prepared: Box::new(Prepared(memory)),
-        })
+        Ok(Program::new(recorded, Prepared(memory)))
     }
 
     fn run(&self, program: &Program) -> Result<()> {
-        let prepared = program.prepared.downcast_ref::<Prepared>().expect("a program of this backend");
+        let prepared = program.prepared::<Prepared>();
         self.run_all(&program.dispatches, &prepared.0)
     }
 
     fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>> {
-        let prepared = program.prepared.downcast_ref::<Prepared>().expect("a program of this backend");
+        let prepared = program.prepared::<Prepared>();
         let launches = program.dispatches.chunks(1).zip(prepared.0.chunks(1));
         let timed = launches.map(|(dispatch, memory)| {
             let started = Instant::now();
@@ -173,7 +167,7 @@ impl Backend for Cpu {
 /// One run of a program, shared by its threads.
 struct Run<'a> {
     dispatches: &'a [Dispatch],
-    memory: &'a [Vec<Arc<Memory>>],
+    memory: &'a [Vec<Arc<HostMemory>>],
     /// The next group of each dispatch that nobody has taken.
     next: Vec<AtomicUsize>,
     meet: Barrier,
@@ -181,7 +175,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(dispatches: &'a [Dispatch], memory: &'a [Vec<Arc<Memory>>], threads: usize) -> Self {
+    fn new(dispatches: &'a [Dispatch], memory: &'a [Vec<Arc<HostMemory>>], threads: usize) -> Self {
         let next = dispatches.iter().map(|_| AtomicUsize::new(0)).collect();
         Self { dispatches, memory, next, meet: Barrier::new(threads), failure: Mutex::default() }
     }
@@ -193,8 +187,7 @@ impl<'a> Run<'a> {
             }
             // A panic must not keep the other threads waiting at the next barrier.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| share(dispatch, memory, next))) {
-                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert((dispatch.label(), message(&*panic)));
+                lock(&self.failure).get_or_insert((dispatch.label(), message(&*panic)));
             }
         }
     }
@@ -208,7 +201,7 @@ impl<'a> Run<'a> {
 }
 
 /// Takes groups of a dispatch until none is left, a few at a time where there are many.
-fn share(dispatch: &Dispatch, memory: &[Arc<Memory>], next: &AtomicUsize) {
+fn share(dispatch: &Dispatch, memory: &[Arc<HostMemory>], next: &AtomicUsize) {
     let [width, height, depth] = dispatch.grid.map(|groups| groups as usize);
     let groups = width * height * depth;
     let portion = (groups / 64).max(1);
@@ -227,4 +220,11 @@ fn share(dispatch: &Dispatch, memory: &[Arc<Memory>], next: &AtomicUsize) {
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic without a message").into()
+}
+
+/// Bytes of memory of this machine, where the operating system tells.
+fn host_memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
 }

@@ -7,7 +7,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::{
     compute::{
-        backend::{Backend, Caps, DeviceKind},
+        backend::Backend,
+        caps::{Caps, DeviceKind},
         cpu::Cpu,
         metal,
     },

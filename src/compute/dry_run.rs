@@ -6,15 +6,19 @@ use std::{
     mem,
     ops::Range,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicU32, Ordering},
     },
 };
 
 use crate::{
     compute::{
-        backend::{Backend, BufferId, Caps, DeviceKind, Pending, Tiles},
-        pass::{Dispatch, Pass, Program},
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        lock::lock,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
     },
     error::Result,
 };
@@ -49,54 +53,11 @@ impl Paper {
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.notes)
     }
 }
 
-impl Caps {
-    /// What a GPU of some kind usually offers, so that recordings can be made for one that is not there. Its memory is
-    /// unknown and so never too small.
-    pub fn typical(backend: &'static str, kind: DeviceKind) -> Self {
-        let software = kind == DeviceKind::Software;
-        let width = if software { 8 } else { 32 };
-        Self {
-            backend,
-            device: format!("{} GPU on paper", format!("{kind:?}").to_lowercase()),
-            driver: "none".into(),
-            kind,
-            memory: None,
-            max_binding: if software { 128 << 20 } else { 2 << 30 },
-            max_buffer: 4 << 30,
-            group_memory: 32 << 10,
-            subgroup: Some([width, width]),
-            half: true,
-            matrix_units: (!software).then_some(16),
-            packed_dots: backend == "wgpu" && !software,
-            lanes: 1024,
-            tiles: Tiles::of(kind),
-        }
-    }
-}
-
-impl Caps {
-    /// What an Apple GPU of the last years offers through Metal (Apple7: the M1 and later). Its memory is unknown, as above.
-    pub fn apple() -> Self {
-        Self {
-            device: "Apple GPU on paper".into(),
-            max_binding: 4 << 30,
-            matrix_units: Some(8),
-            packed_dots: false,
-            tiles: Tiles::apple(),
-            ..Self::typical("metal", DeviceKind::Integrated)
-        }
-    }
-}
-
-impl Backend for Paper {
-    fn caps(&self) -> &Caps {
-        &self.caps
-    }
-
+impl Memory for Paper {
     fn alloc(&self, _: u64, _: &str) -> Result<BufferId> {
         Ok(BufferId(self.last.fetch_add(1, Ordering::Relaxed)))
     }
@@ -111,14 +72,16 @@ impl Backend for Paper {
         self.notes().waits += 1;
         Box::pin(async move { Ok(vec![0; (range.end - range.start) as usize]) })
     }
+}
+
+impl Backend for Paper {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
 
     fn load(&self, pass: Pass) -> Result<Program> {
         let recorded = pass.finish();
-        Ok(Program {
-            dispatches: recorded.dispatches,
-            scratch_bytes: recorded.scratch.iter().sum(),
-            prepared: Box::new(()),
-        })
+        Ok(Program::new(recorded, ()))
     }
 
     fn run(&self, program: &Program) -> Result<()> {

@@ -31,16 +31,7 @@ use std::ops::Range;
 pub use ggml::{Blocks, split};
 use half::f16;
 
-use crate::compute::dtype::DType;
-
-/// Weights that share a block word; rows are whole blocks.
-pub const BLOCK: usize = 32;
-
-/// Weights that share a unit in `q4`; the last ones of a row may be fewer.
-pub const UNIT: usize = 256;
-
-/// Number of planes of every format.
-pub const PLANES: usize = 3;
+use crate::compute::dtype::{DType, PLANES, Planes};
 
 /// The version of the formats, which files of quantised weights state.
 pub const VERSION: u32 = 1;
@@ -61,57 +52,6 @@ pub enum Unfit {
     Wide,
     /// Some are no numbers, or infinite.
     NotFinite,
-}
-
-/// Where the planes of a quantised matrix lie.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Planes {
-    /// Bytes of a row in each plane.
-    pub row: [usize; PLANES],
-    /// The first byte of each plane.
-    pub start: [usize; PLANES],
-    /// Bytes of all planes.
-    pub bytes: u64,
-}
-
-impl Planes {
-    /// The planes of a matrix of `rows` × `width` weights.
-    ///
-    /// # Panics
-    /// If the type is not quantised, or rows are no whole blocks.
-    pub fn of(dtype: DType, [rows, width]: [u32; 2]) -> Self {
-        let (rows, width) = (rows as usize, width as usize);
-        let row = match dtype {
-            DType::Q8 => [width, width / 16, 0],
-            DType::Q4 => [width / 2, width / 16, 2 * width.div_ceil(UNIT)],
-            DType::Q4_0 | DType::Q4K => [width / 2, width / 16, 0],
-            DType::Q5K => [width / 2, width / 16, width / 8],
-            DType::Q6K => [width / 2, width / 128 * 9, width / 4],
-            DType::Q8Heads => [width, 4, 0],
-            DType::Packed(_) => [2 * width, width / 2, 0],
-            _ => panic!("{dtype} is not quantised"),
-        };
-        let block = if dtype == DType::Q8Heads { 1 } else { super_block(dtype) };
-        assert!(width.is_multiple_of(block), "{dtype}: rows of {width} weights are no whole blocks of {block}");
-        let [codes, words, units] = row.map(|bytes| (rows * bytes).next_multiple_of(16));
-        Self { row, start: [0, codes, codes + words], bytes: (codes + words + units) as u64 }
-    }
-
-    /// The bytes of one row in each plane.
-    pub fn row(&self, row: usize) -> [Range<usize>; PLANES] {
-        [0, 1, 2].map(|plane| {
-            let start = self.start[plane] + row * self.row[plane];
-            start..start + self.row[plane]
-        })
-    }
-}
-
-/// Weights of what rows are whole ones of.
-pub const fn super_block(dtype: DType) -> usize {
-    match dtype {
-        DType::Q4K | DType::Q5K | DType::Q6K => 256,
-        _ => BLOCK,
-    }
 }
 
 /// What scales stored weights.

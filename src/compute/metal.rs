@@ -17,15 +17,10 @@ pub mod prelude;
 mod program;
 mod queue;
 
-use std::{
-    ops::Range,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
 use driver::Driver;
-use memory::Memory;
+use memory::Buffers;
 pub use opening::{ELSEWHERE, LEAST_MACOS, devices, open};
 use pipelines::Pipelines;
 use program::Prepared;
@@ -33,8 +28,11 @@ use queue::Queue;
 
 use crate::{
     compute::{
-        backend::{Backend, BufferId, Caps, Pending},
-        pass::{Dispatch, Pass, Program},
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
         submission::TARGET,
     },
     error::Result,
@@ -43,7 +41,7 @@ use crate::{
 /// A GPU through Metal.
 pub struct Metal<D: Driver> {
     queue: Arc<Queue<D>>,
-    memory: Memory<D>,
+    memory: Buffers<D>,
     pipelines: Pipelines<D>,
     /// How long a command buffer may take, about.
     submission: Duration,
@@ -53,7 +51,7 @@ impl<D: Driver> Metal<D> {
     /// The executor of a device.
     pub fn new(driver: D) -> Self {
         let queue = Arc::new(Queue::new(Arc::new(driver)));
-        Self { queue, memory: Memory::new(), pipelines: Pipelines::new(), submission: TARGET }
+        Self { queue, memory: Buffers::new(), pipelines: Pipelines::new(), submission: TARGET }
     }
 
     /// With programs cut into command buffers of about this length, as if more would hold the device for too long; with
@@ -73,11 +71,7 @@ impl<D: Driver> Metal<D> {
     }
 }
 
-impl<D: Driver> Backend for Metal<D> {
-    fn caps(&self) -> &Caps {
-        self.queue.driver.caps()
-    }
-
+impl<D: Driver> Memory for Metal<D> {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
         self.memory.alloc(&self.queue, bytes, label)
     }
@@ -93,19 +87,21 @@ impl<D: Driver> Backend for Metal<D> {
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         self.memory.of(id).read(range)
     }
+}
+
+impl<D: Driver> Backend for Metal<D> {
+    fn caps(&self) -> &Caps {
+        self.queue.driver.caps()
+    }
 
     fn load(&self, pass: Pass) -> Result<Program> {
         let recorded = pass.finish();
         let prepared = Prepared::new(self, &recorded)?;
-        Ok(Program {
-            scratch_bytes: recorded.scratch.iter().sum(),
-            dispatches: recorded.dispatches,
-            prepared: Box::new(prepared),
-        })
+        Ok(Program::new(recorded, prepared))
     }
 
-    fn keep_pipelines(&self, directory: &Path) {
-        self.pipelines.keep(&self.queue.driver, directory);
+    fn keep_pipelines(&self, directory: &Path, texts: u64) {
+        self.pipelines.keep(&self.queue.driver, directory, texts);
     }
 
     fn compile(&self, launches: &[Dispatch]) -> Result<()> {
@@ -127,10 +123,5 @@ impl<D: Driver> Backend for Metal<D> {
 }
 
 fn prepared<D: Driver>(program: &Program) -> &Prepared<D> {
-    program.prepared.downcast_ref().expect("a program of this backend")
-}
-
-/// A panic elsewhere leaves these tables as they were, so a poisoned lock is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    program.prepared()
 }

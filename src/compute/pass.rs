@@ -4,96 +4,21 @@
 //! argument; memory, compile errors and limits surface in [`crate::compute::backend::Backend::load`].
 
 mod barrier;
-mod kernel;
 mod recorded;
-mod scratch;
 
-use std::{any::Any, cell::RefCell, marker::PhantomData, sync::Arc};
+use std::{any::Any, cell::RefCell, marker::PhantomData};
 
-pub use kernel::{Access, Binding, Element, Kernel, Scalar, Source};
 pub use recorded::{Mark, Recorded};
-pub(crate) use scratch::Scratch;
 
 use crate::compute::{
-    backend::Caps,
+    caps::Caps,
     dtype::DType,
-    tensor::{Buffer, Tensor},
+    kernel::{Dispatch, Element, Kernel, Scalar},
+    memory::Slot,
+    scratch::Scratch,
+    tensor::Tensor,
 };
 use barrier::Hazards;
-
-/// What a binding is bound to.
-#[derive(Clone)]
-pub enum Slot {
-    /// Memory that lives on the device.
-    Buffer(Arc<Buffer>),
-    /// Numbered memory that a program brings along.
-    Scratch(u32),
-}
-
-impl Slot {
-    /// The buffer of a slot that is not scratch.
-    ///
-    /// # Panics
-    /// For scratch, whose memory exists only inside a program.
-    pub fn buffer(&self) -> &Arc<Buffer> {
-        match self {
-            Slot::Buffer(buffer) => buffer,
-            Slot::Scratch(_) => panic!("scratch has memory only inside a program"),
-        }
-    }
-}
-
-/// One launch of a kernel.
-#[derive(Clone)]
-pub struct Dispatch {
-    /// What runs.
-    pub kernel: &'static Kernel,
-    /// Compile-time constants, in the order given; with the elements they are the pipeline's key.
-    pub defines: Vec<(&'static str, u32)>,
-    /// What each binding is bound to.
-    pub slots: Vec<Slot>,
-    /// The element type of each binding.
-    pub elements: Vec<DType>,
-    /// Rows and width of the tensor at each binding.
-    pub shapes: Vec<[u32; 2]>,
-    /// Launch constants, one word each, in the order of [`Kernel::params`].
-    pub params: Vec<u32>,
-    /// Lanes of one group.
-    pub lanes: u32,
-    /// Groups in each dimension.
-    pub grid: [u32; 3],
-    /// Whether everything before must be finished, and its writes be visible, when this starts.
-    pub barrier: bool,
-}
-
-impl Dispatch {
-    /// The value of a define.
-    ///
-    /// # Panics
-    /// If the launch has no such define.
-    pub fn define(&self, name: &str) -> u32 {
-        self.known(name).unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name))
-    }
-
-    /// The value of a define, if there is one of that name.
-    pub fn known(&self, name: &str) -> Option<u32> {
-        self.defines.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
-    }
-
-    /// The bindings that it may change, with what they are bound to.
-    pub fn written(&self) -> impl Iterator<Item = (&'static Binding, &Slot, DType)> {
-        let bound = self.kernel.bindings.iter().zip(&self.slots).zip(&self.elements);
-        bound
-            .filter(|((binding, _), _)| binding.access.writes())
-            .map(|((binding, slot), &dtype)| (binding, slot, dtype))
-    }
-
-    /// The kernel's name with its defines, for errors and traces.
-    pub fn label(&self) -> String {
-        let defines: Vec<_> = self.defines.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        format!("{}[{}]", self.kernel.name, defines.join(" "))
-    }
-}
 
 /// A recording: plain data, made without touching any device.
 pub struct Pass {
@@ -293,6 +218,21 @@ pub struct Program {
     pub dispatches: Vec<Dispatch>,
     /// Bytes of scratch memory that the program holds.
     pub scratch_bytes: u64,
-    /// The backend's own: pipelines, scratch buffers, bind groups.
-    pub prepared: Box<dyn Any + Send + Sync>,
+    prepared: Box<dyn Any + Send + Sync>,
+}
+
+impl Program {
+    /// A recording with what a backend has prepared for it: pipelines, scratch buffers, bind groups.
+    pub fn new(recorded: Recorded, prepared: impl Any + Send + Sync) -> Self {
+        let scratch_bytes = recorded.scratch.iter().sum();
+        Self { dispatches: recorded.dispatches, scratch_bytes, prepared: Box::new(prepared) }
+    }
+
+    /// What the backend has prepared.
+    ///
+    /// # Panics
+    /// If the program is one of another backend.
+    pub fn prepared<T: 'static>(&self) -> &T {
+        self.prepared.downcast_ref().expect("a program of this backend")
+    }
 }

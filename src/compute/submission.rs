@@ -3,7 +3,7 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use crate::compute::backend::DeviceKind;
+use crate::compute::caps::DeviceKind;
 
 /// How long a submission may hold a device, about.
 pub(crate) const TARGET: Duration = Duration::from_millis(100);

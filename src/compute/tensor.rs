@@ -6,67 +6,12 @@ use bytemuck::Pod;
 
 use crate::{
     compute::{
-        backend::{Backend, BufferId, Pending},
         dtype::DType,
-        pass::{Scratch, Slot},
+        memory::{AsMemory, Buffer, Slot},
+        scratch::Scratch,
     },
     error::Result,
 };
-
-/// A buffer on a backend, freed when the last tensor or program that uses it is gone.
-pub struct Buffer {
-    backend: Arc<dyn Backend>,
-    id: BufferId,
-    bytes: u64,
-}
-
-impl Buffer {
-    /// Allocates `bytes` bytes, rounded up to a multiple of 16.
-    ///
-    /// # Errors
-    /// [`crate::Error::OutOfMemory`] with `label`.
-    pub fn new(backend: &Arc<dyn Backend>, bytes: u64, label: &str) -> Result<Arc<Self>> {
-        let bytes = bytes.next_multiple_of(16).max(16);
-        Ok(Arc::new(Self { backend: backend.clone(), id: backend.alloc(bytes, label)?, bytes }))
-    }
-
-    /// The backend's name for it.
-    pub fn id(&self) -> BufferId {
-        self.id
-    }
-
-    /// Its size in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Copies `data` to byte `at`.
-    ///
-    /// # Errors
-    /// Those of [`Backend::write`].
-    ///
-    /// # Panics
-    /// If they do not fit into the buffer.
-    pub fn write(&self, at: u64, data: &[u8]) -> Result<()> {
-        assert!(at + data.len() as u64 <= self.bytes, "write of {} bytes at {at} into {}", data.len(), self.bytes);
-        self.backend.write(self.id, at, data)
-    }
-
-    /// The bytes of `range`.
-    ///
-    /// # Panics
-    /// If the range is not in the buffer.
-    pub fn read(&self, range: Range<u64>) -> Pending {
-        assert!(range.end <= self.bytes, "read of {range:?} from {} bytes", self.bytes);
-        self.backend.read(self.id, range)
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        self.backend.free(self.id);
-    }
-}
 
 /// A matrix of `rows` × `width` elements that owns one whole buffer, row-major and without padding.
 ///
@@ -88,9 +33,9 @@ impl Tensor {
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`] with `label`.
-    pub fn new(backend: &Arc<dyn Backend>, [rows, width]: [u32; 2], dtype: DType, label: &str) -> Result<Self> {
+    pub fn new(memory: &impl AsMemory, [rows, width]: [u32; 2], dtype: DType, label: &str) -> Result<Self> {
         let bytes = dtype.size([rows, width]);
-        Ok(Self::over(Buffer::new(backend, bytes, label)?, [rows, width], dtype))
+        Ok(Self::over(Buffer::new(memory, bytes, label)?, [rows, width], dtype))
     }
 
     /// A tensor over a buffer, which may be longer than the tensor.
@@ -111,13 +56,13 @@ impl Tensor {
     /// # Panics
     /// If their number is not that of the shape.
     pub fn from_slice<P: Pod>(
-        backend: &Arc<dyn Backend>,
+        memory: &impl AsMemory,
         shape: [u32; 2],
         dtype: DType,
         label: &str,
         data: &[P],
     ) -> Result<Self> {
-        let tensor = Self::new(backend, shape, dtype, label)?;
+        let tensor = Self::new(memory, shape, dtype, label)?;
         assert_eq!(size_of_val(data) as u64, tensor.bytes(), "{label}: elements");
         tensor.write(0, data)?;
         Ok(tensor)
@@ -175,7 +120,7 @@ impl Tensor {
     /// Overwrites elements from element `at` on.
     ///
     /// # Errors
-    /// Those of [`Backend::write`].
+    /// Those of [`super::memory::Memory::write`].
     ///
     /// # Panics
     /// For scratch, for elements that do not fit, and for quantised ones.
@@ -186,7 +131,7 @@ impl Tensor {
     /// Waits for the elements of `range`, as bytes.
     ///
     /// # Errors
-    /// Those of [`Backend::read`].
+    /// Those of [`super::memory::Memory::read`].
     ///
     /// # Panics
     /// For scratch, for elements that there are not, and for quantised ones.

@@ -18,20 +18,23 @@ mod unroll;
 use std::{
     ops::Range,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 pub use adapter::Adapter;
 use device::{Device, Refusal};
-use memory::Memory;
+use memory::Buffers;
 use pipelines::Pipelines;
 use program::Prepared;
 
 use crate::{
     compute::{
-        backend::{Backend, BufferId, Caps, Pending},
-        pass::{Dispatch, Pass, Program},
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
     },
     error::{Error, Result},
 };
@@ -40,7 +43,7 @@ use crate::{
 pub struct Wgpu {
     caps: Caps,
     device: Arc<Device>,
-    memory: Memory,
+    memory: Buffers,
     pipelines: Pipelines,
     /// How long a submission may take, about.
     submission: Duration,
@@ -98,7 +101,7 @@ impl Wgpu {
         let (device, queue, caps) = adapter.open(restrict)?;
         let device = Arc::new(Device::new(device, queue));
         let submission = restrict.submission.unwrap_or(crate::compute::submission::TARGET);
-        Ok(Self { caps, device, memory: Memory::default(), pipelines: Pipelines::default(), submission })
+        Ok(Self { caps, device, memory: Buffers::default(), pipelines: Pipelines::default(), submission })
     }
 
     /// How often work was handed to the device so far.
@@ -112,11 +115,7 @@ impl Wgpu {
     }
 }
 
-impl Backend for Wgpu {
-    fn caps(&self) -> &Caps {
-        &self.caps
-    }
-
+impl Memory for Wgpu {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
         self.memory.alloc(&self.device, &self.caps, bytes, label)
     }
@@ -132,19 +131,21 @@ impl Backend for Wgpu {
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         self.memory.read(&self.device, id, range)
     }
+}
+
+impl Backend for Wgpu {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
 
     fn load(&self, pass: Pass) -> Result<Program> {
         let recorded = pass.finish();
         let prepared = Prepared::new(self, &recorded)?;
-        Ok(Program {
-            scratch_bytes: recorded.scratch.iter().sum(),
-            dispatches: recorded.dispatches,
-            prepared: Box::new(prepared),
-        })
+        Ok(Program::new(recorded, prepared))
     }
 
-    fn keep_pipelines(&self, directory: &Path) {
-        self.pipelines.keep(&self.device, directory);
+    fn keep_pipelines(&self, directory: &Path, texts: u64) {
+        self.pipelines.keep(&self.device, directory, texts);
     }
 
     fn compile(&self, launches: &[Dispatch]) -> Result<()> {
@@ -174,21 +175,16 @@ impl Backend for Wgpu {
 }
 
 fn prepared(program: &Program) -> &Prepared {
-    program.prepared.downcast_ref().expect("a program of this backend")
+    program.prepared()
 }
 
 impl Refusal {
     /// As an error about what was being done.
     fn during(self, label: &str) -> Error {
         let what = match self {
-            Refusal::Memory => "out of memory".into(),
+            Refusal::OutOfMemory => "out of memory".into(),
             Refusal::Other(what) => what,
         };
         Error::Device { label: label.into(), what }
     }
-}
-
-/// A panic elsewhere leaves these tables as they were, so a poisoned lock is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

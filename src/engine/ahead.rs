@@ -7,7 +7,7 @@
 
 use super::{Engine, Piece, Then, outputs::Asked};
 use crate::{
-    compute::backend::DeviceKind,
+    compute::caps::DeviceKind,
     engine::{sampler::Need, scheduler::SequenceId},
     error::Result,
     kernels::operands::step::Kind,

@@ -1,7 +1,7 @@
 //! What an engine is made with.
 
 use crate::{
-    compute::{backend::DeviceKind, dtype::DType},
+    compute::{caps::DeviceKind, dtype::DType},
     error::{Error, Result},
     model::{
         Model,

@@ -4,8 +4,9 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     compute::{
-        backend::{Backend, BufferId, Pending},
+        backend::Backend,
         dtype::DType,
+        memory::{BufferId, Pending},
         pass::Program,
         tensor::Tensor,
     },

@@ -10,7 +10,8 @@ use std::{
 
 use crate::{
     compute::{
-        backend::{Backend, Caps, DeviceKind},
+        backend::Backend,
+        caps::{Caps, DeviceKind},
         dtype::DType,
     },
     engine::{Engine, Finish, Options, Request, Then, sampler::Sampling, scheduler::SequenceId},

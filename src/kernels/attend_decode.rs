@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use crate::{
     compute::{
-        backend::Caps,
+        caps::Caps,
         cost::{Bytes, Cost, Load},
-        cpu::Group,
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

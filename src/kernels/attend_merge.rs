@@ -4,9 +4,9 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        cpu::Group,
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

@@ -7,10 +7,10 @@
 
 use crate::{
     compute::{
-        backend::{Caps, Strips},
-        cpu::Group,
+        caps::{Caps, Strips},
         dtype::DType,
-        pass::{Binding, Element, Kernel, Pass},
+        kernel::{Binding, Element, Group, Kernel},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

@@ -2,8 +2,8 @@
 
 use crate::compute::{
     cost::{Bytes, Cost, Load},
-    cpu::Group,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
+    kernel::{Binding, Dispatch, Element, Group, Kernel},
+    pass::Pass,
     tensor::Tensor,
 };
 

@@ -5,9 +5,9 @@ use half::f16;
 use crate::{
     compute::{
         cost::{Bytes, Cost, Load},
-        cpu::Group,
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
         tensor::Tensor,
     },
     ops::matmul::Part,

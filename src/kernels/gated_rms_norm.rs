@@ -3,9 +3,9 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        cpu::{Floats, Group},
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

@@ -12,11 +12,11 @@
 
 use crate::{
     compute::{
-        backend::Caps,
+        caps::Caps,
         cost::{Bytes, Cost, Flops, Load},
-        cpu::Group,
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

@@ -8,9 +8,9 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Load},
-        cpu::{Floats, Group},
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

@@ -8,9 +8,9 @@ use std::ops::Range;
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        cpu::Group,
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

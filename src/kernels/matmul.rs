@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::{
     compute::{
-        cpu::Group,
-        pass::{Binding, Element, Kernel, Pass, Scalar},
+        kernel::{Binding, Element, Group, Kernel, Scalar},
+        pass::Pass,
     },
     kernels::operands::step::{self, Step},
     ops::matmul::{Part, Product},

@@ -7,11 +7,11 @@ use half::f16;
 
 use crate::{
     compute::{
-        backend::Caps,
+        caps::Caps,
         cost::{Bytes, Cost, Load},
-        cpu::Group,
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::operands::step::{self, Step},

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use crate::{
     compute::{
-        backend::{Caps, Few},
+        caps::{Caps, Few},
         cost::{Bytes, Cost, Load},
-        cpu::{Floats, Group},
-        dtype::{DType, Packs},
-        formats::{BLOCK, packed::rounded},
-        pass::{Binding, Builder, Dispatch, Element, Kernel, Pass, Scalar},
+        dtype::{BLOCK, DType, Packs},
+        formats::packed::rounded,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
+        pass::{Builder, Pass},
     },
     kernels::operands::step::{self, Step, View},
     ops::matmul::{Matrix, Product},

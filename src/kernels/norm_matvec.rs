@@ -6,10 +6,10 @@ use std::iter;
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        cpu::Group,
         dtype::DType,
         formats::packed::rounded,
-        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

@@ -5,10 +5,10 @@ use std::ops::Range;
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        cpu::Group,
-        dtype::DType,
-        formats::{BLOCK, packed::rounded},
-        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        dtype::{BLOCK, DType},
+        formats::packed::rounded,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

@@ -5,9 +5,9 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        cpu::Group,
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::{

@@ -3,9 +3,9 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Load},
-        cpu::Group,
         dtype::DType,
-        pass::{Binding, Dispatch, Element, Kernel, Pass},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::operands::step::{self, Step, View},

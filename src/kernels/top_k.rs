@@ -3,8 +3,8 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Load},
-        cpu::Group,
-        pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
         tensor::Tensor,
     },
     kernels::operands::step::{self, Step, View},

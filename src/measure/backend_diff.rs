@@ -9,10 +9,13 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use crate::{
     compute::{
-        backend::{Backend, BufferId, DeviceKind},
+        backend::Backend,
+        caps::DeviceKind,
         dtype::DType,
-        pass::{Dispatch, Pass, Slot},
-        tensor::{Buffer, Tensor},
+        kernel::Dispatch,
+        memory::{Buffer, BufferId, Slot},
+        pass::Pass,
+        tensor::Tensor,
     },
     error::{Error, Result},
     kernels::{

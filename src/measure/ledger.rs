@@ -7,10 +7,11 @@ use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use crate::{
     compute::{
-        backend::{Backend, Caps},
+        backend::Backend,
+        caps::Caps,
         cost::{Cost, Load},
         dry_run::{Notes, Paper},
-        pass::Dispatch,
+        kernel::Dispatch,
     },
     engine::{
         ALIGN, Engine, Request, Then,

@@ -19,7 +19,7 @@ use reader::{Part, Reader, parts};
 pub use statistics::{Mean, quantile};
 
 use crate::{
-    compute::{backend::Pending, dtype::DType},
+    compute::{dtype::DType, memory::Pending},
     error::{Error, Result},
     model::Model,
 };

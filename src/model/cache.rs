@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    compute::{backend::Backend, dtype::DType, pass::Kernel, tensor::Tensor},
+    compute::{backend::Backend, dtype::DType, kernel::Kernel, tensor::Tensor},
     error::{Error, Result},
     kernels::{
         gdn_conv::{Heads, TAPS},

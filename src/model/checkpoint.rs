@@ -10,8 +10,8 @@ use std::{
 use crate::{
     Error, Result,
     compute::{
-        dtype::DType,
-        formats::{BLOCK, PLANES, Planes, Scales},
+        dtype::{BLOCK, DType, PLANES, Planes},
+        formats::Scales,
     },
     model::config::Config,
 };

@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{
     compute::{
-        backend::{Backend, Expand},
-        dtype::DType,
-        formats::Planes,
+        backend::Backend,
+        caps::Expand,
+        dtype::{DType, Planes},
         tensor::Tensor,
     },
     error::{Error, Result},

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    compute::{backend::Expand, dtype::DType, pass::Pass, tensor::Tensor},
+    compute::{caps::Expand, dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
         dequantise::dequantise,
         matmul,

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bimetal::{
     Error,
     compute::{
-        backend::{Backend, DeviceKind},
+        backend::Backend,
+        caps::DeviceKind,
         devices::{self, Choice},
         pass::Pass,
         wgpu::{Restrict, Wgpu},
     },
 };
 
-use crate::{tensor, kernels::shift, scaled};
+use crate::{kernels::shift, scaled, tensor};
 
 #[test]
 fn devices_are_named_by_number_and_by_part_of_their_name() {

@@ -2,8 +2,8 @@
 
 use bimetal::compute::{
     cost::Cost,
-    cpu::Group,
-    pass::{Binding, Element, Kernel, Pass, Scalar, Source},
+    kernel::{Binding, Element, Group, Kernel, Scalar, Source},
+    pass::Pass,
     tensor::Tensor,
 };
 

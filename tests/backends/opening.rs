@@ -3,7 +3,7 @@
 use bimetal::{
     Error,
     compute::{
-        backend::DeviceKind,
+        caps::DeviceKind,
         devices::{self, Choice},
     },
 };

@@ -3,14 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use bimetal::compute::{
-    backend::{Backend, DeviceKind},
+    backend::Backend,
+    caps::DeviceKind,
     cpu::Cpu,
     pass::{Pass, Program},
     tensor::Tensor,
     wgpu::{Adapter, Restrict, Wgpu},
 };
 
-use crate::{tensor, kernels::shift, values};
+use crate::{kernels::shift, tensor, values};
 
 const LAUNCHES: usize = 60;
 

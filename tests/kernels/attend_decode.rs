@@ -1,5 +1,5 @@
 use bimetal::{
-    compute::{backend::Caps, dtype::DType, pass::Pass},
+    compute::{caps::Caps, dtype::DType, pass::Pass},
     kernels::{attend_decode::attend_decode, operands::step::Kind, qk_norm_rope::Heads},
 };
 

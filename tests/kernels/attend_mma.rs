@@ -2,7 +2,8 @@ use std::{cell::Cell, sync::Arc};
 
 use bimetal::{
     compute::{
-        backend::{Backend, Caps, Tiles},
+        backend::Backend,
+        caps::{Caps, Tiles},
         cpu::Cpu,
         dtype::DType,
         pass::Pass,

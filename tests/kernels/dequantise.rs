@@ -2,7 +2,8 @@ use std::{cell::RefCell, sync::Arc};
 
 use bimetal::{
     compute::{
-        backend::{Backend, Caps, DeviceKind, Expand},
+        backend::Backend,
+        caps::{Caps, DeviceKind, Expand},
         cpu::Cpu,
         dtype::DType,
         pass::Pass,
@@ -96,7 +97,7 @@ fn launches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DTyp
         let parts = vec![300; types.len()];
         let (x, w) = operands(lab, traffic, (64, &parts), (DType::F16, types));
         drop(matmul(&p, &traffic.step(lab, 10), &x, &w));
-        let of = |d: &bimetal::compute::pass::Dispatch| (d.kernel.name, [0, 1].map(|i| d.params[i]));
+        let of = |d: &bimetal::compute::kernel::Dispatch| (d.kernel.name, [0, 1].map(|i| d.params[i]));
         *found.borrow_mut() = p.finish().dispatches.iter().map(of).collect();
         own.mark("x", &x);
     });

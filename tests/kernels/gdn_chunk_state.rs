@@ -3,12 +3,7 @@
 use std::sync::Arc;
 
 use bimetal::{
-    compute::{
-        backend::{Backend, Caps},
-        cpu::Cpu,
-        dtype::DType,
-        pass::Pass,
-    },
+    compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
     kernels::{
         gdn_chunk_solve::{Squares, gdn_chunk_solve},
         gdn_chunk_state::{gdn_chunk_state, gdn_prompt},

@@ -9,12 +9,14 @@ use std::{
 };
 
 use bimetal::compute::{
-    backend::{Backend, Caps, Expand},
+    backend::Backend,
+    caps::{Caps, Expand},
     cpu::Cpu,
-    dtype::DType,
-    formats::{Blocks, Planes, Row, quantise, split},
+    dtype::{DType, Planes},
+    formats::{Blocks, Row, quantise, split},
+    memory::Buffer,
     pass::Pass,
-    tensor::{Buffer, Tensor},
+    tensor::Tensor,
 };
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use half::{bf16, f16};

@@ -2,7 +2,8 @@ use std::{cell::Cell, sync::Arc};
 
 use bimetal::{
     compute::{
-        backend::{Backend, Caps, DeviceKind},
+        backend::Backend,
+        caps::{Caps, DeviceKind},
         cpu::Cpu,
         dtype::{DType, Packs},
         pass::Pass,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bimetal::compute::{
-    backend::Caps,
+    caps::Caps,
     metal::{
         driver::{Driver, Outcome, Shader},
         emulator::{Committed, Emulator},

@@ -4,8 +4,8 @@ use std::{ops::Range, sync::Arc};
 
 use bimetal::{
     compute::{
-        dtype::DType,
-        formats::{Planes, heads::quantise},
+        dtype::{DType, Planes},
+        formats::heads::quantise,
         tensor::Tensor,
     },
     kernels::{

@@ -10,12 +10,15 @@ use std::{
 use bimetal::{
     Result,
     compute::{
-        backend::{Backend, BufferId, Caps, Pending},
+        backend::Backend,
+        caps::Caps,
+        kernel::{Dispatch, Kernel, Source},
+        memory::{BufferId, Memory, Pending},
         metal::{
             Metal,
             emulator::{Emulator, Order},
         },
-        pass::{Dispatch, Kernel, Pass, Program, Source},
+        pass::{Pass, Program},
         wgpu::prelude::shader,
     },
 };
@@ -97,11 +100,7 @@ fn plainer(text: &str) -> String {
     text
 }
 
-impl Backend for Translated {
-    fn caps(&self) -> &Caps {
-        &self.caps
-    }
-
+impl Memory for Translated {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
         self.inner.alloc(bytes, label)
     }
@@ -116,6 +115,12 @@ impl Backend for Translated {
 
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         self.inner.read(id, range)
+    }
+}
+
+impl Backend for Translated {
+    fn caps(&self) -> &Caps {
+        &self.caps
     }
 
     fn load(&self, pass: Pass) -> Result<Program> {

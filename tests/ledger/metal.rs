@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use bimetal::{compute::backend::Caps, measure::chips};
+use bimetal::{compute::caps::Caps, measure::chips};
 use serde_json::Value;
 
 use crate::{HEAD, PRODUCTS, WEIGHTS, rehearsal, sum};

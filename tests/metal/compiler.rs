@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bimetal::{
     compute::{
-        backend::{Caps, Expand},
+        caps::{Caps, Expand},
         dtype::DType,
         metal::prelude::shader,
     },

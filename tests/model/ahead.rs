@@ -6,7 +6,7 @@ use std::{
 };
 
 use bimetal::{
-    compute::backend::{Backend, DeviceKind},
+    compute::{backend::Backend, caps::DeviceKind},
     engine::{Engine, Options, Request, Then, sampler::Sampling, scheduler::SequenceId},
 };
 

@@ -11,8 +11,8 @@ use std::{
 use bimetal::{
     compute::{
         backend::Backend,
-        dtype::DType,
-        formats::{Blocks, Planes, Row, split},
+        dtype::{DType, Planes},
+        formats::{Blocks, Row, split},
     },
     kernels::operands::step::Kind,
     model::checkpoint::{Checkpoint, TensorView, expected},

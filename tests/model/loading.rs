@@ -5,9 +5,11 @@ use std::{fs, ops::Range, path::Path, sync::Arc};
 use bimetal::{
     Error, Result,
     compute::{
-        backend::{Backend, BufferId, Caps, Pending},
+        backend::Backend,
+        caps::Caps,
         cpu::Cpu,
         dtype::DType,
+        memory::{BufferId, Memory, Pending},
         pass::{Pass, Program},
     },
     model::{
@@ -24,10 +26,7 @@ use safetensors::SafeTensors;
 /// The host's memory, behind what looks like matrix units.
 struct Units(Cpu, Caps);
 
-impl Backend for Units {
-    fn caps(&self) -> &Caps {
-        &self.1
-    }
+impl Memory for Units {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
         self.0.alloc(bytes, label)
     }
@@ -39,6 +38,12 @@ impl Backend for Units {
     }
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         self.0.read(id, range)
+    }
+}
+
+impl Backend for Units {
+    fn caps(&self) -> &Caps {
+        &self.1
     }
     fn load(&self, pass: Pass) -> Result<Program> {
         self.0.load(pass)

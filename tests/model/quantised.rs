@@ -4,7 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use bimetal::{
     compute::{
-        backend::{Backend, Caps, Expand},
+        backend::Backend,
+        caps::{Caps, Expand},
         cpu::Cpu,
         dtype::{DType, Packs},
     },

@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bimetal::{
     compute::{
-        backend::{Backend, Caps},
-        dtype::DType,
-        pass::{Dispatch, Pass},
-        tensor::{Buffer, Tensor},
+        backend::Backend, caps::Caps, dtype::DType, kernel::Dispatch, memory::Buffer, pass::Pass, tensor::Tensor,
     },
     kernels::operands::step::{Entry, Kind, Layout, Step},
     model::{

@@ -4,7 +4,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use bimetal::{
     compute::{
-        backend::{Backend, DeviceKind},
+        backend::Backend,
+        caps::DeviceKind,
         wgpu::{Restrict, Wgpu},
     },
     kernels::operands::step::Kind,

@@ -85,7 +85,7 @@ fn through_wgpu() -> Vec<Present> {
 
     // The first that is no software, if there is one.
     let mut adapters = Wgpu::adapters();
-    adapters.sort_by_key(|adapter| adapter.caps().kind == bimetal::compute::backend::DeviceKind::Software);
+    adapters.sort_by_key(|adapter| adapter.caps().kind == bimetal::compute::caps::DeviceKind::Software);
     let Some(adapter) = adapters.first() else { return Vec::new() };
     let open = |restrict| Arc::new(Wgpu::open(adapter, restrict).expect("the adapter opens"));
     vec![("wgpu", open(Restrict::default())), ("wgpu-plain", open(Restrict::webgpu()))]

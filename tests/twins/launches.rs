@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use bimetal::compute::{
     dtype::{DType, Packs},
-    pass::{Binding, Dispatch, Element, Kernel},
+    kernel::{Binding, Dispatch, Element, Kernel},
 };
 
 /// Values for the defines of any kernel: a model's, where constants depend on each other.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use bimetal::{
     compute::{
+        kernel::{Access, Binding, Element, Kernel, Scalar},
         metal::prelude::{ABSENT, LIBRARY, shader},
-        pass::{Access, Binding, Element, Kernel, Scalar},
     },
     kernels::ALL,
 };

@@ -15,10 +15,12 @@ use std::{
 use bimetal::{
     Error, Result,
     compute::{
-        backend::{Backend, Caps},
+        backend::Backend,
+        caps::Caps,
         cost::Cost,
         dry_run::Paper,
-        pass::{Dispatch, Pass, Program},
+        kernel::Dispatch,
+        pass::{Pass, Program},
     },
     kernels::{self, operands::step::Kind},
     measure::chips::Chip,

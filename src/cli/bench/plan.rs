@@ -3,7 +3,8 @@
 use bimetal::{
     Error, Result,
     compute::{
-        backend::{Backend, Caps, DeviceKind},
+        backend::Backend,
+        caps::{Caps, DeviceKind},
         cost::Cost,
         cpu::Cpu,
         devices::Choice,

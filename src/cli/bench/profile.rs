@@ -8,7 +8,7 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    compute::{cost::Cost, dtype::DType, pass::Dispatch},
+    compute::{cost::Cost, dtype::DType, kernel::Dispatch},
     kernels::operands::step::Kind,
     measure::chips::Chip,
     model::Model,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bimetal::{
     Error, Result,
-    compute::backend::{Backend, Caps},
+    compute::{backend::Backend, caps::Caps},
     measure::chips::{self, Chip},
     model::{Form, Model, cache::BLOCK, checkpoint::Checkpoint, config::Config, weights::Source},
 };

@@ -5,8 +5,9 @@
 
 use half::f16;
 
-use super::{BLOCK, LARGEST, PLANES, Planes, Row, all_finite};
+use super::{LARGEST, Row, all_finite};
 use crate::compute::dtype::DType;
+use crate::compute::dtype::{BLOCK, PLANES, Planes};
 
 /// Blocks of 32 weights in a super-block of the K formats.
 const BLOCKS: usize = 8;

@@ -6,6 +6,7 @@
 //! looks at what a code leaves.
 
 use super::LEAST;
+use crate::compute::dtype::PLANES;
 
 /// The largest magnitude times this is the scale: a product, which every device rounds alike.
 const SHARE: f32 = 0.007_874_016;
@@ -34,7 +35,7 @@ pub fn quantise(values: &[f32], codes: &mut [u8]) -> f32 {
 }
 
 /// The values of a head's codes.
-pub(super) fn dequantise([codes, scale, _]: [&[u8]; super::PLANES], values: &mut [f32]) {
+pub(super) fn dequantise([codes, scale, _]: [&[u8]; PLANES], values: &mut [f32]) {
     let scale = scale.as_chunks().0.first().map_or(0.0, |bytes| f32::from_le_bytes(*bytes));
     values.iter_mut().zip(codes).for_each(|(value, code)| *value = scale * f32::from(*code as i8));
 }

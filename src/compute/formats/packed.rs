@@ -4,8 +4,8 @@
 //! each has 16 bytes for every block: high bytes of the blocks' first and last halves, then low bytes. A second plane has
 //! four f32 for each block: the scale, the sums of both halves' elements, and zero.
 
-use super::{BLOCK, LEAST};
-use crate::compute::dtype::Packs;
+use super::LEAST;
+use crate::compute::dtype::{BLOCK, PLANES, Packs};
 
 /// The largest number.
 const MOST: f32 = 32512.0;
@@ -35,7 +35,7 @@ pub(crate) fn pack(packs: Packs, x: &[f32], [at, width]: [usize; 2], mut put: im
 }
 
 /// Packs a row of whole blocks into the row of each plane.
-pub(super) fn quantise(packs: Packs, x: &[f32], mut planes: [&mut [u8]; super::PLANES]) {
+pub(super) fn quantise(packs: Packs, x: &[f32], mut planes: [&mut [u8]; PLANES]) {
     pack(packs, x, [0, x.len()], |plane, word, words| {
         planes[plane][4 * word..][..16].copy_from_slice(bytemuck::cast_slice(&words));
     });
@@ -59,7 +59,7 @@ fn numbers(x: &[f32]) -> (f32, Vec<i32>) {
 }
 
 /// The values of a row's codes.
-pub(super) fn dequantise(packs: Packs, [codes, terms, _]: [&[u8]; super::PLANES], values: &mut [f32]) {
+pub(super) fn dequantise(packs: Packs, [codes, terms, _]: [&[u8]; PLANES], values: &mut [f32]) {
     let (run, terms) = (values.len() / 2, terms.as_chunks::<4>().0);
     for (i, value) in values.iter_mut().enumerate() {
         let (block, inside) = (i / BLOCK, i % BLOCK);

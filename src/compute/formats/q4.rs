@@ -3,7 +3,8 @@
 
 use half::f16;
 
-use super::{PLANES, ROUND, UNIT};
+use super::ROUND;
+use crate::compute::dtype::{PLANES, UNIT};
 
 /// Weights that share a distance and a place.
 const GROUP: usize = 16;

@@ -2,7 +2,8 @@
 
 use half::f16;
 
-use super::{BLOCK, PLANES, ROUND};
+use super::ROUND;
+use crate::compute::dtype::{BLOCK, PLANES};
 
 /// Codes reach from −127 to 127.
 const MOST: f32 = 127.0;

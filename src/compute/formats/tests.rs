@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::compute::dtype::{BLOCK, UNIT};
 
 /// A row's bytes in each plane, and its weights as they come back.
 fn round_trip(dtype: DType, weights: &[f32]) -> Result<(Vec<Vec<u8>>, Vec<f32>), Unfit> {

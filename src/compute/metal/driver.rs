@@ -5,14 +5,14 @@
 
 use std::{path::Path, ptr::NonNull};
 
-use crate::compute::backend::Caps;
+use crate::compute::caps::Caps;
 
 /// A compute device and its queue.
 ///
 /// Command buffers run in the order in which they are committed: each sees all that those before it wrote. Launches
 /// inside of one may run together, unless a barrier lies between them.
 pub trait Driver: Send + Sync + 'static {
-    /// Memory that host and device share. Clones are the same memory, which lasts as long as one of them, or commands
+    /// Buffers that host and device share. Clones are the same memory, which lasts as long as one of them, or commands
     /// that were given one.
     type Buffer: Clone + Send + Sync + 'static;
     /// A compiled kernel. Clones are the same.
@@ -65,8 +65,9 @@ pub trait Driver: Send + Sync + 'static {
     /// Waits until a command buffer has ended, and says how.
     fn wait(&self, committed: &Self::Committed) -> Outcome;
 
-    /// Keeps compiled pipelines in a directory from here on, where a driver can.
-    fn keep_pipelines(&self, _directory: &Path) {}
+    /// Keeps compiled pipelines in a directory from here on, where a driver can; `texts` tells those of one set of shader
+    /// texts from those of another.
+    fn keep_pipelines(&self, _directory: &Path, _texts: u64) {}
 }
 
 /// A text to compile.

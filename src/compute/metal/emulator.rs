@@ -19,10 +19,10 @@ use std::{ptr::NonNull, sync::Arc};
 use compile::Compiler;
 use kernel::Kernel;
 use queue::{Binding, Launch, Queue, Ticket};
-use runtime::{Memory, Runtime};
+use runtime::{Buffers, Runtime};
 
 use crate::compute::{
-    backend::{Caps, DeviceKind, Tiles},
+    caps::{Caps, DeviceKind, Tiles},
     metal::driver::{Driver, Outcome, Shader},
 };
 
@@ -94,9 +94,9 @@ pub struct Commands {
     barrier: bool,
 }
 
-/// Memory of the emulated device.
+/// Buffers of the emulated device.
 #[derive(Clone)]
-pub struct Buffer(Arc<Memory>);
+pub struct Buffer(Arc<Buffers>);
 
 /// A kernel that clang has compiled.
 #[derive(Clone)]
@@ -116,7 +116,7 @@ impl Driver for Emulator {
     }
 
     fn new_buffer(&self, bytes: u64, _label: &str) -> Option<Buffer> {
-        Memory::new(&self.runtime, bytes).map(|memory| Buffer(Arc::new(memory)))
+        Buffers::new(&self.runtime, bytes).map(|memory| Buffer(Arc::new(memory)))
     }
 
     fn contents(&self, buffer: &Buffer) -> NonNull<u8> {
@@ -141,7 +141,7 @@ impl Driver for Emulator {
 
     fn set_bytes(&self, commands: &mut Commands, at: usize, bytes: &[u8]) {
         // Guarded like every buffer, and as long as it lasts.
-        if let Some(memory) = Memory::new(&self.runtime, bytes.len() as u64) {
+        if let Some(memory) = Buffers::new(&self.runtime, bytes.len() as u64) {
             let memory = Arc::new(memory);
             queue::fill(&memory, bytes);
             commands.bind(at, memory);

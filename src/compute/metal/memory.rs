@@ -15,9 +15,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{driver::Driver, lock, queue::Queue};
+use super::{driver::Driver, queue::Queue};
+use crate::compute::lock::lock;
 use crate::{
-    compute::backend::{BufferId, Caps, Pending},
+    compute::{
+        caps::Caps,
+        memory::{BufferId, Pending},
+    },
     error::{Error, Result},
 };
 
@@ -26,7 +30,7 @@ use crate::{
 const RENEWED: u64 = 1 << 20;
 
 /// The buffers of one device.
-pub(super) struct Memory<D: Driver> {
+pub(super) struct Buffers<D: Driver> {
     table: Mutex<Table<D>>,
     /// Bytes of all buffers, scratch among them.
     used: Arc<AtomicU64>,
@@ -64,7 +68,7 @@ struct Answer {
     bytes: Mutex<Option<Result<Vec<u8>>>>,
 }
 
-impl<D: Driver> Memory<D> {
+impl<D: Driver> Buffers<D> {
     pub(super) fn new() -> Self {
         let table = Table { last: 0, by_id: HashMap::new() };
         Self { table: Mutex::new(table), used: Arc::default() }
@@ -98,7 +102,7 @@ impl<D: Driver> Memory<D> {
         }
         let used = self.used.fetch_add(bytes, Ordering::Relaxed);
         let new = || queue.driver.new_buffer(bytes.max(4), label);
-        // Memory of freed buffers comes back when the device has finished with them.
+        // Buffers of freed buffers comes back when the device has finished with them.
         let again = || {
             queue.wait_for(queue.committed());
             new()

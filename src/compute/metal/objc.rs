@@ -1,6 +1,6 @@
 //! The operating system's Metal: the only part of the backend that runs nowhere but on a Mac.
 //!
-//! Memory is shared with the host, and tracked: Metal itself lets a command buffer see what those before it wrote, and
+//! Buffers is shared with the host, and tracked: Metal itself lets a command buffer see what those before it wrote, and
 //! keeps what one uses until it has ended. Inside of one, launches are concurrent and the executor's barriers order them.
 
 mod archive;
@@ -28,11 +28,11 @@ use objc2_metal::{
 
 use super::{
     driver::{Driver, Outcome, Shader},
-    lock,
     opening::LEAST_MACOS,
     prelude::SIMD,
 };
-use crate::compute::backend::{Caps, DeviceKind, Tiles};
+use crate::compute::caps::{Caps, DeviceKind, Tiles};
+use crate::compute::lock::lock;
 
 // What finds the default device is in this framework.
 #[allow(unsafe_code)]
@@ -267,8 +267,8 @@ impl Driver for Device {
         })
     }
 
-    fn keep_pipelines(&self, directory: &Path) {
-        let archive = self.archive.get_or_init(|| Archive::open(&self.device, directory).map(Arc::new));
+    fn keep_pipelines(&self, directory: &Path, texts: u64) {
+        let archive = self.archive.get_or_init(|| Archive::open(&self.device, directory, texts).map(Arc::new));
         lock(&self.keeping).extend(archive.iter().filter_map(Archive::keep));
     }
 }

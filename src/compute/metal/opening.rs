@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    compute::backend::{Backend, Caps},
+    compute::{backend::Backend, caps::Caps},
     error::{Error, Result},
 };
 

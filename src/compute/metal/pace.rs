@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::lock;
+use crate::compute::lock::lock;
 use crate::compute::{
-    backend::DeviceKind,
+    caps::DeviceKind,
     submission::{Estimate, pieces_at_first},
 };
 

@@ -11,19 +11,19 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::{
     driver::{Driver, Shader},
-    lock,
     prelude::shader,
 };
+use crate::compute::lock::lock;
 use crate::{
-    compute::pass::Dispatch,
+    compute::kernel::Dispatch,
     error::{Error, Result},
 };
 
 /// Every pipeline of one device.
 pub(super) struct Pipelines<D: Driver> {
     compiled: Mutex<HashMap<Text, D::Pipeline>>,
-    /// Where the driver keeps them.
-    kept: OnceLock<PathBuf>,
+    /// Where the driver keeps them, and for which texts.
+    kept: OnceLock<(PathBuf, u64)>,
 }
 
 /// An entry point and a whole text, in which the number of lanes is.
@@ -34,9 +34,10 @@ impl<D: Driver> Pipelines<D> {
         Self { compiled: Mutex::default(), kept: OnceLock::new() }
     }
 
-    /// Keeps what is compiled from now on in a directory. The first directory stays.
-    pub(super) fn keep(&self, driver: &D, directory: &Path) {
-        driver.keep_pipelines(self.kept.get_or_init(|| directory.into()));
+    /// Keeps what is compiled from now on in a directory, for one set of texts. The first directory stays.
+    pub(super) fn keep(&self, driver: &D, directory: &Path, texts: u64) {
+        let (directory, texts) = self.kept.get_or_init(|| (directory.into(), texts));
+        driver.keep_pipelines(directory, *texts);
     }
 
     /// The pipeline of each dispatch; compiles those that are missing, on as many threads as there are.
@@ -53,7 +54,7 @@ impl<D: Driver> Pipelines<D> {
         let new = new.collect::<Result<Vec<_>>>()?;
         if count > 0 {
             log::debug!("{count} pipelines in {:.1?}", started.elapsed());
-            self.kept.get().into_iter().for_each(|directory| driver.keep_pipelines(directory));
+            self.kept.get().into_iter().for_each(|(directory, texts)| driver.keep_pipelines(directory, *texts));
         }
         let mut compiled = lock(&self.compiled);
         compiled.extend(new);

@@ -7,9 +7,8 @@ use std::fmt::Write;
 
 use crate::{
     compute::{
-        dtype::DType,
-        formats::{Planes, UNIT},
-        pass::{Dispatch, Element},
+        dtype::{DType, Planes, UNIT},
+        kernel::{Dispatch, Element},
     },
     error::{Error, Result},
 };
@@ -123,7 +122,7 @@ mod tests {
     use super::*;
     use crate::compute::{
         cost::Cost,
-        pass::{Binding, Kernel, Source},
+        kernel::{Binding, Kernel, Source},
     };
 
     static ADD: Kernel = Kernel {

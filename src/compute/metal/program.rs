@@ -10,15 +10,16 @@ use std::{
 use super::{
     Metal,
     driver::Driver,
-    lock,
     memory::Place,
     pace::Pace,
     queue::{Queue, Then},
 };
+use crate::compute::lock::lock;
 use crate::{
     compute::{
-        backend::BufferId,
-        pass::{Dispatch, Recorded, Slot},
+        kernel::Dispatch,
+        memory::{BufferId, Slot},
+        pass::Recorded,
     },
     error::{Error, Result},
 };

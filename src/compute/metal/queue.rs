@@ -5,10 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::{
-    driver::{Driver, Outcome},
-    lock,
-};
+use super::driver::{Driver, Outcome};
+use crate::compute::lock::lock;
 use crate::error::{Error, Result};
 
 /// Command buffers under way at most; Metal's own queue takes 64.

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{Dispatch, Slot};
-use crate::compute::backend::BufferId;
+use crate::compute::memory::BufferId;
+use crate::compute::{kernel::Dispatch, memory::Slot};
 
 /// What has been read and written since the last barrier.
 #[derive(Default)]

@@ -24,9 +24,12 @@ use std::sync::Arc;
 
 #[cfg(doc)]
 use super::Pass;
-use super::{Dispatch, Slot};
+use crate::compute::{kernel::Dispatch, memory::Slot};
 use crate::{
-    compute::{backend::Pending, dtype::DType, tensor::Buffer},
+    compute::{
+        dtype::DType,
+        memory::{Buffer, Pending},
+    },
     error::Result,
 };
 

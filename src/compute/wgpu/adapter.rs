@@ -5,7 +5,8 @@ use wgpu::{CooperativeScalarType, DeviceType, ExperimentalFeatures, Features, Li
 use super::{Restrict, instance};
 use crate::{
     compute::{
-        backend::{Backend, Caps, DeviceKind, Tiles},
+        backend::Backend,
+        caps::{Caps, DeviceKind, Tiles},
         cpu::Cpu,
     },
     error::{Error, Result},

@@ -25,7 +25,7 @@ pub(super) struct Device {
 /// Why a piece of work was refused.
 pub(super) enum Refusal {
     /// There is not enough memory.
-    Memory,
+    OutOfMemory,
     /// Anything else, in the driver's words.
     Other(String),
 }
@@ -52,7 +52,7 @@ impl Device {
         let error = errors.fold(None, |first, error| first.or(error));
         match (outcome, error) {
             (Err(panic), _) => Err(Refusal::Other(message(&*panic))),
-            (Ok(_), Some(wgpu::Error::OutOfMemory { .. })) => Err(Refusal::Memory),
+            (Ok(_), Some(wgpu::Error::OutOfMemory { .. })) => Err(Refusal::OutOfMemory),
             (Ok(_), Some(error)) => Err(Refusal::Other(error.to_string())),
             (Ok(done), None) => Ok(done),
         }

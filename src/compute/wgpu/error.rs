@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::lock;
+use crate::compute::lock::lock;
 use crate::error::{Error, Result};
 
 /// What is known to be wrong. The driver tells it from callbacks, on any thread.

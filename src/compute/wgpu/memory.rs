@@ -11,12 +11,13 @@ use std::{
 
 use wgpu::{BufferDescriptor, BufferUsages, COPY_BUFFER_ALIGNMENT, CommandEncoder, MapMode, SubmissionIndex};
 
-use super::{
-    device::{Device, Refusal},
-    lock,
-};
+use super::device::{Device, Refusal};
+use crate::compute::lock::lock;
 use crate::{
-    compute::backend::{BufferId, Caps, Pending},
+    compute::{
+        caps::Caps,
+        memory::{BufferId, Pending},
+    },
     error::{Error, Result},
 };
 
@@ -29,7 +30,7 @@ const KEPT_BUFFERS: usize = 8;
 
 /// The buffers of one device.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct Buffers {
     table: Mutex<Table>,
     staged: Mutex<Staged>,
     readback: Arc<Readback>,
@@ -52,7 +53,7 @@ struct Staged {
 #[derive(Default)]
 struct Readback(Mutex<Vec<wgpu::Buffer>>);
 
-impl Memory {
+impl Buffers {
     pub(super) fn alloc(&self, device: &Device, caps: &Caps, bytes: u64, label: &str) -> Result<BufferId> {
         let buffer = new_buffer(device, caps, bytes, label)?;
         let table = &mut *lock(&self.table);
@@ -167,16 +168,16 @@ pub(super) fn new_buffer(device: &Device, caps: &Caps, bytes: u64, label: &str) 
         device.attempt(|| device.handle.create_buffer(&descriptor))
     };
     device.check()?;
-    // Memory of freed buffers comes back only when the device has finished with them.
+    // Buffers of freed buffers comes back only when the device has finished with them.
     let buffer = new().or_else(|refusal| match refusal {
-        Refusal::Memory => {
+        Refusal::OutOfMemory => {
             device.wait(None);
             new()
         }
         other => Err(other),
     });
     let buffer = buffer.map_err(|refusal| match refusal {
-        Refusal::Memory => refused(match caps.memory {
+        Refusal::OutOfMemory => refused(match caps.memory {
             Some(memory) => format!("; {} has {memory} bytes in all", caps.device),
             None => String::new(),
         }),
@@ -196,7 +197,7 @@ impl Readback {
         let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
         let descriptor = BufferDescriptor { label: Some("readback"), size, usage, mapped_at_creation: false };
         device.attempt(|| device.handle.create_buffer(&descriptor)).map_err(|refusal| match refusal {
-            Refusal::Memory => Error::OutOfMemory { label: "readback".into(), bytes, hint: String::new() },
+            Refusal::OutOfMemory => Error::OutOfMemory { label: "readback".into(), bytes, hint: String::new() },
             other => other.during("a read"),
         })
     }

@@ -8,9 +8,10 @@ use std::{
 
 use wgpu::Features;
 
-use super::{clock::Readings, device::Device, lock};
+use super::{clock::Readings, device::Device};
+use crate::compute::lock::lock;
 use crate::compute::{
-    backend::DeviceKind,
+    caps::DeviceKind,
     submission::{Estimate, pieces_at_first},
 };
 

@@ -14,8 +14,8 @@ use std::{
 
 use wgpu::{Features, PipelineCacheDescriptor};
 
-use super::{device::Device, lock, prelude::LIBRARY};
-use crate::kernels;
+use super::{device::Device, prelude::LIBRARY};
+use crate::compute::{kernel::fingerprint, lock::lock};
 
 const MARK: &[u8; 8] = b"bimetal\n";
 
@@ -40,14 +40,13 @@ struct CacheFile {
 
 impl PipelineCache {
     /// The cache that `directory` holds for a device, or an empty one; none where the driver offers none.
-    pub(super) fn open(device: &Device, directory: &Path) -> Option<Self> {
+    pub(super) fn open(device: &Device, directory: &Path, texts: u64) -> Option<Self> {
         if !device.handle.features().contains(Features::PIPELINE_CACHE) {
             return None;
         }
         let key = wgpu::util::pipeline_cache_key(&device.handle.adapter_info())?;
-        let texts = kernels::ALL.iter().map(|kernel| (kernel.name, kernel.source.wgsl));
-        let texts = kernels::fingerprint(texts.chain(LIBRARY.iter().copied()));
-        let path = directory.join(format!("{key}_{texts:016x}"));
+        let library = fingerprint(LIBRARY.iter().copied());
+        let path = directory.join(format!("{key}_{:016x}", texts ^ library));
         let known = read(&path).unwrap_or_else(|why| {
             match why.kind() {
                 io::ErrorKind::NotFound => log::debug!("{}: no pipelines yet", path.display()),

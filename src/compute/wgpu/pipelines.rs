@@ -21,14 +21,14 @@ use wgpu::{
 
 use super::{
     device::{Device, Refusal},
-    lock,
     pipeline_cache::PipelineCache,
     prelude,
 };
+use crate::compute::lock::lock;
 use crate::{
     compute::{
-        backend::Caps,
-        pass::{Dispatch, Kernel},
+        caps::Caps,
+        kernel::{Dispatch, Kernel},
     },
     error::{Error, Result},
 };
@@ -57,9 +57,9 @@ pub(super) struct Layout {
 }
 
 impl Pipelines {
-    /// Keeps what is compiled from now on in a directory. The first directory stays.
-    pub(super) fn keep(&self, device: &Device, directory: &Path) {
-        self.kept.get_or_init(|| PipelineCache::open(device, directory));
+    /// Keeps what is compiled from now on in a directory, for one set of texts. The first directory stays.
+    pub(super) fn keep(&self, device: &Device, directory: &Path, texts: u64) {
+        self.kept.get_or_init(|| PipelineCache::open(device, directory, texts));
     }
 
     fn kept(&self) -> Option<&PipelineCache> {
@@ -116,7 +116,7 @@ impl Pipelines {
         pipeline.map_err(|refusal| Error::Shader {
             kernel: dispatch.label(),
             log: match refusal {
-                Refusal::Memory => "out of memory".into(),
+                Refusal::OutOfMemory => "out of memory".into(),
                 Refusal::Other(log) => log,
             },
         })

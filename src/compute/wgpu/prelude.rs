@@ -13,9 +13,9 @@ use quantised::Quantised;
 use super::unroll::unroll;
 use crate::{
     compute::{
-        backend::Caps,
+        caps::Caps,
         dtype::DType,
-        pass::{Dispatch, Element},
+        kernel::{Dispatch, Element},
     },
     error::{Error, Result},
 };

@@ -14,7 +14,7 @@ use super::{
     pace::Pace,
 };
 use crate::{
-    compute::pass::{Dispatch, Recorded, Slot},
+    compute::{kernel::Dispatch, memory::Slot, pass::Recorded},
     error::{Error, Result},
 };
 
@@ -152,7 +152,7 @@ impl Params {
             buffer
         });
         let buffer = buffer.map_err(|refusal| match refusal {
-            Refusal::Memory => Error::OutOfMemory { label: "params".into(), bytes: size, hint: String::new() },
+            Refusal::OutOfMemory => Error::OutOfMemory { label: "params".into(), bytes: size, hint: String::new() },
             other => other.during("preparing a program"),
         })?;
         Ok(Self { buffer: Some(buffer), offsets })

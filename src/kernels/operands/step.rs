@@ -8,9 +8,10 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     compute::{
         backend::Backend,
-        cpu::Group,
+        cost::{Live, Load},
         dtype::DType,
-        pass::{Builder, Element},
+        kernel::{Element, Group},
+        pass::Builder,
         tensor::Tensor,
     },
     error::Result,
@@ -92,13 +93,6 @@ pub enum Kind {
     Prompt,
     /// One row of each sequence.
     Decode,
-}
-
-/// Which count of the step says how many rows of a tensor are alive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Live {
-    Rows = 0,
-    Outputs = 1,
 }
 
 /// The device's side of a step.
@@ -223,7 +217,7 @@ fn words(layout: Layout, entries: &[Entry<'_>]) -> Vec<u32> {
 }
 
 /// The binding of a step, which comes first in every kernel that has one.
-pub const BINDING: crate::compute::pass::Binding = crate::compute::pass::Binding::read("step", Element::U32);
+pub const BINDING: crate::compute::kernel::Binding = crate::compute::kernel::Binding::read("step", Element::U32);
 
 impl<'a> Builder<'a> {
     /// Binds a step, with the defines that `wgsl/lib/step.wgsl` needs.
@@ -240,6 +234,14 @@ impl<'a> Builder<'a> {
         self.define("MAX_ROWS", step.layout.rows)
             .define("MAX_SEQUENCES", step.layout.sequences)
             .define("LIVE", step.live as u32)
+    }
+}
+
+impl From<&[Entry<'_>]> for Load {
+    /// What a step of these entries has to do.
+    fn from(entries: &[Entry<'_>]) -> Self {
+        let sequences = entries.iter().map(|entry| (entry.ids.len() as u64, u64::from(entry.position)));
+        Self::new(sequences.collect(), entries.iter().map(|entry| entry.outputs.len() as u64).sum())
     }
 }
 

@@ -3,8 +3,8 @@
 use half::{bf16, f16};
 
 use crate::compute::{
-    dtype::DType,
-    formats::{Planes, Row},
+    dtype::{DType, Planes},
+    formats::Row,
 };
 
 /// Beyond this, numbers stand for infinity: where nothing was seen, shaders have a number below all others in place of

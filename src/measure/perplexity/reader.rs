@@ -5,8 +5,8 @@ use std::{future::ready, ops::Range, sync::Arc};
 use super::Side;
 use crate::{
     compute::{
-        backend::Pending,
         dtype::DType,
+        memory::Pending,
         pass::{Pass, Program},
         tensor::Tensor,
     },

@@ -7,8 +7,8 @@ use half::{bf16, f16};
 use crate::{
     Error, Result,
     compute::{
-        dtype::DType,
-        formats::{BLOCK, Blocks, Scales, UNIT},
+        dtype::{BLOCK, DType, UNIT},
+        formats::{Blocks, Scales},
     },
 };
 

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::model::weights::quantize::{Weighted, is_quantised, require_original};
 use crate::{
     compute::{
-        dtype::DType,
-        formats::{LARGEST, PLANES, Planes, VERSION},
+        dtype::{DType, PLANES, Planes},
+        formats::{LARGEST, VERSION},
     },
     error::{Error, Result},
     model::{

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use super::convert::{Found, widen};
 use crate::{
     compute::{
-        dtype::DType,
-        formats::{self, BLOCK, Blocks, PLANES, Planes, Row, Scales, Unfit},
-        tensor::Buffer,
+        dtype::{BLOCK, DType, PLANES, Planes},
+        formats::{self, Blocks, Row, Scales, Unfit},
+        memory::Buffer,
     },
     error::{Error, Result},
     model::checkpoint::Checkpoint,

@@ -15,7 +15,7 @@ use super::{
     quantize::{Target, Weighted},
 };
 use crate::{
-    compute::{dtype::DType, tensor::Buffer},
+    compute::{dtype::DType, memory::Buffer},
     error::Result,
 };
 

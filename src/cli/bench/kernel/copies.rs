@@ -7,8 +7,8 @@ use bimetal::{
     compute::{
         backend::Backend,
         dtype::DType,
-        pass::{Access, Binding, Dispatch, Slot},
-        tensor::Buffer,
+        kernel::{Access, Binding, Dispatch},
+        memory::{Buffer, Slot},
     },
     kernels::operands::step,
 };

@@ -12,7 +12,7 @@ use super::{
 pub(super) enum Source {
     /// A buffer, by its number.
     Buffer(usize),
-    /// Memory of the group.
+    /// Buffers of the group.
     Threadgroup,
     /// An expression of the running lane `me`.
     BuiltIn(&'static str),

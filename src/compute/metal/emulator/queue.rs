@@ -17,15 +17,15 @@ use rayon::prelude::*;
 use super::{
     Order,
     kernel::Kernel,
-    runtime::{Groups, Memory, Runtime, Worker},
+    runtime::{Buffers, Groups, Runtime, Worker},
 };
-use crate::compute::metal::driver::Outcome;
+use crate::compute::{lock::lock, metal::driver::Outcome};
 
 /// Lanes that are worth waking another thread for.
 const SHARE: u64 = 512;
 
 /// What a number is bound to.
-pub(super) type Binding = Arc<Memory>;
+pub(super) type Binding = Arc<Buffers>;
 
 /// One launch.
 pub(super) struct Launch {
@@ -46,13 +46,13 @@ pub(super) struct Ticket {
 
 impl Ticket {
     pub(super) fn wait(&self) -> Outcome {
-        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = lock(&self.outcome);
         let ended = self.ended.wait_while(outcome, |outcome| outcome.is_none());
         ended.unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
     }
 
     fn end(&self, outcome: Outcome) {
-        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        *lock(&self.outcome) = Some(outcome);
         self.ended.notify_all();
     }
 }
@@ -87,7 +87,7 @@ impl Queue {
 }
 
 /// Puts bytes into memory that nobody else has yet.
-pub(super) fn fill(memory: &Memory, bytes: &[u8]) {
+pub(super) fn fill(memory: &Buffers, bytes: &[u8]) {
     // SAFETY: the memory has this size, and no shader has it.
     unsafe { memory.start().as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
 }

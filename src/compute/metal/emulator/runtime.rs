@@ -46,18 +46,18 @@ impl Runtime {
 }
 
 /// A buffer: memory full of NaN between pages that nobody may touch, which ends where the page after it starts.
-pub(super) struct Memory {
+pub(super) struct Buffers {
     runtime: Arc<Runtime>,
     start: NonNull<u8>,
     bytes: u64,
 }
 
 // SAFETY: it is plain memory; who reads and writes it looks after order, as on a GPU.
-unsafe impl Send for Memory {}
+unsafe impl Send for Buffers {}
 // SAFETY: as above.
-unsafe impl Sync for Memory {}
+unsafe impl Sync for Buffers {}
 
-impl Memory {
+impl Buffers {
     /// None if there is not enough.
     pub(super) fn new(runtime: &Arc<Runtime>, bytes: u64) -> Option<Self> {
         // SAFETY: any size may be asked for.
@@ -74,7 +74,7 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for Buffers {
     fn drop(&mut self) {
         // SAFETY: it came from there with this size, and nobody has it any more.
         unsafe { (self.runtime.memory_ends)(self.start.as_ptr(), self.bytes) }

@@ -19,9 +19,9 @@ use objc2_metal::{
 };
 
 use super::said;
-use crate::{
-    compute::metal::{lock, prelude},
-    kernels,
+use crate::compute::{
+    kernel::fingerprint,
+    metal::{lock, prelude},
 };
 
 /// The archive of one device and one build's texts.
@@ -48,11 +48,10 @@ unsafe impl Send for Fresh {}
 
 impl Archive {
     /// The archive that a directory holds for a device, or an empty one; none where the system gives out none.
-    pub(super) fn open(device: &ProtocolObject<dyn MTLDevice>, directory: &Path) -> Option<Self> {
+    pub(super) fn open(device: &ProtocolObject<dyn MTLDevice>, directory: &Path, texts: u64) -> Option<Self> {
         let name = device.name().to_string().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-        let texts = kernels::ALL.iter().filter_map(|kernel| Some((kernel.name, kernel.source.msl?)));
-        let texts = kernels::fingerprint(texts.chain(prelude::LIBRARY.iter().copied()));
-        let path = directory.join(format!("metal_{name}_{texts:016x}.binarchive"));
+        let library = fingerprint(prelude::LIBRARY.iter().copied());
+        let path = directory.join(format!("metal_{name}_{:016x}.binarchive", texts ^ library));
         let descriptor = MTLBinaryArchiveDescriptor::new();
         if path.is_file() {
             descriptor.setUrl(Some(&*NSURL::from_file_path(&path)?));

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::quantised::{Quantised, half_in};
-use crate::compute::{dtype::DType, formats::BLOCK};
+use crate::compute::dtype::{BLOCK, DType};
 
 /// The functions that all of them use.
 pub(super) const LIBRARY: &str = include_str!("../../../../wgsl/lib/ggml.wgsl");

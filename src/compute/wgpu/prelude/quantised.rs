@@ -2,10 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::compute::{
-    dtype::{DType, Packs},
-    formats::{BLOCK, Planes, UNIT},
-};
+use crate::compute::dtype::{BLOCK, DType, Packs, Planes, UNIT};
 
 /// The functions that all of them use.
 pub(super) const LIBRARY: &str = include_str!("../../../../wgsl/lib/quants.wgsl");

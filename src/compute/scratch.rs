@@ -1,6 +1,7 @@
 //! Memory for results inside one recording: numbered, and lent again when the tensor that held it is dropped.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::compute::lock::lock;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The scratch memory of one recording, shared by its tensors. Locked rather than borrowed, so that tensors of any kind
 /// may cross threads.
@@ -56,7 +57,7 @@ impl Scratch {
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

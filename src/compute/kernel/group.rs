@@ -4,11 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use half::f16;
 
-use super::{Floats, memory::Memory};
+use super::{Dispatch, Floats, Scalar, host_memory::HostMemory};
 use crate::compute::{
-    dtype::{DType, Packs},
-    formats::{PLANES, Planes, Row, heads, packed},
-    pass::{Dispatch, Scalar},
+    dtype::{DType, PLANES, Packs, Planes},
+    formats::{Row, heads, packed},
 };
 
 /// One group of one dispatch. Groups of a dispatch write disjoint ranges.
@@ -16,11 +15,11 @@ pub struct Group<'a> {
     /// Position in the grid.
     pub id: [u32; 3],
     dispatch: &'a Dispatch,
-    memory: &'a [Arc<Memory>],
+    memory: &'a [Arc<HostMemory>],
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(id: [u32; 3], dispatch: &'a Dispatch, memory: &'a [Arc<Memory>]) -> Self {
+    pub(in crate::compute) fn new(id: [u32; 3], dispatch: &'a Dispatch, memory: &'a [Arc<HostMemory>]) -> Self {
         Self { id, dispatch, memory }
     }
 

@@ -10,14 +10,14 @@ const POISON: u32 = 0x7fc0_7fc0;
 
 /// The words of one buffer. Threads of one dispatch write disjoint ranges, and dispatches that conflict are separated
 /// by a barrier: that contract, which GPUs ask for too, is what makes sharing it sound.
-pub(super) struct Memory(Box<[UnsafeCell<u32>]>);
+pub(in crate::compute) struct HostMemory(Box<[UnsafeCell<u32>]>);
 
 // SAFETY: see the type's contract.
-unsafe impl Sync for Memory {}
+unsafe impl Sync for HostMemory {}
 
-impl Memory {
+impl HostMemory {
     /// `bytes` bytes of NaN.
-    pub(super) fn new(bytes: u64, label: &str) -> Result<Self> {
+    pub(in crate::compute) fn new(bytes: u64, label: &str) -> Result<Self> {
         let refused = || Error::OutOfMemory { label: label.into(), bytes, hint: String::new() };
         let words = usize::try_from(bytes.div_ceil(4)).map_err(|_| refused())?;
         let mut memory = Vec::new();
@@ -26,38 +26,38 @@ impl Memory {
         Ok(Self(memory.into_boxed_slice()))
     }
 
-    pub(super) fn write(&self, at: u64, data: &[u8]) {
+    pub(in crate::compute) fn write(&self, at: u64, data: &[u8]) {
         let words = self.words_mut(at as usize / 4..(at as usize + data.len()).div_ceil(4));
         bytemuck::cast_slice_mut(words)[..data.len()].copy_from_slice(data);
     }
 
-    pub(super) fn read(&self, range: Range<u64>) -> Vec<u8> {
+    pub(in crate::compute) fn read(&self, range: Range<u64>) -> Vec<u8> {
         let (start, end) = (range.start as usize, range.end as usize);
         let words = self.words(start / 4..end.div_ceil(4));
         bytemuck::cast_slice(words)[start % 4..][..end - start].to_vec()
     }
 
-    pub(super) fn words(&self, range: Range<usize>) -> &[u32] {
+    pub(in crate::compute) fn words(&self, range: Range<usize>) -> &[u32] {
         let cells = &self.0[range];
         // SAFETY: `UnsafeCell<u32>` has the layout of `u32`; nobody writes these words meanwhile, by the contract.
         unsafe { slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
     }
 
     #[allow(clippy::mut_from_ref)]
-    pub(super) fn words_mut(&self, range: Range<usize>) -> &mut [u32] {
+    pub(in crate::compute) fn words_mut(&self, range: Range<usize>) -> &mut [u32] {
         let cells = &self.0[range];
         // SAFETY: as above, and nobody else reads or writes these words meanwhile, by the contract.
         unsafe { slice::from_raw_parts_mut(ptr::from_ref(cells).cast::<u32>().cast_mut(), cells.len()) }
     }
 
     /// Bytes, the lowest of a word first.
-    pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
+    pub(in crate::compute) fn bytes(&self, range: Range<usize>) -> &[u8] {
         let words = self.words(range.start / 4..range.end.div_ceil(4));
         &bytemuck::cast_slice(words)[range.start % 4..][..range.len()]
     }
 
     /// The words as 16-bit elements: two to a word, the lower half first.
-    pub(super) fn halves(&self, range: Range<usize>) -> &[u16] {
+    pub(in crate::compute) fn halves(&self, range: Range<usize>) -> &[u16] {
         let words = self.words(range.start / 2..range.end.div_ceil(2));
         &bytemuck::cast_slice(words)[range.start % 2..][..range.len()]
     }
@@ -65,7 +65,7 @@ impl Memory {
     /// 16-bit elements to be written. The range may share a word with another thread's, so it never becomes a slice
     /// of words.
     #[allow(clippy::mut_from_ref)]
-    pub(super) fn halves_mut(&self, range: Range<usize>) -> &mut [u16] {
+    pub(in crate::compute) fn halves_mut(&self, range: Range<usize>) -> &mut [u16] {
         assert!(range.end <= 2 * self.0.len(), "write to {range:?} of {} halves", 2 * self.0.len());
         // SAFETY: in bounds by the assertion; nobody else reads or writes these halves meanwhile, by the contract.
         unsafe {
@@ -73,11 +73,4 @@ impl Memory {
             slice::from_raw_parts_mut(first, range.len())
         }
     }
-}
-
-/// Bytes of memory of this machine, where the operating system tells.
-pub(super) fn of_host() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
 }

@@ -1,11 +1,19 @@
 //! What a kernel is: its bindings, its parameters, its text, and its meaning as a plain loop.
 
-use super::Dispatch;
+mod dispatch;
+mod floats;
+mod group;
+pub(super) mod host_memory;
+
+use std::hash::{DefaultHasher, Hasher};
+
 use crate::compute::{
     cost::{Cost, Load},
-    cpu::Group,
     dtype::DType,
 };
+pub use dispatch::Dispatch;
+pub use floats::Floats;
+pub use group::Group;
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,4 +171,14 @@ pub struct Kernel {
     pub cpu: fn(&Group<'_>),
     /// What a launch costs at the least, where a row is alive; asked through [`Dispatch::cost`].
     pub cost: fn(&Dispatch, &Load) -> Cost,
+}
+
+/// A number for shader texts with their names, by which files made of them are told from those of other texts.
+pub(crate) fn fingerprint<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for part in texts.flat_map(|(name, text)| [name, text]) {
+        hasher.write_usize(part.len());
+        hasher.write(part.as_bytes());
+    }
+    hasher.finish()
 }
