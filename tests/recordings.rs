@@ -40,14 +40,14 @@ const VARIABLE: &str = "RECORDINGS";
 const TOP: &str = "\
 # Digests (FNV-1a, 64 bits) of what devices are asked to do: see tests/recordings.rs. One line each:
 # kernel NAME: all of its dispatches in all programs
-# program MODEL/DEVICE/ACTIVATIONS/WEIGHTS/STEP.NUMBER: dispatches, buffers that they bind, words that the host writes and reads
+# program MODEL/DEVICE/ACTIVATIONS/WEIGHTS/STEP.NUMBER: dispatches, the buffers they bind, what the host writes and reads
 # shader KERNEL ELEMENTS DEVICE-FEATURES DIGEST-OF-DEFINES-AND-SHAPES: whole texts
 ";
 
 const HELP: &str = "\
-To see what changed, write all texts here and at a revision that passes, and compare them:
-  RECORDINGS_DUMP=FOLDER cargo test --test recordings && diff -r FOLDER OTHER-FOLDER
-If the change is meant, write the file anew and commit it:
+To see what changed, write all texts here and at a revision that passes, and compare the two folders with diff -r:
+  RECORDINGS_DUMP=FOLDER cargo test --test recordings
+If the change is meant, write the file again and commit it:
   RECORDINGS=write cargo test --test recordings";
 
 #[test]
@@ -60,8 +60,11 @@ fn devices_are_asked_for_what_they_were_asked_for() {
     let expected = fs::read_to_string(FILE).unwrap();
     let differences = differences(&expected, &found);
     let count = differences.len();
-    assert!(count == 0, "{count} lines of {FILE} differ:\n{}{HELP}", shown(&differences));
-    assert!(expected == found, "{FILE} has the same digests in another order, or another top.\n{HELP}");
+    assert!(count == 0, "{count} lines of tests/recordings/digests.txt differ:\n{}{HELP}", shown(&differences));
+    assert!(
+        expected == found,
+        "tests/recordings/digests.txt: the order of lines or the comment on top differs.\n{HELP}"
+    );
 }
 
 /// All lines, as the file has them.

@@ -23,8 +23,6 @@ use naga::{
     valid::{Capabilities, ValidationFlags, Validator},
 };
 
-use launches::DTYPES;
-
 /// Bytes that lanes may share on the least device that WebGPU allows.
 const GROUP_MEMORY: u32 = 16 << 10;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Differences of one sort that a message shows.
-const SHOWN: usize = 40;
+const SHOWN: usize = 20;
 
 /// One line for each name whose fields differ, that is gone, or that is new.
 pub fn differences(expected: &str, found: &str) -> Vec<String> {
@@ -70,5 +70,5 @@ fn each_sort_of_difference_is_named() {
     assert_eq!(lines, named);
     assert_eq!(differences(found, found), [""; 0]);
     let many: Vec<_> = (0..50).map(|i| format!("new: shader {i}")).collect();
-    assert!(shown(&many).ends_with("new: shader: 10 more\n"), "{}", shown(&many));
+    assert!(shown(&many).ends_with("new: shader: 30 more\n"), "{}", shown(&many));
 }

@@ -9,7 +9,10 @@ use bimetal::{
     pass::{Access, Binding, Element, Kernel, Scalar},
 };
 
-use crate::{DTYPES, launches::launch, stems};
+use crate::{
+    launches::{DTYPES, launch},
+    stems,
+};
 
 /// What is not bound to a buffer: name of the attribute, and the type that our kernels take it as.
 const BUILT_IN: [(&str, &str); 4] = [
