@@ -11,7 +11,10 @@ use bimetal::{
     kernels::ALL,
 };
 
-use crate::{DTYPES, launches::launch, stems};
+use crate::{
+    launches::{DTYPES, launch},
+    stems,
+};
 
 /// What is not bound to a buffer: name of the attribute, and the type that our kernels take it as.
 const BUILT_IN: [(&str, &str); 4] = [
