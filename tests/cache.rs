@@ -7,9 +7,10 @@ use bimetal::{
     Error,
     compute::{backend::Backend, cpu::Cpu, dtype::DType},
     engine::{Engine, Options},
+    kernels::operands::caches::State,
     model::{
         Model,
-        cache::{BLOCK, Cache, Plan, Room, State, Wanted},
+        cache::{BLOCK, Cache, Plan, Room, Wanted},
         checkpoint::Checkpoint,
         config::{Config, LayerKind},
         weights::Source,

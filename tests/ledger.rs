@@ -29,7 +29,6 @@ use bimetal::{
     },
     generate::generator::Setup,
     kernels::{
-        argmax::argmax,
         copy_slot::copy_slot,
         operands::step::{Entry, Kind, Layout, Step},
         top_k::top_k,
@@ -46,6 +45,7 @@ use bimetal::{
         qwen3_5::forward,
         weights::Source,
     },
+    ops::select::argmax,
 };
 
 // The 0.8B shape: D = 1024, MLP 3584, V = 248,320, 18 DeltaNet layers of 16 heads of 128 × 128, 6 attention layers of 8

@@ -11,7 +11,12 @@ mod msl;
 use std::{collections::BTreeSet, fs};
 
 use bimetal::{
-    compute::{caps::Caps, dtype::DType},
+    compute::{
+        caps::Caps,
+        dtype::DType,
+        kernel::{Access, Binding, Dispatch, Element, Kernel, Scalar},
+        wgpu::prelude::shader,
+    },
     kernels::ALL,
 };
 use naga::{

@@ -16,11 +16,11 @@ use crate::{
     error::Result,
     kernels::{
         advance::advance,
-        argmax::argmax,
         operands::step::{Entry, Kind, Layout, Step},
         top_k::top_k,
     },
     model::{Model, cache::Cache, qwen3_5::forward},
+    ops::select::argmax,
 };
 
 /// One sequence's part of a step.

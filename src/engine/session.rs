@@ -15,8 +15,8 @@ use crate::{
     },
     engine::scheduler::SequenceId,
     error::{Error, Result},
-    kernels::copy_slot::copy_slot,
-    model::cache::{Cache, State},
+    kernels::{copy_slot::copy_slot, operands::caches::State},
+    model::cache::Cache,
 };
 
 /// Copies one slot's state to another slot, in all layers.

@@ -10,7 +10,7 @@ use crate::{
         pass::Pass,
         tensor::Tensor,
     },
-    ops::matmul::Part,
+    kernels::operands::matrix::Part,
 };
 
 /// One group for SHARE · LANES pairs of quads.

@@ -8,8 +8,10 @@ use crate::{
         pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::step::{self, Step, View},
-    ops::matmul::Matrix,
+    kernels::operands::{
+        matrix::Matrix,
+        step::{self, Step, View},
+    },
 };
 
 /// One group a row.

@@ -9,8 +9,10 @@ use crate::{
         tensor::Tensor,
     },
     kernels::{
-        gdn_conv::Heads,
-        operands::step::{self, Step, View},
+        operands::{
+            heads::DeltaHeads,
+            step::{self, Step, View},
+        },
         rms_norm::{Norm, inverse_rms},
         silu_mul::silu,
     },
@@ -41,7 +43,7 @@ pub fn gated_rms_norm(
     step: &Step,
     (o, x): (&Tensor, &Tensor),
     norm: &Norm,
-    (heads, dtype): (Heads, DType),
+    (heads, dtype): (DeltaHeads, DType),
 ) -> Tensor {
     assert_eq!([o.width(), x.width()], [heads.values(), heads.projected()], "gated_rms_norm: o, x");
     let mut y = p.scratch([o.rows(), o.width()], dtype);

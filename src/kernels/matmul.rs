@@ -7,8 +7,10 @@ use crate::{
         kernel::{Binding, Element, Group, Kernel, Scalar},
         pass::Pass,
     },
-    kernels::operands::step::{self, Step},
-    ops::matmul::{Part, Product},
+    kernels::operands::{
+        matrix::{Part, Product},
+        step::{self, Step},
+    },
 };
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.

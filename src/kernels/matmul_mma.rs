@@ -14,8 +14,10 @@ use crate::{
         pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::step::{self, Step},
-    ops::matmul::{Part, Product},
+    kernels::operands::{
+        matrix::{Part, Product},
+        step::{self, Step},
+    },
 };
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.

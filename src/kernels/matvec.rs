@@ -11,8 +11,10 @@ use crate::{
         kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
         pass::{Builder, Pass},
     },
-    kernels::operands::step::{self, Step, View},
-    ops::matmul::{Matrix, Product},
+    kernels::operands::{
+        matrix::{Matrix, Product},
+        step::{self, Step, View},
+    },
 };
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.

@@ -14,10 +14,12 @@ use crate::{
     },
     kernels::{
         matvec::{Shares, Sums, ranges},
-        operands::step::{self, Step, View},
+        operands::{
+            matrix::{Matrix, Normed, Part},
+            step::{self, Step, View},
+        },
         rms_norm::normed,
     },
-    ops::matmul::{Matrix, Normed, Part},
 };
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.

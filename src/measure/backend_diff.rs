@@ -18,15 +18,13 @@ use crate::{
         tensor::Tensor,
     },
     error::{Error, Result},
-    kernels::{
-        argmax::argmax,
-        operands::step::{Entry, Kind, Layout, Step},
-    },
+    kernels::operands::step::{Entry, Kind, Layout, Step},
     model::{
         Model,
         cache::{BLOCK, Cache, Plan},
         qwen3_5::forward,
     },
+    ops::select::argmax,
 };
 pub use difference::Difference;
 

@@ -3,59 +3,17 @@
 use std::sync::Arc;
 
 use crate::{
-    compute::{backend::Backend, dtype::DType, kernel::Kernel, tensor::Tensor},
+    compute::{backend::Backend, dtype::DType, tensor::Tensor},
     error::{Error, Result},
-    kernels::{
-        gdn_conv::{Heads, TAPS},
-        qk_norm_rope,
+    kernels::operands::{
+        caches::{Blocks, Slots, State},
+        heads::{DeltaHeads, TAPS},
     },
     model::config::{Config, LayerKind, ValueOrder},
 };
 
 /// Tokens of one block of keys and values.
 pub const BLOCK: u32 = 16;
-
-/// Keys and values of one attention layer, in blocks of tokens.
-pub struct Blocks {
-    /// \[blocks · block · Hkv, D\], after norm and rope; f32, f16 or heads of 8 bits.
-    pub keys: Tensor,
-    /// \[blocks · block · Hkv, D\], of the same type.
-    pub values: Tensor,
-    /// Tokens of one block.
-    pub block: u32,
-}
-
-impl Blocks {
-    /// Asserts that each row is a head, and that keys and values are of one type.
-    pub(crate) fn check(&self, kernel: &Kernel, heads: qk_norm_rope::Heads) {
-        let of = |tensor: &Tensor| (tensor.rows(), tensor.width(), tensor.dtype());
-        assert_eq!(of(&self.keys), of(&self.values), "{}: keys and values", kernel.name);
-        assert_eq!(self.keys.width(), heads.width, "{}: a head in each row of keys", kernel.name);
-    }
-
-    /// 1 where each head has a scale, else 0.
-    pub(crate) fn scaled(&self) -> u32 {
-        u32::from(self.keys.dtype() == DType::Q8Heads)
-    }
-}
-
-/// Recurrent state of one DeltaNet layer, one slot a sequence. Always f32: less collapses the model.
-pub struct Slots {
-    /// \[slots, 4·C\]: the last 4 rows before the convolution, by position mod 4.
-    pub ring: Tensor,
-    /// \[slots, Hv·Dk·Dv\]
-    pub state: Tensor,
-    /// The layer's heads.
-    pub heads: Heads,
-}
-
-/// What one layer keeps.
-pub enum State {
-    /// Of an attention layer.
-    Blocks(Blocks),
-    /// Of a DeltaNet layer.
-    Slots(Slots),
-}
 
 /// The memory of all sequences.
 pub struct Cache {
@@ -168,8 +126,8 @@ impl Config {
     }
 
     /// The heads of its DeltaNet layers.
-    pub fn delta_heads(&self) -> Heads {
-        let heads = Heads::grouped([self.key_heads, self.value_heads, self.key_head_dim, self.value_head_dim]);
+    pub fn delta_heads(&self) -> DeltaHeads {
+        let heads = DeltaHeads::grouped([self.key_heads, self.value_heads, self.key_head_dim, self.value_head_dim]);
         match self.value_order {
             ValueOrder::Grouped => heads,
             ValueOrder::Tiled => heads.tiled(),

@@ -7,19 +7,26 @@ use crate::{
     kernels::{
         attend_decode::attend_decode,
         attend_merge::attend_merge,
-        attend_prefill::attend_prefill,
         embed::embed,
         gated_rms_norm::gated_rms_norm,
-        gdn_chunk_state::gdn_prompt,
-        gdn_conv::{self, gdn_conv},
+        gdn_conv::gdn_conv,
         gdn_decode::{Recurrence, gdn_decode},
-        operands::step::{Kind, Step},
-        qk_norm_rope::{self, QkNorm, qk_norm_rope},
+        operands::{
+            caches::{Blocks, Slots, State},
+            heads::{AttentionHeads, DeltaHeads},
+            matrix::{Matrix, Normed},
+            step::{Kind, Step},
+        },
+        qk_norm_rope::{QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
         rows::rows,
     },
-    model::cache::{Blocks, Cache, Slots, State},
-    ops::matmul::{Matrix, Normed, matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
+    model::cache::Cache,
+    ops::{
+        attention::attend_prefill,
+        delta_net::gdn_prefill,
+        matmul::{matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
+    },
 };
 
 /// All weights on a device.
@@ -67,7 +74,7 @@ pub struct Attention {
     /// \[D, Hq·D\]
     pub out: Matrix,
     /// Its heads.
-    pub heads: qk_norm_rope::Heads,
+    pub heads: AttentionHeads,
 }
 
 /// Gated DeltaNet.
@@ -79,7 +86,7 @@ pub struct DeltaNet {
     /// \[D, Hv·Dv\]
     pub out: Matrix,
     /// Its heads.
-    pub heads: gdn_conv::Heads,
+    pub heads: DeltaHeads,
 }
 
 /// Logits of the step's outputs: the rows that want them in a prompt, every row in a decode step. logits \[S, V\] f32.
@@ -149,7 +156,7 @@ fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slo
     match step.kind() {
         Kind::Prompt => {
             let mixed = gdn_conv(p, step, &x, (&w.recurrence.conv, &w.recurrence.a_dt), slots);
-            let o = gdn_prompt(p, step, &mixed, slots, h.inputs);
+            let o = gdn_prefill(p, step, &mixed, slots, h.inputs);
             gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
         }
         Kind::Decode => {

@@ -28,12 +28,15 @@ use crate::{
     },
     error::{Error, Result},
     kernels::{
-        gdn_conv::TAPS,
         gdn_decode::Recurrence,
-        qk_norm_rope::{Heads, QkNorm},
+        operands::{
+            heads::{AttentionHeads, TAPS},
+            matrix::Matrix,
+        },
+        qk_norm_rope::QkNorm,
         rms_norm::Norm,
     },
-    ops::matmul::Matrix,
+    ops::matmul::expanded_bytes,
 };
 
 /// Told how many bytes are done, of how many.
@@ -125,7 +128,7 @@ impl Loader<'_, '_, '_> {
 
     fn attention(&mut self, name: impl Fn(&str) -> String) -> Result<Attention> {
         let Config { hidden, query_heads, kv_heads, head_dim, .. } = *self.config;
-        let heads = Heads { query: query_heads, kv: kv_heads, width: head_dim };
+        let heads = AttentionHeads { query: query_heads, kv: kv_heads, width: head_dim };
         let qkv = [("q_proj.weight", 2 * query_heads), ("k_proj.weight", kv_heads), ("v_proj.weight", kv_heads)];
         let qkv = qkv.map(|(rest, count)| (name(rest), [count * head_dim, hidden]));
         Ok(Attention {
@@ -343,8 +346,8 @@ impl Weights {
     /// Bytes of scratch memory that products of `rows` rows of a prompt, and of `outputs` of them with the head, take on
     /// matrix units at a time, at the most.
     pub fn expanded_bytes(&self, [rows, outputs]: [u32; 2], expand: Option<Expand>) -> u64 {
-        let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| matrix.expanded_bytes(rows, expand));
-        of_layers.max().unwrap_or(0).max(self.head.expanded_bytes(outputs, expand))
+        let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| expanded_bytes(matrix, rows, expand));
+        of_layers.max().unwrap_or(0).max(expanded_bytes(&self.head, outputs, expand))
     }
 }
 

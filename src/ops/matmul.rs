@@ -1,6 +1,4 @@
-//! Weight matrices, and products with them.
-
-use std::ops::Range;
+//! Products with weight matrices: which kernels compute them on this device.
 
 use crate::{
     compute::{caps::Expand, dtype::DType, pass::Pass, tensor::Tensor},
@@ -11,107 +9,14 @@ use crate::{
         matvec,
         norm_matvec::norm_matvec,
         norm_swiglu,
-        operands::step::{Kind, Step},
-        rms_norm::{Norm, rms_norm},
+        operands::{
+            matrix::{Epilogue, Matrix, Normed, Part, Product},
+            step::{Kind, Step},
+        },
+        rms_norm::rms_norm,
         silu_mul::silu_mul,
     },
 };
-
-/// A weight matrix \[out, in\]: one tensor, or several that hold consecutive rows where one would exceed what a
-/// backend can bind, or where rows differ in dtype.
-pub struct Matrix {
-    parts: Vec<Part>,
-    rows: u32,
-    width: u32,
-}
-
-/// Consecutive rows of a matrix.
-pub struct Part {
-    /// \[rows, in\]
-    pub tensor: Tensor,
-    /// The first of its rows in the matrix.
-    pub first: u32,
-}
-
-impl Part {
-    /// Its rows in the matrix.
-    pub fn rows(&self) -> Range<u32> {
-        self.first..self.first + self.tensor.rows()
-    }
-}
-
-impl Matrix {
-    /// A matrix of tensors that follow each other, equally wide.
-    ///
-    /// # Panics
-    /// If there is none or their widths differ.
-    pub fn new(tensors: Vec<Tensor>) -> Self {
-        let width = tensors.first().expect("a matrix has a part").width();
-        let mut rows = 0;
-        let parts = tensors.into_iter().map(|tensor| {
-            assert_eq!(tensor.width(), width, "matrix: widths of parts");
-            let first = rows;
-            rows += tensor.rows();
-            Part { tensor, first }
-        });
-        Self { parts: parts.collect(), rows, width }
-    }
-
-    /// Its parts, in order.
-    pub fn parts(&self) -> &[Part] {
-        &self.parts
-    }
-
-    /// Number of rows: outputs of the product.
-    pub fn rows(&self) -> u32 {
-        self.rows
-    }
-
-    /// Elements of a row: inputs of the product.
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// The largest power of two of which every part, and each half of the matrix, has whole runs of rows.
-    pub fn run(&self) -> u32 {
-        let ends = self.parts.iter().fold((self.rows / 2) | self.rows, |ends, part| ends | part.first);
-        1 << ends.trailing_zeros().min(16)
-    }
-
-    /// Size of all parts in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.tensor.bytes()).sum()
-    }
-
-    /// Bytes of scratch memory that a prompt's product of `rows` rows with it takes on matrix units, at the most.
-    pub fn expanded_bytes(&self, rows: u32, expand: Option<Expand>) -> u64 {
-        let has_halves = |part: &Part| part.tensor.dtype().has_halves();
-        let runs = self.parts.chunk_by(|a, b| has_halves(a) == has_halves(b));
-        let expanded = runs.filter(|parts| is_expanded(rows, parts, expand));
-        let bytes = |parts: &[Part]| parts.iter().map(|part| DType::F16.size([part.tensor.rows(), self.width])).sum();
-        expanded.map(bytes).max().unwrap_or(0)
-    }
-}
-
-/// What becomes of a product.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Epilogue {
-    /// It replaces the output.
-    Store = 0,
-    /// It is added to the output.
-    Add = 1,
-}
-
-/// A residual stream as a product takes it: through a norm.
-#[derive(Clone, Copy)]
-pub struct Normed<'a> {
-    /// \[T, in\] f32
-    pub x: &'a Tensor,
-    /// Over each of its rows.
-    pub norm: &'a Norm,
-    /// What products take where they do not norm their rows themselves.
-    pub inputs: DType,
-}
 
 /// y = x · wᵀ. x \[T, in\], w \[out, in\] → \[T, out\] f32.
 pub fn matmul(p: &Pass, step: &Step, x: &Tensor, w: &Matrix) -> Tensor {
@@ -166,14 +71,6 @@ pub fn takes(p: &Pass, step: &Step, w: &Matrix, (inputs, run): (DType, u32)) -> 
     }
 }
 
-/// One product, as both kernels take it.
-pub(crate) struct Product<'a> {
-    pub(crate) x: &'a Tensor,
-    pub(crate) w: &'a Matrix,
-    pub(crate) y: &'a mut Tensor,
-    pub(crate) epilogue: Epilogue,
-}
-
 fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
     let Product { x, w, y, .. } = &product;
     let w = *w;
@@ -204,6 +101,15 @@ fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Pa
     let mut halves = p.passing([rows.len() as u32, product.w.width()], DType::F16);
     parts.iter().for_each(|part| dequantise(p, part, part.first - rows.start, &mut halves));
     matmul_mma(p, step, product, &Rows::Expanded(&halves, rows));
+}
+
+/// Bytes of scratch memory that a prompt's product of `rows` rows with `w` takes on matrix units, at the most.
+pub fn expanded_bytes(w: &Matrix, rows: u32, expand: Option<Expand>) -> u64 {
+    let has_halves = |part: &Part| part.tensor.dtype().has_halves();
+    let runs = w.parts().chunk_by(|a, b| has_halves(a) == has_halves(b));
+    let expanded = runs.filter(|parts| is_expanded(rows, parts, expand));
+    let bytes = |parts: &[Part]| parts.iter().map(|part| DType::F16.size([part.tensor.rows(), w.width()])).sum();
+    expanded.map(bytes).max().unwrap_or(0)
 }
 
 /// Whether it is worth while to make halves of parts before they are multiplied with so many rows.

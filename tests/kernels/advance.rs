@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use bimetal::{
-    kernels::{
-        advance::advance,
-        embed::embed,
-        operands::step::{Entry, Kind, Layout, Step},
+use bimetal::kernels::{
+    advance::advance,
+    embed::embed,
+    operands::{
+        matrix::Matrix,
+        step::{Entry, Kind, Layout, Step},
     },
-    ops::matmul::Matrix,
 };
 
 use super::harness::check;

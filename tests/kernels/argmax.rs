@@ -1,6 +1,7 @@
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
-    kernels::{argmax::argmax, operands::step::Kind},
+    kernels::operands::step::Kind,
+    ops::select::argmax,
 };
 
 use super::{

@@ -1,6 +1,9 @@
 use bimetal::{
     compute::{caps::Caps, dtype::DType, pass::Pass},
-    kernels::{attend_decode::attend_decode, operands::step::Kind, qk_norm_rope::Heads},
+    kernels::{
+        attend_decode::attend_decode,
+        operands::{heads::AttentionHeads, step::Kind},
+    },
 };
 
 use super::{
@@ -24,13 +27,13 @@ pub fn cases() {
         (DECODES[2], [16, 2, 64], DType::Q8Heads),
         (DECODES[1], [6, 2, 128], DType::Q8Heads),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         let range = 20.0 / (width as f32).sqrt();
         check(&format!("attend_decode {query} on {kv} × {width} {dtype}"), attend(traffic, heads, dtype, range));
     }
 }
 
-fn attend(traffic: Traffic, heads: Heads, dtype: DType, range: f32) -> impl Fn(&Lab, &Pass) {
+fn attend(traffic: Traffic, heads: AttentionHeads, dtype: DType, range: f32) -> impl Fn(&Lab, &Pass) {
     move |lab, p| {
         let step = traffic.step(lab, 10);
         let q = lab.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -range..range);
@@ -44,7 +47,7 @@ fn attend(traffic: Traffic, heads: Heads, dtype: DType, range: f32) -> impl Fn(&
 /// A key with a number that is none makes every result none that it goes into, in 8 bits too, where it is the head's scale.
 #[test]
 pub fn a_key_that_is_no_number_shows() {
-    let heads = Heads { query: 4, kv: 2, width: 64 };
+    let heads = AttentionHeads { query: 4, kv: 2, width: 64 };
     let traffic = Traffic { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
@@ -69,7 +72,7 @@ pub fn a_key_that_is_no_number_shows() {
 pub fn company() {
     const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
     const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
-    let heads = Heads { query: 8, kv: 2, width: 64 };
+    let heads = AttentionHeads { query: 8, kv: 2, width: 64 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {
@@ -85,7 +88,7 @@ pub fn company() {
 /// Of as many heads as group memory has room for at once, sums are the same bits as of one after the other.
 #[test]
 pub fn room_for_heads() {
-    let heads = Heads { query: 12, kv: 2, width: 32 };
+    let heads = AttentionHeads { query: 12, kv: 2, width: 32 };
     for (name, backend) in backends() {
         let run = |memory: u32| {
             let group_memory = memory.min(backend.caps().group_memory);
@@ -115,7 +118,7 @@ pub fn group_memory_suffices() {
         for (subgroup, kib) in [None, Some([4, 32]), Some([32, 32])].into_iter().flat_map(|of| [(of, 16), (of, 48)]) {
             let caps = Caps { group_memory: kib << 10, subgroup, ..backend.caps().clone() };
             let (lab, p) = (Lab::new(backend.clone()), Pass::new(&caps));
-            attend(DECODES[0], Heads { query, kv: 1, width }, dtype, 1.0)(&lab, &p);
+            attend(DECODES[0], AttentionHeads { query, kv: 1, width }, dtype, 1.0)(&lab, &p);
             let dispatch = p.finish().dispatches.remove(0);
             let module = naga::front::wgsl::parse_str(&shader(&dispatch, &caps).unwrap()).unwrap();
             let shared = module.global_variables.iter().filter(|(_, it)| it.space == naga::AddressSpace::WorkGroup);

@@ -10,8 +10,7 @@ use bimetal::{
     kernels::{
         attend_decode::{Partials, attend_decode},
         attend_merge::attend_merge,
-        operands::step::Kind,
-        qk_norm_rope::Heads,
+        operands::{heads::AttentionHeads, step::Kind},
     },
 };
 
@@ -28,7 +27,7 @@ pub fn cases() {
         (DECODES[2], [6, 1, 256], DType::F32),
         (DECODES[2], [2, 2, 512], DType::F16),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check(&format!("attend_merge {query} × {width} to {dtype}"), |lab, p| merge(lab, p, traffic, (heads, dtype)));
     }
 }
@@ -41,14 +40,14 @@ pub fn left_packed() {
         (DECODES[1], [4, 2, 64], Packs::Nibbles),
         (DECODES[0], [1, 1, 32], Packs::Nibbles),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check_rows_packed(&format!("attend_merge {query} × {width} to {packs:?}"), |lab, p| {
             merge(lab, p, traffic, (heads, DType::Packed(packs)));
         });
     }
 }
 
-fn merge(lab: &Lab, p: &Pass, traffic: Traffic, (heads, dtype): (Heads, DType)) {
+fn merge(lab: &Lab, p: &Pass, traffic: Traffic, (heads, dtype): (AttentionHeads, DType)) {
     let step = traffic.step(lab, 10);
     let mut parts = Partials::new(p, step.capacity(), heads);
     parts.stats = lab.spread("stats", [step.capacity(), parts.stats.width()], DType::F32, 0.5..20.0);
@@ -63,7 +62,7 @@ pub fn behind_decode() {
     for (traffic, [query, kv, width], dtype) in
         [(DECODES[1], [4, 2, 64], DType::F16), (DECODES[2], [8, 2, 256], DType::F32), (LONG, [12, 1, 16], DType::F16)]
     {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check(&format!("attend_decode and attend_merge {query} × {width}"), attend(traffic, heads, dtype));
     }
 }
@@ -75,7 +74,7 @@ const LONG: Traffic = Traffic {
     spare: 1,
 };
 
-fn attend(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass) {
+fn attend(traffic: Traffic, heads: AttentionHeads, dtype: DType) -> impl Fn(&Lab, &Pass) {
     move |lab, p| {
         let step = traffic.step(lab, 10);
         let q = lab.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -3.0..3.0);
@@ -92,7 +91,7 @@ pub fn splits() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     let widths = [(6, 256), (2, 512)];
     for ((name, backend), (query, width)) in backends().into_iter().flat_map(|one| widths.map(|of| (one.clone(), of))) {
-        let heads = Heads { query, kv: 2, width };
+        let heads = AttentionHeads { query, kv: 2, width };
         let run = |on: &Arc<dyn Backend>, splits: u32| {
             let mut caps = backend.caps().clone();
             caps.tiles.attend_splits = splits;

@@ -9,7 +9,8 @@ use bimetal::{
         pass::Pass,
         tensor::Tensor,
     },
-    kernels::{attend_prefill::attend_prefill, operands::step::Kind, qk_norm_rope::Heads},
+    kernels::operands::{heads::AttentionHeads, step::Kind},
+    ops::attention::attend_prefill,
 };
 
 use super::{
@@ -43,7 +44,7 @@ pub fn cases() {
         // Squares of 8 alone take these.
         (POSITIONS[2], [3, 1, 32]),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         let q = |lab: &Lab| halves(lab, &queries(lab, traffic, heads));
         check(&format!("attend_mma {query} on {kv} × {width}"), |lab, p| {
             attend(lab, p, traffic, (heads, DType::F16, q(lab)));
@@ -61,7 +62,7 @@ pub fn heads_of_8_bits() {
         // Squares of 8 alone take these.
         (POSITIONS[2], [3, 1, 32]),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check(&format!("attend_mma {query} on {kv} × {width} of 8 bits"), |lab, p| {
             attend(lab, p, traffic, (heads, DType::Q8Heads, queries(lab, traffic, heads)));
         });
@@ -71,7 +72,7 @@ pub fn heads_of_8_bits() {
 /// Queries in single precision, as a model has them: rounding them once more stays within the bound.
 #[test]
 pub fn singles() {
-    let heads = Heads { query: 2, kv: 1, width: 256 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 256 };
     check("attend_mma of f32", |lab, p| {
         attend(lab, p, POSITIONS[2], (heads, DType::F16, queries(lab, POSITIONS[2], heads)));
     });
@@ -81,7 +82,7 @@ pub fn singles() {
 #[test]
 pub fn rising() {
     let traffic = prompt(&[(40, 300, 1), (3, 90, 0)]);
-    let heads = Heads { query: 2, kv: 1, width: 64 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     check("attend_mma of rising scores", |lab, p| {
         let q = lab.tensor([traffic.capacity(), 128], DType::F16, &vec![1.0; 128 * traffic.capacity() as usize]);
         let step = traffic.step(lab, 10);
@@ -99,7 +100,7 @@ pub fn chosen() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
     let mut caps = backend.caps().clone();
     let recorded = |caps: &Caps, width: u32, kv: DType| -> &'static str {
-        let heads = Heads { query: 8, kv: 2, width };
+        let heads = AttentionHeads { query: 8, kv: 2, width };
         let name = Cell::new("");
         let op = |lab: &Lab, _: &Pass| {
             let p = Pass::new(caps);
@@ -142,7 +143,7 @@ pub fn company() {
     const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
     const LAST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
     for (width, kv) in [(64, DType::F16), (256, DType::F16), (64, DType::Q8Heads)] {
-        let heads = Heads { query: 2, kv: 1, width };
+        let heads = AttentionHeads { query: 2, kv: 1, width };
         for (name, backend) in backends() {
             let run = |traffic: Traffic| -> Output {
                 let op = |lab: &Lab, p: &Pass| attend(lab, p, traffic, (heads, kv, queries(lab, traffic, heads)));
@@ -157,14 +158,14 @@ pub fn company() {
     }
 }
 
-fn attend(lab: &Lab, p: &Pass, traffic: Traffic, (heads, kv, q): (Heads, DType, Tensor)) {
+fn attend(lab: &Lab, p: &Pass, traffic: Traffic, (heads, kv, q): (AttentionHeads, DType, Tensor)) {
     let range = 20.0 / (heads.width as f32).sqrt();
     let x = traffic.by_position(lab, "x", heads.projected(), -6.0..6.0);
     let cache = traffic.blocks(lab, heads, kv, -2.0 * range..2.0 * range);
     p.mark("out", &attend_prefill(p, &traffic.step(lab, 10), (&q, &x), &cache, (heads, DType::F16)));
 }
 
-fn queries(lab: &Lab, traffic: Traffic, heads: Heads) -> Tensor {
+fn queries(lab: &Lab, traffic: Traffic, heads: AttentionHeads) -> Tensor {
     let range = 20.0 / (heads.width as f32).sqrt();
     traffic.by_position(lab, "q", heads.query * heads.width, -range..range)
 }

@@ -1,6 +1,7 @@
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
-    kernels::{attend_prefill::attend_prefill, operands::step::Kind, qk_norm_rope::Heads},
+    kernels::operands::{heads::AttentionHeads, step::Kind},
+    ops::attention::attend_prefill,
 };
 
 use super::{
@@ -21,7 +22,7 @@ pub fn cases() {
         (PROMPTS[1], [1, 1, 16], DType::Q8Heads, DType::F32),
         (PROMPTS[3], [3, 3, 64], DType::Q8Heads, DType::F16),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check(
             &format!("attend_prefill {query} on {kv} × {width} {cache} to {dtype}"),
             attend(traffic, heads, (cache, dtype)),
@@ -29,7 +30,7 @@ pub fn cases() {
     }
 }
 
-fn attend(traffic: Traffic, heads: Heads, (cache, dtype): (DType, DType)) -> impl Fn(&Lab, &Pass) {
+fn attend(traffic: Traffic, heads: AttentionHeads, (cache, dtype): (DType, DType)) -> impl Fn(&Lab, &Pass) {
     move |lab, p| {
         let step = traffic.step(lab, 10);
         let range = 20.0 / (heads.width as f32).sqrt();
@@ -45,7 +46,7 @@ fn attend(traffic: Traffic, heads: Heads, (cache, dtype): (DType, DType)) -> imp
 /// by matrix units where there are some.
 #[test]
 pub fn a_key_that_is_no_number_shows() {
-    let heads = Heads { query: 2, kv: 1, width: 64 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     let traffic = Traffic { kind: Kind::Prompt, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
@@ -78,7 +79,7 @@ pub fn a_key_that_is_no_number_shows() {
 pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 10, 1)], spare: 0 };
     const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
-    let heads = Heads { query: 2, kv: 1, width: 64 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {

@@ -1,4 +1,7 @@
-use bimetal::{compute::dtype::DType, kernels::embed, ops::matmul::Matrix};
+use bimetal::{
+    compute::dtype::DType,
+    kernels::{embed, operands::matrix::Matrix},
+};
 
 use super::{harness::check, traffic::*};
 

@@ -6,11 +6,12 @@ use bimetal::{
     compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
     kernels::{
         gdn_chunk_solve::{Squares, gdn_chunk_solve},
-        gdn_chunk_state::{gdn_chunk_state, gdn_prompt},
-        gdn_conv::{Heads, Mixed},
+        gdn_chunk_state::gdn_chunk_state,
+        gdn_conv::Mixed,
         gdn_scan::gdn_scan,
-        operands::step::Kind,
+        operands::{heads::DeltaHeads, step::Kind},
     },
+    ops::delta_net::gdn_prefill,
 };
 
 use super::{
@@ -33,7 +34,7 @@ const TRAFFIC: &[Traffic] = &[
 
 const HEADS: [[u32; 4]; 4] = [[1, 1, 64, 32], [1, 2, 128, 64], [2, 4, 64, 64], [1, 2, 128, 128]];
 
-fn cases() -> impl Iterator<Item = (&'static Traffic, Heads)> {
+fn cases() -> impl Iterator<Item = (&'static Traffic, DeltaHeads)> {
     TRAFFIC.iter().zip(HEADS).flat_map(|(traffic, heads)| orders(heads).map(move |heads| (traffic, heads)))
 }
 
@@ -68,17 +69,17 @@ fn within(bound: f64) -> impl Fn(&str, &Output, &Output) -> f64 {
     }
 }
 
-fn scan(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, Heads)) {
+fn scan(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, DeltaHeads)) {
     let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, *traffic, heads));
     let mixed = inputs(lab, *traffic, heads);
     p.mark("o", &gdn_scan(p, &step, &mixed, slots));
     p.mark("state", &slots.state);
 }
 
-fn chunks(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, Heads)) {
+fn chunks(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, DeltaHeads)) {
     let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, *traffic, heads));
     let mixed = inputs(lab, *traffic, heads);
-    p.mark("o", &gdn_prompt(p, &step, &mixed, slots, DType::F16));
+    p.mark("o", &gdn_prefill(p, &step, &mixed, slots, DType::F16));
     p.mark("state", &slots.state);
 }
 
@@ -96,7 +97,7 @@ pub fn plain_loops() {
 #[test]
 pub fn parts() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let solve = |caps: &Caps, backend: &Arc<dyn Backend>, (traffic, heads): (&Traffic, Heads)| {
+    let solve = |caps: &Caps, backend: &Arc<dyn Backend>, (traffic, heads): (&Traffic, DeltaHeads)| {
         outputs("gdn_chunk_solve", backend, caps, |lab, p| {
             let squares = Squares::fit(caps, heads, DType::F16).unwrap();
             let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, *traffic, heads));
@@ -146,12 +147,12 @@ pub fn like_the_scan() {
 /// with one half in place of two the error is 1.8e-4.
 #[test]
 pub fn digits() {
-    let (traffic, heads) = (TRAFFIC[1], Heads::grouped([1, 1, 64, 32]));
+    let (traffic, heads) = (TRAFFIC[1], DeltaHeads::grouped([1, 1, 64, 32]));
     let op = |lab: &Lab, p: &Pass| {
         let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, traffic, heads));
         let (qkv, gates) = (inputs(lab, traffic, heads).qkv, vec![0.0; 2 * traffic.capacity() as usize]);
         let gates = lab.tensor([traffic.capacity(), 2], DType::F32, &gates);
-        p.mark("o", &gdn_prompt(p, &step, &Mixed { qkv, gates }, slots, DType::F16));
+        p.mark("o", &gdn_prefill(p, &step, &Mixed { qkv, gates }, slots, DType::F16));
         p.mark("state", &slots.state);
     };
     check_by("gdn_chunk without gates", op, |case, wanted, got| {
@@ -163,7 +164,7 @@ pub fn digits() {
 #[test]
 pub fn wipes() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let (traffic, heads) = (TRAFFIC[2], Heads::grouped([1, 1, 64, 32]));
+    let (traffic, heads) = (TRAFFIC[2], DeltaHeads::grouped([1, 1, 64, 32]));
     let gates = |lab: &Lab| {
         let gates = (0..traffic.capacity()).flat_map(|row| [if row % 5 == 2 { -1e5 } else { -0.01 }, 0.5]);
         lab.tensor([traffic.capacity(), 2], DType::F32, &gates.collect::<Vec<_>>())
@@ -175,7 +176,7 @@ pub fn wipes() {
             p.mark(
                 "o",
                 &match chunks {
-                    true => gdn_prompt(p, &step, &mixed, slots, DType::F16),
+                    true => gdn_prefill(p, &step, &mixed, slots, DType::F16),
                     false => gdn_scan(p, &step, &mixed, slots),
                 },
             );
@@ -197,10 +198,10 @@ pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(170, 10, 1)], spare: 0 };
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
     const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
-    let heads = Heads::grouped([1, 2, 64, 32]);
-    let run = |lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut bimetal::model::cache::Slots| {
+    let heads = DeltaHeads::grouped([1, 2, 64, 32]);
+    let run = |lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut bimetal::kernels::operands::caches::Slots| {
         let mixed = inputs(lab, traffic, heads);
-        gdn_prompt(p, &traffic.step(lab, 10), &mixed, slots, DType::F16)
+        gdn_prefill(p, &traffic.step(lab, 10), &mixed, slots, DType::F16)
     };
     for (name, caps, backend) in settings() {
         let whole = outputs("whole", &backend, &caps, |lab, p| {
@@ -227,13 +228,14 @@ pub fn company() {
 /// What is in a slot does not matter at a sequence's beginning.
 #[test]
 pub fn beginnings() {
-    let heads = Heads::grouped([1, 1, 64, 32]);
+    let heads = DeltaHeads::grouped([1, 1, 64, 32]);
     let traffic = prompt(&[(70, 0, 0)]);
     let op = |lab: &Lab, p: &Pass| {
         let state = lab.poisoned([traffic.slots(), heads.state()], DType::F32);
-        let mut slots = bimetal::model::cache::Slots { ring: lab.poisoned([1, 4], DType::F32), state, heads };
+        let mut slots =
+            bimetal::kernels::operands::caches::Slots { ring: lab.poisoned([1, 4], DType::F32), state, heads };
         let mixed = inputs(lab, traffic, heads);
-        p.mark("o", &gdn_prompt(p, &traffic.step(lab, 10), &mixed, &mut slots, DType::F16));
+        p.mark("o", &gdn_prefill(p, &traffic.step(lab, 10), &mixed, &mut slots, DType::F16));
     };
     check_by("gdn_chunk in slots of NaN", op, |case, wanted, got| {
         assert!(wanted.values().take(70 * 32).all(|o| o.is_finite()), "{case}");
@@ -244,7 +246,7 @@ pub fn beginnings() {
 /// Chunks are taken where matrix units suit heads and inputs, whatever the step's capacity.
 #[test]
 pub fn chosen() {
-    let heads = |key_width, value_width| Heads::grouped([1, 2, key_width, value_width]);
+    let heads = |key_width, value_width| DeltaHeads::grouped([1, 2, key_width, value_width]);
     let caps = with_units(16, 32);
     for (key, value) in [(128, 128), (64, 64), (128, 32)] {
         assert!(Squares::fit(&caps, heads(key, value), DType::F16).is_some(), "{key} × {value}");

@@ -1,10 +1,9 @@
 use bimetal::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
-        gdn_conv::{Heads, gdn_conv},
-        operands::step::Kind,
+        gdn_conv::gdn_conv,
+        operands::{caches::Slots, heads::DeltaHeads, step::Kind},
     },
-    model::cache::Slots,
 };
 
 use super::{
@@ -23,7 +22,7 @@ pub fn cases() {
         (DECODES[1], [2, 6, 128, 256], DType::F32),
         (DECODES[2], [4, 4, 128, 128], DType::Bf16),
     ] {
-        let heads = Heads::grouped([key, value, key_width, value_width]);
+        let heads = DeltaHeads::grouped([key, value, key_width, value_width]);
         check(
             &format!("gdn_conv {key} × {key_width}, {value} × {value_width} {dtype}"),
             convolve(traffic, heads, dtype),
@@ -31,7 +30,7 @@ pub fn cases() {
     }
 }
 
-fn convolve(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass) {
+fn convolve(traffic: Traffic, heads: DeltaHeads, dtype: DType) -> impl Fn(&Lab, &Pass) {
     move |lab, p| {
         let step = traffic.step(lab, 10);
         let x = traffic.by_position(lab, "x", heads.projected(), -3.0..3.0);
@@ -57,7 +56,7 @@ pub fn a_dt(lab: &Lab, value: u32) -> Tensor {
 /// Gates where ln(1 + exp) is flat, and where it is straight.
 #[test]
 fn steep_gates() {
-    let heads = Heads::grouped([1, 33, 8, 4]);
+    let heads = DeltaHeads::grouped([1, 33, 8, 4]);
     for range in [-100.0..-6.0, 20.0..120.0] {
         check(&format!("gdn_conv with gates of {range:?}"), |lab, p| {
             let step = PROMPTS[2].step(lab, 10);
@@ -75,7 +74,7 @@ fn steep_gates() {
 pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
-    let heads = Heads::grouped([1, 2, 24, 20]);
+    let heads = DeltaHeads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let run = |traffic| outputs("company", &backend, backend.caps(), convolve(traffic, heads, DType::F32));
         let (whole, cut) = (run(WHOLE), run(FIRST));

@@ -6,13 +6,12 @@ use bimetal::{
     },
     kernels::{
         gated_rms_norm::gated_rms_norm,
-        gdn_conv::{Heads, gdn_conv},
+        gdn_conv::gdn_conv,
         gdn_decode::{Recurrence, gdn_decode},
         gdn_scan::gdn_scan,
-        operands::step::Kind,
+        operands::{caches::Slots, heads::DeltaHeads, step::Kind},
         rms_norm::Norm,
     },
-    model::cache::Slots,
 };
 
 use super::{
@@ -49,7 +48,7 @@ pub fn left_packed() {
         (DECODES[1], [1, 3, 20, 64], Packs::Bytes),
         (DECODES[0], [2, 2, 32, 32], Packs::Nibbles),
     ] {
-        let heads = Heads::grouped([key, value, key_width, value_width]);
+        let heads = DeltaHeads::grouped([key, value, key_width, value_width]);
         check_rows_packed(&format!("gdn_decode {heads:?} to {packs:?}"), |lab, p| {
             decode(lab, p, traffic, (heads, DType::F32, DType::Packed(packs)));
         });
@@ -57,13 +56,13 @@ pub fn left_packed() {
 }
 
 /// Slots in which something has happened already.
-fn slots(lab: &Lab, traffic: Traffic, heads: Heads) -> Slots {
+fn slots(lab: &Lab, traffic: Traffic, heads: DeltaHeads) -> Slots {
     let ring = lab.spread("ring", [traffic.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
     let state = lab.spread("state", [traffic.slots(), heads.state()], DType::F32, -1.0..1.0);
     Slots { ring, state, heads }
 }
 
-fn weights(lab: &Lab, heads: Heads, dtype: DType) -> Recurrence {
+fn weights(lab: &Lab, heads: DeltaHeads, dtype: DType) -> Recurrence {
     Recurrence {
         conv: lab.spread("conv", [heads.channels(), 4], dtype, -0.5..0.5),
         a_dt: a_dt(lab, heads.value),
@@ -71,7 +70,7 @@ fn weights(lab: &Lab, heads: Heads, dtype: DType) -> Recurrence {
     }
 }
 
-fn decode(lab: &Lab, p: &Pass, traffic: Traffic, (heads, weight, dtype): (Heads, DType, DType)) {
+fn decode(lab: &Lab, p: &Pass, traffic: Traffic, (heads, weight, dtype): (DeltaHeads, DType, DType)) {
     let (step, mut slots) = (traffic.step(lab, 10), slots(lab, traffic, heads));
     let x = traffic.by_position(lab, "x", heads.projected(), -3.0..3.0);
     p.mark("o", &gdn_decode(p, &step, &x, &weights(lab, heads, weight), (&mut slots, dtype)));
@@ -82,7 +81,7 @@ fn decode(lab: &Lab, p: &Pass, traffic: Traffic, (heads, weight, dtype): (Heads,
 /// At a sequence's beginning, what its slot held before does not matter, whatever it was.
 #[test]
 pub fn beginnings() {
-    let heads = Heads::grouped([1, 2, 16, 12]);
+    let heads = DeltaHeads::grouped([1, 2, 16, 12]);
     check("gdn_decode in slots of NaN", |lab, p| {
         let traffic = DECODES[0];
         let ring = lab.poisoned([traffic.slots(), 4 * heads.channels()], DType::F32);
@@ -107,7 +106,7 @@ pub fn like_the_prompt() {
         }
         [at(&[(1, 0, 1)]), at(&[(1, 1, 1)]), at(&[(1, 2, 1)]), at(&[(1, 3, 1)]), at(&[(1, 4, 1)]), at(&[(1, 5, 1)])]
     };
-    let heads = Heads::grouped([1, 2, 24, 20]);
+    let heads = DeltaHeads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let whole = outputs("whole", &backend, backend.caps(), |lab, p| {
             let (step, slots) = (WHOLE.step(lab, 10), &mut slots(lab, WHOLE, heads));
@@ -142,7 +141,7 @@ pub fn like_the_prompt() {
 pub fn company() {
     const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
     const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
-    let heads = Heads::grouped([2, 4, 24, 20]);
+    let heads = DeltaHeads::grouped([2, 4, 24, 20]);
     for (name, backend) in backends() {
         let run = |traffic| {
             outputs("company", &backend, backend.caps(), |lab, p| {
@@ -160,7 +159,7 @@ pub fn company() {
 #[test]
 pub fn few_lanes() {
     for (key_width, value_width, lanes) in [(128, 128, 128), (24, 12, 16)] {
-        let heads = Heads::grouped([1, 2, key_width, value_width]);
+        let heads = DeltaHeads::grouped([1, 2, key_width, value_width]);
         let op = |lab: &Lab, p: &Pass| decode(lab, p, DECODES[1], (heads, DType::F32, DType::F32));
         for (name, backend) in backends() {
             let run = |lanes| {

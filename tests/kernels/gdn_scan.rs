@@ -1,11 +1,10 @@
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
     kernels::{
-        gdn_conv::{Heads, Mixed},
+        gdn_conv::Mixed,
         gdn_scan::gdn_scan,
-        operands::step::Kind,
+        operands::{caches::Slots, heads::DeltaHeads, step::Kind},
     },
-    model::cache::Slots,
 };
 
 use super::{
@@ -33,8 +32,8 @@ pub fn cases() {
 }
 
 /// Value heads grouped by key head, and tiled where that is another order.
-pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = Heads> {
-    let grouped = Heads::grouped(heads);
+pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = DeltaHeads> {
+    let grouped = DeltaHeads::grouped(heads);
     [grouped].into_iter().chain((key > 1 && value > key).then(|| grouped.tiled()))
 }
 
@@ -44,13 +43,13 @@ fn scan(lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut Slots) -> bimetal::co
 }
 
 /// States in which something has happened already.
-pub fn slots(lab: &Lab, traffic: Traffic, heads: Heads) -> Slots {
+pub fn slots(lab: &Lab, traffic: Traffic, heads: DeltaHeads) -> Slots {
     let state = lab.spread("state", [traffic.slots(), heads.state()], DType::F32, -1.0..1.0);
     Slots { ring: lab.poisoned([1, 4], DType::F32), state, heads }
 }
 
 /// What the recurrent kernels take, in the ranges of a model: queries and keys normalised, values past an activation.
-pub fn inputs(lab: &Lab, traffic: Traffic, heads: Heads) -> Mixed {
+pub fn inputs(lab: &Lab, traffic: Traffic, heads: DeltaHeads) -> Mixed {
     let (mut qkv, mut gates) = (Vec::new(), Vec::new());
     let rows = traffic.spans.iter().flat_map(|&(rows, first, slot)| (first..first + rows).map(move |at| (slot, at)));
     let dead = (0..traffic.spare).map(|at| (u32::MAX, at));
@@ -81,7 +80,7 @@ pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
     const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
     const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
-    let heads = Heads::grouped([1, 2, 24, 20]);
+    let heads = DeltaHeads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let whole = outputs("whole", &backend, backend.caps(), |lab, p| {
             let slots = &mut slots(lab, WHOLE, heads);

@@ -1,7 +1,7 @@
 use bimetal::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
-    kernels::operands::step::Kind,
-    ops::matmul::{Matrix, matmul},
+    kernels::operands::{matrix::Matrix, step::Kind},
+    ops::matmul::matmul,
 };
 use half::f16;
 

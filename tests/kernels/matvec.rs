@@ -8,8 +8,8 @@ use bimetal::{
         dtype::{DType, Packs},
         pass::Pass,
     },
-    kernels::operands::step::Kind,
-    ops::matmul::{Matrix, matmul, matmul_add},
+    kernels::operands::{matrix::Matrix, step::Kind},
+    ops::matmul::{matmul, matmul_add},
 };
 
 use super::{

@@ -1,7 +1,10 @@
 use bimetal::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
-    kernels::rms_norm::Norm,
-    ops::matmul::{Matrix, Normed, norm_matmul},
+    kernels::{
+        operands::matrix::{Matrix, Normed},
+        rms_norm::Norm,
+    },
+    ops::matmul::norm_matmul,
 };
 
 use super::{

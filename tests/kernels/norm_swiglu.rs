@@ -4,8 +4,8 @@ use bimetal::{
         pass::Pass,
         tensor::Tensor,
     },
-    kernels::rms_norm::Norm,
-    ops::matmul::{Normed, norm_swiglu},
+    kernels::{operands::matrix::Normed, rms_norm::Norm},
+    ops::matmul::norm_swiglu,
 };
 
 use super::{

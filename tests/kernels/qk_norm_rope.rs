@@ -3,8 +3,8 @@ use std::sync::Arc;
 use bimetal::{
     compute::{backend::Backend, cpu::Cpu, dtype::DType, formats::heads::quantise, pass::Pass, tensor::Tensor},
     kernels::{
-        operands::step::Kind,
-        qk_norm_rope::{Heads, QkNorm, qk_norm_rope},
+        operands::{heads::AttentionHeads, step::Kind},
+        qk_norm_rope::{QkNorm, qk_norm_rope},
     },
 };
 
@@ -24,7 +24,7 @@ pub fn cases() {
         (DECODES[1], [6, 1, 32, 32], DType::F16, -1e5..1e5),
         (DECODES[2], [3, 3, 128, 32], DType::F32, -3.0..3.0),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check(
             &format!("qk_norm_rope {query} + {kv} × {width} of {range:?}, {rotary} turned, to {dtype}"),
             |lab, p| {
@@ -34,7 +34,7 @@ pub fn cases() {
     }
 }
 
-/// Heads of 8 bits. Where sums run in another order, a value next to the middle between two codes may get the other one, and
+/// AttentionHeads of 8 bits. Where sums run in another order, a value next to the middle between two codes may get the other one, and
 /// a scale its neighbour; values that only pass have the same codes everywhere.
 #[test]
 pub fn heads_of_8_bits() {
@@ -45,7 +45,7 @@ pub fn heads_of_8_bits() {
         (PROMPTS[3], [2, 1, 512, 512], -1e-3..3e-3),
         (DECODES[1], [3, 3, 32, 32], -3.0..3.0),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         let op = |lab: &Lab, p: &Pass| turn(lab, p, traffic, (heads, rotary, DType::Q8Heads), range.clone());
         check_by(&format!("qk_norm_rope {query} + {kv} × {width} to heads of 8 bits"), op, |case, wanted, got| {
             if wanted.dtype == DType::Q8Heads { compare_heads(case, wanted, got) } else { compare(case, wanted, got) }
@@ -85,7 +85,7 @@ fn compare_heads(case: &str, wanted: &Output, got: &Output) -> f64 {
 pub fn codes_are_exact() {
     for (name, backend) in backends() {
         for (traffic, [query, kv, width, rotary]) in [(PROMPTS[1], [4, 2, 64, 16]), (DECODES[2], [2, 1, 512, 64])] {
-            let heads = Heads { query, kv, width };
+            let heads = AttentionHeads { query, kv, width };
             let run = |dtype: DType| {
                 let op = |lab: &Lab, p: &Pass| turn(lab, p, traffic, (heads, rotary, dtype), -3.0..3.0);
                 outputs("codes", &backend, backend.caps(), op)
@@ -142,7 +142,7 @@ pub fn odd_values() {
     let rows = cases.len() as u32;
     let traffic = Traffic { kind: Kind::Prompt, spans: &[(15, 0, 0)], spare: 0 };
     assert_eq!(traffic.live(), rows);
-    let (heads, oracle) = (Heads { query: 1, kv: 1, width: 32 }, Arc::new(Cpu::default()));
+    let (heads, oracle) = (AttentionHeads { query: 1, kv: 1, width: 32 }, Arc::new(Cpu::default()));
     for (name, backend) in [("cpu", oracle as Arc<dyn Backend>)].into_iter().chain(backends()) {
         let op = |lab: &Lab, p: &Pass| {
             // Query, gate, key, value.
@@ -167,12 +167,12 @@ pub fn odd_values() {
     }
 }
 
-fn turn(lab: &Lab, p: &Pass, traffic: Traffic, case: (Heads, u32, DType), range: std::ops::Range<f32>) {
+fn turn(lab: &Lab, p: &Pass, traffic: Traffic, case: (AttentionHeads, u32, DType), range: std::ops::Range<f32>) {
     let x = traffic.by_position(lab, "x", case.0.projected(), range);
     record(lab, p, traffic, (case, &x));
 }
 
-fn record(lab: &Lab, p: &Pass, traffic: Traffic, ((heads, rotary, dtype), x): ((Heads, u32, DType), &Tensor)) {
+fn record(lab: &Lab, p: &Pass, traffic: Traffic, ((heads, rotary, dtype), x): ((AttentionHeads, u32, DType), &Tensor)) {
     let step = traffic.step(lab, 10);
     let norm = QkNorm { weights: lab.spread("norms", [2, heads.width], DType::F32, -0.2..0.3), eps: 1e-6 };
     let rope = lab.tensor([traffic.context(), rotary], DType::F32, &angles(traffic.context(), rotary));
@@ -196,7 +196,7 @@ fn angles(context: u32, rotary: u32) -> Vec<f32> {
 pub fn company() {
     const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(40, 10, 1)], spare: 0 };
     const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
-    let heads = Heads { query: 2, kv: 1, width: 64 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     for (name, backend) in backends() {
         let run = |traffic| {
             let op = |lab: &Lab, p: &Pass| turn(lab, p, traffic, (heads, 16, DType::F32), -3.0..3.0);

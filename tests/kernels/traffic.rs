@@ -8,11 +8,11 @@ use bimetal::{
         formats::heads::quantise,
         tensor::Tensor,
     },
-    kernels::{
-        operands::step::{Entry, Kind, Layout, Step},
-        qk_norm_rope::Heads,
+    kernels::operands::{
+        caches::Blocks,
+        heads::AttentionHeads,
+        step::{Entry, Kind, Layout, Step},
     },
-    model::cache::Blocks,
 };
 use half::f16;
 
@@ -108,7 +108,7 @@ impl Traffic {
     }
 
     /// A cache that holds something where its sequences have been or will have been after the step; NaN elsewhere.
-    pub fn blocks(&self, lab: &Lab, heads: Heads, dtype: DType, keys: Range<f32>) -> Blocks {
+    pub fn blocks(&self, lab: &Lab, heads: AttentionHeads, dtype: DType, keys: Range<f32>) -> Blocks {
         let (keys, values) = (self.fill(lab, heads, dtype, keys), self.fill(lab, heads, dtype, -2.0..2.0));
         Blocks { keys, values, block: BLOCK }
     }
@@ -133,7 +133,7 @@ impl Traffic {
         }
     }
 
-    fn fill(&self, lab: &Lab, heads: Heads, dtype: DType, range: Range<f32>) -> Tensor {
+    fn fill(&self, lab: &Lab, heads: AttentionHeads, dtype: DType, range: Range<f32>) -> Tensor {
         let rows = self.slots() * self.blocks_per_slot() * BLOCK * heads.kv;
         let cache = lab.poisoned([rows, heads.width], dtype);
         for (slot, position, place) in self.places() {

@@ -12,13 +12,13 @@ use bimetal::{
         memory::{BufferId, Memory, Pending},
         pass::{Pass, Program},
     },
+    kernels::operands::matrix::Matrix,
     model::{
         Model,
         checkpoint::Checkpoint,
         qwen3_5::{Layer, Mixer},
         weights::Source,
     },
-    ops::matmul::Matrix,
 };
 use half::{bf16, f16};
 use safetensors::SafeTensors;

@@ -161,7 +161,7 @@ fn what_was_quantised_before_loads_as_the_same() {
 }
 
 /// Types of the parts of a matrix, and their rows.
-fn parts(matrix: &bimetal::ops::matmul::Matrix) -> Vec<(DType, u32)> {
+fn parts(matrix: &bimetal::kernels::operands::matrix::Matrix) -> Vec<(DType, u32)> {
     matrix.parts().iter().map(|part| (part.tensor.dtype(), part.tensor.rows())).collect()
 }
 

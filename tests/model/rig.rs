@@ -6,10 +6,13 @@ use bimetal::{
     compute::{
         backend::Backend, caps::Caps, dtype::DType, kernel::Dispatch, memory::Buffer, pass::Pass, tensor::Tensor,
     },
-    kernels::operands::step::{Entry, Kind, Layout, Step},
+    kernels::operands::{
+        caches::State,
+        step::{Entry, Kind, Layout, Step},
+    },
     model::{
         Form, Model,
-        cache::{BLOCK, Cache, Plan, State},
+        cache::{BLOCK, Cache, Plan},
         checkpoint::Checkpoint,
         qwen3_5::forward,
         weights::Source,

@@ -14,15 +14,13 @@ use bimetal::{
         pass::{Pass, Program},
         tensor::Tensor,
     },
-    kernels::{
-        argmax::argmax,
-        operands::step::{Entry, Kind, Layout, Step},
-    },
+    kernels::operands::step::{Entry, Kind, Layout, Step},
     model::{
         Model,
         cache::{BLOCK, Cache, Plan},
         qwen3_5::forward,
     },
+    ops::select::argmax,
 };
 
 /// How long a device is kept busy before anything counts: after a pause its clocks are low, and rise slowly.
