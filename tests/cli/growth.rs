@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     run::{Outcome, run},
-    scratch::{Scratch, fixture},
+    support::scratch::{Scratch, fixture},
 };
 
 /// Of the smallest model.

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::scratch::{Scratch, fixture};
+use crate::support::scratch::{Scratch, fixture};
 
 /// What a run left behind.
 pub struct Outcome {

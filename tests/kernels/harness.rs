@@ -19,7 +19,7 @@ use bimetal::{
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use half::{bf16, f16};
 
-use crate::present::{self, Present};
+use crate::support::backends::{self as present, Present};
 
 /// NaN in every element type; what outputs hold before a run, and what rows that are not alive hold after it.
 const POISON: u32 = 0x7fc0_7fc0;
@@ -354,7 +354,7 @@ pub fn backends() -> Vec<Present> {
     let mut found: Vec<_> = present::backends().into_iter().filter(|(name, _)| *name != "cpu").collect();
     found.extend(present::opposite());
     #[cfg(all(unix, feature = "emulator", feature = "wgpu"))]
-    found.extend(super::translated::backends());
+    found.extend(crate::wgsl_on_emulator::backends());
     found
 }
 

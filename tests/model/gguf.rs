@@ -20,8 +20,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     container::{Gguf, grouped, placed},
     golden::{BOUND, errors, references},
-    present,
-    rig::{FULL, HALF, Look, Precision, Rig, largest_error},
+    harness::{FULL, HALF, Look, Precision, Rig, largest_error},
+    support::backends,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -29,7 +29,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn require_golden(gguf: &Path, fixture: &Path, is_compared: fn(&str) -> bool) {
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         for file in references(fixture) {
             let errors = errors(&backend, gguf, &file, FULL);
             let compared: Vec<_> = errors.iter().filter(|(tensor, _)| is_compared(tensor)).collect();
@@ -122,7 +122,7 @@ fn quantised_weights_are_what_they_stand_for() {
     let types: BTreeMap<_, _> = checkpoint.summary().bytes;
     assert_eq!(types.len(), 8, "{types:?}");
     assert_eq!(checkpoint.config().parameters(), plain.summary().total_parameters());
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         // Rows that quantised weights are multiplied with have 16 bits where bytes are multiplied.
         let full = if backend.caps().packed_dots { 4e-3 } else { 1e-4 };
         for (precision, bound) in [(FULL, full), (HALF, 2e-2)] {

@@ -6,8 +6,8 @@ use bimetal::{backend::Backend, model::checkpoint::Checkpoint, step::Kind};
 use std::sync::Arc;
 
 use crate::{
-    present,
-    rig::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
+    harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
+    support::backends,
 };
 
 /// In full precision, in any tensor.
@@ -67,7 +67,7 @@ pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Pr
 
 #[test]
 fn full_precision_equals_the_reference() {
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         for dir in fixtures() {
             for file in references(&dir) {
                 let label =
@@ -86,7 +86,7 @@ fn full_precision_equals_the_reference() {
 /// reference's own bf16 run does.
 #[test]
 fn half_precision_is_as_close_as_a_bf16_reference() {
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         for dir in fixtures() {
             let noise: serde_json::Value =
                 serde_json::from_slice(&std::fs::read(dir.join("reference.json")).unwrap()).unwrap();

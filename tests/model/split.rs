@@ -9,7 +9,7 @@ use bimetal::{
     wgpu::{Restrict, Wgpu},
 };
 
-use crate::rig::{FULL, HALF, Look, Precision, Rig};
+use crate::harness::{FULL, HALF, Look, Precision, Rig};
 
 /// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a
 /// GPU that splits contexts into many parts. The tables have up to 128 KiB; no row of any matrix divides it, so that

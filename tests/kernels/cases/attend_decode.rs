@@ -1,0 +1,131 @@
+use bimetal::{
+    backend::Caps,
+    dtype::DType,
+    kernels::{attend_decode::attend_decode, qk_norm_rope::Heads},
+    pass::Pass,
+    step::Kind,
+};
+
+use crate::{
+    harness::{Lab, backends, check, outputs},
+    step_cases::*,
+};
+
+#[test]
+pub fn cases() {
+    for (traffic, [query, kv, width], dtype) in [
+        (DECODES[0], [1, 1, 16], DType::F32),
+        (DECODES[1], [4, 2, 64], DType::F16),
+        (DECODES[2], [8, 2, 256], DType::F16),
+        (DECODES[2], [6, 1, 32], DType::F32),
+        (DECODES[2], [16, 1, 256], DType::F16),
+        (DECODES[2], [3, 3, 512], DType::F16),
+        (DECODES[2], [5, 1, 128], DType::F32),
+        (DECODES[1], [2, 2, 16], DType::Q8Heads),
+        (DECODES[2], [8, 2, 256], DType::Q8Heads),
+        (DECODES[2], [3, 1, 512], DType::Q8Heads),
+        (DECODES[2], [16, 2, 64], DType::Q8Heads),
+        (DECODES[1], [6, 2, 128], DType::Q8Heads),
+    ] {
+        let heads = Heads { query, kv, width };
+        let range = 20.0 / (width as f32).sqrt();
+        check(&format!("attend_decode {query} on {kv} × {width} {dtype}"), attend(traffic, heads, dtype, range));
+    }
+}
+
+fn attend(traffic: Traffic, heads: Heads, dtype: DType, range: f32) -> impl Fn(&Lab, &Pass) {
+    move |lab, p| {
+        let step = traffic.step(lab, 10);
+        let q = lab.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -range..range);
+        let cache = traffic.blocks(lab, heads, dtype, -2.0 * range..2.0 * range);
+        let parts = attend_decode(p, &step, &q, &cache, heads);
+        p.mark("sums", &parts.sums);
+        p.mark("stats", &parts.stats);
+    }
+}
+
+/// A key with a number that is none makes every result none that it goes into, in 8 bits too, where it is the head's scale.
+#[test]
+pub fn a_key_that_is_no_number_shows() {
+    let heads = Heads { query: 4, kv: 2, width: 64 };
+    let traffic = Traffic { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
+    for ((name, backend), kv) in
+        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
+    {
+        let op = |lab: &Lab, p: &Pass| {
+            let step = traffic.step(lab, 10);
+            let q = lab.spread("q", [step.capacity(), 4 * 64], DType::F32, -1.0..1.0);
+            let mut cache = traffic.blocks(lab, heads, kv, -1.0..1.0);
+            traffic.overwrite(&mut cache.keys, 2, |position| if position == 9 { f32::NAN } else { 0.5 });
+            p.mark("sums", &attend_decode(p, &step, &q, &cache, heads).sums);
+        };
+        let sums = outputs("none", &backend, backend.caps(), op).remove(0);
+        for (row, none) in [(0, true), (1, false), (2, true)] {
+            let head = &sums.row(row)[..64];
+            assert!(head.iter().all(|bits| f32::from_bits(*bits).is_nan() == none), "{name}: {kv:?}: row {row}");
+        }
+    }
+}
+
+/// A row's partial results are the same bits whoever else decodes with it.
+#[test]
+pub fn company() {
+    const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
+    const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
+    let heads = Heads { query: 8, kv: 2, width: 64 };
+    for ((name, backend), kv) in
+        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
+    {
+        let caps: &Caps = backend.caps();
+        let together = outputs("company", &backend, caps, attend(TOGETHER, heads, kv, 1.0));
+        let alone = outputs("alone", &backend, caps, attend(ALONE, heads, kv, 1.0));
+        for (together, alone) in together.iter().zip(&alone) {
+            assert!(together.row(0) == alone.row(0), "{name}: {}", alone.name);
+        }
+    }
+}
+
+/// Of as many heads as group memory has room for at once, sums are the same bits as of one after the other.
+#[test]
+pub fn room_for_heads() {
+    let heads = Heads { query: 12, kv: 2, width: 32 };
+    for (name, backend) in backends() {
+        let run = |memory: u32| {
+            let group_memory = memory.min(backend.caps().group_memory);
+            let caps = Caps { group_memory, ..backend.caps().clone() };
+            outputs("room", &backend, &caps, attend(DECODES[2], heads, DType::F16, 1.0))
+        };
+        let least = run(16 << 10);
+        for memory in [0, 22 << 10, 32 << 10] {
+            for (most, least) in run(memory).iter().zip(&least) {
+                assert!((0..9).all(|row| most.row(row) == least.row(row)), "{name}: {memory} bytes: {}", least.name);
+            }
+        }
+    }
+}
+
+/// Whatever the heads, lanes share no more than the device has, and as many heads' sums as fit.
+#[test]
+#[cfg(feature = "wgpu")]
+pub fn group_memory_suffices() {
+    use bimetal::{backend::Backend, cpu::Cpu, wgpu::prelude::shader};
+    let backend: std::sync::Arc<dyn Backend> = std::sync::Arc::new(Cpu::default());
+    for ([query, width], dtype) in
+        [[1, 16], [16, 16], [6, 32], [16, 64], [8, 64], [4, 128], [4, 256], [16, 256], [3, 512]]
+            .into_iter()
+            .flat_map(|heads| [(heads, DType::F32), (heads, DType::Q8Heads)])
+    {
+        for (subgroup, kib) in [None, Some([4, 32]), Some([32, 32])].into_iter().flat_map(|of| [(of, 16), (of, 48)]) {
+            let caps = Caps { group_memory: kib << 10, subgroup, ..backend.caps().clone() };
+            let (lab, p) = (Lab::new(backend.clone()), Pass::new(&caps));
+            attend(DECODES[0], Heads { query, kv: 1, width }, dtype, 1.0)(&lab, &p);
+            let dispatch = p.finish().dispatches.remove(0);
+            let module = naga::front::wgsl::parse_str(&shader(&dispatch, &caps).unwrap()).unwrap();
+            let shared = module.global_variables.iter().filter(|(_, it)| it.space == naga::AddressSpace::WorkGroup);
+            let bytes: u32 = shared.map(|(_, it)| module.types[it.ty].inner.size(module.to_ctx())).sum();
+            assert!(bytes <= kib << 10, "{query} × {width} {dtype} {subgroup:?}: {bytes} bytes of {kib} KiB");
+            let (heads, each) = (dispatch.define("TOGETHER"), 4 * width * dispatch.define("TEAMS"));
+            assert!(heads == query || bytes + each * heads > kib << 10, "{query} × {width}: {heads} heads at once");
+        }
+    }
+}
