@@ -4,6 +4,7 @@
 mod harness;
 #[cfg(all(unix, feature = "emulator"))]
 mod mutations;
+mod selection;
 #[cfg(all(unix, feature = "emulator"))]
 mod shader_override;
 mod step_cases;
@@ -17,6 +18,7 @@ mod wgsl_on_emulator;
 mod cases {
     pub mod advance;
     pub mod argmax;
+    pub mod argmax_merge;
     pub mod attend_decode;
     pub mod attend_merge;
     pub mod attend_mma;
@@ -25,6 +27,7 @@ mod cases {
     pub mod dequantise;
     pub mod embed;
     pub mod gated_rms_norm;
+    pub mod gdn_chunk_solve;
     pub mod gdn_chunk_state;
     pub mod gdn_conv;
     pub mod gdn_decode;

@@ -3,18 +3,23 @@
 
 mod plant;
 
-use bimetal::kernels;
+use crate::{cases, selection::kernels};
 use plant::{Fault, fault, no_barrier, plant};
 
 #[test]
 fn every_text_has_faults() {
     let planted = |kernel: &str| include_str!("mutations.rs").matches(&format!("(\"{kernel}\", ")).count();
-    for kernel in kernels::ALL {
-        assert!(planted(kernel.name) >= 2, "{}: {} faults", kernel.name, planted(kernel.name));
+    for kernel in kernels() {
+        let name = kernel.name;
+        assert!(planted(name) >= 2, "{name}: {} faults", planted(name));
+        assert!(
+            include_str!("mutations.rs").contains(&format!("mutations!(\n    {name},")),
+            "{name} has no list of its own"
+        );
     }
 }
 
-macro_rules! sabotaged {
+macro_rules! mutations {
     ($name:ident, [$($case:path),*], [$($fault:expr),* $(,)?]) => {
         #[test]
         fn $name() {
@@ -23,30 +28,39 @@ macro_rules! sabotaged {
     };
 }
 
-sabotaged!(
+mutations!(
     advance,
-    [crate::cases::advance::cases],
+    [cases::advance::cases],
     [
         fault("advance", "step[STEP_POSITION_OF + row] += 1", "step[STEP_POSITION_OF + row] += 2"),
         fault("advance", "row < live(step)", "row <= live(step)"),
         fault("advance", "4 * step[STEP_SEQUENCE_OF + row] + 2", "4 * step[STEP_SEQUENCE_OF + row] + 1"),
     ]
 );
-sabotaged!(
+mutations!(
     argmax,
-    [crate::cases::argmax::cases, crate::cases::argmax::odd_values],
+    [cases::argmax::cases, cases::argmax::odd_values],
     [
         no_barrier("argmax", 0),
         fault("argmax", "if (key > best.x)", "if (key >= best.x)"),
         fault("argmax", "end - 1)];", "end)];"),
         fault("argmax", "simd_min(pair.x == key", "simd_max(pair.x == key"),
-        fault("argmax_merge", "row * PARTS + part", "row * PARTS + part + 1"),
-        no_barrier("argmax_merge", 0),
     ]
 );
-sabotaged!(
+mutations!(
+    argmax_merge,
+    [cases::argmax_merge::cases, cases::argmax_merge::odd_leaders],
+    [
+        fault("argmax_merge", "row * PARTS + part", "row * PARTS + part + 1"),
+        no_barrier("argmax_merge", 0),
+        fault("argmax_merge", "other.x > best.x", "other.x >= best.x"),
+        fault("argmax_merge", "found.x == NONE ?", "found.y == NONE ?"),
+        fault("argmax_merge", "row >= live(step)", "row > live(step)"),
+    ]
+);
+mutations!(
     attend_decode,
-    [crate::cases::attend_decode::cases],
+    [cases::attend_decode::cases],
     [
         fault("attend_decode", "rows[WORDS + at / HEAD_QUADS].word", "rows[WORDS + at / HEAD_QUADS / 2].word"),
         fault("attend_decode", "words[w], scale", "words[0], scale"),
@@ -64,9 +78,9 @@ sabotaged!(
         fault("attend_decode", "min(base + k * TEAMS + team, end - 1)", "min(base + k * TEAMS, end - 1)"),
     ]
 );
-sabotaged!(
+mutations!(
     attend_merge,
-    [crate::cases::attend_merge::cases, crate::cases::attend_merge::splits],
+    [cases::attend_merge::cases, cases::attend_merge::splits],
     [
         no_barrier("attend_merge", 0),
         fault("attend_merge", "exp(stat[i].x - top)", "exp(top - stat[i].x)"),
@@ -78,9 +92,9 @@ sabotaged!(
         fault("attend_merge", "gate = sigmoid(", "gate = silu("),
     ]
 );
-sabotaged!(
+mutations!(
     attend_mma,
-    [crate::cases::attend_mma::cases, crate::cases::attend_mma::rising, crate::cases::attend_mma::heads_of_8_bits],
+    [cases::attend_mma::cases, cases::attend_mma::rising, cases::attend_mma::heads_of_8_bits],
     [
         fault("attend_mma", "tensor[WORDS + at / HEAD_QUADS].word", "tensor[WORDS + at / HEAD_QUADS / 2].word"),
         fault("attend_mma", "tensor[WORDS + at / HEAD_QUADS].word", "tensor[at / HEAD_QUADS].word"),
@@ -100,9 +114,9 @@ sabotaged!(
         fault("attend_mma", "staged + team * EDGE * PITCH", "staged + member / 16 * EDGE * PITCH"),
     ]
 );
-sabotaged!(
+mutations!(
     attend_prefill,
-    [crate::cases::attend_prefill::cases],
+    [cases::attend_prefill::cases],
     [
         fault("attend_prefill", "tensor[WORDS + at / HEAD_QUADS].word", "tensor[WORDS].word"),
         fault("attend_prefill", "unpack(held(heads, at))", "unpack(held(heads, at ^ 1))"),
@@ -116,18 +130,18 @@ sabotaged!(
         fault("attend_prefill", "simd_shuffle_xor(most, apart)", "simd_shuffle_down(most, apart)"),
     ]
 );
-sabotaged!(
+mutations!(
     copy_slot,
-    [crate::cases::copy_slot::cases],
+    [cases::copy_slot::cases],
     [
         fault("copy_slot", "pair[0] * WIDTH", "pair[1] * WIDTH"),
         fault("copy_slot", "first + i * LANES < WIDTH", "first + i * LANES < WIDTH - 1"),
         fault("copy_slot", "first + i * LANES < WIDTH", "first + i * LANES <= WIDTH"),
     ]
 );
-sabotaged!(
+mutations!(
     dequantise,
-    [crate::cases::dequantise::cases, crate::cases::dequantise::like_the_product],
+    [cases::dequantise::cases, cases::dequantise::like_the_product],
     [
         fault("dequantise", "+ params.first * PAIRS", ""),
         fault("dequantise", "begin + i * LANES < end", "begin + i * LANES <= end"),
@@ -136,9 +150,9 @@ sabotaged!(
         fault("dequantise", "block < 4 ? own", "block < 5 ? own"),
     ]
 );
-sabotaged!(
+mutations!(
     embed,
-    [crate::cases::embed::cases, crate::cases::embed::ids_past_the_table],
+    [cases::embed::cases, cases::embed::ids_past_the_table],
     [
         fault("embed", "block < 4 ? own", "block < 5 ? own"),
         fault("embed", "(own >> 2u) & 48u", "(own >> 2u) & 16u"),
@@ -150,9 +164,9 @@ sabotaged!(
         fault("embed", "- params.first", ""),
     ]
 );
-sabotaged!(
+mutations!(
     gated_rms_norm,
-    [crate::cases::gated_rms_norm::cases, crate::cases::gated_rms_norm::zeros],
+    [cases::gated_rms_norm::cases, cases::gated_rms_norm::zeros],
     [
         fault("gated_rms_norm", "silu(unpack(x[gate + i]))", "sigmoid(unpack(x[gate + i]))"),
         fault("gated_rms_norm", "+ params.eps", ""),
@@ -160,9 +174,9 @@ sabotaged!(
         fault("gated_rms_norm", "unpack(weight[i])", "(1.0f + unpack(weight[i]))"),
     ]
 );
-sabotaged!(
+mutations!(
     gdn_conv,
-    [crate::cases::gdn_conv::cases],
+    [cases::gdn_conv::cases],
     [
         fault("gdn_conv", "-exp(a_dt[head])", "exp(a_dt[head])"),
         fault("gdn_conv", "+ a_dt[VALUE_HEADS + head]", "+ a_dt[head]"),
@@ -174,9 +188,9 @@ sabotaged!(
         fault("gdn_conv", "uint2(at, 3)", "uint2(at, 2)"),
     ]
 );
-sabotaged!(
+mutations!(
     gdn_chunk_solve,
-    [crate::cases::gdn_chunk_state::parts, crate::cases::gdn_chunk_state::like_the_scan],
+    [cases::gdn_chunk_solve::cases, cases::gdn_chunk_solve::like_the_rule],
     [
         no_barrier("gdn_chunk_solve", 0),
         no_barrier("gdn_chunk_solve", 1),
@@ -190,9 +204,9 @@ sabotaged!(
         fault("gdn_chunk_solve", "ulong2(0, 0), true", "ulong2(0, 0), false"),
     ]
 );
-sabotaged!(
+mutations!(
     gdn_chunk_state,
-    [crate::cases::gdn_chunk_state::like_the_scan, crate::cases::gdn_chunk_state::beginnings],
+    [cases::gdn_chunk_state::like_the_scan, cases::gdn_chunk_state::beginnings],
     [
         no_barrier("gdn_chunk_state", 0),
         no_barrier("gdn_chunk_state", 1),
@@ -205,9 +219,9 @@ sabotaged!(
         fault("gdn_chunk_state", "row < part.rows", "row <= part.rows"),
     ]
 );
-sabotaged!(
+mutations!(
     gdn_decode,
-    [crate::cases::gdn_decode::cases, crate::cases::gdn_decode::beginnings],
+    [cases::gdn_decode::cases, cases::gdn_decode::beginnings],
     [
         no_barrier("gdn_decode", 0),
         no_barrier("gdn_decode", 1),
@@ -219,9 +233,9 @@ sabotaged!(
         fault("gdn_decode", "simd_shuffle_down(y, 2)", "simd_shuffle_down(y, 1)"),
     ]
 );
-sabotaged!(
+mutations!(
     gdn_scan,
-    [crate::cases::gdn_scan::cases],
+    [cases::gdn_scan::cases],
     [
         no_barrier("gdn_scan", 0),
         no_barrier("gdn_scan", 1),
@@ -231,9 +245,9 @@ sabotaged!(
         fault("gdn_scan", "n < VALUE_WIDTH && member == 0", "member == 0"),
     ]
 );
-sabotaged!(
+mutations!(
     matmul,
-    [crate::cases::matmul::cases, crate::cases::matmul::tiles],
+    [cases::matmul::cases, cases::matmul::tiles],
     [
         no_barrier("matmul", 0),
         no_barrier("matmul", 1),
@@ -242,9 +256,9 @@ sabotaged!(
         fault("matmul", "row < rows_alive &&", ""),
     ]
 );
-sabotaged!(
+mutations!(
     matmul_mma,
-    [crate::cases::matmul_mma::cases, crate::cases::matmul_mma::company],
+    [cases::matmul_mma::cases, cases::matmul_mma::company],
     [
         no_barrier("matmul_mma", 0),
         fault("matmul_mma", "simdgroup_barrier(mem_flags::mem_threadgroup);", ""),
@@ -265,9 +279,9 @@ sabotaged!(
         fault("matmul_mma", "own_row = lane / SLICE_QUADS", "own_row = lane / SLICE_QUADS / 2 * 2"),
     ]
 );
-sabotaged!(
+mutations!(
     matvec,
-    [crate::cases::matvec::cases, crate::cases::matvec::filled],
+    [cases::matvec::cases, cases::matvec::filled],
     [
         fault("matvec", "simd_shuffle_xor(value, ushort(reach))", "simd_shuffle_down(value, ushort(reach))"),
         fault("matvec", "column + j < params.count", "column + j <= params.count"),
@@ -278,9 +292,9 @@ sabotaged!(
         fault("matvec", "half_of(matrix + WORDS, at / 8)", "half_of(matrix + WORDS, at / 16)"),
     ]
 );
-sabotaged!(
+mutations!(
     norm_matvec,
-    [crate::cases::norm_matvec::cases, crate::cases::norm_matvec::filled, crate::cases::norm_matvec::zeros],
+    [cases::norm_matvec::cases, cases::norm_matvec::filled, cases::norm_matvec::zeros],
     [
         fault("norm_matvec", "in_tail ? group.x - groups : group.x", "group.x"),
         fault("norm_matvec", "in_tail ? params.tail_count : params.count", "params.count"),
@@ -292,9 +306,9 @@ sabotaged!(
         fault("norm_matvec", "row + r < alive", "row + r <= alive"),
     ]
 );
-sabotaged!(
+mutations!(
     norm_swiglu,
-    [crate::cases::norm_swiglu::filled],
+    [cases::norm_swiglu::filled],
     [
         Fault {
             kernel: "norm_swiglu",
@@ -306,13 +320,13 @@ sabotaged!(
         fault("norm_swiglu", "silu(scale", "sigmoid(scale"),
     ]
 );
-sabotaged!(
+mutations!(
     qk_norm_rope,
     [
-        crate::cases::qk_norm_rope::cases,
-        crate::cases::qk_norm_rope::heads_of_8_bits,
-        crate::cases::qk_norm_rope::codes_are_exact,
-        crate::cases::qk_norm_rope::odd_values
+        cases::qk_norm_rope::cases,
+        cases::qk_norm_rope::heads_of_8_bits,
+        cases::qk_norm_rope::codes_are_exact,
+        cases::qk_norm_rope::odd_values
     ],
     [
         no_barrier("qk_norm_rope", 0),
@@ -336,9 +350,9 @@ sabotaged!(
         fault("qk_norm_rope", "position % BLOCK;", "position / BLOCK;"),
     ]
 );
-sabotaged!(
+mutations!(
     rms_norm,
-    [crate::cases::rms_norm::cases, crate::cases::rms_norm::zeros],
+    [cases::rms_norm::cases, cases::rms_norm::zeros],
     [
         no_barrier("rms_norm", 0),
         fault("rms_norm", "+ params.eps", ""),
@@ -347,26 +361,26 @@ sabotaged!(
         fault("rms_norm", "parts[lane / SIMD] = sum", "parts[lane / SIMD] = half(sum)"),
     ]
 );
-sabotaged!(
+mutations!(
     rows,
-    [crate::cases::rows::cases],
+    [cases::rows::cases],
     [
         fault("rows", "x[row * QUADS + i]", "x[output * QUADS + i]"),
         fault("rows", "output >= live(step)", "output > live(step)"),
     ]
 );
-sabotaged!(
+mutations!(
     silu_mul,
-    [crate::cases::silu_mul::cases],
+    [cases::silu_mul::cases],
     [
         fault("silu_mul", "2 * row * QUADS + i", "(2 * row + 1) * QUADS + i"),
         fault("silu_mul", "|| i >= QUADS", ""),
         fault("silu_mul", "row >= live(step)", "row > live(step)"),
     ]
 );
-sabotaged!(
+mutations!(
     top_k,
-    [crate::cases::top_k::cases, crate::cases::top_k::odd_values],
+    [cases::top_k::cases, cases::top_k::odd_values],
     [
         no_barrier("top_k", 0),
         no_barrier("top_k", 1),

@@ -20,6 +20,7 @@ use naga::{
     valid::{Capabilities, ValidationFlags, Validator},
 };
 
+use crate::selection::kernels;
 use launches::{launch, pack};
 
 /// Bytes that lanes may share on the least device that WebGPU allows.
@@ -48,7 +49,7 @@ fn no_orphans() {
 
 #[test]
 fn tops() {
-    for kernel in ALL {
+    for kernel in kernels() {
         for text in [kernel.source.wgsl, kernel.source.msl.expect("a text for Metal")] {
             let lines: Vec<_> = text.lines().take(4).collect();
             let comments = lines.iter().take_while(|line| line.starts_with("// ")).count();
@@ -61,7 +62,7 @@ fn tops() {
 
 #[test]
 fn wgsl_fits() {
-    for kernel in ALL {
+    for kernel in kernels() {
         let matrix = kernel.library.contains(&"matrix");
         for (dtype, offered) in DTYPES.into_iter().flat_map(|dtype| [(dtype, false), (dtype, true)]) {
             let halves = |binding: &Binding| matches!(binding.element, Element::F16 | Element::Halves);

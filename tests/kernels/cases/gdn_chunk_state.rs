@@ -1,4 +1,4 @@
-//! Both kernels of the chunkwise gated delta rule: each against its plain loop, and together against `gdn_scan`.
+//! The second kernel of the chunkwise gated delta rule behind the first: against the plain loops, and against `gdn_scan`.
 
 use std::sync::Arc;
 
@@ -34,14 +34,14 @@ const TRAFFIC: &[Traffic] = &[
     prompt(&[(193, 0, 1)]),
 ];
 
-const HEADS: [[u32; 4]; 4] = [[1, 1, 64, 32], [1, 2, 128, 64], [2, 4, 64, 64], [1, 2, 128, 128]];
+pub const HEADS: [[u32; 4]; 4] = [[1, 1, 64, 32], [1, 2, 128, 64], [2, 4, 64, 64], [1, 2, 128, 128]];
 
 fn cases() -> impl Iterator<Item = (&'static Traffic, Heads)> {
     TRAFFIC.iter().zip(HEADS).flat_map(|(traffic, heads)| orders(heads).map(move |heads| (traffic, heads)))
 }
 
 /// What a device with matrix units of some size can do.
-fn with_units(edge: u32, width: u32) -> Caps {
+pub fn with_units(edge: u32, width: u32) -> Caps {
     let mut caps = Cpu::default().caps().clone();
     (caps.matrix_units, caps.subgroup, caps.half) = (Some(edge), Some([width, width]), true);
     (caps.group_memory, caps.lanes) = (32 << 10, 1024);
@@ -55,7 +55,7 @@ fn settings() -> Vec<(String, Caps, Arc<dyn Backend>)> {
 }
 
 /// RMS(wanted − got) / RMS(wanted) of what the plain loop wrote, which must be within `bound`.
-fn within(bound: f64) -> impl Fn(&str, &Output, &Output) -> f64 {
+pub fn within(bound: f64) -> impl Fn(&str, &Output, &Output) -> f64 {
     move |case, wanted, got| {
         let (mut difference, mut size) = (0.0, 0.0);
         for (want, found) in wanted.values().zip(got.values()) {

@@ -10,6 +10,7 @@ use bimetal::{
 };
 
 use super::{DTYPES, launches::launch, stems};
+use crate::selection::kernels;
 
 /// What is not bound to a buffer: name of the attribute, and the type that our kernels take it as.
 const BUILT_IN: [(&str, &str); 4] = [
@@ -21,7 +22,7 @@ const BUILT_IN: [(&str, &str); 4] = [
 
 #[test]
 fn signatures_are_those_of_the_tables() {
-    for kernel in ALL {
+    for kernel in kernels() {
         let text = uncommented(kernel.source.msl.unwrap());
         assert_eq!(entries(&text), [kernel.name], "{}: entry point", kernel.name);
         let (buffers, rest): (Vec<_>, Vec<_>) =
@@ -39,8 +40,8 @@ fn signatures_are_those_of_the_tables() {
 
 #[test]
 fn every_text_has_its_parts_and_every_part_its_use() {
-    let kernels: BTreeSet<String> = ALL.iter().map(|kernel| kernel.name.to_owned()).collect();
-    assert_eq!(stems("msl", "metal"), kernels, "msl/");
+    let names: BTreeSet<String> = ALL.iter().map(|kernel| kernel.name.to_owned()).collect();
+    assert_eq!(stems("msl", "metal"), names, "msl/");
     let known: BTreeSet<String> = LIBRARY.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(stems("msl/lib", "metal"), known, "msl/lib/");
     let asked: BTreeSet<&str> = ALL.iter().flat_map(|kernel| kernel.library).copied().collect();
@@ -51,7 +52,7 @@ fn every_text_has_its_parts_and_every_part_its_use() {
     let mut used: BTreeSet<String> = asked.into_iter().filter(|name| !absent(name)).map(str::to_owned).collect();
     used.extend(["ggml", "quads", "quants"].map(String::from));
     assert_eq!(used, known, "parts that kernels ask for");
-    for kernel in ALL {
+    for kernel in kernels() {
         DTYPES.iter().for_each(|dtype| drop(shader(&launch(kernel, *dtype)).unwrap()));
     }
 }
@@ -59,7 +60,7 @@ fn every_text_has_its_parts_and_every_part_its_use() {
 /// Both texts say the same on top: what a formula, shapes and a launch are does not depend on the language.
 #[test]
 fn tops_agree_in_kind() {
-    for kernel in ALL {
+    for kernel in kernels() {
         let tops =
             [kernel.source.wgsl, kernel.source.msl.unwrap()].map(|text| text.lines().take(3).collect::<Vec<_>>());
         for binding in kernel.bindings.iter().filter(|binding| binding.name != "step" && binding.name != "tables") {
