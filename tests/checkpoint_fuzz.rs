@@ -24,7 +24,10 @@ use bimetal::{
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::{Value, json};
-use support::scratch::{Scratch, WEIGHTS, file, fixture, parts};
+use support::{
+    fixtures::fixture,
+    scratch::{Scratch, WEIGHTS, file, parts},
+};
 
 static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32").join(WEIGHTS)).unwrap());

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::support::scratch::{Scratch, fixture};
+use crate::support::{fixtures::fixture, scratch::Scratch};
 
 /// What a run left behind.
 pub struct Outcome {

@@ -11,7 +11,6 @@ mod pipelines;
 
 use std::{ops::Range, sync::Arc, thread};
 
-use crate::support::backends::{Present, backends};
 use bimetal::{
     Error,
     backend::Backend,
@@ -21,6 +20,8 @@ use bimetal::{
     tensor::Tensor,
 };
 use kernels::{BROKEN, NO_SUCH_PART, SHIFT, scale, shift};
+
+use crate::support::backends::{Present, backends};
 
 fn tensor(backend: &Arc<dyn Backend>, values: &[f32]) -> Tensor {
     Tensor::from_slice(backend, [1, values.len() as u32], DType::F32, "values", values).unwrap()

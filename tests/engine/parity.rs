@@ -1,17 +1,20 @@
 //! Results depend on the sequence alone: not on how a prompt is cut, on who shares the step, on interruptions. Bit for bit.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bimetal::{
     backend::Backend,
     dtype::DType,
     engine::{Engine, Options, Request, Then},
-    model::{Form, Model, checkpoint::Checkpoint, weights::Source},
+    model::{Form, Model, weights::Source},
     sampler::Sampling,
     scheduler::SequenceId,
 };
 
-use crate::support::backends::{Present, backends};
+use crate::support::{
+    backends::{Present, backends},
+    fixtures::checkpoint,
+};
 
 /// A fixture, the types in which it computes, and that of keys and values.
 pub type Subject = (&'static str, Form, DType);
@@ -26,12 +29,8 @@ const SUBJECTS: [Subject; 5] = [
     ("real-heads-bf16", Form { inputs: DType::F16, quant: Some(DType::Q8) }, DType::Q8Heads),
 ];
 
-fn fixture(name: &str) -> Checkpoint {
-    Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
-}
-
 fn model(backend: &Arc<dyn Backend>, (name, form, _): Subject) -> Model {
-    Model::load(backend, &Source::Checkpoint(&fixture(name)), form, &mut |_, _| {}).unwrap()
+    Model::load(backend, &Source::Checkpoint(&checkpoint(name)), form, &mut |_, _| {}).unwrap()
 }
 
 pub fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: Options) -> Engine {

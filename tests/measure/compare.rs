@@ -2,7 +2,6 @@
 
 use std::{
     ops::Range,
-    path::Path,
     sync::{Arc, OnceLock},
 };
 
@@ -13,19 +12,17 @@ use bimetal::{
     cpu::{Cpu, Group},
     dtype::DType,
     kernels::silu_mul,
-    model::{Model, checkpoint::Checkpoint, weights::Source},
+    model::{Model, weights::Source},
     pass::{Dispatch, Kernel, Pass, Program, Source as Text},
 };
 
-use crate::support::backends::backends;
+use crate::support::{backends::backends, fixtures::checkpoint};
 
 /// A prompt and one token more.
 const IDS: u32 = 66;
 
 fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Model {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32");
-    let checkpoint = Checkpoint::open(&dir).unwrap();
-    Model::load(backend, &Source::Checkpoint(&checkpoint), inputs, &mut |_, _| {}).unwrap()
+    Model::load(backend, &Source::Checkpoint(&checkpoint("tiny-f32")), inputs, &mut |_, _| {}).unwrap()
 }
 
 fn compared(backend: &Arc<dyn Backend>, precision: DType, kv: DType) -> [Vec<Finding>; 2] {

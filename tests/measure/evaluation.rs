@@ -1,6 +1,6 @@
 //! What models make of a text, against figures of a separate implementation in double precision.
 
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc};
 
 use bimetal::{
     Error,
@@ -10,13 +10,13 @@ use bimetal::{
     dtype::DType,
     engine::{Engine, Options, Request, Then},
     evaluation::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
-    model::{Form, Model, checkpoint::Checkpoint, weights::Source},
+    model::{Form, Model, weights::Source},
     sampler::Sampling,
     text::Text,
     tokenizer::Tokenizer,
 };
 
-use crate::support::backends::backends;
+use crate::support::{backends::backends, fixtures::checkpoint};
 
 /// Two documents, a separator after each.
 const EXCERPT: &str = include_str!("../fixtures/excerpt.txt");
@@ -185,8 +185,7 @@ fn what_cannot_be_scored() {
         let refused = Passage::windows(text, &tokenizer, Cut::apart(64), ALL).unwrap_err();
         assert!(refused.to_string().contains("at least 2 are needed"), "{refused}");
     }
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-tied-text-f32");
-    let checkpoint = Checkpoint::open(&fixture).unwrap();
+    let checkpoint = checkpoint("tiny-tied-text-f32");
     let model = Model::load(&cpu(), &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {}).unwrap();
     let other = Side { model: Arc::new(model), kv: DType::F32 };
     let refused = compare([&side, &other], &windows(Cut::apart(64), ALL), &mut go_on).unwrap_err();

@@ -19,7 +19,6 @@ use bimetal::{
     ledger::{Ledger, Rehearsal},
     model::{
         Form, Model,
-        checkpoint::Checkpoint,
         config::{Config, LayerKind},
         qwen3_5::forward,
         weights::Source,

@@ -1,6 +1,6 @@
 //! How much the caches hold: what is planned is what is allocated, and what does not fit is refused with what would.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use bimetal::{
     Error,
@@ -11,11 +11,12 @@ use bimetal::{
     engine::{Engine, Options},
     model::{
         Model,
-        checkpoint::Checkpoint,
         config::{Config, LayerKind},
         weights::Source,
     },
 };
+
+use crate::support::fixtures::checkpoint;
 
 const AMPLE: Room = Room { bytes: u64::MAX, binding: u64::MAX };
 
@@ -41,9 +42,8 @@ fn advised(refusal: &str) -> u32 {
 }
 
 fn model() -> Model {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32");
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
-    Model::load(&backend, &Source::Checkpoint(&Checkpoint::open(&dir).unwrap()), DType::F32, &mut |_, _| {}).unwrap()
+    Model::load(&backend, &Source::Checkpoint(&checkpoint("tiny-f32")), DType::F32, &mut |_, _| {}).unwrap()
 }
 
 #[test]

@@ -11,7 +11,6 @@ use std::{
     io::Write,
 };
 
-use crate::support::scratch::{INDEX, Scratch, WEIGHTS, append, file, fixture, parts};
 use bimetal::{
     dtype::DType,
     model::checkpoint::{Checkpoint, Part, Skipped, TensorView, expected},
@@ -19,12 +18,18 @@ use bimetal::{
 };
 use serde_json::{Map, Value, json};
 
-const FIXTURES: [&str; 5] = ["tiny-f32", "tiny-tied-text-f32", "fast-decay-f16", "mixed-shards", "real-heads-bf16"];
+use crate::support::{
+    fixtures::{self, checkpoint, fixture},
+    scratch::{INDEX, Scratch, WEIGHTS, append, file, parts},
+};
+
+const FIXTURES: [&str; 6] =
+    ["tiny-f32", "tiny-tied-text-f32", "fast-decay-f16", "mixed-shards", "real-heads-bf16", "dense36-bf16"];
 
 #[test]
 fn fixtures_are_whole() {
     for name in FIXTURES {
-        let checkpoint = Checkpoint::open(&fixture(name)).unwrap();
+        let checkpoint = checkpoint(name);
         checkpoint.check().unwrap();
         for tensor in expected(checkpoint.config()) {
             let view = checkpoint.tensor(&tensor.name).unwrap();
@@ -36,9 +41,9 @@ fn fixtures_are_whole() {
 
 #[test]
 fn both_namings_lead_to_the_same_names() {
-    let text = Checkpoint::open(&fixture("tiny-tied-text-f32")).unwrap();
+    let text = checkpoint("tiny-tied-text-f32");
     assert_eq!(text.tensor("norm.weight").unwrap().name, "model.norm.weight");
-    let multimodal = Checkpoint::open(&fixture("tiny-f32")).unwrap();
+    let multimodal = checkpoint("tiny-f32");
     assert_eq!(multimodal.tensor("norm.weight").unwrap().name, "model.language_model.norm.weight");
     assert_eq!(multimodal.tensor("lm_head.weight").unwrap().name, "lm_head.weight");
     let conv = multimodal.tensor("layers.0.linear_attn.conv1d.weight").unwrap();
@@ -82,7 +87,7 @@ fn a_released_tensor_reads_the_same() {
     checkpoint.release(&view);
     assert_eq!(view.data, before);
     // What is not of this checkpoint is left alone.
-    let other = Checkpoint::open(&fixture("tiny-f32")).unwrap();
+    let other = fixtures::checkpoint("tiny-f32");
     checkpoint.release(&other.tensor("norm.weight").unwrap());
 }
 

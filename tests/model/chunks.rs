@@ -1,17 +1,11 @@
 //! A prompt computed in a chunk, against the same prompt token by token.
 
-use std::path::Path;
-
-use bimetal::{model::checkpoint::Checkpoint, step::Kind};
+use bimetal::step::Kind;
 
 use crate::{
     harness::{FULL, Look, Rig, largest_error},
-    support::backends,
+    support::{backends, fixtures::checkpoint},
 };
-
-fn fixture(name: &str) -> Checkpoint {
-    Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
-}
 
 fn prompt(length: usize, seed: u32) -> Vec<u32> {
     (0..length as u32).map(|i| (i * 97 + seed * 31 + i * i % 13) % 128).collect()
@@ -23,7 +17,7 @@ fn chunked_prefill_equals_token_by_token() {
     for (name, backend) in backends::backends() {
         for length in [1, 2, 3, 4, 70] {
             let ids = prompt(length, 8);
-            let mut rig = Rig::new(&backend, &fixture("tiny-f32"), FULL, 96);
+            let mut rig = Rig::new(&backend, &checkpoint("tiny-f32"), FULL, 96);
             let chunked = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits.concat();
             let looped = (0..)
                 .zip(&ids)

@@ -1,25 +1,27 @@
 //! Logits at every position, residual streams, caches and decode steps against the fixtures.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bimetal::{backend::Backend, model::checkpoint::Checkpoint, step::Kind};
-use std::sync::Arc;
 
 use crate::{
     harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
-    support::backends,
+    support::{backends, fixtures::fixture},
 };
 
 /// In full precision, in any tensor.
 pub const BOUND: f32 = 1e-3;
 
 fn fixtures() -> Vec<PathBuf> {
-    let own = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")).unwrap();
+    let own = std::fs::read_dir(fixture("")).unwrap();
     let mut found: Vec<_> = own.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     found.extend(std::env::var("FIXTURES").unwrap_or_default().split(':').filter(|s| !s.is_empty()).map(PathBuf::from));
     found.retain(|path| path.join("reference.json").is_file());
     found.sort();
-    assert!(found.len() >= 5, "the fixtures are gone: {found:?}");
+    assert!(found.len() >= 6, "the fixtures are gone: {found:?}");
     found
 }
 

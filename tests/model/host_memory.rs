@@ -29,6 +29,8 @@ use bimetal::{
 };
 use serde_json::json;
 
+use crate::support::fixtures::fixture;
+
 const MEBI: u64 = 1 << 20;
 
 /// A device with memory of its own: of what is written, nothing stays with the host.
@@ -102,8 +104,8 @@ fn checkpoint() -> (Made, u64, u64) {
     let dir = env::temp_dir().join(format!("bimetal-host-memory-{}", std::process::id()));
     fs::create_dir(&dir).unwrap();
     let made = Made(dir);
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-tied-text-f32/config.json");
-    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(fixture).unwrap()).unwrap();
+    let original = fixture("tiny-tied-text-f32/config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(original).unwrap()).unwrap();
     for (name, value) in [("hidden_size", 1024), ("intermediate_size", 4096), ("vocab_size", 32 << 10)] {
         config[name] = json!(value);
     }

@@ -1,12 +1,12 @@
 //! Keys and values of 8 bits: every backend makes the same of them, and little is lost.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use bimetal::{backend::Backend, cpu::Cpu, default_model, dtype::DType, model::checkpoint::Checkpoint, step::Kind};
 
 use crate::{
     harness::{FULL, HALF, Look, Precision, Rig, largest_error},
-    support::backends,
+    support::{backends, fixtures},
 };
 
 const BYTES: Precision = Precision { kv: DType::Q8Heads, ..FULL };
@@ -31,8 +31,7 @@ fn every_backend_makes_the_same_of_them() {
     for (name, precision, bound) in
         [("tiny-f32", BYTES, 3e-3), ("real-heads-bf16", Precision { kv: DType::Q8Heads, ..HALF }, 0.05)]
     {
-        let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
-        let checkpoint = Checkpoint::open(&checkpoint).unwrap();
+        let checkpoint = fixtures::checkpoint(name);
         let wanted = logits(&oracle, &checkpoint, precision);
         for (backend_name, backend) in backends::backends() {
             let error = largest_error(&logits(&backend, &checkpoint, precision), &wanted);

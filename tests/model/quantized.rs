@@ -1,6 +1,6 @@
 //! A model with quantised weights: what it holds, how it is loaded, and that every backend makes the same of it.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use bimetal::{
     backend::{Backend, Caps, Expand},
@@ -19,17 +19,13 @@ use bimetal::{
 
 use crate::{
     harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error},
-    support::backends,
+    support::{backends, fixtures},
 };
 
 const FORMATS: [DType; 2] = [DType::Q8, DType::Q4];
 
 fn quantised(format: DType) -> Precision {
     Precision { quant: Some(format), ..FULL }
-}
-
-fn fixture(name: &str) -> Checkpoint {
-    Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
 
 /// Logits of a prompt and of a decode step after it.
@@ -50,7 +46,7 @@ pub fn bound(caps: &Caps) -> f32 {
 fn every_backend_makes_the_same_of_quantised_weights() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     for name in ["tiny-f32", "tiny-tied-text-f32"] {
-        let checkpoint = fixture(name);
+        let checkpoint = fixtures::checkpoint(name);
         for format in FORMATS {
             let wanted = logits(&oracle, &checkpoint, quantised(format));
             for (backend_name, backend) in backends::backends() {
@@ -67,7 +63,8 @@ fn every_backend_makes_the_same_of_quantised_weights() {
 #[test]
 fn long_prompts_are_the_same_whole_and_in_parts() {
     let ids: Vec<u32> = (0..260).map(|i| (i * 97 + i * i % 13) % 96).collect();
-    let (checkpoint, precision) = (fixture("real-heads-bf16"), Precision { quant: Some(DType::Q4), ..HALF });
+    let (checkpoint, precision) =
+        (fixtures::checkpoint("real-heads-bf16"), Precision { quant: Some(DType::Q4), ..HALF });
     for (name, backend) in backends::backends() {
         assert!((193..=260).contains(&Expand::USUAL.rows));
         let rig = || {
@@ -87,7 +84,7 @@ fn long_prompts_are_the_same_whole_and_in_parts() {
 #[test]
 fn rows_go_packed_from_launch_to_launch() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let checkpoint = fixture("real-heads-bf16");
+    let checkpoint = fixtures::checkpoint("real-heads-bf16");
     for (format, packs) in FORMATS.into_iter().zip([Packs::Bytes, Packs::Nibbles]) {
         let wanted = logits(&oracle, &checkpoint, quantised(format));
         for (name, backend) in backends::backends() {
@@ -137,7 +134,7 @@ fn what_was_quantised_before_loads_as_the_same() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
     for name in ["tiny-f32", "real-heads-bf16", "mixed-shards"] {
         for format in FORMATS {
-            let (original, out) = (fixture(name), tempfile::tempdir().unwrap());
+            let (original, out) = (fixtures::checkpoint(name), tempfile::tempdir().unwrap());
             let mut last = (0, 1);
             quantise(&original, out.path(), format, &mut |done, total| last = (done, total)).unwrap();
             assert_eq!(last.0, last.1, "{name}: all is done");
@@ -168,7 +165,9 @@ fn parts(matrix: &bimetal::matrix::Matrix) -> Vec<(DType, u32)> {
 fn gates_of_a_delta_net_stay_as_they_are() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
     let form = Form { inputs: DType::F32, quant: Some(DType::Q4) };
-    let model = Model::load(&backend, &Source::Checkpoint(&fixture("real-heads-bf16")), form, &mut |_, _| {}).unwrap();
+    let model =
+        Model::load(&backend, &Source::Checkpoint(&fixtures::checkpoint("real-heads-bf16")), form, &mut |_, _| {})
+            .unwrap();
     let Layer { mixer: Mixer::DeltaNet(delta_net), gate_up, down, .. } = &model.weights.layers[0] else {
         panic!("a DeltaNet comes first")
     };
@@ -184,7 +183,7 @@ fn a_scale_that_is_no_number_is_found_while_loading() {
     let (backend, out): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), tempfile::tempdir().unwrap());
     for format in FORMATS {
         let directory = out.path().join(format.to_string());
-        quantise(&fixture("real-heads-bf16"), &directory, format, &mut |_, _| {}).unwrap();
+        quantise(&fixtures::checkpoint("real-heads-bf16"), &directory, format, &mut |_, _| {}).unwrap();
         let file = directory.join("model.safetensors");
         let mut bytes = std::fs::read(&file).unwrap();
         let at = {

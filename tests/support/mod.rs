@@ -2,4 +2,5 @@
 #![allow(dead_code, reason = "no binary needs all of it")]
 
 pub mod backends;
+pub mod fixtures;
 pub mod scratch;

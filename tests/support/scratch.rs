@@ -2,19 +2,17 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use bimetal::model::checkpoint::Checkpoint;
 use serde_json::{Map, Value, json};
 
+use super::fixtures::fixture;
+
 pub const WEIGHTS: &str = "model.safetensors";
 pub const INDEX: &str = "model.safetensors.index.json";
-
-pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
 
 pub struct Scratch(pub PathBuf);
 

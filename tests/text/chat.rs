@@ -9,8 +9,10 @@ use bimetal::{
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::support::fixtures;
+
 fn fixture(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read_to_string(fixtures::fixture(name)).unwrap()
 }
 
 fn messages(json: &Value) -> Vec<Message> {

@@ -1,21 +1,22 @@
 //! An engine on the recorder: what decoding asks of the device, token by token.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bimetal::{
     dtype::DType,
     engine::{Engine, Options, Request, Then},
-    model::{Model, checkpoint::Checkpoint, weights::Source},
+    model::{Model, weights::Source},
     sampler::Sampling,
 };
 
 use super::Rig;
+use crate::support::fixtures::checkpoint;
 
 #[test]
 fn a_token_is_one_command_buffer_and_one_wait() {
     let rig = Rig::new();
     rig.driver().script().seconds = 1e-5;
-    let checkpoint = Checkpoint::open(Path::new("tests/fixtures/tiny-f32")).unwrap();
+    let checkpoint = checkpoint("tiny-f32");
     let model = Model::load(&rig.backend, &Source::Checkpoint(&checkpoint), DType::F16, &mut |_, _| {}).unwrap();
     let options = Options { context: Some(128), sequences: 2, ..Options::default() };
     let mut engine = Engine::new(Arc::new(model), options).unwrap();

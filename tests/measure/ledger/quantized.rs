@@ -1,6 +1,7 @@
 //! What quantised weights, keys and values cost.
 
 use super::*;
+use crate::support::fixtures::checkpoint;
 
 /// What is quantised is counted with its scales: 8.5 and 4.5625 bits a weight, but for the two matrices of a DeltaNet's gates.
 #[test]
@@ -75,8 +76,7 @@ fn halves_of_weights_are_foreseen() {
 /// Every type that a GGUF file may have, of which a step reads each weight once as it lies there.
 #[test]
 fn weights_of_a_file_count_what_they_take_there() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gguf/mixed.gguf");
-    let checkpoint = Checkpoint::open(file.as_ref()).unwrap();
+    let checkpoint = checkpoint("gguf/mixed.gguf");
     let engine = Options { context: Some(256), ..Options::default() };
     let setup = Setup { inputs: DType::F32, quant: None, engine };
     let mut rehearsal = Rehearsal::new(discrete(), &Source::Checkpoint(&checkpoint), setup).unwrap();

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use bimetal::model::config::{Config, LayerKind};
 use serde_json::{Value, json};
 
-use crate::support::scratch::fixture;
+use crate::support::fixtures::fixture;
 
 fn good() -> Value {
     serde_json::from_slice(&fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap()).unwrap()

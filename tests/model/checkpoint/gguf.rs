@@ -15,12 +15,12 @@ use serde_json::Value;
 
 use crate::{
     container::{self, ARRAY, F32, Gguf, STRING, U32, list, number, string, text, value},
-    support::scratch::fixture,
+    support::fixtures::{self, checkpoint, fixture},
 };
 
 /// A whole and small model.
 fn whole() -> Gguf {
-    Gguf::of(&Checkpoint::open(&fixture("tiny-f32")).unwrap())
+    Gguf::of(&checkpoint("tiny-f32"))
 }
 
 /// What is said of a file that is opened and looked at.
@@ -38,7 +38,7 @@ fn edited(edit: impl FnOnce(&mut Gguf)) -> String {
 
 #[test]
 fn what_is_read() {
-    let checkpoint = Checkpoint::open(&fixture("gguf/mixed.gguf")).unwrap();
+    let checkpoint = checkpoint("gguf/mixed.gguf");
     checkpoint.check().unwrap();
     let config = checkpoint.config();
     assert_eq!(config.layers, [LayerKind::Linear, LayerKind::Full]);
@@ -57,7 +57,7 @@ fn what_is_read() {
 #[test]
 fn conventions_are_undone() {
     for name in ["tiny-f32", "tiny-tied-text-f32"] {
-        let original = Checkpoint::open(&fixture(name)).unwrap();
+        let original = checkpoint(name);
         let file = Checkpoint::embedded_gguf(Gguf::of(&original).bytes()).unwrap();
         let singles = |checkpoint: &Checkpoint, name: &str| -> Vec<f32> {
             let data = checkpoint.tensor(name).unwrap().data;
@@ -349,7 +349,7 @@ fn text_from_keys() {
         serde_json::from_slice(&checkpoint.side_file("tokenizer_config.json").unwrap().unwrap()).unwrap();
     assert_eq!((&config["eos_token"], &config["bos_token"]), (&Value::from("<|im_end|>"), &Value::Null));
     // What fills up an embedding has no text.
-    let mixed = Text::of(&Checkpoint::open(&fixture("gguf/mixed.gguf")).unwrap()).unwrap();
+    let mixed = Text::of(&fixtures::checkpoint("gguf/mixed.gguf")).unwrap();
     assert_eq!((mixed.tokenizer.vocabulary(), mixed.tokenizer.id_of("<think>")), (284, Some(283)));
     assert_eq!(mixed.tokenizer.id_of("[PAD285]"), None);
     assert_eq!(mixed.tokenizer.decode(&[283, 282], Default::default()), "<think>");

@@ -12,20 +12,23 @@ use bimetal::{
 use half::f16;
 use serde_json::{Value, json};
 
-use crate::support::scratch::{Scratch, WEIGHTS, append, fixture, parts, remove};
+use crate::support::{
+    fixtures::checkpoint,
+    scratch::{Scratch, WEIGHTS, append, parts, remove},
+};
 
 const UP: &str = "model.layers.0.mlp.up_proj.weight";
 
 /// The small tied text model, quantised.
 fn quantised(format: DType) -> Scratch {
-    let (scratch, original) = (Scratch::empty(), Checkpoint::open(&fixture("tiny-tied-text-f32")).unwrap());
+    let (scratch, original) = (Scratch::empty(), checkpoint("tiny-tied-text-f32"));
     quantise(&original, &scratch.0, format, &mut |_, _| {}).unwrap();
     scratch
 }
 
 #[test]
 fn it_is_whole_and_smaller() {
-    let original = Checkpoint::open(&fixture("tiny-tied-text-f32")).unwrap().summary();
+    let original = checkpoint("tiny-tied-text-f32").summary();
     for (format, bits) in [(DType::Q8, 8.5..=8.5), (DType::Q4, 4.6..=4.75)] {
         let scratch = quantised(format);
         let checkpoint = Checkpoint::open(&scratch.0).unwrap();
