@@ -258,7 +258,7 @@ mutations!(
 );
 mutations!(
     matmul_mma,
-    [cases::matmul_mma::cases, cases::matmul_mma::company],
+    [cases::matmul_mma::cases, cases::matmul_mma::batch_invariance],
     [
         no_barrier("matmul_mma", 0),
         fault("matmul_mma", "simdgroup_barrier(mem_flags::mem_threadgroup);", ""),

@@ -19,14 +19,14 @@ pub const SIZES: usize = 30;
 /// The name of an entry point and a text, in place of those of a shader.
 type Rewrite = dyn Fn(&Shader<'_>) -> (String, String) + Send + Sync;
 
-pub struct Rewritten {
+pub struct ShaderOverride {
     emulator: Emulator,
     rewrite: Box<Rewrite>,
     /// What was said against a text that does not compile.
     refused: Arc<Mutex<Option<String>>>,
 }
 
-impl Rewritten {
+impl ShaderOverride {
     pub fn new(emulator: Emulator, rewrite: impl Fn(&Shader<'_>) -> (String, String) + Send + Sync + 'static) -> Self {
         Self { emulator, rewrite: Box::new(rewrite), refused: Arc::default() }
     }
@@ -37,7 +37,7 @@ impl Rewritten {
     }
 }
 
-impl Driver for Rewritten {
+impl Driver for ShaderOverride {
     type Buffer = <Emulator as Driver>::Buffer;
     type Pipeline = <Emulator as Driver>::Pipeline;
     type Commands = <Emulator as Driver>::Commands;

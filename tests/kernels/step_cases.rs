@@ -12,14 +12,14 @@ use bimetal::{
 };
 use half::f16;
 
-use crate::harness::{Lab, Random};
+use crate::harness::{Case, Random};
 
 /// Tokens of a block, small so that a tile of keys has several.
 pub const BLOCK: u32 = 8;
 
 /// What the sequences of a step are up to.
 #[derive(Clone, Copy, Debug)]
-pub struct Traffic {
+pub struct StepCase {
     pub kind: Kind,
     /// Rows, position of the first, slot.
     pub spans: &'static [(u32, u32, u32)],
@@ -28,18 +28,18 @@ pub struct Traffic {
 }
 
 /// Prompts: one row; tiles and blocks that end in the middle; sequences that go on; exact tiles.
-pub const PROMPTS: &[Traffic] = &[
-    Traffic { kind: Kind::Prompt, spans: &[(1, 0, 0)], spare: 0 },
-    Traffic { kind: Kind::Prompt, spans: &[(3, 0, 2), (31, 5, 0)], spare: 4 },
-    Traffic { kind: Kind::Prompt, spans: &[(33, 0, 1), (2, 1, 4), (32, 64, 3), (65, 7, 0)], spare: 9 },
-    Traffic { kind: Kind::Prompt, spans: &[(64, 2, 1), (63, 0, 0)], spare: 1 },
+pub const PROMPTS: &[StepCase] = &[
+    StepCase { kind: Kind::Prompt, spans: &[(1, 0, 0)], spare: 0 },
+    StepCase { kind: Kind::Prompt, spans: &[(3, 0, 2), (31, 5, 0)], spare: 4 },
+    StepCase { kind: Kind::Prompt, spans: &[(33, 0, 1), (2, 1, 4), (32, 64, 3), (65, 7, 0)], spare: 9 },
+    StepCase { kind: Kind::Prompt, spans: &[(64, 2, 1), (63, 0, 0)], spare: 1 },
 ];
 
 /// Decoding: one row of each of some sequences.
-pub const DECODES: &[Traffic] = &[
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
-    Traffic { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 0, 0), (1, 63, 1)], spare: 1 },
-    Traffic {
+pub const DECODES: &[StepCase] = &[
+    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
+    StepCase { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 0, 0), (1, 63, 1)], spare: 1 },
+    StepCase {
         kind: Kind::Decode,
         spans: &[
             (1, 64, 8),
@@ -56,7 +56,7 @@ pub const DECODES: &[Traffic] = &[
     },
 ];
 
-impl Traffic {
+impl StepCase {
     /// So many rows of one sequence, and some that are not alive.
     pub const fn rows(spans: &'static [(u32, u32, u32)]) -> Self {
         Self { kind: Kind::Prompt, spans, spare: 5 }
@@ -84,11 +84,11 @@ impl Traffic {
     }
 
     /// The step, with token ids below `vocabulary` and the last row of every second sequence for output.
-    pub fn step(&self, lab: &Lab, vocabulary: u32) -> Step {
+    pub fn step(&self, case: &Case, vocabulary: u32) -> Step {
         let (slots, blocks) = (self.slots(), self.blocks_per_slot());
-        let tables = Arc::new(lab.words([slots, blocks], &self.tables()));
+        let tables = Arc::new(case.words([slots, blocks], &self.tables()));
         let layout = Layout { rows: self.capacity(), sequences: self.spans.len() as u32 + u32::from(self.spare > 0) };
-        let step = Step::new(lab.backend(), layout, self.kind, tables).unwrap();
+        let step = Step::new(case.backend(), layout, self.kind, tables).unwrap();
         let mut random = Random::new("ids");
         let ids: Vec<u32> = (0..self.live()).map(|_| random.below(vocabulary)).collect();
         let mut left = &ids[..];
@@ -104,14 +104,14 @@ impl Traffic {
     }
 
     /// A cache that holds something where its sequences have been or will have been after the step; NaN elsewhere.
-    pub fn blocks(&self, lab: &Lab, heads: Heads, dtype: DType, keys: Range<f32>) -> Blocks {
-        let (keys, values) = (self.fill(lab, heads, dtype, keys), self.fill(lab, heads, dtype, -2.0..2.0));
+    pub fn blocks(&self, case: &Case, heads: Heads, dtype: DType, keys: Range<f32>) -> Blocks {
+        let (keys, values) = (self.fill(case, heads, dtype, keys), self.fill(case, heads, dtype, -2.0..2.0));
         Blocks { keys, values, block: BLOCK }
     }
 
     /// Rows that are the same wherever a slot's position comes to lie; NaN in those that are not alive.
-    pub fn by_position(&self, lab: &Lab, name: &str, width: u32, range: Range<f32>) -> Tensor {
-        let tensor = lab.poisoned([self.capacity(), width], DType::F32);
+    pub fn by_position(&self, case: &Case, name: &str, width: u32, range: Range<f32>) -> Tensor {
+        let tensor = case.poisoned([self.capacity(), width], DType::F32);
         let rows = self.spans.iter().flat_map(|&(rows, first, slot)| (first..first + rows).map(move |at| (slot, at)));
         for (row, (slot, position)) in (0..).zip(rows) {
             let mut random = Random::new(&format!("{name} {slot} {position}"));
@@ -129,9 +129,9 @@ impl Traffic {
         }
     }
 
-    fn fill(&self, lab: &Lab, heads: Heads, dtype: DType, range: Range<f32>) -> Tensor {
+    fn fill(&self, case: &Case, heads: Heads, dtype: DType, range: Range<f32>) -> Tensor {
         let rows = self.slots() * self.blocks_per_slot() * BLOCK * heads.kv;
-        let cache = lab.poisoned([rows, heads.width], dtype);
+        let cache = case.poisoned([rows, heads.width], dtype);
         for (slot, position, place) in self.places() {
             let mut random = Random::new(&format!("{range:?} {slot} {position}"));
             for head in 0..heads.kv {

@@ -24,7 +24,7 @@ use naga::{
 };
 
 use crate::{
-    shader_override::{Rewritten, SIZES},
+    shader_override::{SIZES, ShaderOverride},
     support::backends::{self as present, Present},
 };
 
@@ -32,16 +32,16 @@ use crate::{
 const MARK: &str = "// What naga wrote:\n";
 
 /// Launches as `wgpu` gets them, on the emulator.
-pub struct Translated {
+pub struct WgslOnEmulator {
     caps: Caps,
-    inner: Metal<Rewritten>,
+    inner: Metal<ShaderOverride>,
     kernels: Mutex<HashMap<String, &'static Kernel>>,
 }
 
-impl Translated {
+impl WgslOnEmulator {
     /// With the capabilities of a wgpu backend, which decide what the WGSL is.
     pub fn new(caps: &Caps) -> std::result::Result<Self, String> {
-        let inner = Metal::new(Rewritten::new(Emulator::new(Order::default())?.lenient(), |shader| {
+        let inner = Metal::new(ShaderOverride::new(Emulator::new(Order::default())?.lenient(), |shader| {
             let text = shader.text.split_once(MARK).unwrap().1;
             // naga writes another name where this one could be mistaken for something else.
             let name = text.split_once("kernel void ").unwrap().1.split_once('(').unwrap().0;
@@ -97,7 +97,7 @@ fn plainer(text: &str) -> String {
     text
 }
 
-impl Backend for Translated {
+impl Backend for WgslOnEmulator {
     fn caps(&self) -> &Caps {
         &self.caps
     }
@@ -142,7 +142,7 @@ pub fn backends() -> Vec<Present> {
             _ => None,
         });
         let translated = |(name, backend): Present| {
-            let through = Translated::new(backend.caps()).ok()?;
+            let through = WgslOnEmulator::new(backend.caps()).ok()?;
             Some((name, Arc::new(through) as Arc<dyn Backend>))
         };
         named.filter_map(translated).collect()

@@ -13,9 +13,9 @@ use crate::harness::check;
 #[test]
 pub fn cases() {
     for (count, rows, sequences) in [(1_u32, 1_u32, 1_u32), (3, 4, 5), (70, 70, 70)] {
-        check(&format!("advance {count} of {rows}"), |lab, p| {
-            let tables = Arc::new(lab.words([sequences, 1], &vec![0; sequences as usize]));
-            let step = Step::new(lab.backend(), Layout { rows, sequences }, Kind::Decode, tables).unwrap();
+        check(&format!("advance {count} of {rows}"), |case, p| {
+            let tables = Arc::new(case.words([sequences, 1], &vec![0; sequences as usize]));
+            let step = Step::new(case.backend(), Layout { rows, sequences }, Kind::Decode, tables).unwrap();
             let ids: Vec<[u32; 1]> = (0..count).map(|i| [i % 7]).collect();
             let entry = |(i, ids): (u32, &[u32; 1])| Entry {
                 ids: ids.to_vec().leak(),
@@ -25,8 +25,8 @@ pub fn cases() {
             };
             step.write(&(0..).zip(&ids).map(entry).collect::<Vec<_>>()).unwrap();
             let tokens: Vec<u32> = (0..sequences).map(|i| (i * 5 + 3) % 7).collect();
-            advance(p, &step, &lab.words([sequences, 1], &tokens));
-            let table = lab.spread("table", [7, 16], bimetal::dtype::DType::F32, -1.0..1.0);
+            advance(p, &step, &case.words([sequences, 1], &tokens));
+            let table = case.spread("table", [7, 16], bimetal::dtype::DType::F32, -1.0..1.0);
             p.mark("ids", &embed(p, &step, &Matrix::new(vec![table])));
             p.mark("step", step.words());
         });

@@ -1,16 +1,16 @@
 use bimetal::{dtype::DType, kernels::argmax::argmax, pass::Pass, step::Kind};
 
 use crate::{
-    harness::{Lab, Random, check},
+    harness::{Case, Random, check},
     step_cases::*,
 };
 
-const ROWS: Traffic =
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
+const ROWS: StepCase =
+    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
 pub fn cases() {
-    for (traffic, width, limit) in [
+    for (step_case, width, limit) in [
         (DECODES[0], 1, 1),
         (DECODES[1], 63, 63),
         (DECODES[2], 1000, 990),
@@ -20,16 +20,16 @@ pub fn cases() {
         (DECODES[2], 20_001, 12_289),
         (DECODES[0], 300_000, 299_999),
     ] {
-        check(&format!("argmax {width} below {limit}"), |lab, p| {
-            let logits = lab.spread("logits", [traffic.capacity(), width], DType::F32, -20.0..20.0);
-            choose(lab, p, (traffic, limit), &logits);
+        check(&format!("argmax {width} below {limit}"), |case, p| {
+            let logits = case.spread("logits", [step_case.capacity(), width], DType::F32, -20.0..20.0);
+            choose(case, p, (step_case, limit), &logits);
         });
     }
 }
 
-fn choose(lab: &Lab, p: &Pass, (traffic, limit): (Traffic, u32), logits: &bimetal::tensor::Tensor) {
-    let mut tokens = lab.poisoned([logits.rows(), 1], DType::U32);
-    argmax(p, &traffic.step(lab, 10), logits, limit, &mut tokens);
+fn choose(case: &Case, p: &Pass, (step_case, limit): (StepCase, u32), logits: &bimetal::tensor::Tensor) {
+    let mut tokens = case.poisoned([logits.rows(), 1], DType::U32);
+    argmax(p, &step_case.step(case, 10), logits, limit, &mut tokens);
     p.mark("tokens", &tokens);
 }
 
@@ -37,7 +37,7 @@ fn choose(lab: &Lab, p: &Pass, (traffic, limit): (Traffic, u32), logits: &bimeta
 #[test]
 pub fn odd_values() {
     const WIDTH: u32 = 9000;
-    check("argmax of odd values", |lab, p| {
+    check("argmax of odd values", |case, p| {
         let mut random = Random::new("logits");
         let mut rows = vec![[0.0; WIDTH as usize]; ROWS.capacity() as usize];
         // Many equal ones; the lowest id wins.
@@ -55,8 +55,8 @@ pub fn odd_values() {
         rows[4].fill(f32::NEG_INFINITY);
         (rows[4][5], rows[4][8999]) = (-f32::MAX, f32::NAN);
         rows[5].fill(f32::NAN);
-        let logits = lab.tensor([ROWS.capacity(), WIDTH], DType::F32, rows.as_flattened());
-        choose(lab, p, (ROWS, 8990), &logits);
+        let logits = case.tensor([ROWS.capacity(), WIDTH], DType::F32, rows.as_flattened());
+        choose(case, p, (ROWS, 8990), &logits);
     });
 }
 
@@ -64,10 +64,10 @@ pub fn odd_values() {
 #[test]
 fn ties_of_many_parts() {
     const WIDTH: u32 = 300_000;
-    check("argmax of ties", |lab, p| {
+    check("argmax of ties", |case, p| {
         let mut row = vec![-1.0; WIDTH as usize];
         (row[5 * 4096 + 7], row[69 * 4096 + 1], row[70 * 4096]) = (2.0, 2.0, 2.0);
-        let logits = lab.tensor([1, WIDTH], DType::F32, &row);
-        choose(lab, p, (DECODES[0], WIDTH), &logits);
+        let logits = case.tensor([1, WIDTH], DType::F32, &row);
+        choose(case, p, (DECODES[0], WIDTH), &logits);
     });
 }

@@ -5,7 +5,7 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{Lab, Output, Random, check_by, compare},
+    harness::{Case, Output, Random, check_by, compare},
     step_cases::*,
 };
 
@@ -20,19 +20,19 @@ fn chosen(leaders: &Leaders) -> u32 {
 }
 
 /// Merges these leaders, and compares the tokens with the plain loops and with the definition.
-fn merge(label: &str, traffic: Traffic, rows: &[Leaders]) {
-    let op = |lab: &Lab, p: &Pass| {
+fn merge(label: &str, step_case: StepCase, rows: &[Leaders]) {
+    let op = |case: &Case, p: &Pass| {
         let [count, parts] = [rows.len() as u32, rows[0].len() as u32];
         let words = rows.concat().concat();
-        let leaders = lab.words([count, 2 * parts], &words);
-        let mut tokens = lab.poisoned([count, 1], DType::U32);
-        let step = traffic.step(lab, 10);
+        let leaders = case.words([count, 2 * parts], &words);
+        let mut tokens = case.poisoned([count, 1], DType::U32);
+        let step = step_case.step(case, 10);
         let launch = p.dispatch(&KERNEL).define("PARTS", parts).step(&step);
         launch.read(&leaders).write(&mut tokens).grid([count, 1, 1]);
         p.mark("tokens", &tokens);
     };
     check_by(label, op, |label, wanted: &Output, got: &Output| {
-        for (row, leaders) in rows.iter().enumerate().take(traffic.live() as usize) {
+        for (row, leaders) in rows.iter().enumerate().take(step_case.live() as usize) {
             assert_eq!(got.row(row as u32), [chosen(leaders)], "{label}: row {row}");
         }
         compare(label, wanted, got)
@@ -42,7 +42,7 @@ fn merge(label: &str, traffic: Traffic, rows: &[Leaders]) {
 /// Parts around the lanes of a subgroup and of a group; few keys, so that many are equal.
 #[test]
 pub fn cases() {
-    for (traffic, parts) in [
+    for (step_case, parts) in [
         (DECODES[0], 1),
         (DECODES[1], 2),
         (DECODES[2], 31),
@@ -54,8 +54,8 @@ pub fn cases() {
     ] {
         let mut random = Random::new(&format!("{parts} parts"));
         let mut leader = |part: u32| [1 + random.below(3), 4096 * part + random.below(4096)];
-        let rows: Vec<_> = (0..traffic.capacity()).map(|_| (0..parts).map(&mut leader).collect()).collect();
-        merge(&format!("argmax_merge of {parts} parts"), traffic, &rows);
+        let rows: Vec<_> = (0..step_case.capacity()).map(|_| (0..parts).map(&mut leader).collect()).collect();
+        merge(&format!("argmax_merge of {parts} parts"), step_case, &rows);
     }
 }
 
@@ -70,7 +70,8 @@ pub fn odd_leaders() {
         leaders
     };
     let nothing = vec![[0, NONE]; PARTS as usize];
-    let traffic = Traffic { spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4), (1, 0, 5)], ..DECODES[1] };
+    let step_case =
+        StepCase { spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4), (1, 0, 5)], ..DECODES[1] };
     let rows = [
         plain(7),
         with(7, 70, 8),
@@ -82,5 +83,5 @@ pub fn odd_leaders() {
         plain(9),
     ];
     assert_eq!(rows.each_ref().map(chosen)[..6], [0, 70 * 4096, NONE, NONE, NONE, 69 * 4096]);
-    merge("argmax_merge of odd leaders", traffic, &rows);
+    merge("argmax_merge of odd leaders", step_case, &rows);
 }

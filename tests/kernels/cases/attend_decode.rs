@@ -7,13 +7,13 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{Lab, backends, check, outputs},
+    harness::{Case, backends, check, outputs},
     step_cases::*,
 };
 
 #[test]
 pub fn cases() {
-    for (traffic, [query, kv, width], dtype) in [
+    for (step_case, [query, kv, width], dtype) in [
         (DECODES[0], [1, 1, 16], DType::F32),
         (DECODES[1], [4, 2, 64], DType::F16),
         (DECODES[2], [8, 2, 256], DType::F16),
@@ -29,15 +29,15 @@ pub fn cases() {
     ] {
         let heads = Heads { query, kv, width };
         let range = 20.0 / (width as f32).sqrt();
-        check(&format!("attend_decode {query} on {kv} × {width} {dtype}"), attend(traffic, heads, dtype, range));
+        check(&format!("attend_decode {query} on {kv} × {width} {dtype}"), attend(step_case, heads, dtype, range));
     }
 }
 
-fn attend(traffic: Traffic, heads: Heads, dtype: DType, range: f32) -> impl Fn(&Lab, &Pass) {
-    move |lab, p| {
-        let step = traffic.step(lab, 10);
-        let q = lab.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -range..range);
-        let cache = traffic.blocks(lab, heads, dtype, -2.0 * range..2.0 * range);
+fn attend(step_case: StepCase, heads: Heads, dtype: DType, range: f32) -> impl Fn(&Case, &Pass) {
+    move |case, p| {
+        let step = step_case.step(case, 10);
+        let q = case.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -range..range);
+        let cache = step_case.blocks(case, heads, dtype, -2.0 * range..2.0 * range);
         let parts = attend_decode(p, &step, &q, &cache, heads);
         p.mark("sums", &parts.sums);
         p.mark("stats", &parts.stats);
@@ -48,15 +48,15 @@ fn attend(traffic: Traffic, heads: Heads, dtype: DType, range: f32) -> impl Fn(&
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = Heads { query: 4, kv: 2, width: 64 };
-    let traffic = Traffic { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
+    let step_case = StepCase { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {
-        let op = |lab: &Lab, p: &Pass| {
-            let step = traffic.step(lab, 10);
-            let q = lab.spread("q", [step.capacity(), 4 * 64], DType::F32, -1.0..1.0);
-            let mut cache = traffic.blocks(lab, heads, kv, -1.0..1.0);
-            traffic.overwrite(&mut cache.keys, 2, |position| if position == 9 { f32::NAN } else { 0.5 });
+        let op = |case: &Case, p: &Pass| {
+            let step = step_case.step(case, 10);
+            let q = case.spread("q", [step.capacity(), 4 * 64], DType::F32, -1.0..1.0);
+            let mut cache = step_case.blocks(case, heads, kv, -1.0..1.0);
+            step_case.overwrite(&mut cache.keys, 2, |position| if position == 9 { f32::NAN } else { 0.5 });
             p.mark("sums", &attend_decode(p, &step, &q, &cache, heads).sums);
         };
         let sums = outputs("none", &backend, backend.caps(), op).remove(0);
@@ -69,15 +69,15 @@ pub fn a_key_that_is_no_number_shows() {
 
 /// A row's partial results are the same bits whoever else decodes with it.
 #[test]
-pub fn company() {
-    const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
-    const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
+pub fn batch_invariance() {
+    const TOGETHER: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
+    const ALONE: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = Heads { query: 8, kv: 2, width: 64 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {
         let caps: &Caps = backend.caps();
-        let together = outputs("company", &backend, caps, attend(TOGETHER, heads, kv, 1.0));
+        let together = outputs("batch invariance", &backend, caps, attend(TOGETHER, heads, kv, 1.0));
         let alone = outputs("alone", &backend, caps, attend(ALONE, heads, kv, 1.0));
         for (together, alone) in together.iter().zip(&alone) {
             assert!(together.row(0) == alone.row(0), "{name}: {}", alone.name);
@@ -117,8 +117,8 @@ pub fn group_memory_suffices() {
     {
         for (subgroup, kib) in [None, Some([4, 32]), Some([32, 32])].into_iter().flat_map(|of| [(of, 16), (of, 48)]) {
             let caps = Caps { group_memory: kib << 10, subgroup, ..backend.caps().clone() };
-            let (lab, p) = (Lab::new(backend.clone()), Pass::new(&caps));
-            attend(DECODES[0], Heads { query, kv: 1, width }, dtype, 1.0)(&lab, &p);
+            let (case, p) = (Case::new(backend.clone()), Pass::new(&caps));
+            attend(DECODES[0], Heads { query, kv: 1, width }, dtype, 1.0)(&case, &p);
             let dispatch = p.finish().dispatches.remove(0);
             let module = naga::front::wgsl::parse_str(&shader(&dispatch, &caps).unwrap()).unwrap();
             let shared = module.global_variables.iter().filter(|(_, it)| it.space == naga::AddressSpace::WorkGroup);

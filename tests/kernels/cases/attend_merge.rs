@@ -14,71 +14,73 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{Lab, backends, check, check_rows_packed, compare, outputs},
+    harness::{Case, backends, check, check_rows_packed, compare, outputs},
     step_cases::*,
 };
 
 #[test]
 pub fn cases() {
-    for (traffic, [query, kv, width], dtype) in [
+    for (step_case, [query, kv, width], dtype) in [
         (DECODES[0], [1, 1, 16], DType::F32),
         (DECODES[1], [4, 2, 64], DType::F16),
         (DECODES[2], [6, 1, 256], DType::F32),
         (DECODES[2], [2, 2, 512], DType::F16),
     ] {
         let heads = Heads { query, kv, width };
-        check(&format!("attend_merge {query} × {width} to {dtype}"), |lab, p| merge(lab, p, traffic, (heads, dtype)));
+        check(&format!("attend_merge {query} × {width} to {dtype}"), |case, p| {
+            merge(case, p, step_case, (heads, dtype))
+        });
     }
 }
 
 /// Rows left packed for a product, in both orders of bytes.
 #[test]
 pub fn left_packed() {
-    for (traffic, [query, kv, width], packs) in [
+    for (step_case, [query, kv, width], packs) in [
         (DECODES[2], [6, 1, 256], Packs::Bytes),
         (DECODES[1], [4, 2, 64], Packs::Nibbles),
         (DECODES[0], [1, 1, 32], Packs::Nibbles),
     ] {
         let heads = Heads { query, kv, width };
-        check_rows_packed(&format!("attend_merge {query} × {width} to {packs:?}"), |lab, p| {
-            merge(lab, p, traffic, (heads, DType::Packed(packs)));
+        check_rows_packed(&format!("attend_merge {query} × {width} to {packs:?}"), |case, p| {
+            merge(case, p, step_case, (heads, DType::Packed(packs)));
         });
     }
 }
 
-fn merge(lab: &Lab, p: &Pass, traffic: Traffic, (heads, dtype): (Heads, DType)) {
-    let step = traffic.step(lab, 10);
+fn merge(case: &Case, p: &Pass, step_case: StepCase, (heads, dtype): (Heads, DType)) {
+    let step = step_case.step(case, 10);
     let mut parts = Partials::new(p, step.capacity(), heads);
-    parts.stats = lab.spread("stats", [step.capacity(), parts.stats.width()], DType::F32, 0.5..20.0);
-    parts.sums = lab.spread("sums", [step.capacity(), parts.sums.width()], DType::F32, -5.0..5.0);
-    let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
+    parts.stats = case.spread("stats", [step.capacity(), parts.stats.width()], DType::F32, 0.5..20.0);
+    parts.sums = case.spread("sums", [step.capacity(), parts.sums.width()], DType::F32, -5.0..5.0);
+    let x = case.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
     p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, dtype)));
 }
 
 /// Behind the kernel that it merges, and with contexts that leave parts empty.
 #[test]
 pub fn behind_decode() {
-    for (traffic, [query, kv, width], dtype) in
+    for (step_case, [query, kv, width], dtype) in
         [(DECODES[1], [4, 2, 64], DType::F16), (DECODES[2], [8, 2, 256], DType::F32), (LONG, [12, 1, 16], DType::F16)]
     {
         let heads = Heads { query, kv, width };
-        check(&format!("attend_decode and attend_merge {query} × {width}"), attend(traffic, heads, dtype));
+        check(&format!("attend_decode and attend_merge {query} × {width}"), attend(step_case, heads, dtype));
     }
 }
 
 /// Contexts that end just before, at and after where another part begins.
-const LONG: Traffic = Traffic {
+const LONG: StepCase = StepCase {
     kind: Kind::Decode,
     spans: &[(1, 700, 2), (1, 127, 0), (1, 128, 1), (1, 129, 3), (1, 30, 5), (1, 31, 4), (1, 32, 6)],
     spare: 1,
 };
 
-fn attend(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass) {
-    move |lab, p| {
-        let step = traffic.step(lab, 10);
-        let q = lab.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -3.0..3.0);
-        let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
-        let cache = traffic.blocks(lab, heads, dtype, -3.0..3.0);
+fn attend(step_case: StepCase, heads: Heads, dtype: DType) -> impl Fn(&Case, &Pass) {
+    move |case, p| {
+        let step = step_case.step(case, 10);
+        let q = case.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -3.0..3.0);
+        let x = case.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
+        let cache = step_case.blocks(case, heads, dtype, -3.0..3.0);
         let parts = attend_decode(p, &step, &q, &cache, heads);
         p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, DType::F32)));
     }

@@ -11,16 +11,16 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{Lab, Output, backends, check, outputs},
+    harness::{Case, Output, backends, check, outputs},
     step_cases::*,
 };
 
-const fn prompt(spans: &'static [(u32, u32, u32)]) -> Traffic {
-    Traffic { kind: Kind::Prompt, spans, spare: 3 }
+const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
+    StepCase { kind: Kind::Prompt, spans, spare: 3 }
 }
 
 /// First positions around a square of keys and around a tile of them; rows that fill tiles, begin them and end them.
-const POSITIONS: &[Traffic] = &[
+const POSITIONS: &[StepCase] = &[
     prompt(&[(1, 0, 0)]),
     prompt(&[(1, 0, 0), (1, 1, 3), (17, 15, 1), (33, 16, 2)]),
     prompt(&[(31, 17, 2), (5, 300, 0), (64, 1, 1)]),
@@ -31,7 +31,7 @@ const POSITIONS: &[Traffic] = &[
 /// `attend_prefill` for them, which its own cases cover.
 #[test]
 pub fn cases() {
-    for (traffic, [query, kv, width]) in [
+    for (step_case, [query, kv, width]) in [
         (POSITIONS[0], [1, 1, 64]),
         (POSITIONS[1], [4, 2, 64]),
         (POSITIONS[2], [4, 1, 128]),
@@ -42,9 +42,9 @@ pub fn cases() {
         (POSITIONS[2], [3, 1, 32]),
     ] {
         let heads = Heads { query, kv, width };
-        let q = |lab: &Lab| halves(lab, &queries(lab, traffic, heads));
-        check(&format!("attend_mma {query} on {kv} × {width}"), |lab, p| {
-            attend(lab, p, traffic, (heads, DType::F16, q(lab)));
+        let q = |case: &Case| halves(case, &queries(case, step_case, heads));
+        check(&format!("attend_mma {query} on {kv} × {width}"), |case, p| {
+            attend(case, p, step_case, (heads, DType::F16, q(case)));
         });
     }
 }
@@ -52,7 +52,7 @@ pub fn cases() {
 /// A cache of 8 bits, whose values become halves on the way.
 #[test]
 pub fn heads_of_8_bits() {
-    for (traffic, [query, kv, width]) in [
+    for (step_case, [query, kv, width]) in [
         (POSITIONS[1], [4, 2, 64]),
         (POSITIONS[2], [4, 1, 128]),
         (POSITIONS[3], [4, 2, 256]),
@@ -60,8 +60,8 @@ pub fn heads_of_8_bits() {
         (POSITIONS[2], [3, 1, 32]),
     ] {
         let heads = Heads { query, kv, width };
-        check(&format!("attend_mma {query} on {kv} × {width} of 8 bits"), |lab, p| {
-            attend(lab, p, traffic, (heads, DType::Q8Heads, queries(lab, traffic, heads)));
+        check(&format!("attend_mma {query} on {kv} × {width} of 8 bits"), |case, p| {
+            attend(case, p, step_case, (heads, DType::Q8Heads, queries(case, step_case, heads)));
         });
     }
 }
@@ -70,23 +70,23 @@ pub fn heads_of_8_bits() {
 #[test]
 pub fn singles() {
     let heads = Heads { query: 2, kv: 1, width: 256 };
-    check("attend_mma of f32", |lab, p| {
-        attend(lab, p, POSITIONS[2], (heads, DType::F16, queries(lab, POSITIONS[2], heads)));
+    check("attend_mma of f32", |case, p| {
+        attend(case, p, POSITIONS[2], (heads, DType::F16, queries(case, POSITIONS[2], heads)));
     });
 }
 
 /// Scores that grow from tile to tile, so that every tile moves the reference and rescales what came before.
 #[test]
 pub fn rising() {
-    let traffic = prompt(&[(40, 300, 1), (3, 90, 0)]);
+    let step_case = prompt(&[(40, 300, 1), (3, 90, 0)]);
     let heads = Heads { query: 2, kv: 1, width: 64 };
-    check("attend_mma of rising scores", |lab, p| {
-        let q = lab.tensor([traffic.capacity(), 128], DType::F16, &vec![1.0; 128 * traffic.capacity() as usize]);
-        let step = traffic.step(lab, 10);
-        let x = traffic.by_position(lab, "x", heads.projected(), -6.0..6.0);
-        let mut cache = traffic.blocks(lab, heads, DType::F16, -1.0..1.0);
+    check("attend_mma of rising scores", |case, p| {
+        let q = case.tensor([step_case.capacity(), 128], DType::F16, &vec![1.0; 128 * step_case.capacity() as usize]);
+        let step = step_case.step(case, 10);
+        let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
+        let mut cache = step_case.blocks(case, heads, DType::F16, -1.0..1.0);
         // 8 · position / 8 for each of 64 elements over √64: as many as the position.
-        traffic.overwrite(&mut cache.keys, heads.kv, |position| position as f32 / 8.0);
+        step_case.overwrite(&mut cache.keys, heads.kv, |position| position as f32 / 8.0);
         p.mark("out", &attend_prefill(p, &step, (&q, &x), &cache, (heads, DType::F16)));
     });
 }
@@ -99,11 +99,11 @@ pub fn chosen() {
     let recorded = |caps: &Caps, width: u32, kv: DType| -> &'static str {
         let heads = Heads { query: 8, kv: 2, width };
         let name = Cell::new("");
-        let op = |lab: &Lab, _: &Pass| {
+        let op = |case: &Case, _: &Pass| {
             let p = Pass::new(caps);
-            let (q, x) = (queries(lab, POSITIONS[0], heads), lab.poisoned([4, heads.projected()], DType::F32));
-            let cache = POSITIONS[0].blocks(lab, heads, kv, -1.0..1.0);
-            attend_prefill(&p, &POSITIONS[0].step(lab, 10), (&q, &x), &cache, (heads, DType::F16));
+            let (q, x) = (queries(case, POSITIONS[0], heads), case.poisoned([4, heads.projected()], DType::F32));
+            let cache = POSITIONS[0].blocks(case, heads, kv, -1.0..1.0);
+            attend_prefill(&p, &POSITIONS[0].step(case, 10), (&q, &x), &cache, (heads, DType::F16));
             name.set(p.finish().dispatches[0].kernel.name);
         };
         outputs("chosen", &backend, caps, op);
@@ -135,16 +135,17 @@ pub fn chosen() {
 
 /// A row's result is the same bits whichever tile it is in, wherever in it, and whoever else is in the step.
 #[test]
-pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(90, 10, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
-    const LAST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
+pub fn batch_invariance() {
+    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(90, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
+    const LAST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
     for (width, kv) in [(64, DType::F16), (256, DType::F16), (64, DType::Q8Heads)] {
         let heads = Heads { query: 2, kv: 1, width };
         for (name, backend) in backends() {
-            let run = |traffic: Traffic| -> Output {
-                let op = |lab: &Lab, p: &Pass| attend(lab, p, traffic, (heads, kv, queries(lab, traffic, heads)));
-                outputs("company", &backend, backend.caps(), op).remove(0)
+            let run = |step_case: StepCase| -> Output {
+                let op =
+                    |case: &Case, p: &Pass| attend(case, p, step_case, (heads, kv, queries(case, step_case, heads)));
+                outputs("batch invariance", &backend, backend.caps(), op).remove(0)
             };
             let (whole, cut, last) = (run(WHOLE), run(CUT), run(LAST));
             for row in 0..63 {
@@ -155,21 +156,21 @@ pub fn company() {
     }
 }
 
-fn attend(lab: &Lab, p: &Pass, traffic: Traffic, (heads, kv, q): (Heads, DType, Tensor)) {
+fn attend(case: &Case, p: &Pass, step_case: StepCase, (heads, kv, q): (Heads, DType, Tensor)) {
     let range = 20.0 / (heads.width as f32).sqrt();
-    let x = traffic.by_position(lab, "x", heads.projected(), -6.0..6.0);
-    let cache = traffic.blocks(lab, heads, kv, -2.0 * range..2.0 * range);
-    p.mark("out", &attend_prefill(p, &traffic.step(lab, 10), (&q, &x), &cache, (heads, DType::F16)));
+    let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
+    let cache = step_case.blocks(case, heads, kv, -2.0 * range..2.0 * range);
+    p.mark("out", &attend_prefill(p, &step_case.step(case, 10), (&q, &x), &cache, (heads, DType::F16)));
 }
 
-fn queries(lab: &Lab, traffic: Traffic, heads: Heads) -> Tensor {
+fn queries(case: &Case, step_case: StepCase, heads: Heads) -> Tensor {
     let range = 20.0 / (heads.width as f32).sqrt();
-    traffic.by_position(lab, "q", heads.query * heads.width, -range..range)
+    step_case.by_position(case, "q", heads.query * heads.width, -range..range)
 }
 
 /// The same rows in half precision.
-fn halves(lab: &Lab, x: &Tensor) -> Tensor {
+fn halves(case: &Case, x: &Tensor) -> Tensor {
     let bytes = pollster::block_on(x.read(0..u64::from(x.rows()) * u64::from(x.width()))).unwrap();
     let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-    lab.tensor([x.rows(), x.width()], DType::F16, &values)
+    case.tensor([x.rows(), x.width()], DType::F16, &values)
 }

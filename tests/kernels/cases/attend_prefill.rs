@@ -6,13 +6,13 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{Lab, backends, check, outputs},
+    harness::{Case, backends, check, outputs},
     step_cases::*,
 };
 
 #[test]
 pub fn cases() {
-    for (traffic, [query, kv, width], cache, dtype) in [
+    for (step_case, [query, kv, width], cache, dtype) in [
         (PROMPTS[0], [1, 1, 16], DType::F32, DType::F32),
         (PROMPTS[1], [4, 2, 64], DType::F16, DType::F16),
         (PROMPTS[2], [2, 1, 256], DType::F16, DType::F32),
@@ -26,19 +26,19 @@ pub fn cases() {
         let heads = Heads { query, kv, width };
         check(
             &format!("attend_prefill {query} on {kv} × {width} {cache} to {dtype}"),
-            attend(traffic, heads, (cache, dtype)),
+            attend(step_case, heads, (cache, dtype)),
         );
     }
 }
 
-fn attend(traffic: Traffic, heads: Heads, (cache, dtype): (DType, DType)) -> impl Fn(&Lab, &Pass) {
-    move |lab, p| {
-        let step = traffic.step(lab, 10);
+fn attend(step_case: StepCase, heads: Heads, (cache, dtype): (DType, DType)) -> impl Fn(&Case, &Pass) {
+    move |case, p| {
+        let step = step_case.step(case, 10);
         let range = 20.0 / (heads.width as f32).sqrt();
         // Rows by slot and position, so that another cut of the same sequence has the same ones.
-        let q = traffic.by_position(lab, "q", heads.query * heads.width, -range..range);
-        let x = traffic.by_position(lab, "x", heads.projected(), -6.0..6.0);
-        let cache = traffic.blocks(lab, heads, cache, -2.0 * range..2.0 * range);
+        let q = step_case.by_position(case, "q", heads.query * heads.width, -range..range);
+        let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
+        let cache = step_case.blocks(case, heads, cache, -2.0 * range..2.0 * range);
         p.mark("out", &attend_prefill(p, &step, (&q, &x), &cache, (heads, dtype)));
     }
 }
@@ -48,17 +48,17 @@ fn attend(traffic: Traffic, heads: Heads, (cache, dtype): (DType, DType)) -> imp
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = Heads { query: 2, kv: 1, width: 64 };
-    let traffic = Traffic { kind: Kind::Prompt, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
+    let step_case = StepCase { kind: Kind::Prompt, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {
         for dtype in [DType::F32, DType::F16] {
-            let op = |lab: &Lab, p: &Pass| {
-                let step = traffic.step(lab, 10);
-                let q = traffic.by_position(lab, "q", 128, -1.0..1.0);
-                let x = traffic.by_position(lab, "x", heads.projected(), -6.0..6.0);
-                let mut cache = traffic.blocks(lab, heads, kv, -1.0..1.0);
-                traffic.overwrite(&mut cache.keys, 1, |position| if position == 22 { f32::NAN } else { 0.5 });
+            let op = |case: &Case, p: &Pass| {
+                let step = step_case.step(case, 10);
+                let q = step_case.by_position(case, "q", 128, -1.0..1.0);
+                let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
+                let mut cache = step_case.blocks(case, heads, kv, -1.0..1.0);
+                step_case.overwrite(&mut cache.keys, 1, |position| if position == 22 { f32::NAN } else { 0.5 });
                 p.mark("out", &attend_prefill(p, &step, (&q, &x), &cache, (heads, dtype)));
             };
             let out = outputs("none", &backend, backend.caps(), op).remove(0);
@@ -77,15 +77,16 @@ pub fn a_key_that_is_no_number_shows() {
 
 /// A row's result is the same bits whichever tile it is in and whoever else is in the step.
 #[test]
-pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 10, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
+pub fn batch_invariance() {
+    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
     let heads = Heads { query: 2, kv: 1, width: 64 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {
-        let run =
-            |traffic| outputs("company", &backend, backend.caps(), attend(traffic, heads, (kv, DType::F32))).remove(0);
+        let run = |step_case| {
+            outputs("batch invariance", &backend, backend.caps(), attend(step_case, heads, (kv, DType::F32))).remove(0)
+        };
         let (whole, cut) = (run(WHOLE), run(CUT));
         for row in 0..43 {
             assert!(whole.row(27 + row) == cut.row(9 + row), "{name}: row {row}");

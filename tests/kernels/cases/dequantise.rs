@@ -11,7 +11,7 @@ use bimetal::{
 
 use super::matvec::{Types, operands};
 use crate::{
-    harness::{Lab, backends, check_expanded, expanded, outputs},
+    harness::{Case, backends, check_expanded, expanded, outputs},
     step_cases::*,
 };
 
@@ -25,11 +25,11 @@ pub fn cases() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     for &dtype in FORMATS {
         for (parts, inner) in [(&[1][..], 256), (&[5, 9], 768), (&[36], 512)] {
-            let op = |lab: &Lab, p: &Pass| {
-                let part = |&rows: &u32| lab.spread(&format!("{rows} rows"), [rows, inner], dtype, -0.1..0.1);
+            let op = |case: &Case, p: &Pass| {
+                let part = |&rows: &u32| case.spread(&format!("{rows} rows"), [rows, inner], dtype, -0.1..0.1);
                 let w = Matrix::new(parts.iter().map(part).collect());
                 // A row more than there are.
-                let mut y = lab.poisoned([w.rows() + 1, inner], DType::F16);
+                let mut y = case.poisoned([w.rows() + 1, inner], DType::F16);
                 w.parts().iter().for_each(|part| dequantise(p, part, part.first, &mut y));
                 p.mark("y", &y);
             };
@@ -52,10 +52,10 @@ pub fn products() {
         (&[(65, 0, 0)], 256, &[130, 66], (DType::F16, &[DType::Q4K, DType::Q8])),
         (&[(33, 0, 1)], 512, &[64, 2, 66, 6], (DType::F16, &[DType::Q6K, DType::F16, DType::Q5K, DType::F32])),
     ] {
-        let traffic = Traffic::rows(rows);
-        check_expanded(&format!("{inner} × {parts:?} {types:?}"), |lab, p| {
-            let (x, w) = operands(lab, traffic, (inner, parts), types);
-            p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+        let step_case = StepCase::rows(rows);
+        check_expanded(&format!("{inner} × {parts:?} {types:?}"), |case, p| {
+            let (x, w) = operands(case, step_case, (inner, parts), types);
+            p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
         });
     }
 }
@@ -63,16 +63,16 @@ pub fn products() {
 /// Whether weights become halves before a product or inside of it, it is the same bits.
 #[test]
 pub fn like_the_product() {
-    let traffic = Traffic::rows(&[(31, 0, 0), (34, 5, 1)]);
+    let step_case = StepCase::rows(&[(31, 0, 0), (34, 5, 1)]);
     let alone = FORMATS.chunks(1).map(|format| (256, &[200][..], (DType::F16, format)));
     let together =
         [(288, &[163, 6][..], GATES), (512, &[70, 70, 5], (DType::F16, &[DType::Q8, DType::Q6K, DType::F16][..]))];
     for (inner, parts, types) in alone.chain(together) {
         for (name, backend) in backends().into_iter().filter(|(_, backend)| backend.caps().matrix_units.is_some()) {
-            let op = |lab: &Lab, p: &Pass| {
-                let (x, w) = operands(lab, traffic, (inner, parts), types);
-                let step = traffic.step(lab, 10);
-                let mut y = traffic.by_position(lab, "y", w.rows(), -1.0..1.0);
+            let op = |case: &Case, p: &Pass| {
+                let (x, w) = operands(case, step_case, (inner, parts), types);
+                let step = step_case.step(case, 10);
+                let mut y = step_case.by_position(case, "y", w.rows(), -1.0..1.0);
                 match parts {
                     [_] => y = matmul(p, &step, &x, &w),
                     _ => matmul_add(p, &step, &mut y, &x, &w),
@@ -89,11 +89,11 @@ pub fn like_the_product() {
 /// Names of the launches of a product with parts of these types, 300 rows each, 64 weights wide.
 fn launches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DType]) -> Vec<(&'static str, [u32; 2])> {
     let (backend, found): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), RefCell::default());
-    outputs("launches", &backend, backend.caps(), |lab, own| {
-        let (traffic, p) = (Traffic::rows(rows), Pass::new(caps));
+    outputs("launches", &backend, backend.caps(), |case, own| {
+        let (step_case, p) = (StepCase::rows(rows), Pass::new(caps));
         let parts = vec![300; types.len()];
-        let (x, w) = operands(lab, traffic, (64, &parts), (DType::F16, types));
-        drop(matmul(&p, &traffic.step(lab, 10), &x, &w));
+        let (x, w) = operands(case, step_case, (64, &parts), (DType::F16, types));
+        drop(matmul(&p, &step_case.step(case, 10), &x, &w));
         let of = |d: &bimetal::pass::Dispatch| (d.kernel.name, [0, 1].map(|i| d.params[i]));
         *found.borrow_mut() = p.finish().dispatches.iter().map(of).collect();
         own.mark("x", &x);
@@ -134,9 +134,9 @@ pub fn chosen() {
 /// What is foreseen are the halves of parts that matrix units take together, though the whole matrix is too large.
 #[test]
 pub fn foreseen() {
-    let lab = Lab::new(Arc::new(Cpu::default()));
+    let case = Case::new(Arc::new(Cpu::default()));
     let types = (DType::F16, &[DType::Q8, DType::F32, DType::Q4, DType::F16][..]);
-    let (_, w) = operands(&lab, Traffic::rows(&[(1, 0, 0)]), (64, &[300, 300, 200, 50]), types);
+    let (_, w) = operands(&case, StepCase::rows(&[(1, 0, 0)]), (64, &[300, 300, 200, 50]), types);
     let expand = |weights| Some(Expand { weights, ..Expand::USUAL });
     let rows = Expand::USUAL.rows;
     let found = [300, 299, 249].map(|most| w.expanded_bytes(rows, expand(most * 64)) / 128);

@@ -4,7 +4,7 @@ use crate::{harness::check, step_cases::*};
 
 #[test]
 pub fn cases() {
-    for (traffic, parts, width, dtype) in [
+    for (step_case, parts, width, dtype) in [
         (PROMPTS[0], &[1][..], 4, DType::F32),
         (PROMPTS[1], &[63], 60, DType::F16),
         (PROMPTS[2], &[1, 998, 1], 1024, DType::Bf16),
@@ -18,9 +18,9 @@ pub fn cases() {
         (PROMPTS[1], &[63], 768, DType::Q5K),
         (PROMPTS[2], &[1, 998, 1], 768, DType::Q6K),
     ] {
-        check(&format!("embed {parts:?} × {width} {dtype}"), |lab, p| {
-            let step = traffic.step(lab, parts.iter().sum());
-            let part = |&rows: &u32| lab.spread(&format!("{rows} rows"), [rows, width], dtype, -0.1..0.1);
+        check(&format!("embed {parts:?} × {width} {dtype}"), |case, p| {
+            let step = step_case.step(case, parts.iter().sum());
+            let part = |&rows: &u32| case.spread(&format!("{rows} rows"), [rows, width], dtype, -0.1..0.1);
             let table = Matrix::new(parts.iter().map(part).collect());
             p.mark("x", &embed::embed(p, &step, &table));
         });
@@ -30,9 +30,9 @@ pub fn cases() {
 /// An id that no part holds leaves its row alone, also the first one past the last part.
 #[test]
 pub fn ids_past_the_table() {
-    check("embed of ids past the table", |lab, p| {
-        let step = PROMPTS[1].step(lab, 5);
-        let part = |&rows: &u32| lab.spread(&format!("{rows} rows"), [rows, 8], DType::F32, -0.1..0.1);
+    check("embed of ids past the table", |case, p| {
+        let step = PROMPTS[1].step(case, 5);
+        let part = |&rows: &u32| case.spread(&format!("{rows} rows"), [rows, 8], DType::F32, -0.1..0.1);
         let table = Matrix::new([1, 2].iter().map(part).collect());
         p.mark("x", &embed::embed(p, &step, &table));
     });

@@ -18,23 +18,23 @@ use super::{
     gdn_scan::{inputs, orders},
 };
 use crate::{
-    harness::{Lab, Output, Random, backends, outputs},
+    harness::{Case, Output, Random, backends, outputs},
     step_cases::*,
 };
 
 /// One row; a chunk and a row on both sides of it; rows around the middle of a chunk; several chunks.
-const TRAFFIC: [Traffic; 4] = [
-    Traffic::rows(&[(1, 0, 0)]),
-    Traffic::rows(&[(65, 0, 2), (2, 63, 0), (63, 1, 1)]),
-    Traffic::rows(&[(31, 33, 1), (33, 31, 0), (1, 63, 3), (3, 127, 2)]),
-    Traffic::rows(&[(193, 0, 1)]),
+const STEP_CASES: [StepCase; 4] = [
+    StepCase::rows(&[(1, 0, 0)]),
+    StepCase::rows(&[(65, 0, 2), (2, 63, 0), (63, 1, 1)]),
+    StepCase::rows(&[(31, 33, 1), (33, 31, 0), (1, 63, 3), (3, 127, 2)]),
+    StepCase::rows(&[(193, 0, 1)]),
 ];
 
-fn solved(on: (&Caps, &Arc<dyn Backend>), traffic: Traffic, heads: Heads) -> Vec<Output> {
-    let op = |lab: &Lab, p: &Pass| {
-        let mixed = inputs(lab, traffic, heads);
+fn solved(on: (&Caps, &Arc<dyn Backend>), step_case: StepCase, heads: Heads) -> Vec<Output> {
+    let op = |case: &Case, p: &Pass| {
+        let mixed = inputs(case, step_case, heads);
         let squares = Squares::fit(on.0, heads, DType::F16).unwrap();
-        let solved = gdn_chunk_solve(p, &traffic.step(lab, 10), &mixed, heads, squares);
+        let solved = gdn_chunk_solve(p, &step_case.step(case, 10), &mixed, heads, squares);
         p.mark("reads", &solved.reads);
         p.mark("writes", &solved.writes);
         p.mark("u", &solved.u);
@@ -59,12 +59,12 @@ fn settings() -> Vec<(String, Caps, Arc<dyn Backend>)> {
 #[test]
 pub fn cases() {
     let (oracle, units): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), with_units(16, 32));
-    for (traffic, heads) in
-        TRAFFIC.into_iter().zip(HEADS).flat_map(|(one, heads)| orders(heads).map(move |of| (one, of)))
+    for (step_case, heads) in
+        STEP_CASES.into_iter().zip(HEADS).flat_map(|(one, heads)| orders(heads).map(move |of| (one, of)))
     {
-        let wanted = solved((&units, &oracle), traffic, heads);
+        let wanted = solved((&units, &oracle), step_case, heads);
         for (name, caps, backend) in &settings() {
-            for (wanted, got) in wanted.iter().zip(&solved((caps, backend), traffic, heads)) {
+            for (wanted, got) in wanted.iter().zip(&solved((caps, backend), step_case, heads)) {
                 println!("{name}, {heads:?}: {} {:.1e}", wanted.name, within(1e-3)(name, wanted, got));
             }
         }
@@ -75,10 +75,10 @@ pub fn cases() {
 /// go into the state, what queries read, and the state behind the chunk.
 #[test]
 pub fn like_the_rule() {
-    for (traffic, heads) in TRAFFIC.into_iter().zip(HEADS.map(Heads::grouped)) {
+    for (step_case, heads) in STEP_CASES.into_iter().zip(HEADS.map(Heads::grouped)) {
         for (name, caps, backend) in &settings() {
-            let found = Found::of(solved((caps, backend), traffic, heads), heads);
-            for (chunk, rows) in chunks(traffic).into_iter().enumerate() {
+            let found = Found::of(solved((caps, backend), step_case, heads), heads);
+            for (chunk, rows) in chunks(step_case).into_iter().enumerate() {
                 for head in 0..heads.value as usize {
                     let [wanted, got] = [found.by_token(rows.clone(), head), found.by_chunk(chunk, rows.len(), head)];
                     let sum = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
@@ -97,9 +97,9 @@ pub fn like_the_rule() {
 }
 
 /// The rows of every chunk of a step: a chunk ends where a position is a multiple of CHUNK.
-fn chunks(traffic: Traffic) -> Vec<Range<usize>> {
+fn chunks(step_case: StepCase) -> Vec<Range<usize>> {
     let (mut found, mut row) = (Vec::new(), 0);
-    for &(rows, first, _) in traffic.spans {
+    for &(rows, first, _) in step_case.spans {
         let (mut position, end) = (first, first + rows);
         while position < end {
             let count = (CHUNK - position % CHUNK).min(end - position);

@@ -18,16 +18,16 @@ use bimetal::{
 
 use super::gdn_scan::{inputs, orders, slots};
 use crate::{
-    harness::{Lab, Output, backends, check_by, outputs},
+    harness::{Case, Output, backends, check_by, outputs},
     step_cases::*,
 };
 
-const fn prompt(spans: &'static [(u32, u32, u32)]) -> Traffic {
-    Traffic { kind: Kind::Prompt, spans, spare: 3 }
+const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
+    StepCase { kind: Kind::Prompt, spans, spare: 3 }
 }
 
 /// One row; rows around a chunk, at its beginning and across the end of one; several chunks.
-const TRAFFIC: &[Traffic] = &[
+const STEP_CASES: &[StepCase] = &[
     prompt(&[(1, 0, 0)]),
     prompt(&[(65, 0, 2), (2, 64, 0), (63, 3, 1)]),
     prompt(&[(64, 64, 1), (130, 100, 0), (1, 63, 3), (2, 63, 2)]),
@@ -36,8 +36,8 @@ const TRAFFIC: &[Traffic] = &[
 
 pub const HEADS: [[u32; 4]; 4] = [[1, 1, 64, 32], [1, 2, 128, 64], [2, 4, 64, 64], [1, 2, 128, 128]];
 
-fn cases() -> impl Iterator<Item = (&'static Traffic, Heads)> {
-    TRAFFIC.iter().zip(HEADS).flat_map(|(traffic, heads)| orders(heads).map(move |heads| (traffic, heads)))
+fn cases() -> impl Iterator<Item = (&'static StepCase, Heads)> {
+    STEP_CASES.iter().zip(HEADS).flat_map(|(step_case, heads)| orders(heads).map(move |heads| (step_case, heads)))
 }
 
 /// What a device with matrix units of some size can do.
@@ -56,31 +56,31 @@ fn settings() -> Vec<(String, Caps, Arc<dyn Backend>)> {
 
 /// RMS(wanted − got) / RMS(wanted) of what the plain loop wrote, which must be within `bound`.
 pub fn within(bound: f64) -> impl Fn(&str, &Output, &Output) -> f64 {
-    move |case, wanted, got| {
+    move |label, wanted, got| {
         let (mut difference, mut size) = (0.0, 0.0);
         for (want, found) in wanted.values().zip(got.values()) {
-            assert_eq!(want.is_nan(), found.is_nan(), "{case}: {}: {found} for {want}", wanted.name);
+            assert_eq!(want.is_nan(), found.is_nan(), "{label}: {}: {found} for {want}", wanted.name);
             if !want.is_nan() {
                 difference += f64::from(want - found).powi(2);
                 size += f64::from(want).powi(2);
             }
         }
         let error = if difference == 0.0 { 0.0 } else { (difference / size).sqrt() };
-        assert!(error <= bound, "{case}: {}: error {error:.2e} of at most {bound:.0e}", wanted.name);
+        assert!(error <= bound, "{label}: {}: error {error:.2e} of at most {bound:.0e}", wanted.name);
         error
     }
 }
 
-fn scan(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, Heads)) {
-    let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, *traffic, heads));
-    let mixed = inputs(lab, *traffic, heads);
+fn scan(case: &Case, p: &Pass, (step_case, heads): (&StepCase, Heads)) {
+    let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
+    let mixed = inputs(case, *step_case, heads);
     p.mark("o", &gdn_scan(p, &step, &mixed, slots));
     p.mark("state", &slots.state);
 }
 
-fn chunks(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, Heads)) {
-    let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, *traffic, heads));
-    let mixed = inputs(lab, *traffic, heads);
+fn chunks(case: &Case, p: &Pass, (step_case, heads): (&StepCase, Heads)) {
+    let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
+    let mixed = inputs(case, *step_case, heads);
     p.mark("o", &gdn_prompt(p, &step, &mixed, slots, DType::F16));
     p.mark("state", &slots.state);
 }
@@ -89,8 +89,8 @@ fn chunks(lab: &Lab, p: &Pass, (traffic, heads): (&Traffic, Heads)) {
 /// `gdn_scan`, which its own cases cover.
 #[test]
 pub fn plain_loops() {
-    for case in cases() {
-        check_by(&format!("gdn_chunk {:?}", case.1), |lab, p| chunks(lab, p, case), within(1e-3));
+    for shape in cases() {
+        check_by(&format!("gdn_chunk {:?}", shape.1), |case, p| chunks(case, p, shape), within(1e-3));
     }
 }
 
@@ -99,11 +99,11 @@ pub fn plain_loops() {
 #[test]
 pub fn parts() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let solve = |caps: &Caps, backend: &Arc<dyn Backend>, (traffic, heads): (&Traffic, Heads)| {
-        outputs("gdn_chunk_solve", backend, caps, |lab, p| {
+    let solve = |caps: &Caps, backend: &Arc<dyn Backend>, (step_case, heads): (&StepCase, Heads)| {
+        outputs("gdn_chunk_solve", backend, caps, |case, p| {
             let squares = Squares::fit(caps, heads, DType::F16).unwrap();
-            let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, *traffic, heads));
-            let mixed = inputs(lab, *traffic, heads);
+            let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
+            let mixed = inputs(case, *step_case, heads);
             let solved = gdn_chunk_solve(p, &step, &mixed, heads, squares);
             p.mark("reads", &solved.reads);
             p.mark("writes", &solved.writes);
@@ -116,13 +116,13 @@ pub fn parts() {
     let present = backends().into_iter().filter(|(_, backend)| backend.caps().matrix_units.is_some());
     let present: Vec<_> = present.map(|(name, backend)| (name, backend.caps().clone(), backend)).collect();
     let plain = ("squares of 8", with_units(8, 8), oracle.clone());
-    for case in cases() {
+    for shape in cases() {
         for (name, caps, backend) in present.iter().chain([&plain]) {
-            let wanted = solve(&with_units(16, 32), &oracle, case);
-            let got = solve(caps, backend, case);
+            let wanted = solve(&with_units(16, 32), &oracle, shape);
+            let got = solve(caps, backend, shape);
             for (wanted, got) in wanted.iter().zip(&got) {
                 let error = within(1e-3)(name, wanted, got);
-                println!("{name}, {:?}: {} {error:.1e}", case.1, wanted.name);
+                println!("{name}, {:?}: {} {error:.1e}", shape.1, wanted.name);
             }
         }
     }
@@ -133,13 +133,13 @@ pub fn parts() {
 #[test]
 pub fn like_the_scan() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    for case in cases() {
-        let wanted = outputs("gdn_scan", &oracle, oracle.caps(), |lab, p| scan(lab, p, case));
+    for shape in cases() {
+        let wanted = outputs("gdn_scan", &oracle, oracle.caps(), |case, p| scan(case, p, shape));
         for (name, caps, backend) in &settings() {
-            let got = outputs("gdn_chunk", backend, caps, |lab, p| chunks(lab, p, case));
+            let got = outputs("gdn_chunk", backend, caps, |case, p| chunks(case, p, shape));
             for (wanted, got) in wanted.iter().zip(&got) {
                 let error = within(1e-3)(name, wanted, got);
-                println!("{name}, {:?}: {} {error:.1e} from gdn_scan", case.1, wanted.name);
+                println!("{name}, {:?}: {} {error:.1e} from gdn_scan", shape.1, wanted.name);
             }
         }
     }
@@ -149,16 +149,16 @@ pub fn like_the_scan() {
 /// with one half in place of two the error is 1.8e-4.
 #[test]
 pub fn digits() {
-    let (traffic, heads) = (TRAFFIC[1], Heads::grouped([1, 1, 64, 32]));
-    let op = |lab: &Lab, p: &Pass| {
-        let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, traffic, heads));
-        let (qkv, gates) = (inputs(lab, traffic, heads).qkv, vec![0.0; 2 * traffic.capacity() as usize]);
-        let gates = lab.tensor([traffic.capacity(), 2], DType::F32, &gates);
+    let (step_case, heads) = (STEP_CASES[1], Heads::grouped([1, 1, 64, 32]));
+    let op = |case: &Case, p: &Pass| {
+        let (step, slots) = (step_case.step(case, 10), &mut slots(case, step_case, heads));
+        let (qkv, gates) = (inputs(case, step_case, heads).qkv, vec![0.0; 2 * step_case.capacity() as usize]);
+        let gates = case.tensor([step_case.capacity(), 2], DType::F32, &gates);
         p.mark("o", &gdn_prompt(p, &step, &Mixed { qkv, gates }, slots, DType::F16));
         p.mark("state", &slots.state);
     };
-    check_by("gdn_chunk without gates", op, |case, wanted, got| {
-        within(if wanted.name == "state" { 0.0 } else { 2e-6 })(case, wanted, got)
+    check_by("gdn_chunk without gates", op, |label, wanted, got| {
+        within(if wanted.name == "state" { 0.0 } else { 2e-6 })(label, wanted, got)
     });
 }
 
@@ -166,15 +166,15 @@ pub fn digits() {
 #[test]
 pub fn wipes() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let (traffic, heads) = (TRAFFIC[2], Heads::grouped([1, 1, 64, 32]));
-    let gates = |lab: &Lab| {
-        let gates = (0..traffic.capacity()).flat_map(|row| [if row % 5 == 2 { -1e5 } else { -0.01 }, 0.5]);
-        lab.tensor([traffic.capacity(), 2], DType::F32, &gates.collect::<Vec<_>>())
+    let (step_case, heads) = (STEP_CASES[2], Heads::grouped([1, 1, 64, 32]));
+    let gates = |case: &Case| {
+        let gates = (0..step_case.capacity()).flat_map(|row| [if row % 5 == 2 { -1e5 } else { -0.01 }, 0.5]);
+        case.tensor([step_case.capacity(), 2], DType::F32, &gates.collect::<Vec<_>>())
     };
     let run = |backend: &Arc<dyn Backend>, caps: &Caps, chunks: bool| {
-        outputs("wipes", backend, caps, |lab, p| {
-            let (step, slots) = (traffic.step(lab, 10), &mut slots(lab, traffic, heads));
-            let mixed = Mixed { qkv: inputs(lab, traffic, heads).qkv, gates: gates(lab) };
+        outputs("wipes", backend, caps, |case, p| {
+            let (step, slots) = (step_case.step(case, 10), &mut slots(case, step_case, heads));
+            let mixed = Mixed { qkv: inputs(case, step_case, heads).qkv, gates: gates(case) };
             p.mark(
                 "o",
                 &match chunks {
@@ -196,25 +196,25 @@ pub fn wipes() {
 /// A prompt leaves the same bits however it is cut at multiples of a chunk, and whoever else is in the step, also where
 /// it goes on from the middle of a chunk.
 #[test]
-pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(170, 10, 1)], spare: 0 };
-    const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
-    const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
+pub fn batch_invariance() {
+    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(170, 10, 1)], spare: 0 };
+    const FIRST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
+    const SECOND: StepCase = StepCase { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
     let heads = Heads::grouped([1, 2, 64, 32]);
-    let run = |lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut bimetal::cache::Slots| {
-        let mixed = inputs(lab, traffic, heads);
-        gdn_prompt(p, &traffic.step(lab, 10), &mixed, slots, DType::F16)
+    let run = |case: &Case, p: &Pass, step_case: StepCase, slots: &mut bimetal::cache::Slots| {
+        let mixed = inputs(case, step_case, heads);
+        gdn_prompt(p, &step_case.step(case, 10), &mixed, slots, DType::F16)
     };
     for (name, caps, backend) in settings() {
-        let whole = outputs("whole", &backend, &caps, |lab, p| {
-            let slots = &mut slots(lab, WHOLE, heads);
-            p.mark("o", &run(lab, p, WHOLE, slots));
+        let whole = outputs("whole", &backend, &caps, |case, p| {
+            let slots = &mut slots(case, WHOLE, heads);
+            p.mark("o", &run(case, p, WHOLE, slots));
             p.mark("state", &slots.state);
         });
-        let cut = outputs("cut", &backend, &caps, |lab, p| {
-            let slots = &mut slots(lab, WHOLE, heads);
-            let first = run(lab, p, FIRST, slots);
-            let second = run(lab, p, SECOND, slots);
+        let cut = outputs("cut", &backend, &caps, |case, p| {
+            let slots = &mut slots(case, WHOLE, heads);
+            let first = run(case, p, FIRST, slots);
+            let second = run(case, p, SECOND, slots);
             p.mark("first", &first);
             p.mark("second", &second);
             p.mark("state", &slots.state);
@@ -231,16 +231,16 @@ pub fn company() {
 #[test]
 pub fn beginnings() {
     let heads = Heads::grouped([1, 1, 64, 32]);
-    let traffic = prompt(&[(70, 0, 0)]);
-    let op = |lab: &Lab, p: &Pass| {
-        let state = lab.poisoned([traffic.slots(), heads.state()], DType::F32);
-        let mut slots = bimetal::cache::Slots { ring: lab.poisoned([1, 4], DType::F32), state, heads };
-        let mixed = inputs(lab, traffic, heads);
-        p.mark("o", &gdn_prompt(p, &traffic.step(lab, 10), &mixed, &mut slots, DType::F16));
+    let step_case = prompt(&[(70, 0, 0)]);
+    let op = |case: &Case, p: &Pass| {
+        let state = case.poisoned([step_case.slots(), heads.state()], DType::F32);
+        let mut slots = bimetal::cache::Slots { ring: case.poisoned([1, 4], DType::F32), state, heads };
+        let mixed = inputs(case, step_case, heads);
+        p.mark("o", &gdn_prompt(p, &step_case.step(case, 10), &mixed, &mut slots, DType::F16));
     };
-    check_by("gdn_chunk in slots of NaN", op, |case, wanted, got| {
-        assert!(wanted.values().take(70 * 32).all(|o| o.is_finite()), "{case}");
-        within(1e-3)(case, wanted, got)
+    check_by("gdn_chunk in slots of NaN", op, |label, wanted, got| {
+        assert!(wanted.values().take(70 * 32).all(|o| o.is_finite()), "{label}");
+        within(1e-3)(label, wanted, got)
     });
 }
 

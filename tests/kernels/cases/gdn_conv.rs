@@ -8,13 +8,13 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{Lab, Random, backends, check, outputs},
+    harness::{Case, Random, backends, check, outputs},
     step_cases::*,
 };
 
 #[test]
 pub fn cases() {
-    for (traffic, [key, value, key_width, value_width], dtype) in [
+    for (step_case, [key, value, key_width, value_width], dtype) in [
         (PROMPTS[0], [1, 1, 4, 4], DType::F32),
         (PROMPTS[1], [2, 4, 24, 20], DType::Bf16),
         (PROMPTS[2], [1, 3, 128, 64], DType::F32),
@@ -26,20 +26,20 @@ pub fn cases() {
         let heads = Heads::grouped([key, value, key_width, value_width]);
         check(
             &format!("gdn_conv {key} × {key_width}, {value} × {value_width} {dtype}"),
-            convolve(traffic, heads, dtype),
+            convolve(step_case, heads, dtype),
         );
     }
 }
 
-fn convolve(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass) {
-    move |lab, p| {
-        let step = traffic.step(lab, 10);
-        let x = traffic.by_position(lab, "x", heads.projected(), -3.0..3.0);
-        let weight = lab.spread("weight", [heads.channels(), 4], dtype, -0.5..0.5);
-        let ring = lab.spread("ring", [traffic.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
-        let state = lab.poisoned([1, 4], DType::F32);
+fn convolve(step_case: StepCase, heads: Heads, dtype: DType) -> impl Fn(&Case, &Pass) {
+    move |case, p| {
+        let step = step_case.step(case, 10);
+        let x = step_case.by_position(case, "x", heads.projected(), -3.0..3.0);
+        let weight = case.spread("weight", [heads.channels(), 4], dtype, -0.5..0.5);
+        let ring = case.spread("ring", [step_case.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
+        let state = case.poisoned([1, 4], DType::F32);
         let mut slots = Slots { ring, state, heads };
-        let mixed = gdn_conv(p, &step, &x, (&weight, &a_dt(lab, heads.value)), &mut slots);
+        let mixed = gdn_conv(p, &step, &x, (&weight, &a_dt(case, heads.value)), &mut slots);
         p.mark("y", &mixed.qkv);
         p.mark("gates", &mixed.gates);
         p.mark("ring", &slots.ring);
@@ -47,11 +47,11 @@ fn convolve(traffic: Traffic, heads: Heads, dtype: DType) -> impl Fn(&Lab, &Pass
 }
 
 /// a_log and dt_bias in the ranges of a model.
-pub fn a_dt(lab: &Lab, value: u32) -> Tensor {
+pub fn a_dt(case: &Case, value: u32) -> Tensor {
     let mut random = Random::new("a_dt");
     let a_log = (0..value).map(|_| random.within(&(-6.0..2.7))).collect::<Vec<_>>();
     let dt_bias = (0..value).map(|_| random.within(&(-4.0..1.0))).collect::<Vec<_>>();
-    lab.tensor([2, value], DType::F32, &[a_log, dt_bias].concat())
+    case.tensor([2, value], DType::F32, &[a_log, dt_bias].concat())
 }
 
 /// Gates where ln(1 + exp) is flat, and where it is straight.
@@ -59,25 +59,26 @@ pub fn a_dt(lab: &Lab, value: u32) -> Tensor {
 fn steep_gates() {
     let heads = Heads::grouped([1, 33, 8, 4]);
     for range in [-100.0..-6.0, 20.0..120.0] {
-        check(&format!("gdn_conv with gates of {range:?}"), |lab, p| {
-            let step = PROMPTS[2].step(lab, 10);
-            let x = lab.spread("x", [step.capacity(), heads.projected()], DType::F32, range.clone());
-            let weight = lab.spread("weight", [heads.channels(), 4], DType::F32, -0.5..0.5);
-            let ring = lab.poisoned([PROMPTS[2].slots(), 4 * heads.channels()], DType::F32);
-            let mut slots = Slots { ring, state: lab.poisoned([1, 4], DType::F32), heads };
-            p.mark("gates", &gdn_conv(p, &step, &x, (&weight, &a_dt(lab, heads.value)), &mut slots).gates);
+        check(&format!("gdn_conv with gates of {range:?}"), |case, p| {
+            let step = PROMPTS[2].step(case, 10);
+            let x = case.spread("x", [step.capacity(), heads.projected()], DType::F32, range.clone());
+            let weight = case.spread("weight", [heads.channels(), 4], DType::F32, -0.5..0.5);
+            let ring = case.poisoned([PROMPTS[2].slots(), 4 * heads.channels()], DType::F32);
+            let mut slots = Slots { ring, state: case.poisoned([1, 4], DType::F32), heads };
+            p.mark("gates", &gdn_conv(p, &step, &x, (&weight, &a_dt(case, heads.value)), &mut slots).gates);
         });
     }
 }
 
 /// A row's result, and the ring behind it, are the same bits whichever tile it is in and whoever else is in the step.
 #[test]
-pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
+pub fn batch_invariance() {
+    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
+    const FIRST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
     let heads = Heads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
-        let run = |traffic| outputs("company", &backend, backend.caps(), convolve(traffic, heads, DType::F32));
+        let run =
+            |step_case| outputs("batch invariance", &backend, backend.caps(), convolve(step_case, heads, DType::F32));
         let (whole, cut) = (run(WHOLE), run(FIRST));
         for row in 0..37 {
             assert!(whole[0].row(row) == cut[0].row(9 + row), "{name}: row {row}");

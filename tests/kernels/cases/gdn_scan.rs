@@ -10,13 +10,13 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{Lab, Random, backends, check, outputs},
+    harness::{Case, Random, backends, check, outputs},
     step_cases::*,
 };
 
 #[test]
 pub fn cases() {
-    for (traffic, [key, value, key_width, value_width]) in [
+    for (step_case, [key, value, key_width, value_width]) in [
         (PROMPTS[0], [1, 1, 4, 4]),
         (PROMPTS[1], [2, 4, 24, 20]),
         (PROMPTS[2], [1, 2, 128, 128]),
@@ -24,9 +24,9 @@ pub fn cases() {
         (PROMPTS[1], [1, 3, 128, 64]),
     ] {
         for heads in orders([key, value, key_width, value_width]) {
-            check(&format!("gdn_scan {heads:?}"), |lab, p| {
-                let slots = &mut slots(lab, traffic, heads);
-                p.mark("o", &scan(lab, p, traffic, slots));
+            check(&format!("gdn_scan {heads:?}"), |case, p| {
+                let slots = &mut slots(case, step_case, heads);
+                p.mark("o", &scan(case, p, step_case, slots));
                 p.mark("state", &slots.state);
             });
         }
@@ -39,22 +39,22 @@ pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = Heads>
     [grouped].into_iter().chain((key > 1 && value > key).then(|| grouped.tiled()))
 }
 
-fn scan(lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut Slots) -> bimetal::tensor::Tensor {
-    let step = traffic.step(lab, 10);
-    gdn_scan(p, &step, &inputs(lab, traffic, slots.heads), slots)
+fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimetal::tensor::Tensor {
+    let step = step_case.step(case, 10);
+    gdn_scan(p, &step, &inputs(case, step_case, slots.heads), slots)
 }
 
 /// States in which something has happened already.
-pub fn slots(lab: &Lab, traffic: Traffic, heads: Heads) -> Slots {
-    let state = lab.spread("state", [traffic.slots(), heads.state()], DType::F32, -1.0..1.0);
-    Slots { ring: lab.poisoned([1, 4], DType::F32), state, heads }
+pub fn slots(case: &Case, step_case: StepCase, heads: Heads) -> Slots {
+    let state = case.spread("state", [step_case.slots(), heads.state()], DType::F32, -1.0..1.0);
+    Slots { ring: case.poisoned([1, 4], DType::F32), state, heads }
 }
 
 /// What the recurrent kernels take, in the ranges of a model: queries and keys normalised, values past an activation.
-pub fn inputs(lab: &Lab, traffic: Traffic, heads: Heads) -> Mixed {
+pub fn inputs(case: &Case, step_case: StepCase, heads: Heads) -> Mixed {
     let (mut qkv, mut gates) = (Vec::new(), Vec::new());
-    let rows = traffic.spans.iter().flat_map(|&(rows, first, slot)| (first..first + rows).map(move |at| (slot, at)));
-    let dead = (0..traffic.spare).map(|at| (u32::MAX, at));
+    let rows = step_case.spans.iter().flat_map(|&(rows, first, slot)| (first..first + rows).map(move |at| (slot, at)));
+    let dead = (0..step_case.spare).map(|at| (u32::MAX, at));
     for (slot, position) in rows.chain(dead) {
         let mut random = Random::new(&format!("token {slot} {position}"));
         let query = 1.0 / (heads.key_width as f32).sqrt();
@@ -66,8 +66,8 @@ pub fn inputs(lab: &Lab, traffic: Traffic, heads: Heads) -> Mixed {
         gates.extend((0..heads.value).map(|i| random.within(&decay(i))));
         gates.extend((0..heads.value).map(|_| random.within(&(0.0..1.0))));
     }
-    let qkv = lab.tensor([traffic.capacity(), heads.channels()], DType::F32, &qkv);
-    Mixed { qkv, gates: lab.tensor([traffic.capacity(), 2 * heads.value], DType::F32, &gates) }
+    let qkv = case.tensor([step_case.capacity(), heads.channels()], DType::F32, &qkv);
+    Mixed { qkv, gates: case.tensor([step_case.capacity(), 2 * heads.value], DType::F32, &gates) }
 }
 
 fn unit(random: &mut Random, width: u32, length: f32) -> Vec<f32> {
@@ -78,21 +78,21 @@ fn unit(random: &mut Random, width: u32, length: f32) -> Vec<f32> {
 
 /// A prompt leaves the same bits however it is cut, and whoever else is in the step.
 #[test]
-pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
-    const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
+pub fn batch_invariance() {
+    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
+    const FIRST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
+    const SECOND: StepCase = StepCase { kind: Kind::Prompt, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
     let heads = Heads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
-        let whole = outputs("whole", &backend, backend.caps(), |lab, p| {
-            let slots = &mut slots(lab, WHOLE, heads);
-            p.mark("o", &scan(lab, p, WHOLE, slots));
+        let whole = outputs("whole", &backend, backend.caps(), |case, p| {
+            let slots = &mut slots(case, WHOLE, heads);
+            p.mark("o", &scan(case, p, WHOLE, slots));
             p.mark("state", &slots.state);
         });
-        let cut = outputs("cut", &backend, backend.caps(), |lab, p| {
-            let slots = &mut slots(lab, WHOLE, heads);
-            let first = scan(lab, p, FIRST, slots);
-            let second = scan(lab, p, SECOND, slots);
+        let cut = outputs("cut", &backend, backend.caps(), |case, p| {
+            let slots = &mut slots(case, WHOLE, heads);
+            let first = scan(case, p, FIRST, slots);
+            let second = scan(case, p, SECOND, slots);
             p.mark("first", &first);
             p.mark("second", &second);
             p.mark("state", &slots.state);

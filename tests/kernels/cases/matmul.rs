@@ -7,7 +7,7 @@ use bimetal::{
 
 use super::matvec::{Types, cases_of};
 use crate::{
-    harness::{Lab, Output, backends, compare, outputs},
+    harness::{Case, Output, backends, compare, outputs},
     step_cases::*,
 };
 
@@ -30,27 +30,27 @@ pub fn cases() {
         (&[(3, 0, 0)], 256, &[63, 2], (DType::F16, &[DType::Q5K, DType::F32])),
         (&[(31, 0, 0), (32, 5, 1)], 32, &[64, 7], (DType::F32, &[DType::Q4, DType::Q8])),
     ] {
-        cases_of("matmul", Traffic::rows(spans), (inner, parts), types);
+        cases_of("matmul", StepCase::rows(spans), (inner, parts), types);
     }
     // Nothing lies behind the last row.
-    cases_of("matmul", Traffic { spare: 0, ..Traffic::rows(&[(33, 0, 0)]) }, (1000, &[16]), F32);
+    cases_of("matmul", StepCase { spare: 0, ..StepCase::rows(&[(33, 0, 0)]) }, (1000, &[16]), F32);
 }
 
-fn product(lab: &Lab, p: &Pass, traffic: Traffic) {
-    let x = traffic.by_position(lab, "x", 100, -3.0..3.0);
-    let w = Matrix::new(vec![lab.spread("w", [70, 100], DType::F16, -0.1..0.1)]);
-    p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+fn product(case: &Case, p: &Pass, step_case: StepCase) {
+    let x = step_case.by_position(case, "x", 100, -3.0..3.0);
+    let w = Matrix::new(vec![case.spread("w", [70, 100], DType::F16, -0.1..0.1)]);
+    p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
 }
 
 /// Other tiles than the usual ones give the same bits.
 #[test]
 pub fn tiles() {
-    let traffic = Traffic::rows(&[(75, 0, 0)]);
+    let step_case = StepCase::rows(&[(75, 0, 0)]);
     for (name, backend) in backends() {
         let run = |tile: [u32; 2]| -> Output {
             let mut caps = backend.caps().clone();
             caps.tiles.matmul = tile;
-            outputs("tiles", &backend, &caps, |lab, p| product(lab, p, traffic)).remove(0)
+            outputs("tiles", &backend, &caps, |case, p| product(case, p, step_case)).remove(0)
         };
         let usual = run([64, 64]);
         for tile in [[32, 128], [128, 32]] {
@@ -61,11 +61,13 @@ pub fn tiles() {
 
 /// A row's product is the same bits wherever it lies and whoever else is in the step.
 #[test]
-pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
+pub fn batch_invariance() {
+    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
     for (name, backend) in backends() {
-        let run = |traffic| outputs("company", &backend, backend.caps(), |lab, p| product(lab, p, traffic)).remove(0);
+        let run = |step_case| {
+            outputs("batch invariance", &backend, backend.caps(), |case, p| product(case, p, step_case)).remove(0)
+        };
         let (whole, cut): (Output, Output) = (run(WHOLE), run(CUT));
         for row in 0..33 {
             assert!(whole.row(37 + row) == cut.row(9 + row), "{name}: row {row}");

@@ -9,7 +9,7 @@ use half::f16;
 
 use super::matvec::{Types, cases_of};
 use crate::{
-    harness::{Lab, Output, backends, outputs},
+    harness::{Case, Output, backends, outputs},
     step_cases::*,
 };
 
@@ -31,7 +31,7 @@ pub fn cases() {
         // One row less than whole tiles have.
         (&[(63, 0, 0)], 64, &[128]),
     ] {
-        cases_of("matmul_mma", Traffic::rows(spans), (inner, parts), F16);
+        cases_of("matmul_mma", StepCase::rows(spans), (inner, parts), F16);
     }
     for (spans, inner, parts, types) in [
         (&[(1, 0, 0)][..], 32, &[16][..], Q4),
@@ -42,25 +42,25 @@ pub fn cases() {
         (&[(31, 0, 0), (66, 5, 1)], 512, &[130], (DType::F16, &[DType::Q6K])),
         (&[(31, 0, 0), (130, 5, 1)], 352, &[130], (DType::F16, &[DType::Q8])),
     ] {
-        cases_of("matmul_mma", Traffic::rows(spans), (inner, parts), types);
+        cases_of("matmul_mma", StepCase::rows(spans), (inner, parts), types);
     }
     // Nothing lies behind the last row.
-    cases_of("matmul_mma", Traffic { spare: 0, ..Traffic::rows(&[(33, 0, 0)]) }, (1000, &[16]), F16);
+    cases_of("matmul_mma", StepCase { spare: 0, ..StepCase::rows(&[(33, 0, 0)]) }, (1000, &[16]), F16);
 }
 
 /// A row's product is the same bits wherever it lies, whoever else is in the step, and whether its tile is whole.
 #[test]
-pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(192, 0, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
+pub fn batch_invariance() {
+    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(192, 0, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
     for (name, backend) in backends() {
-        let run = |traffic: Traffic| -> Output {
-            let op = |lab: &Lab, p: &Pass| {
-                let x = halves(lab, &traffic.by_position(lab, "x", 100, -3.0..3.0));
-                let w = Matrix::new(vec![lab.spread("w", [128, 100], DType::F16, -0.1..0.1)]);
-                p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+        let run = |step_case: StepCase| -> Output {
+            let op = |case: &Case, p: &Pass| {
+                let x = halves(case, &step_case.by_position(case, "x", 100, -3.0..3.0));
+                let w = Matrix::new(vec![case.spread("w", [128, 100], DType::F16, -0.1..0.1)]);
+                p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
             };
-            outputs("company", &backend, backend.caps(), op).remove(0)
+            outputs("batch invariance", &backend, backend.caps(), op).remove(0)
         };
         let (whole, cut) = (run(WHOLE), run(CUT));
         for row in 0..33 {
@@ -70,9 +70,9 @@ pub fn company() {
 }
 
 /// The same rows in half precision.
-fn halves(lab: &Lab, x: &Tensor) -> Tensor {
+fn halves(case: &Case, x: &Tensor) -> Tensor {
     let bytes = pollster::block_on(x.read(0..u64::from(x.rows()) * u64::from(x.width()))).unwrap();
     let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
     let rounded: Vec<f32> = values.iter().map(|value| f16::from_f32(*value).to_f32()).collect();
-    lab.tensor([x.rows(), x.width()], DType::F16, &rounded)
+    case.tensor([x.rows(), x.width()], DType::F16, &rounded)
 }

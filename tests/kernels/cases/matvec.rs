@@ -10,7 +10,7 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{Lab, backends, check, check_filled, check_packed, check_rows_packed, outputs},
+    harness::{Case, backends, check, check_filled, check_packed, check_rows_packed, outputs},
     step_cases::*,
 };
 
@@ -24,7 +24,7 @@ const Q4: Types = (DType::F32, &[DType::Q4]);
 
 #[test]
 pub fn cases() {
-    for (traffic, inner, parts, types) in [
+    for (step_case, inner, parts, types) in [
         (DECODES[0], 4, &[1][..], F32),
         (DECODES[0], 1024, &[63], F16),
         (DECODES[1], 60, &[65], F16),
@@ -46,7 +46,7 @@ pub fn cases() {
         (DECODES[0], 256, &[5], (DType::F16, &[DType::Q6K])),
         (DECODES[1], 3584, &[19], (DType::F32, &[DType::Q6K])),
     ] {
-        cases_of("matvec", traffic, (inner, parts), types);
+        cases_of("matvec", step_case, (inner, parts), types);
     }
 }
 
@@ -54,9 +54,9 @@ pub fn cases() {
 #[test]
 pub fn filled() {
     for (inner, columns, types) in [(60, 37, F16), (1024, 19, F16), (1024, 19, Q4), (320, 37, Q8)] {
-        check_filled(&format!("matvec 9 × {inner} × {columns} {types:?}, filled"), |lab, p| {
-            let (x, w) = operands(lab, DECODES[2], (inner, &[columns]), types);
-            p.mark("y", &matmul(p, &DECODES[2].step(lab, 10), &x, &w));
+        check_filled(&format!("matvec 9 × {inner} × {columns} {types:?}, filled"), |case, p| {
+            let (x, w) = operands(case, DECODES[2], (inner, &[columns]), types);
+            p.mark("y", &matmul(p, &DECODES[2].step(case, 10), &x, &w));
         });
     }
 }
@@ -64,7 +64,7 @@ pub fn filled() {
 /// Bytes multiplied four at a time: rows that a lane shares with others or not, ragged ones, and several parts.
 #[test]
 pub fn packed() {
-    for (traffic, inner, parts, types) in [
+    for (step_case, inner, parts, types) in [
         (DECODES[0], 32, &[1][..], Q4),
         (DECODES[0], 1024, &[63], Q8),
         (DECODES[1], 1024, &[63], Q4),
@@ -80,9 +80,9 @@ pub fn packed() {
         (DECODES[1], 12288, &[9], Q8),
         (DECODES[0], 17408, &[3], Q4),
     ] {
-        check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
-            let (x, w) = operands(lab, traffic, (inner, parts), types);
-            p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+        check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.live()), |case, p| {
+            let (x, w) = operands(case, step_case, (inner, parts), types);
+            p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
         });
     }
 }
@@ -91,7 +91,7 @@ pub fn packed() {
 #[test]
 pub fn taken() {
     let [bytes, nibbles] = [Packs::Bytes, Packs::Nibbles].map(DType::Packed);
-    for (traffic, inner, parts, types) in [
+    for (step_case, inner, parts, types) in [
         (DECODES[0], 32, &[1][..], (bytes, &[DType::Q8][..])),
         (DECODES[1], 1024, &[63], (nibbles, &[DType::Q4])),
         (DECODES[2], 288, &[65, 3], (bytes, &[DType::Q8])),
@@ -100,14 +100,14 @@ pub fn taken() {
         // More than goes into a group's memory.
         (DECODES[0], 17408, &[3], (nibbles, &[DType::Q4_0])),
     ] {
-        let case = format!("matvec {} × {inner} × {parts:?} {types:?}", traffic.live());
-        let op = |lab: &Lab, p: &Pass| {
-            let (step, (x, w)) = (traffic.step(lab, 10), operands(lab, traffic, (inner, parts), types));
-            let mut y = traffic.by_position(lab, "y", w.rows(), -1.0..1.0);
+        let label = format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.live());
+        let op = |case: &Case, p: &Pass| {
+            let (step, (x, w)) = (step_case.step(case, 10), operands(case, step_case, (inner, parts), types));
+            let mut y = step_case.by_position(case, "y", w.rows(), -1.0..1.0);
             matmul_add(p, &step, &mut y, &x, &w);
             p.mark("y", &y);
         };
-        check_rows_packed(&case, op);
+        check_rows_packed(&label, op);
     }
 }
 
@@ -118,10 +118,10 @@ pub fn chosen() {
     let able = Caps::typical("wgpu", DeviceKind::Discrete);
     let packed = |caps: &Caps, inner: u32, types: Types| {
         let found = Cell::new(0);
-        outputs("chosen", &backend, backend.caps(), |lab, _| {
+        outputs("chosen", &backend, backend.caps(), |case, _| {
             let p = Pass::new(caps);
-            let (x, w) = operands(lab, DECODES[0], (inner, &[3]), types);
-            drop(matmul(&p, &DECODES[0].step(lab, 10), &x, &w));
+            let (x, w) = operands(case, DECODES[0], (inner, &[3]), types);
+            drop(matmul(&p, &DECODES[0].step(case, 10), &x, &w));
             found.set(p.finish().dispatches[0].define("PACKED"));
         });
         found.get() == 1
@@ -133,55 +133,57 @@ pub fn chosen() {
 }
 
 /// Both epilogues of a product.
-pub fn cases_of(kernel: &str, traffic: Traffic, (inner, parts): (u32, &[u32]), types: Types) {
-    let rows = traffic.live();
-    check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?}"), |lab, p| {
-        let step = traffic.step(lab, 10);
-        let (x, w) = operands(lab, traffic, (inner, parts), types);
+pub fn cases_of(kernel: &str, step_case: StepCase, (inner, parts): (u32, &[u32]), types: Types) {
+    let rows = step_case.live();
+    check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?}"), |case, p| {
+        let step = step_case.step(case, 10);
+        let (x, w) = operands(case, step_case, (inner, parts), types);
         p.mark("y", &matmul(p, &step, &x, &w));
     });
-    check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?} added"), |lab, p| {
-        let step = traffic.step(lab, 10);
-        let (x, w) = operands(lab, traffic, (inner, parts), types);
-        let mut y = traffic.by_position(lab, "y", w.rows(), -1.0..1.0);
+    check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?} added"), |case, p| {
+        let step = step_case.step(case, 10);
+        let (x, w) = operands(case, step_case, (inner, parts), types);
+        let mut y = step_case.by_position(case, "y", w.rows(), -1.0..1.0);
         matmul_add(p, &step, &mut y, &x, &w);
         p.mark("y", &y);
     });
 }
 
 pub fn operands(
-    lab: &Lab,
-    traffic: Traffic,
+    case: &Case,
+    step_case: StepCase,
     (inner, parts): (u32, &[u32]),
     types: Types,
 ) -> (bimetal::tensor::Tensor, Matrix) {
     let range = 1.0 / (inner as f32).sqrt();
-    let part = |(&rows, &dtype): (&u32, &DType)| lab.spread(&format!("{rows}"), [rows, inner], dtype, -range..range);
+    let part = |(&rows, &dtype): (&u32, &DType)| case.spread(&format!("{rows}"), [rows, inner], dtype, -range..range);
     let w = Matrix::new(parts.iter().zip(types.1.iter().cycle()).map(part).collect());
-    (lab.spread("x", [traffic.capacity(), inner], types.0, -3.0..3.0), w)
+    (case.spread("x", [step_case.capacity(), inner], types.0, -3.0..3.0), w)
 }
 
 /// Recordings for 1, 3 and 11 rows.
-pub const COMPANY: [Traffic; 3] = [
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
+pub const COMPANY: [StepCase; 3] = [
+    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
+    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
+    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
 ];
 
 /// A row's result is the same bits in a recording for one row and in larger ones, however many rows share a reading of the
 /// weights and however many columns one of the row, as floats and as packed bytes.
-pub fn company_of(op: impl Fn(&Lab, &Pass, Traffic)) {
+pub fn batch_invariance_of(op: impl Fn(&Case, &Pass, StepCase)) {
     for (name, backend) in backends() {
         let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|most| (bytes, most)));
         for (bytes, most, fill) in both.flat_map(|(bytes, most)| [1, 1 << 16].map(|fill| (bytes, most, fill))) {
             let usual = if bytes { crate::harness::packed(backend.caps()) } else { backend.caps().clone() };
             let mut caps = usual.clone();
             (caps.tiles.matvec.rows, caps.tiles.matvec.fill) = (most, fill);
-            let run = |&traffic: &Traffic| outputs("company", &backend, &caps, |lab, p| op(lab, p, traffic)).remove(0);
+            let run = |&step_case: &StepCase| {
+                outputs("batch invariance", &backend, &caps, |case, p| op(case, p, step_case)).remove(0)
+            };
             let rows: Vec<_> = COMPANY.iter().map(run).collect();
             assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}: {most} rows, {fill} lanes");
             assert!(rows[1].row(1) == rows[2].row(1), "{name}: {most} rows, {fill} lanes");
-            let wanted = outputs("company", &backend, &usual, |lab, p| op(lab, p, COMPANY[2])).remove(0);
+            let wanted = outputs("batch invariance", &backend, &usual, |case, p| op(case, p, COMPANY[2])).remove(0);
             assert!((0..5).all(|row| rows[2].row(row) == wanted.row(row)), "{name}: {most} rows, {fill} lanes");
         }
     }
@@ -194,16 +196,16 @@ pub fn company_taken() {
     for (inner, columns, types) in [(288, 37, (bytes, &[DType::Q8][..])), (64, 300, (nibbles, &[DType::Q4]))] {
         for (name, backend) in backends() {
             let caps = crate::harness::packed(backend.caps());
-            let run = |(traffic, most): (Traffic, u32)| {
+            let run = |(step_case, most): (StepCase, u32)| {
                 let mut caps = caps.clone();
                 caps.tiles.matvec.rows = most;
-                let op = |lab: &Lab, p: &Pass| {
-                    let (x, w) = operands(lab, traffic, (inner, &[columns]), types);
-                    p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+                let op = |case: &Case, p: &Pass| {
+                    let (x, w) = operands(case, step_case, (inner, &[columns]), types);
+                    p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
                 };
-                outputs("company", &backend, &caps, op).remove(0)
+                outputs("batch invariance", &backend, &caps, op).remove(0)
             };
-            let all = [1, 8].into_iter().flat_map(|most| COMPANY.map(|traffic| (traffic, most)));
+            let all = [1, 8].into_iter().flat_map(|most| COMPANY.map(|step_case| (step_case, most)));
             let rows: Vec<_> = all.filter(|_| caps.packed_dots).map(run).collect();
             assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}");
             assert!(rows.iter().skip(1).step_by(3).all(|y| y.row(1) == rows[2].row(1)), "{name}");
@@ -212,11 +214,11 @@ pub fn company_taken() {
 }
 
 #[test]
-pub fn company() {
+pub fn batch_invariance() {
     for (inner, columns, types) in [(1000, 37, F16), (64, 300, F16), (288, 37, Q8), (64, 300, Q4)] {
-        company_of(|lab, p, traffic| {
-            let (x, w) = operands(lab, traffic, (inner, &[columns]), types);
-            p.mark("y", &matmul(p, &traffic.step(lab, 10), &x, &w));
+        batch_invariance_of(|case, p, step_case| {
+            let (x, w) = operands(case, step_case, (inner, &[columns]), types);
+            p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
         });
     }
 }

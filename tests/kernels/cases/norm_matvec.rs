@@ -6,15 +6,15 @@ use bimetal::{
     tensor::Tensor,
 };
 
-use super::matvec::{company_of, operands};
+use super::matvec::{batch_invariance_of, operands};
 use crate::{
-    harness::{Lab, check, check_filled, check_packed},
+    harness::{Case, check, check_filled, check_packed},
     step_cases::*,
 };
 
 #[test]
 pub fn cases() {
-    for (traffic, inner, parts, weight, types) in [
+    for (step_case, inner, parts, weight, types) in [
         (DECODES[0], 4, &[1][..], DType::F32, &[DType::F32][..]),
         (DECODES[0], 1024, &[63], DType::Bf16, &[DType::Bf16]),
         (DECODES[1], 60, &[65], DType::F16, &[DType::F16]),
@@ -28,8 +28,8 @@ pub fn cases() {
         (DECODES[2], 256, &[37, 3], DType::F32, &[DType::Q4K, DType::Q6K]),
         (DECODES[0], 768, &[21, 9], DType::F32, &[DType::Q5K, DType::Q4_0]),
     ] {
-        check(&format!("norm_matvec {} × {inner} × {parts:?} {weight} {types:?}", traffic.live()), |lab, p| {
-            p.mark("y", &product(lab, p, traffic, ((inner, parts), weight, types)));
+        check(&format!("norm_matvec {} × {inner} × {parts:?} {weight} {types:?}", step_case.live()), |case, p| {
+            p.mark("y", &product(case, p, step_case, ((inner, parts), weight, types)));
         });
     }
 }
@@ -38,9 +38,9 @@ pub fn cases() {
 #[test]
 pub fn filled() {
     for (inner, columns) in [(60, 37), (1024, 19)] {
-        check_filled(&format!("norm_matvec 9 × {inner} × {columns}, filled"), |lab, p| {
-            let case = ((inner, &[columns][..]), DType::Bf16, &[DType::F16][..]);
-            p.mark("y", &product(lab, p, DECODES[2], case));
+        check_filled(&format!("norm_matvec 9 × {inner} × {columns}, filled"), |case, p| {
+            let shape = ((inner, &[columns][..]), DType::Bf16, &[DType::F16][..]);
+            p.mark("y", &product(case, p, DECODES[2], shape));
         });
     }
 }
@@ -48,48 +48,48 @@ pub fn filled() {
 /// Bytes multiplied four at a time, with and without floats behind them.
 #[test]
 pub fn packed() {
-    for (traffic, inner, parts, types) in [
+    for (step_case, inner, parts, types) in [
         (DECODES[0], 1024, &[63][..], &[DType::Q4][..]),
         (DECODES[2], 288, &[65, 3], &[DType::Q4, DType::F16]),
         (DECODES[1], 320, &[37, 40, 9], &[DType::Q8, DType::Bf16, DType::F32]),
         (DECODES[2], 1024, &[130, 5, 20], &[DType::Q8, DType::Q4, DType::F32]),
         (DECODES[1], 512, &[37, 3, 4], &[DType::Q5K, DType::Q6K, DType::F32]),
     ] {
-        check_packed(&format!("norm_matvec {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
-            p.mark("y", &product(lab, p, traffic, ((inner, parts), DType::Bf16, types)));
+        check_packed(&format!("norm_matvec {} × {inner} × {parts:?} {types:?}", step_case.live()), |case, p| {
+            p.mark("y", &product(case, p, step_case, ((inner, parts), DType::Bf16, types)));
         });
     }
 }
 
-type Case<'a> = ((u32, &'a [u32]), DType, &'static [DType]);
+type Product<'a> = ((u32, &'a [u32]), DType, &'static [DType]);
 
-fn product(lab: &Lab, p: &Pass, traffic: Traffic, (shape, weight, types): Case<'_>) -> Tensor {
-    let (x, w): (Tensor, Matrix) = operands(lab, traffic, shape, (DType::F32, types));
-    let norm = Norm { weight: lab.weight(shape.0, weight), eps: 1e-6 };
-    norm_matmul(p, &traffic.step(lab, 10), Normed { x: &x, norm: &norm, inputs: DType::F32 }, &w)
+fn product(case: &Case, p: &Pass, step_case: StepCase, (shape, weight, types): Product<'_>) -> Tensor {
+    let (x, w): (Tensor, Matrix) = operands(case, step_case, shape, (DType::F32, types));
+    let norm = Norm { weight: case.weight(shape.0, weight), eps: 1e-6 };
+    norm_matmul(p, &step_case.step(case, 10), Normed { x: &x, norm: &norm, inputs: DType::F32 }, &w)
 }
 
 /// A row of zeros: what keeps it from becoming NaN is eps.
 #[test]
 pub fn zeros() {
-    check("norm_matvec of zeros", |lab, p| {
-        let x = lab.tensor([1, 64], DType::F32, &[0.0; 64]);
-        let norm = Norm { weight: lab.weight(64, DType::F32), eps: 1e-6 };
-        let w = Matrix::new(vec![lab.spread("w", [9, 64], DType::F32, -1.0..1.0)]);
+    check("norm_matvec of zeros", |case, p| {
+        let x = case.tensor([1, 64], DType::F32, &[0.0; 64]);
+        let norm = Norm { weight: case.weight(64, DType::F32), eps: 1e-6 };
+        let w = Matrix::new(vec![case.spread("w", [9, 64], DType::F32, -1.0..1.0)]);
         let h = Normed { x: &x, norm: &norm, inputs: DType::F32 };
-        p.mark("y", &norm_matmul(p, &DECODES[0].step(lab, 10), h, &w));
+        p.mark("y", &norm_matmul(p, &DECODES[0].step(case, 10), h, &w));
     });
 }
 
 #[test]
-pub fn company() {
+pub fn batch_invariance() {
     let mixed = &[DType::Q8, DType::F16][..];
     for (inner, columns, types) in
         [(1000, &[37][..], &[DType::F16][..]), (64, &[300], &[DType::F16]), (288, &[37, 5], mixed)]
     {
-        company_of(|lab, p, traffic| {
-            let case = ((inner, columns), DType::Bf16, types);
-            p.mark("y", &product(lab, p, traffic, case));
+        batch_invariance_of(|case, p, step_case| {
+            let shape = ((inner, columns), DType::Bf16, types);
+            p.mark("y", &product(case, p, step_case, shape));
         });
     }
 }

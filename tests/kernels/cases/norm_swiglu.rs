@@ -6,15 +6,15 @@ use bimetal::{
     tensor::Tensor,
 };
 
-use super::matvec::{company_of, operands};
+use super::matvec::{batch_invariance_of, operands};
 use crate::{
-    harness::{Lab, check, check_filled, check_packed, check_rows_packed},
+    harness::{Case, check, check_filled, check_packed, check_rows_packed},
     step_cases::*,
 };
 
 #[test]
 pub fn cases() {
-    for (traffic, inner, parts, types, dtype) in [
+    for (step_case, inner, parts, types, dtype) in [
         (DECODES[0], 4, &[8][..], &[DType::F32][..], DType::F32),
         (DECODES[0], 1024, &[40], &[DType::Bf16], DType::F16),
         (DECODES[1], 60, &[64], &[DType::F16], DType::F32),
@@ -30,8 +30,8 @@ pub fn cases() {
         (DECODES[0], 512, &[20, 20], &[DType::Q4_0, DType::Q5K], DType::F16),
         (DECODES[1], 96, &[4, 60, 12, 20], &[DType::Q8, DType::F32, DType::Q4], DType::F16),
     ] {
-        check(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {dtype}", traffic.live()), |lab, p| {
-            p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, dtype)));
+        check(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {dtype}", step_case.live()), |case, p| {
+            p.mark("y", &gated(case, p, step_case, ((inner, parts), types, dtype)));
         });
     }
 }
@@ -40,8 +40,8 @@ pub fn cases() {
 #[test]
 pub fn filled() {
     for (inner, rows) in [(60, 72), (1024, 40)] {
-        check_filled(&format!("norm_swiglu 9 × {inner} × {rows}, filled"), |lab, p| {
-            p.mark("y", &gated(lab, p, DECODES[2], ((inner, &[rows]), &[DType::F16], DType::F16)));
+        check_filled(&format!("norm_swiglu 9 × {inner} × {rows}, filled"), |case, p| {
+            p.mark("y", &gated(case, p, DECODES[2], ((inner, &[rows]), &[DType::F16], DType::F16)));
         });
     }
 }
@@ -49,7 +49,7 @@ pub fn filled() {
 /// Bytes multiplied four at a time, where gate and up can be.
 #[test]
 pub fn packed() {
-    for (traffic, inner, parts, types) in [
+    for (step_case, inner, parts, types) in [
         (DECODES[0], 1024, &[40][..], &[DType::Q4][..]),
         (DECODES[2], 288, &[72], &[DType::Q8]),
         (DECODES[1], 96, &[4, 60, 12, 20], &[DType::Q8, DType::F32, DType::Q4]),
@@ -58,8 +58,8 @@ pub fn packed() {
         (DECODES[1], 256, &[36, 36], &[DType::Q4K, DType::Q6K]),
         (DECODES[0], 512, &[20, 20], &[DType::Q8, DType::Q5K]),
     ] {
-        check_packed(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?}", traffic.live()), |lab, p| {
-            p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, DType::F16)));
+        check_packed(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?}", step_case.live()), |case, p| {
+            p.mark("y", &gated(case, p, step_case, ((inner, parts), types, DType::F16)));
         });
     }
 }
@@ -67,32 +67,32 @@ pub fn packed() {
 /// Rows left packed, in both orders of bytes: fewer columns than a group has, and groups of several blocks.
 #[test]
 pub fn left_packed() {
-    for (traffic, inner, parts, types, packs) in [
+    for (step_case, inner, parts, types, packs) in [
         (DECODES[0], 1024, &[64][..], &[DType::Q4][..], Packs::Nibbles),
         (DECODES[2], 288, &[128, 64], &[DType::Q8], Packs::Bytes),
         (DECODES[1], 64, &[1216], &[DType::Q4], Packs::Nibbles),
         (DECODES[2], 64, &[64], &[DType::F16], Packs::Bytes),
     ] {
-        let case = format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {packs:?}", traffic.live());
-        check_rows_packed(&case, |lab, p| {
-            p.mark("y", &gated(lab, p, traffic, ((inner, parts), types, DType::Packed(packs))));
+        let label = format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {packs:?}", step_case.live());
+        check_rows_packed(&label, |case, p| {
+            p.mark("y", &gated(case, p, step_case, ((inner, parts), types, DType::Packed(packs))));
         });
     }
 }
 
-type Case<'a> = ((u32, &'a [u32]), &'static [DType], DType);
+type Product<'a> = ((u32, &'a [u32]), &'static [DType], DType);
 
-fn gated(lab: &Lab, p: &Pass, traffic: Traffic, (shape, types, inputs): Case<'_>) -> Tensor {
-    let (x, w) = operands(lab, traffic, shape, (DType::F32, types));
-    let norm = Norm { weight: lab.weight(shape.0, DType::Bf16), eps: 1e-6 };
-    norm_swiglu(p, &traffic.step(lab, 10), Normed { x: &x, norm: &norm, inputs }, &w)
+fn gated(case: &Case, p: &Pass, step_case: StepCase, (shape, types, inputs): Product<'_>) -> Tensor {
+    let (x, w) = operands(case, step_case, shape, (DType::F32, types));
+    let norm = Norm { weight: case.weight(shape.0, DType::Bf16), eps: 1e-6 };
+    norm_swiglu(p, &step_case.step(case, 10), Normed { x: &x, norm: &norm, inputs }, &w)
 }
 
 #[test]
-pub fn company() {
+pub fn batch_invariance() {
     for (inner, rows, types) in [(1000, 72, &[DType::F16]), (64, 608, &[DType::F16]), (288, 72, &[DType::Q4])] {
-        company_of(|lab, p, traffic| {
-            p.mark("y", &gated(lab, p, traffic, ((inner, &[rows]), types, DType::F16)));
+        batch_invariance_of(|case, p, step_case| {
+            p.mark("y", &gated(case, p, step_case, ((inner, &[rows]), types, DType::F16)));
         });
     }
 }

@@ -12,13 +12,13 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{Lab, Output, backends, check, check_by, compare, outputs},
+    harness::{Case, Output, backends, check, check_by, compare, outputs},
     step_cases::*,
 };
 
 #[test]
 pub fn cases() {
-    for (traffic, [query, kv, width, rotary], dtype, range) in [
+    for (step_case, [query, kv, width, rotary], dtype, range) in [
         (PROMPTS[0], [1, 1, 16, 4], DType::F32, -3.0..3.0),
         (PROMPTS[1], [4, 2, 64, 16], DType::F16, -3.0..3.0),
         (PROMPTS[2], [8, 2, 256, 64], DType::F16, -3.0..3.0),
@@ -30,8 +30,8 @@ pub fn cases() {
         let heads = Heads { query, kv, width };
         check(
             &format!("qk_norm_rope {query} + {kv} × {width} of {range:?}, {rotary} turned, to {dtype}"),
-            |lab, p| {
-                turn(lab, p, traffic, (heads, rotary, dtype), range.clone());
+            |case, p| {
+                turn(case, p, step_case, (heads, rotary, dtype), range.clone());
             },
         );
     }
@@ -41,7 +41,7 @@ pub fn cases() {
 /// a scale its neighbour; values that only pass have the same codes everywhere.
 #[test]
 pub fn heads_of_8_bits() {
-    for (traffic, [query, kv, width, rotary], range) in [
+    for (step_case, [query, kv, width, rotary], range) in [
         (PROMPTS[0], [1, 1, 16, 4], -3.0..3.0),
         (PROMPTS[1], [4, 2, 64, 16], -1e5..1e5),
         (DECODES[2], [8, 2, 256, 64], -3.0..3.0),
@@ -49,37 +49,37 @@ pub fn heads_of_8_bits() {
         (DECODES[1], [3, 3, 32, 32], -3.0..3.0),
     ] {
         let heads = Heads { query, kv, width };
-        let op = |lab: &Lab, p: &Pass| turn(lab, p, traffic, (heads, rotary, DType::Q8Heads), range.clone());
-        check_by(&format!("qk_norm_rope {query} + {kv} × {width} to heads of 8 bits"), op, |case, wanted, got| {
-            if wanted.dtype == DType::Q8Heads { compare_heads(case, wanted, got) } else { compare(case, wanted, got) }
+        let op = |case: &Case, p: &Pass| turn(case, p, step_case, (heads, rotary, DType::Q8Heads), range.clone());
+        check_by(&format!("qk_norm_rope {query} + {kv} × {width} to heads of 8 bits"), op, |label, wanted, got| {
+            if wanted.dtype == DType::Q8Heads { compare_heads(label, wanted, got) } else { compare(label, wanted, got) }
         });
     }
 }
 
 /// The share of codes that differ, each by one.
-fn compare_heads(case: &str, wanted: &Output, got: &Output) -> f64 {
+fn compare_heads(label: &str, wanted: &Output, got: &Output) -> f64 {
     let (mut codes, mut others) = (0, 0);
     for (row, heads) in wanted.heads().into_iter().zip(got.heads()).enumerate() {
         let ((want, scale), (found, found_scale)) = match heads {
             (Some(want), Some(found)) => (want, found),
             (want, found) => {
-                assert!(want == found, "{case}: {} of head {row}: {found:?} for {want:?}", wanted.name);
+                assert!(want == found, "{label}: {} of head {row}: {found:?} for {want:?}", wanted.name);
                 continue;
             }
         };
         // The last of 16 digits.
         assert!(
             scale.abs_diff(found_scale) <= 0x100,
-            "{case}: {} of head {row}: {found_scale} for {scale}",
+            "{label}: {} of head {row}: {found_scale} for {scale}",
             wanted.name
         );
         for (want, found) in want.into_iter().zip(found) {
-            assert!(want.abs_diff(found) <= 1, "{case}: {} of head {row}: {found} for {want}", wanted.name);
+            assert!(want.abs_diff(found) <= 1, "{label}: {} of head {row}: {found} for {want}", wanted.name);
             (codes, others) = (codes + 1, others + usize::from(want != found));
         }
-        assert!(wanted.name != "values" || (scale, others) == (found_scale, 0), "{case}: value head {row}");
+        assert!(wanted.name != "values" || (scale, others) == (found_scale, 0), "{label}: value head {row}");
     }
-    assert!(codes > 0 && others * 100 <= codes, "{case}: {others} of {codes} codes of {} differ", wanted.name);
+    assert!(codes > 0 && others * 100 <= codes, "{label}: {others} of {codes} codes of {} differ", wanted.name);
     others as f64 / codes as f64
 }
 
@@ -87,17 +87,17 @@ fn compare_heads(case: &str, wanted: &Output, got: &Output) -> f64 {
 #[test]
 pub fn codes_are_exact() {
     for (name, backend) in backends() {
-        for (traffic, [query, kv, width, rotary]) in [(PROMPTS[1], [4, 2, 64, 16]), (DECODES[2], [2, 1, 512, 64])] {
+        for (step_case, [query, kv, width, rotary]) in [(PROMPTS[1], [4, 2, 64, 16]), (DECODES[2], [2, 1, 512, 64])] {
             let heads = Heads { query, kv, width };
             let run = |dtype: DType| {
-                let op = |lab: &Lab, p: &Pass| turn(lab, p, traffic, (heads, rotary, dtype), -3.0..3.0);
+                let op = |case: &Case, p: &Pass| turn(case, p, step_case, (heads, rotary, dtype), -3.0..3.0);
                 outputs("codes", &backend, backend.caps(), op)
             };
             let (singles, bytes) = (run(DType::F32), run(DType::Q8Heads));
             for (singles, bytes) in singles.iter().zip(&bytes).skip(1) {
                 let written = bytes.heads().into_iter().enumerate().filter_map(|(row, head)| Some((row, head?)));
                 let written: Vec<_> = written.collect();
-                assert!(written.len() >= (traffic.live() * kv) as usize, "{name}: {}", bytes.name);
+                assert!(written.len() >= (step_case.live() * kv) as usize, "{name}: {}", bytes.name);
                 for (row, found) in written {
                     let values: Vec<f32> = singles.row(row as u32).iter().map(|bits| f32::from_bits(*bits)).collect();
                     assert!(found == quantised(&values), "{name}: {} of head {row} of {values:?}", bytes.name);
@@ -143,43 +143,43 @@ pub fn odd_values() {
         vec![1e-40; 32],
     ];
     let rows = cases.len() as u32;
-    let traffic = Traffic { kind: Kind::Prompt, spans: &[(15, 0, 0)], spare: 0 };
-    assert_eq!(traffic.live(), rows);
+    let step_case = StepCase { kind: Kind::Prompt, spans: &[(15, 0, 0)], spare: 0 };
+    assert_eq!(step_case.live(), rows);
     let (heads, oracle) = (Heads { query: 1, kv: 1, width: 32 }, Arc::new(Cpu::default()));
     for (name, backend) in [("cpu", oracle as Arc<dyn Backend>)].into_iter().chain(backends()) {
-        let op = |lab: &Lab, p: &Pass| {
+        let op = |case: &Case, p: &Pass| {
             // Query, gate, key, value.
             let row = |value: &Vec<f32>| [&[1.0; 64][..], value, value].concat();
-            let x = lab.tensor([rows, 128], DType::F32, &cases.iter().flat_map(row).collect::<Vec<_>>());
-            record(lab, p, traffic, ((heads, 16, DType::Q8Heads), &x));
+            let x = case.tensor([rows, 128], DType::F32, &cases.iter().flat_map(row).collect::<Vec<_>>());
+            record(case, p, step_case, ((heads, 16, DType::Q8Heads), &x));
         };
         let marks = outputs("odd values", &backend, backend.caps(), op);
         let of = |mark: &Output| -> Vec<_> { mark.heads().into_iter().flatten().collect() };
         let (keys, values) = (of(&marks[1]), of(&marks[2]));
-        let place = |position: u32| traffic.places().find(|place| place.1 == position).unwrap().2;
+        let place = |position: u32| step_case.places().find(|place| place.1 == position).unwrap().2;
         let mut order: Vec<u32> = (0..rows).collect();
         order.sort_by_key(|position| place(*position));
         for ((position, key), value) in order.into_iter().zip(keys).zip(values) {
-            let case = &cases[position as usize];
-            assert_eq!(value, quantised(case), "{name}: {case:?}");
-            let none = case.iter().any(|value| !value.is_finite());
-            assert_eq!(value.1 == NAN, none, "{name}: {case:?}");
+            let head = &cases[position as usize];
+            assert_eq!(value, quantised(head), "{name}: {head:?}");
+            let none = head.iter().any(|value| !value.is_finite());
+            assert_eq!(value.1 == NAN, none, "{name}: {head:?}");
             // The norm of an endless head is none, or zero beside what is endless.
-            assert!(key.1 == NAN || !none, "{name}: key of {case:?}: scale {}", f32::from_bits(key.1));
+            assert!(key.1 == NAN || !none, "{name}: key of {head:?}: scale {}", f32::from_bits(key.1));
         }
     }
 }
 
-fn turn(lab: &Lab, p: &Pass, traffic: Traffic, case: (Heads, u32, DType), range: std::ops::Range<f32>) {
-    let x = traffic.by_position(lab, "x", case.0.projected(), range);
-    record(lab, p, traffic, (case, &x));
+fn turn(case: &Case, p: &Pass, step_case: StepCase, setting: (Heads, u32, DType), range: std::ops::Range<f32>) {
+    let x = step_case.by_position(case, "x", setting.0.projected(), range);
+    record(case, p, step_case, (setting, &x));
 }
 
-fn record(lab: &Lab, p: &Pass, traffic: Traffic, ((heads, rotary, dtype), x): ((Heads, u32, DType), &Tensor)) {
-    let step = traffic.step(lab, 10);
-    let norm = QkNorm { weights: lab.spread("norms", [2, heads.width], DType::F32, -0.2..0.3), eps: 1e-6 };
-    let rope = lab.tensor([traffic.context(), rotary], DType::F32, &angles(traffic.context(), rotary));
-    let mut cache = traffic.blocks(lab, heads, dtype, -1.0..1.0);
+fn record(case: &Case, p: &Pass, step_case: StepCase, ((heads, rotary, dtype), x): ((Heads, u32, DType), &Tensor)) {
+    let step = step_case.step(case, 10);
+    let norm = QkNorm { weights: case.spread("norms", [2, heads.width], DType::F32, -0.2..0.3), eps: 1e-6 };
+    let rope = case.tensor([step_case.context(), rotary], DType::F32, &angles(step_case.context(), rotary));
+    let mut cache = step_case.blocks(case, heads, dtype, -1.0..1.0);
     p.mark("q", &qk_norm_rope(p, &step, x, (&norm, &rope, heads), &mut cache));
     p.mark("keys", &cache.keys);
     p.mark("values", &cache.values);
@@ -196,14 +196,14 @@ fn angles(context: u32, rotary: u32) -> Vec<f32> {
 
 /// A row's queries are the same bits wherever it lies and whoever else is in the step.
 #[test]
-pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(40, 10, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
+pub fn batch_invariance() {
+    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(40, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
     let heads = Heads { query: 2, kv: 1, width: 64 };
     for (name, backend) in backends() {
-        let run = |traffic| {
-            let op = |lab: &Lab, p: &Pass| turn(lab, p, traffic, (heads, 16, DType::F32), -3.0..3.0);
-            outputs("company", &backend, backend.caps(), op).remove(0)
+        let run = |step_case| {
+            let op = |case: &Case, p: &Pass| turn(case, p, step_case, (heads, 16, DType::F32), -3.0..3.0);
+            outputs("batch invariance", &backend, backend.caps(), op).remove(0)
         };
         let (whole, cut) = (run(WHOLE), run(CUT));
         for row in 0..13 {

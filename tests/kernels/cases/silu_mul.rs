@@ -12,9 +12,9 @@ pub fn cases() {
         // Far on both sides of what an exponential holds.
         (&[(63, 0, 0)], 256, -200.0..200.0, DType::F32),
     ] {
-        check(&format!("silu_mul {width} of {range:?} to {dtype}"), |lab, p| {
-            let step = Traffic::rows(spans).step(lab, 10);
-            let x = lab.spread("x", [step.capacity(), 2 * width], DType::F32, range.clone());
+        check(&format!("silu_mul {width} of {range:?} to {dtype}"), |case, p| {
+            let step = StepCase::rows(spans).step(case, 10);
+            let x = case.spread("x", [step.capacity(), 2 * width], DType::F32, range.clone());
             p.mark("y", &silu_mul(p, &step, &x, dtype));
         });
     }

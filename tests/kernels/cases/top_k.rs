@@ -1,16 +1,16 @@
 use bimetal::{dtype::DType, kernels::top_k::top_k, pass::Pass, step::Kind, tensor::Tensor};
 
 use crate::{
-    harness::{Lab, Output, Random, backends, outputs},
+    harness::{Case, Output, Random, backends, outputs},
     step_cases::*,
 };
 
-const ROWS: Traffic =
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
+const ROWS: StepCase =
+    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
 pub fn cases() {
-    for (traffic, width, limit, count) in [
+    for (step_case, width, limit, count) in [
         (DECODES[0], 1, 1, 1),
         (DECODES[0], 1, 1, 20),
         (DECODES[1], 63, 60, 40),
@@ -19,17 +19,17 @@ pub fn cases() {
         (ROWS, 4097, 4097, 1),
         (ROWS, 4097, 4096, 256),
     ] {
-        same(&format!("top_k {count} of {width} below {limit}"), |lab, p| {
-            let logits = lab.spread("logits", [traffic.capacity(), width], DType::F32, -20.0..20.0);
-            choose(lab, p, (traffic, limit, count), &logits);
+        same(&format!("top_k {count} of {width} below {limit}"), |case, p| {
+            let logits = case.spread("logits", [step_case.capacity(), width], DType::F32, -20.0..20.0);
+            choose(case, p, (step_case, limit, count), &logits);
         });
     }
 }
 
-fn choose(lab: &Lab, p: &Pass, (traffic, limit, count): (Traffic, u32, u32), logits: &Tensor) {
-    let mut ids = lab.poisoned([logits.rows(), count], DType::U32);
-    let mut values = lab.poisoned([logits.rows(), count], DType::F32);
-    top_k(p, &traffic.step(lab, 10), logits, limit, (&mut ids, &mut values));
+fn choose(case: &Case, p: &Pass, (step_case, limit, count): (StepCase, u32, u32), logits: &Tensor) {
+    let mut ids = case.poisoned([logits.rows(), count], DType::U32);
+    let mut values = case.poisoned([logits.rows(), count], DType::F32);
+    top_k(p, &step_case.step(case, 10), logits, limit, (&mut ids, &mut values));
     p.mark("ids", &ids);
     p.mark("values", &values);
 }
@@ -38,7 +38,7 @@ fn choose(lab: &Lab, p: &Pass, (traffic, limit, count): (Traffic, u32, u32), log
 #[test]
 pub fn odd_values() {
     const WIDTH: u32 = 1000;
-    same("top_k of odd values", |lab, p| {
+    same("top_k of odd values", |case, p| {
         let mut random = Random::new("logits");
         let mut rows = vec![[0.0; WIDTH as usize]; ROWS.capacity() as usize];
         rows[0].fill_with(|| random.within(&(-2.0..3.0)).floor());
@@ -49,21 +49,21 @@ pub fn odd_values() {
         (rows[3][517], rows[3][3], rows[3][4]) = (-f32::NAN, f32::NAN, f32::INFINITY);
         rows[4].fill(-0.0);
         (rows[4][5], rows[4][100]) = (0.0, -f32::MAX);
-        let logits = lab.tensor([ROWS.capacity(), WIDTH], DType::F32, rows.as_flattened());
-        choose(lab, p, (ROWS, 990, 50), &logits);
+        let logits = case.tensor([ROWS.capacity(), WIDTH], DType::F32, rows.as_flattened());
+        choose(case, p, (ROWS, 990, 50), &logits);
     });
 }
 
 /// The candidates' order is free; which they are, and their bits, is not.
-fn same(case: &str, op: impl Fn(&Lab, &Pass)) {
+fn same(label: &str, op: impl Fn(&Case, &Pass)) {
     let oracle = std::sync::Arc::new(bimetal::cpu::Cpu::default()) as std::sync::Arc<dyn bimetal::backend::Backend>;
     for (name, backend) in backends() {
-        let wanted = outputs(case, &oracle, backend.caps(), &op);
-        let got = outputs(case, &backend, backend.caps(), &op);
+        let wanted = outputs(label, &oracle, backend.caps(), &op);
+        let got = outputs(label, &backend, backend.caps(), &op);
         for row in 0..wanted[0].shape[0] {
-            assert_eq!(candidates(&wanted, row), candidates(&got, row), "{case} on {name}, row {row}");
+            assert_eq!(candidates(&wanted, row), candidates(&got, row), "{label} on {name}, row {row}");
         }
-        println!("{case}: {name} against cpu: the same");
+        println!("{label}: {name} against cpu: the same");
     }
 }
 

@@ -13,7 +13,7 @@ use bimetal::metal::{
     emulator::{Emulator, Order},
 };
 
-use crate::{harness::instead, shader_override::Rewritten, support::backends::Present};
+use crate::{harness::instead, shader_override::ShaderOverride, support::backends::Present};
 
 const BARRIER: &str = "threadgroup_barrier(mem_flags::mem_threadgroup);";
 
@@ -45,13 +45,13 @@ pub fn plant(faults: &[Fault], cases: &[fn()]) {
 /// Whether a case fails, or the emulator says something, when this fault is planted.
 fn fails(fault: Option<&Fault>, cases: &[fn()]) -> bool {
     let planted = Arc::new(AtomicBool::new(false));
-    let (first, second) = (saboteur(fault, &planted, Order::Alternating), saboteur(fault, &planted, Order::Opposite));
+    let (first, second) = (mutated(fault, &planted, Order::Alternating), mutated(fault, &planted, Order::Opposite));
     let refused = [first.refused(), second.refused()];
     let backends: Vec<Present> =
-        vec![("sabotaged", Arc::new(Metal::new(first))), ("sabotaged, opposite", Arc::new(Metal::new(second)))];
-    let failed = |case: &fn()| {
+        vec![("mutated", Arc::new(Metal::new(first))), ("mutated, opposite", Arc::new(Metal::new(second)))];
+    let failed = |label: &fn()| {
         let backends = backends.clone();
-        catch_unwind(AssertUnwindSafe(|| instead(backends, case))).is_err()
+        catch_unwind(AssertUnwindSafe(|| instead(backends, label))).is_err()
     };
     let failed = cases.iter().any(failed);
     let name = fault.map(Fault::name).unwrap_or_default();
@@ -63,9 +63,9 @@ fn fails(fault: Option<&Fault>, cases: &[fn()]) -> bool {
 }
 
 /// An emulator whose texts have the fault.
-fn saboteur(fault: Option<&Fault>, planted: &Arc<AtomicBool>, order: Order) -> Rewritten {
+fn mutated(fault: Option<&Fault>, planted: &Arc<AtomicBool>, order: Order) -> ShaderOverride {
     let (planted, fault) = (planted.clone(), fault.copied());
-    Rewritten::new(Emulator::new(order).unwrap(), move |shader| {
+    ShaderOverride::new(Emulator::new(order).unwrap(), move |shader| {
         let own = fault.filter(|fault| shader.name == fault.kernel);
         let place = own.and_then(|fault| Some((fault, shader.text.match_indices(fault.text).nth(fault.nth)?.0)));
         let whole = place.map(|(Fault { text, replacement, .. }, at)| {
