@@ -2,9 +2,7 @@
 //! than the input accounts for.
 #![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
 
-#[allow(dead_code)]
-#[path = "checkpoint/scratch.rs"]
-mod scratch;
+mod support;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -22,8 +20,11 @@ use bimetal::{
     },
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
-use scratch::{Scratch, WEIGHTS, file, fixture, parts};
 use serde_json::{Value, json};
+use support::{
+    fixtures::fixture,
+    scratch::{Scratch, WEIGHTS, file, parts},
+};
 
 static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32").join(WEIGHTS)).unwrap());

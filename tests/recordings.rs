@@ -13,7 +13,7 @@ mod differences;
 mod digest;
 #[path = "recordings/dump.rs"]
 mod dump;
-#[path = "twins/launches.rs"]
+#[path = "kernels/twins/launches.rs"]
 mod launches;
 #[path = "recordings/programs.rs"]
 mod programs;

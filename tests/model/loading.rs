@@ -1,6 +1,6 @@
 //! Weights as a device with matrix units gets them: in half precision, but for those that have none.
 
-use std::{fs, ops::Range, path::Path, sync::Arc};
+use std::{fs, ops::Range, sync::Arc};
 
 use bimetal::{
     Error, Result,
@@ -22,6 +22,8 @@ use bimetal::{
 };
 use half::{bf16, f16};
 use safetensors::SafeTensors;
+
+use crate::support::fixtures::fixture;
 
 /// The host's memory, behind what looks like matrix units.
 struct Units(Cpu, Caps);
@@ -63,7 +65,7 @@ const Z: &str = "model.layers.0.linear_attn.in_proj_z.weight";
 
 /// Loads a bf16 model after setting one value of one of its tensors.
 fn load(name: &str, value: f32) -> Result<Model> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/real-heads-bf16");
+    let dir = fixture("real-heads-bf16");
     let [config, mut weights] = ["config.json", "model.safetensors"].map(|file| fs::read(dir.join(file)).unwrap());
     let at = {
         let tensors = SafeTensors::deserialize(&weights).unwrap();
