@@ -367,3 +367,31 @@ fn crowded_traffic_preempts_and_drops() {
     }
     assert!(preemptions > 300 && drops > 300, "{preemptions} preemptions, {drops} drops");
 }
+
+/// Traffic of every kind, the same each time. Its digest says what is computed when: it changes with the rules alone.
+#[test]
+fn batches_of_known_traffic_stay_as_they_are() {
+    let mut digest = 0;
+    for seed in 0..300 {
+        let limits = Limits { blocks: 14, sequences: 3, slots: 6, context: 48, ..LIMITS };
+        let mut world = World::new(limits, seed);
+        for _ in 0..90 {
+            let mut roll = |sides| world.roll(sides) as usize;
+            let (kind, who, given, more) = (roll(25), roll(99), roll(30), roll(20));
+            let act = match kind {
+                0..=3 => Act::Add(given, more),
+                4..=6 => Act::Extend(who, given, more),
+                7 => Act::Rewind(who, given),
+                8 => Act::Park(who),
+                9 => Act::Cancel(who),
+                10 | 11 => Act::Lend(who),
+                12 => Act::HandBack(who),
+                _ => Act::Step,
+            };
+            perform(&mut world, act);
+        }
+        drain(&mut world);
+        digest = timeline::mix(digest, world.digest);
+    }
+    assert_eq!(digest, 0x7fb9_89b6_cb57_7b21, "{digest:#x}");
+}

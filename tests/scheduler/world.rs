@@ -23,6 +23,8 @@ pub struct World {
     dice: u64,
     pub preemptions: usize,
     pub drops: usize,
+    /// Of every batch so far.
+    pub digest: u64,
 }
 
 impl World {
@@ -38,6 +40,7 @@ impl World {
             dice: seed,
             preemptions: 0,
             drops: 0,
+            digest: 0,
         }
     }
 
@@ -137,6 +140,7 @@ impl World {
             |world: &World, id| world.scheduler.blocks(id).len() + usize::from(world.scheduler.slot(id).is_some());
         let held: Vec<_> = queue.iter().map(|&id| (id, holds(self, id))).collect();
         let batch = self.scheduler.schedule();
+        self.digest = digest(self.digest, &batch);
         let gained = held.iter().any(|&(id, before)| holds(self, id) > before);
         assert!(gained || batch.dropped.is_empty(), "dropped for nobody");
         self.lose(&batch);
@@ -331,6 +335,26 @@ fn distinct(numbers: &[u32]) -> usize {
     let count = numbers.iter().collect::<BTreeSet<_>>().len();
     assert_eq!(count, numbers.len(), "two owners");
     count
+}
+
+/// Everything that a batch says, in order.
+fn digest(before: u64, batch: &Batch) -> u64 {
+    let number = |id: &SequenceId| id.to_string().bytes().fold(0, |number, byte| mix(number, byte.into()));
+    let mut words = vec![batch.chunks.len() as u64, batch.singles.len() as u64];
+    for chunk in &batch.chunks {
+        words.extend([number(&chunk.sequence), chunk.start as u64, chunk.length as u64, chunk.sample.into()]);
+    }
+    for single in &batch.singles {
+        words.extend([number(&single.sequence), single.position as u64, 1, single.sample.into()]);
+    }
+    for ids in [&batch.preempted, &batch.dropped] {
+        words.push(ids.len() as u64);
+        words.extend(ids.iter().map(number));
+    }
+    for (id, snapshot) in &batch.forgotten {
+        words.extend([number(id), snapshot.slot.into(), snapshot.computed as u64]);
+    }
+    words.into_iter().fold(before, mix)
 }
 
 /// Every part of a batch: sequence, start, length, sample.
