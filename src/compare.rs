@@ -15,7 +15,7 @@ use crate::{
     kernels::argmax::argmax,
     model::{Model, qwen3_5::forward},
     pass::{Dispatch, Pass, Slot},
-    step::{Entry, Kind, Layout, Step},
+    step::{Input, Layout, Phase, SequenceId, Step, Work},
     tensor::{Buffer, Tensor},
 };
 pub use difference::Difference;
@@ -126,17 +126,18 @@ pub fn model(reference: &Arc<dyn Backend>, model: &Model, ids: &[u32], kv: DType
         DeviceKind::Cpu => reference.caps(),
         _ => model.backend.caps(),
     };
-    let prompt = step(model, &mut cache, Pass::new(caps), (Kind::Prompt, prompt, 0))?;
+    let prompt = step(model, &mut cache, Pass::new(caps), (Phase::Prefill, prompt, 0))?;
     let prompt = pass(reference, &model.backend, prompt)?;
-    let decode = step(model, &mut cache, Pass::new(caps), (Kind::Decode, &[*last], position))?;
+    let decode = step(model, &mut cache, Pass::new(caps), (Phase::Decode, &[*last], position))?;
     Ok([prompt, pass(reference, &model.backend, decode)?])
 }
 
 /// Records a step of one sequence, with logits and a choice for its last token.
-fn step(model: &Model, cache: &mut Cache, p: Pass, (kind, ids, position): (Kind, &[u32], u32)) -> Result<Pass> {
+fn step(model: &Model, cache: &mut Cache, p: Pass, (phase, ids, position): (Phase, &[u32], u32)) -> Result<Pass> {
     let (backend, rows) = (&model.backend, ids.len() as u32);
-    let step = Step::new(backend, Layout { rows, sequences: 1 }, kind, cache.tables.clone())?;
-    step.write(&[Entry { ids, position, slot: 0, outputs: rows - 1..rows }])?;
+    let step = Step::new(backend, Layout { rows, sequences: 1, outputs: 1 }, phase, cache.tables.clone())?;
+    let work = Work::new(SequenceId::new(0), phase, position as usize..(position + rows) as usize).with_last_output();
+    step.write(&[Input { work: &work, tokens: ids, slot: 0 }])?;
     let mut logits = Tensor::new(backend, [1, model.config.vocabulary], DType::F32, "logits")?;
     let mut tokens = Tensor::new(backend, [1, 1], DType::U32, "tokens")?;
     forward(&p, &model.weights, cache, &step, &mut logits);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{
     chat::{Message, Options, Template},
-    engine::Then,
+    engine::AtEnd,
     error::{Error, Result},
     generator::{Figures, Generator, Settings, Stream},
     scheduler::SequenceId,
@@ -112,7 +112,7 @@ impl Conversation {
 
     /// Queues the ids behind what is computed of them, and returns how many that is.
     fn submit(&mut self, generator: &mut Generator, ids: Vec<u32>, settings: &Settings) -> Result<usize> {
-        let request = generator.request(ids, settings, Then::Keep);
+        let request = generator.request(ids, settings, AtEnd::Keep);
         match self.sequence.filter(|id| generator.engine.is_kept(*id)) {
             Some(id) => generator.engine.resume(id, request),
             None => {

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     pass::Dispatch,
-    step::{Entry, Live},
+    step::{RowCount, Work},
 };
 
 /// Bytes moved between memory and a device's cores.
@@ -119,9 +119,9 @@ pub struct Load {
 
 impl Load {
     /// The load of a step.
-    pub fn of(entries: &[Entry<'_>]) -> Self {
-        let sequences = entries.iter().map(|entry| (entry.ids.len() as u64, u64::from(entry.position)));
-        Self { sequences: sequences.collect(), outputs: entries.iter().map(|entry| entry.outputs.len() as u64).sum() }
+    pub fn of(work: &[Work]) -> Self {
+        let sequences = work.iter().map(|work| (work.range.len() as u64, work.range.start as u64));
+        Self { sequences: sequences.collect(), outputs: work.iter().map(|work| work.outputs.len() as u64).sum() }
     }
 
     /// One token of each of `sequences` sequences, after `depth` others.
@@ -138,7 +138,7 @@ impl Load {
     /// How many rows of the tensors of a launch are alive.
     pub fn rows(&self, launch: &Dispatch) -> u64 {
         match launch.size("LIVE") {
-            live if live == Live::Outputs as u64 => self.outputs,
+            live if live == RowCount::Outputs as u64 => self.outputs,
             _ => self.sequences.iter().map(|(rows, _)| rows).sum(),
         }
     }

@@ -11,7 +11,7 @@ use bimetal::{
     cpu::Cpu,
     default_model,
     dtype::DType,
-    engine::{Engine, Options, Request, Then},
+    engine::{AtEnd, Engine, Options, Request},
     evaluation::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
     model::{Form, Model, checkpoint::Checkpoint, weights::Source},
     sampler::Sampling,
@@ -120,7 +120,7 @@ fn rows_are_what_an_engine_chooses_by_bit_for_bit() {
         let losses = [1, 40, 41, 69, 70].map(|at| (passage.ids[..at].to_vec(), passage.ids[at]));
         let losses = losses.map(|(prompt, next)| {
             let (sampling, stop) = (Sampling::greedy(), [].into());
-            let id = engine.add(Request { prompt, sampling, most: 1, stop, then: Then::Keep }).unwrap();
+            let id = engine.add(Request { prompt, sampling, max_tokens: 1, stop, at_end: AtEnd::Keep }).unwrap();
             while engine.is_running(id) {
                 engine.step().unwrap();
             }

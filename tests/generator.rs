@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bimetal::{
     backend::Backend,
     default_model,
-    engine::{Finish, Options, Request, Then},
+    engine::{AtEnd, Finish, Options, Request},
     generator::{Ends, Generator, Settings, Setup},
     sampler::Sampling,
 };
@@ -30,7 +30,7 @@ fn settings(stop: Vec<String>) -> Settings {
 /// A request that needs all memory there is, run to its end.
 fn fill(g: &mut Generator) {
     let (prompt, sampling) = (vec![7; CONTEXT as usize - 2], Sampling::greedy());
-    let id = g.engine.add(Request { prompt, sampling, most: 2, stop: [].into(), then: Then::Forget }).unwrap();
+    let id = g.engine.add(Request { prompt, sampling, max_tokens: 2, stop: [].into(), at_end: AtEnd::Free }).unwrap();
     let events: usize = (0..4).map(|_| g.engine.step().unwrap().len()).sum();
     assert!(events == 2 && !g.engine.is_running(id), "the next request does not get the memory it needs");
 }

@@ -17,6 +17,8 @@ mod golden;
 mod kept;
 #[path = "model/loading.rs"]
 mod loading;
+#[path = "model/outputs.rs"]
+mod outputs;
 #[path = "model/parity.rs"]
 mod parity;
 mod present;

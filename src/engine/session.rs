@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     kernels::copy_slot::copy_slot,
     pass::{Pass, Program},
-    scheduler::SequenceId,
+    step::SequenceId,
     tensor::Tensor,
 };
 
@@ -58,10 +58,10 @@ impl Engine {
     /// Those of [`Engine::add`], and [`Error::Request`] for a sequence that is over or still being computed; the
     /// sequence is left as it was.
     pub fn resume(&mut self, id: SequenceId, request: Request) -> Result<usize> {
-        let most = self.most(&request)?;
+        let max_len = self.max_len(&request)?;
         let Left { known, computed: reused } = self.go_back(id, &request.prompt)?;
-        self.scheduler.extend(id, request.prompt.len() - known, most)?;
-        let sequence = self.sequence(request, most)?;
+        self.scheduler.extend(id, request.prompt.len() - known, max_len)?;
+        let sequence = self.sequence(request, max_len)?;
         self.sequences.insert(id, sequence);
         Ok(reused)
     }

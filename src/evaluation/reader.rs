@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     model::{Model, qwen3_5::forward_every},
     pass::{Pass, Program},
-    step::{Entry, Kind, Layout, Step},
+    step::{Input, Layout, Phase, SequenceId, Step, Work},
     tensor::Tensor,
 };
 
@@ -59,7 +59,7 @@ impl Reader {
         })?;
         let mut cache = Cache::new(backend, &model.config, &plan)?;
         cache.tables.write(0, &(0..plan.blocks).collect::<Vec<u32>>())?;
-        let step = Step::new(backend, Layout { rows, sequences: 1 }, Kind::Prompt, cache.tables.clone())?;
+        let step = Step::new(backend, Layout { rows, sequences: 1, outputs: 1 }, Phase::Prefill, cache.tables.clone())?;
         let mut logits = Tensor::new(backend, [rows, model.config.vocabulary], DType::F32, "logits")?;
         let pass = Pass::new(backend.caps());
         forward_every(&pass, &model.weights, &mut cache, &step, &mut logits);
@@ -70,8 +70,9 @@ impl Reader {
 
     /// Submits a part, and asks for the logits that score its targets: \[targets, V\] f32.
     pub(super) fn compute(&self, part: &Part<'_>) -> Result<Pending> {
-        let entry = Entry { ids: part.ids, position: part.position, slot: 0, outputs: 0..0 };
-        self.step.write(&[entry])?;
+        let range = part.position as usize..part.position as usize + part.ids.len();
+        let work = Work::new(SequenceId::new(0), Phase::Prefill, range);
+        self.step.write(&[Input { work: &work, tokens: part.ids, slot: 0 }])?;
         self.model.backend.run(&self.program)?;
         if part.targets.is_empty() {
             return Ok(Box::pin(ready(Ok(Vec::new()))));

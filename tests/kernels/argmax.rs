@@ -1,4 +1,4 @@
-use bimetal::{dtype::DType, kernels::argmax::argmax, pass::Pass, step::Kind};
+use bimetal::{dtype::DType, kernels::argmax::argmax, pass::Pass, step::Phase};
 
 use super::{
     harness::{Lab, Random, check},
@@ -6,7 +6,7 @@ use super::{
 };
 
 const ROWS: Traffic =
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
+    Traffic { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
 pub fn cases() {

@@ -3,7 +3,7 @@ use bimetal::{
     dtype::DType,
     kernels::{attend_decode::attend_decode, qk_norm_rope::Heads},
     pass::Pass,
-    step::Kind,
+    step::Phase,
 };
 
 use super::{
@@ -48,7 +48,7 @@ fn attend(traffic: Traffic, heads: Heads, dtype: DType, range: f32) -> impl Fn(&
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = Heads { query: 4, kv: 2, width: 64 };
-    let traffic = Traffic { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
+    let traffic = Traffic { kind: Phase::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {
@@ -70,8 +70,8 @@ pub fn a_key_that_is_no_number_shows() {
 /// A row's partial results are the same bits whoever else decodes with it.
 #[test]
 pub fn company() {
-    const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
-    const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
+    const TOGETHER: Traffic = Traffic { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
+    const ALONE: Traffic = Traffic { kind: Phase::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = Heads { query: 8, kv: 2, width: 64 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])

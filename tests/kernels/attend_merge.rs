@@ -10,7 +10,7 @@ use bimetal::{
         qk_norm_rope::Heads,
     },
     pass::Pass,
-    step::Kind,
+    step::Phase,
 };
 
 use super::{
@@ -68,7 +68,7 @@ pub fn behind_decode() {
 
 /// Contexts that end just before, at and after where another part begins.
 const LONG: Traffic = Traffic {
-    kind: Kind::Decode,
+    kind: Phase::Decode,
     spans: &[(1, 700, 2), (1, 127, 0), (1, 128, 1), (1, 129, 3), (1, 30, 5), (1, 31, 4), (1, 32, 6)],
     spare: 1,
 };

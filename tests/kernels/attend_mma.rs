@@ -6,7 +6,7 @@ use bimetal::{
     dtype::DType,
     kernels::{attend_prefill::attend_prefill, qk_norm_rope::Heads},
     pass::Pass,
-    step::Kind,
+    step::Phase,
     tensor::Tensor,
 };
 
@@ -16,7 +16,7 @@ use super::{
 };
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> Traffic {
-    Traffic { kind: Kind::Prompt, spans, spare: 3 }
+    Traffic { kind: Phase::Prefill, spans, spare: 3 }
 }
 
 /// First positions around a square of keys and around a tile of them; rows that fill tiles, begin them and end them.
@@ -136,9 +136,9 @@ pub fn chosen() {
 /// A row's result is the same bits whichever tile it is in, wherever in it, and whoever else is in the step.
 #[test]
 pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(90, 10, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
-    const LAST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
+    const WHOLE: Traffic = Traffic { kind: Phase::Prefill, spans: &[(90, 10, 1)], spare: 0 };
+    const CUT: Traffic = Traffic { kind: Phase::Prefill, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
+    const LAST: Traffic = Traffic { kind: Phase::Prefill, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
     for (width, kv) in [(64, DType::F16), (256, DType::F16), (64, DType::Q8Heads)] {
         let heads = Heads { query: 2, kv: 1, width };
         for (name, backend) in backends() {

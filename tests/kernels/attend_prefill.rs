@@ -2,7 +2,7 @@ use bimetal::{
     dtype::DType,
     kernels::{attend_prefill::attend_prefill, qk_norm_rope::Heads},
     pass::Pass,
-    step::Kind,
+    step::Phase,
 };
 
 use super::{
@@ -48,7 +48,7 @@ fn attend(traffic: Traffic, heads: Heads, (cache, dtype): (DType, DType)) -> imp
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = Heads { query: 2, kv: 1, width: 64 };
-    let traffic = Traffic { kind: Kind::Prompt, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
+    let traffic = Traffic { kind: Phase::Prefill, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {
@@ -78,8 +78,8 @@ pub fn a_key_that_is_no_number_shows() {
 /// A row's result is the same bits whichever tile it is in and whoever else is in the step.
 #[test]
 pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 10, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
+    const WHOLE: Traffic = Traffic { kind: Phase::Prefill, spans: &[(70, 10, 1)], spare: 0 };
+    const CUT: Traffic = Traffic { kind: Phase::Prefill, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
     let heads = Heads { query: 2, kv: 1, width: 64 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])

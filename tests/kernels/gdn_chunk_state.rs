@@ -13,7 +13,7 @@ use bimetal::{
         gdn_scan::gdn_scan,
     },
     pass::Pass,
-    step::Kind,
+    step::Phase,
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
 };
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> Traffic {
-    Traffic { kind: Kind::Prompt, spans, spare: 3 }
+    Traffic { kind: Phase::Prefill, spans, spare: 3 }
 }
 
 /// One row; rows around a chunk, at its beginning and across the end of one; several chunks.
@@ -197,9 +197,9 @@ pub fn wipes() {
 /// it goes on from the middle of a chunk.
 #[test]
 pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(170, 10, 1)], spare: 0 };
-    const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
-    const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
+    const WHOLE: Traffic = Traffic { kind: Phase::Prefill, spans: &[(170, 10, 1)], spare: 0 };
+    const FIRST: Traffic = Traffic { kind: Phase::Prefill, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
+    const SECOND: Traffic = Traffic { kind: Phase::Prefill, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
     let heads = Heads::grouped([1, 2, 64, 32]);
     let run = |lab: &Lab, p: &Pass, traffic: Traffic, slots: &mut bimetal::cache::Slots| {
         let mixed = inputs(lab, traffic, heads);

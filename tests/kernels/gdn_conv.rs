@@ -3,7 +3,7 @@ use bimetal::{
     dtype::DType,
     kernels::gdn_conv::{Heads, gdn_conv},
     pass::Pass,
-    step::Kind,
+    step::Phase,
     tensor::Tensor,
 };
 
@@ -73,8 +73,8 @@ fn steep_gates() {
 /// A row's result, and the ring behind it, are the same bits whichever tile it is in and whoever else is in the step.
 #[test]
 pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
+    const WHOLE: Traffic = Traffic { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };
+    const FIRST: Traffic = Traffic { kind: Phase::Prefill, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
     let heads = Heads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let run = |traffic| outputs("company", &backend, backend.caps(), convolve(traffic, heads, DType::F32));

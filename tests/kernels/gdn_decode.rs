@@ -9,7 +9,7 @@ use bimetal::{
         rms_norm::Norm,
     },
     pass::Pass,
-    step::Kind,
+    step::Phase,
     tensor::Tensor,
 };
 
@@ -98,10 +98,10 @@ pub fn beginnings() {
 #[test]
 pub fn like_the_prompt() {
     const TOKENS: u32 = 6;
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(TOKENS, 0, 1)], spare: 0 };
+    const WHOLE: Traffic = Traffic { kind: Phase::Prefill, spans: &[(TOKENS, 0, 1)], spare: 0 };
     const SINGLE: [Traffic; TOKENS as usize] = {
         const fn at(spans: &'static [(u32, u32, u32)]) -> Traffic {
-            Traffic { kind: Kind::Decode, spans, spare: 0 }
+            Traffic { kind: Phase::Decode, spans, spare: 0 }
         }
         [at(&[(1, 0, 1)]), at(&[(1, 1, 1)]), at(&[(1, 2, 1)]), at(&[(1, 3, 1)]), at(&[(1, 4, 1)]), at(&[(1, 5, 1)])]
     };
@@ -138,8 +138,8 @@ pub fn like_the_prompt() {
 /// A sequence's result is the same bits whoever else decodes with it.
 #[test]
 pub fn company() {
-    const TOGETHER: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
-    const ALONE: Traffic = Traffic { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
+    const TOGETHER: Traffic = Traffic { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
+    const ALONE: Traffic = Traffic { kind: Phase::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = Heads::grouped([2, 4, 24, 20]);
     for (name, backend) in backends() {
         let run = |traffic| {

@@ -6,7 +6,7 @@ use bimetal::{
         gdn_scan::gdn_scan,
     },
     pass::Pass,
-    step::Kind,
+    step::Phase,
 };
 
 use super::{
@@ -79,9 +79,9 @@ fn unit(random: &mut Random, width: u32, length: f32) -> Vec<f32> {
 /// A prompt leaves the same bits however it is cut, and whoever else is in the step.
 #[test]
 pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const FIRST: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
-    const SECOND: Traffic = Traffic { kind: Kind::Prompt, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
+    const WHOLE: Traffic = Traffic { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };
+    const FIRST: Traffic = Traffic { kind: Phase::Prefill, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
+    const SECOND: Traffic = Traffic { kind: Phase::Prefill, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
     let heads = Heads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let whole = outputs("whole", &backend, backend.caps(), |lab, p| {

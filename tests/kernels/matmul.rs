@@ -2,7 +2,7 @@ use bimetal::{
     dtype::DType,
     matrix::{Matrix, matmul},
     pass::Pass,
-    step::Kind,
+    step::Phase,
 };
 
 use super::{
@@ -62,8 +62,8 @@ pub fn tiles() {
 /// A row's product is the same bits wherever it lies and whoever else is in the step.
 #[test]
 pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
+    const WHOLE: Traffic = Traffic { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };
+    const CUT: Traffic = Traffic { kind: Phase::Prefill, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
     for (name, backend) in backends() {
         let run = |traffic| outputs("company", &backend, backend.caps(), |lab, p| product(lab, p, traffic)).remove(0);
         let (whole, cut): (Output, Output) = (run(WHOLE), run(CUT));

@@ -2,7 +2,7 @@ use bimetal::{
     dtype::DType,
     matrix::{Matrix, matmul},
     pass::Pass,
-    step::Kind,
+    step::Phase,
     tensor::Tensor,
 };
 use half::f16;
@@ -51,8 +51,8 @@ pub fn cases() {
 /// A row's product is the same bits wherever it lies, whoever else is in the step, and whether its tile is whole.
 #[test]
 pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(192, 0, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
+    const WHOLE: Traffic = Traffic { kind: Phase::Prefill, spans: &[(192, 0, 1)], spare: 0 };
+    const CUT: Traffic = Traffic { kind: Phase::Prefill, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
     for (name, backend) in backends() {
         let run = |traffic: Traffic| -> Output {
             let op = |lab: &Lab, p: &Pass| {

@@ -6,7 +6,7 @@ use bimetal::{
     dtype::{DType, Packs},
     matrix::{Matrix, matmul, matmul_add},
     pass::Pass,
-    step::Kind,
+    step::Phase,
 };
 
 use super::{
@@ -163,9 +163,9 @@ pub fn operands(
 
 /// Recordings for 1, 3 and 11 rows.
 pub const COMPANY: [Traffic; 3] = [
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
+    Traffic { kind: Phase::Decode, spans: &[(1, 0, 0)], spare: 0 },
+    Traffic { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
+    Traffic { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
 ];
 
 /// A row's result is the same bits in a recording for one row and in larger ones, however many rows share a reading of the

@@ -7,7 +7,7 @@ use bimetal::{
     kernels::qk_norm_rope::{Heads, QkNorm, qk_norm_rope},
     pass::Pass,
     quant::heads::quantise,
-    step::Kind,
+    step::Phase,
     tensor::Tensor,
 };
 
@@ -143,7 +143,7 @@ pub fn odd_values() {
         vec![1e-40; 32],
     ];
     let rows = cases.len() as u32;
-    let traffic = Traffic { kind: Kind::Prompt, spans: &[(15, 0, 0)], spare: 0 };
+    let traffic = Traffic { kind: Phase::Prefill, spans: &[(15, 0, 0)], spare: 0 };
     assert_eq!(traffic.live(), rows);
     let (heads, oracle) = (Heads { query: 1, kv: 1, width: 32 }, Arc::new(Cpu::default()));
     for (name, backend) in [("cpu", oracle as Arc<dyn Backend>)].into_iter().chain(backends()) {
@@ -197,8 +197,8 @@ fn angles(context: u32, rotary: u32) -> Vec<f32> {
 /// A row's queries are the same bits wherever it lies and whoever else is in the step.
 #[test]
 pub fn company() {
-    const WHOLE: Traffic = Traffic { kind: Kind::Prompt, spans: &[(40, 10, 1)], spare: 0 };
-    const CUT: Traffic = Traffic { kind: Kind::Prompt, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
+    const WHOLE: Traffic = Traffic { kind: Phase::Prefill, spans: &[(40, 10, 1)], spare: 0 };
+    const CUT: Traffic = Traffic { kind: Phase::Prefill, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
     let heads = Heads { query: 2, kv: 1, width: 64 };
     for (name, backend) in backends() {
         let run = |traffic| {

@@ -1,4 +1,4 @@
-use bimetal::{dtype::DType, kernels::top_k::top_k, pass::Pass, step::Kind, tensor::Tensor};
+use bimetal::{dtype::DType, kernels::top_k::top_k, pass::Pass, step::Phase, tensor::Tensor};
 
 use super::{
     harness::{Lab, Output, Random, backends, outputs},
@@ -6,7 +6,7 @@ use super::{
 };
 
 const ROWS: Traffic =
-    Traffic { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
+    Traffic { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
 pub fn cases() {

@@ -13,7 +13,7 @@ use bimetal::{
     dtype::DType,
     model::checkpoint::{Checkpoint, TensorView, expected},
     quant::{Blocks, Planes, Row, split},
-    step::Kind,
+    step::Phase,
 };
 use serde_json::{Map, Value, json};
 
@@ -108,8 +108,8 @@ fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precis
     checkpoint.check().unwrap();
     let ids: Vec<u32> = (0..150).map(|i| (i * 97 + i * i % 13) % 288).collect();
     let mut rig = Rig::new(backend, checkpoint, precision, 160);
-    let mut logits = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits;
-    logits.extend((0..3).flat_map(|i| rig.run(Kind::Decode, &[3 + i], 150 + i, Look::Logits).logits));
+    let mut logits = rig.run(Phase::Prefill, &ids, 0, Look::Logits).logits;
+    logits.extend((0..3).flat_map(|i| rig.run(Phase::Decode, &[3 + i], 150 + i, Look::Logits).logits));
     logits.concat()
 }
 

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use bimetal::{
     backend::Backend,
     dtype::DType,
-    engine::{Engine, Options, Request, Then},
+    engine::{AtEnd, Engine, Options, Request},
     model::{Form, Model, checkpoint::Checkpoint, weights::Source},
     sampler::Sampling,
     scheduler::SequenceId,
-    step::Kind,
+    step::Phase,
 };
 
 use crate::{
@@ -62,7 +62,7 @@ pub fn prompt(length: usize, seed: u32) -> Vec<u32> {
 
 fn add(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> SequenceId {
     let stop = BTreeSet::new();
-    engine.add(Request { prompt, sampling: Sampling::greedy(), most, stop, then: Then::Keep }).unwrap()
+    engine.add(Request { prompt, sampling: Sampling::greedy(), max_tokens: most, stop, at_end: AtEnd::Keep }).unwrap()
 }
 
 /// The bits of the logits behind every token of some sequences, which run until all have ended.
@@ -164,10 +164,10 @@ fn chunked_prefill_equals_token_by_token() {
         for length in [1, 2, 3, 4, 70] {
             let ids = prompt(length, 8);
             let mut rig = Rig::new(&backend, &fixture("tiny-f32"), FULL, 96);
-            let chunked = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits.concat();
+            let chunked = rig.run(Phase::Prefill, &ids, 0, Look::Logits).logits.concat();
             let looped = (0..)
                 .zip(&ids)
-                .flat_map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
+                .flat_map(|(position, id)| rig.run(Phase::Decode, &[*id], position, Look::Logits).logits.concat());
             let error = largest_error(&chunked, &looped.collect::<Vec<_>>());
             println!("{name}: {length} tokens in a chunk against token by token: max_abs_diff {error:.6}");
             let bound = if name == "cpu" { 0.0 } else { 1e-3 };

@@ -14,7 +14,7 @@ use bimetal::{
         qwen3_5::{Layer, Mixer},
         weights::Source,
     },
-    step::Kind,
+    step::Phase,
 };
 
 use crate::{
@@ -36,8 +36,8 @@ fn fixture(name: &str) -> Checkpoint {
 fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision) -> Vec<Vec<f32>> {
     let ids: Vec<u32> = (0..70).map(|i| (i * 97 + i * i % 13) % 96).collect();
     let mut rig = Rig::new(backend, checkpoint, precision, 96);
-    let Output { mut logits, .. } = rig.run(Kind::Prompt, &ids, 0, Look::Logits);
-    logits.extend(rig.run(Kind::Decode, &[3], 70, Look::Logits).logits);
+    let Output { mut logits, .. } = rig.run(Phase::Prefill, &ids, 0, Look::Logits);
+    logits.extend(rig.run(Phase::Decode, &[3], 70, Look::Logits).logits);
     logits
 }
 
@@ -75,10 +75,10 @@ fn long_prompts_are_the_same_whole_and_in_parts() {
             rig.caps.tiles.expand = Some(Expand::USUAL);
             rig
         };
-        let whole = rig().run(Kind::Prompt, &ids, 0, Look::Logits).logits;
+        let whole = rig().run(Phase::Prefill, &ids, 0, Look::Logits).logits;
         let mut rig = rig();
-        let mut parts = rig.run(Kind::Prompt, &ids[..192], 0, Look::Logits).logits;
-        parts.extend(rig.run(Kind::Prompt, &ids[192..], 192, Look::Logits).logits);
+        let mut parts = rig.run(Phase::Prefill, &ids[..192], 0, Look::Logits).logits;
+        parts.extend(rig.run(Phase::Prefill, &ids[192..], 192, Look::Logits).logits);
         assert!(whole == parts, "{name}");
     }
 }
@@ -95,7 +95,7 @@ fn rows_go_packed_from_launch_to_launch() {
             rig.caps.packed_dots = name == "wgpu" && backend.caps().subgroup.is_some();
             let decode = |rig: &mut Rig, position| {
                 let id = (position * 97 + position * position % 13) % 96;
-                rig.run(Kind::Decode, &[id], position, Look::Logits)
+                rig.run(Phase::Decode, &[id], position, Look::Logits)
             };
             let found: Vec<_> = (0..70).map(|position| decode(&mut rig, position)).collect();
             let rows = |kernel: &str| {

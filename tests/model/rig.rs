@@ -8,7 +8,7 @@ use bimetal::{
     dtype::DType,
     model::{Form, Model, checkpoint::Checkpoint, qwen3_5::forward, weights::Source},
     pass::{Dispatch, Pass},
-    step::{Entry, Kind, Layout, Step},
+    step::{Input, Layout, Phase, SequenceId, Step, Work},
     tensor::{Buffer, Tensor},
 };
 
@@ -58,12 +58,19 @@ impl Rig {
     }
 
     /// Computes `ids` at `position` as a prompt or, for one id, as a decode step, with logits for every row.
-    pub fn run(&mut self, kind: Kind, ids: &[u32], position: u32, look: Look) -> Output {
-        let rows = ids.len() as u32;
-        let layout = Layout { rows, sequences: rows };
-        let step = Step::new(&self.backend, layout, kind, self.cache.tables.clone()).unwrap();
-        step.write(&[Entry { ids, position, slot: SLOT, outputs: 0..rows }]).unwrap();
-        let shape = [rows, self.model.config.vocabulary];
+    pub fn run(&mut self, phase: Phase, ids: &[u32], position: u32, look: Look) -> Output {
+        let range = position as usize..position as usize + ids.len();
+        let work = Work::new(SequenceId::new(0), phase, range).with_outputs(0..ids.len());
+        self.compute(&work, ids, look)
+    }
+
+    /// Computes `ids`, with logits for every output of the work.
+    pub fn compute(&mut self, work: &Work, ids: &[u32], look: Look) -> Output {
+        let (rows, outputs) = (ids.len() as u32, work.outputs.len() as u32);
+        let layout = Layout { rows, sequences: rows, outputs };
+        let step = Step::new(&self.backend, layout, work.phase, self.cache.tables.clone()).unwrap();
+        step.write(&[Input { work, tokens: ids, slot: SLOT }]).unwrap();
+        let shape = [outputs, self.model.config.vocabulary];
         let mut logits = Tensor::new(&self.backend, shape, DType::F32, "logits").unwrap();
         let p = Pass::new(&self.caps);
         forward(&p, &self.model.weights, &mut self.cache, &step, &mut logits);

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use bimetal::{
     backend::{Backend, DeviceKind},
     model::{checkpoint::Checkpoint, qwen3_5::Mixer},
-    step::Kind,
+    step::Phase,
     wgpu::{Restrict, Wgpu},
 };
 
@@ -21,9 +21,9 @@ const ANSWER: [u32; 3] = [511, 1, 256];
 
 /// The bits of every logit of a prompt and of the decode steps after it.
 fn bits(rig: &mut Rig) -> Vec<u32> {
-    let mut rows = rig.run(Kind::Prompt, &PROMPT, 0, Look::Logits).logits;
+    let mut rows = rig.run(Phase::Prefill, &PROMPT, 0, Look::Logits).logits;
     for (position, id) in (PROMPT.len() as u32..).zip(ANSWER) {
-        rows.extend(rig.run(Kind::Decode, &[id], position, Look::Logits).logits);
+        rows.extend(rig.run(Phase::Decode, &[id], position, Look::Logits).logits);
     }
     rows.concat().into_iter().map(f32::to_bits).collect()
 }

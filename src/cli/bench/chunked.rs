@@ -7,7 +7,7 @@ use bimetal::{
     cache::BLOCK,
     generator::Setup,
     model::Model,
-    step::{Entry, Kind},
+    step::{Input, Phase, SequenceId, Work},
 };
 
 use super::recording::{Prepared, Recording, Shape, cache, ids};
@@ -17,8 +17,8 @@ const TOKENS: u32 = 1000;
 
 /// Prints both rates, their ratio and the largest difference of the last token's logits.
 pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
-    let shapes = [(Kind::Prompt, setup.engine.budget), (Kind::Decode, 1)];
-    let shapes = shapes.map(|(kind, rows)| Shape { kind, rows, depth: 0 });
+    let shapes = [(Phase::Prefill, setup.engine.budget), (Phase::Decode, 1)];
+    let shapes = shapes.map(|(phase, rows)| Shape { phase, rows, depth: 0 });
     let mut cache = cache(&model.backend, model, (shapes[0], TOKENS.next_multiple_of(BLOCK)), setup.engine.kv)?;
     let ids = ids(TOKENS, model.vocabulary);
     let mut measured = Vec::new();
@@ -42,15 +42,15 @@ fn compute(model: &Model, prepared: &Prepared, (ids, shape): (&[u32], Shape)) ->
     let started = Instant::now();
     let mut position = 0;
     for chunk in ids.chunks(shape.rows as usize) {
-        let rows = chunk.len() as u32;
-        let first = if position + rows == ids.len() as u32 { rows - 1 } else { rows };
-        prepared.step.write(&[Entry { ids: chunk, position, slot: 0, outputs: first..rows }])?;
+        let work = Work::new(SequenceId::new(0), shape.phase, position..position + chunk.len());
+        position = work.range.end;
+        let work = if position == ids.len() { work.with_last_output() } else { work };
+        prepared.step.write(&[Input { work: &work, tokens: chunk, slot: 0 }])?;
         model.backend.run(&prepared.program)?;
-        if shape.kind == Kind::Decode {
+        if shape.phase == Phase::Decode {
             // What a loop over tokens does: it looks at each before it goes on.
             pollster::block_on(prepared.tokens.read(0..1))?;
         }
-        position += rows;
     }
     let bytes = pollster::block_on(prepared.logits.read(0..u64::from(prepared.logits.width())))?;
     let rate = ids.len() as f64 / started.elapsed().as_secs_f64();

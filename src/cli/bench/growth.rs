@@ -12,7 +12,7 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    engine::{Engine, Then},
+    engine::{AtEnd, Engine},
     generator::Setup,
     model::{Model, config::Config},
 };
@@ -195,11 +195,11 @@ fn grow(engine: &mut Engine, contexts: &[u32], decode: u32, done: &mut dyn FnMut
     for &at in contexts {
         let started = Instant::now();
         let (id, given) = match grown {
-            None => (engine.add(request(ids(at, vocabulary), decode + 1, Then::Keep))?, at),
+            None => (engine.add(request(ids(at, vocabulary), decode + 1, AtEnd::Keep))?, at),
             Some(id) => {
                 let mut tokens = engine.tokens(id).map(<[u32]>::to_vec).unwrap_or_default();
                 tokens.extend(ids(at - tokens.len() as u32, vocabulary));
-                let reused = engine.resume(id, request(tokens, decode + 1, Then::Keep))?;
+                let reused = engine.resume(id, request(tokens, decode + 1, AtEnd::Keep))?;
                 (id, at - reused as u32)
             }
         };

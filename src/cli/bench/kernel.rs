@@ -21,7 +21,7 @@ use bimetal::{
     model::{Model, weights::Source},
     paper::Paper,
     pass::{Dispatch, Pass, Program},
-    step::Kind,
+    step::Phase,
 };
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};
@@ -96,10 +96,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = target.open()?;
     let backend = target.device.open()?;
     let budget = target.engine.setup(backend.caps(), [1, 0]).engine.budget;
-    let shapes = [(Kind::Decode, arguments.sequences), (Kind::Prompt, budget)];
-    let shapes = shapes.map(|(kind, rows)| {
-        let depth = if kind == Kind::Decode { arguments.depth.max(1) } else { arguments.depth };
-        Shape { kind, rows, depth }
+    let shapes = [(Phase::Decode, arguments.sequences), (Phase::Prefill, budget)];
+    let shapes = shapes.map(|(phase, rows)| {
+        let depth = if phase == Phase::Decode { arguments.depth.max(1) } else { arguments.depth };
+        Shape { phase, rows, depth }
     });
     for shape in shapes {
         target.context(origin.config(), shape.context(), "-d and --budget")?;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bimetal::{Error, Result, chips::Chip, cost::Cost, dtype::DType, model::Model, pass::Dispatch, step::Kind};
+use bimetal::{Error, Result, chips::Chip, cost::Cost, dtype::DType, model::Model, pass::Dispatch, step::Phase};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -89,8 +89,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn shapes(arguments: &Arguments, budget: u32) -> Vec<Shape> {
     let at = |&depth: &u32| {
         // A decoded token always has one before it.
-        let decode = |&rows: &u32| Shape { kind: Kind::Decode, rows, depth: depth.max(1) };
-        let prompt = Shape { kind: Kind::Prompt, rows: budget, depth };
+        let decode = |&rows: &u32| Shape { phase: Phase::Decode, rows, depth: depth.max(1) };
+        let prompt = Shape { phase: Phase::Prefill, rows: budget, depth };
         arguments.sequences.iter().map(decode).chain([prompt]).collect::<Vec<_>>()
     };
     arguments.depth.iter().flat_map(at).collect()

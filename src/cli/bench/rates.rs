@@ -7,7 +7,7 @@ use std::{
 
 use bimetal::{
     Result,
-    engine::{Engine, Request, Then},
+    engine::{AtEnd, Engine, Request},
     ledger::Rehearsal,
     model::config::Config,
     sampler::Sampling,
@@ -106,14 +106,14 @@ fn measure((bar, test): (&ProgressBar, String), repeat: u32, mut once: impl FnMu
 }
 
 /// Greedy, and not over before its length is reached.
-pub fn request(prompt: Vec<u32>, most: u32, then: Then) -> Request {
-    Request { prompt, sampling: Sampling::greedy(), most: most as usize, stop: BTreeSet::new(), then }
+pub fn request(prompt: Vec<u32>, max_tokens: u32, at_end: AtEnd) -> Request {
+    Request { prompt, sampling: Sampling::greedy(), max_tokens: max_tokens as usize, stop: BTreeSet::new(), at_end }
 }
 
 /// Prompt tokens per second, to the first token.
 fn prefill(engine: &mut Engine, tokens: u32) -> Result<f64> {
     let started = Instant::now();
-    engine.add(request(ids(tokens, engine.model().vocabulary), 1, Then::Forget))?;
+    engine.add(request(ids(tokens, engine.model().vocabulary), 1, AtEnd::Free))?;
     while !engine.is_idle() {
         engine.step()?;
     }
@@ -146,7 +146,7 @@ pub fn together(engine: &mut Engine, (sequences, depth): (u32, u32), steps: u32)
     let (prompt, context) = (ids(depth, engine.model().vocabulary), engine.plan().context);
     let started = Instant::now();
     let most = if sequences > 1 { context } else { steps + 1 };
-    let all = (0..sequences).map(|_| engine.add(request(prompt.clone(), most, Then::Forget)));
+    let all = (0..sequences).map(|_| engine.add(request(prompt.clone(), most, AtEnd::Free)));
     let all = all.collect::<Result<BTreeSet<_>>>()?;
     let mut first = BTreeSet::new();
     while first.len() < all.len() && !engine.is_idle() {
