@@ -42,7 +42,7 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let (reference, tested) = (backend(arguments.reference)?, backend(arguments.tested)?);
     let checkpoint = arguments.model.map_or_else(default_model::open, |dir| Checkpoint::open(&dir))?;
-    let model = Model::load(&tested, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {})?;
+    let model = Arc::new(Model::load(&tested, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {})?);
     let ids: Vec<u32> = (0..TOKENS).map(|i| i.wrapping_mul(2_654_435_761) % model.vocabulary).collect();
     println!("{}, believed; {}, tested", reference.caps().device, tested.caps().device);
     let [prompt, decode] = compare::model(&reference, &model, &ids, DType::F16)?;

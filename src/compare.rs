@@ -9,14 +9,14 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use crate::{
     backend::{Backend, BufferId, DeviceKind},
-    cache::{BLOCK, Cache, Plan},
+    cache::{BLOCK, Plan},
     dtype::DType,
+    engine::{LogitRows, Runner},
     error::{Error, Result},
-    kernels::argmax::argmax,
-    model::{Model, qwen3_5::forward},
+    model::Model,
     pass::{Dispatch, Pass, Slot},
-    step::{Input, Layout, Phase, SequenceId, Step, Work},
-    tensor::{Buffer, Tensor},
+    step::{Input, Layout, Phase, SequenceId, Work},
+    tensor::Buffer,
 };
 pub use difference::Difference;
 
@@ -108,7 +108,7 @@ pub fn pass(reference: &Arc<dyn Backend>, tested: &Arc<dyn Backend>, pass: Pass)
 ///
 /// # Errors
 /// [`Error::Request`] for less than two ids or one beyond the vocabulary, and those of [`pass`].
-pub fn model(reference: &Arc<dyn Backend>, model: &Model, ids: &[u32], kv: DType) -> Result<[Vec<Finding>; 2]> {
+pub fn model(reference: &Arc<dyn Backend>, model: &Arc<Model>, ids: &[u32], kv: DType) -> Result<[Vec<Finding>; 2]> {
     let vocabulary = model.config.vocabulary;
     let Some((last, prompt)) = ids.split_last().filter(|(_, prompt)| !prompt.is_empty()) else {
         return Err(Error::Request(format!("a prompt and a decode step need two ids or more, found {}", ids.len())));
@@ -118,31 +118,26 @@ pub fn model(reference: &Arc<dyn Backend>, model: &Model, ids: &[u32], kv: DType
     }
     let context = (ids.len() as u32).next_multiple_of(BLOCK);
     let plan = Plan { context, blocks: context / BLOCK, slots: 1, kv };
-    let mut cache = Cache::new(&model.backend, &model.config, &plan)?;
-    cache.tables.write(0, &(0..plan.blocks).collect::<Vec<u32>>())?;
-    let position = prompt.len() as u32;
+    let mut runner = Runner::new(model.clone(), plan)?;
+    runner.assign_all()?;
     // The plain loops take launches of any shape, shaders only those of the backend's own tiles.
-    let caps = match model.backend.caps().kind {
-        DeviceKind::Cpu => reference.caps(),
-        _ => model.backend.caps(),
-    };
-    let prompt = step(model, &mut cache, Pass::new(caps), (Phase::Prefill, prompt, 0))?;
-    let prompt = pass(reference, &model.backend, prompt)?;
-    let decode = step(model, &mut cache, Pass::new(caps), (Phase::Decode, &[*last], position))?;
-    Ok([prompt, pass(reference, &model.backend, decode)?])
+    if model.backend.caps().kind == DeviceKind::Cpu {
+        runner.caps = reference.caps().clone();
+    }
+    let work = |phase, range| Work::new(SequenceId::new(0), phase, range).with_last_output();
+    let prefill = step(&mut runner, &work(Phase::Prefill, 0..prompt.len()), prompt)?;
+    let prefill = pass(reference, &model.backend, prefill)?;
+    let decode = step(&mut runner, &work(Phase::Decode, prompt.len()..ids.len()), &[*last])?;
+    Ok([prefill, pass(reference, &model.backend, decode)?])
 }
 
-/// Records a step of one sequence, with logits and a choice for its last token.
-fn step(model: &Model, cache: &mut Cache, p: Pass, (phase, ids, position): (Phase, &[u32], u32)) -> Result<Pass> {
-    let (backend, rows) = (&model.backend, ids.len() as u32);
-    let step = Step::new(backend, Layout { rows, sequences: 1, outputs: 1 }, phase, cache.tables.clone())?;
-    let work = Work::new(SequenceId::new(0), phase, position as usize..(position + rows) as usize).with_last_output();
-    step.write(&[Input { work: &work, tokens: ids, slot: 0 }])?;
-    let mut logits = Tensor::new(backend, [1, model.config.vocabulary], DType::F32, "logits")?;
-    let mut tokens = Tensor::new(backend, [1, 1], DType::U32, "tokens")?;
-    forward(&p, &model.weights, cache, &step, &mut logits);
-    argmax(&p, &step.outputs(), &logits, model.vocabulary, &mut tokens);
-    Ok(p)
+/// Records a step of one sequence, with a choice for its outputs.
+fn step(runner: &mut Runner, work: &Work, tokens: &[u32]) -> Result<Pass> {
+    let step = runner.step(work.phase, Layout { rows: tokens.len() as u32, sequences: 1, outputs: 1 })?;
+    step.write(&[Input { work, tokens, slot: 0 }])?;
+    let mut recording = runner.record(step, LogitRows::Outputs)?;
+    recording.choose(runner.model())?;
+    Ok(recording.pass)
 }
 
 /// The reference's own copy of every buffer that a recording binds.

@@ -9,6 +9,7 @@ mod options;
 mod phase_runner;
 mod readback;
 mod request;
+mod runner;
 mod session;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 };
 
 use crate::{
-    cache::{BLOCK, Cache, Plan},
+    cache::{BLOCK, Plan},
     error::{Error, Result},
     kernels::gdn_chunk_solve::CHUNK,
     model::Model,
@@ -30,6 +31,7 @@ pub use options::Options;
 use phase_runner::{LogitsRow, PhaseRunner};
 use readback::{PendingTokens, Select};
 pub use request::{AtEnd, Event, Finish, Request};
+pub use runner::{LogitRows, Prepared, Recording, Runner};
 
 /// Prompts are cut at multiples of this many tokens.
 pub const ALIGN: u32 = 64;
@@ -63,9 +65,7 @@ impl Sequence {
 
 /// Owns the backend, the model, the caches and the programs.
 pub struct Engine {
-    model: Arc<Model>,
-    cache: Cache,
-    plan: Plan,
+    runner: Runner,
     scheduler: Scheduler,
     sequences: BTreeMap<SequenceId, Sequence>,
     prefill: PhaseRunner,
@@ -96,20 +96,18 @@ impl Engine {
             context: plan.context as usize,
         };
         let scheduler = Scheduler::new(limits)?;
-        let cache = Cache::new(&model.backend, &model.config, &plan)?;
+        let runner = Runner::new(model, plan)?;
         let phase_runner = |phase, rows| {
             let layout = Layout { rows, sequences: options.sequences, outputs: options.sequences };
-            PhaseRunner::new(&model, phase, layout, cache.tables.clone())
+            PhaseRunner::new(&runner, phase, layout)
         };
         let prefill = phase_runner(Phase::Prefill, options.budget)?;
         let decode = phase_runner(Phase::Decode, options.sequences)?;
-        let copier = session::Copier::new(&model.backend)?;
+        let copier = session::Copier::new(&runner.model().backend)?;
         let tables = vec![Vec::new(); plan.slots as usize];
         let sequences = BTreeMap::new();
         Ok(Self {
-            model,
-            cache,
-            plan,
+            runner,
             scheduler,
             sequences,
             prefill,
@@ -124,12 +122,12 @@ impl Engine {
 
     /// The model it runs.
     pub fn model(&self) -> &Arc<Model> {
-        &self.model
+        self.runner.model()
     }
 
     /// What its caches hold.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        self.runner.plan()
     }
 
     /// How many decode steps the device has begun before they were asked for.
@@ -139,8 +137,7 @@ impl Engine {
 
     /// Bytes of device memory that it holds: weights, caches, and what its programs brought along so far.
     pub fn memory(&self) -> u64 {
-        let programs = self.prefill.bytes() + self.decode.bytes();
-        self.model.weights.bytes() + self.plan.bytes(&self.model.config) + programs
+        self.runner.bytes() + self.prefill.bytes() + self.decode.bytes()
     }
 
     /// The programs made so far: what each computes, and how many launches it has.
@@ -167,13 +164,13 @@ impl Engine {
 
     fn sequence(&self, request: Request, max_len: usize) -> Result<Sequence> {
         let Request { prompt, sampling, stop, at_end, .. } = request;
-        let sampler = Sampler::new(sampling, &prompt, self.model.vocabulary as usize)?;
+        let sampler = Sampler::new(sampling, &prompt, self.model().vocabulary as usize)?;
         Ok(Sequence { tokens: prompt, sampler, max_len, stop, at_end, logits: None })
     }
 
     /// The number of tokens at which a request ends.
     fn max_len(&self, request: &Request) -> Result<usize> {
-        let (length, context) = (request.prompt.len(), self.plan.context as usize);
+        let (length, context) = (request.prompt.len(), self.plan().context as usize);
         if length == 0 {
             return Err(Error::Request("the prompt is empty: there is nothing to continue".into()));
         }
@@ -183,7 +180,7 @@ impl Engine {
                  it or raise --context"
             )));
         }
-        let vocabulary = self.model.config.vocabulary;
+        let vocabulary = self.model().config.vocabulary;
         if let Some(id) = request.prompt.iter().find(|id| **id >= vocabulary) {
             return Err(Error::Request(format!("token id {id} is not below the vocabulary of {vocabulary}")));
         }
@@ -287,15 +284,15 @@ impl Engine {
         let sampled = work.iter().filter(|work| !work.outputs.is_empty());
         let needs = sampled.map(|work| self.sequences[&work.sequence].sampler.needs());
         let select = needs.fold(Select::Greedy, Select::or);
-        let runner = if phase == Phase::Prefill { &mut self.prefill } else { &mut self.decode };
-        runner.run((&self.model, &mut self.cache), &inputs, select, output_set)
+        let phase_runner = if phase == Phase::Prefill { &mut self.prefill } else { &mut self.decode };
+        phase_runner.run(&mut self.runner, &inputs, select, output_set)
     }
 
     /// Waits for what was asked of a run, and chooses a token for each output.
     fn choose(&mut self, work: &[&Work], output_set: usize, pending: PendingTokens) -> Result<Vec<(SequenceId, u32)>> {
         let Some(phase) = work.first().map(|work| work.phase) else { return Ok(Vec::new()) };
-        let runner = if phase == Phase::Prefill { &self.prefill } else { &self.decode };
-        let read = pending.wait(runner.outputs(output_set))?;
+        let phase_runner = if phase == Phase::Prefill { &self.prefill } else { &self.decode };
+        let read = pending.wait(phase_runner.outputs(output_set))?;
         let mut chosen = Vec::new();
         for (work, rows) in work.iter().zip(&read.rows) {
             for row in rows.clone() {
@@ -313,8 +310,7 @@ impl Engine {
             let (slot, blocks) = (slot(&self.scheduler, *id), self.scheduler.blocks(*id));
             let known = &mut self.tables[slot as usize];
             if known.as_slice() != blocks {
-                let tables = &self.cache.tables;
-                tables.write(u64::from(slot) * u64::from(tables.width()), blocks)?;
+                self.runner.assign(slot, blocks)?;
                 blocks.clone_into(known);
             }
         }

@@ -23,10 +23,10 @@ use bimetal::{
 /// A prompt and one token more.
 const IDS: u32 = 66;
 
-fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Model {
+fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Arc<Model> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32");
     let checkpoint = Checkpoint::open(&dir).unwrap();
-    Model::load(backend, &Source::Checkpoint(&checkpoint), inputs, &mut |_, _| {}).unwrap()
+    Arc::new(Model::load(backend, &Source::Checkpoint(&checkpoint), inputs, &mut |_, _| {}).unwrap())
 }
 
 fn compared(backend: &Arc<dyn Backend>, precision: DType, kv: DType) -> [Vec<Finding>; 2] {

@@ -25,7 +25,6 @@ use bimetal::{
         Form, Model,
         checkpoint::Checkpoint,
         config::{Config, LayerKind},
-        qwen3_5::forward,
         weights::Source,
     },
     paper::Paper,
@@ -208,7 +207,7 @@ fn record(phase: Phase, rows: u32, sequences: u32) -> Recorded {
         Step::new(&backend, Layout { rows, sequences, outputs: sequences }, phase, cache.tables.clone()).unwrap();
     let mut logits = Tensor::new(&backend, [sequences, config.vocabulary], DType::F32, "logits").unwrap();
     let p = Pass::new(backend.caps());
-    forward(&p, &model.weights, &mut cache, &step, &mut logits);
+    model.forward(&p, &mut cache, &step, &mut logits);
     p.finish()
 }
 

@@ -48,7 +48,7 @@ impl Engine {
 
     /// Starts the step after the last run, if it has to come: the same sequences in the same rows, each one token further.
     fn look_ahead(&mut self, work: &[&Work]) -> Result<Option<Ahead>> {
-        let waits = self.model.backend.caps().kind == DeviceKind::Cpu;
+        let waits = self.runner.model().backend.caps().kind == DeviceKind::Cpu;
         if waits || work.is_empty() || !work.iter().all(|work| self.goes_on(work)) {
             return Ok(None);
         }
@@ -56,7 +56,7 @@ impl Engine {
         let next = work.iter().map(|work| Work { range: work.range.end..work.range.end + 1, ..(*work).clone() });
         let next = next.collect();
         self.steps_ahead += 1;
-        let pending = self.decode.follow(&self.model, &mut self.cache, work.len() as u32)?;
+        let pending = self.decode.follow(&mut self.runner, work.len() as u32)?;
         Ok(Some(Ahead { work: next, output_set: self.decode.output_set(), pending }))
     }
 

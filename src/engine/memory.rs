@@ -9,7 +9,7 @@ pub(super) fn estimate(model: &Model, options: &Options) -> u64 {
     let widest = model.weights.widest() + u64::from(config.intermediate) + 4 * u64::from(config.hidden);
     let rows = u64::from(options.budget) + 4 * u64::from(options.sequences);
     let caps = model.backend.caps();
-    let on_units = caps.matrix_units.is_some() && model.weights.inputs == DType::F16;
+    let on_units = caps.matrix_units.is_some() && model.weights.inputs() == DType::F16;
     let expanded =
         if on_units { model.weights.expanded_bytes([options.budget, options.sequences], caps.tiles.expand) } else { 0 };
     2 * (4 * rows * widest + expanded) + 4 * 4 * u64::from(options.sequences) * u64::from(config.vocabulary)

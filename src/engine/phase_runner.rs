@@ -1,16 +1,16 @@
 //! The programs of one phase, with the step buffer that they read and the outputs that they leave.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range};
 
-use super::readback::{Outputs, PendingTokens, Select};
+use super::{
+    readback::{Outputs, PendingTokens, Select},
+    runner::{LogitRows, Runner, logit_rows},
+};
 use crate::{
-    cache::Cache,
     error::Result,
     kernels::{advance::advance, argmax::argmax, top_k::top_k},
-    model::{Model, qwen3_5::forward},
     pass::{Pass, Program},
     step::{Input, Layout, Phase, Step},
-    tensor::Tensor,
 };
 
 /// Prefill or decode: programs by bucket, recorded when first needed.
@@ -50,8 +50,8 @@ pub(super) struct LogitsRow {
 }
 
 impl PhaseRunner {
-    pub(super) fn new(model: &Model, phase: Phase, layout: Layout, tables: Arc<Tensor>) -> Result<Self> {
-        let step = Step::new(&model.backend, layout, phase, tables)?;
+    pub(super) fn new(runner: &Runner, phase: Phase, layout: Layout) -> Result<Self> {
+        let (step, model) = (runner.step(phase, layout)?, runner.model());
         let new = || Outputs::new(&model.backend, layout.outputs, model.config.vocabulary);
         Ok(Self { phase, step, outputs: [new()?, new()?], programs: BTreeMap::new(), last: None })
     }
@@ -75,7 +75,7 @@ impl PhaseRunner {
     /// Computes some sequences' parts into one of its sets of outputs, and asks for what `select` selects of each output.
     pub(super) fn run(
         &mut self,
-        (model, cache): (&Model, &mut Cache),
+        runner: &mut Runner,
         inputs: &[Input<'_>],
         select: Select,
         output_set: usize,
@@ -83,15 +83,15 @@ impl PhaseRunner {
         self.step.write(inputs)?;
         let rows = self.bucket(inputs.len() as u32);
         let key = Key { rows, select, source: TokenSource::Host, output_set };
-        self.submit(model, cache, key, self.output_rows(inputs))
+        self.submit(runner, key, self.output_rows(inputs))
     }
 
     /// Computes the step after the last one, of the same `count` sequences with the tokens that the device chose, and asks
     /// for what it chooses then.
-    pub(super) fn follow(&mut self, model: &Model, cache: &mut Cache, count: u32) -> Result<PendingTokens> {
+    pub(super) fn follow(&mut self, runner: &mut Runner, count: u32) -> Result<PendingTokens> {
         let last = self.last.expect("a run to follow");
         let key = Key { source: TokenSource::Device, output_set: 1 - last.output_set, ..last };
-        self.submit(model, cache, key, (0..count).map(|row| row..row + 1).collect())
+        self.submit(runner, key, (0..count).map(|row| row..row + 1).collect())
     }
 
     /// The set of outputs that the last run leaves.
@@ -115,13 +115,13 @@ impl PhaseRunner {
         rows.collect()
     }
 
-    fn submit(&mut self, model: &Model, cache: &mut Cache, key: Key, rows: Vec<Range<u32>>) -> Result<PendingTokens> {
+    fn submit(&mut self, runner: &mut Runner, key: Key, rows: Vec<Range<u32>>) -> Result<PendingTokens> {
         if !self.programs.contains_key(&key) {
-            let pass = self.record(model, cache, key);
-            self.programs.insert(key, model.backend.load(pass)?);
+            let pass = self.record(runner, key);
+            self.programs.insert(key, runner.model().backend.load(pass)?);
         }
         self.last = Some(key);
-        self.outputs[key.output_set].run(&*model.backend, &self.programs[&key], rows, key.select)
+        self.outputs[key.output_set].run(&*runner.model().backend, &self.programs[&key], rows, key.select)
     }
 
     /// Rows of the program that takes `sequences` sequences.
@@ -133,18 +133,18 @@ impl PhaseRunner {
     }
 
     /// The forward pass and the choice of tokens.
-    fn record(&mut self, model: &Model, cache: &mut Cache, key: Key) -> Pass {
-        let p = Pass::new(model.backend.caps());
+    fn record(&mut self, runner: &mut Runner, key: Key) -> Pass {
+        let p = Pass::new(&runner.caps);
         let step = self.step.bucket(key.rows);
         if key.source == TokenSource::Device {
             advance(&p, &step, &self.outputs[1 - key.output_set].tokens);
         }
         let out = &mut self.outputs[key.output_set];
-        forward(&p, &model.weights, cache, &step, &mut out.logits);
-        let step = if self.phase == Phase::Prefill { step.outputs() } else { step };
+        runner.forward(&p, &step, LogitRows::Outputs, &mut out.logits);
+        let (rows, vocabulary) = (logit_rows(&step), runner.model().vocabulary);
         match key.select {
-            Select::Greedy => argmax(&p, &step, &out.logits, model.vocabulary, &mut out.tokens),
-            Select::Candidates => top_k(&p, &step, &out.logits, model.vocabulary, (&mut out.ids, &mut out.values)),
+            Select::Greedy => argmax(&p, &rows, &out.logits, vocabulary, &mut out.tokens),
+            Select::Candidates => top_k(&p, &rows, &out.logits, vocabulary, (&mut out.ids, &mut out.values)),
         }
         p
     }

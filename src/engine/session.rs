@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::{Engine, Request};
+use super::{Engine, Request, runner::Runner};
 use crate::{
     backend::Backend,
-    cache::{Cache, State},
+    cache::State,
     dtype::DType,
     error::{Error, Result},
     kernels::copy_slot::copy_slot,
@@ -28,10 +28,11 @@ impl Copier {
         Ok(Self { pair: Tensor::new(backend, [1, 2], DType::U32, "slots to copy")?, program: None })
     }
 
-    fn copy(&mut self, backend: &Arc<dyn Backend>, cache: &mut Cache, pair: [u32; 2]) -> Result<()> {
+    fn copy(&mut self, runner: &mut Runner, pair: [u32; 2]) -> Result<()> {
+        let backend = runner.model().backend.clone();
         if self.program.is_none() {
             let p = Pass::new(backend.caps());
-            for state in &mut cache.layers {
+            for state in &mut runner.cache_mut().layers {
                 if let State::Slots(slots) = state {
                     copy_slot(&p, &self.pair, &mut slots.ring);
                     copy_slot(&p, &self.pair, &mut slots.state);
@@ -87,7 +88,7 @@ impl Engine {
         };
         self.scheduler.rewind(id, snapshot.computed)?;
         if let Some(slot) = self.scheduler.slot(id) {
-            self.copier.copy(&self.model.backend, &mut self.cache, [snapshot.slot, slot])?;
+            self.copier.copy(&mut self.runner, [snapshot.slot, slot])?;
         }
         Ok(Left { known: snapshot.computed, computed: snapshot.computed })
     }
@@ -106,7 +107,7 @@ impl Engine {
         }
         let Some(from) = self.scheduler.slot(id) else { return Ok(false) };
         let Some(to) = self.scheduler.lend_slot(id) else { return Ok(false) };
-        self.copier.copy(&self.model.backend, &mut self.cache, [from, to])?;
+        self.copier.copy(&mut self.runner, [from, to])?;
         Ok(true)
     }
 }

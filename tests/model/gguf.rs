@@ -21,7 +21,7 @@ use crate::{
     container::{Gguf, grouped, placed},
     golden::{BOUND, errors, references},
     present,
-    rig::{FULL, HALF, Look, Precision, Rig, largest_error},
+    rig::{self, FULL, HALF, Look, Precision, Rig, largest_error},
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -144,7 +144,7 @@ fn quantising_a_file() {
         let checkpoint = Checkpoint::open(&fixture(name)).unwrap();
         let source = bimetal::model::weights::Source::Checkpoint(&checkpoint);
         bimetal::model::Model::load(&backend, &source, q8, &mut |_, _| {})
-            .map(|model| model.weights.embed.parts()[0].tensor.dtype())
+            .map(|model| rig::weights(&model).embed.parts()[0].tensor.dtype())
     };
     assert_eq!(load("gguf/fast-decay-f16.gguf").unwrap(), DType::Q8);
     let refused = load("gguf/mixed.gguf").unwrap_err().to_string();

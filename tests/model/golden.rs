@@ -45,7 +45,7 @@ pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Pr
     let output = rig.run(Phase::Prefill, ids, 0, Look::Layers);
     let mut errors = vec![("prefill_logits".to_string(), output.logits.concat())];
     errors.extend(output.marks);
-    for layer in 0..rig.cache.layers.len() {
+    for layer in 0..rig.runner.cache().layers.len() {
         let named = rig.layer(layer, tokens).into_iter();
         errors.extend(named.map(|(name, values)| (format!("cache.{layer}.{name}"), values)));
     }

@@ -30,7 +30,7 @@ fn bits(rig: &mut Rig) -> Vec<u32> {
 
 /// Parts of the embedding, the head, an MLP's widest matrix and each kind of mixer's.
 fn parts(rig: &Rig) -> Vec<usize> {
-    let weights = &rig.model.weights;
+    let weights = rig.weights();
     let mixers = weights.layers.iter().map(|layer| match &layer.mixer {
         Mixer::Attention(attention) => &attention.qkv,
         Mixer::DeltaNet(delta_net) => &delta_net.qkvzba,

@@ -5,12 +5,14 @@ use std::{sync::Arc, time::Instant};
 use bimetal::{
     Result,
     cache::BLOCK,
+    engine::Prepared,
     generator::Setup,
     model::Model,
     step::{Input, Phase, SequenceId, Work},
+    tensor::Tensor,
 };
 
-use super::recording::{Prepared, Recording, Shape, cache, ids};
+use super::recording::{Shape, ids, record, runner};
 use crate::cli::output::print;
 
 const TOKENS: u32 = 1000;
@@ -19,13 +21,16 @@ const TOKENS: u32 = 1000;
 pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
     let shapes = [(Phase::Prefill, setup.engine.budget), (Phase::Decode, 1)];
     let shapes = shapes.map(|(phase, rows)| Shape { phase, rows, depth: 0 });
-    let mut cache = cache(&model.backend, model, (shapes[0], TOKENS.next_multiple_of(BLOCK)), setup.engine.kv)?;
+    let context = TOKENS.next_multiple_of(BLOCK);
+    let mut runner = runner(&model.backend, model, context, 1, setup.engine.kv)?;
     let ids = ids(TOKENS, model.vocabulary);
     let mut measured = Vec::new();
     for shape in shapes {
-        let prepared = Recording::new(&model.backend, model, &mut cache, shape)?.prepare(model)?;
-        compute(model, &prepared, (&ids, shape))?;
-        measured.push(compute(model, &prepared, (&ids, shape))?);
+        let mut recording = record(&mut runner, shape)?;
+        let tokens = recording.choose(model)?;
+        let way = Way { shape, prepared: runner.load(recording)?, tokens };
+        compute(model, &way, &ids)?;
+        measured.push(compute(model, &way, &ids)?);
     }
     let [(chunked, a), (looped, b)] = &measured[..] else { unreachable!("two ways were measured") };
     let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -37,8 +42,15 @@ pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
     ))
 }
 
+/// A step that can be run, and where it leaves its tokens.
+struct Way {
+    shape: Shape,
+    prepared: Prepared,
+    tokens: Tensor,
+}
+
 /// Tokens per second and the last token's logits.
-fn compute(model: &Model, prepared: &Prepared, (ids, shape): (&[u32], Shape)) -> Result<(f64, Vec<f32>)> {
+fn compute(model: &Model, Way { shape, prepared, tokens }: &Way, ids: &[u32]) -> Result<(f64, Vec<f32>)> {
     let started = Instant::now();
     let mut position = 0;
     for chunk in ids.chunks(shape.rows as usize) {
@@ -49,7 +61,7 @@ fn compute(model: &Model, prepared: &Prepared, (ids, shape): (&[u32], Shape)) ->
         model.backend.run(&prepared.program)?;
         if shape.phase == Phase::Decode {
             // What a loop over tokens does: it looks at each before it goes on.
-            pollster::block_on(prepared.tokens.read(0..1))?;
+            pollster::block_on(tokens.read(0..1))?;
         }
     }
     let bytes = pollster::block_on(prepared.logits.read(0..u64::from(prepared.logits.width())))?;

@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use super::{
     LONGEST,
     profile::name,
-    recording::{Recording, Shape, cache, warm_up},
+    recording::{Shape, fill, record, runner, warm_up},
     target::{Target, chip},
     work::{Work, heading, median},
 };
@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         target.context(origin.config(), shape.context(), "-d and --budget")?;
     }
     let chip = chip(arguments.chip.as_deref(), backend.caps())?;
-    let recorded = shapes.map(|shape| record(arguments, &backend, &origin.source(), shape));
+    let recorded = shapes.map(|shape| on_paper(arguments, &backend, &origin.source(), shape));
     let recorded = recorded.into_iter().collect::<Result<Vec<_>>>()?;
     let cases: Vec<_> = recorded.iter().flat_map(|recorded| recorded.cases(&arguments.name)).collect();
     if cases.is_empty() {
@@ -146,14 +146,15 @@ struct Recorded {
 }
 
 /// Records a step on paper; only its words and its block tables are on the device.
-fn record(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
+fn on_paper(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
     let setup = arguments.target.engine.setup(backend.caps(), [shape.sequences(), 0]);
     let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));
-    let model = Model::load(&paper, &Source::Shapes(source), setup.inputs, &mut |_, _| {})?;
+    let model = Arc::new(Model::load(&paper, &Source::Shapes(source), setup.inputs, &mut |_, _| {})?);
     let context = setup.engine.context.unwrap_or(shape.context());
-    let mut cache = cache(backend, &model, (shape, context), setup.engine.kv)?;
-    let recording = Recording::new(backend, &model, &mut cache, shape)?;
-    recording.fill(model.vocabulary)?;
+    let mut runner = runner(backend, &model, context, shape.sequences(), setup.engine.kv)?;
+    let mut recording = record(&mut runner, shape)?;
+    recording.choose(&model)?;
+    fill(&recording.step, shape, model.vocabulary)?;
     Ok(Recorded { shape, dispatches: recording.pass.finish().dispatches })
 }
 

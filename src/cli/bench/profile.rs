@@ -6,13 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bimetal::{Error, Result, chips::Chip, cost::Cost, dtype::DType, model::Model, pass::Dispatch, step::Phase};
+use bimetal::{
+    Error, Result, chips::Chip, cost::Cost, dtype::DType, engine::Prepared, model::Model, pass::Dispatch, step::Phase,
+};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{
     Arguments,
-    recording::{Prepared, Recording, Shape, cache, warm_up},
+    recording::{Shape, fill, record, runner, warm_up},
     target::chip,
     trace,
     work::{Work, heading, median},
@@ -100,10 +102,11 @@ impl Profile {
     fn new(model: &Arc<Model>, shape: Shape, (kv, repeat): (DType, u32), bar: &ProgressBar) -> Result<Self> {
         bar.set_message(shape.title());
         let backend = &model.backend;
-        let mut cache = cache(backend, model, (shape, shape.context()), kv)?;
-        let recording = Recording::new(backend, model, &mut cache, shape)?;
-        recording.fill(model.vocabulary)?;
-        let prepared = recording.prepare(model)?;
+        let mut runner = runner(backend, model, shape.context(), shape.sequences(), kv)?;
+        let mut recording = record(&mut runner, shape)?;
+        recording.choose(model)?;
+        fill(&recording.step, shape, model.vocabulary)?;
+        let prepared = runner.load(recording)?;
         let once = || {
             backend.run(&prepared.program)?;
             backend.wait()

@@ -8,14 +8,12 @@ use std::{
 use bimetal::{
     Result,
     backend::Backend,
-    cache::{BLOCK, Cache, Plan},
+    cache::{BLOCK, Plan},
     cost::Load,
     dtype::DType,
-    kernels::argmax::argmax,
-    model::{Model, qwen3_5::forward},
-    pass::{Pass, Program},
+    engine::{LogitRows, Recording, Runner},
+    model::Model,
     step::{Input, Layout, Phase, SequenceId, Step, Work},
-    tensor::Tensor,
 };
 
 /// How long a device is kept busy before anything counts: after a pause its clocks are low, and rise slowly.
@@ -84,68 +82,28 @@ pub fn ids(count: u32, vocabulary: u32) -> Vec<u32> {
     (0..count).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect()
 }
 
-/// A cache for steps of some shape, whose block tables are on `backend` whatever device the model is on. What it holds
-/// is undefined.
-pub fn cache(backend: &Arc<dyn Backend>, model: &Model, (shape, context): (Shape, u32), kv: DType) -> Result<Cache> {
-    let (slots, width) = (shape.sequences(), context.div_ceil(BLOCK));
-    let plan = Plan { context, blocks: width * slots, slots, kv };
-    let mut cache = Cache::new(&model.backend, &model.config, &plan)?;
-    let blocks: Vec<u32> = (0..plan.blocks).collect();
-    cache.tables = Arc::new(Tensor::from_slice(backend, [slots, width], DType::U32, "block tables", &blocks)?);
-    Ok(cache)
+/// A runner for steps of some shape, whose words are on `backend` whatever device the model is on. What its caches hold is
+/// undefined.
+pub fn runner(backend: &Arc<dyn Backend>, model: &Arc<Model>, context: u32, slots: u32, kv: DType) -> Result<Runner> {
+    let plan = Plan { context, blocks: context.div_ceil(BLOCK) * slots, slots, kv };
+    let runner = Runner::new(model.clone(), plan)?.with_steps_on(backend)?;
+    runner.assign_all()?;
+    Ok(runner)
 }
 
-/// The forward pass of a step and the choice of its tokens.
-pub struct Recording {
-    shape: Shape,
-    step: Step,
-    /// What was recorded.
-    pub pass: Pass,
-    /// \[sequences, V\] f32.
-    pub logits: Tensor,
-    tokens: Tensor,
+/// Records the forward pass of a step, to which the choice of its tokens can be added.
+pub fn record(runner: &mut Runner, shape: Shape) -> Result<Recording> {
+    let step = runner.step(shape.phase, shape.layout())?;
+    runner.record(step, LogitRows::Outputs)
 }
 
-impl Recording {
-    /// Records a step whose words are on `backend`, whatever device the model is on.
-    pub fn new(backend: &Arc<dyn Backend>, model: &Model, cache: &mut Cache, shape: Shape) -> Result<Self> {
-        let step = Step::new(backend, shape.layout(), shape.phase, cache.tables.clone())?;
-        let outputs = |width, dtype, label| Tensor::new(&model.backend, [shape.sequences(), width], dtype, label);
-        let mut logits = outputs(model.config.vocabulary, DType::F32, "logits")?;
-        let mut tokens = outputs(1, DType::U32, "tokens")?;
-        let pass = Pass::new(backend.caps());
-        forward(&pass, &model.weights, cache, &step, &mut logits);
-        let chosen = if shape.phase == Phase::Prefill { step.outputs() } else { step.clone() };
-        argmax(&pass, &chosen, &logits, model.vocabulary, &mut tokens);
-        Ok(Self { shape, step, pass, logits, tokens })
-    }
-
-    /// Fills the step's words with made-up tokens.
-    pub fn fill(&self, vocabulary: u32) -> Result<()> {
-        let ids = ids(self.shape.rows, vocabulary);
-        let work = self.shape.work();
-        let parts = (0..).zip(&work).zip(ids.chunks(work[0].range.len()));
-        let inputs = parts.map(|((slot, work), tokens)| Input { work, tokens, slot });
-        self.step.write(&inputs.collect::<Vec<_>>())
-    }
-
-    /// Prepares it on the model's device.
-    pub fn prepare(self, model: &Model) -> Result<Prepared> {
-        let Self { step, pass, logits, tokens, .. } = self;
-        Ok(Prepared { step, logits, tokens, program: model.backend.load(pass)? })
-    }
-}
-
-/// A step that can be run.
-pub struct Prepared {
-    /// What changes from run to run.
-    pub step: Step,
-    /// What runs.
-    pub program: Program,
-    /// \[sequences, V\] f32.
-    pub logits: Tensor,
-    /// \[sequences, 1\] u32.
-    pub tokens: Tensor,
+/// Fills a step's words with made-up tokens.
+pub fn fill(step: &Step, shape: Shape, vocabulary: u32) -> Result<()> {
+    let ids = ids(shape.rows, vocabulary);
+    let work = shape.work();
+    let parts = (0..).zip(&work).zip(ids.chunks(work[0].range.len()));
+    let inputs = parts.map(|((slot, work), tokens)| Input { work, tokens, slot });
+    step.write(&inputs.collect::<Vec<_>>())
 }
 
 /// Runs something that ends when the device is done, until the device is warm.
