@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bimetal::{
     compute::devices::{Choice, open},
-    engine::{Request, Then},
+    engine::{AtEnd, Request},
     generate::generator::{Generator, Setup},
     model::built_in,
     text::tokenizer::SpecialTokens,
@@ -20,7 +20,7 @@ pub fn main() -> bimetal::Result<()> {
         let start = format!("Once upon a time, there was a little {hero}");
         let prompt = generator.text.tokenizer.encode(&start)?;
         let (sampling, stop) = (generator.text.sampling.clone(), generator.text.stop.ids.clone());
-        let id = generator.engine.add(Request { prompt, sampling, most: 60, stop, then: Then::Forget })?;
+        let id = generator.engine.add(Request { prompt, sampling, max_tokens: 60, stop, at_end: AtEnd::Free })?;
         texts.insert(id, (start, generator.text.tokenizer.decoder(SpecialTokens::Skip)));
     }
     while !generator.engine.is_idle() {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::{
-    engine::{Then, scheduler::SequenceId},
+    engine::{AtEnd, scheduler::SequenceId},
     error::{Error, Result},
     generate::generator::{Figures, Generator, Settings, Stream},
     text::{
@@ -113,7 +113,7 @@ impl Conversation {
 
     /// Queues the ids behind what is computed of them, and returns how many that is.
     fn submit(&mut self, generator: &mut Generator, ids: Vec<u32>, settings: &Settings) -> Result<usize> {
-        let request = generator.request(ids, settings, Then::Keep);
+        let request = generator.request(ids, settings, AtEnd::Keep);
         match self.sequence.filter(|id| generator.engine.is_kept(*id)) {
             Some(id) => generator.engine.resume(id, request),
             None => {

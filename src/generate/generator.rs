@@ -14,7 +14,7 @@ use crate::{
         caps::{Caps, DeviceKind},
         dtype::DType,
     },
-    engine::{Engine, Finish, Options, Request, Then, sampler::Sampling, scheduler::SequenceId},
+    engine::{AtEnd, Engine, Finish, Options, Request, sampler::Sampling, scheduler::SequenceId},
     error::Result,
     generate::assets::Text,
     measure::ledger::Rehearsal,
@@ -130,18 +130,18 @@ impl Generator {
     /// [`crate::Error::Request`] for an empty prompt, one longer than the context, or unusable settings.
     pub fn stream(&mut self, prompt: &str, settings: &Settings) -> Result<Stream<'_>> {
         let ids = self.text.tokenizer.encode(prompt)?;
-        let request = self.request(ids, settings, Then::Forget);
+        let request = self.request(ids, settings, AtEnd::Free);
         let (tokens, started) = (request.prompt.len(), Instant::now());
         let id = self.engine.add(request)?;
         Stream::new(self, id, settings, Figures { prompt: tokens, ..Figures::at(started) })
     }
 
-    pub(crate) fn request(&self, prompt: Vec<u32>, settings: &Settings, then: Then) -> Request {
+    pub(crate) fn request(&self, prompt: Vec<u32>, settings: &Settings, at_end: AtEnd) -> Request {
         let stop = match settings.ends {
             Ends::AtStop => self.text.stop.ids.clone(),
             Ends::AtLength => BTreeSet::new(),
         };
-        Request { prompt, sampling: settings.sampling.clone(), most: settings.most, stop, then }
+        Request { prompt, sampling: settings.sampling.clone(), max_tokens: settings.most, stop, at_end }
     }
 }
 

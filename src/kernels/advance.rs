@@ -7,7 +7,7 @@ use crate::{
         pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::step::{Kind, Step, View},
+    kernels::operands::step::{Phase, Step, View},
 };
 
 /// One group for all rows.
@@ -24,7 +24,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Feeds each sequence of a decode step the token that was chosen for it. tokens \[S, 1\] u32.
 pub fn advance(p: &Pass, step: &Step, tokens: &Tensor) {
-    assert!(step.kind() == Kind::Decode && tokens.rows() >= step.capacity(), "advance: step, tokens");
+    assert!(step.phase() == Phase::Decode && tokens.rows() >= step.capacity(), "advance: step, tokens");
     p.dispatch(&KERNEL).update_step(step).read(tokens).grid([1; 3]);
 }
 

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::support::backends::backends;
 use bimetal::{
     compute::backend::Backend,
-    engine::{Finish, Options, Request, Then, sampler::Sampling},
+    engine::{AtEnd, Finish, Options, Request, sampler::Sampling},
     generate::generator::{Ends, Generator, Settings, Setup},
     model::built_in,
 };
-
-use crate::support::backends::backends;
 
 const CONTEXT: u32 = 64;
 const PROMPT: &str = "Once upon a time, there was a little";
@@ -28,7 +27,7 @@ fn settings(stop: Vec<String>) -> Settings {
 /// A request that needs all memory there is, run to its end.
 fn fill(g: &mut Generator) {
     let (prompt, sampling) = (vec![7; CONTEXT as usize - 2], Sampling::greedy());
-    let id = g.engine.add(Request { prompt, sampling, most: 2, stop: [].into(), then: Then::Forget }).unwrap();
+    let id = g.engine.add(Request { prompt, sampling, max_tokens: 2, stop: [].into(), at_end: AtEnd::Free }).unwrap();
     let events: usize = (0..4).map(|_| g.engine.step().unwrap().len()).sum();
     assert!(events == 2 && !g.engine.is_running(id), "the next request does not get the memory it needs");
 }

@@ -6,7 +6,7 @@ use bimetal::{
     compute::{caps::Caps, dtype::DType, pass::Pass},
     kernels::{
         attend_decode::attend_decode,
-        operands::{heads::AttentionHeads, step::Kind},
+        operands::{heads::AttentionHeads, step::Phase},
     },
 };
 
@@ -47,7 +47,7 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType, range: f32) 
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = AttentionHeads { query: 4, kv: 2, width: 64 };
-    let step_case = StepCase { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
+    let step_case = StepCase { kind: Phase::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {
@@ -69,8 +69,8 @@ pub fn a_key_that_is_no_number_shows() {
 /// A row's partial results are the same bits whoever else decodes with it.
 #[test]
 pub fn batch_invariance() {
-    const TOGETHER: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
-    const ALONE: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
+    const TOGETHER: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
+    const ALONE: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = AttentionHeads { query: 8, kv: 2, width: 64 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])

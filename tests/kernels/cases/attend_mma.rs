@@ -13,12 +13,12 @@ use bimetal::{
         pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::{heads::AttentionHeads, step::Kind},
+    kernels::operands::{heads::AttentionHeads, step::Phase},
     ops::attention::attend_prefill,
 };
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
-    StepCase { kind: Kind::Prompt, spans, spare: 3 }
+    StepCase { kind: Phase::Prefill, spans, spare: 3 }
 }
 
 /// First positions around a square of keys and around a tile of them; rows that fill tiles, begin them and end them.
@@ -138,9 +138,9 @@ pub fn chosen() {
 /// A row's result is the same bits whichever tile it is in, wherever in it, and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(90, 10, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
-    const LAST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(90, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
+    const LAST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
     for (width, kv) in [(64, DType::F16), (256, DType::F16), (64, DType::Q8Heads)] {
         let heads = AttentionHeads { query: 2, kv: 1, width };
         for (name, backend) in backends() {

@@ -4,7 +4,7 @@ use crate::{
 };
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
-    kernels::operands::{heads::AttentionHeads, step::Kind},
+    kernels::operands::{heads::AttentionHeads, step::Phase},
     ops::attention::attend_prefill,
 };
 
@@ -46,7 +46,7 @@ fn attend(step_case: StepCase, heads: AttentionHeads, (cache, dtype): (DType, DT
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
-    let step_case = StepCase { kind: Kind::Prompt, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
+    let step_case = StepCase { kind: Phase::Prefill, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
     {
@@ -76,8 +76,8 @@ pub fn a_key_that_is_no_number_shows() {
 /// A row's result is the same bits whichever tile it is in and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 10, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
     let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     for ((name, backend), kv) in
         backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
