@@ -2,13 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bimetal::{
-    compute::devices::{Choice, open},
-    engine::{AtEnd, Request},
-    generate::generator::{Generator, Setup},
-    model::built_in,
-    text::tokenizer::SpecialTokens,
-};
+use bimetal::{compute::devices::{Choice, open}, engine::{AtEnd, Request}, generate::generator::{Generator, Setup}, model::built_in, text::tokenizer::SpecialTokens};
 
 /// Queues all prompts, then steps until none is left.
 pub fn main() -> bimetal::Result<()> {

@@ -2,11 +2,7 @@
 
 use std::io::{Write, stdout};
 
-use bimetal::{
-    compute::devices::{Choice, open},
-    generate::generator::{Generator, Settings, Setup},
-    model::built_in,
-};
+use bimetal::{compute::devices::{Choice, open}, generate::generator::{Generator, Settings, Setup}, model::built_in};
 
 /// Opens, loads, streams.
 pub fn main() -> bimetal::Result<()> {

@@ -26,21 +26,7 @@ use readback::{PendingTokens, Select};
 pub use request::{AtEnd, Event, Finish, Request};
 pub use runner::{LogitRows, Prepared, Recording, Runner};
 
-use crate::{
-    engine::{
-        sampler::Sampler,
-        scheduler::{Batch, Limits, Outcome, Scheduler, State},
-    },
-    error::{Error, Result},
-    kernels::{
-        gdn_chunk_solve::CHUNK,
-        operands::step::{Input, Layout, Phase, SequenceId, Work},
-    },
-    model::{
-        Model,
-        cache::{BLOCK, Plan},
-    },
-};
+use crate::{engine::{sampler::Sampler, scheduler::{Batch, Limits, Outcome, Scheduler, State}}, error::{Error, Result}, kernels::{gdn_chunk_solve::CHUNK, operands::step::{Input, Layout, Phase, SequenceId, Work}}, model::{Model, cache::{BLOCK, Plan}}};
 
 /// Prompts are cut at multiples of this many tokens.
 pub const ALIGN: u32 = 64;

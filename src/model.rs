@@ -13,12 +13,7 @@ use config::Config;
 pub use weights::Weights;
 use weights::{Progress, Source};
 
-use crate::{
-    compute::{backend::Backend, dtype::DType, pass::Pass, tensor::Tensor},
-    error::Result,
-    kernels::operands::step::Step,
-    model::cache::Cache,
-};
+use crate::{compute::{backend::Backend, dtype::DType, pass::Pass, tensor::Tensor}, error::Result, kernels::operands::step::Step, model::cache::Cache};
 
 /// In which types a model computes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

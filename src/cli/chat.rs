@@ -7,16 +7,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use bimetal::{
-    Error, Result,
-    compute::backend::Backend,
-    engine::sampler::{Mode, Sampling},
-    generate::{
-        conversation::Conversation,
-        generator::{Generator, Settings},
-    },
-    text::chat_template::Options,
-};
+use bimetal::{Error, Result, compute::backend::Backend, engine::sampler::{Mode, Sampling}, generate::{conversation::Conversation, generator::{Generator, Settings}}, text::chat_template::Options};
 use clap::Args;
 use lines::Lines;
 

@@ -2,13 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use bimetal::{
-    Error, Result,
-    generate::assets::Text,
-    hub::RepoSpec,
-    measure::perplexity::{Comparison, Mean, Side, compare},
-    model::{Form, checkpoint::Checkpoint, weights::Source},
-};
+use bimetal::{Error, Result, generate::assets::Text, hub::RepoSpec, measure::perplexity::{Comparison, Mean, Side, compare}, model::{Form, checkpoint::Checkpoint, weights::Source}};
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 

@@ -1,9 +1,6 @@
 //! `devices`: what there is to compute on.
 
-use bimetal::{
-    Result,
-    compute::devices::{DeviceEntry, devices},
-};
+use bimetal::{Result, compute::devices::{DeviceEntry, devices}};
 use clap::Args;
 use serde_json::json;
 

@@ -7,20 +7,7 @@ use std::{
     time::Instant,
 };
 
-use bimetal::{
-    Error, Result,
-    compute::{
-        backend::Backend,
-        caps::Caps,
-        devices::{Choice, open},
-        dtype::DType,
-    },
-    engine::{ALIGN, Options},
-    generate::generator::{Generator, Setup},
-    hub::{self, HubOptions, RepoSpec},
-    kernels,
-    model::{Form, Model, built_in, checkpoint::Checkpoint, weights::Source},
-};
+use bimetal::{Error, Result, compute::{backend::Backend, caps::Caps, devices::{Choice, open}, dtype::DType}, engine::{ALIGN, Options}, generate::generator::{Generator, Setup}, hub::{self, HubOptions, RepoSpec}, kernels, model::{Form, Model, built_in, checkpoint::Checkpoint, weights::Source}};
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
 use super::{

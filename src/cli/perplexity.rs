@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use bimetal::{
-    Result,
-    generate::assets::Text,
-    measure::perplexity::{Perplexity, Side, perplexity},
-    model::weights::Source,
-};
+use bimetal::{Result, generate::assets::Text, measure::perplexity::{Perplexity, Side, perplexity}, model::weights::Source};
 use clap::Args;
 use serde_json::json;
 

@@ -1,10 +1,6 @@
 //! How tokens are chosen: flags over what the checkpoint asks for.
 
-use bimetal::{
-    Result,
-    engine::sampler::Sampling,
-    generate::generator::{Ends, Settings},
-};
+use bimetal::{Result, engine::sampler::Sampling, generate::generator::{Ends, Settings}};
 use clap::{Args, builder::NonEmptyStringValueParser};
 
 /// How tokens are chosen. What is not given comes from the checkpoint's generation_config.json, or else from the advice

@@ -1,13 +1,6 @@
 //! What an engine is made with.
 
-use crate::{
-    compute::{caps::DeviceKind, dtype::DType},
-    error::{Error, Result},
-    model::{
-        Model,
-        cache::{Plan, Room, Wanted},
-    },
-};
+use crate::{compute::{caps::DeviceKind, dtype::DType}, error::{Error, Result}, model::{Model, cache::{Plan, Room, Wanted}}};
 
 /// What an engine is made with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,12 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{
-    engine::sampler::{Mode, Sampling},
-    error::{Error, Result},
-    model::checkpoint::Checkpoint,
-    text::{chat_template::Template, stop::Stop, tokenizer::Tokenizer},
-};
+use crate::{engine::sampler::{Mode, Sampling}, error::{Error, Result}, model::checkpoint::Checkpoint, text::{chat_template::Template, stop::Stop, tokenizer::Tokenizer}};
 
 const TEMPLATE: &str = "chat_template.jinja";
 

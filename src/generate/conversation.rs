@@ -2,15 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{
-    engine::{AtEnd, scheduler::SequenceId},
-    error::{Error, Result},
-    generate::generator::{Figures, Generator, Settings, Stream},
-    text::{
-        chat_template::{Message, Options, Template},
-        tokenizer::SpecialTokens,
-    },
-};
+use crate::{engine::{AtEnd, scheduler::SequenceId}, error::{Error, Result}, generate::generator::{Figures, Generator, Settings, Stream}, text::{chat_template::{Message, Options, Template}, tokenizer::SpecialTokens}};
 
 /// Messages so far, and the sequence that holds what is computed of them.
 #[derive(Default)]

@@ -8,26 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        dtype::DType,
-    },
-    engine::{AtEnd, Engine, Finish, Options, Request, sampler::Sampling, scheduler::SequenceId},
-    error::Result,
-    generate::assets::Text,
-    measure::ledger::Rehearsal,
-    model::{
-        Form, Model,
-        checkpoint::Checkpoint,
-        weights::{Progress, Source},
-    },
-    text::{
-        stop::StopMatcher,
-        tokenizer::{Decoder, SpecialTokens},
-    },
-};
+use crate::{compute::{backend::Backend, caps::{Caps, DeviceKind}, dtype::DType}, engine::{AtEnd, Engine, Finish, Options, Request, sampler::Sampling, scheduler::SequenceId}, error::Result, generate::assets::Text, measure::ledger::Rehearsal, model::{Form, Model, checkpoint::Checkpoint, weights::{Progress, Source}}, text::{stop::StopMatcher, tokenizer::{Decoder, SpecialTokens}}};
 
 /// An engine that speaks.
 pub struct Generator {

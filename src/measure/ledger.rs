@@ -5,24 +5,7 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
-use crate::{
-    compute::{
-        backend::Backend,
-        caps::Caps,
-        cost::{Cost, Load},
-        dry_run::{Notes, Paper},
-        kernel::Dispatch,
-    },
-    engine::{
-        ALIGN, AtEnd, Engine, Request,
-        sampler::{Mode, Sampling},
-        scheduler::SequenceId,
-    },
-    error::{Error, Result},
-    generate::generator::Setup,
-    measure::chips::Chip,
-    model::{Model, weights::Source},
-};
+use crate::{compute::{backend::Backend, caps::Caps, cost::{Cost, Load}, dry_run::{Notes, Paper}, kernel::Dispatch}, engine::{ALIGN, AtEnd, Engine, Request, sampler::{Mode, Sampling}, scheduler::SequenceId}, error::{Error, Result}, generate::generator::Setup, measure::chips::Chip, model::{Model, weights::Source}};
 
 /// The cost of everything that one step asked for.
 pub struct Ledger {

@@ -21,24 +21,7 @@ use super::{
     qwen3_5::{self, Attention, DeltaNet, Layer, Mixer},
 };
 
-use crate::{
-    compute::{
-        backend::Backend,
-        caps::Expand,
-        dtype::{DType, Planes},
-        tensor::Tensor,
-    },
-    error::{Error, Result},
-    kernels::{
-        gdn_decode::Recurrence,
-        operands::{
-            heads::{AttentionHeads, TAPS},
-            matrix::Matrix,
-        },
-        qk_norm_rope::QkNorm,
-        rms_norm::Norm,
-    },
-};
+use crate::{compute::{backend::Backend, caps::Expand, dtype::{DType, Planes}, tensor::Tensor}, error::{Error, Result}, kernels::{gdn_decode::Recurrence, operands::{heads::{AttentionHeads, TAPS}, matrix::Matrix}, qk_norm_rope::QkNorm, rms_norm::Norm}};
 
 /// Told how many bytes are done, of how many.
 pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;

@@ -5,10 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bimetal::{
-    Error, Result,
-    hub::{HubOptions, Progress, RepoSpec, fetch},
-};
+use bimetal::{Error, Result, hub::{HubOptions, Progress, RepoSpec, fetch}};
 
 use crate::server::{COMMIT, Hub};
 

@@ -6,11 +6,7 @@ use crate::support::{
     backends::{Present, backends},
     fixtures::checkpoint,
 };
-use bimetal::{
-    compute::{backend::Backend, dtype::DType},
-    engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId},
-    model::{Form, Model, weights::Source},
-};
+use bimetal::{compute::{backend::Backend, dtype::DType}, engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId}, model::{Form, Model, weights::Source}};
 
 /// A fixture, the types in which it computes, and that of keys and values.
 pub type Subject = (&'static str, Form, DType);

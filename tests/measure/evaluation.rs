@@ -3,15 +3,7 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use crate::support::{backends::backends, fixtures::checkpoint};
-use bimetal::{
-    Error,
-    compute::{backend::Backend, cpu::Cpu, dtype::DType},
-    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
-    generate::assets::Text,
-    measure::perplexity::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
-    model::{Form, Model, built_in, weights::Source},
-    text::tokenizer::Tokenizer,
-};
+use bimetal::{Error, compute::{backend::Backend, cpu::Cpu, dtype::DType}, engine::{AtEnd, Engine, Options, Request, sampler::Sampling}, generate::assets::Text, measure::perplexity::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity}, model::{Form, Model, built_in, weights::Source}, text::tokenizer::Tokenizer};
 
 /// Two documents, a separator after each.
 const EXCERPT: &str = include_str!("../fixtures/excerpt.txt");

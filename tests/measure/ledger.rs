@@ -6,41 +6,7 @@ mod quantized;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cost::{Bytes, Cost, Flops, Load},
-        cpu::Cpu,
-        dry_run::Paper,
-        dtype::DType,
-        kernel::Access,
-        memory::Slot,
-        pass::{Pass, Recorded},
-        tensor::Tensor,
-    },
-    engine::{
-        AtEnd, Engine, Options, Request,
-        sampler::{Mode, Sampling},
-    },
-    generate::generator::Setup,
-    kernels::{
-        copy_slot::copy_slot,
-        operands::step::{Layout, Phase, SequenceId, Step, Work},
-        top_k::top_k,
-    },
-    measure::{
-        chips::{self, Chip},
-        ledger::{Ledger, Rehearsal},
-    },
-    model::{
-        Form, Model,
-        cache::{BLOCK, Cache, Plan},
-        config::{Config, LayerKind},
-        weights::Source,
-    },
-    ops::select::argmax,
-};
+use bimetal::{compute::{backend::Backend, caps::{Caps, DeviceKind}, cost::{Bytes, Cost, Flops, Load}, cpu::Cpu, dry_run::Paper, dtype::DType, kernel::Access, memory::Slot, pass::{Pass, Recorded}, tensor::Tensor}, engine::{AtEnd, Engine, Options, Request, sampler::{Mode, Sampling}}, generate::generator::Setup, kernels::{copy_slot::copy_slot, operands::step::{Layout, Phase, SequenceId, Step, Work}, top_k::top_k}, measure::{chips::{self, Chip}, ledger::{Ledger, Rehearsal}}, model::{Form, Model, cache::{BLOCK, Cache, Plan}, config::{Config, LayerKind}, weights::Source}, ops::select::argmax};
 
 // The 0.8B shape: D = 1024, MLP 3584, V = 248,320, 18 DeltaNet layers of 16 heads of 128 × 128, 6 attention layers of 8
 // query and 2 key heads of 256. Weights have 2 bytes, keys and values too, states 4.

@@ -15,15 +15,7 @@ use crate::{
         fixtures::{checkpoint, fixture},
     },
 };
-use bimetal::{
-    compute::{
-        backend::Backend,
-        dtype::{DType, Planes},
-        formats::{Blocks, Row, split},
-    },
-    kernels::operands::step::Phase,
-    model::checkpoint::{Checkpoint, TensorView, expected},
-};
+use bimetal::{compute::{backend::Backend, dtype::{DType, Planes}, formats::{Blocks, Row, split}}, kernels::operands::step::Phase, model::checkpoint::{Checkpoint, TensorView, expected}};
 
 fn require_golden(gguf: &Path, fixture: &Path, is_compared: fn(&str) -> bool) {
     for (name, backend) in backends::backends() {

@@ -2,11 +2,7 @@
 
 use std::path::Path;
 
-use bimetal::{
-    compute::dtype::DType,
-    kernels::operands::step::{Phase, SequenceId, Work},
-    model::checkpoint::Checkpoint,
-};
+use bimetal::{compute::dtype::DType, kernels::operands::step::{Phase, SequenceId, Work}, model::checkpoint::Checkpoint};
 
 use crate::{
     present,

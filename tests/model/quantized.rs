@@ -7,21 +7,7 @@ use crate::{
     harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error},
     support::{backends, fixtures},
 };
-use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, Expand},
-        cpu::Cpu,
-        dtype::{DType, Packs},
-    },
-    kernels::operands::step::Phase,
-    model::{
-        Form, Model, built_in,
-        checkpoint::{Checkpoint, quantise},
-        qwen3_5::{Layer, Mixer},
-        weights::Source,
-    },
-};
+use bimetal::{compute::{backend::Backend, caps::{Caps, Expand}, cpu::Cpu, dtype::{DType, Packs}}, kernels::operands::step::Phase, model::{Form, Model, built_in, checkpoint::{Checkpoint, quantise}, qwen3_5::{Layer, Mixer}, weights::Source}};
 
 const FORMATS: [DType; 2] = [DType::Q8, DType::Q4];
 

@@ -3,11 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{harness, support::backends};
-use bimetal::{
-    engine::{AtEnd, Options, Request, sampler::Sampling},
-    generate::generator::{Generator, Settings, Setup},
-    model::built_in,
-};
+use bimetal::{engine::{AtEnd, Options, Request, sampler::Sampling}, generate::generator::{Generator, Settings, Setup}, model::built_in};
 
 /// Logits may differ by this much; where the reference's two best are closer, another greedy path may be right.
 const BOUND: f32 = 2e-3;

@@ -2,20 +2,7 @@
 
 use std::sync::Arc;
 
-use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cpu::Cpu,
-        dtype::DType,
-    },
-    engine::{
-        AtEnd, Engine, Options, Request,
-        sampler::{Mode, Sampling},
-    },
-    generate::generator::Setup,
-    model::{Model, built_in, checkpoint::Checkpoint, config::Config, weights::Source},
-};
+use bimetal::{compute::{backend::Backend, caps::{Caps, DeviceKind}, cpu::Cpu, dtype::DType}, engine::{AtEnd, Engine, Options, Request, sampler::{Mode, Sampling}}, generate::generator::Setup, model::{Model, built_in, checkpoint::Checkpoint, config::Config, weights::Source}};
 
 use crate::recorder::{ProgramRun, Recorder};
 

@@ -3,20 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::backends::backends;
-use bimetal::{
-    Error,
-    compute::{backend::Backend, dtype::DType},
-    engine::{AtEnd, Finish, Options, Request, sampler::Sampling},
-    generate::{
-        conversation::Conversation,
-        generator::{Ends, Figures, Generator, Settings, Setup},
-    },
-    model::built_in,
-    text::{
-        chat_template::{Options as Told, Template},
-        tokenizer::SpecialTokens,
-    },
-};
+use bimetal::{Error, compute::{backend::Backend, dtype::DType}, engine::{AtEnd, Finish, Options, Request, sampler::Sampling}, generate::{conversation::Conversation, generator::{Ends, Figures, Generator, Settings, Setup}}, model::built_in, text::{chat_template::{Options as Told, Template}, tokenizer::SpecialTokens}};
 
 const QUESTIONS: [&str; 3] = ["Tell me a story about a cat.", "What did the cat do then?", "And the dog?"];
 

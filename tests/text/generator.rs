@@ -3,12 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::backends::backends;
-use bimetal::{
-    compute::backend::Backend,
-    engine::{AtEnd, Finish, Options, Request, sampler::Sampling},
-    generate::generator::{Ends, Generator, Settings, Setup},
-    model::built_in,
-};
+use bimetal::{compute::backend::Backend, engine::{AtEnd, Finish, Options, Request, sampler::Sampling}, generate::generator::{Ends, Generator, Settings, Setup}, model::built_in};
 
 const CONTEXT: u32 = 64;
 const PROMPT: &str = "Once upon a time, there was a little";

@@ -5,14 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::recording::{Shape, ids, record, runner};
 
 use crate::cli::output::print;
-use bimetal::{
-    Result,
-    compute::tensor::Tensor,
-    engine::Prepared,
-    generate::generator::Setup,
-    kernels::operands::step::{Input, Phase, SequenceId, Work},
-    model::{Model, cache::BLOCK},
-};
+use bimetal::{Result, compute::tensor::Tensor, engine::Prepared, generate::generator::Setup, kernels::operands::step::{Input, Phase, SequenceId, Work}, model::{Model, cache::BLOCK}};
 
 const TOKENS: u32 = 1000;
 

@@ -27,12 +27,7 @@ use crate::cli::{
     progress::{MEASURING, bar},
     table::table,
 };
-use bimetal::{
-    Error, Result,
-    engine::{AtEnd, Engine},
-    generate::generator::Setup,
-    model::{Model, config::Config},
-};
+use bimetal::{Error, Result, engine::{AtEnd, Engine}, generate::generator::Setup, model::{Model, config::Config}};
 
 /// Lengths that are measured where none are given.
 const USUAL: [u32; 10] = [128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536];

@@ -29,20 +29,7 @@ use crate::cli::{
     progress::{MEASURING, bar},
     table::table,
 };
-use bimetal::{
-    Error, Result,
-    compute::{
-        backend::Backend,
-        caps::Caps,
-        cost::Cost,
-        dry_run::Paper,
-        kernel::Dispatch,
-        pass::{Pass, Program},
-    },
-    kernels::{self, operands::step::Phase},
-    measure::chips::Chip,
-    model::{Model, weights::Source},
-};
+use bimetal::{Error, Result, compute::{backend::Backend, caps::Caps, cost::Cost, dry_run::Paper, kernel::Dispatch, pass::{Pass, Program}}, kernels::{self, operands::step::Phase}, measure::chips::Chip, model::{Model, weights::Source}};
 
 /// Most launches that are measured as one.
 const MOST_LAUNCHES: usize = 4096;

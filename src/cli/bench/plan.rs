@@ -1,20 +1,6 @@
 //! `bench --plan`: what a step would cost, for devices that need not be there.
 
-use bimetal::{
-    Error, Result,
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cost::Cost,
-        cpu::Cpu,
-        devices::Choice,
-    },
-    measure::{
-        chips::{self, Chip},
-        ledger::{Entry, Ledger, Rehearsal},
-    },
-    model::weights::Source,
-};
+use bimetal::{Error, Result, compute::{backend::Backend, caps::{Caps, DeviceKind}, cost::Cost, cpu::Cpu, devices::Choice}, measure::{chips::{self, Chip}, ledger::{Entry, Ledger, Rehearsal}}, model::weights::Source};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 

@@ -22,14 +22,7 @@ use crate::cli::{
     progress::{MEASURING, bar},
     table::table,
 };
-use bimetal::{
-    Error, Result,
-    compute::{cost::Cost, dtype::DType, kernel::Dispatch},
-    engine::Prepared,
-    kernels::operands::step::Phase,
-    measure::chips::Chip,
-    model::Model,
-};
+use bimetal::{Error, Result, compute::{cost::Cost, dtype::DType, kernel::Dispatch}, engine::Prepared, kernels::operands::step::Phase, measure::chips::Chip, model::Model};
 
 /// A step whose launches were timed, each alone.
 pub struct Profile {

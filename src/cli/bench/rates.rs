@@ -19,12 +19,7 @@ use crate::cli::{
     progress::{MEASURING, bar},
     table::table,
 };
-use bimetal::{
-    Result,
-    engine::{AtEnd, Engine, Request, sampler::Sampling},
-    measure::ledger::Rehearsal,
-    model::config::Config,
-};
+use bimetal::{Result, engine::{AtEnd, Engine, Request, sampler::Sampling}, measure::ledger::Rehearsal, model::config::Config};
 
 /// One line of results: tokens per second of each run.
 struct Line {
@@ -221,11 +216,7 @@ mod tests {
 
     use std::{path::Path, sync::Arc};
 
-    use bimetal::{
-        compute::{backend::Backend, cpu::Cpu, dtype::DType},
-        engine::Options,
-        model::{Model, checkpoint::Checkpoint, weights::Source},
-    };
+    use bimetal::{compute::{backend::Backend, cpu::Cpu, dtype::DType}, engine::Options, model::{Model, checkpoint::Checkpoint, weights::Source}};
 
     use super::*;
 

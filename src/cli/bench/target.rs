@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use bimetal::{
-    Error, Result,
-    compute::{backend::Backend, caps::Caps},
-    measure::chips::{self, Chip},
-    model::{Form, Model, cache::BLOCK, checkpoint::Checkpoint, config::Config, weights::Source},
-};
+use bimetal::{Error, Result, compute::{backend::Backend, caps::Caps}, measure::chips::{self, Chip}, model::{Form, Model, cache::BLOCK, checkpoint::Checkpoint, config::Config, weights::Source}};
 use clap::Args;
 use serde_json::{Map, Value, json};
 

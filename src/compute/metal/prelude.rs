@@ -5,13 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::{
-    compute::{
-        dtype::{DType, Planes, UNIT},
-        kernel::{Dispatch, Element},
-    },
-    error::{Error, Result},
-};
+use crate::{compute::{dtype::{DType, Planes, UNIT}, kernel::{Dispatch, Element}}, error::{Error, Result}};
 
 /// Lanes of a SIMD group on every GPU that Metal runs on.
 pub const SIMD: u32 = 32;
@@ -120,10 +114,7 @@ fn quantised(dtype: DType, shape: [u32; 2]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::compute::{
-        cost::Cost,
-        kernel::{Binding, Kernel, Source},
-    };
+    use crate::compute::{cost::Cost, kernel::{Binding, Kernel, Source}};
 
     static ADD: Kernel = Kernel {
         name: "add",

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    compute::caps::Expand,
-    kernels::operands::matrix::Matrix,
-    model::qwen3_5::{Layer, Mixer, Weights},
-    ops::matmul::expanded_bytes,
-};
+use crate::{compute::caps::Expand, kernels::operands::matrix::Matrix, model::qwen3_5::{Layer, Mixer, Weights}, ops::matmul::expanded_bytes};
 
 impl Weights {
     pub(super) fn bytes(&self) -> u64 {

@@ -2,16 +2,7 @@
 
 use std::sync::Arc;
 
-use bimetal::{
-    Error,
-    compute::{
-        backend::Backend,
-        caps::DeviceKind,
-        devices::{self, Choice},
-        pass::Pass,
-        wgpu::{Restrict, Wgpu},
-    },
-};
+use bimetal::{Error, compute::{backend::Backend, caps::DeviceKind, devices::{self, Choice}, pass::Pass, wgpu::{Restrict, Wgpu}}};
 
 use super::{kernels::shift, scaled, tensor};
 

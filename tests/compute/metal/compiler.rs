@@ -2,18 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bimetal::{
-    compute::{
-        caps::{Caps, Expand},
-        dtype::DType,
-        metal::prelude::shader,
-    },
-    engine::Options,
-    generate::generator::Setup,
-    kernels::ALL,
-    measure::ledger::Rehearsal,
-    model::{config::Config, weights::Source},
-};
+use bimetal::{compute::{caps::{Caps, Expand}, dtype::DType, metal::prelude::shader}, engine::Options, generate::generator::Setup, kernels::ALL, measure::ledger::Rehearsal, model::{config::Config, weights::Source}};
 
 /// `REQUIRE=xcode` makes it a failure that the compiler is absent; it comes with Xcode and not with the command line tools.
 #[cfg(target_os = "macos")]

@@ -8,10 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use bimetal::compute::{
-    caps::{Caps, DeviceKind},
-    metal::driver::{Driver, Outcome, Shader},
-};
+use bimetal::compute::{caps::{Caps, DeviceKind}, metal::driver::{Driver, Outcome, Shader}};
 
 /// What a command buffer holds.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 use crate::{
     harness::{Case, backends, check, outputs},
+    kv_case::backends_and_caches,
     step_cases::*,
 };
 use bimetal::{
@@ -48,9 +49,7 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType, range: f32) 
 pub fn a_key_that_is_no_number_shows() {
     let heads = AttentionHeads { query: 4, kv: 2, width: 64 };
     let step_case = StepCase { kind: Phase::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
-    for ((name, backend), kv) in
-        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
-    {
+    for (name, backend, kv) in backends_and_caches() {
         let op = |case: &Case, p: &Pass| {
             let step = step_case.step(case, 10);
             let q = case.spread("q", [step.capacity(), 4 * 64], DType::F32, -1.0..1.0);
@@ -72,9 +71,7 @@ pub fn batch_invariance() {
     const TOGETHER: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
     const ALONE: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = AttentionHeads { query: 8, kv: 2, width: 64 };
-    for ((name, backend), kv) in
-        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
-    {
+    for (name, backend, kv) in backends_and_caches() {
         let caps: &Caps = backend.caps();
         let together = outputs("batch invariance", &backend, caps, attend(TOGETHER, heads, kv, 1.0));
         let alone = outputs("alone", &backend, caps, attend(ALONE, heads, kv, 1.0));

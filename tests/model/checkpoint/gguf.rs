@@ -2,15 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use bimetal::{
-    compute::dtype::DType,
-    generate::assets::Text,
-    model::{
-        checkpoint::{Checkpoint, Skipped},
-        config::{LayerKind, ValueOrder},
-    },
-    text::tokenizer::Tokenizer,
-};
+use bimetal::{compute::dtype::DType, generate::assets::Text, model::{checkpoint::{Checkpoint, Skipped}, config::{LayerKind, ValueOrder}}, text::tokenizer::Tokenizer};
 use serde_json::Value;
 
 use crate::{

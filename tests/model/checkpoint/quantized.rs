@@ -2,10 +2,7 @@
 
 use std::fs;
 
-use bimetal::{
-    compute::dtype::DType,
-    model::checkpoint::{Checkpoint, Part, quantise},
-};
+use bimetal::{compute::dtype::DType, model::checkpoint::{Checkpoint, Part, quantise}};
 use half::f16;
 use serde_json::{Value, json};
 
