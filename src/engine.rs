@@ -118,8 +118,9 @@ impl Engine {
     /// [`Error::Request`] for a context that does not fit, with the one that would; [`Error::OutOfMemory`].
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
         let plan = options.plan(&model)?;
+        let budget = options.budget_on(model.backend.caps());
         let limits = Limits {
-            budget: options.budget as usize,
+            budget: budget as usize,
             align: ALIGN as usize,
             block: BLOCK as usize,
             blocks: plan.blocks as usize,
@@ -133,7 +134,7 @@ impl Engine {
             let layout = Layout { rows, sequences: options.sequences };
             Lane::new(&model, kind, layout, cache.tables.clone())
         };
-        let prompt = lane(Kind::Prompt, options.budget)?;
+        let prompt = lane(Kind::Prompt, budget)?;
         let decode = lane(Kind::Decode, options.sequences)?;
         let copier = session::Copier::new(&model.backend)?;
         let tables = vec![Vec::new(); plan.slots as usize];

@@ -25,7 +25,7 @@ use crate::{
     model::Model,
 };
 
-/// A model and how it is run. What it computes in is its [`crate::model::Form`].
+/// A model and how it is run. What it computes in is its [`crate::model::Precision`].
 pub struct Side {
     /// The model, on its device.
     pub model: Arc<Model>,

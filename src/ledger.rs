@@ -9,10 +9,9 @@ use crate::{
     backend::{Backend, Caps},
     chips::Chip,
     cost::{Cost, Load},
-    engine::{ALIGN, Engine, Request, Then},
+    engine::{ALIGN, Engine, Options, Request, Then},
     error::{Error, Result},
-    generator::Setup,
-    model::{Model, weights::Source},
+    model::{Model, Precision, weights::Source},
     paper::{Notes, Paper},
     pass::Dispatch,
     sampler::{Mode, Sampling},
@@ -111,17 +110,17 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// An engine for a model's shape on a device with these capabilities. `setup` must allow for the context and the
-    /// sequences that are to be asked for: [`Rehearsal::context`].
+    /// An engine for a model's shape on a device with these capabilities. `options` must allow for the context
+    /// and the sequences that are to be asked for: [`Rehearsal::context`].
     ///
     /// # Errors
     /// [`Error::Tensor`] for a checkpoint that lacks weights; [`Error::Request`] for a context that the device could
     /// not bind.
-    pub fn new(caps: Caps, source: &Source<'_>, setup: Setup) -> Result<Self> {
+    pub fn new(caps: Caps, source: &Source<'_>, precision: Precision, options: Options) -> Result<Self> {
         let paper = Arc::new(Paper::new(caps));
         let backend: Arc<dyn Backend> = paper.clone();
-        let model = Model::load(&backend, &Source::Shapes(source), setup.form(), &mut |_, _| {})?;
-        let engine = Engine::new(Arc::new(model), setup.engine)?;
+        let model = Model::load(&backend, &Source::Shapes(source), precision, &mut |_, _| {})?;
+        let engine = Engine::new(Arc::new(model), options)?;
         Ok(Self { paper, engine })
     }
 

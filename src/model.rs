@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod config;
 mod halves;
+mod precision;
 pub mod quants;
 pub mod qwen3_5;
 mod random;
@@ -11,26 +12,11 @@ pub mod weights;
 
 use std::sync::Arc;
 
-use crate::{backend::Backend, dtype::DType, error::Result};
+use crate::{backend::Backend, error::Result};
 use config::Config;
+pub use precision::Precision;
 use qwen3_5::Weights;
 use weights::{Progress, Source};
-
-/// In which types a model computes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Form {
-    /// What its matrix products take: f32 for full precision, f16 where a matrix unit wants it.
-    pub inputs: DType,
-    /// What large matrices are quantised to while they are loaded; none for weights as the checkpoint has them.
-    pub quant: Option<DType>,
-}
-
-/// With weights as the checkpoint has them.
-impl From<DType> for Form {
-    fn from(inputs: DType) -> Self {
-        Self { inputs, quant: None }
-    }
-}
 
 /// A model on a device.
 pub struct Model {
@@ -53,11 +39,11 @@ impl Model {
     pub fn load(
         backend: &Arc<dyn Backend>,
         source: &Source<'_>,
-        form: impl Into<Form>,
+        precision: impl Into<Precision>,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let config = source.config().clone();
-        let weights = Weights::load(backend, source, form.into(), progress)?;
+        let weights = Weights::load(backend, source, precision.into(), progress)?;
         Ok(Self { backend: backend.clone(), vocabulary: config.vocabulary, config, weights })
     }
 }

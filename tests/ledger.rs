@@ -18,11 +18,10 @@ use bimetal::{
     cpu::Cpu,
     dtype::DType,
     engine::{Engine, Options, Request, Then},
-    generator::Setup,
     kernels::{argmax::argmax, copy_slot::copy_slot, top_k::top_k},
     ledger::{Ledger, Rehearsal},
     model::{
-        Form, Model,
+        Model, Precision,
         checkpoint::Checkpoint,
         config::{Config, LayerKind},
         qwen3_5::forward,
@@ -58,9 +57,9 @@ fn discrete() -> Caps {
 }
 
 fn rehearsal(caps: Caps, shape: &str, sequences: u32, context: u32) -> Rehearsal {
-    let engine = Options { context: Some(context), sequences, ..Options::default() };
+    let options = Options { context: Some(context), budget: Some(512), sequences, ..Options::default() };
     let config = Config::named(shape).unwrap();
-    Rehearsal::new(caps, &Source::Random(&config), Setup { inputs: DType::F16, quant: None, engine }).unwrap()
+    Rehearsal::new(caps, &Source::Random(&config), DType::F16.into(), options).unwrap()
 }
 
 fn sum(ledger: &Ledger) -> Cost {
@@ -166,10 +165,10 @@ fn a_table_in_parts_is_read_as_a_whole_one_is() {
 
 #[test]
 fn full_precision_leaves_the_matrix_units_alone() {
-    let engine = Options { context: Some(256), sequences: 1, ..Options::default() };
+    let options = Options { context: Some(256), sequences: 1, ..Options::default() };
     let config = Config::named("0.8b").unwrap();
-    let setup = Setup { inputs: DType::F32, quant: None, engine };
-    let ledger = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap().decode(1, 16).unwrap();
+    let dry_run = Rehearsal::new(discrete(), &Source::Random(&config), DType::F32.into(), options);
+    let ledger = dry_run.unwrap().decode(1, 16).unwrap();
     assert_eq!(sum(&ledger).flops.matrix, 0);
 }
 

@@ -4,6 +4,8 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
+/// For bytes of a file that is downloaded.
+const DOWNLOADING: &str = "{msg} [{elapsed_precise}] [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})";
 /// For bytes that arrive.
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
 /// For bytes that are quantised.
@@ -21,6 +23,27 @@ pub fn bar(template: &'static str, length: u64) -> ProgressBar {
     ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear)
 }
 
+/// A bar for each file that is downloaded, one after the other; they stay on the terminal.
+#[derive(Default)]
+pub struct FileBars {
+    file: String,
+    bar: Option<ProgressBar>,
+}
+
+impl FileBars {
+    /// Shows how many bytes of a file are here.
+    pub fn show(&mut self, file: &str, done: u64, total: u64) {
+        if self.file != file {
+            file.clone_into(&mut self.file);
+            self.bar = None;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            bar(DOWNLOADING, total).with_message(file.to_owned()).with_finish(ProgressFinish::AndLeave)
+        });
+        bar.set_position(done);
+    }
+}
+
 fn style(template: &'static str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("templates are constants, and the tests parse each")
 }
@@ -31,6 +54,6 @@ mod tests {
 
     #[test]
     fn the_templates_are_understood() {
-        [LOADING, MEASURING, QUANTISING, SCORING].into_iter().for_each(|template| drop(style(template)));
+        [DOWNLOADING, LOADING, MEASURING, QUANTISING, SCORING].into_iter().for_each(|template| drop(style(template)));
     }
 }

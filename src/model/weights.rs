@@ -8,7 +8,7 @@ pub use source::Source;
 use source::Stored;
 
 use super::{
-    Form,
+    Precision,
     config::{Config, LayerKind},
     halves::Found,
     quants::{Target, Weighted, is_quantised},
@@ -42,10 +42,11 @@ impl Weights {
     pub fn load(
         backend: &Arc<dyn Backend>,
         source: &Source<'_>,
-        Form { inputs, quant }: Form,
+        precision: Precision,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let config = source.config();
+        let (inputs, quant) = (precision.activations_on(backend.caps()), precision.weights);
         source.require_form(quant)?;
         let halves = inputs == DType::F16 && backend.caps().matrix_units.is_some();
         thread::scope(|scope| {

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fs};
 
 use bimetal::{
     dtype::DType,
+    generate::TextAssets,
     model::{
         checkpoint::{Checkpoint, Skipped},
         config::{LayerKind, ValueOrder},
     },
-    text::Text,
     tokenizer::Tokenizer,
 };
 use serde_json::Value;
@@ -331,7 +331,7 @@ fn speaking() -> (Gguf, Tokenizer) {
 fn text_from_keys() {
     let (file, original) = speaking();
     let checkpoint = Checkpoint::embedded_gguf(file.bytes()).unwrap();
-    let read = Text::of(&checkpoint).unwrap();
+    let read = TextAssets::of(&checkpoint).unwrap();
     assert_eq!(read.tokenizer.vocabulary(), original.vocabulary());
     for sample in [
         "Once upon a time, there was a little girl.\n\nShe said: \"It's mine!\"  12345",
@@ -349,7 +349,7 @@ fn text_from_keys() {
         serde_json::from_slice(&checkpoint.side_file("tokenizer_config.json").unwrap().unwrap()).unwrap();
     assert_eq!((&config["eos_token"], &config["bos_token"]), (&Value::from("<|im_end|>"), &Value::Null));
     // What fills up an embedding has no text.
-    let mixed = Text::of(&Checkpoint::open(&fixture("gguf/mixed.gguf")).unwrap()).unwrap();
+    let mixed = TextAssets::of(&Checkpoint::open(&fixture("gguf/mixed.gguf")).unwrap()).unwrap();
     assert_eq!((mixed.tokenizer.vocabulary(), mixed.tokenizer.id_of("<think>")), (284, Some(283)));
     assert_eq!(mixed.tokenizer.id_of("[PAD285]"), None);
     assert_eq!(mixed.tokenizer.decode(&[283, 282], Default::default()), "<think>");
@@ -361,7 +361,7 @@ fn text_that_cannot_be_read() {
         let (mut file, _) = speaking();
         edit(&mut file);
         let checkpoint = Checkpoint::embedded_gguf(file.bytes()).unwrap();
-        let error = Text::of(&checkpoint).err().unwrap().to_string();
+        let error = TextAssets::of(&checkpoint).err().unwrap().to_string();
         error.strip_prefix("embedded.gguf").unwrap().trim_start_matches(": ").to_owned()
     };
     let key =

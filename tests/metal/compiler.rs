@@ -6,11 +6,10 @@ use bimetal::{
     backend::{Caps, Expand},
     dtype::DType,
     engine::Options,
-    generator::Setup,
     kernels::ALL,
     ledger::Rehearsal,
     metal::prelude::shader,
-    model::{config::Config, weights::Source},
+    model::{Precision, config::Config, weights::Source},
 };
 
 /// `REQUIRE=xcode` makes it a failure that the compiler is absent; it comes with Xcode and not with the command line tools.
@@ -57,10 +56,11 @@ fn texts() -> BTreeMap<String, String> {
         (DType::F32, None, None),
         (DType::F16, Some(8), Some(DType::Q4)),
     ] {
-        let engine = Options { context: Some(1024), sequences: 2, ..Options::default() };
+        let options = Options { context: Some(1024), sequences: 2, ..Options::default() };
         let mut caps = Caps { matrix_units, ..Caps::apple() };
         caps.tiles.expand = Some(Expand::USUAL);
-        let rehearsal = Rehearsal::new(caps, &Source::Random(&config), Setup { inputs, quant, engine }).unwrap();
+        let precision = Precision { activations: Some(inputs), weights: quant };
+        let rehearsal = Rehearsal::new(caps, &Source::Random(&config), precision, options).unwrap();
         let launches = rehearsal.answer().unwrap();
         texts.extend(launches.iter().map(|launch| (shader(launch).unwrap(), launch.label())));
     }

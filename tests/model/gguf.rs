@@ -139,7 +139,7 @@ fn quantised_weights_are_what_they_stand_for() {
 #[test]
 fn quantising_a_file() {
     let backend: Arc<dyn Backend> = Arc::new(bimetal::cpu::Cpu::default());
-    let q8 = bimetal::model::Form { inputs: DType::F32, quant: Some(DType::Q8) };
+    let q8 = bimetal::model::Precision { activations: Some(DType::F32), weights: Some(DType::Q8) };
     let load = |name: &str| {
         let checkpoint = Checkpoint::open(&fixture(name)).unwrap();
         let source = bimetal::model::weights::Source::Checkpoint(&checkpoint);

@@ -6,7 +6,7 @@ use bimetal::{
     backend::{Backend, Caps},
     cache::{BLOCK, Cache, Plan, State},
     dtype::DType,
-    model::{Form, Model, checkpoint::Checkpoint, qwen3_5::forward, weights::Source},
+    model::{Model, checkpoint::Checkpoint, qwen3_5::forward, weights::Source},
     pass::{Dispatch, Pass},
     step::{Entry, Kind, Layout, Step},
     tensor::{Buffer, Tensor},
@@ -46,8 +46,8 @@ pub const SLOT: u32 = 1;
 impl Rig {
     pub fn new(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision, context: u32) -> Self {
         let source = Source::Checkpoint(checkpoint);
-        let form = Form { inputs: precision.inputs, quant: precision.quant };
-        let model = Model::load(backend, &source, form, &mut |_, _| {}).unwrap();
+        let types = bimetal::model::Precision { activations: Some(precision.inputs), weights: precision.quant };
+        let model = Model::load(backend, &source, types, &mut |_, _| {}).unwrap();
         let width = context.div_ceil(BLOCK);
         let plan = Plan { context, blocks: 2 * width, slots: 2, kv: precision.kv };
         let cache = Cache::new(backend, &model.config, &plan).unwrap();

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use bimetal::{
     Result,
     cache::BLOCK,
-    generator::Setup,
+    engine::Options,
     model::Model,
     step::{Entry, Kind},
 };
@@ -16,10 +16,11 @@ use crate::cli::output::print;
 const TOKENS: u32 = 1000;
 
 /// Prints both rates, their ratio and the largest difference of the last token's logits.
-pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
-    let shapes = [(Kind::Prompt, setup.engine.budget), (Kind::Decode, 1)];
+pub fn compare(model: &Arc<Model>, options: &Options) -> Result<()> {
+    let budget = options.budget_on(model.backend.caps());
+    let shapes = [(Kind::Prompt, budget), (Kind::Decode, 1)];
     let shapes = shapes.map(|(kind, rows)| Shape { kind, rows, depth: 0 });
-    let mut cache = cache(&model.backend, model, (shapes[0], TOKENS.next_multiple_of(BLOCK)), setup.engine.kv)?;
+    let mut cache = cache(&model.backend, model, (shapes[0], TOKENS.next_multiple_of(BLOCK)), options.kv)?;
     let ids = ids(TOKENS, model.vocabulary);
     let mut measured = Vec::new();
     for shape in shapes {
@@ -32,7 +33,7 @@ pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
     print(&format!(
         "{TOKENS} tokens: in chunks of {} {chunked:.1} tok/s, token by token {looped:.1} tok/s, {:.1} times; logits \
          max_abs_diff {apart:.6}\n",
-        setup.engine.budget,
+        budget,
         chunked / looped,
     ))
 }

@@ -18,7 +18,7 @@ use bimetal::{
     chips::Chip,
     cost::Cost,
     kernels,
-    model::{Model, weights::Source},
+    model::{Model, Precision, weights::Source},
     paper::Paper,
     pass::{Dispatch, Pass, Program},
     step::Kind,
@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let target = &arguments.target;
     let origin = target.open()?;
     let backend = target.device.open()?;
-    let budget = target.engine.setup(backend.caps(), [1, 0]).engine.budget;
+    let budget = target.engine.options(1, 0).engine.budget_on(backend.caps());
     let shapes = [(Kind::Decode, arguments.sequences), (Kind::Prompt, budget)];
     let shapes = shapes.map(|(kind, rows)| {
         let depth = if kind == Kind::Decode { arguments.depth.max(1) } else { arguments.depth };
@@ -147,11 +147,12 @@ struct Recorded {
 
 /// Records a step on paper; only its words and its block tables are on the device.
 fn record(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
-    let setup = arguments.target.engine.setup(backend.caps(), [shape.sequences(), 0]);
+    let options = arguments.target.engine.options(shape.sequences(), 0);
     let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));
-    let model = Model::load(&paper, &Source::Shapes(source), setup.inputs, &mut |_, _| {})?;
-    let context = setup.engine.context.unwrap_or(shape.context());
-    let mut cache = cache(backend, &model, (shape, context), setup.engine.kv)?;
+    let model =
+        Model::load(&paper, &Source::Shapes(source), Precision { weights: None, ..options.precision }, &mut |_, _| {})?;
+    let context = options.engine.context.unwrap_or(shape.context());
+    let mut cache = cache(backend, &model, (shape, context), options.engine.kv)?;
     let recording = Recording::new(backend, &model, &mut cache, shape)?;
     recording.fill(model.vocabulary)?;
     Ok(Recorded { shape, dispatches: recording.pass.finish().dispatches })

@@ -7,7 +7,7 @@ use bimetal::{
     backend::{Backend, Caps},
     cache::BLOCK,
     chips::{self, Chip},
-    model::{Form, Model, checkpoint::Checkpoint, config::Config, weights::Source},
+    model::{Model, Precision, checkpoint::Checkpoint, config::Config, weights::Source},
 };
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -71,8 +71,8 @@ impl Target {
     }
 
     /// Puts the model on a device, with a progress bar on a terminal.
-    pub fn load(&self, backend: &Arc<dyn Backend>, origin: &Origin, form: Form) -> Result<Arc<Model>> {
-        weights(backend, &origin.source(), form)
+    pub fn load(&self, backend: &Arc<dyn Backend>, origin: &Origin, precision: Precision) -> Result<Arc<Model>> {
+        weights(backend, &origin.source(), precision)
     }
 
     /// The context to plan for `needed` tokens, given what flags ask for them.

@@ -16,7 +16,7 @@ use crate::{
 const TEMPLATE: &str = "chat_template.jinja";
 
 /// A checkpoint's side files, read.
-pub struct Text {
+pub struct TextAssets {
     /// Text to ids and back.
     pub tokenizer: Tokenizer,
     /// How conversations are written, where the checkpoint says so.
@@ -27,7 +27,7 @@ pub struct Text {
     pub sampling: Sampling,
 }
 
-impl Text {
+impl TextAssets {
     /// Reads the side files of a checkpoint.
     ///
     /// # Errors
