@@ -38,9 +38,17 @@ impl FileBars {
             self.bar = None;
         }
         let bar = self.bar.get_or_insert_with(|| {
-            bar(DOWNLOADING, total).with_message(file.to_owned()).with_finish(ProgressFinish::AndLeave)
+            bar(DOWNLOADING, total).with_message(short(file)).with_finish(ProgressFinish::AndLeave)
         });
         bar.set_position(done);
+    }
+}
+
+/// A file's name, of a long one the end.
+fn short(file: &str) -> String {
+    match file.char_indices().rev().nth(29) {
+        Some((at, _)) if at > 0 => format!("..{}", &file[at..]),
+        _ => file.into(),
     }
 }
 
@@ -51,6 +59,12 @@ fn style(template: &'static str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_at_its_beginning() {
+        assert_eq!(short("model.safetensors"), "model.safetensors");
+        assert_eq!(short("model.safetensors-00001-of-00002.safetensors"), "..ors-00001-of-00002.safetensors");
+    }
 
     #[test]
     fn the_templates_are_understood() {

@@ -32,6 +32,27 @@ use crate::{
 
 /// A model with its tokenizer on a device. Texts are served together: each step of the device computes a part of all of
 /// them.
+///
+/// ```no_run
+/// # fn main() -> bimetal::Result<()> {
+/// let mut llm = bimetal::generate::Generator::open("Qwen/Qwen3.5-0.8B")?;
+/// // One text, as it comes.
+/// for piece in llm.generate("Once upon a time")? {
+///     print!("{}", piece?);
+/// }
+/// // Many texts at once.
+/// let options = llm.generation_options();
+/// for prompt in ["A fox", "A bear"] {
+///     llm.add(prompt, &options)?;
+/// }
+/// while !llm.is_idle() {
+///     for event in llm.step()? {
+///         println!("{}: {:?} {:?}", event.id, event.text, event.finish);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Generator {
     /// What the checkpoint says about text.
     pub text: TextAssets,

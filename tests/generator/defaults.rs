@@ -59,6 +59,12 @@ fn what_is_asked_for_wins() {
 }
 
 #[test]
+fn a_generator_can_move_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<Generator>();
+}
+
+#[test]
 fn a_directory_opens_by_its_path() {
     let mut g = Generator::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny-stories")).unwrap();
     assert!(g.generate("Once").unwrap().next().unwrap().is_ok());
