@@ -13,7 +13,16 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 
-use bimetal::{Result, compute::{backend::Backend, devices::{Choice, open}, dtype::DType}, measure::backend_diff::{self, Finding}, model::{Model, built_in, checkpoint::Checkpoint, weights::Source}};
+use bimetal::{
+    Result,
+    compute::{
+        backend::Backend,
+        devices::{Choice, open},
+        dtype::DType,
+    },
+    measure::backend_diff::{self, Finding},
+    model::{Model, built_in, checkpoint::Checkpoint, weights::Source},
+};
 
 /// A prompt of this many tokens less one, and a decode step.
 const TOKENS: u32 = 66;

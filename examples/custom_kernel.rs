@@ -4,7 +4,18 @@
 
 use std::sync::Arc;
 
-use bimetal::{Result, compute::{backend::Backend, cost::Cost, devices::{Choice, devices, open}, dtype::DType, kernel::{Binding, Element, Group, Kernel, Source}, pass::Pass, tensor::Tensor}};
+use bimetal::{
+    Result,
+    compute::{
+        backend::Backend,
+        cost::Cost,
+        devices::{Choice, devices, open},
+        dtype::DType,
+        kernel::{Binding, Element, Group, Kernel, Source},
+        pass::Pass,
+        tensor::Tensor,
+    },
+};
 
 /// Each group has 64 lanes and each lane computes four elements: float bindings are read and written by quads.
 static SOFTSIGN: Kernel = Kernel {

@@ -26,7 +26,21 @@ use readback::{PendingTokens, Select};
 pub use request::{AtEnd, Event, Finish, Request};
 pub use runner::{LogitRows, Prepared, Recording, Runner};
 
-use crate::{engine::{sampler::Sampler, scheduler::{Batch, Limits, Outcome, Scheduler, State}}, error::{Error, Result}, kernels::{gdn_chunk_solve::CHUNK, operands::step::{Input, Layout, Phase, SequenceId, Work}}, model::{Model, cache::{BLOCK, Plan}}};
+use crate::{
+    engine::{
+        sampler::Sampler,
+        scheduler::{Batch, Limits, Outcome, Scheduler, State},
+    },
+    error::{Error, Result},
+    kernels::{
+        gdn_chunk_solve::CHUNK,
+        operands::step::{Input, Layout, Phase, SequenceId, Work},
+    },
+    model::{
+        Model,
+        cache::{BLOCK, Plan},
+    },
+};
 
 /// Prompts are cut at multiples of this many tokens.
 pub const ALIGN: u32 = 64;
@@ -81,8 +95,9 @@ impl Engine {
     /// [`Error::Request`] for a context that does not fit, with the one that would; [`Error::OutOfMemory`].
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
         let plan = options.plan(&model)?;
+        let budget = options.budget_on(model.backend.caps());
         let limits = Limits {
-            budget: options.budget as usize,
+            budget: budget as usize,
             align: ALIGN as usize,
             block: BLOCK as usize,
             blocks: plan.blocks as usize,
@@ -96,7 +111,7 @@ impl Engine {
             let layout = Layout { rows, sequences: options.sequences, outputs: options.sequences };
             PhaseRunner::new(&runner, phase, layout)
         };
-        let prefill = phase_runner(Phase::Prefill, options.budget)?;
+        let prefill = phase_runner(Phase::Prefill, budget)?;
         let decode = phase_runner(Phase::Decode, options.sequences)?;
         let copier = session::Copier::new(&runner.model().backend)?;
         let tables = vec![Vec::new(); plan.slots as usize];

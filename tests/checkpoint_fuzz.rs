@@ -18,7 +18,14 @@ use support::{
     scratch::{Scratch, WEIGHTS, file, parts},
 };
 
-use bimetal::{compute::{backend::Backend, cpu::Cpu, dtype::DType}, model::{Model, Weights, checkpoint::{Checkpoint, expected, quantise}, weights::Source}};
+use bimetal::{
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
+    model::{
+        Model, Weights,
+        checkpoint::{Checkpoint, expected, quantise},
+        weights::Source,
+    },
+};
 
 static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32").join(WEIGHTS)).unwrap());

@@ -1,6 +1,9 @@
 //! `devices`: what there is to compute on.
 
-use bimetal::{Result, compute::devices::{DeviceEntry, devices}};
+use bimetal::{
+    Result,
+    compute::devices::{DeviceEntry, devices},
+};
 use clap::Args;
 use serde_json::json;
 

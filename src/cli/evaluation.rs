@@ -13,7 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bimetal::{Error, Result, compute::caps::Caps, measure::perplexity::{Cut, Extent, Mean, Passage, Progress, utf8}, model::config::Config, text::tokenizer::Tokenizer};
+use bimetal::{
+    Error, Result,
+    compute::caps::Caps,
+    measure::perplexity::{Cut, Extent, Mean, Passage, Progress, utf8},
+    model::config::Config,
+    text::tokenizer::Tokenizer,
+};
 use clap::Args;
 use serde_json::{Value, json};
 

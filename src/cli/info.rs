@@ -1,6 +1,13 @@
 //! `info`: a checkpoint's shape, size and need of memory, before anything is loaded.
 
-use bimetal::{Result, model::{cache::{BLOCK, Plan}, checkpoint::Summary, config::{Config, LayerKind}}};
+use bimetal::{
+    Result,
+    model::{
+        cache::{BLOCK, Plan},
+        checkpoint::Summary,
+        config::{Config, LayerKind},
+    },
+};
 use clap::Args;
 use serde_json::json;
 

@@ -1,18 +1,25 @@
 //! Which model on which device: flags, and what they open.
 
-use std::{
-    io::{IsTerminal, stderr},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
-use bimetal::{Error, Result, compute::{backend::Backend, caps::Caps, devices::{Choice, open}, dtype::DType}, engine::{ALIGN, Options}, generate::generator::{Generator, Setup}, hub::{self, HubOptions, RepoSpec}, kernels, model::{Form, Model, built_in, checkpoint::Checkpoint, weights::Source}};
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
 use super::{
     output::note,
-    progress::{LOADING, bar},
+    progress::{FileBars, LOADING, bar},
+};
+
+use bimetal::{
+    Result,
+    compute::{
+        backend::Backend,
+        devices::{Choice, open},
+        dtype::DType,
+    },
+    engine::{ALIGN, Options},
+    generate::{Generator, GeneratorOptions},
+    hub, kernels,
+    model::{Model, Precision, built_in, checkpoint::Checkpoint, weights::Source},
 };
 
 /// A chunk of a prompt and one token of a sequence that answers.
@@ -70,17 +77,17 @@ pub struct PrecisionArguments {
 }
 
 impl PrecisionArguments {
-    /// The types that a model computes in on a device.
-    pub fn form(&self, caps: &Caps) -> Form {
-        let inputs = self.inputs.map_or_else(|| Setup::inputs(caps), DType::from);
-        Form { inputs, quant: self.quant.into() }
+    /// The types that a model computes in; what is not given is the device's choice.
+    pub fn precision(&self) -> Precision {
+        Precision { activations: self.inputs.map(DType::from), weights: self.quant.into() }
     }
 
-    /// The same for programs.
-    pub fn as_json(&self, form: Form) -> serde_json::Value {
+    /// The same for programs, with the type of activations that a model got.
+    pub fn as_json(&self, activations: DType) -> serde_json::Value {
         let name = |dtype: DType| dtype.to_string();
         serde_json::json!({
-            "inputs": name(form.inputs), "kv": name(self.kv.into()), "quant": form.quant.map_or("none".into(), name),
+            "inputs": name(activations), "kv": name(self.kv.into()),
+            "quant": Option::<DType>::from(self.quant).map_or("none".into(), name),
         })
     }
 }
@@ -146,18 +153,17 @@ impl From<Quant> for Option<DType> {
 }
 
 impl EngineArguments {
-    /// For `sequences` sequences and as many snapshots of them.
-    pub fn setup(&self, caps: &Caps, [sequences, snapshots]: [u32; 2]) -> Setup {
+    /// For `sequences` sequences and as many snapshots of them as `snapshots` says.
+    pub fn options(&self, sequences: u32, snapshots: u32) -> GeneratorOptions {
         let engine = Options {
             context: self.context,
-            budget: self.budget.unwrap_or(caps.tiles.budget),
+            budget: self.budget,
             sequences,
             snapshots,
             kv: self.precision.kv.into(),
             memory: self.memory.map(|mebibytes| mebibytes << 20),
         };
-        let Form { inputs, quant } = self.precision.form(caps);
-        Setup { inputs, quant, engine }
+        GeneratorOptions { precision: self.precision.precision(), engine }
     }
 }
 
@@ -167,14 +173,12 @@ impl ModelArguments {
         self.model.as_deref().unwrap_or(built_in::NAME)
     }
 
-    /// The checkpoint, downloaded where it is on the hub.
+    /// The checkpoint, downloaded where it is on the hub, with a progress bar for each file on a terminal.
     pub fn open(&self) -> Result<Checkpoint> {
         let Some(model) = &self.model else { return built_in::open() };
-        let directory = Path::new(model);
-        let checkpoint = match RepoSpec::parse(model).filter(|_| !directory.exists()) {
-            Some(spec) => Checkpoint::open(&fetch(&spec)?)?,
-            None => Checkpoint::open(directory)?,
-        };
+        let mut bars = FileBars::default();
+        let path = hub::locate(model, &mut |file, done, total| bars.show(file, done, total))?;
+        let checkpoint = Checkpoint::open(&path)?;
         checkpoint.check()?;
         Ok(checkpoint)
     }
@@ -198,21 +202,10 @@ impl DeviceArguments {
     }
 }
 
-/// Brings a model from the hub. Its name may have been meant as a path.
-fn fetch(spec: &RepoSpec) -> Result<PathBuf> {
-    let progress = if stderr().is_terminal() { hub::Progress::Bar } else { hub::Progress::Hidden };
-    hub::fetch(spec, &HubOptions::from_environment()?, progress).map_err(|error| match error {
-        Error::Download { what, why } => {
-            Error::Download { what, why: format!("{why}. There is no directory {spec} on this machine either") }
-        }
-        other => other,
-    })
-}
-
 /// Puts weights on a device, with a progress bar on a terminal.
-pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, form: Form) -> Result<Arc<Model>> {
+pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, precision: Precision) -> Result<Arc<Model>> {
     let bar = bar(LOADING, 0);
-    let model = Model::load(backend, source, form, &mut |done, total| {
+    let model = Model::load(backend, source, precision, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
@@ -220,9 +213,9 @@ pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, form: Form) -> R
 }
 
 /// Puts a checkpoint on a device, with a progress bar on a terminal.
-pub fn load(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, setup: Setup) -> Result<Generator> {
+pub fn load(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, options: GeneratorOptions) -> Result<Generator> {
     let bar = bar(LOADING, 0);
-    Generator::open(backend, checkpoint, setup, &mut |done, total| {
+    Generator::new(backend, checkpoint, options, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })

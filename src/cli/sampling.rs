@@ -1,7 +1,12 @@
 //! How tokens are chosen: flags over what the checkpoint asks for.
 
-use bimetal::{Result, engine::sampler::Sampling, generate::generator::{Ends, Settings}};
 use clap::{Args, builder::NonEmptyStringValueParser};
+
+use bimetal::{
+    Result,
+    engine::sampler::Sampling,
+    generate::{GenerationOptions, StopAt},
+};
 
 /// How tokens are chosen. What is not given comes from the checkpoint's generation_config.json, or else from the advice
 /// of the model's authors.
@@ -46,12 +51,13 @@ impl SamplingArguments {
     /// # Errors
     /// [`bimetal::Error::Request`] naming the value and what is allowed.
     pub fn check(&self) -> Result<()> {
-        let (sampling, most) = (Sampling::plain(), usize::MAX);
-        self.settings(Settings { sampling, most, stop: Vec::new(), ends: Ends::AtStop }).sampling.validate()
+        let (sampling, max_tokens) = (Sampling::plain(), usize::MAX);
+        let plain = GenerationOptions { sampling, max_tokens, stop: Vec::new(), stop_at: StopAt::StopId };
+        self.options(plain).sampling.validate()
     }
 
-    /// The checkpoint's settings, changed by what was given.
-    pub fn settings(&self, checkpoint: Settings) -> Settings {
+    /// The checkpoint's options, changed by what was given.
+    pub fn options(&self, checkpoint: GenerationOptions) -> GenerationOptions {
         let Sampling { seed, .. } = checkpoint.sampling;
         let from = checkpoint.sampling;
         let sampling = Sampling {
@@ -64,7 +70,7 @@ impl SamplingArguments {
             frequency_penalty: self.frequency_penalty.unwrap_or(from.frequency_penalty),
             seed: self.seed.or(seed),
         };
-        let most = self.max_tokens.map_or(checkpoint.most, |most| most as usize);
-        Settings { sampling, most, stop: self.stop.clone(), ..checkpoint }
+        let max_tokens = self.max_tokens.map_or(checkpoint.max_tokens, |tokens| tokens as usize);
+        GenerationOptions { sampling, max_tokens, stop: self.stop.clone(), ..checkpoint }
     }
 }

@@ -5,7 +5,15 @@
 
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
-use crate::{compute::{caps::Caps, kernel::Dispatch, memory::{AsMemory, BufferId, Memory, Pending}, pass::{Pass, Program}}, error::Result};
+use crate::{
+    compute::{
+        caps::Caps,
+        kernel::Dispatch,
+        memory::{AsMemory, BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    error::Result,
+};
 
 /// Runs programs on memory of its own.
 pub trait Backend: Memory {

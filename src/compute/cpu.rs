@@ -17,7 +17,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{compute::{backend::Backend, caps::{Caps, DeviceKind, Few, Strips, Tiles}, kernel::{Dispatch, Group, host_memory::HostMemory}, lock::lock, memory::{BufferId, Memory, Pending, Slot}, pass::{Pass, Program}}, error::{Error, Result}};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind, Few, Strips, Tiles},
+        kernel::{Dispatch, Group, host_memory::HostMemory},
+        lock::lock,
+        memory::{BufferId, Memory, Pending, Slot},
+        pass::{Pass, Program},
+    },
+    error::{Error, Result},
+};
 
 /// The backend of the host's own cores.
 pub struct Cpu {

@@ -11,7 +11,17 @@ use std::{
     },
 };
 
-use crate::{compute::{backend::Backend, caps::Caps, kernel::Dispatch, lock::lock, memory::{BufferId, Memory, Pending}, pass::{Pass, Program}}, error::Result};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        lock::lock,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    error::Result,
+};
 
 /// A backend that only takes notes. What is read from it is zeros.
 pub struct Paper {

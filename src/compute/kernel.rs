@@ -7,7 +7,10 @@ pub(super) mod host_memory;
 
 use std::hash::{DefaultHasher, Hasher};
 
-use crate::compute::{cost::{Cost, Load}, dtype::DType};
+use crate::compute::{
+    cost::{Cost, Load},
+    dtype::DType,
+};
 pub use dispatch::Dispatch;
 pub use floats::Floats;
 pub use group::Group;

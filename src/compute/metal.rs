@@ -26,7 +26,17 @@ use pipelines::Pipelines;
 use program::Prepared;
 use queue::Queue;
 
-use crate::{compute::{backend::Backend, caps::Caps, kernel::Dispatch, memory::{BufferId, Memory, Pending}, pass::{Pass, Program}, submission::TARGET}, error::Result};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+        submission::TARGET,
+    },
+    error::Result,
+};
 
 /// A GPU through Metal.
 pub struct Metal<D: Driver> {

@@ -10,7 +10,14 @@ use std::{any::Any, cell::RefCell, marker::PhantomData};
 
 pub use recorded::{Mark, Recorded};
 
-use crate::compute::{caps::Caps, dtype::DType, kernel::{Dispatch, Element, Kernel, Scalar}, memory::Slot, scratch::Scratch, tensor::Tensor};
+use crate::compute::{
+    caps::Caps,
+    dtype::DType,
+    kernel::{Dispatch, Element, Kernel, Scalar},
+    memory::Slot,
+    scratch::Scratch,
+    tensor::Tensor,
+};
 use barrier::Hazards;
 
 /// A recording: plain data, made without touching any device.

@@ -4,7 +4,14 @@ use std::{ops::Range, sync::Arc};
 
 use bytemuck::Pod;
 
-use crate::{compute::{dtype::DType, memory::{AsMemory, Buffer, Slot}, scratch::Scratch}, error::Result};
+use crate::{
+    compute::{
+        dtype::DType,
+        memory::{AsMemory, Buffer, Slot},
+        scratch::Scratch,
+    },
+    error::Result,
+};
 
 /// A matrix of `rows` × `width` elements that owns one whole buffer, row-major and without padding.
 ///

@@ -28,7 +28,16 @@ use memory::Buffers;
 use pipelines::Pipelines;
 use program::Prepared;
 
-use crate::{compute::{backend::Backend, caps::Caps, kernel::Dispatch, memory::{BufferId, Memory, Pending}, pass::{Pass, Program}}, error::{Error, Result}};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    error::{Error, Result},
+};
 
 /// A GPU through wgpu.
 pub struct Wgpu {

@@ -7,7 +7,13 @@
 
 use super::{AtEnd, Engine, readback::PendingTokens};
 
-use crate::{compute::caps::DeviceKind, engine::sampler::Need, error::Result, kernels::operands::step::{Phase, SequenceId, Work}, model::cache::BLOCK};
+use crate::{
+    compute::caps::DeviceKind,
+    engine::sampler::Need,
+    error::Result,
+    kernels::operands::step::{Phase, SequenceId, Work},
+    model::cache::BLOCK,
+};
 
 /// A step whose tokens nobody has looked at.
 pub(super) struct Ahead {

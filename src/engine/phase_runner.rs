@@ -6,7 +6,16 @@ use super::{
     readback::{Outputs, PendingTokens, Select},
     runner::{LogitRows, Runner, logit_rows},
 };
-use crate::{compute::pass::{Pass, Program}, error::Result, kernels::{advance::advance, operands::step::{Input, Layout, Phase, Step}, top_k::top_k}, ops::select::argmax};
+use crate::{
+    compute::pass::{Pass, Program},
+    error::Result,
+    kernels::{
+        advance::advance,
+        operands::step::{Input, Layout, Phase, Step},
+        top_k::top_k,
+    },
+    ops::select::argmax,
+};
 
 /// Prefill or decode: programs by bucket, recorded when first needed.
 pub(super) struct PhaseRunner {

@@ -2,7 +2,18 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::{compute::{backend::Backend, dtype::DType, memory::{BufferId, Pending}, pass::Program, tensor::Tensor}, engine::sampler::{Need, Sampler}, error::{Error, Result}, kernels::argmax};
+use crate::{
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        memory::{BufferId, Pending},
+        pass::Program,
+        tensor::Tensor,
+    },
+    engine::sampler::{Need, Sampler},
+    error::{Error, Result},
+    kernels::argmax,
+};
 
 /// Candidates that the device selects of each row.
 const CANDIDATES: u32 = 64;

@@ -2,7 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::{compute::{backend::Backend, caps::Caps, dtype::DType, pass::{Pass, Program}, tensor::Tensor}, error::Result, kernels::operands::step::{Layout, Phase, Step}, model::{Model, cache::{BLOCK, Cache, Plan}}, ops::select::argmax};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
+    error::Result,
+    kernels::operands::step::{Layout, Phase, Step},
+    model::{
+        Model,
+        cache::{BLOCK, Cache, Plan},
+    },
+    ops::select::argmax,
+};
 
 /// A model with the memory of its sequences.
 pub struct Runner {

@@ -22,7 +22,10 @@ pub use limits::Limits;
 pub use sequence::{Origin, Segment, Snapshot, State};
 
 pub use crate::kernels::operands::step::SequenceId;
-use crate::{error::{Error, Result}, kernels::operands::step::{Phase, Work}};
+use crate::{
+    error::{Error, Result},
+    kernels::operands::step::{Phase, Work},
+};
 use memory::Pool;
 use sequence::Sequence;
 

@@ -7,7 +7,19 @@ use std::sync::Arc;
 
 use super::{Engine, Request, runner::Runner};
 
-use crate::{compute::{backend::Backend, dtype::DType, pass::{Pass, Program}, tensor::Tensor}, error::{Error, Result}, kernels::{copy_slot::copy_slot, operands::{caches::State, step::SequenceId}}};
+use crate::{
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
+    error::{Error, Result},
+    kernels::{
+        copy_slot::copy_slot,
+        operands::{caches::State, step::SequenceId},
+    },
+};
 
 /// Copies one slot's state to another slot, in all layers.
 pub(super) struct Copier {

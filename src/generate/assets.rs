@@ -4,12 +4,17 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{engine::sampler::{Mode, Sampling}, error::{Error, Result}, model::checkpoint::Checkpoint, text::{chat_template::Template, stop::Stop, tokenizer::Tokenizer}};
+use crate::{
+    engine::sampler::{Mode, Sampling},
+    error::{Error, Result},
+    model::checkpoint::Checkpoint,
+    text::{chat_template::Template, stop::Stop, tokenizer::Tokenizer},
+};
 
 const TEMPLATE: &str = "chat_template.jinja";
 
 /// A checkpoint's side files, read.
-pub struct Text {
+pub struct TextAssets {
     /// Text to ids and back.
     pub tokenizer: Tokenizer,
     /// How conversations are written, where the checkpoint says so.
@@ -20,7 +25,7 @@ pub struct Text {
     pub sampling: Sampling,
 }
 
-impl Text {
+impl TextAssets {
     /// Reads the side files of a checkpoint.
     ///
     /// # Errors

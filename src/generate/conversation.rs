@@ -2,7 +2,16 @@
 
 use std::time::Instant;
 
-use crate::{engine::{AtEnd, scheduler::SequenceId}, error::{Error, Result}, generate::generator::{Figures, Generator, Settings, Stream}, text::{chat_template::{Message, Options, Template}, tokenizer::SpecialTokens}};
+use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText};
+
+use crate::{
+    engine::{AtEnd, scheduler::SequenceId},
+    error::Result,
+    text::{
+        chat_template::{Message, Options, Template},
+        tokenizer::SpecialTokens,
+    },
+};
 
 /// Messages so far, and the sequence that holds what is computed of them.
 #[derive(Default)]
@@ -26,10 +35,15 @@ impl Conversation {
     /// Asks for the answer to `content`. The answer becomes a message with [`Conversation::heard`].
     ///
     /// # Errors
-    /// [`Error::Template`]; [`Error::Request`] where the conversation has outgrown the context.
-    pub fn say<'a>(&mut self, generator: &'a mut Generator, content: &str, settings: &Settings) -> Result<Stream<'a>> {
+    /// [`crate::Error::Template`]; [`crate::Error::Request`] where the conversation has outgrown the context.
+    pub fn say<'a>(
+        &mut self,
+        generator: &'a mut Generator,
+        content: &str,
+        options: &GenerationOptions,
+    ) -> Result<Stream<'a>> {
         self.messages.push(Message::new("user", content));
-        self.answer(generator, settings).inspect_err(|_| {
+        self.answer(generator, options).inspect_err(|_| {
             self.messages.pop();
         })
     }
@@ -49,11 +63,11 @@ impl Conversation {
         self.messages.retain(|message| message.role == "system");
         self.kept.clear();
         if let Some(id) = self.sequence.take() {
-            generator.engine.cancel(id);
+            generator.cancel(id);
         }
     }
 
-    fn answer<'a>(&mut self, generator: &'a mut Generator, settings: &Settings) -> Result<Stream<'a>> {
+    fn answer<'a>(&mut self, generator: &'a mut Generator, options: &GenerationOptions) -> Result<Stream<'a>> {
         let started = Instant::now();
         let template = generator.text.template()?;
         let whole = template.render(&self.messages, &self.options)?;
@@ -61,19 +75,14 @@ impl Conversation {
         let ids = self.ids(generator, &whole)?;
         let prefix = stable.map(|stable| self.ids(generator, &stable)).transpose()?;
         let prefix = prefix.filter(|prefix| ids.starts_with(prefix) && prefix.len() < ids.len());
-        let mut reused = None;
-        if let Some(prefix) = prefix.clone() {
-            let warm = Settings { most: 0, ..settings.clone() };
-            reused = Some(self.submit(generator, prefix, &warm)?);
-            self.settle(generator)?;
-        }
-        let (length, kept) = (ids.len(), prefix.clone().unwrap_or_else(|| ids.clone()));
-        let again = self.submit(generator, ids, settings)?;
+        let mut text = OpenText::new(&generator.text.tokenizer, &options.stop, Timing::new(ids.len(), started))?;
+        let warmed = prefix.as_ref().map(|prefix| self.warm(generator, prefix, options)).transpose()?;
+        let kept = prefix.unwrap_or_else(|| ids.clone());
+        let (id, reused) = self.submit(generator, ids, options)?;
         self.kept = kept;
-        let id = self.sequence.ok_or_else(|| Error::Request("the conversation has no sequence".into()))?;
-        let figures = Figures { prompt: length, reused: reused.unwrap_or(again), ..Figures::at(started) };
-        let stream = Stream::new(generator, id, settings, figures)?;
-        Ok(if prefix.is_some() { stream } else { stream.keeping_prompt() })
+        text.timing.reused = warmed.unwrap_or(reused);
+        let stream = generator.follow(id, text);
+        Ok(if warmed.is_some() { stream } else { stream.keeping_prompt() })
     }
 
     /// The beginning of the prompt that later turns keep, where they do not keep all of it: templates drop the
@@ -103,27 +112,32 @@ impl Conversation {
         tokenizer.encode(whole)
     }
 
-    /// Queues the ids behind what is computed of them, and returns how many that is.
-    fn submit(&mut self, generator: &mut Generator, ids: Vec<u32>, settings: &Settings) -> Result<usize> {
-        let request = generator.request(ids, settings, AtEnd::Keep);
-        match self.sequence.filter(|id| generator.engine.is_kept(*id)) {
-            Some(id) => generator.engine.resume(id, request),
-            None => {
-                self.sequence = Some(generator.engine.add(request)?);
-                Ok(0)
-            }
+    /// Queues the ids behind what is computed of them. Returns the sequence, and how many ids are computed.
+    fn submit(
+        &mut self,
+        generator: &mut Generator,
+        ids: Vec<u32>,
+        options: &GenerationOptions,
+    ) -> Result<(SequenceId, usize)> {
+        let request = generator.request(ids, options, AtEnd::Keep);
+        if let Some(id) = self.sequence.filter(|id| generator.engine.is_kept(*id)) {
+            return Ok((id, generator.engine.resume(id, request)?));
         }
+        let id = generator.engine.add(request)?;
+        self.sequence = Some(id);
+        Ok((id, 0))
     }
 
-    /// Computes what was submitted and keeps a snapshot of the state there.
-    fn settle(&mut self, generator: &mut Generator) -> Result<()> {
-        let Some(id) = self.sequence else { return Ok(()) };
-        while generator.engine.is_running(id) {
-            generator.engine.step()?;
-        }
+    /// Computes the beginning of a prompt and keeps a snapshot of the state there. Returns how many of its ids were
+    /// computed before.
+    fn warm(&mut self, generator: &mut Generator, prefix: &[u32], options: &GenerationOptions) -> Result<usize> {
+        let silent = GenerationOptions { max_tokens: 0, stop: Vec::new(), ..options.clone() };
+        let text = OpenText::new(&generator.text.tokenizer, &[], Timing::new(prefix.len(), Instant::now()))?;
+        let (id, reused) = self.submit(generator, prefix.to_vec(), &silent)?;
+        generator.follow(id, text).try_for_each(|piece| piece.map(drop))?;
         if generator.engine.is_kept(id) {
             generator.engine.snapshot(id)?;
         }
-        Ok(())
+        Ok(reused)
     }
 }

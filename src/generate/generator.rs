@@ -1,297 +1,295 @@
-//! Text in, text out: an engine with a checkpoint's tokenizer, streaming pieces as they come.
+//! A model with its tokenizer on a device, which serves many texts at once.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
     panic::resume_unwind,
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use crate::{compute::{backend::Backend, caps::{Caps, DeviceKind}, dtype::DType}, engine::{AtEnd, Engine, Finish, Options, Request, sampler::Sampling, scheduler::SequenceId}, error::Result, generate::assets::Text, measure::ledger::Rehearsal, model::{Form, Model, checkpoint::Checkpoint, weights::{Progress, Source}}, text::{stop::StopMatcher, tokenizer::{Decoder, SpecialTokens}}};
+use super::{
+    GenerationOptions, GeneratorOptions, StopAt, Stream, TextAssets, TextEvent, Timing,
+    failure::{Failure, again},
+    open_text::OpenText,
+};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        devices::{Choice, open},
+    },
+    engine::{AtEnd, Engine, Event, Finish, Request, scheduler::SequenceId},
+    error::{Error, Result},
+    hub,
+    measure::ledger::Rehearsal,
+    model::{
+        Model, built_in,
+        checkpoint::Checkpoint,
+        weights::{Progress, Source},
+    },
+};
 
-/// An engine that speaks.
+/// A model with its tokenizer on a device. Texts are served together: each step of the device computes a part of all of
+/// them.
+///
+/// ```no_run
+/// # fn main() -> bimetal::Result<()> {
+/// let mut llm = bimetal::generate::Generator::open("Qwen/Qwen3.5-0.8B")?;
+/// // One text, as it comes.
+/// for piece in llm.generate("Once upon a time")? {
+///     print!("{}", piece?);
+/// }
+/// // Many texts at once.
+/// let options = llm.generation_options();
+/// for prompt in ["A fox", "A bear"] {
+///     llm.add(prompt, &options)?;
+/// }
+/// while !llm.is_idle() {
+///     for event in llm.step()? {
+///         println!("{}: {:?} {:?}", event.id, event.text, event.finish);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Generator {
-    /// The engine, for whoever wants token ids.
-    pub engine: Engine,
-    /// The checkpoint's way with text.
-    pub text: Text,
-}
-
-/// How a generator is opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Setup {
-    /// What matrix products take as input: f32 for full precision, f16 where a matrix unit wants it.
-    pub inputs: DType,
-    /// What large matrices are quantised to while they are loaded; none for weights as the checkpoint has them.
-    pub quant: Option<DType>,
-    /// The engine's own options.
-    pub engine: Options,
-}
-
-impl Setup {
-    /// The types that the model computes in.
-    pub fn form(&self) -> Form {
-        Form { inputs: self.inputs, quant: self.quant }
-    }
-
-    /// What products should take on a device: f16 where that lets them use matrix units.
-    pub fn inputs(caps: &Caps) -> DType {
-        if caps.matrix_units.is_some() { DType::F16 } else { DType::F32 }
-    }
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self { inputs: DType::F32, quant: None, engine: Options::default() }
-    }
-}
-
-/// What is wanted of one text.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How tokens are chosen.
-    pub sampling: Sampling,
-    /// Most tokens to add.
-    pub most: usize,
-    /// Strings that end the text, besides the checkpoint's own ids.
-    pub stop: Vec<String>,
-    /// Whether ids that end a text end this one too.
-    pub ends: Ends,
-}
-
-/// Whether a text may end by itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Ends {
-    /// With one of the checkpoint's stop ids.
-    #[default]
-    AtStop,
-    /// Only with its number of tokens.
-    AtLength,
+    /// What the checkpoint says about text.
+    pub text: TextAssets,
+    pub(super) engine: Engine,
+    /// Texts that are not over.
+    texts: BTreeMap<SequenceId, OpenText>,
+    /// Events that nobody has taken yet, oldest first.
+    events: Vec<TextEvent>,
+    /// Errors of steps that were taken for a stream and ended other texts, oldest first.
+    errors: VecDeque<Error>,
 }
 
 impl Generator {
-    /// Puts a checkpoint on a backend.
+    /// Opens a model on the best device of this machine: `OWNER/NAME` or `OWNER/NAME@REVISION` on the hub, a checkpoint
+    /// directory, or a GGUF file. All options are the defaults, which ask the device.
     ///
     /// # Errors
-    /// Everything that can be wrong with a checkpoint, and [`crate::Error::OutOfMemory`].
-    pub fn open(
+    /// Those of [`hub::locate`], [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
+    pub fn open(model: &str) -> Result<Self> {
+        let checkpoint = Checkpoint::open(&hub::locate(model, &mut |_, _, _| {})?)?;
+        checkpoint.check()?;
+        Self::on_best_device(&checkpoint)
+    }
+
+    /// Opens the built-in model on the best device of this machine, with the defaults of [`Generator::open`].
+    ///
+    /// # Errors
+    /// Those of [`Generator::new`].
+    pub fn built_in() -> Result<Self> {
+        Self::on_best_device(&built_in::open()?)
+    }
+
+    fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
+        let backend = open(Choice::Auto, None)?.backend;
+        Self::new(&backend, checkpoint, GeneratorOptions::default(), &mut |_, _| {})
+    }
+
+    /// Puts a checkpoint on a backend. `progress` is told the bytes of weights done, and all of them.
+    ///
+    /// # Errors
+    /// Everything that can be wrong with a checkpoint, [`Error::Request`] for options that do not fit, and
+    /// [`Error::OutOfMemory`].
+    pub fn new(
         backend: &Arc<dyn Backend>,
         checkpoint: &Checkpoint,
-        setup: Setup,
+        options: GeneratorOptions,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let source = Source::Checkpoint(checkpoint);
         let (text, model) = thread::scope(|scope| {
             scope.spawn(|| {
-                if let Err(why) = compile(backend, &source, setup) {
+                if let Err(why) = compile(backend, &source, options) {
                     log::debug!("not compiled ahead: {why}");
                 }
             });
-            let text = scope.spawn(|| Text::of(checkpoint));
+            let text = scope.spawn(|| TextAssets::of(checkpoint));
             let started = Instant::now();
-            let model = Model::load(backend, &source, setup.form(), progress);
+            let model = Model::load(backend, &source, options.precision, progress);
             log::debug!("weights in {:.1?}", started.elapsed());
             (text.join().unwrap_or_else(|panic| resume_unwind(panic)), model)
         });
         let (text, mut model) = (text?, model?);
         model.vocabulary = model.vocabulary.min(text.tokenizer.vocabulary() as u32);
-        let engine = Engine::new(Arc::new(model), setup.engine)?;
-        Ok(Self { engine, text })
+        let engine = Engine::new(Arc::new(model), options.engine)?;
+        Ok(Self { text, engine, texts: BTreeMap::new(), events: Vec::new(), errors: VecDeque::new() })
     }
 
-    /// The checkpoint's own settings.
-    pub fn settings(&self) -> Settings {
-        Settings { sampling: self.text.sampling.clone(), most: usize::MAX, stop: Vec::new(), ends: Ends::AtStop }
+    /// The engine, for reading. To work with token ids, make an [`Engine`] of your own from [`Engine::model`].
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
-    /// Continues a text.
+    /// The checkpoint's own options: its sampling and its stop ids, and as many tokens as the context holds.
+    pub fn generation_options(&self) -> GenerationOptions {
+        let sampling = self.text.sampling.clone();
+        GenerationOptions { sampling, max_tokens: usize::MAX, stop: Vec::new(), stop_at: StopAt::StopId }
+    }
+
+    /// Continues a text with the checkpoint's own options.
     ///
     /// # Errors
-    /// [`crate::Error::Request`] for an empty prompt, one longer than the context, or unusable settings.
-    pub fn stream(&mut self, prompt: &str, settings: &Settings) -> Result<Stream<'_>> {
-        let ids = self.text.tokenizer.encode(prompt)?;
-        let request = self.request(ids, settings, AtEnd::Free);
-        let (tokens, started) = (request.prompt.len(), Instant::now());
-        let id = self.engine.add(request)?;
-        Stream::new(self, id, settings, Figures { prompt: tokens, ..Figures::at(started) })
+    /// Those of [`Generator::add`].
+    pub fn generate(&mut self, prompt: &str) -> Result<Stream<'_>> {
+        self.stream(prompt, &self.generation_options())
     }
 
-    pub(crate) fn request(&self, prompt: Vec<u32>, settings: &Settings, at_end: AtEnd) -> Request {
-        let stop = match settings.ends {
-            Ends::AtStop => self.text.stop.ids.clone(),
-            Ends::AtLength => BTreeSet::new(),
+    /// Continues a text and streams it. Texts that were added go on beside it; their events come out of the next
+    /// [`Generator::step`].
+    ///
+    /// # Errors
+    /// Those of [`Generator::add`].
+    pub fn stream(&mut self, prompt: &str, options: &GenerationOptions) -> Result<Stream<'_>> {
+        let id = self.add(prompt, options)?;
+        Ok(Stream::new(self, id))
+    }
+
+    /// Queues a text to be continued by [`Generator::step`].
+    ///
+    /// # Errors
+    /// [`Error::Request`] for an empty prompt, one longer than the context, an empty stop string, or unusable sampling.
+    pub fn add(&mut self, prompt: &str, options: &GenerationOptions) -> Result<SequenceId> {
+        let ids = self.text.tokenizer.encode(prompt)?;
+        let text = OpenText::new(&self.text.tokenizer, &options.stop, Timing::new(ids.len(), Instant::now()))?;
+        let id = self.engine.add(self.request(ids, options, AtEnd::Free))?;
+        self.texts.insert(id, text);
+        Ok(id)
+    }
+
+    /// Computes one step and returns what came of it for each text; nothing while prompts are computed and while
+    /// characters are incomplete. Events that arrived while a stream advanced are returned first, without a step.
+    ///
+    /// # Errors
+    /// Those of [`Engine::step`]. Texts that the failed step computed are over: [`Engine::is_running`] says which go on.
+    /// An error that ended texts while a stream advanced is returned here too.
+    pub fn step(&mut self) -> Result<Vec<TextEvent>> {
+        if self.events.is_empty() {
+            match self.errors.pop_front() {
+                Some(error) => return Err(error),
+                None => self.advance().map_err(|failure| failure.error)?,
+            }
+        }
+        Ok(mem::take(&mut self.events))
+    }
+
+    /// Ends a text and gives its memory back. No more events of it come.
+    pub fn cancel(&mut self, id: SequenceId) {
+        self.forget(id);
+        self.engine.cancel(id);
+    }
+
+    /// Whether no text is open and [`Generator::step`] has nothing to return.
+    pub fn is_idle(&self) -> bool {
+        self.texts.is_empty() && self.events.is_empty() && self.errors.is_empty()
+    }
+
+    /// What an open text took so far.
+    pub(super) fn timing(&self, id: SequenceId) -> Option<Timing> {
+        self.texts.get(&id).map(|text| text.timing)
+    }
+
+    /// A stream of a sequence that the engine computes.
+    pub(super) fn follow(&mut self, id: SequenceId, text: OpenText) -> Stream<'_> {
+        self.texts.insert(id, text);
+        Stream::new(self, id)
+    }
+
+    /// Ends a text where it stands. Its sequence is kept or freed, as its request says.
+    pub(super) fn interrupt(&mut self, id: SequenceId) {
+        self.forget(id);
+        self.engine.interrupt(id);
+    }
+
+    fn forget(&mut self, id: SequenceId) {
+        self.texts.remove(&id);
+        self.events.retain(|event| event.id != id);
+    }
+
+    /// Takes the oldest event of one text from the queue.
+    pub(super) fn take(&mut self, id: SequenceId) -> Option<TextEvent> {
+        let at = self.events.iter().position(|event| event.id == id)?;
+        Some(self.events.remove(at))
+    }
+
+    /// Computes one step for the reader of one text. An error that ended other texts waits for their reader.
+    pub(super) fn advance_for(&mut self, id: SequenceId) -> Result<()> {
+        let Err(Failure { error, mut ended }) = self.advance() else { return Ok(()) };
+        if !ended.remove(&id) {
+            self.errors.push_back(error);
+            return Ok(());
+        }
+        if !ended.is_empty() {
+            self.errors.push_back(again(&error));
+        }
+        Err(error)
+    }
+
+    /// Computes one step and queues its events.
+    fn advance(&mut self) -> std::result::Result<(), Failure> {
+        let outcome = self.engine.step();
+        let events = outcome.map_err(|error| Failure { error, ended: self.drop_failed() })?;
+        events.iter().for_each(|event| self.accept(event));
+        // A sequence that wants no token ends without an event.
+        for id in self.stopped() {
+            self.end(id, String::new(), Finish::Length);
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, event: &Event) {
+        let id = event.sequence;
+        let Some(text) = self.texts.get_mut(&id) else { return };
+        let (piece, finish) = text.push(event);
+        match finish {
+            Some(finish) => self.end(id, piece, finish),
+            None if piece.is_empty() => {}
+            None => {
+                let timing = text.timing;
+                self.events.push(TextEvent { id, text: piece, finish, timing });
+            }
+        }
+    }
+
+    /// Queues the last event of a text and ends its sequence.
+    fn end(&mut self, id: SequenceId, text: String, finish: Finish) {
+        let Some(OpenText { timing, .. }) = self.texts.remove(&id) else { return };
+        self.engine.interrupt(id);
+        self.events.push(TextEvent { id, text, finish: Some(finish), timing });
+    }
+
+    /// Open texts whose sequence is not being computed any more.
+    fn stopped(&self) -> BTreeSet<SequenceId> {
+        self.texts.keys().copied().filter(|id| !self.engine.is_running(*id)).collect()
+    }
+
+    /// Forgets the texts that a failed step ended.
+    fn drop_failed(&mut self) -> BTreeSet<SequenceId> {
+        let ended = self.stopped();
+        self.texts.retain(|id, _| !ended.contains(id));
+        ended
+    }
+
+    pub(super) fn request(&self, prompt: Vec<u32>, options: &GenerationOptions, at_end: AtEnd) -> Request {
+        let stop = match options.stop_at {
+            StopAt::StopId => self.text.stop.ids.clone(),
+            StopAt::Length => BTreeSet::new(),
         };
-        Request { prompt, sampling: settings.sampling.clone(), max_tokens: settings.most, stop, at_end }
+        Request { prompt, sampling: options.sampling.clone(), max_tokens: options.max_tokens, stop, at_end }
     }
 }
 
 /// Compiles what a first answer takes, while the weights are on their way. What goes wrong here goes wrong again, and is
-/// told, where it is needed.
-fn compile(backend: &Arc<dyn Backend>, source: &Source<'_>, setup: Setup) -> Result<()> {
+/// reported, where it is needed.
+fn compile(backend: &Arc<dyn Backend>, source: &Source<'_>, options: GeneratorOptions) -> Result<()> {
     if backend.caps().kind == DeviceKind::Cpu {
         return Ok(());
     }
-    backend.compile(&Rehearsal::new(backend.caps().clone(), source, setup)?.answer()?)
-}
-
-/// What a stream took.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Figures {
-    /// Tokens of the prompt.
-    pub prompt: usize,
-    /// Of which were computed before.
-    pub reused: usize,
-    /// Tokens generated.
-    pub generated: usize,
-    /// When the request was made.
-    pub started: Instant,
-    /// Until the first token.
-    pub first: Duration,
-    /// From the first token to the last.
-    pub rest: Duration,
-}
-
-impl Figures {
-    pub(crate) fn at(started: Instant) -> Self {
-        let none = Duration::ZERO;
-        Self { prompt: 0, reused: 0, generated: 0, started, first: none, rest: none }
-    }
-
-    /// Prompt tokens computed per second.
-    pub fn prefill(&self) -> f64 {
-        rate(self.prompt - self.reused, self.first)
-    }
-
-    /// Tokens per second after the first.
-    pub fn decode(&self) -> f64 {
-        rate(self.generated.saturating_sub(1), self.rest)
-    }
-}
-
-fn rate(tokens: usize, time: Duration) -> f64 {
-    if time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() }
-}
-
-/// A text being generated: an iterator of its pieces, each whole characters.
-pub struct Stream<'a> {
-    generator: &'a mut Generator,
-    id: SequenceId,
-    decoder: Decoder,
-    matcher: StopMatcher,
-    figures: Figures,
-    finish: Option<Finish>,
-    /// Whether the last piece is out.
-    over: bool,
-    /// Whether a snapshot of the state is still to be taken where the prompt ends.
-    keeps_prompt: bool,
-}
-
-impl<'a> Stream<'a> {
-    pub(crate) fn new(
-        generator: &'a mut Generator,
-        id: SequenceId,
-        settings: &Settings,
-        figures: Figures,
-    ) -> Result<Self> {
-        let mut stop = crate::text::stop::Stop::default();
-        stop.add_strings(settings.stop.iter().cloned())?;
-        let decoder = generator.text.tokenizer.decoder(SpecialTokens::Skip);
-        Ok(Self {
-            generator,
-            id,
-            decoder,
-            matcher: stop.matcher(),
-            figures,
-            finish: None,
-            over: false,
-            keeps_prompt: false,
-        })
-    }
-
-    /// Keeps a snapshot of the state where the prompt ends, in place of earlier ones: what is generated may be taken back.
-    pub(crate) fn keeping_prompt(mut self) -> Self {
-        self.keeps_prompt = true;
-        self
-    }
-
-    /// What it took so far.
-    pub fn figures(&self) -> Figures {
-        self.figures
-    }
-
-    /// Why it ended; `None` while it goes on, and where it was stopped.
-    pub fn finish(&self) -> Option<Finish> {
-        self.finish
-    }
-
-    /// Computes one step and returns its text, which is empty while a prompt is computed and while characters are
-    /// incomplete; none at the end. For whoever wants a say between any two steps; others iterate.
-    pub fn advance(&mut self) -> Option<Result<String>> {
-        let text = (!self.over).then(|| self.step())?;
-        self.over |= text.is_err();
-        Some(text)
-    }
-
-    fn step(&mut self) -> Result<String> {
-        let mut text = String::new();
-        for event in self.generator.engine.step()? {
-            if event.sequence != self.id {
-                continue;
-            }
-            let elapsed = self.figures.started.elapsed();
-            if self.figures.generated == 0 {
-                self.figures.first = elapsed;
-            }
-            if std::mem::take(&mut self.keeps_prompt) {
-                self.generator.engine.snapshot(self.id)?;
-            }
-            self.figures.generated += 1;
-            self.figures.rest = elapsed - self.figures.first;
-            self.finish = event.finish;
-            if event.finish != Some(Finish::Stop) {
-                text.push_str(self.matcher.push(self.decoder.push(event.token)));
-            }
-        }
-        if self.finish.is_some() {
-            let rest = self.decoder.finish();
-            text.push_str(self.matcher.push(rest));
-            text.push_str(self.matcher.finish());
-            self.over = true;
-        } else if self.matcher.stopped() {
-            self.finish = Some(Finish::Stop);
-            self.interrupt();
-        } else {
-            // With no token asked for, it ends without one.
-            self.over |= !self.generator.engine.is_running(self.id);
-        }
-        Ok(text)
-    }
-
-    /// Ends it here. What is computed of a kept sequence stays.
-    pub fn interrupt(&mut self) {
-        self.over = true;
-        self.generator.engine.interrupt(self.id);
-    }
-}
-
-impl Iterator for Stream<'_> {
-    type Item = Result<String>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.advance()? {
-                Ok(text) if text.is_empty() => {}
-                outcome => return Some(outcome),
-            }
-        }
-    }
-}
-
-impl Drop for Stream<'_> {
-    fn drop(&mut self) {
-        if self.finish.is_none() {
-            self.interrupt();
-        }
-    }
+    let dry_run = Rehearsal::new(backend.caps().clone(), source, options.precision, options.engine)?;
+    backend.compile(&dry_run.answer()?)
 }

@@ -1,6 +1,14 @@
 //! ids\[r\] ← tokens\[r\], position\[r\] ← position\[r\] + 1: a decode step becomes the one after it, without the host.
 
-use crate::{compute::{cost::{Bytes, Cost, Load}, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::operands::step::{Phase, Step, View}};
+use crate::{
+    compute::{
+        cost::{Bytes, Cost, Load},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{Phase, Step, View},
+};
 
 /// One group for all rows.
 pub static KERNEL: Kernel = Kernel {

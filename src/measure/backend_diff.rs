@@ -9,7 +9,23 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 pub use difference::Difference;
 
-use crate::{compute::{backend::Backend, caps::DeviceKind, dtype::DType, kernel::Dispatch, memory::{Buffer, BufferId, Slot}, pass::Pass}, engine::{LogitRows, Runner}, error::{Error, Result}, kernels::operands::step::{Input, Layout, Phase, SequenceId, Work}, model::{Model, cache::{BLOCK, Plan}}};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        dtype::DType,
+        kernel::Dispatch,
+        memory::{Buffer, BufferId, Slot},
+        pass::Pass,
+    },
+    engine::{LogitRows, Runner},
+    error::{Error, Result},
+    kernels::operands::step::{Input, Layout, Phase, SequenceId, Work},
+    model::{
+        Model,
+        cache::{BLOCK, Plan},
+    },
+};
 
 /// NaN in every element type: what scratch memory holds at first, so that a result that is not written shows.
 const POISON: u32 = 0x7fc0_7fc0;

@@ -4,7 +4,10 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use crate::{compute::cost::Cost, error::{Error, Result}};
+use crate::{
+    compute::cost::Cost,
+    error::{Error, Result},
+};
 
 /// A chip's peaks, as published. No program reaches them; a copy moves 80 to 90 % of the bandwidth.
 #[derive(Clone, Debug, Deserialize)]

@@ -5,7 +5,23 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
-use crate::{compute::{backend::Backend, caps::Caps, cost::{Cost, Load}, dry_run::{Notes, Paper}, kernel::Dispatch}, engine::{ALIGN, AtEnd, Engine, Request, sampler::{Mode, Sampling}, scheduler::SequenceId}, error::{Error, Result}, generate::generator::Setup, measure::chips::Chip, model::{Model, weights::Source}};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cost::{Cost, Load},
+        dry_run::{Notes, Paper},
+        kernel::Dispatch,
+    },
+    engine::{
+        ALIGN, AtEnd, Engine, Options, Request,
+        sampler::{Mode, Sampling},
+        scheduler::SequenceId,
+    },
+    error::{Error, Result},
+    measure::chips::Chip,
+    model::{Model, Precision, weights::Source},
+};
 
 /// The cost of everything that one step asked for.
 pub struct Ledger {
@@ -99,17 +115,17 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// An engine for a model's shape on a device with these capabilities. `setup` must allow for the context and the
-    /// sequences that are to be asked for: [`Rehearsal::context`].
+    /// An engine for a model's shape on a device with these capabilities. `options` must allow for the context
+    /// and the sequences that are to be asked for: [`Rehearsal::context`].
     ///
     /// # Errors
     /// [`Error::Tensor`] for a checkpoint that lacks weights; [`Error::Request`] for a context that the device could
     /// not bind.
-    pub fn new(caps: Caps, source: &Source<'_>, setup: Setup) -> Result<Self> {
+    pub fn new(caps: Caps, source: &Source<'_>, precision: Precision, options: Options) -> Result<Self> {
         let paper = Arc::new(Paper::new(caps));
         let backend: Arc<dyn Backend> = paper.clone();
-        let model = Model::load(&backend, &Source::Shapes(source), setup.form(), &mut |_, _| {})?;
-        let engine = Engine::new(Arc::new(model), setup.engine)?;
+        let model = Model::load(&backend, &Source::Shapes(source), precision, &mut |_, _| {})?;
+        let engine = Engine::new(Arc::new(model), options)?;
         Ok(Self { paper, engine })
     }
 

@@ -18,9 +18,13 @@ pub use passage::{Cut, Passage, Window, utf8};
 use reader::{Part, Reader, parts};
 pub use statistics::{Mean, quantile};
 
-use crate::{compute::{dtype::DType, memory::Pending}, error::{Error, Result}, model::Model};
+use crate::{
+    compute::{dtype::DType, memory::Pending},
+    error::{Error, Result},
+    model::Model,
+};
 
-/// A model and how it is run. What it computes in is its [`crate::model::Form`].
+/// A model and how it is run. What it computes in is its [`crate::model::Precision`].
 pub struct Side {
     /// The model, on its device.
     pub model: Arc<Model>,

@@ -2,7 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::{compute::{backend::Backend, dtype::DType, tensor::Tensor}, error::{Error, Result}, kernels::operands::{caches::{Blocks, Slots, State}, heads::{DeltaHeads, TAPS}}, model::config::{Config, LayerKind, ValueOrder}};
+use crate::{
+    compute::{backend::Backend, dtype::DType, tensor::Tensor},
+    error::{Error, Result},
+    kernels::operands::{
+        caches::{Blocks, Slots, State},
+        heads::{DeltaHeads, TAPS},
+    },
+    model::config::{Config, LayerKind, ValueOrder},
+};
 
 /// Tokens of one block of keys and values.
 pub const BLOCK: u32 = 16;

@@ -7,7 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Result, compute::{dtype::{BLOCK, DType, PLANES, Planes}, formats::Scales}, model::config::Config};
+use crate::{
+    Error, Result,
+    compute::{
+        dtype::{BLOCK, DType, PLANES, Planes},
+        formats::Scales,
+    },
+    model::config::Config,
+};
 
 mod bytes;
 mod directory;

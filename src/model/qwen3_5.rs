@@ -2,7 +2,32 @@
 
 use std::sync::Arc;
 
-use crate::{compute::{dtype::DType, pass::Pass, tensor::Tensor}, kernels::{attend_decode::attend_decode, attend_merge::attend_merge, embed::embed, gated_rms_norm::gated_rms_norm, gdn_conv::gdn_conv, gdn_decode::{Recurrence, gdn_decode}, operands::{caches::{Blocks, Slots, State}, heads::{AttentionHeads, DeltaHeads}, matrix::{Matrix, Normed}, step::{Phase, Rows, Step}}, qk_norm_rope::{QkNorm, qk_norm_rope}, rms_norm::{Norm, rms_norm}, rows::rows}, model::cache::Cache, ops::{attention::attend_prefill, delta_net::gdn_prefill, matmul::{matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes}}};
+use crate::{
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{
+        attend_decode::attend_decode,
+        attend_merge::attend_merge,
+        embed::embed,
+        gated_rms_norm::gated_rms_norm,
+        gdn_conv::gdn_conv,
+        gdn_decode::{Recurrence, gdn_decode},
+        operands::{
+            caches::{Blocks, Slots, State},
+            heads::{AttentionHeads, DeltaHeads},
+            matrix::{Matrix, Normed},
+            step::{Phase, Rows, Step},
+        },
+        qk_norm_rope::{QkNorm, qk_norm_rope},
+        rms_norm::{Norm, rms_norm},
+        rows::rows,
+    },
+    model::cache::Cache,
+    ops::{
+        attention::attend_prefill,
+        delta_net::gdn_prefill,
+        matmul::{matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
+    },
+};
 
 /// All weights on a device.
 pub struct Weights {

@@ -16,12 +16,29 @@ use source::Stored;
 use upload::{Uploader, Values};
 
 use super::{
-    Form,
+    Precision,
     config::{Config, LayerKind},
     qwen3_5::{self, Attention, DeltaNet, Layer, Mixer},
 };
 
-use crate::{compute::{backend::Backend, caps::Expand, dtype::{DType, Planes}, tensor::Tensor}, error::{Error, Result}, kernels::{gdn_decode::Recurrence, operands::{heads::{AttentionHeads, TAPS}, matrix::Matrix}, qk_norm_rope::QkNorm, rms_norm::Norm}};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Expand,
+        dtype::{DType, Planes},
+        tensor::Tensor,
+    },
+    error::{Error, Result},
+    kernels::{
+        gdn_decode::Recurrence,
+        operands::{
+            heads::{AttentionHeads, TAPS},
+            matrix::Matrix,
+        },
+        qk_norm_rope::QkNorm,
+        rms_norm::Norm,
+    },
+};
 
 /// Told how many bytes are done, of how many.
 pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;
@@ -41,10 +58,11 @@ impl Weights {
     pub fn load(
         backend: &Arc<dyn Backend>,
         source: &Source<'_>,
-        Form { inputs, quant }: Form,
+        precision: Precision,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let config = source.config();
+        let (inputs, quant) = (precision.activations_on(backend.caps()), precision.weights);
         source.require_form(quant)?;
         let halves = inputs == DType::F16 && backend.caps().matrix_units.is_some();
         thread::scope(|scope| {

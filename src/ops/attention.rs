@@ -1,6 +1,13 @@
 //! Attention of many rows: which kernel computes it on this device.
 
-use crate::{compute::{dtype::DType, pass::Pass, tensor::Tensor}, kernels::{attend_mma::{Squares, attend_mma}, attend_prefill::{self, Attend}, operands::{caches::Blocks, heads::AttentionHeads, step::Step}}};
+use crate::{
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{
+        attend_mma::{Squares, attend_mma},
+        attend_prefill::{self, Attend},
+        operands::{caches::Blocks, heads::AttentionHeads, step::Step},
+    },
+};
 
 /// Gated causal attention of many rows, by matrix units where they suit. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates)
 /// → \[T, Hq·D\] of `dtype`.

@@ -1,6 +1,15 @@
 //! The gated delta rule of many rows: which kernels compute it on this device.
 
-use crate::{compute::{dtype::DType, pass::Pass, tensor::Tensor}, kernels::{gdn_chunk_solve::{Squares, gdn_chunk_solve}, gdn_chunk_state::gdn_chunk_state, gdn_conv::Mixed, gdn_scan::gdn_scan, operands::{caches::Slots, step::Step}}};
+use crate::{
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{
+        gdn_chunk_solve::{Squares, gdn_chunk_solve},
+        gdn_chunk_state::gdn_chunk_state,
+        gdn_conv::Mixed,
+        gdn_scan::gdn_scan,
+        operands::{caches::Slots, step::Step},
+    },
+};
 
 /// What `gdn_scan` computes for the rows of prompts, in chunks where matrix units suit. → \[T, Hv·Dv\] f32. `inputs` is
 /// what products of the model take.

@@ -1,6 +1,22 @@
 //! Products with weight matrices: which kernels compute them on this device.
 
-use crate::{compute::{caps::Expand, dtype::DType, pass::Pass, tensor::Tensor}, kernels::{dequantise::dequantise, matmul, matmul_mma::{self, Rows, matmul_mma}, matvec, norm_matvec::norm_matvec, norm_swiglu, operands::{matrix::{Epilogue, Matrix, Normed, Part, Product}, step::{self, Step}}, rms_norm::rms_norm, silu_mul::silu_mul}};
+use crate::{
+    compute::{caps::Expand, dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{
+        dequantise::dequantise,
+        matmul,
+        matmul_mma::{self, Rows, matmul_mma},
+        matvec,
+        norm_matvec::norm_matvec,
+        norm_swiglu,
+        operands::{
+            matrix::{Epilogue, Matrix, Normed, Part, Product},
+            step::{self, Step},
+        },
+        rms_norm::rms_norm,
+        silu_mul::silu_mul,
+    },
+};
 
 /// y = x · wᵀ. x \[T, in\], w \[out, in\] → \[T, out\] f32.
 pub fn matmul(p: &Pass, step: &Step, x: &Tensor, w: &Matrix) -> Tensor {

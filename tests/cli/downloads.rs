@@ -5,9 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bimetal::{Error, Result, hub::{HubOptions, Progress, RepoSpec, fetch}};
-
 use crate::server::{COMMIT, Hub};
+use bimetal::{
+    Error, Result,
+    hub::{HubOptions, RepoSpec, fetch},
+};
 
 /// A cache of one test's own, gone with it.
 struct Scratch(PathBuf);
@@ -35,7 +37,7 @@ fn options(hub: &Hub, scratch: &Scratch) -> HubOptions {
 }
 
 fn get(hub: &Hub, scratch: &Scratch) -> Result<PathBuf> {
-    fetch(&RepoSpec::parse("maker/model").unwrap(), &options(hub, scratch), Progress::Hidden)
+    fetch(&RepoSpec::parse("maker/model").unwrap(), &options(hub, scratch), &mut |_, _, _| {})
 }
 
 fn model(weights: &[u8]) -> Hub {
@@ -161,6 +163,23 @@ fn starts_over_where_a_part_cannot_be_continued() {
 }
 
 #[test]
+fn tells_how_much_of_each_file_has_come() {
+    let (hub, scratch) = (model(&weights()), Scratch::new("told"));
+    hub.set(|state| state.cuts = vec![usize::MAX, usize::MAX, 150_000]);
+    let mut told = Vec::new();
+    let spec = RepoSpec::parse("maker/model").unwrap();
+    let mut note = |file: &str, done: u64, total: u64| told.push((file.to_owned(), done, total));
+    fetch(&spec, &options(&hub, &scratch), &mut note).unwrap();
+    let of =
+        |name: &str| told.iter().filter(|(file, ..)| file == name).map(|told| (told.1, told.2)).collect::<Vec<_>>();
+    assert_eq!(of("config.json").last(), Some(&(2, 2)));
+    let weights = of("model.safetensors");
+    assert!(weights.iter().all(|(done, total)| done <= total && *total == 400_000));
+    // The second attempt begins where the first broke off.
+    assert!(weights.contains(&(150_000, 400_000)) && weights.last() == Some(&(400_000, 400_000)), "{weights:?}");
+}
+
+#[test]
 fn tells_a_file_shorter_than_promised() {
     let hub = model(&weights());
     hub.set(|state| state.overpromise = 10);
@@ -175,7 +194,7 @@ fn says_what_to_do_about_a_refusal() {
     let ask = |status, token: Option<&str>| {
         hub.set(|state| state.status = Some(status));
         let options = HubOptions { token: token.map(Into::into), ..options(&hub, &scratch) };
-        complaint(fetch(&spec, &options, Progress::Hidden))
+        complaint(fetch(&spec, &options, &mut |_, _, _| {}))
     };
     assert_says(&ask(401, None), &["maker/model@v2/config.json", "401", "name", "gated", "HF_TOKEN", &hub.endpoint]);
     assert_says(&ask(401, Some("bad")), &["401", "not accepted", "HF_TOKEN"]);
@@ -190,7 +209,7 @@ fn says_when_there_is_no_hub() {
     let (hub, scratch) = (model(b""), Scratch::new("nobody"));
     let nobody = HubOptions { endpoint: "http://127.0.0.1:9".into(), ..options(&hub, &scratch) };
     let spec = RepoSpec::parse("maker/model").unwrap();
-    let text = complaint(fetch(&spec, &nobody, Progress::Hidden));
+    let text = complaint(fetch(&spec, &nobody, &mut |_, _, _| {}));
     assert_says(&text, &["no connection to http://127.0.0.1:9", "network", "HF_ENDPOINT"]);
 }
 
@@ -247,7 +266,7 @@ fn sends_the_token_with_every_request() {
     fs::write(scratch.0.join("token"), "from-the-file\n").unwrap();
     let options = HubOptions::from_variables(variables).unwrap();
     assert_eq!((&options.cache, &options.endpoint), (&scratch.0.join("hub"), &hub.endpoint));
-    fetch(&RepoSpec::parse("maker/model").unwrap(), &options, Progress::Hidden).unwrap();
+    fetch(&RepoSpec::parse("maker/model").unwrap(), &options, &mut |_, _, _| {}).unwrap();
     assert!(hub.requests().iter().all(|r| r.authorization.as_deref() == Some("Bearer from-the-file")));
 
     let named = |name: &str| if name == "HF_TOKEN" { Some("from-the-variable".into()) } else { variables(name) };
@@ -260,11 +279,11 @@ fn sends_the_token_with_every_request() {
 fn asks_for_the_revision() {
     let (hub, scratch) = (model(b"weights"), Scratch::new("revision"));
     let spec = RepoSpec::parse("maker/model@refs/pr/1").unwrap();
-    let directory = fetch(&spec, &options(&hub, &scratch), Progress::Hidden).unwrap();
+    let directory = fetch(&spec, &options(&hub, &scratch), &mut |_, _, _| {}).unwrap();
     assert!(hub.requests()[0].path.starts_with("/maker/model/resolve/refs%2Fpr%2F1/"));
-    assert_eq!(fetch(&spec, &options(&hub, &scratch), Progress::Hidden).unwrap(), directory);
+    assert_eq!(fetch(&spec, &options(&hub, &scratch), &mut |_, _, _| {}).unwrap(), directory);
     let commit = RepoSpec::parse(&format!("maker/model@{COMMIT}")).unwrap();
-    assert_eq!(fetch(&commit, &options(&hub, &scratch), Progress::Hidden).unwrap(), directory);
+    assert_eq!(fetch(&commit, &options(&hub, &scratch), &mut |_, _, _| {}).unwrap(), directory);
     assert_eq!(hub.requests().len(), 0);
 }
 

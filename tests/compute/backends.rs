@@ -11,7 +11,16 @@ mod pipelines;
 
 use std::{ops::Range, sync::Arc, thread};
 
-use bimetal::{Error, compute::{backend::Backend, cpu::Cpu, dtype::DType, pass::{Pass, Program}, tensor::Tensor}};
+use bimetal::{
+    Error,
+    compute::{
+        backend::Backend,
+        cpu::Cpu,
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
+};
 use kernels::{BROKEN, NO_SUCH_PART, SHIFT, scale, shift};
 
 use crate::support::backends::{Present, backends};

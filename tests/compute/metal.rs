@@ -13,7 +13,18 @@ use std::{
     time::Duration,
 };
 
-use bimetal::{Error, compute::{backend::Backend, cost::Cost, dtype::DType, kernel::{Binding, Element, Kernel, Scalar, Source}, metal::Metal, pass::{Pass, Program}, tensor::Tensor}};
+use bimetal::{
+    Error,
+    compute::{
+        backend::Backend,
+        cost::Cost,
+        dtype::DType,
+        kernel::{Binding, Element, Kernel, Scalar, Source},
+        metal::Metal,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
+};
 use recorder::{Op, Recorder};
 
 static ADD: Kernel = Kernel {

@@ -6,19 +6,23 @@ use crate::support::{
     backends::{Present, backends},
     fixtures::checkpoint,
 };
-use bimetal::{compute::{backend::Backend, dtype::DType}, engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId}, model::{Form, Model, weights::Source}};
+use bimetal::{
+    compute::{backend::Backend, dtype::DType},
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId},
+    model::{Model, Precision, weights::Source},
+};
 
 /// A fixture, the types in which it computes, and that of keys and values.
-pub type Subject = (&'static str, Form, DType);
+pub type Subject = (&'static str, Precision, DType);
 
 /// In full precision, and with everything in half precision that matrix units multiply, heads as wide as they take them; the
 /// same with quantised weights and with keys and values of 8 bits.
 const SUBJECTS: [Subject; 5] = [
-    ("tiny-f32", Form { inputs: DType::F32, quant: None }, DType::F16),
-    ("real-heads-bf16", Form { inputs: DType::F16, quant: None }, DType::F16),
-    ("tiny-f32", Form { inputs: DType::F32, quant: Some(DType::Q4) }, DType::F16),
-    ("tiny-f32", Form { inputs: DType::F32, quant: None }, DType::Q8Heads),
-    ("real-heads-bf16", Form { inputs: DType::F16, quant: Some(DType::Q8) }, DType::Q8Heads),
+    ("tiny-f32", Precision { activations: Some(DType::F32), weights: None }, DType::F16),
+    ("real-heads-bf16", Precision { activations: Some(DType::F16), weights: None }, DType::F16),
+    ("tiny-f32", Precision { activations: Some(DType::F32), weights: Some(DType::Q4) }, DType::F16),
+    ("tiny-f32", Precision { activations: Some(DType::F32), weights: None }, DType::Q8Heads),
+    ("real-heads-bf16", Precision { activations: Some(DType::F16), weights: Some(DType::Q8) }, DType::Q8Heads),
 ];
 
 fn model(backend: &Arc<dyn Backend>, (name, form, _): Subject) -> Model {
@@ -40,7 +44,7 @@ pub fn settings() -> Vec<(String, Arc<dyn Backend>, Subject)> {
 }
 
 pub fn options() -> Options {
-    Options { context: Some(256), sequences: 3, budget: 192, ..Options::default() }
+    Options { context: Some(256), sequences: 3, budget: Some(192), ..Options::default() }
 }
 
 pub fn prompt(length: usize, seed: u32) -> Vec<u32> {
@@ -78,7 +82,7 @@ fn any_legal_chunking_gives_the_same_bits() {
         for (length, chunks) in [(150, &[64, 128][..]), (300, &[64, 128, 192, 256])] {
             let ids = prompt(length, 1);
             // A budget leaves one token for each sequence that may decode beside the chunk.
-            let cut = |chunk: u32| Options { context: Some(320), budget: chunk + 3, ..options() };
+            let cut = |chunk: u32| Options { context: Some(320), budget: Some(chunk + 3), ..options() };
             let whole = alone(&mut engine(&backend, subject, cut(320)), ids.clone(), 4);
             assert_eq!(whole.len(), 4);
             for chunk in chunks {

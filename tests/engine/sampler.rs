@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use bimetal::{Error, engine::sampler::{CANDIDATES, Mode, Need, Sampler, Sampling}, text::stop::Stop};
+use bimetal::{
+    Error,
+    engine::sampler::{CANDIDATES, Mode, Need, Sampler, Sampling},
+    text::stop::Stop,
+};
 use proptest::prelude::*;
 
 fn seeded(sampling: Sampling) -> Sampling {

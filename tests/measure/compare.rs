@@ -6,7 +6,21 @@ use std::{
 };
 
 use crate::support::{backends::backends, fixtures::checkpoint};
-use bimetal::{Error, Result, compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, kernel::{Dispatch, Group, Kernel, Source as Text}, memory::{BufferId, Memory, Pending}, pass::{Pass, Program}}, kernels::silu_mul, measure::backend_diff::{self, Finding}, model::{Model, weights::Source}};
+use bimetal::{
+    Error, Result,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cpu::Cpu,
+        dtype::DType,
+        kernel::{Dispatch, Group, Kernel, Source as Text},
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    kernels::silu_mul,
+    measure::backend_diff::{self, Finding},
+    model::{Model, weights::Source},
+};
 
 /// A prompt and one token more.
 const IDS: u32 = 66;

@@ -3,7 +3,15 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use crate::support::{backends::backends, fixtures::checkpoint};
-use bimetal::{Error, compute::{backend::Backend, cpu::Cpu, dtype::DType}, engine::{AtEnd, Engine, Options, Request, sampler::Sampling}, generate::assets::Text, measure::perplexity::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity}, model::{Form, Model, built_in, weights::Source}, text::tokenizer::Tokenizer};
+use bimetal::{
+    Error,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
+    generate::TextAssets,
+    measure::perplexity::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
+    model::{Model, Precision, built_in, weights::Source},
+    text::tokenizer::Tokenizer,
+};
 
 /// Two documents, a separator after each.
 const EXCERPT: &str = include_str!("../fixtures/excerpt.txt");
@@ -14,13 +22,13 @@ const NLL_OF_128: f64 = 3.165_945;
 const ALL: usize = usize::MAX;
 
 fn tokenizer() -> Tokenizer {
-    Text::of(&built_in::open().unwrap()).unwrap().tokenizer
+    TextAssets::of(&built_in::open().unwrap()).unwrap().tokenizer
 }
 
 fn side(backend: &Arc<dyn Backend>, quant: Option<DType>) -> Side {
     let checkpoint = built_in::open().unwrap();
-    let form = Form { inputs: DType::F32, quant };
-    let model = Model::load(backend, &Source::Checkpoint(&checkpoint), form, &mut |_, _| {}).unwrap();
+    let precision = Precision { activations: Some(DType::F32), weights: quant };
+    let model = Model::load(backend, &Source::Checkpoint(&checkpoint), precision, &mut |_, _| {}).unwrap();
     Side { model: Arc::new(model), kv: DType::F32 }
 }
 
@@ -101,7 +109,8 @@ fn rows_are_what_an_engine_chooses_by_bit_for_bit() {
         let all = windows(Cut::apart(64), 71);
         let last = |ids, scored| Window { ids: 0..ids, scored };
         let passage = Passage { windows: vec![last(2, 1), last(42, 2), last(71, 2)], ..all };
-        let options = Options { kv: DType::F32, context: Some(128), budget: 128, sequences: 1, ..Options::default() };
+        let options =
+            Options { kv: DType::F32, context: Some(128), budget: Some(128), sequences: 1, ..Options::default() };
         let mut engine = Engine::new(side.model.clone(), options).unwrap();
         let losses = [1, 40, 41, 69, 70].map(|at| (passage.ids[..at].to_vec(), passage.ids[at]));
         let losses = losses.map(|(prompt, next)| {

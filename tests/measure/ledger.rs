@@ -6,7 +6,40 @@ mod quantized;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use bimetal::{compute::{backend::Backend, caps::{Caps, DeviceKind}, cost::{Bytes, Cost, Flops, Load}, cpu::Cpu, dry_run::Paper, dtype::DType, kernel::Access, memory::Slot, pass::{Pass, Recorded}, tensor::Tensor}, engine::{AtEnd, Engine, Options, Request, sampler::{Mode, Sampling}}, generate::generator::Setup, kernels::{copy_slot::copy_slot, operands::step::{Layout, Phase, SequenceId, Step, Work}, top_k::top_k}, measure::{chips::{self, Chip}, ledger::{Ledger, Rehearsal}}, model::{Form, Model, cache::{BLOCK, Cache, Plan}, config::{Config, LayerKind}, weights::Source}, ops::select::argmax};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Cpu,
+        dry_run::Paper,
+        dtype::DType,
+        kernel::Access,
+        memory::Slot,
+        pass::{Pass, Recorded},
+        tensor::Tensor,
+    },
+    engine::{
+        AtEnd, Engine, Options, Request,
+        sampler::{Mode, Sampling},
+    },
+    kernels::{
+        copy_slot::copy_slot,
+        operands::step::{Layout, Phase, SequenceId, Step, Work},
+        top_k::top_k,
+    },
+    measure::{
+        chips::{self, Chip},
+        ledger::{Ledger, Rehearsal},
+    },
+    model::{
+        Model, Precision,
+        cache::{BLOCK, Cache, Plan},
+        config::{Config, LayerKind},
+        weights::Source,
+    },
+    ops::select::argmax,
+};
 
 // The 0.8B shape: D = 1024, MLP 3584, V = 248,320, 18 DeltaNet layers of 16 heads of 128 × 128, 6 attention layers of 8
 // query and 2 key heads of 256. Weights have 2 bytes, keys and values too, states 4.
@@ -31,9 +64,9 @@ fn discrete() -> Caps {
 }
 
 fn rehearsal(caps: Caps, shape: &str, sequences: u32, context: u32) -> Rehearsal {
-    let engine = Options { context: Some(context), sequences, ..Options::default() };
+    let options = Options { context: Some(context), budget: Some(512), sequences, ..Options::default() };
     let config = Config::named(shape).unwrap();
-    Rehearsal::new(caps, &Source::Random(&config), Setup { inputs: DType::F16, quant: None, engine }).unwrap()
+    Rehearsal::new(caps, &Source::Random(&config), DType::F16.into(), options).unwrap()
 }
 
 fn sum(ledger: &Ledger) -> Cost {
@@ -139,10 +172,10 @@ fn a_table_in_parts_is_read_as_a_whole_one_is() {
 
 #[test]
 fn full_precision_leaves_the_matrix_units_alone() {
-    let engine = Options { context: Some(256), sequences: 1, ..Options::default() };
+    let options = Options { context: Some(256), sequences: 1, ..Options::default() };
     let config = Config::named("0.8b").unwrap();
-    let setup = Setup { inputs: DType::F32, quant: None, engine };
-    let ledger = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap().decode(1, 16).unwrap();
+    let dry_run = Rehearsal::new(discrete(), &Source::Random(&config), DType::F32.into(), options);
+    let ledger = dry_run.unwrap().decode(1, 16).unwrap();
     assert_eq!(sum(&ledger).flops.matrix, 0);
 }
 

@@ -3,7 +3,18 @@
 use std::sync::Arc;
 
 use crate::support::fixtures::checkpoint;
-use bimetal::{Error, compute::{backend::Backend, cpu::Cpu, dtype::DType}, engine::{Engine, Options}, kernels::operands::caches::State, model::{Model, cache::{BLOCK, Cache, Plan, Room, Wanted}, config::{Config, LayerKind}, weights::Source}};
+use bimetal::{
+    Error,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
+    engine::{Engine, Options},
+    kernels::operands::caches::State,
+    model::{
+        Model,
+        cache::{BLOCK, Cache, Plan, Room, Wanted},
+        config::{Config, LayerKind},
+        weights::Source,
+    },
+};
 
 const AMPLE: Room = Room { bytes: u64::MAX, binding: u64::MAX };
 

@@ -11,7 +11,10 @@ use std::{
     io::Write,
 };
 
-use bimetal::{compute::{dtype::DType, formats::Scales}, model::checkpoint::{Checkpoint, Part, Skipped, TensorView, expected}};
+use bimetal::{
+    compute::{dtype::DType, formats::Scales},
+    model::checkpoint::{Checkpoint, Part, Skipped, TensorView, expected},
+};
 use serde_json::{Map, Value, json};
 
 use crate::support::{

@@ -1,6 +1,12 @@
 //! Writes GGUF files for tests: from parts, and from a checkpoint, as a converter would.
 
-use bimetal::{compute::dtype::DType, model::{checkpoint::{Checkpoint, expected}, config::{Config, LayerKind}}};
+use bimetal::{
+    compute::dtype::DType,
+    model::{
+        checkpoint::{Checkpoint, expected},
+        config::{Config, LayerKind},
+    },
+};
 
 pub const U32: u32 = 4;
 pub const F32: u32 = 6;

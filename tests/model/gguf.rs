@@ -8,14 +8,21 @@ use serde_json::{Map, Value, json};
 use crate::{
     container::{Gguf, grouped, placed},
     golden::{BOUND, errors, references},
-    harness,
-    harness::{FULL, HALF, Look, Precision, Rig, largest_error},
+    harness::{self, FULL, HALF, Look, Precision, Rig, largest_error},
     support::{
         backends,
         fixtures::{checkpoint, fixture},
     },
 };
-use bimetal::{compute::{backend::Backend, dtype::{DType, Planes}, formats::{Blocks, Row, split}}, kernels::operands::step::Phase, model::checkpoint::{Checkpoint, TensorView, expected}};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        dtype::{DType, Planes},
+        formats::{Blocks, Row, split},
+    },
+    kernels::operands::step::Phase,
+    model::checkpoint::{Checkpoint, TensorView, expected},
+};
 
 fn require_golden(gguf: &Path, fixture: &Path, is_compared: fn(&str) -> bool) {
     for (name, backend) in backends::backends() {
@@ -128,7 +135,7 @@ fn quantised_weights_are_what_they_stand_for() {
 #[test]
 fn quantising_a_file() {
     let backend: Arc<dyn Backend> = Arc::new(bimetal::compute::cpu::Cpu::default());
-    let q8 = bimetal::model::Form { inputs: DType::F32, quant: Some(DType::Q8) };
+    let q8 = bimetal::model::Precision { activations: Some(DType::F32), weights: Some(DType::Q8) };
     let load = |name: &str| {
         let checkpoint = checkpoint(name);
         let source = bimetal::model::weights::Source::Checkpoint(&checkpoint);

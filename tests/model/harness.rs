@@ -2,7 +2,21 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use bimetal::{compute::{backend::Backend, dtype::DType, kernel::Dispatch, memory::Buffer, pass::Pass, tensor::Tensor}, engine::{LogitRows, Runner}, kernels::operands::{caches::State, step::{Input, Layout, Phase, SequenceId, Work}}, model::{Form, Model, Weights, cache::{BLOCK, Plan}, checkpoint::Checkpoint, qwen3_5, weights::Source}};
+use bimetal::{
+    compute::{backend::Backend, dtype::DType, kernel::Dispatch, memory::Buffer, pass::Pass, tensor::Tensor},
+    engine::{LogitRows, Runner},
+    kernels::operands::{
+        caches::State,
+        step::{Input, Layout, Phase, SequenceId, Work},
+    },
+    model::{
+        Model, Weights,
+        cache::{BLOCK, Plan},
+        checkpoint::Checkpoint,
+        qwen3_5,
+        weights::Source,
+    },
+};
 
 /// Types of what precision depends on.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +48,8 @@ pub const SLOT: u32 = 1;
 impl Rig {
     pub fn new(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision, context: u32) -> Self {
         let source = Source::Checkpoint(checkpoint);
-        let form = Form { inputs: precision.inputs, quant: precision.quant };
-        let model = Model::load(backend, &source, form, &mut |_, _| {}).unwrap();
+        let types = bimetal::model::Precision { activations: Some(precision.inputs), weights: precision.quant };
+        let model = Model::load(backend, &source, types, &mut |_, _| {}).unwrap();
         let width = context.div_ceil(BLOCK);
         let plan = Plan { context, blocks: 2 * width, slots: 2, kv: precision.kv };
         let runner = Runner::new(Arc::new(model), plan).unwrap();

@@ -15,7 +15,22 @@ use std::{
     },
 };
 
-use bimetal::{Result, compute::{backend::Backend, caps::{Caps, DeviceKind}, cpu::Cpu, dtype::DType, memory::{BufferId, Memory, Pending}, pass::{Pass, Program}}, model::{Model, checkpoint::{Checkpoint, expected}, weights::Source}};
+use bimetal::{
+    Result,
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cpu::Cpu,
+        dtype::DType,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    model::{
+        Model,
+        checkpoint::{Checkpoint, expected},
+        weights::Source,
+    },
+};
 use serde_json::json;
 
 use crate::support::fixtures::fixture;

@@ -6,7 +6,11 @@ use crate::{
     harness::{FULL, HALF, Look, Precision, Rig, largest_error},
     support::{backends, fixtures},
 };
-use bimetal::{compute::{backend::Backend, cpu::Cpu, dtype::DType}, kernels::operands::step::Phase, model::{built_in, checkpoint::Checkpoint}};
+use bimetal::{
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
+    kernels::operands::step::Phase,
+    model::{built_in, checkpoint::Checkpoint},
+};
 
 const BYTES: Precision = Precision { kv: DType::Q8Heads, ..FULL };
 

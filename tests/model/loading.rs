@@ -6,7 +6,24 @@ use half::{bf16, f16};
 use safetensors::SafeTensors;
 
 use crate::{harness::weights, support::fixtures::fixture};
-use bimetal::{Error, Result, compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, memory::{BufferId, Memory, Pending}, pass::{Pass, Program}}, kernels::operands::matrix::Matrix, model::{Model, checkpoint::Checkpoint, qwen3_5::{Layer, Mixer}, weights::Source}};
+use bimetal::{
+    Error, Result,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cpu::Cpu,
+        dtype::DType,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    kernels::operands::matrix::Matrix,
+    model::{
+        Model,
+        checkpoint::Checkpoint,
+        qwen3_5::{Layer, Mixer},
+        weights::Source,
+    },
+};
 
 /// The host's memory, behind what looks like matrix units.
 struct Units(Cpu, Caps);

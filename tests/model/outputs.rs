@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use bimetal::{compute::dtype::DType, kernels::operands::step::{Phase, SequenceId, Work}, model::checkpoint::Checkpoint};
+use bimetal::{
+    compute::dtype::DType,
+    kernels::operands::step::{Phase, SequenceId, Work},
+    model::checkpoint::Checkpoint,
+};
 
 use crate::{
-    present,
     harness::{FULL, HALF, Look, Precision, Rig},
+    present,
 };
 
 const SUBJECTS: [(&str, Precision); 3] =

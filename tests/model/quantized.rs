@@ -3,11 +3,24 @@
 use std::sync::Arc;
 
 use crate::{
-    harness::weights,
-    harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error},
+    harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error, weights},
     support::{backends, fixtures},
 };
-use bimetal::{compute::{backend::Backend, caps::{Caps, Expand}, cpu::Cpu, dtype::{DType, Packs}}, kernels::operands::step::Phase, model::{Form, Model, built_in, checkpoint::{Checkpoint, quantise}, qwen3_5::{Layer, Mixer}, weights::Source}};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::{Caps, Expand},
+        cpu::Cpu,
+        dtype::{DType, Packs},
+    },
+    kernels::operands::step::Phase,
+    model::{
+        Model, built_in,
+        checkpoint::{Checkpoint, quantise},
+        qwen3_5::{Layer, Mixer},
+        weights::Source,
+    },
+};
 
 const FORMATS: [DType; 2] = [DType::Q8, DType::Q4];
 
@@ -134,8 +147,8 @@ fn what_was_quantised_before_loads_as_the_same() {
             }
             let other = if format == DType::Q8 { DType::Q4 } else { DType::Q8 };
             for again in [other, DType::F16] {
-                let form = Form { inputs: DType::F32, quant: Some(again) };
-                let refused = Model::load(&backend, &Source::Checkpoint(&written), form, &mut |_, _| {});
+                let precision = bimetal::model::Precision { activations: Some(DType::F32), weights: Some(again) };
+                let refused = Model::load(&backend, &Source::Checkpoint(&written), precision, &mut |_, _| {});
                 assert!(refused.is_err(), "{name}: {format} became {again}");
             }
             assert!(quantise(&original, out.path(), format, &mut |_, _| {}).is_err(), "{name}: overwritten");
@@ -151,9 +164,9 @@ fn parts(matrix: &bimetal::kernels::operands::matrix::Matrix) -> Vec<(DType, u32
 #[test]
 fn gates_of_a_delta_net_stay_as_they_are() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let form = Form { inputs: DType::F32, quant: Some(DType::Q4) };
+    let precision = bimetal::model::Precision { activations: Some(DType::F32), weights: Some(DType::Q4) };
     let model =
-        Model::load(&backend, &Source::Checkpoint(&fixtures::checkpoint("real-heads-bf16")), form, &mut |_, _| {})
+        Model::load(&backend, &Source::Checkpoint(&fixtures::checkpoint("real-heads-bf16")), precision, &mut |_, _| {})
             .unwrap();
     let Layer { mixer: Mixer::DeltaNet(delta_net), gate_up, down, .. } = &weights(&model).layers[0] else {
         panic!("a DeltaNet comes first")

@@ -6,7 +6,15 @@ use crate::{
     harness::{FULL, HALF, Look, Precision, Rig},
     support::fixtures::checkpoint,
 };
-use bimetal::{compute::{backend::Backend, caps::DeviceKind, wgpu::{Restrict, Wgpu}}, kernels::operands::step::Phase, model::qwen3_5::Mixer};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        wgpu::{Restrict, Wgpu},
+    },
+    kernels::operands::step::Phase,
+    model::qwen3_5::Mixer,
+};
 
 /// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a
 /// GPU that splits contexts into many parts. The tables have up to 128 KiB; no row of any matrix divides it, so that

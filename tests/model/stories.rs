@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::{harness, support::backends};
-use bimetal::{engine::{AtEnd, Options, Request, sampler::Sampling}, generate::generator::{Generator, Settings, Setup}, model::built_in};
+use bimetal::{
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
+    generate::{GenerationOptions, Generator, GeneratorOptions},
+    model::built_in,
+};
 
 /// Logits may differ by this much; where the reference's two best are closer, another greedy path may be right.
 const BOUND: f32 = 2e-3;
@@ -14,10 +18,11 @@ fn the_built_in_model_says_what_the_reference_recorded() {
     let recorded: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
     for (name, backend) in backends::backends() {
-        let engine = Options { kv: harness::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
-        let setup = Setup { inputs: harness::FULL.inputs, quant: None, engine };
+        let options = Options { kv: harness::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
+        let opened = GeneratorOptions { precision: harness::FULL.inputs.into(), engine: options };
         let checkpoint = built_in::open().unwrap();
-        let mut generator = Generator::open(&backend, &checkpoint, setup, &mut |_, _| {}).unwrap();
+        let generator = Generator::new(&backend, &checkpoint, opened, &mut |_, _| {}).unwrap();
+        let mut engine = Engine::new(generator.engine().model().clone(), options).unwrap();
         for case in recorded["cases"].as_array().unwrap() {
             let prompt = generator.text.tokenizer.encode(case["prompt"].as_str().unwrap()).unwrap();
             assert_eq!(prompt, ids(&case["prompt_ids"]), "prompt ids");
@@ -25,12 +30,12 @@ fn the_built_in_model_says_what_the_reference_recorded() {
             let stop: BTreeSet<u32> = [4093, 4095].into();
             let request =
                 Request { prompt, sampling: Sampling::greedy(), max_tokens: greedy.len(), stop, at_end: AtEnd::Keep };
-            let id = generator.engine.add(request).unwrap();
+            let id = engine.add(request).unwrap();
             let mut said = Vec::new();
-            while generator.engine.is_running(id) {
-                for event in generator.engine.step().unwrap() {
+            while engine.is_running(id) {
+                for event in engine.step().unwrap() {
                     if said.is_empty() {
-                        let logits = generator.engine.logits(id).unwrap().unwrap();
+                        let logits = engine.logits(id).unwrap().unwrap();
                         let top: Vec<f32> = serde_json::from_value(case["next_top8_logits"].clone()).unwrap();
                         let got: Vec<f32> = ids(&case["next_top8_ids"]).iter().map(|id| logits[*id as usize]).collect();
                         let error = harness::largest_error(&got, &top);
@@ -40,7 +45,7 @@ fn the_built_in_model_says_what_the_reference_recorded() {
                     said.push(event.token);
                 }
             }
-            generator.engine.cancel(id);
+            engine.cancel(id);
             let same = said.iter().zip(&greedy).take_while(|(a, b)| a == b).count();
             let gap = case["smallest_top1_top2_gap"].as_f64().unwrap() as f32;
             if same < greedy.len() {
@@ -54,15 +59,16 @@ fn the_built_in_model_says_what_the_reference_recorded() {
 #[test]
 fn a_text_of_no_tokens_ends() {
     let (_, backend) = backends::backends().remove(0);
-    let setup = Setup { engine: Options { context: Some(64), sequences: 1, ..Options::default() }, ..Setup::default() };
-    let mut generator = Generator::open(&backend, &built_in::open().unwrap(), setup, &mut |_, _| {}).unwrap();
+    let engine = Options { context: Some(64), sequences: 1, ..Options::default() };
+    let options = GeneratorOptions { engine, ..GeneratorOptions::default() };
+    let mut generator = Generator::new(&backend, &built_in::open().unwrap(), options, &mut |_, _| {}).unwrap();
     for _ in 0..2 {
-        let settings = Settings { most: 0, ..generator.settings() };
-        let mut stream = generator.stream("Once upon a time", &settings).unwrap();
+        let options = GenerationOptions { max_tokens: 0, ..generator.generation_options() };
+        let mut stream = generator.stream("Once upon a time", &options).unwrap();
         let steps = (0..100).take_while(|_| stream.advance().map(Result::unwrap).is_some()).count();
         assert!(steps < 100, "it goes on without computing anything");
-        assert_eq!(stream.figures().generated, 0);
+        assert_eq!(stream.timing().generated, 0);
         drop(stream);
-        assert!(generator.engine.is_idle());
+        assert!(generator.engine().is_idle() && generator.is_idle());
     }
 }

@@ -2,7 +2,20 @@
 
 use std::sync::Arc;
 
-use bimetal::{compute::{backend::Backend, caps::{Caps, DeviceKind}, cpu::Cpu, dtype::DType}, engine::{AtEnd, Engine, Options, Request, sampler::{Mode, Sampling}}, generate::generator::Setup, model::{Model, built_in, checkpoint::Checkpoint, config::Config, weights::Source}};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cpu::Cpu,
+        dtype::DType,
+    },
+    engine::{
+        AtEnd, Engine, Options, Request,
+        sampler::{Mode, Sampling},
+    },
+    generate::GeneratorOptions,
+    model::{Model, Precision, built_in, checkpoint::Checkpoint, config::Config, weights::Source},
+};
 
 use crate::recorder::{ProgramRun, Recorder};
 
@@ -19,7 +32,7 @@ pub struct Configuration {
     /// What the device offers.
     pub caps: Caps,
     shape: Shape,
-    setup: Setup,
+    setup: GeneratorOptions,
 }
 
 #[derive(Clone, Copy)]
@@ -55,10 +68,10 @@ pub fn all() -> Vec<Configuration> {
     all
 }
 
-fn setup(inputs: DType, quant: Option<DType>) -> Setup {
+fn setup(inputs: DType, quant: Option<DType>) -> GeneratorOptions {
     let engine =
-        Options { context: Some(1024), budget: BUDGET, sequences: 8, snapshots: 1, kv: DType::F16, memory: None };
-    Setup { inputs, quant, engine }
+        Options { context: Some(1024), budget: Some(BUDGET), sequences: 8, snapshots: 1, kv: DType::F16, memory: None };
+    GeneratorOptions { precision: Precision { activations: Some(inputs), weights: quant }, engine }
 }
 
 /// Devices by name, none of which is the machine's own.
@@ -86,12 +99,15 @@ fn special() -> Vec<Configuration> {
     let small = Shape::Named("0.8b");
     for (device, caps) in [("discrete-matrix-packed", &discrete), ("apple", &apple), ("cpu", &cpu)] {
         for (kv, word) in [(DType::Q8Heads, "q8"), (DType::F32, "f32")] {
-            let setup = Setup { engine: Options { kv, ..engine }, ..usual };
+            let setup = GeneratorOptions { engine: Options { kv, ..engine }, ..usual };
             add(&format!("0.8b/{device}/f16/as-is/kv-{word}"), caps, small, setup);
         }
-        let setup = Setup { engine: Options { budget: 128, ..engine }, quant: Some(DType::Q4), ..usual };
+        let setup = GeneratorOptions {
+            engine: Options { budget: Some(128), ..engine },
+            precision: Precision { weights: Some(DType::Q4), ..usual.precision },
+        };
         add(&format!("0.8b/{device}/f16/q4/budget-128"), caps, small, setup);
-        let setup = Setup { engine: Options { context: Some(512), budget: 256, ..engine }, ..usual };
+        let setup = GeneratorOptions { engine: Options { context: Some(512), budget: Some(256), ..engine }, ..usual };
         add(&format!("gguf/{device}/f16/as-is"), caps, Shape::Gguf, setup);
         add(&format!("9b/{device}/f16/as-is/untied"), caps, Shape::Named("9b"), usual);
     }
@@ -117,7 +133,7 @@ impl Configuration {
         let recorder = Arc::new(Recorder::new(self.caps.clone()));
         let backend: Arc<dyn Backend> = recorder.clone();
         let source = Source::Shapes(source);
-        let model = Model::load(&backend, &source, self.setup.form(), &mut |_, _| {}).unwrap();
+        let model = Model::load(&backend, &source, self.setup.precision, &mut |_, _| {}).unwrap();
         let mut engine = Engine::new(Arc::new(model), self.setup.engine).unwrap();
         for Scenario { prompts, sampling, steps } in self.scenarios() {
             let requests = prompts.iter().map(|&length| self.request(&engine, length, &sampling));
@@ -142,7 +158,7 @@ impl Configuration {
 
     /// The second program of a decode step is the next step, which a GPU begins before it is asked for.
     fn scenarios(&self) -> [Scenario; 3] {
-        let chunks = vec![self.setup.engine.budget as usize + SECOND_CHUNK];
+        let chunks = vec![self.setup.engine.budget.unwrap() as usize + SECOND_CHUNK];
         let seeded = Sampling { seed: Some(1), ..Sampling::model_card(Mode::Direct) };
         let steps: [&[&str]; 3] = [
             &["prefill-first", "prefill-next", "decode-1", "snapshot"],

@@ -10,7 +10,16 @@ use std::{
     },
 };
 
-use bimetal::{Result, compute::{backend::Backend, caps::Caps, kernel::Dispatch, memory::{BufferId, Memory, Pending, Slot}, pass::{Pass, Program}}};
+use bimetal::{
+    Result,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        memory::{BufferId, Memory, Pending, Slot},
+        pass::{Pass, Program},
+    },
+};
 
 /// The device.
 pub struct Recorder {

@@ -1,6 +1,10 @@
 //! How dispatches and devices are written down. Only names that a shader sees appear: those of Rust may change.
 
-use bimetal::compute::{caps::Caps, dtype::{DType, Packs}, kernel::{Dispatch, Kernel}};
+use bimetal::compute::{
+    caps::Caps,
+    dtype::{DType, Packs},
+    kernel::{Dispatch, Kernel},
+};
 
 /// One dispatch on one line, without what it binds.
 pub fn dispatch_line(dispatch: &Dispatch) -> String {

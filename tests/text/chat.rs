@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use bimetal::{Error, text::chat_template::{Message, Options, Template}};
+use bimetal::{
+    Error,
+    text::chat_template::{Message, Options, Template},
+};
 use proptest::prelude::*;
 use serde_json::Value;
 

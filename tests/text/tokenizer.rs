@@ -2,7 +2,13 @@
 
 use std::{path::Path, sync::LazyLock};
 
-use bimetal::{Error, text::{stop::Stop, tokenizer::{SpecialTokens, Tokenizer}}};
+use bimetal::{
+    Error,
+    text::{
+        stop::Stop,
+        tokenizer::{SpecialTokens, Tokenizer},
+    },
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,6 +1,20 @@
 //! `bench --plan`: what a step would cost, for devices that need not be there.
 
-use bimetal::{Error, Result, compute::{backend::Backend, caps::{Caps, DeviceKind}, cost::Cost, cpu::Cpu, devices::Choice}, measure::{chips::{self, Chip}, ledger::{Entry, Ledger, Rehearsal}}, model::weights::Source};
+use bimetal::{
+    Error, Result,
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cost::Cost,
+        cpu::Cpu,
+        devices::Choice,
+    },
+    measure::{
+        chips::{self, Chip},
+        ledger::{Entry, Ledger, Rehearsal},
+    },
+    model::weights::Source,
+};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -75,9 +89,9 @@ fn caps(arguments: &Arguments) -> Caps {
 
 /// A decode step for each depth and number of sequences, and a prompt's last chunk for each depth.
 fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<Step>> {
-    let budget = arguments.target.engine.setup(caps, [1, 0]).engine.budget;
+    let budget = arguments.target.engine.options(1, 0).engine.budget_on(caps);
     let Arguments { sequences, depth: depths, .. } = arguments;
-    let mut setup = arguments.target.engine.setup(caps, [most(sequences), 0]);
+    let mut options = arguments.target.engine.options(most(sequences), 0);
     let needed = Rehearsal::context(most(sequences), most(depths), budget);
     let needed = needed.max(most(depths).saturating_add(budget).saturating_add(1));
     if needed > source.config().context {
@@ -85,8 +99,8 @@ fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<
         let what = format!("depths and --budget take {needed} tokens; the model's context holds {context}");
         return Err(Error::Request(what));
     }
-    setup.engine.context = setup.engine.context.or(Some(needed.next_multiple_of(16)));
-    let mut rehearsal = Rehearsal::new(caps.clone(), source, setup)?;
+    options.engine.context = options.engine.context.or(Some(needed.next_multiple_of(16)));
+    let mut rehearsal = Rehearsal::new(caps.clone(), source, options.precision, options.engine)?;
     let mut steps = Vec::new();
     for &depth in depths {
         for &sequences in sequences {

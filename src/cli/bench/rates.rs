@@ -19,7 +19,12 @@ use crate::cli::{
     progress::{MEASURING, bar},
     table::table,
 };
-use bimetal::{Result, engine::{AtEnd, Engine, Request, sampler::Sampling}, measure::ledger::Rehearsal, model::config::Config};
+use bimetal::{
+    Result,
+    engine::{AtEnd, Engine, Request, sampler::Sampling},
+    measure::ledger::Rehearsal,
+    model::config::Config,
+};
 
 /// One line of results: tokens per second of each run.
 struct Line {
@@ -42,16 +47,17 @@ impl Line {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = arguments.target.open()?;
     let backend = arguments.target.device.open()?;
-    let mut setup = arguments.target.engine.setup(backend.caps(), [most(&arguments.sequences), 0]);
-    let context = arguments.context(origin.config(), setup.engine.budget)?;
-    let model = arguments.target.load(&backend, &origin, setup.form())?;
-    setup.engine.context = Some(context);
-    let mut engine = Engine::new(model, setup.engine)?;
+    let mut options = arguments.target.engine.options(most(&arguments.sequences), 0);
+    let budget = options.engine.budget_on(backend.caps());
+    let context = arguments.context(origin.config(), budget)?;
+    let model = arguments.target.load(&backend, &origin, options.precision)?;
+    options.engine.context = Some(context);
+    let mut engine = Engine::new(model, options.engine)?;
     let lines = arguments.lines(&mut engine)?;
     if arguments.target.json {
-        return print_json(&as_json(arguments, (&engine, setup.engine.budget), &lines));
+        return print_json(&as_json(arguments, (&engine, budget), &lines));
     }
-    print(&text(arguments, (&engine, setup.engine.budget), &lines))
+    print(&text(arguments, (&engine, budget), &lines))
 }
 
 impl Arguments {
@@ -216,7 +222,11 @@ mod tests {
 
     use std::{path::Path, sync::Arc};
 
-    use bimetal::{compute::{backend::Backend, cpu::Cpu, dtype::DType}, engine::Options, model::{Model, checkpoint::Checkpoint, weights::Source}};
+    use bimetal::{
+        compute::{backend::Backend, cpu::Cpu, dtype::DType},
+        engine::Options,
+        model::{Model, checkpoint::Checkpoint, weights::Source},
+    };
 
     use super::*;
 
@@ -230,7 +240,8 @@ mod tests {
         let (sequences, depth, steps, budget) = (3, 100, 4, 67);
         let context = Some(room(sequences, depth, budget) + steps + 1);
         let mut engine =
-            Engine::new(Arc::new(model), Options { context, budget, sequences, ..Options::default() }).unwrap();
+            Engine::new(Arc::new(model), Options { context, budget: Some(budget), sequences, ..Options::default() })
+                .unwrap();
         for sequences in [1, 2, 3] {
             let measured = together(&mut engine, (sequences, depth), steps).unwrap();
             assert_eq!(measured.decoded, (sequences * steps) as usize);

@@ -5,7 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bimetal::{Result, compute::{backend::Backend, cost::Load, dtype::DType}, engine::{LogitRows, Recording, Runner}, kernels::operands::step::{Input, Layout, Phase, SequenceId, Step, Work}, model::{Model, cache::{BLOCK, Plan}}};
+use bimetal::{
+    Result,
+    compute::{backend::Backend, cost::Load, dtype::DType},
+    engine::{LogitRows, Recording, Runner},
+    kernels::operands::step::{Input, Layout, Phase, SequenceId, Step, Work},
+    model::{
+        Model,
+        cache::{BLOCK, Plan},
+    },
+};
 
 /// How long a device is kept busy before anything counts: after a pause its clocks are low, and rise slowly.
 const WARM_UP: Duration = Duration::from_millis(500);

@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use super::{DeviceEntry, Opened, opened, rank};
-use crate::{compute::{backend::Backend, wgpu::{Adapter, Restrict, Wgpu}}, error::{Error, Result}};
+use crate::{
+    compute::{
+        backend::Backend,
+        wgpu::{Adapter, Restrict, Wgpu},
+    },
+    error::{Error, Result},
+};
 
 /// Every one of them, in wgpu's order.
 pub(super) fn all() -> Vec<DeviceEntry> {

@@ -1,6 +1,11 @@
 //! One launch of a kernel, as plain data, and what it costs.
 
-use crate::compute::{cost::{Cost, Flops, Load, RowCount}, dtype::DType, kernel::{Binding, Kernel}, memory::Slot};
+use crate::compute::{
+    cost::{Cost, Flops, Load, RowCount},
+    dtype::DType,
+    kernel::{Binding, Kernel},
+    memory::Slot,
+};
 
 /// One launch of a kernel.
 #[derive(Clone)]

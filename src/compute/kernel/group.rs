@@ -5,7 +5,10 @@ use std::{ops::Range, sync::Arc};
 use half::f16;
 
 use super::{Dispatch, Floats, Scalar, host_memory::HostMemory};
-use crate::compute::{dtype::{DType, PLANES, Packs, Planes}, formats::{Row, heads, packed}};
+use crate::compute::{
+    dtype::{DType, PLANES, Packs, Planes},
+    formats::{Row, heads, packed},
+};
 
 /// One group of one dispatch. Groups of a dispatch write disjoint ranges.
 pub struct Group<'a> {

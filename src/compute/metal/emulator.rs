@@ -21,7 +21,10 @@ use kernel::Kernel;
 use queue::{Binding, Launch, Queue, Ticket};
 use runtime::{Buffers, Runtime};
 
-use crate::compute::{caps::{Caps, DeviceKind, Tiles}, metal::driver::{Driver, Outcome, Shader}};
+use crate::compute::{
+    caps::{Caps, DeviceKind, Tiles},
+    metal::driver::{Driver, Outcome, Shader},
+};
 
 /// In which order the lanes of a group run, and launches between two barriers.
 ///

@@ -17,7 +17,13 @@ use std::{
 
 use super::{driver::Driver, queue::Queue};
 use crate::compute::lock::lock;
-use crate::{compute::{caps::Caps, memory::{BufferId, Pending}}, error::{Error, Result}};
+use crate::{
+    compute::{
+        caps::Caps,
+        memory::{BufferId, Pending},
+    },
+    error::{Error, Result},
+};
 
 /// A buffer that is not larger, and which the device reads while the host wants to write, gets new memory instead of
 /// having the host wait: tables, steps.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{compute::{backend::Backend, caps::Caps}, error::{Error, Result}};
+use crate::{
+    compute::{backend::Backend, caps::Caps},
+    error::{Error, Result},
+};
 
 /// Why there is no native Metal here, if there is none.
 pub const ELSEWHERE: Option<&str> =

@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::compute::lock::lock;
-use crate::compute::{caps::DeviceKind, submission::{Estimate, pieces_at_first}};
+use crate::compute::{
+    caps::DeviceKind,
+    submission::{Estimate, pieces_at_first},
+};
 
 /// The cut of one program.
 pub(super) struct Pace {

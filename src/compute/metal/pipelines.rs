@@ -14,7 +14,10 @@ use super::{
     prelude::shader,
 };
 use crate::compute::lock::lock;
-use crate::{compute::kernel::Dispatch, error::{Error, Result}};
+use crate::{
+    compute::kernel::Dispatch,
+    error::{Error, Result},
+};
 
 /// Every pipeline of one device.
 pub(super) struct Pipelines<D: Driver> {

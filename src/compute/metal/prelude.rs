@@ -5,7 +5,13 @@
 
 use std::fmt::Write;
 
-use crate::{compute::{dtype::{DType, Planes, UNIT}, kernel::{Dispatch, Element}}, error::{Error, Result}};
+use crate::{
+    compute::{
+        dtype::{DType, Planes, UNIT},
+        kernel::{Dispatch, Element},
+    },
+    error::{Error, Result},
+};
 
 /// Lanes of a SIMD group on every GPU that Metal runs on.
 pub const SIMD: u32 = 32;
@@ -114,7 +120,10 @@ fn quantised(dtype: DType, shape: [u32; 2]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::compute::{cost::Cost, kernel::{Binding, Kernel, Source}};
+    use crate::compute::{
+        cost::Cost,
+        kernel::{Binding, Kernel, Source},
+    };
 
     static ADD: Kernel = Kernel {
         name: "add",

@@ -15,7 +15,14 @@ use super::{
     queue::{Queue, Then},
 };
 use crate::compute::lock::lock;
-use crate::{compute::{kernel::Dispatch, memory::{BufferId, Slot}, pass::Recorded}, error::{Error, Result}};
+use crate::{
+    compute::{
+        kernel::Dispatch,
+        memory::{BufferId, Slot},
+        pass::Recorded,
+    },
+    error::{Error, Result},
+};
 
 /// Buffers that a kernel may have.
 const BUFFERS: usize = 31;

@@ -25,7 +25,13 @@ use std::sync::Arc;
 #[cfg(doc)]
 use super::Pass;
 use crate::compute::{kernel::Dispatch, memory::Slot};
-use crate::{compute::{dtype::DType, memory::{Buffer, Pending}}, error::Result};
+use crate::{
+    compute::{
+        dtype::DType,
+        memory::{Buffer, Pending},
+    },
+    error::Result,
+};
 
 /// A name given to a tensor at one point of a recording, for whoever runs it step by step.
 #[derive(Clone)]

@@ -3,7 +3,14 @@
 use wgpu::{CooperativeScalarType, DeviceType, ExperimentalFeatures, Features, Limits};
 
 use super::{Restrict, instance};
-use crate::{compute::{backend::Backend, caps::{Caps, DeviceKind, Tiles}, cpu::Cpu}, error::{Error, Result}};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind, Tiles},
+        cpu::Cpu,
+    },
+    error::{Error, Result},
+};
 
 /// A device that wgpu found and that may be opened.
 pub struct Adapter {

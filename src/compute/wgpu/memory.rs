@@ -13,7 +13,13 @@ use wgpu::{BufferDescriptor, BufferUsages, COPY_BUFFER_ALIGNMENT, CommandEncoder
 
 use super::device::{Device, Refusal};
 use crate::compute::lock::lock;
-use crate::{compute::{caps::Caps, memory::{BufferId, Pending}}, error::{Error, Result}};
+use crate::{
+    compute::{
+        caps::Caps,
+        memory::{BufferId, Pending},
+    },
+    error::{Error, Result},
+};
 
 /// Bytes that may wait in the host's staging memory: writes beyond them wait for earlier ones to arrive.
 const STAGED: u64 = 32 << 20;

@@ -10,7 +10,10 @@ use wgpu::Features;
 
 use super::{clock::Readings, device::Device};
 use crate::compute::lock::lock;
-use crate::compute::{caps::DeviceKind, submission::{Estimate, pieces_at_first}};
+use crate::compute::{
+    caps::DeviceKind,
+    submission::{Estimate, pieces_at_first},
+};
 
 /// A program that is far from the target is measured in its first runs, and then in every so many.
 const FIRST: u32 = 3;

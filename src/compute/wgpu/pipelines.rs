@@ -25,7 +25,13 @@ use super::{
     prelude,
 };
 use crate::compute::lock::lock;
-use crate::{compute::{caps::Caps, kernel::{Dispatch, Kernel}}, error::{Error, Result}};
+use crate::{
+    compute::{
+        caps::Caps,
+        kernel::{Dispatch, Kernel},
+    },
+    error::{Error, Result},
+};
 
 /// Every pipeline and layout of one device.
 #[derive(Default)]

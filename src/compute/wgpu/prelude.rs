@@ -11,7 +11,14 @@ use std::fmt::Write;
 use quantised::Quantised;
 
 use super::unroll::unroll;
-use crate::{compute::{caps::Caps, dtype::DType, kernel::{Dispatch, Element}}, error::{Error, Result}};
+use crate::{
+    compute::{
+        caps::Caps,
+        dtype::DType,
+        kernel::{Dispatch, Element},
+    },
+    error::{Error, Result},
+};
 
 /// The shared parts of shaders, by name.
 pub const LIBRARY: &[(&str, &str)] = &[

@@ -13,7 +13,10 @@ use super::{
     memory::{Copy, new_buffer},
     pace::Pace,
 };
-use crate::{compute::{kernel::Dispatch, memory::Slot, pass::Recorded}, error::{Error, Result}};
+use crate::{
+    compute::{kernel::Dispatch, memory::Slot, pass::Recorded},
+    error::{Error, Result},
+};
 
 /// A program as this backend runs it. It holds all of its memory; dropping it frees that.
 pub(super) struct Prepared {

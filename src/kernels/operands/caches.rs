@@ -1,6 +1,13 @@
 //! What a sequence leaves behind in each layer, as kernels are given it: blocks of keys and values, or slots of recurrent state.
 
-use crate::{compute::{dtype::DType, kernel::{Group, Kernel}, tensor::Tensor}, kernels::operands::heads::{AttentionHeads, DeltaHeads}};
+use crate::{
+    compute::{
+        dtype::DType,
+        kernel::{Group, Kernel},
+        tensor::Tensor,
+    },
+    kernels::operands::heads::{AttentionHeads, DeltaHeads},
+};
 
 /// Keys and values of one attention layer, in blocks of tokens.
 pub struct Blocks {

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use crate::compute::{kernel::{Group, Kernel}, pass::Builder};
+use crate::compute::{
+    kernel::{Group, Kernel},
+    pass::Builder,
+};
 
 /// The heads of an attention layer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use crate::{compute::{dtype::DType, tensor::Tensor}, kernels::rms_norm::Norm};
+use crate::{
+    compute::{dtype::DType, tensor::Tensor},
+    kernels::rms_norm::Norm,
+};
 
 /// A weight matrix \[out, in\]: one tensor, or several that hold consecutive rows where one would exceed what a
 /// backend can bind, or where rows differ in dtype.

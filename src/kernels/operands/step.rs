@@ -9,7 +9,17 @@ use std::{ops::Range, sync::Arc};
 
 pub use work::{Input, Phase, SequenceId, Work};
 
-use crate::{compute::{backend::Backend, cost::{Load, RowCount}, dtype::DType, kernel::{Element, Group}, pass::Builder, tensor::Tensor}, error::Result};
+use crate::{
+    compute::{
+        backend::Backend,
+        cost::{Load, RowCount},
+        dtype::DType,
+        kernel::{Element, Group},
+        pass::Builder,
+        tensor::Tensor,
+    },
+    error::Result,
+};
 
 /// Rows that one group of a tiled kernel takes of one sequence.
 pub const TILE: u32 = 32;

@@ -2,7 +2,10 @@
 
 use half::{bf16, f16};
 
-use crate::compute::{dtype::{DType, Planes}, formats::Row};
+use crate::compute::{
+    dtype::{DType, Planes},
+    formats::Row,
+};
 
 /// Beyond this, numbers stand for infinity: where nothing was seen, shaders have a number below all others in place of
 /// −∞, which not every one of them can hold.

@@ -2,7 +2,10 @@
 
 use std::{ops::Range, path::Path};
 
-use crate::{error::{Error, Result}, text::tokenizer::Tokenizer};
+use crate::{
+    error::{Error, Result},
+    text::tokenizer::Tokenizer,
+};
 
 /// What stands between documents.
 const SEPARATOR: &str = "<|endoftext|>";

@@ -4,7 +4,16 @@ use std::{future::ready, ops::Range, sync::Arc};
 
 use super::Side;
 
-use crate::{compute::{dtype::DType, memory::Pending}, engine::{ALIGN, LogitRows, Prepared, Runner}, error::{Error, Result}, kernels::operands::step::{Input, Layout, Phase, SequenceId, Work}, model::{Model, cache::{BLOCK, Plan, Room, Wanted}}};
+use crate::{
+    compute::{dtype::DType, memory::Pending},
+    engine::{ALIGN, LogitRows, Prepared, Runner},
+    error::{Error, Result},
+    kernels::operands::step::{Input, Layout, Phase, SequenceId, Work},
+    model::{
+        Model,
+        cache::{BLOCK, Plan, Room, Wanted},
+    },
+};
 
 /// Bytes of logits that a step leaves at most.
 const LOGITS: u64 = 128 << 20;

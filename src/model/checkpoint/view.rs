@@ -4,7 +4,13 @@ use std::{ops::BitAnd, path::Path};
 
 use half::{bf16, f16};
 
-use crate::{Error, Result, compute::{dtype::{BLOCK, DType, UNIT}, formats::{Blocks, Scales}}};
+use crate::{
+    Error, Result,
+    compute::{
+        dtype::{BLOCK, DType, UNIT},
+        formats::{Blocks, Scales},
+    },
+};
 
 /// One tensor as the checkpoint stores it. The bytes are little-endian and need not be aligned.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,17 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use crate::model::weights::quantize::{Weighted, is_quantised, require_original};
-use crate::{compute::{dtype::{DType, PLANES, Planes}, formats::{LARGEST, VERSION}}, error::{Error, Result}, model::{checkpoint::{Checkpoint, FORMAT, FORMAT_VERSION, PLANE_NAMES, TensorView, WEIGHTS}, weights::{Progress, convert::Found}}};
+use crate::{
+    compute::{
+        dtype::{DType, PLANES, Planes},
+        formats::{LARGEST, VERSION},
+    },
+    error::{Error, Result},
+    model::{
+        checkpoint::{Checkpoint, FORMAT, FORMAT_VERSION, PLANE_NAMES, TensorView, WEIGHTS},
+        weights::{Progress, convert::Found},
+    },
+};
 
 /// What else a checkpoint's directory holds.
 const SIDE_FILES: [&str; 5] =

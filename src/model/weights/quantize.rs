@@ -5,7 +5,15 @@ use std::{ops::Range, sync::Arc};
 use rayon::prelude::*;
 
 use super::convert::{Found, widen};
-use crate::{compute::{dtype::{BLOCK, DType, PLANES, Planes}, formats::{self, Blocks, Row, Scales, Unfit}, memory::Buffer}, error::{Error, Result}, model::checkpoint::Checkpoint};
+use crate::{
+    compute::{
+        dtype::{BLOCK, DType, PLANES, Planes},
+        formats::{self, Blocks, Row, Scales, Unfit},
+        memory::Buffer,
+    },
+    error::{Error, Result},
+    model::checkpoint::Checkpoint,
+};
 
 /// Rows that one thread takes at a time.
 const PORTION: usize = 8;

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::{compute::caps::Expand, kernels::operands::matrix::Matrix, model::qwen3_5::{Layer, Mixer, Weights}, ops::matmul::expanded_bytes};
+use crate::{
+    compute::caps::Expand,
+    kernels::operands::matrix::Matrix,
+    model::qwen3_5::{Layer, Mixer, Weights},
+    ops::matmul::expanded_bytes,
+};
 
 impl Weights {
     pub(super) fn bytes(&self) -> u64 {

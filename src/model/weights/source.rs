@@ -2,7 +2,15 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use crate::{compute::{dtype::DType, formats::Scales}, error::{Error, Result}, model::{checkpoint::{Checkpoint, TensorView}, config::Config, weights::{convert::widen, quantize, random::random}}};
+use crate::{
+    compute::{dtype::DType, formats::Scales},
+    error::{Error, Result},
+    model::{
+        checkpoint::{Checkpoint, TensorView},
+        config::Config,
+        weights::{convert::widen, quantize, random::random},
+    },
+};
 
 /// Where weights come from.
 pub enum Source<'a> {

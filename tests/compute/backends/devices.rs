@@ -2,7 +2,16 @@
 
 use std::sync::Arc;
 
-use bimetal::{Error, compute::{backend::Backend, caps::DeviceKind, devices::{self, Choice}, pass::Pass, wgpu::{Restrict, Wgpu}}};
+use bimetal::{
+    Error,
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        devices::{self, Choice},
+        pass::Pass,
+        wgpu::{Restrict, Wgpu},
+    },
+};
 
 use super::{kernels::shift, scaled, tensor};
 

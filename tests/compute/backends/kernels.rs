@@ -1,6 +1,11 @@
 //! Kernels that the crate does not know: what a user of the library may bring along.
 
-use bimetal::compute::{cost::Cost, kernel::{Binding, Element, Group, Kernel, Scalar, Source}, pass::Pass, tensor::Tensor};
+use bimetal::compute::{
+    cost::Cost,
+    kernel::{Binding, Element, Group, Kernel, Scalar, Source},
+    pass::Pass,
+    tensor::Tensor,
+};
 
 /// y\[i\] = factor · x\[i\] + bias: a kernel that the crate does not know.
 static SCALE: Kernel = Kernel {

@@ -1,6 +1,12 @@
 //! Which backend runs, and what is said about it.
 
-use bimetal::{Error, compute::{caps::DeviceKind, devices::{self, Choice}}};
+use bimetal::{
+    Error,
+    compute::{
+        caps::DeviceKind,
+        devices::{self, Choice},
+    },
+};
 
 #[test]
 fn choices_have_names() {

@@ -2,7 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bimetal::compute::{backend::Backend, caps::DeviceKind, cpu::Cpu, pass::{Pass, Program}, tensor::Tensor, wgpu::{Adapter, Restrict, Wgpu}};
+use bimetal::compute::{
+    backend::Backend,
+    caps::DeviceKind,
+    cpu::Cpu,
+    pass::{Pass, Program},
+    tensor::Tensor,
+    wgpu::{Adapter, Restrict, Wgpu},
+};
 
 use super::{kernels::shift, tensor, values};
 

@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use bimetal::compute::{backend::Backend, pass::Pass, wgpu::{Adapter, Restrict, Wgpu}};
+use bimetal::compute::{
+    backend::Backend,
+    pass::Pass,
+    wgpu::{Adapter, Restrict, Wgpu},
+};
 use tempfile::tempdir;
 
 use super::{kernels::shift, scaled, tensor, values};

@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 
-use bimetal::compute::metal::{driver::{Driver, Shader}, emulator::{Emulator, Order}};
+use bimetal::compute::metal::{
+    driver::{Driver, Shader},
+    emulator::{Emulator, Order},
+};
 use bytemuck::{Pod, cast_slice};
 
 /// A kernel and its launch.

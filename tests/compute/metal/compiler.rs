@@ -2,7 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bimetal::{compute::{caps::{Caps, Expand}, dtype::DType, metal::prelude::shader}, engine::Options, generate::generator::Setup, kernels::ALL, measure::ledger::Rehearsal, model::{config::Config, weights::Source}};
+use bimetal::{
+    compute::{
+        caps::{Caps, Expand},
+        dtype::DType,
+        metal::prelude::shader,
+    },
+    engine::Options,
+    kernels::ALL,
+    measure::ledger::Rehearsal,
+    model::{Precision, config::Config, weights::Source},
+};
 
 /// `REQUIRE=xcode` makes it a failure that the compiler is absent; it comes with Xcode and not with the command line tools.
 #[cfg(target_os = "macos")]
@@ -48,10 +58,11 @@ fn texts() -> BTreeMap<String, String> {
         (DType::F32, None, None),
         (DType::F16, Some(8), Some(DType::Q4)),
     ] {
-        let engine = Options { context: Some(1024), sequences: 2, ..Options::default() };
+        let options = Options { context: Some(1024), sequences: 2, ..Options::default() };
         let mut caps = Caps { matrix_units, ..Caps::apple() };
         caps.tiles.expand = Some(Expand::USUAL);
-        let rehearsal = Rehearsal::new(caps, &Source::Random(&config), Setup { inputs, quant, engine }).unwrap();
+        let precision = Precision { activations: Some(inputs), weights: quant };
+        let rehearsal = Rehearsal::new(caps, &Source::Random(&config), precision, options).unwrap();
         let launches = rehearsal.answer().unwrap();
         texts.extend(launches.iter().map(|launch| (shader(launch).unwrap(), launch.label())));
     }

@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::Rig;
 
 use crate::support::fixtures::checkpoint;
-use bimetal::{compute::dtype::DType, engine::{AtEnd, Engine, Options, Request, sampler::Sampling}, model::{Model, weights::Source}};
+use bimetal::{
+    compute::dtype::DType,
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
+    model::{Model, weights::Source},
+};
 
 #[test]
 fn a_token_is_one_command_buffer_and_one_wait() {

@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use bimetal::compute::{caps::{Caps, DeviceKind}, metal::driver::{Driver, Outcome, Shader}};
+use bimetal::compute::{
+    caps::{Caps, DeviceKind},
+    metal::driver::{Driver, Outcome, Shader},
+};
 
 /// What a command buffer holds.
 #[derive(Clone, Debug, PartialEq)]

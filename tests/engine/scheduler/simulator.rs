@@ -8,7 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::timeline::{CUT, SINGLE, Timeline, mix};
 
-use bimetal::{engine::scheduler::{Batch, Limits, Origin, Outcome, Scheduler, SequenceId, Snapshot, State::{Kept, Running}}, kernels::operands::step::{Phase, Work}};
+use bimetal::{
+    engine::scheduler::{
+        Batch, Limits, Origin, Outcome, Scheduler, SequenceId, Snapshot,
+        State::{Kept, Running},
+    },
+    kernels::operands::step::{Phase, Work},
+};
 
 pub struct World {
     pub limits: Limits,

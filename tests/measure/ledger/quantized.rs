@@ -1,6 +1,7 @@
 //! What quantised weights, keys and values cost.
 
 use super::*;
+
 use crate::support::fixtures::checkpoint;
 
 /// What is quantised is counted with its scales: 8.5 and 4.5625 bits a weight, but for the two matrices of a DeltaNet's gates.
@@ -9,9 +10,11 @@ fn quantised_weights_count_what_they_take() {
     let config = Config::named("0.8b").unwrap();
     let gates = 18 * 2 * 16 * 1024;
     for (format, sixteenths) in [(DType::Q8, 136), (DType::Q4, 73)] {
-        let engine = Options { context: Some(256), ..Options::default() };
-        let setup = Setup { inputs: DType::F16, quant: Some(format), engine };
-        let mut rehearsal = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap();
+        let options = Options { context: Some(256), ..Options::default() };
+        let precision = Precision { activations: Some(DType::F16), weights: Some(format) };
+        let dry_run =
+            |options: Options| Rehearsal::new(discrete(), &Source::Random(&config), precision, options).unwrap();
+        let mut rehearsal = dry_run(options);
         let ledger = rehearsal.decode(1, 16).unwrap();
         let quantised = |weights: u64| weights * sixteenths / 128;
         let rest = 2 * (SMALL + SINGLES + gates);
@@ -19,8 +22,7 @@ fn quantised_weights_count_what_they_take() {
         assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
         // A prompt's products read them once, wherever they become halves.
         for (budget, expanded) in [(512, true), (128, false)] {
-            let setup = Setup { engine: Options { budget, ..engine }, ..setup };
-            let prefill = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap().prefill(64, 0).unwrap();
+            let prefill = dry_run(Options { budget: Some(budget), ..options }).prefill(64, 0).unwrap();
             let of = |name: &str| prefill.kernels().into_iter().find(|entry| entry.kernel == Some(name));
             let (before, products) = (of("dequantise"), of("matmul_mma").unwrap());
             let reading = if expanded { before.as_ref().unwrap() } else { &products };
@@ -46,10 +48,11 @@ fn halves_of_weights_are_foreseen() {
             let caps = Caps { packed_dots: false, ..discrete() };
             let backend: Arc<dyn Backend> = Arc::new(Paper::new(caps));
             let source = Source::Random(&config);
-            let form = Form { inputs: DType::F16, quant };
-            let model = Arc::new(Model::load(&backend, &Source::Shapes(&source), form, &mut |_, _| {}).unwrap());
+            let precision = Precision { activations: Some(DType::F16), weights: quant };
+            let model = Arc::new(Model::load(&backend, &Source::Shapes(&source), precision, &mut |_, _| {}).unwrap());
             let taken = |memory: u64| {
-                let options = Options { context: Some(1024), budget, memory: Some(memory), ..Options::default() };
+                let options =
+                    Options { context: Some(1024), budget: Some(budget), memory: Some(memory), ..Options::default() };
                 Engine::new(model.clone(), options)
             };
             // The least that is taken.
@@ -79,9 +82,9 @@ fn halves_of_weights_are_foreseen() {
 #[test]
 fn weights_of_a_file_count_what_they_take_there() {
     let checkpoint = checkpoint("gguf/mixed.gguf");
-    let engine = Options { context: Some(256), ..Options::default() };
-    let setup = Setup { inputs: DType::F32, quant: None, engine };
-    let mut rehearsal = Rehearsal::new(discrete(), &Source::Checkpoint(&checkpoint), setup).unwrap();
+    let options = Options { context: Some(256), ..Options::default() };
+    let source = Source::Checkpoint(&checkpoint);
+    let mut rehearsal = Rehearsal::new(discrete(), &source, DType::F32.into(), options).unwrap();
     let cost = sum(&rehearsal.decode(1, 16).unwrap());
     let all: u64 = checkpoint.summary().bytes.values().sum();
     // One row of the embedding, which is the head too. A projection has a launch for each type at the most, which norms its
@@ -95,9 +98,8 @@ fn weights_of_a_file_count_what_they_take_there() {
 #[test]
 fn keys_and_values_of_8_bits_count_what_they_take() {
     let config = Config::named("0.8b").unwrap();
-    let engine = Options { context: Some(2048), kv: DType::Q8Heads, ..Options::default() };
-    let setup = Setup { inputs: DType::F16, quant: None, engine };
-    let mut rehearsal = Rehearsal::new(discrete(), &Source::Random(&config), setup).unwrap();
+    let options = Options { context: Some(2048), kv: DType::Q8Heads, ..Options::default() };
+    let mut rehearsal = Rehearsal::new(discrete(), &Source::Random(&config), DType::F16.into(), options).unwrap();
     let (token, ledger) = (6 * 2 * 2 * (256 + 4), rehearsal.decode(1, 1000).unwrap());
     assert_eq!(sum(&ledger).cache.read, STATES + 3 * RING_ROW + 1001 * token);
     assert_eq!(sum(&ledger).cache.written, STATES + RING_ROW + token);

@@ -2,12 +2,20 @@
 
 use std::{collections::BTreeMap, fs};
 
-use bimetal::{compute::dtype::DType, generate::assets::Text, model::{checkpoint::{Checkpoint, Skipped}, config::{LayerKind, ValueOrder}}, text::tokenizer::Tokenizer};
 use serde_json::Value;
 
 use crate::{
     container::{self, ARRAY, F32, Gguf, STRING, U32, list, number, string, text, value},
     support::fixtures::{self, checkpoint, fixture},
+};
+use bimetal::{
+    compute::dtype::DType,
+    generate::TextAssets,
+    model::{
+        checkpoint::{Checkpoint, Skipped},
+        config::{LayerKind, ValueOrder},
+    },
+    text::tokenizer::Tokenizer,
 };
 
 /// A whole and small model.
@@ -323,7 +331,7 @@ fn speaking() -> (Gguf, Tokenizer) {
 fn text_from_keys() {
     let (file, original) = speaking();
     let checkpoint = Checkpoint::embedded_gguf(file.bytes()).unwrap();
-    let read = Text::of(&checkpoint).unwrap();
+    let read = TextAssets::of(&checkpoint).unwrap();
     assert_eq!(read.tokenizer.vocabulary(), original.vocabulary());
     for sample in [
         "Once upon a time, there was a little girl.\n\nShe said: \"It's mine!\"  12345",
@@ -341,7 +349,7 @@ fn text_from_keys() {
         serde_json::from_slice(&checkpoint.side_file("tokenizer_config.json").unwrap().unwrap()).unwrap();
     assert_eq!((&config["eos_token"], &config["bos_token"]), (&Value::from("<|im_end|>"), &Value::Null));
     // What fills up an embedding has no text.
-    let mixed = Text::of(&fixtures::checkpoint("gguf/mixed.gguf")).unwrap();
+    let mixed = TextAssets::of(&fixtures::checkpoint("gguf/mixed.gguf")).unwrap();
     assert_eq!((mixed.tokenizer.vocabulary(), mixed.tokenizer.id_of("<think>")), (284, Some(283)));
     assert_eq!(mixed.tokenizer.id_of("[PAD285]"), None);
     assert_eq!(mixed.tokenizer.decode(&[283, 282], Default::default()), "<think>");
@@ -353,7 +361,7 @@ fn text_that_cannot_be_read() {
         let (mut file, _) = speaking();
         edit(&mut file);
         let checkpoint = Checkpoint::embedded_gguf(file.bytes()).unwrap();
-        let error = Text::of(&checkpoint).err().unwrap().to_string();
+        let error = TextAssets::of(&checkpoint).err().unwrap().to_string();
         error.strip_prefix("embedded.gguf").unwrap().trim_start_matches(": ").to_owned()
     };
     let key =

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use bimetal::{compute::dtype::DType, model::checkpoint::{Checkpoint, Part, quantise}};
+use bimetal::{
+    compute::dtype::DType,
+    model::checkpoint::{Checkpoint, Part, quantise},
+};
 use half::f16;
 use serde_json::{Value, json};
 

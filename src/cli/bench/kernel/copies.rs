@@ -2,7 +2,16 @@
 
 use std::sync::Arc;
 
-use bimetal::{Result, compute::{backend::Backend, dtype::DType, kernel::{Access, Binding, Dispatch}, memory::{Buffer, Slot}}, kernels::operands::step};
+use bimetal::{
+    Result,
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        kernel::{Access, Binding, Dispatch},
+        memory::{Buffer, Slot},
+    },
+    kernels::operands::step,
+};
 use half::{bf16, f16};
 
 /// Sets of buffers at the most: what moves less than a thousandth of a cache cannot be kept out of it.

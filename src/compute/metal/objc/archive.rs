@@ -19,7 +19,10 @@ use objc2_metal::{
 };
 
 use super::said;
-use crate::compute::{kernel::fingerprint, metal::{lock, prelude}};
+use crate::compute::{
+    kernel::fingerprint,
+    metal::{lock, prelude},
+};
 
 /// The archive of one device and one build's texts.
 pub(super) struct Archive {

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, ops::Range, path::Path};
 use serde_json::{Map, Value as Json, json};
 
 use super::{Value, Values, container::Tensor};
-use crate::{Error, Result, model::config::{Config, Spelling, ValueOrder}};
+use crate::{
+    Error, Result,
+    model::config::{Config, Spelling, ValueOrder},
+};
 
 const ARCHITECTURE: &str = "qwen35";
 
