@@ -7,6 +7,8 @@ mod ahead;
 mod lane;
 mod options;
 mod outputs;
+pub mod sampler;
+pub mod scheduler;
 mod session;
 
 use std::{
@@ -16,13 +18,19 @@ use std::{
 };
 
 use crate::{
-    cache::{BLOCK, Cache, Plan},
+    engine::{
+        sampler::{Sampler, Sampling},
+        scheduler::{Batch, Limits, Outcome, Scheduler, SequenceId, State},
+    },
     error::{Error, Result},
-    kernels::gdn_chunk_solve::CHUNK,
-    model::Model,
-    sampler::{Sampler, Sampling},
-    scheduler::{Batch, Limits, Outcome, Scheduler, SequenceId, State},
-    step::{Kind, Layout},
+    kernels::{
+        gdn_chunk_solve::CHUNK,
+        operands::step::{Kind, Layout},
+    },
+    model::{
+        Model,
+        cache::{BLOCK, Cache, Plan},
+    },
 };
 use ahead::Ahead;
 use lane::{Lane, Place, Work};

@@ -1,18 +1,16 @@
 //! Models: the configuration and the checkpoint on disk, the weights on a device, the forward pass.
 
+pub mod built_in;
+pub mod cache;
 pub mod checkpoint;
 pub mod config;
-mod halves;
 mod precision;
-pub mod quants;
 pub mod qwen3_5;
-mod random;
-mod upload;
 pub mod weights;
 
 use std::sync::Arc;
 
-use crate::{backend::Backend, error::Result};
+use crate::{compute::backend::Backend, error::Result};
 use config::Config;
 pub use precision::Precision;
 use qwen3_5::Weights;

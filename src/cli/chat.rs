@@ -9,10 +9,10 @@ use std::sync::{
 
 use bimetal::{
     Error, Result,
-    backend::Backend,
-    chat::Options,
+    compute::backend::Backend,
+    engine::sampler::{Mode, Sampling},
     generate::{Conversation, GenerationOptions, Generator},
-    sampler::{Mode, Sampling},
+    text::chat_template::Options,
 };
 use clap::Args;
 use lines::Lines;

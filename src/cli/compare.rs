@@ -4,9 +4,9 @@ use std::{path::Path, time::Duration};
 
 use bimetal::{
     Error, Result,
-    evaluation::{Comparison, Mean, Side, compare},
     generate::TextAssets,
     hub::RepoSpec,
+    measure::perplexity::{Comparison, Mean, Side, compare},
     model::{Precision, checkpoint::Checkpoint, weights::Source},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};

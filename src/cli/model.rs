@@ -4,14 +4,15 @@ use std::{sync::Arc, time::Instant};
 
 use bimetal::{
     Result,
-    backend::Backend,
-    default_model,
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        devices::{Choice, open},
+        dtype::DType,
+    },
     engine::{ALIGN, Options},
     generate::{Generator, GeneratorOptions},
-    hub,
-    model::{Model, Precision, checkpoint::Checkpoint, weights::Source},
-    open::{Choice, open},
+    hub, kernels,
+    model::{Model, Precision, built_in, checkpoint::Checkpoint, weights::Source},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
@@ -168,12 +169,12 @@ impl EngineArguments {
 impl ModelArguments {
     /// What the model is called in messages.
     pub fn name(&self) -> &str {
-        self.model.as_deref().unwrap_or(default_model::NAME)
+        self.model.as_deref().unwrap_or(built_in::NAME)
     }
 
     /// The checkpoint, downloaded where it is on the hub, with a progress bar for each file on a terminal.
     pub fn open(&self) -> Result<Checkpoint> {
-        let Some(model) = &self.model else { return default_model::open() };
+        let Some(model) = &self.model else { return built_in::open() };
         let mut bars = FileBars::default();
         let path = hub::locate(model, &mut |file, done, total| bars.show(file, done, total))?;
         let checkpoint = Checkpoint::open(&path)?;
@@ -194,7 +195,7 @@ impl DeviceArguments {
             log::info!("not {who}: {why}");
         }
         if let Some(caches) = dirs::cache_dir() {
-            opened.backend.keep_pipelines(&caches.join("bimetal"));
+            opened.backend.keep_pipelines(&caches.join("bimetal"), kernels::fingerprint());
         }
         Ok(opened.backend)
     }

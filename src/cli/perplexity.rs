@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bimetal::{
     Result,
-    evaluation::{Perplexity, Side, perplexity},
     generate::TextAssets,
+    measure::perplexity::{Perplexity, Side, perplexity},
     model::weights::Source,
 };
 use clap::Args;

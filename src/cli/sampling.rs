@@ -2,8 +2,8 @@
 
 use bimetal::{
     Result,
+    engine::sampler::Sampling,
     generate::{GenerationOptions, StopAt},
-    sampler::Sampling,
 };
 use clap::{Args, builder::NonEmptyStringValueParser};
 

@@ -6,7 +6,13 @@
 //! yields.
 
 use super::{Engine, Piece, Then, outputs::Asked};
-use crate::{backend::DeviceKind, cache::BLOCK, error::Result, sampler::Need, scheduler::SequenceId, step::Kind};
+use crate::{
+    compute::caps::DeviceKind,
+    engine::{sampler::Need, scheduler::SequenceId},
+    error::Result,
+    kernels::operands::step::Kind,
+    model::cache::BLOCK,
+};
 
 /// A step whose tokens nobody has looked at.
 pub(super) struct Ahead {

@@ -7,15 +7,20 @@ use super::{
     outputs::{Asked, Outputs, Select},
 };
 use crate::{
-    cache::Cache,
-    dtype::DType,
+    compute::{
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
+    engine::sampler::Need,
     error::Result,
-    kernels::{advance::advance, argmax::argmax, top_k::top_k},
-    model::{Model, qwen3_5::forward},
-    pass::{Pass, Program},
-    sampler::Need,
-    step::{Entry, Kind, Layout, Step},
-    tensor::Tensor,
+    kernels::{
+        advance::advance,
+        operands::step::{Entry, Kind, Layout, Step},
+        top_k::top_k,
+    },
+    model::{Model, cache::Cache, qwen3_5::forward},
+    ops::select::argmax,
 };
 
 /// One sequence's part of a step.

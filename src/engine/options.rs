@@ -1,11 +1,15 @@
 //! What an engine is made with.
 
 use crate::{
-    backend::{Caps, DeviceKind},
-    cache::{Plan, Room, Wanted},
-    dtype::DType,
+    compute::{
+        caps::{Caps, DeviceKind},
+        dtype::DType,
+    },
     error::{Error, Result},
-    model::Model,
+    model::{
+        Model,
+        cache::{Plan, Room, Wanted},
+    },
 };
 
 /// What an engine is made with.

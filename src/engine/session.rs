@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use super::{Engine, Request};
 use crate::{
-    backend::Backend,
-    cache::{Cache, State},
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
+    engine::scheduler::SequenceId,
     error::{Error, Result},
-    kernels::copy_slot::copy_slot,
-    pass::{Pass, Program},
-    scheduler::SequenceId,
-    tensor::Tensor,
+    kernels::{copy_slot::copy_slot, operands::caches::State},
+    model::cache::Cache,
 };
 
 /// Copies one slot's state to another slot, in all layers.

@@ -5,12 +5,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::{
-    chat::Template,
+    engine::sampler::{Mode, Sampling},
     error::{Error, Result},
     model::checkpoint::Checkpoint,
-    sampler::{Mode, Sampling},
-    stop::Stop,
-    tokenizer::Tokenizer,
+    text::{chat_template::Template, stop::Stop, tokenizer::Tokenizer},
 };
 
 const TEMPLATE: &str = "chat_template.jinja";

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText};
 use crate::{
-    chat::{Message, Options, Template},
-    engine::Then,
+    engine::{Then, scheduler::SequenceId},
     error::Result,
-    scheduler::SequenceId,
-    tokenizer::SpecialTokens,
+    text::{
+        chat_template::{Message, Options, Template},
+        tokenizer::SpecialTokens,
+    },
 };
 
 /// Messages so far, and the sequence that holds what is computed of them.

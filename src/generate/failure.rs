@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{error::Error, scheduler::SequenceId};
+use crate::{engine::scheduler::SequenceId, error::Error};
 
 /// An error of a step, and the open texts that it ended.
 pub(super) struct Failure {

@@ -15,19 +15,20 @@ use super::{
     open_text::OpenText,
 };
 use crate::{
-    backend::{Backend, DeviceKind},
-    default_model,
-    engine::{Engine, Event, Finish, Request, Then},
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        devices::{Choice, open},
+    },
+    engine::{Engine, Event, Finish, Request, Then, scheduler::SequenceId},
     error::{Error, Result},
     hub,
-    ledger::Rehearsal,
+    measure::ledger::Rehearsal,
     model::{
-        Model,
+        Model, built_in,
         checkpoint::Checkpoint,
         weights::{Progress, Source},
     },
-    open::{Choice, open},
-    scheduler::SequenceId,
 };
 
 /// A model with its tokenizer on a device. Texts are served together: each step of the device computes a part of all of
@@ -82,7 +83,7 @@ impl Generator {
     /// # Errors
     /// Those of [`Generator::new`].
     pub fn built_in() -> Result<Self> {
-        Self::on_best_device(&default_model::open()?)
+        Self::on_best_device(&built_in::open()?)
     }
 
     fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {

@@ -2,11 +2,12 @@
 
 use super::Timing;
 use crate::{
-    engine::{Event, Finish},
+    engine::{Event, Finish, scheduler::SequenceId},
     error::Result,
-    scheduler::SequenceId,
-    stop::{Stop, StopMatcher},
-    tokenizer::{Decoder, SpecialTokens, Tokenizer},
+    text::{
+        stop::{Stop, StopMatcher},
+        tokenizer::{Decoder, SpecialTokens, Tokenizer},
+    },
 };
 
 /// What one step added to a text.

@@ -1,6 +1,9 @@
 //! How a generator is opened, and what is wanted of one text.
 
-use crate::{engine::Options, model::Precision, sampler::Sampling};
+use crate::{
+    engine::{Options, sampler::Sampling},
+    model::Precision,
+};
 
 /// How a generator is opened. The default asks the device for everything that depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::Generator;
-use crate::{engine::Finish, error::Result, scheduler::SequenceId};
+use crate::{
+    engine::{Finish, scheduler::SequenceId},
+    error::Result,
+};
 
 /// What one text took.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

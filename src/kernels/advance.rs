@@ -1,11 +1,13 @@
 //! ids\[r\] ← tokens\[r\], position\[r\] ← position\[r\] + 1: a decode step becomes the one after it, without the host.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{Kind, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{Kind, Step, View},
 };
 
 /// One group for all rows.
@@ -28,7 +30,8 @@ pub fn advance(p: &Pass, step: &Step, tokens: &Tensor) {
 
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let words = 3 * load.rows(d);
-    let activations = Bytes { read: d.bytes("step", words) + d.bytes("tokens", words / 3), written: d.bytes("step", words) };
+    let activations =
+        Bytes { read: d.bytes("step", words) + d.bytes("tokens", words / 3), written: d.bytes("step", words) };
     Cost { activations, ..Cost::default() }
 }
 

@@ -1,6 +1,6 @@
 //! The types that a model computes in.
 
-use crate::{backend::Caps, dtype::DType};
+use crate::compute::{caps::Caps, dtype::DType};
 
 /// The types that a model computes in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

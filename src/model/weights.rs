@@ -1,33 +1,42 @@
 //! From a checkpoint to a device: one tensor after the other, no second copy of the model in host memory.
 
+pub(crate) mod convert;
+pub mod quantize;
+mod random;
 mod source;
+mod upload;
 
 use std::{ops::Range, sync::Arc, thread};
 
+use convert::Found;
+use quantize::{Target, Weighted, is_quantised};
 pub use source::Source;
 use source::Stored;
+use upload::{Uploader, Values};
 
 use super::{
     Precision,
     config::{Config, LayerKind},
-    halves::Found,
-    quants::{Target, Weighted, is_quantised},
     qwen3_5::{Attention, DeltaNet, Layer, Mixer, Weights},
-    upload::{Uploader, Values},
 };
 use crate::{
-    backend::{Backend, Expand},
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        caps::Expand,
+        dtype::{DType, Planes},
+        tensor::Tensor,
+    },
     error::{Error, Result},
     kernels::{
-        gdn_conv::TAPS,
         gdn_decode::Recurrence,
-        qk_norm_rope::{Heads, QkNorm},
+        operands::{
+            heads::{AttentionHeads, TAPS},
+            matrix::Matrix,
+        },
+        qk_norm_rope::QkNorm,
         rms_norm::Norm,
     },
-    matrix::Matrix,
-    quant::Planes,
-    tensor::Tensor,
+    ops::matmul::expanded_bytes,
 };
 
 /// Told how many bytes are done, of how many.
@@ -120,7 +129,7 @@ impl Loader<'_, '_, '_> {
 
     fn attention(&mut self, name: impl Fn(&str) -> String) -> Result<Attention> {
         let Config { hidden, query_heads, kv_heads, head_dim, .. } = *self.config;
-        let heads = Heads { query: query_heads, kv: kv_heads, width: head_dim };
+        let heads = AttentionHeads { query: query_heads, kv: kv_heads, width: head_dim };
         let qkv = [("q_proj.weight", 2 * query_heads), ("k_proj.weight", kv_heads), ("v_proj.weight", kv_heads)];
         let qkv = qkv.map(|(rest, count)| (name(rest), [count * head_dim, hidden]));
         Ok(Attention {
@@ -338,8 +347,8 @@ impl Weights {
     /// Bytes of scratch memory that products of `rows` rows of a prompt, and of `outputs` of them with the head, take on
     /// matrix units at a time, at the most.
     pub fn expanded_bytes(&self, [rows, outputs]: [u32; 2], expand: Option<Expand>) -> u64 {
-        let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| matrix.expanded_bytes(rows, expand));
-        of_layers.max().unwrap_or(0).max(self.head.expanded_bytes(outputs, expand))
+        let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| expanded_bytes(matrix, rows, expand));
+        of_layers.max().unwrap_or(0).max(expanded_bytes(&self.head, outputs, expand))
     }
 }
 

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::{harness, support::backends};
 use bimetal::{
-    default_model,
-    engine::{Engine, Options, Request, Then},
+    engine::{Engine, Options, Request, Then, sampler::Sampling},
     generate::{GenerationOptions, Generator, GeneratorOptions},
-    sampler::Sampling,
+    model::built_in,
 };
-
-use crate::{present, rig};
 
 /// Logits may differ by this much; where the reference's two best are closer, another greedy path may be right.
 const BOUND: f32 = 2e-3;
@@ -19,10 +17,10 @@ fn the_built_in_model_says_what_the_reference_recorded() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny-stories/reference.json");
     let recorded: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
-    for (name, backend) in present::backends() {
-        let options = Options { kv: rig::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
-        let opened = GeneratorOptions { precision: rig::FULL.inputs.into(), engine: options };
-        let checkpoint = default_model::open().unwrap();
+    for (name, backend) in backends::backends() {
+        let options = Options { kv: harness::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
+        let opened = GeneratorOptions { precision: harness::FULL.inputs.into(), engine: options };
+        let checkpoint = built_in::open().unwrap();
         let generator = Generator::new(&backend, &checkpoint, opened, &mut |_, _| {}).unwrap();
         let mut engine = Engine::new(generator.engine().model().clone(), options).unwrap();
         for case in recorded["cases"].as_array().unwrap() {
@@ -39,7 +37,7 @@ fn the_built_in_model_says_what_the_reference_recorded() {
                         let logits = engine.logits(id).unwrap().unwrap();
                         let top: Vec<f32> = serde_json::from_value(case["next_top8_logits"].clone()).unwrap();
                         let got: Vec<f32> = ids(&case["next_top8_ids"]).iter().map(|id| logits[*id as usize]).collect();
-                        let error = rig::largest_error(&got, &top);
+                        let error = harness::largest_error(&got, &top);
                         println!("{name}: {:?}: top-8 logits {error:.1e}", case["prompt"].as_str().unwrap());
                         assert!(error <= BOUND, "{name}: top-8 logits {got:?}, expected {top:?}");
                     }
@@ -59,10 +57,10 @@ fn the_built_in_model_says_what_the_reference_recorded() {
 
 #[test]
 fn a_text_of_no_tokens_ends() {
-    let (_, backend) = present::backends().remove(0);
+    let (_, backend) = backends::backends().remove(0);
     let engine = Options { context: Some(64), sequences: 1, ..Options::default() };
     let options = GeneratorOptions { engine, ..GeneratorOptions::default() };
-    let mut generator = Generator::new(&backend, &default_model::open().unwrap(), options, &mut |_, _| {}).unwrap();
+    let mut generator = Generator::new(&backend, &built_in::open().unwrap(), options, &mut |_, _| {}).unwrap();
     for _ in 0..2 {
         let options = GenerationOptions { max_tokens: 0, ..generator.generation_options() };
         let mut stream = generator.stream("Once upon a time", &options).unwrap();

@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use bimetal::{
     Result,
-    cache::BLOCK,
     engine::Options,
-    model::Model,
-    step::{Entry, Kind},
+    kernels::operands::step::{Entry, Kind},
+    model::{Model, cache::BLOCK},
 };
 
 use super::recording::{Prepared, Recording, Shape, cache, ids};

@@ -14,14 +14,17 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, Caps},
-    chips::Chip,
-    cost::Cost,
-    kernels,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cost::Cost,
+        dry_run::Paper,
+        kernel::Dispatch,
+        pass::{Pass, Program},
+    },
+    kernels::{self, operands::step::Kind},
+    measure::chips::Chip,
     model::{Model, Precision, weights::Source},
-    paper::Paper,
-    pass::{Dispatch, Pass, Program},
-    step::Kind,
 };
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};

@@ -6,7 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bimetal::{Error, Result, chips::Chip, cost::Cost, dtype::DType, model::Model, pass::Dispatch, step::Kind};
+use bimetal::{
+    Error, Result,
+    compute::{cost::Cost, dtype::DType, kernel::Dispatch},
+    kernels::operands::step::Kind,
+    measure::chips::Chip,
+    model::Model,
+};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 

@@ -7,10 +7,9 @@ use std::{
 
 use bimetal::{
     Result,
-    engine::{Engine, Request, Then},
-    ledger::Rehearsal,
+    engine::{Engine, Request, Then, sampler::Sampling},
+    measure::ledger::Rehearsal,
     model::config::Config,
-    sampler::Sampling,
 };
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -223,9 +222,7 @@ mod tests {
     use std::{path::Path, sync::Arc};
 
     use bimetal::{
-        backend::Backend,
-        cpu::Cpu,
-        dtype::DType,
+        compute::{backend::Backend, cpu::Cpu, dtype::DType},
         engine::Options,
         model::{Model, checkpoint::Checkpoint, weights::Source},
     };

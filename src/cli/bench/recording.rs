@@ -7,15 +7,20 @@ use std::{
 
 use bimetal::{
     Result,
-    backend::Backend,
-    cache::{BLOCK, Cache, Plan},
-    cost::Load,
-    dtype::DType,
-    kernels::argmax::argmax,
-    model::{Model, qwen3_5::forward},
-    pass::{Pass, Program},
-    step::{Entry, Kind, Layout, Step},
-    tensor::Tensor,
+    compute::{
+        backend::Backend,
+        cost::Load,
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
+    kernels::operands::step::{Entry, Kind, Layout, Step},
+    model::{
+        Model,
+        cache::{BLOCK, Cache, Plan},
+        qwen3_5::forward,
+    },
+    ops::select::argmax,
 };
 
 /// How long a device is kept busy before anything counts: after a pause its clocks are low, and rise slowly.

@@ -1,0 +1,5 @@
+//! Text and ids: tokenizers, chat templates, and where a text ends. Knows no model.
+
+pub mod chat_template;
+pub mod stop;
+pub mod tokenizer;
