@@ -11,6 +11,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
+use clap::Parser;
+
 use bimetal::{
     Result,
     compute::{
@@ -21,7 +23,6 @@ use bimetal::{
     measure::backend_diff::{self, Finding},
     model::{Model, built_in, checkpoint::Checkpoint, weights::Source},
 };
-use clap::Parser;
 
 /// A prompt of this many tokens less one, and a decode step.
 const TOKENS: u32 = 66;
@@ -43,7 +44,7 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let (reference, tested) = (backend(arguments.reference)?, backend(arguments.tested)?);
     let checkpoint = arguments.model.map_or_else(built_in::open, |dir| Checkpoint::open(&dir))?;
-    let model = Model::load(&tested, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {})?;
+    let model = Arc::new(Model::load(&tested, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {})?);
     let ids: Vec<u32> = (0..TOKENS).map(|i| i.wrapping_mul(2_654_435_761) % model.vocabulary).collect();
     println!("{}, believed; {}, tested", reference.caps().device, tested.caps().device);
     let [prompt, decode] = backend_diff::model(&reference, &model, &ids, DType::F16)?;

@@ -10,11 +10,17 @@ pub mod weights;
 
 use std::sync::Arc;
 
-use crate::{compute::backend::Backend, error::Result};
 use config::Config;
 pub use precision::Precision;
-use qwen3_5::Weights;
+pub use weights::Weights;
 use weights::{Progress, Source};
+
+use crate::{
+    compute::{backend::Backend, pass::Pass, tensor::Tensor},
+    error::Result,
+    kernels::operands::step::Step,
+    model::cache::Cache,
+};
 
 /// A model on a device.
 pub struct Model {
@@ -43,5 +49,21 @@ impl Model {
         let config = source.config().clone();
         let weights = Weights::load(backend, source, precision.into(), progress)?;
         Ok(Self { backend: backend.clone(), vocabulary: config.vocabulary, config, weights })
+    }
+
+    /// Records the logits of a step's outputs: the rows that want them in a prompt, every row in a decode step. logits
+    /// \[outputs, V\] f32.
+    pub fn forward(&self, p: &Pass, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
+        match &self.weights {
+            Weights::Qwen3_5(weights) => qwen3_5::forward(p, weights, cache, step, logits),
+        }
+    }
+
+    /// Records the logits of every row of a prompt, each the same bits as if it were an output of [`Model::forward`].
+    /// logits \[T, V\] f32.
+    pub fn forward_every(&self, p: &Pass, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
+        match &self.weights {
+            Weights::Qwen3_5(weights) => qwen3_5::forward_every(p, weights, cache, step, logits),
+        }
     }
 }

@@ -1,4 +1,5 @@
 //! The layers of `src/`: which may use which. Imports point down, so that a reader of one layer needs only those below it.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::{
     fs,

@@ -103,9 +103,9 @@ impl Sum for Cost {
     }
 }
 
-/// Which count of the step says how many rows of a tensor are alive.
+/// Which count of the step says how many rows of a tensor are active.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Live {
+pub enum RowCount {
     /// Rows of tokens.
     Rows = 0,
     /// Rows that want logits.

@@ -65,7 +65,7 @@ impl Options {
             )));
         }
         let wanted = Wanted { context, sequences: self.sequences, slots: self.sequences + self.snapshots, kv: self.kv };
-        let taken = model.weights.bytes() + super::lane::estimate(model, self);
+        let taken = model.weights.bytes() + super::memory::estimate(model, self);
         Plan::fit(&model.config, wanted, self.room(model, taken)).map_err(|error| match error {
             Error::Request(what) => Error::Request(format!(
                 "{what} (weights and programs take {} MiB; --memory and --budget change what is left)",

@@ -1,12 +1,12 @@
 //! Which tokens of which sequences the next step computes, and which KV blocks and DeltaNet slots they may use.
 //!
-//! Numbers in, numbers out: no token, no tensor and no device is known here. There is no prefill and no decode phase.
+//! Numbers in, numbers out: no token, no tensor and no device is known here. It has no mode for prompts and none for decoding.
 //! Each sequence has known tokens, of which some are computed, and catches up within a budget per step. One queue
 //! orders them all: those that run, oldest first, then those that wait. Nothing overtakes in it, and memory is always
 //! taken from its end, so its first sequence moves on in every step and every sequence gets to be the first.
 //!
 //! Results must not depend on how a sequence was cut or interrupted. So each token keeps its origin: given tokens are
-//! computed in chunks that end at multiples of the DeltaNet chunk or with their span, sampled tokens one per step.
+//! computed in chunks that end at multiples of the DeltaNet chunk or with their segment, sampled tokens one per step.
 
 mod batch;
 mod check;
@@ -17,11 +17,15 @@ mod sequence;
 
 use std::collections::{BTreeMap, VecDeque};
 
-pub use batch::{Batch, Chunk, Outcome, Single};
+pub use batch::{Batch, Outcome};
 pub use limits::Limits;
-pub use sequence::{Origin, SequenceId, Snapshot, Span, State};
+pub use sequence::{Origin, Segment, Snapshot, State};
 
-use crate::{Error, Result};
+pub use crate::kernels::operands::step::SequenceId;
+use crate::{
+    error::{Error, Result},
+    kernels::operands::step::{Phase, Work},
+};
 use memory::Pool;
 use sequence::Sequence;
 
@@ -64,21 +68,21 @@ impl Scheduler {
         })
     }
 
-    /// Queues a new sequence of `given` prompt tokens that has `most` tokens at the end, sampled ones included.
+    /// Queues a new sequence of `given` prompt tokens that has `max_len` tokens at the end, sampled ones included.
     ///
-    /// A sequence that knows its `most` tokens wants no other: once they are computed it parks itself.
+    /// A sequence that knows its `max_len` tokens wants no other: once they are computed it is kept.
     ///
     /// # Errors
     /// [`Error::Request`] for a sequence that could not finish with all memory to itself.
-    pub fn add(&mut self, given: usize, most: usize) -> Result<SequenceId> {
+    pub fn add(&mut self, given: usize, max_len: usize) -> Result<SequenceId> {
         if given == 0 {
             return Err(Error::Request("the prompt is empty".into()));
         }
-        self.limits.fit(given, most)?;
+        self.limits.fit(given, max_len)?;
         self.added += 1;
-        let id = SequenceId(self.added);
+        let id = SequenceId::new(self.added);
         let used = self.tick();
-        self.sequences.insert(id, Sequence::new(given, most, used));
+        self.sequences.insert(id, Sequence::new(given, max_len, used));
         self.waiting.push_back(id);
         Ok(id)
     }
@@ -92,7 +96,7 @@ impl Scheduler {
         self.assert_closed();
         let mut batch = Batch::default();
         self.decode(&mut batch);
-        self.prompt(&mut batch);
+        self.prefill(&mut batch);
         self.admit(&mut batch);
         self.open = !batch.is_empty();
         self.debug_check();
@@ -104,16 +108,16 @@ impl Scheduler {
         // Preemption takes from the end of the list: at worst this sequence, never one that is already in the batch.
         while let Some(&id) = self.running.get(place) {
             place += 1;
-            let sampled = self.at(id).span().is_some_and(|span| span.origin == Origin::Sampled);
+            let sampled = self.at(id).segment().is_some_and(|segment| segment.origin == Origin::Sampled);
             if sampled && self.grow(id, batch) {
                 self.push(id, batch);
             }
         }
     }
 
-    fn prompt(&self, batch: &mut Batch) {
+    fn prefill(&self, batch: &mut Batch) {
         for &id in &self.running {
-            if self.at(id).span().is_some_and(|span| span.origin == Origin::Given) {
+            if self.at(id).segment().is_some_and(|segment| segment.origin == Origin::Given) {
                 self.push(id, batch);
             }
         }
@@ -122,7 +126,7 @@ impl Scheduler {
     fn admit(&mut self, batch: &mut Batch) {
         while let Some(&head) = self.waiting.front() {
             let left = self.limits.budget - batch.tokens();
-            let moves = self.at(head).piece(head, left, self.limits.align).is_some();
+            let moves = self.at(head).work(head, left, self.limits.align).is_some();
             if self.running.len() == self.limits.sequences || !moves || !self.reserve(head, batch) {
                 break;
             }
@@ -135,9 +139,7 @@ impl Scheduler {
 
     fn push(&self, id: SequenceId, batch: &mut Batch) {
         let left = self.limits.budget - batch.tokens();
-        if let Some(piece) = self.at(id).piece(id, left, self.limits.align) {
-            batch.push(piece);
-        }
+        batch.work.extend(self.at(id).work(id, left, self.limits.align));
     }
 
     /// Records that `batch` was computed, with one outcome for every sequence whose logits it wanted. Sequences that
@@ -147,16 +149,21 @@ impl Scheduler {
     /// If this is not the last batch, or the outcomes are not those that it wanted.
     pub fn commit(&mut self, batch: &Batch, outcomes: &[(SequenceId, Outcome)]) {
         let outcomes: BTreeMap<SequenceId, Outcome> = outcomes.iter().copied().collect();
-        for Chunk { sequence: id, start, length, sample } in batch.pieces().map(batch::Piece::extent) {
+        for Work { sequence: id, range, outputs, .. } in batch.of(Phase::Decode).chain(batch.of(Phase::Prefill)) {
+            let id = *id;
             let Some(sequence) = self.sequences.get_mut(&id) else { continue };
-            assert_eq!(sequence.computed, start, "{id}: this batch is not the last one");
-            sequence.computed += length;
+            assert_eq!(sequence.computed, range.start, "{id}: this batch is not the last one");
+            sequence.computed = range.end;
             let outcome = outcomes.get(&id);
-            assert_eq!(outcome.is_some(), sample, "{id}: an outcome for every wanted token and for no other");
-            let done = sequence.computed == sequence.most;
+            assert_ne!(
+                outcome.is_some(),
+                outputs.is_empty(),
+                "{id}: an outcome for every wanted token and for no other"
+            );
+            let done = sequence.computed == sequence.max_len;
             match outcome {
                 Some(Outcome::Token) => sequence.sample(),
-                Some(Outcome::Parked { token }) => {
+                Some(Outcome::Kept { token }) => {
                     if *token {
                         sequence.sample();
                     }
@@ -184,29 +191,29 @@ impl Scheduler {
     ///
     /// # Panics
     /// If the last batch is not committed or the sequence is over.
-    pub fn park(&mut self, id: SequenceId) {
+    pub fn keep(&mut self, id: SequenceId) {
         self.assert_closed();
-        if self.at(id).state != State::Parked {
+        if self.at(id).state != State::Kept {
             self.settle(id);
             self.debug_check();
         }
     }
 
-    /// An idle session goes on with `given` more prompt tokens, up to `most` tokens in all. It queues like a new one.
+    /// An idle session goes on with `given` more prompt tokens, up to `max_len` tokens in all. It queues like a new one.
     ///
     /// # Errors
     /// [`Error::Request`] for a session that is not idle, has nothing to compute, or could not finish with all memory.
-    pub fn extend(&mut self, id: SequenceId, given: usize, most: usize) -> Result<()> {
-        let session = self.parked(id)?;
+    pub fn extend(&mut self, id: SequenceId, given: usize, max_len: usize) -> Result<()> {
+        let session = self.kept(id)?;
         let known = session.known().saturating_add(given);
         if known == session.computed {
             return Err(Error::Request(format!("nothing to compute: all {known} tokens of the session are computed")));
         }
-        self.limits.fit(known, most)?;
+        self.limits.fit(known, max_len)?;
         let used = self.tick();
         let session = self.at_mut(id);
         session.give(given);
-        (session.most, session.used, session.state) = (most, used, State::Waiting);
+        (session.max_len, session.used, session.state) = (max_len, used, State::Waiting);
         self.waiting.push_back(id);
         self.debug_check();
         Ok(())
@@ -220,7 +227,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Request`] for a session that is not idle or has fewer tokens.
     pub fn rewind(&mut self, id: SequenceId, known: usize) -> Result<()> {
-        let session = self.parked(id)?;
+        let session = self.kept(id)?;
         if known > session.known() {
             let has = session.known();
             return Err(Error::Request(format!("the session has {has} tokens and cannot go back to {known}")));
@@ -238,7 +245,7 @@ impl Scheduler {
         self.leave(id);
         let used = self.tick();
         let sequence = self.at_mut(id);
-        (sequence.state, sequence.used) = (State::Parked, used);
+        (sequence.state, sequence.used) = (State::Kept, used);
         match sequence.computed {
             0 => self.release(id),
             computed => self.trim(id, computed),
@@ -256,9 +263,9 @@ impl Scheduler {
         self.waiting.retain(|&other| other != id);
     }
 
-    fn parked(&self, id: SequenceId) -> Result<&Sequence> {
+    fn kept(&self, id: SequenceId) -> Result<&Sequence> {
         match self.sequences.get(&id) {
-            Some(sequence) if sequence.state == State::Parked => Ok(sequence),
+            Some(sequence) if sequence.state == State::Kept => Ok(sequence),
             Some(_) => Err(Error::Request(format!("{id} is still being computed"))),
             None => Err(Error::Request(format!("{id} is over"))),
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText};
 use crate::{
-    engine::{Then, scheduler::SequenceId},
+    engine::{AtEnd, scheduler::SequenceId},
     error::Result,
     text::{
         chat_template::{Message, Options, Template},
@@ -118,7 +118,7 @@ impl Conversation {
         ids: Vec<u32>,
         options: &GenerationOptions,
     ) -> Result<(SequenceId, usize)> {
-        let request = generator.request(ids, options, Then::Keep);
+        let request = generator.request(ids, options, AtEnd::Keep);
         if let Some(id) = self.sequence.filter(|id| generator.engine.is_kept(*id)) {
             return Ok((id, generator.engine.resume(id, request)?));
         }

@@ -20,7 +20,7 @@ use crate::{
         caps::DeviceKind,
         devices::{Choice, open},
     },
-    engine::{Engine, Event, Finish, Request, Then, scheduler::SequenceId},
+    engine::{AtEnd, Engine, Event, Finish, Request, scheduler::SequenceId},
     error::{Error, Result},
     hub,
     measure::ledger::Rehearsal,
@@ -157,7 +157,7 @@ impl Generator {
     pub fn add(&mut self, prompt: &str, options: &GenerationOptions) -> Result<SequenceId> {
         let ids = self.text.tokenizer.encode(prompt)?;
         let text = OpenText::new(&self.text.tokenizer, &options.stop, Timing::new(ids.len(), Instant::now()))?;
-        let id = self.engine.add(self.request(ids, options, Then::Forget))?;
+        let id = self.engine.add(self.request(ids, options, AtEnd::Free))?;
         self.texts.insert(id, text);
         Ok(id)
     }
@@ -275,12 +275,12 @@ impl Generator {
         ended
     }
 
-    pub(super) fn request(&self, prompt: Vec<u32>, options: &GenerationOptions, then: Then) -> Request {
+    pub(super) fn request(&self, prompt: Vec<u32>, options: &GenerationOptions, at_end: AtEnd) -> Request {
         let stop = match options.stop_at {
             StopAt::StopId => self.text.stop.ids.clone(),
             StopAt::Length => BTreeSet::new(),
         };
-        Request { prompt, sampling: options.sampling.clone(), most: options.max_tokens, stop, then }
+        Request { prompt, sampling: options.sampling.clone(), max_tokens: options.max_tokens, stop, at_end }
     }
 }
 

@@ -1,16 +1,7 @@
 //! leaders\[r, p\] = the largest logit and the least i that has it, of each part p of the logits\[r, i\] with i < limit.
 //! `argmax_merge` chooses among the parts.
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::operands::step::{self, Step, View},
-};
+use crate::{compute::{cost::{Bytes, Cost, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::operands::step::{self, Step, View}};
 
 /// One group for SLICE logits of a row.
 pub static KERNEL: Kernel = Kernel {

@@ -1,18 +1,7 @@
 //! tokens\[r\] = the least i < limit with the largest logits\[r, i\], from the leaders of all parts; 2³² − 1 where a logit is
 //! NaN or none is above −∞.
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Load},
-        kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        argmax::NONE,
-        operands::step::{self, Step, View},
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Load}, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::{argmax::NONE, operands::step::{self, Step, View}}};
 
 /// One group a row.
 pub static KERNEL: Kernel = Kernel {

@@ -3,21 +3,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    compute::{
-        caps::Caps,
-        cost::{Bytes, Cost, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::operands::{
-        caches::{Blocks, Pages},
-        heads::AttentionHeads,
-        step::{self, Step, View},
-    },
-};
+use crate::{compute::{caps::Caps, cost::{Bytes, Cost, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::operands::{caches::{Blocks, Pages}, heads::AttentionHeads, step::{self, Step, View}}};
 
 /// One group a key head, split and row; it serves all query heads of the key head.
 pub static KERNEL: Kernel = Kernel {

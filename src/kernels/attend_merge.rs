@@ -1,23 +1,7 @@
 //! out\[r, h\] = Σ_i exp(m_i − m) · sum_i / Σ_i exp(m_i − m) · weight_i · sigmoid(gate\[r, h\]), over the parts i that are not
 //! empty
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        attend_decode::{Partials, Splits},
-        operands::{
-            heads::AttentionHeads,
-            step::{self, Step, View},
-        },
-        silu_mul::sigmoid,
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Flops, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::{attend_decode::{Partials, Splits}, operands::{heads::AttentionHeads, step::{self, Step, View}}, silu_mul::sigmoid}};
 
 /// One group a query head and row.
 pub static KERNEL: Kernel = Kernel {

@@ -5,23 +5,7 @@
 //! rescaled. Keys pass by in tiles at absolute positions and a row looks at no other row, so its bits do not depend on
 //! its company.
 
-use crate::{
-    compute::{
-        caps::{Caps, Strips},
-        dtype::DType,
-        kernel::{Binding, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        attend_prefill::{self, Attend},
-        operands::{
-            caches::Blocks,
-            heads::AttentionHeads,
-            step::{self, Step, TILE, View},
-        },
-    },
-};
+use crate::{compute::{caps::{Caps, Strips}, dtype::DType, kernel::{Binding, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::{attend_prefill::{self, Attend}, operands::{caches::Blocks, heads::AttentionHeads, step::{self, Step, TILE, View}}}};
 
 /// One group a query head and SIDE rows of one sequence; keys pass by in tiles of two squares, staged in group memory.
 pub static KERNEL: Kernel = Kernel {

@@ -2,24 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        attend_decode::attend,
-        operands::{
-            caches::Blocks,
-            heads::AttentionHeads,
-            step::{self, Span, Step, TILE, View},
-        },
-        silu_mul::sigmoid,
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::{attend_decode::attend, operands::{caches::Blocks, heads::AttentionHeads, step::{self, Span, Step, TILE, View}}, silu_mul::sigmoid}};
 
 /// One group a query head and tile of one sequence's rows; keys pass by in tiles, with a running softmax.
 pub static KERNEL: Kernel = Kernel {

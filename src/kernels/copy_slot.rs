@@ -1,11 +1,6 @@
 //! state\[to\] = state\[from\]: one slot's state into another slot. `pair` holds from and to.
 
-use crate::compute::{
-    cost::{Bytes, Cost, Load},
-    kernel::{Binding, Dispatch, Element, Group, Kernel},
-    pass::Pass,
-    tensor::Tensor,
-};
+use crate::compute::{cost::{Bytes, Cost, Load}, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor};
 
 /// Words of one row, 16 times LANES to a group.
 pub static KERNEL: Kernel = Kernel {

@@ -2,16 +2,7 @@
 
 use half::f16;
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::operands::matrix::Part,
-};
+use crate::{compute::{cost::{Bytes, Cost, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::operands::matrix::Part};
 
 /// One group for SHARE · LANES pairs of quads.
 pub static KERNEL: Kernel = Kernel {

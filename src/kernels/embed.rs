@@ -1,18 +1,6 @@
 //! x\[r\] = table\[ids\[r\] − first\], for the ids that this part of the table holds.
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::operands::{
-        matrix::Matrix,
-        step::{self, Step, View},
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::operands::{matrix::Matrix, step::{self, Step, View}}};
 
 /// One group a row.
 pub static KERNEL: Kernel = Kernel {

@@ -1,22 +1,6 @@
 //! y\[r, h\] = o\[r, h\] / sqrt(mean(o\[r, h\]²) + eps) · weight · silu(z\[r, h\]): a plain norm, then the gate
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        operands::{
-            heads::DeltaHeads,
-            step::{self, Step, View},
-        },
-        rms_norm::{Norm, inverse_rms},
-        silu_mul::silu,
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Flops, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::{operands::{heads::DeltaHeads, step::{self, Step, View}}, rms_norm::{Norm, inverse_rms}, silu_mul::silu}};
 
 /// One group a value head and row.
 pub static KERNEL: Kernel = Kernel {

@@ -10,23 +10,7 @@
 //! A is inverted in single precision; the products' operands are halves. Keys are normalised, so no element of A⁻¹
 //! exceeds 1, and whatever decays is rounded after it has decayed.
 
-use crate::{
-    compute::{
-        caps::Caps,
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        gdn_conv::Mixed,
-        operands::{
-            heads::DeltaHeads,
-            step::{self, Span, Step, View},
-        },
-    },
-};
+use crate::{compute::{caps::Caps, cost::{Bytes, Cost, Flops, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::{gdn_conv::Mixed, operands::{heads::DeltaHeads, step::{self, Span, Step, View}}}};
 
 /// Most tokens of a chunk.
 pub const CHUNK: u32 = 64;

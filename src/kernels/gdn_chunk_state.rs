@@ -5,23 +5,7 @@
 //! leading 11 bits and the next 11: that doubles the two products that read it and loses 2^−21 of it at most. Columns of
 //! the state know nothing of each other, so groups share them out.
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        gdn_chunk_solve::{CHUNK, Chunk, Solved, Squares},
-        operands::{
-            caches::Slots,
-            heads::DeltaHeads,
-            step::{self, Step, View},
-        },
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Floats, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::{gdn_chunk_solve::{CHUNK, Chunk, Solved, Squares}, operands::{caches::Slots, heads::DeltaHeads, step::{self, Step, View}}}};
 
 /// Subgroups side by side among the columns of a group.
 const COLUMN_TEAMS: u32 = 1;

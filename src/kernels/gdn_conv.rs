@@ -5,23 +5,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        operands::{
-            caches::Slots,
-            heads::{DeltaHeads, TAPS},
-            step::{self, Span, Step, View},
-        },
-        silu_mul::{sigmoid, silu},
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Flops, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::{operands::{caches::Slots, heads::{DeltaHeads, TAPS}, step::{self, Span, Step, View}}, silu_mul::{sigmoid, silu}}};
 
 /// One group a head and tile of one sequence's rows, so that the group of the first tile can read the ring and then write
 /// its head's part of it; behind the heads, one for the tile's gates.

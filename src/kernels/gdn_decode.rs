@@ -1,27 +1,7 @@
 //! The middle of a DeltaNet layer for one row of each sequence: what `gdn_conv`, `gdn_scan` and
 //! `gated_rms_norm` do one after the other, per value head with everything in one group.
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        gated_rms_norm::gated,
-        gdn_conv::{Reach, log_decay},
-        gdn_scan::{Token, advance},
-        operands::{
-            caches::Slots,
-            heads::{DeltaHeads, TAPS},
-            step::{self, Span, Step, View},
-        },
-        rms_norm::Norm,
-        silu_mul::sigmoid,
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Flops, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::{gated_rms_norm::gated, gdn_conv::{Reach, log_decay}, gdn_scan::{Token, advance}, operands::{caches::Slots, heads::{DeltaHeads, TAPS}, step::{self, Span, Step, View}}, rms_norm::Norm, silu_mul::sigmoid}};
 
 /// One group a value head and sequence; as many lanes share a column of its state as a group has for them.
 pub static KERNEL: Kernel = Kernel {

@@ -3,23 +3,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        gdn_conv::Mixed,
-        operands::{
-            caches::Slots,
-            heads::DeltaHeads,
-            step::{self, Step, View},
-        },
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Flops, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::{gdn_conv::Mixed, operands::{caches::Slots, heads::DeltaHeads, step::{self, Step, View}}}};
 
 /// Columns of a state that one group keeps in registers.
 pub const COLUMNS: u32 = 16;

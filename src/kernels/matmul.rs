@@ -2,16 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    compute::{
-        kernel::{Binding, Element, Group, Kernel, Scalar},
-        pass::Pass,
-    },
-    kernels::operands::{
-        matrix::{Part, Product},
-        step::{self, Step},
-    },
-};
+use crate::{compute::{kernel::{Binding, Element, Group, Kernel, Scalar}, pass::Pass}, kernels::operands::{matrix::{Part, Product}, step::{self, Step}}};
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.
 pub static KERNEL: Kernel = Kernel {

@@ -5,20 +5,7 @@ use std::ops::Range;
 
 use half::f16;
 
-use crate::{
-    compute::{
-        caps::Caps,
-        cost::{Bytes, Cost, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::operands::{
-        matrix::{Part, Product},
-        step::{self, Step},
-    },
-};
+use crate::{compute::{caps::Caps, cost::{Bytes, Cost, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::operands::{matrix::{Part, Product}, step::{self, Step}}};
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.
 pub static KERNEL: Kernel = Kernel {

@@ -2,20 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    compute::{
-        caps::{Caps, Few},
-        cost::{Bytes, Cost, Load},
-        dtype::{BLOCK, DType, Packs},
-        formats::packed::rounded,
-        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
-        pass::{Builder, Pass},
-    },
-    kernels::operands::{
-        matrix::{Matrix, Product},
-        step::{self, Step, View},
-    },
-};
+use crate::{compute::{caps::{Caps, Few}, cost::{Bytes, Cost, Load}, dtype::{BLOCK, DType, Packs}, formats::packed::rounded, kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar}, pass::{Builder, Pass}}, kernels::operands::{matrix::{Matrix, Product}, step::{self, Step, View}}};
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
 pub static KERNEL: Kernel = Kernel {

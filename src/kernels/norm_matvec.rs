@@ -3,24 +3,7 @@
 
 use std::iter;
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
-        formats::packed::rounded,
-        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        matvec::{Shares, Sums, ranges},
-        operands::{
-            matrix::{Matrix, Normed, Part},
-            step::{self, Step, View},
-        },
-        rms_norm::normed,
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Flops, Load}, dtype::DType, formats::packed::rounded, kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::{matvec::{Shares, Sums, ranges}, operands::{matrix::{Matrix, Normed, Part}, step::{self, Step, View}}, rms_norm::normed}};
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
 pub static KERNEL: Kernel = Kernel {

@@ -2,25 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::{BLOCK, DType},
-        formats::packed::rounded,
-        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        matvec::{Shares, Sums, ranges},
-        operands::{
-            matrix::{Matrix, Normed, Part},
-            step::{self, Step, View},
-        },
-        rms_norm::normed,
-        silu_mul::silu,
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Flops, Load}, dtype::{BLOCK, DType}, formats::packed::rounded, kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::{matvec::{Shares, Sums, ranges}, operands::{matrix::{Matrix, Normed, Part}, step::{self, Step, View}}, rms_norm::normed, silu_mul::silu}};
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
 pub static KERNEL: Kernel = Kernel {

@@ -2,23 +2,7 @@
 //! y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin. Keys and values go to their place in the cache:
 //! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / BLOCK\] · BLOCK + position mod BLOCK.
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::{
-        operands::{
-            caches::{Blocks, Pages},
-            heads::AttentionHeads,
-            step::{self, Step, View},
-        },
-        rms_norm::normed,
-    },
-};
+use crate::{compute::{cost::{Bytes, Cost, Flops, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::{operands::{caches::{Blocks, Pages}, heads::AttentionHeads, step::{self, Step, View}}, rms_norm::normed}};
 
 /// One group a head and row: query heads, then keys, then values.
 pub static KERNEL: Kernel = Kernel {

@@ -1,15 +1,6 @@
 //! y\[r, i\] = x\[r, i\] / sqrt(mean(x\[r\]²) + eps) · (1 + weight\[i\])
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::operands::step::{self, Step, View},
-};
+use crate::{compute::{cost::{Bytes, Cost, Flops, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar}, pass::Pass, tensor::Tensor}, kernels::operands::step::{self, Step, View}};
 
 /// One group a row.
 pub static KERNEL: Kernel = Kernel {

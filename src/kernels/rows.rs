@@ -1,15 +1,6 @@
 //! y\[i\] = x\[outputs\[i\]\]: the rows that want logits.
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::operands::step::{self, Step, View},
-};
+use crate::{compute::{cost::{Bytes, Cost, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::operands::step::{self, Step, View}};
 
 /// One group an output.
 pub static KERNEL: Kernel = Kernel {

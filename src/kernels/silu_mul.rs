@@ -1,15 +1,6 @@
 //! y\[r, i\] = silu(x\[r, i\]) · x\[r, WIDTH + i\], silu(a) = a / (1 + exp(−a))
 
-use crate::{
-    compute::{
-        cost::{Bytes, Cost, Load},
-        dtype::DType,
-        kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
-        tensor::Tensor,
-    },
-    kernels::operands::step::{self, Step, View},
-};
+use crate::{compute::{cost::{Bytes, Cost, Load}, dtype::DType, kernel::{Binding, Dispatch, Element, Group, Kernel}, pass::Pass, tensor::Tensor}, kernels::operands::step::{self, Step, View}};
 
 /// Quads of one row, LANES to a group.
 pub static KERNEL: Kernel = Kernel {

@@ -7,6 +7,8 @@ mod difference;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+pub use difference::Difference;
+
 use crate::{
     compute::{
         backend::Backend,
@@ -15,18 +17,15 @@ use crate::{
         kernel::Dispatch,
         memory::{Buffer, BufferId, Slot},
         pass::Pass,
-        tensor::Tensor,
     },
+    engine::{LogitRows, Runner},
     error::{Error, Result},
-    kernels::operands::step::{Entry, Kind, Layout, Step},
+    kernels::operands::step::{Input, Layout, Phase, SequenceId, Work},
     model::{
         Model,
-        cache::{BLOCK, Cache, Plan},
-        qwen3_5::forward,
+        cache::{BLOCK, Plan},
     },
-    ops::select::argmax,
 };
-pub use difference::Difference;
 
 /// NaN in every element type: what scratch memory holds at first, so that a result that is not written shows.
 const POISON: u32 = 0x7fc0_7fc0;
@@ -116,7 +115,7 @@ pub fn pass(reference: &Arc<dyn Backend>, tested: &Arc<dyn Backend>, pass: Pass)
 ///
 /// # Errors
 /// [`Error::Request`] for less than two ids or one beyond the vocabulary, and those of [`pass`].
-pub fn model(reference: &Arc<dyn Backend>, model: &Model, ids: &[u32], kv: DType) -> Result<[Vec<Finding>; 2]> {
+pub fn model(reference: &Arc<dyn Backend>, model: &Arc<Model>, ids: &[u32], kv: DType) -> Result<[Vec<Finding>; 2]> {
     let vocabulary = model.config.vocabulary;
     let Some((last, prompt)) = ids.split_last().filter(|(_, prompt)| !prompt.is_empty()) else {
         return Err(Error::Request(format!("a prompt and a decode step need two ids or more, found {}", ids.len())));
@@ -126,30 +125,26 @@ pub fn model(reference: &Arc<dyn Backend>, model: &Model, ids: &[u32], kv: DType
     }
     let context = (ids.len() as u32).next_multiple_of(BLOCK);
     let plan = Plan { context, blocks: context / BLOCK, slots: 1, kv };
-    let mut cache = Cache::new(&model.backend, &model.config, &plan)?;
-    cache.tables.write(0, &(0..plan.blocks).collect::<Vec<u32>>())?;
-    let position = prompt.len() as u32;
+    let mut runner = Runner::new(model.clone(), plan)?;
+    runner.assign_all()?;
     // The plain loops take launches of any shape, shaders only those of the backend's own tiles.
-    let caps = match model.backend.caps().kind {
-        DeviceKind::Cpu => reference.caps(),
-        _ => model.backend.caps(),
-    };
-    let prompt = step(model, &mut cache, Pass::new(caps), (Kind::Prompt, prompt, 0))?;
-    let prompt = pass(reference, &model.backend, prompt)?;
-    let decode = step(model, &mut cache, Pass::new(caps), (Kind::Decode, &[*last], position))?;
-    Ok([prompt, pass(reference, &model.backend, decode)?])
+    if model.backend.caps().kind == DeviceKind::Cpu {
+        runner.caps = reference.caps().clone();
+    }
+    let work = |phase, range| Work::new(SequenceId::new(0), phase, range).with_last_output();
+    let prefill = step(&mut runner, &work(Phase::Prefill, 0..prompt.len()), prompt)?;
+    let prefill = pass(reference, &model.backend, prefill)?;
+    let decode = step(&mut runner, &work(Phase::Decode, prompt.len()..ids.len()), &[*last])?;
+    Ok([prefill, pass(reference, &model.backend, decode)?])
 }
 
-/// Records a step of one sequence, with logits and a choice for its last token.
-fn step(model: &Model, cache: &mut Cache, p: Pass, (kind, ids, position): (Kind, &[u32], u32)) -> Result<Pass> {
-    let (backend, rows) = (&model.backend, ids.len() as u32);
-    let step = Step::new(backend, Layout { rows, sequences: 1 }, kind, cache.tables.clone())?;
-    step.write(&[Entry { ids, position, slot: 0, outputs: rows - 1..rows }])?;
-    let mut logits = Tensor::new(backend, [1, model.config.vocabulary], DType::F32, "logits")?;
-    let mut tokens = Tensor::new(backend, [1, 1], DType::U32, "tokens")?;
-    forward(&p, &model.weights, cache, &step, &mut logits);
-    argmax(&p, &step.outputs(), &logits, model.vocabulary, &mut tokens);
-    Ok(p)
+/// Records a step of one sequence, with a choice for its outputs.
+fn step(runner: &mut Runner, work: &Work, tokens: &[u32]) -> Result<Pass> {
+    let step = runner.step(work.phase, Layout { rows: tokens.len() as u32, sequences: 1, outputs: 1 })?;
+    step.write(&[Input { work, tokens, slot: 0 }])?;
+    let mut recording = runner.record(step, LogitRows::Outputs)?;
+    recording.choose(runner.model())?;
+    Ok(recording.pass)
 }
 
 /// The reference's own copy of every buffer that a recording binds.

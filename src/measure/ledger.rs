@@ -14,7 +14,7 @@ use crate::{
         kernel::Dispatch,
     },
     engine::{
-        ALIGN, Engine, Options, Request, Then,
+        ALIGN, AtEnd, Engine, Options, Request,
         sampler::{Mode, Sampling},
         scheduler::SequenceId,
     },
@@ -188,7 +188,7 @@ impl Rehearsal {
     /// Those of [`Engine::step`].
     pub fn answer(mut self) -> Result<Vec<Dispatch>> {
         for sampling in [Sampling::greedy(), Sampling::model_card(Mode::Direct)] {
-            let id = self.engine.add(Request { sampling, then: Then::Forget, ..self.request(1, 8) })?;
+            let id = self.engine.add(Request { sampling, at_end: AtEnd::Free, ..self.request(1, 8) })?;
             while !self.engine.is_idle() {
                 self.engine.step()?;
             }
@@ -197,15 +197,15 @@ impl Rehearsal {
         Ok(self.paper.take().launches)
     }
 
-    fn add(&mut self, prompt: u32, most: u32) -> Result<SequenceId> {
-        let request = self.request(prompt, most);
+    fn add(&mut self, prompt: u32, max_tokens: u32) -> Result<SequenceId> {
+        let request = self.request(prompt, max_tokens);
         self.engine.add(request)
     }
 
     /// Paper answers with zeros, so every sequence consists of them.
-    fn request(&self, prompt: u32, most: u32) -> Request {
-        let (prompt, most) = (vec![0; prompt as usize], most as usize);
-        Request { prompt, sampling: Sampling::greedy(), most, stop: BTreeSet::new(), then: Then::Keep }
+    fn request(&self, prompt: u32, max_tokens: u32) -> Request {
+        let (prompt, max_tokens) = (vec![0; prompt as usize], max_tokens as usize);
+        Request { prompt, sampling: Sampling::greedy(), max_tokens, stop: BTreeSet::new(), at_end: AtEnd::Keep }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
             caches::{Blocks, Slots, State},
             heads::{AttentionHeads, DeltaHeads},
             matrix::{Matrix, Normed},
-            step::{Kind, Step},
+            step::{Phase, Rows, Step},
         },
         qk_norm_rope::{QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
@@ -92,12 +92,12 @@ pub struct DeltaNet {
 /// Logits of the step's outputs: the rows that want them in a prompt, every row in a decode step. logits \[S, V\] f32.
 pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
     let x = layers(p, m, cache, step);
-    match step.kind() {
-        Kind::Prompt => {
+    match step.phase() {
+        Phase::Prefill => {
             let last = step.outputs();
             head(p, m, &last, &rows(p, &last, &x), logits);
         }
-        Kind::Decode => {
+        Phase::Decode => {
             norm_matmul_into(p, step, Normed { x: &x, norm: &m.norm, inputs: m.inputs }, &m.head, logits);
         }
     }
@@ -106,7 +106,7 @@ pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &m
 /// Logits of every row of a prompt, each the same bits as if it were an output of [`forward`]. logits \[T, V\] f32.
 pub fn forward_every(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
     let x = layers(p, m, cache, step);
-    head(p, m, &step.every(), &x, logits);
+    head(p, m, &step.with_rows(Rows::Few), &x, logits);
 }
 
 /// The residual stream after all layers. → \[T, D\] f32.
@@ -128,7 +128,7 @@ fn layers(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step) -> Tensor {
     x
 }
 
-/// Logits of a prompt's rows. x \[T, D\] f32, one row for each that `step` counts.
+/// Logits of some rows of a prompt, by the products of few rows. x \[T, D\] f32, one row for each that `step` counts.
 fn head(p: &Pass, m: &Weights, step: &Step, x: &Tensor, logits: &mut Tensor) {
     let h = rms_norm(p, step, x, &m.norm, m.inputs);
     p.mark("final_norm", &h);
@@ -140,9 +140,9 @@ fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut B
     let (blocks, rope) = cache;
     let x = norm_matmul(p, step, h, &w.qkv);
     let q = qk_norm_rope(p, step, &x, (&w.norm, rope, w.heads), blocks);
-    match step.kind() {
-        Kind::Prompt => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.inputs)),
-        Kind::Decode => {
+    match step.phase() {
+        Phase::Prefill => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.inputs)),
+        Phase::Decode => {
             let parts = attend_decode(p, step, &q, blocks, w.heads);
             let inputs = takes(p, step, &w.out, (h.inputs, w.heads.width));
             attend_merge(p, step, &parts, &x, (w.heads, inputs))
@@ -153,13 +153,13 @@ fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut B
 /// Gated delta rule: project, convolve and gates, recurrence, gated norm.
 fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slots) -> Tensor {
     let x = norm_matmul(p, step, h, &w.qkvzba);
-    match step.kind() {
-        Kind::Prompt => {
+    match step.phase() {
+        Phase::Prefill => {
             let mixed = gdn_conv(p, step, &x, (&w.recurrence.conv, &w.recurrence.a_dt), slots);
             let o = gdn_prefill(p, step, &mixed, slots, h.inputs);
             gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
         }
-        Kind::Decode => {
+        Phase::Decode => {
             let inputs = takes(p, step, &w.out, (h.inputs, w.heads.value_width));
             gdn_decode(p, step, &x, &w.recurrence, (slots, inputs))
         }

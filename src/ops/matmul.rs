@@ -11,7 +11,7 @@ use crate::{
         norm_swiglu,
         operands::{
             matrix::{Epilogue, Matrix, Normed, Part, Product},
-            step::{Kind, Step},
+            step::{self, Step},
         },
         rms_norm::rms_norm,
         silu_mul::silu_mul,
@@ -44,9 +44,9 @@ pub fn norm_matmul(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix) -> Tensor {
 
 /// y = norm(x) · wᵀ into a tensor that outlives the recording.
 pub fn norm_matmul_into(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix, y: &mut Tensor) {
-    match step.kind() {
-        Kind::Prompt => matmul_into(p, step, &rms_norm(p, step, h.x, h.norm, h.inputs), w, y),
-        Kind::Decode => {
+    match step.rows() {
+        step::Rows::Many => matmul_into(p, step, &rms_norm(p, step, h.x, h.norm, h.inputs), w, y),
+        step::Rows::Few => {
             check([h.x, y], w);
             norm_matvec(p, step, h, w, y);
         }
@@ -56,18 +56,18 @@ pub fn norm_matmul_into(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix, y: &mu
 /// The gated half of an MLP: silu(norm(x) · gateᵀ) · (norm(x) · upᵀ). gate, then up: \[2·I, in\] → \[T, I\] of the type that
 /// products take.
 pub fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
-    match step.kind() {
-        Kind::Prompt => silu_mul(p, step, &norm_matmul(p, step, h, gate_up), h.inputs),
-        Kind::Decode => norm_swiglu::norm_swiglu(p, step, h, gate_up),
+    match step.rows() {
+        step::Rows::Many => silu_mul(p, step, &norm_matmul(p, step, h, gate_up), h.inputs),
+        step::Rows::Few => norm_swiglu::norm_swiglu(p, step, h, gate_up),
     }
 }
 
 /// What a product with `w` takes of rows that are made in runs of `run` elements: `inputs`, or in a decode step packed rows
 /// where it would turn them into such, so that this is done once.
 pub fn takes(p: &Pass, step: &Step, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
-    match step.kind() {
-        Kind::Prompt => inputs,
-        Kind::Decode => matvec::takes(p.caps(), w, (inputs, run)),
+    match step.rows() {
+        step::Rows::Many => inputs,
+        step::Rows::Few => matvec::takes(p.caps(), w, (inputs, run)),
     }
 }
 
@@ -76,8 +76,8 @@ fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
     let w = *w;
     check([x, y], w);
     // By what the rows are and not by how many there happen to be: a row's sum must not depend on its company.
-    match step.kind() {
-        Kind::Prompt => {
+    match step.rows() {
+        step::Rows::Many => {
             let on_units = |part: &Part| matmul_mma::fits(p.caps(), product.x.dtype(), part);
             for parts in w.parts().chunk_by(|a, b| on_units(a) == on_units(b)) {
                 match on_units(&parts[0]) {
@@ -86,7 +86,7 @@ fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
                 }
             }
         }
-        Kind::Decode => matvec::matvec(p, step, product),
+        step::Rows::Few => matvec::matvec(p, step, product),
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod harness;
+mod kv_case;
 #[cfg(all(unix, feature = "emulator"))]
 mod mutations;
 mod selection;

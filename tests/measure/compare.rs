@@ -25,8 +25,8 @@ use bimetal::{
 /// A prompt and one token more.
 const IDS: u32 = 66;
 
-fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Model {
-    Model::load(backend, &Source::Checkpoint(&checkpoint("tiny-f32")), inputs, &mut |_, _| {}).unwrap()
+fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Arc<Model> {
+    Arc::new(Model::load(backend, &Source::Checkpoint(&checkpoint("tiny-f32")), inputs, &mut |_, _| {}).unwrap())
 }
 
 fn compared(backend: &Arc<dyn Backend>, precision: DType, kv: DType) -> [Vec<Finding>; 2] {

@@ -6,7 +6,7 @@ use crate::support::{backends::backends, fixtures::checkpoint};
 use bimetal::{
     Error,
     compute::{backend::Backend, cpu::Cpu, dtype::DType},
-    engine::{Engine, Options, Request, Then, sampler::Sampling},
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
     generate::TextAssets,
     measure::perplexity::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
     model::{Model, Precision, built_in, weights::Source},
@@ -115,7 +115,7 @@ fn rows_are_what_an_engine_chooses_by_bit_for_bit() {
         let losses = [1, 40, 41, 69, 70].map(|at| (passage.ids[..at].to_vec(), passage.ids[at]));
         let losses = losses.map(|(prompt, next)| {
             let (sampling, stop) = (Sampling::greedy(), [].into());
-            let id = engine.add(Request { prompt, sampling, most: 1, stop, then: Then::Keep }).unwrap();
+            let id = engine.add(Request { prompt, sampling, max_tokens: 1, stop, at_end: AtEnd::Keep }).unwrap();
             while engine.is_running(id) {
                 engine.step().unwrap();
             }

@@ -20,12 +20,12 @@ use bimetal::{
         tensor::Tensor,
     },
     engine::{
-        Engine, Options, Request, Then,
+        AtEnd, Engine, Options, Request,
         sampler::{Mode, Sampling},
     },
     kernels::{
         copy_slot::copy_slot,
-        operands::step::{Entry, Kind, Layout, Step},
+        operands::step::{Layout, Phase, SequenceId, Step, Work},
         top_k::top_k,
     },
     measure::{
@@ -36,7 +36,6 @@ use bimetal::{
         Model, Precision,
         cache::{BLOCK, Cache, Plan},
         config::{Config, LayerKind},
-        qwen3_5::forward,
         weights::Source,
     },
     ops::select::argmax,
@@ -204,26 +203,27 @@ fn what_does_not_fit_one_step_is_an_error() {
 }
 
 /// The forward pass of the 0.8B shape as one step, recorded without a device.
-fn record(kind: Kind, rows: u32, sequences: u32) -> Recorded {
+fn record(phase: Phase, rows: u32, sequences: u32) -> Recorded {
     let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
     let config = Config::named("0.8b").unwrap();
     let random = Source::Random(&config);
     let model = Model::load(&backend, &Source::Shapes(&random), DType::F16, &mut |_, _| {}).unwrap();
     let plan = Plan { context: 4096, blocks: 4096 / BLOCK * sequences, slots: sequences, kv: DType::F16 };
     let mut cache = Cache::new(&backend, &config, &plan).unwrap();
-    let step = Step::new(&backend, Layout { rows, sequences }, kind, cache.tables.clone()).unwrap();
+    let step =
+        Step::new(&backend, Layout { rows, sequences, outputs: sequences }, phase, cache.tables.clone()).unwrap();
     let mut logits = Tensor::new(&backend, [sequences, config.vocabulary], DType::F32, "logits").unwrap();
     let p = Pass::new(backend.caps());
-    forward(&p, &model.weights, &mut cache, &step, &mut logits);
+    model.forward(&p, &mut cache, &step, &mut logits);
     p.finish()
 }
 
 /// Where every row is alive, a launch writes the whole of its results, and it reads no more than it binds.
 #[test]
 fn costs_agree_with_the_tensors_that_are_bound() {
-    for (kind, rows, sequences) in [(Kind::Prompt, 96, 1), (Kind::Decode, 4, 4)] {
-        let recorded = record(kind, rows, sequences);
-        let load = if kind == Kind::Prompt { Load::prompt(rows, 64) } else { Load::decode(sequences, 4095) };
+    for (phase, rows, sequences) in [(Phase::Prefill, 96, 1), (Phase::Decode, 4, 4)] {
+        let recorded = record(phase, rows, sequences);
+        let load = if phase == Phase::Prefill { Load::prompt(rows, 64) } else { Load::decode(sequences, 4095) };
         for launch in &recorded.dispatches {
             let cost = launch.cost(&load);
             let bytes = |slot: &Slot| match slot {
@@ -251,7 +251,7 @@ fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
     let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
     let new = |shape, dtype| Tensor::new(&backend, shape, dtype, "case").unwrap();
     let tables = Arc::new(new([4, 1], DType::U32));
-    let step = Step::new(&backend, Layout { rows: 4, sequences: 4 }, Kind::Decode, tables).unwrap();
+    let step = Step::new(&backend, Layout { rows: 4, sequences: 4, outputs: 4 }, Phase::Decode, tables).unwrap();
     let p = Pass::new(backend.caps());
     let logits = new([4, 1000], DType::F32);
     argmax(&p, &step, &logits, 900, &mut new([4, 1], DType::U32));
@@ -268,10 +268,10 @@ fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
 
 #[test]
 fn rows_that_nobody_wants_logits_of_cost_no_head() {
-    let recorded = record(Kind::Prompt, 96, 1);
-    let ids = [0; 96];
+    let recorded = record(Phase::Prefill, 96, 1);
     let total = |outputs| {
-        let load = Load::from([Entry { ids: &ids, position: 64, slot: 0, outputs }].as_slice());
+        let load =
+            Load::from([Work::new(SequenceId::new(0), Phase::Prefill, 64..160).with_outputs(outputs)].as_slice());
         recorded.dispatches.iter().map(|launch| launch.cost(&load)).sum::<Cost>()
     };
     let (wanted, unwanted) = (total(95..96), total(96..96));
@@ -283,12 +283,8 @@ fn rows_that_nobody_wants_logits_of_cost_no_head() {
 
 #[test]
 fn loads_count_tokens_and_pairs() {
-    let (short, long) = ([0; 2], [0; 5]);
-    let entries = [
-        Entry { ids: &short, position: 0, slot: 0, outputs: 0..0 },
-        Entry { ids: &long, position: 2, slot: 1, outputs: 4..5 },
-    ];
-    let load = Load::from(entries.as_slice());
+    let work = |number, range| Work::new(SequenceId::new(number), Phase::Prefill, range);
+    let load = Load::from([work(0, 0..2), work(1, 2..7).with_last_output()].as_slice());
     assert_eq!([load.sequences(), load.continued(), load.context()], [2, 1, 2 + 7]);
     assert_eq!(load.pairs(), 1 + 2 + (3 + 4 + 5 + 6 + 7));
     assert_eq!([load.before(3), load.last(3)], [2, 2 + 3]);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{harness, support::backends};
 use bimetal::{
-    engine::{Engine, Options, Request, Then, sampler::Sampling},
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
     generate::{GenerationOptions, Generator, GeneratorOptions},
     model::built_in,
 };
@@ -28,7 +28,8 @@ fn the_built_in_model_says_what_the_reference_recorded() {
             assert_eq!(prompt, ids(&case["prompt_ids"]), "prompt ids");
             let greedy = ids(&case["greedy_ids"]);
             let stop: BTreeSet<u32> = [4093, 4095].into();
-            let request = Request { prompt, sampling: Sampling::greedy(), most: greedy.len(), stop, then: Then::Keep };
+            let request =
+                Request { prompt, sampling: Sampling::greedy(), max_tokens: greedy.len(), stop, at_end: AtEnd::Keep };
             let id = engine.add(request).unwrap();
             let mut said = Vec::new();
             while engine.is_running(id) {

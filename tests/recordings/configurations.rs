@@ -10,7 +10,7 @@ use bimetal::{
         dtype::DType,
     },
     engine::{
-        Engine, Options, Request, Then,
+        AtEnd, Engine, Options, Request,
         sampler::{Mode, Sampling},
     },
     generate::GeneratorOptions,
@@ -173,6 +173,6 @@ impl Configuration {
     fn request(&self, engine: &Engine, length: usize, sampling: &Sampling) -> Request {
         let vocabulary = engine.model().vocabulary;
         let prompt = (0..length as u32).map(|at| at.wrapping_mul(7919) % vocabulary).collect();
-        Request { prompt, sampling: sampling.clone(), most: 6, stop: Default::default(), then: Then::Forget }
+        Request { prompt, sampling: sampling.clone(), max_tokens: 6, stop: Default::default(), at_end: AtEnd::Free }
     }
 }

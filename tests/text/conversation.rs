@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bimetal::{
     Error,
     compute::{backend::Backend, dtype::DType},
-    engine::{Engine, Finish, Options, Request, Then, sampler::Sampling},
+    engine::{AtEnd, Engine, Finish, Options, Request, sampler::Sampling},
     generate::{Conversation, GenerationOptions, Generator, GeneratorOptions, StopAt, Timing},
     model::built_in,
     text::{
@@ -81,8 +81,13 @@ fn ask(g: &mut Generator, c: &mut Conversation, question: &str, (most, pieces): 
 /// The tokens and the bits of the last logits of a turn's prompt, computed by an engine that knows nothing.
 fn from_scratch(engine: &mut Engine, g: &Generator, turn: &Turn) -> (Vec<u32>, Vec<u32>) {
     let (prompt, most) = (turn.prompt().to_vec(), turn.timing.generated);
-    let request =
-        Request { prompt, sampling: Sampling::greedy(), most, stop: g.text.stop.ids.clone(), then: Then::Keep };
+    let request = Request {
+        prompt,
+        sampling: Sampling::greedy(),
+        max_tokens: most,
+        stop: g.text.stop.ids.clone(),
+        at_end: AtEnd::Keep,
+    };
     let id = engine.add(request).unwrap();
     while engine.is_running(id) {
         engine.step().unwrap();
@@ -212,8 +217,13 @@ fn sequences_that_are_over_are_errors_and_no_panics() {
     let (mut g, mut c) = (generator(&backend, 48), conversation(None));
     ask(&mut g, &mut c, QUESTIONS[0], (2, usize::MAX));
     let mut engine = engine_of(&g);
-    let request =
-        Request { prompt: vec![1, 2], sampling: Sampling::greedy(), most: 1, stop: [].into(), then: Then::Keep };
+    let request = Request {
+        prompt: vec![1, 2],
+        sampling: Sampling::greedy(),
+        max_tokens: 1,
+        stop: [].into(),
+        at_end: AtEnd::Keep,
+    };
     let id = engine.add(request.clone()).unwrap();
     engine.cancel(id);
     let Err(Error::Request(what)) = engine.resume(id, request) else { panic!("resumed") };

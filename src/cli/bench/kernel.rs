@@ -12,6 +12,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::{Args, builder::PossibleValuesParser};
+use serde_json::{Value, json};
+
+use super::{
+    LONGEST,
+    profile::name,
+    recording::{Shape, fill, record, runner, warm_up},
+    target::{Target, chip},
+    work::{Work, heading, median},
+};
+use copies::Copies;
+
+use crate::cli::{
+    output::{print, print_json},
+    progress::{MEASURING, bar},
+    table::table,
+};
 use bimetal::{
     Error, Result,
     compute::{
@@ -22,26 +39,10 @@ use bimetal::{
         kernel::Dispatch,
         pass::{Pass, Program},
     },
-    kernels::{self, operands::step::Kind},
+    kernels::{self, operands::step::Phase},
     measure::chips::Chip,
     model::{Model, Precision, weights::Source},
 };
-use clap::{Args, builder::PossibleValuesParser};
-use serde_json::{Value, json};
-
-use super::{
-    LONGEST,
-    profile::name,
-    recording::{Recording, Shape, cache, warm_up},
-    target::{Target, chip},
-    work::{Work, heading, median},
-};
-use crate::cli::{
-    output::{print, print_json},
-    progress::{MEASURING, bar},
-    table::table,
-};
-use copies::Copies;
 
 /// Most launches that are measured as one.
 const MOST_LAUNCHES: usize = 4096;
@@ -99,16 +100,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = target.open()?;
     let backend = target.device.open()?;
     let budget = target.engine.options(1, 0).engine.budget_on(backend.caps());
-    let shapes = [(Kind::Decode, arguments.sequences), (Kind::Prompt, budget)];
-    let shapes = shapes.map(|(kind, rows)| {
-        let depth = if kind == Kind::Decode { arguments.depth.max(1) } else { arguments.depth };
-        Shape { kind, rows, depth }
+    let shapes = [(Phase::Decode, arguments.sequences), (Phase::Prefill, budget)];
+    let shapes = shapes.map(|(phase, rows)| {
+        let depth = if phase == Phase::Decode { arguments.depth.max(1) } else { arguments.depth };
+        Shape { phase, rows, depth }
     });
     for shape in shapes {
         target.context(origin.config(), shape.context(), "-d and --budget")?;
     }
     let chip = chip(arguments.chip.as_deref(), backend.caps())?;
-    let recorded = shapes.map(|shape| record(arguments, &backend, &origin.source(), shape));
+    let recorded = shapes.map(|shape| on_paper(arguments, &backend, &origin.source(), shape));
     let recorded = recorded.into_iter().collect::<Result<Vec<_>>>()?;
     let cases: Vec<_> = recorded.iter().flat_map(|recorded| recorded.cases(&arguments.name)).collect();
     if cases.is_empty() {
@@ -149,15 +150,16 @@ struct Recorded {
 }
 
 /// Records a step on paper; only its words and its block tables are on the device.
-fn record(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
+fn on_paper(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
     let options = arguments.target.engine.options(shape.sequences(), 0);
+    let precision = Precision { weights: None, ..options.precision };
     let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));
-    let model =
-        Model::load(&paper, &Source::Shapes(source), Precision { weights: None, ..options.precision }, &mut |_, _| {})?;
+    let model = Arc::new(Model::load(&paper, &Source::Shapes(source), precision, &mut |_, _| {})?);
     let context = options.engine.context.unwrap_or(shape.context());
-    let mut cache = cache(backend, &model, (shape, context), options.engine.kv)?;
-    let recording = Recording::new(backend, &model, &mut cache, shape)?;
-    recording.fill(model.vocabulary)?;
+    let mut runner = runner(backend, &model, context, shape.sequences(), options.engine.kv)?;
+    let mut recording = record(&mut runner, shape)?;
+    recording.choose(&model)?;
+    fill(&recording.step, shape, model.vocabulary)?;
     Ok(Recorded { shape, dispatches: recording.pass.finish().dispatches })
 }
 

@@ -1,7 +1,7 @@
 //! One launch of a kernel, as plain data, and what it costs.
 
 use crate::compute::{
-    cost::{Cost, Flops, Live, Load},
+    cost::{Cost, Flops, Load, RowCount},
     dtype::DType,
     kernel::{Binding, Kernel},
     memory::Slot,
@@ -111,7 +111,7 @@ impl Load {
     /// How many rows of the tensors of a launch are alive.
     pub fn rows(&self, launch: &Dispatch) -> u64 {
         match launch.size("LIVE") {
-            live if live == Live::Outputs as u64 => self.outputs(),
+            live if live == RowCount::Outputs as u64 => self.outputs(),
             _ => self.tokens(),
         }
     }

@@ -32,12 +32,12 @@ impl Scheduler {
     }
 
     fn check_sequence(&self, id: SequenceId, sequence: &Sequence) {
-        let Sequence { state, computed, most, ref spans, ref blocks, slot, ref snapshots, .. } = *sequence;
+        let Sequence { state, computed, max_len, ref segments, ref blocks, slot, ref snapshots, .. } = *sequence;
         let known = sequence.known();
-        assert!(computed <= known && known <= most, "{id}: {computed} computed, {known} known, {most} at most");
-        assert!(most <= self.limits.context, "{id}: {most} tokens at most");
-        let ends: Vec<usize> = [0].into_iter().chain(spans.iter().map(|span| span.end)).collect();
-        assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{id}: spans {ends:?}");
+        assert!(computed <= known && known <= max_len, "{id}: {computed} computed, {known} known, {max_len} at most");
+        assert!(max_len <= self.limits.context, "{id}: {max_len} tokens at most");
+        let ends: Vec<usize> = [0].into_iter().chain(segments.iter().map(|segment| segment.end)).collect();
+        assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{id}: segments {ends:?}");
         assert!(blocks.len() >= self.limits.blocks_for(computed), "{id}: {} blocks for {computed}", blocks.len());
         assert!(snapshots.iter().all(|snapshot| snapshot.computed <= computed), "{id}: a snapshot of the future");
         if state == State::Running {

@@ -1,11 +1,11 @@
 //! What a scheduler may hand out, and whether a sequence can ever be served within that.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How much one step may compute and how much memory there is to share out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most tokens in one step, chunks and singles together.
+    /// Tokens computed in one step at the most, of prompts and sampled ones together.
     pub budget: usize,
     /// Tokens per DeltaNet chunk: prompts are cut at multiples of it, counted from the start of the sequence.
     pub align: usize,
@@ -15,9 +15,9 @@ pub struct Limits {
     pub blocks: usize,
     /// DeltaNet slots there are, for sequences and snapshots together.
     pub slots: usize,
-    /// Most sequences running at once.
+    /// Sequences that run at once, at the most.
     pub sequences: usize,
-    /// Most tokens in one sequence.
+    /// Tokens of one sequence at the most.
     pub context: usize,
 }
 
@@ -60,20 +60,20 @@ impl Limits {
         Ok(())
     }
 
-    /// Whether a sequence that knows `known` tokens and may grow to `most` can finish with all memory to itself.
-    pub(super) fn fit(&self, known: usize, most: usize) -> Result<()> {
+    /// Whether a sequence that knows `known` tokens and may grow to `max_len` can finish with all memory to itself.
+    pub(super) fn fit(&self, known: usize, max_len: usize) -> Result<()> {
         let Limits { block, blocks, context, .. } = *self;
         let refused = |what| Err(Error::Request(what));
-        if most < known {
-            return refused(format!("the sequence has {known} tokens already and may have {most} at most"));
+        if max_len < known {
+            return refused(format!("the sequence has {known} tokens already and may have {max_len} at most"));
         }
-        if most > context {
-            return refused(format!("the sequence needs {most} tokens and the context has {context}"));
+        if max_len > context {
+            return refused(format!("the sequence needs {max_len} tokens and the context has {context}"));
         }
-        let need = self.blocks_for(most);
+        let need = self.blocks_for(max_len);
         if need > blocks {
             return refused(format!(
-                "the sequence needs {need} KV blocks for {most} tokens and there are {blocks} of {block} tokens each"
+                "the sequence needs {need} KV blocks for {max_len} tokens and there are {blocks} of {block} tokens each"
             ));
         }
         Ok(())

@@ -87,7 +87,7 @@ impl Scheduler {
     /// is preempted does not come back before something else is freed, as it needs at least what it lost.
     pub(super) fn reserve(&mut self, head: SequenceId, batch: &mut Batch) -> bool {
         let sequence = self.at(head);
-        let tokens = sequence.most.min(sequence.known() + 1);
+        let tokens = sequence.max_len.min(sequence.known() + 1);
         let more = self.limits.blocks_for(tokens).saturating_sub(sequence.blocks.len());
         let (need, slotless) = (more + self.running.len(), sequence.slot.is_none());
         if more > 0 && self.in_reach(head, |sequence| sequence.blocks.len()) + self.free_blocks() < need {
@@ -133,7 +133,7 @@ impl Scheduler {
     /// that of the last in the queue. Waiting sessions are in reach because nobody may wait for one behind himself.
     fn victim(&self, head: Option<SequenceId>) -> Option<SequenceId> {
         let holds = |sequence: &Sequence| sequence.slot.is_some();
-        let idle = self.sequences.iter().filter(|(_, sequence)| sequence.state == State::Parked && holds(sequence));
+        let idle = self.sequences.iter().filter(|(_, sequence)| sequence.state == State::Kept && holds(sequence));
         let queue = || self.waiting.iter().rev().find(|&&id| Some(id) != head && holds(self.at(id)));
         idle.min_by_key(|(_, sequence)| sequence.used).map(|(id, _)| id).or_else(queue).copied()
     }

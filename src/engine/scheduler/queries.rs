@@ -1,6 +1,6 @@
 //! What can be asked of a scheduler. Questions about a sequence panic for one that is over; [`Scheduler::state`] tells.
 
-use super::{Limits, Scheduler, SequenceId, Snapshot, Span, State, sequence::Sequence};
+use super::{Limits, Scheduler, Segment, SequenceId, Snapshot, State, sequence::Sequence};
 
 impl Scheduler {
     /// What this scheduler was made with.
@@ -8,7 +8,7 @@ impl Scheduler {
         &self.limits
     }
 
-    /// Whether no sequence runs or waits. Parked sessions are no work.
+    /// Whether no sequence runs or waits. Kept sessions are no work.
     pub fn is_idle(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty()
     }
@@ -49,8 +49,8 @@ impl Scheduler {
     }
 
     /// Where its tokens come from, in order.
-    pub fn spans(&self, id: SequenceId) -> &[Span] {
-        &self.at(id).spans
+    pub fn segments(&self, id: SequenceId) -> &[Segment] {
+        &self.at(id).segments
     }
 
     /// Its blocks: position `p` is in block `p / block`.

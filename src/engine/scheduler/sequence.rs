@@ -1,18 +1,6 @@
 //! One sequence: where its tokens come from, how far it has been computed, which blocks and slots are its own.
 
-use std::fmt;
-
-use super::batch::{Chunk, Piece, Single};
-
-/// Names a sequence; never used again for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SequenceId(pub(super) u64);
-
-impl fmt::Display for SequenceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sequence {}", self.0)
-    }
-}
+use crate::kernels::operands::step::{Phase, SequenceId, Work};
 
 /// Where a sequence stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +10,7 @@ pub enum State {
     /// Admitted: it has a slot and the blocks of all its known tokens.
     Running,
     /// Idle: it keeps its blocks and its slot until others need them.
-    Parked,
+    Kept,
 }
 
 /// Where tokens come from, which decides the kernels that compute them, whenever they are computed.
@@ -34,9 +22,19 @@ pub enum Origin {
     Sampled,
 }
 
-/// A run of tokens of one origin that ends before position `end` and starts where the span before it ends.
+impl Origin {
+    /// The kernels that compute such tokens.
+    pub fn phase(self) -> Phase {
+        match self {
+            Origin::Given => Phase::Prefill,
+            Origin::Sampled => Phase::Decode,
+        }
+    }
+}
+
+/// Consecutive tokens of one origin. They end before position `end` and start where the segment before them ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct Segment {
     /// One past its last position.
     pub end: usize,
     /// Where its tokens come from.
@@ -55,9 +53,10 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub(super) struct Sequence {
     pub state: State,
-    pub spans: Vec<Span>,
+    pub segments: Vec<Segment>,
     pub computed: usize,
-    pub most: usize,
+    /// Number of tokens at which it ends.
+    pub max_len: usize,
     pub blocks: Vec<u32>,
     pub slot: Option<u32>,
     pub snapshots: Vec<Snapshot>,
@@ -66,61 +65,61 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub fn new(given: usize, most: usize, used: u64) -> Sequence {
-        let spans = vec![Span { end: given, origin: Origin::Given }];
+    pub fn new(given: usize, max_len: usize, used: u64) -> Sequence {
+        let segments = vec![Segment { end: given, origin: Origin::Given }];
         let (blocks, snapshots) = (Vec::new(), Vec::new());
-        Sequence { state: State::Waiting, spans, computed: 0, most, blocks, slot: None, snapshots, used }
+        Sequence { state: State::Waiting, segments, computed: 0, max_len, blocks, slot: None, snapshots, used }
     }
 
     pub fn known(&self) -> usize {
-        self.spans.last().map_or(0, |span| span.end)
+        self.segments.last().map_or(0, |segment| segment.end)
     }
 
-    /// The span of the next token to compute.
-    pub fn span(&self) -> Option<Span> {
-        self.spans.iter().copied().find(|span| span.end > self.computed)
+    /// The segment of the next token to compute.
+    pub fn segment(&self) -> Option<Segment> {
+        self.segments.iter().copied().find(|segment| segment.end > self.computed)
     }
 
     /// What is computed next within `budget` tokens; nothing where the way to the next allowed cut is longer.
-    pub fn piece(&self, sequence: SequenceId, budget: usize, align: usize) -> Option<Piece> {
-        let span = self.span()?;
+    pub fn work(&self, sequence: SequenceId, budget: usize, align: usize) -> Option<Work> {
+        let segment = self.segment()?;
         let start = self.computed;
-        let end = match span.origin {
+        let end = match segment.origin {
             Origin::Sampled => start + budget.min(1),
-            Origin::Given if span.end <= start + budget => span.end,
+            Origin::Given if segment.end <= start + budget => segment.end,
             Origin::Given => (start + budget) / align * align,
         };
-        let sample = end == self.known() && end < self.most;
-        let piece = match span.origin {
-            Origin::Sampled => Piece::Single(Single { sequence, position: start, sample }),
-            Origin::Given => Piece::Chunk(Chunk { sequence, start, length: end.saturating_sub(start), sample }),
-        };
-        (end > start).then_some(piece)
+        if end <= start {
+            return None;
+        }
+        let work = Work::new(sequence, segment.origin.phase(), start..end);
+        let wants_token = end == self.known() && end < self.max_len;
+        Some(if wants_token { work.with_last_output() } else { work })
     }
 
-    /// Appends prompt tokens. Always as a span of their own: the end of the span before was a cut when those tokens
+    /// Appends prompt tokens. Always as a segment of their own: the end of the segment before was a cut when those tokens
     /// were first computed, and has to be one again when they are recomputed.
     pub fn give(&mut self, count: usize) {
         if count > 0 {
-            self.spans.push(Span { end: self.known() + count, origin: Origin::Given });
+            self.segments.push(Segment { end: self.known() + count, origin: Origin::Given });
         }
     }
 
     /// Appends one token from the model.
     pub fn sample(&mut self) {
-        assert!(self.known() < self.most, "a token beyond the {} the sequence may have", self.most);
-        match self.spans.last_mut() {
-            Some(Span { end, origin: Origin::Sampled }) => *end += 1,
-            _ => self.spans.push(Span { end: self.known() + 1, origin: Origin::Sampled }),
+        assert!(self.known() < self.max_len, "a token beyond the {} the sequence may have", self.max_len);
+        match self.segments.last_mut() {
+            Some(Segment { end, origin: Origin::Sampled }) => *end += 1,
+            _ => self.segments.push(Segment { end: self.known() + 1, origin: Origin::Sampled }),
         }
     }
 
     /// Forgets every token from position `known` on.
     pub fn cut(&mut self, known: usize) {
-        let whole = self.spans.iter().take_while(|span| span.end <= known).count();
-        let start = whole.checked_sub(1).map_or(0, |last| self.spans[last].end);
-        self.spans.truncate(whole + usize::from(start < known));
-        if let Some(last) = self.spans.last_mut() {
+        let whole = self.segments.iter().take_while(|segment| segment.end <= known).count();
+        let start = whole.checked_sub(1).map_or(0, |last| self.segments[last].end);
+        self.segments.truncate(whole + usize::from(start < known));
+        if let Some(last) = self.segments.last_mut() {
             last.end = last.end.min(known);
         }
     }

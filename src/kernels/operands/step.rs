@@ -3,12 +3,16 @@
 //! A program is recorded once and replayed; whatever differs between two runs of it is written here first. The same
 //! layout is spelled in `wgsl/lib/step.wgsl`.
 
+mod work;
+
 use std::{ops::Range, sync::Arc};
+
+pub use work::{Input, Phase, SequenceId, Work};
 
 use crate::{
     compute::{
         backend::Backend,
-        cost::{Live, Load},
+        cost::{Load, RowCount},
         dtype::DType,
         kernel::{Element, Group},
         pass::Builder,
@@ -25,14 +29,16 @@ const HEADER: u32 = 4;
 /// Capacities of a step, which fix where everything is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
-    /// Most rows (tokens).
+    /// Rows (tokens) at the most.
     pub rows: u32,
-    /// Most sequences.
+    /// Sequences at the most.
     pub sequences: u32,
+    /// Rows that leave logits, at the most.
+    pub outputs: u32,
 }
 
 impl Layout {
-    /// Most tiles: every sequence may end in a part of one.
+    /// Tiles at the most: every sequence may end in a part of one.
     pub fn tiles(self) -> u32 {
         self.rows / TILE + self.sequences
     }
@@ -52,11 +58,11 @@ impl Layout {
     fn tile_list(self) -> u32 {
         self.spans() + 4 * self.sequences
     }
-    fn outputs(self) -> u32 {
+    fn output_list(self) -> u32 {
         self.tile_list() + 2 * self.tiles()
     }
     fn words(self) -> u32 {
-        self.outputs() + self.sequences
+        self.output_list() + self.outputs
     }
 }
 
@@ -73,26 +79,13 @@ pub struct Span {
     pub slot: u32,
 }
 
-/// One sequence's part of a step, as the host plans it.
-#[derive(Clone, Debug)]
-pub struct Entry<'a> {
-    /// Token ids, in order.
-    pub ids: &'a [u32],
-    /// Position of the first.
-    pub position: u32,
-    /// The sequence's slot.
-    pub slot: u32,
-    /// Which of its rows want logits.
-    pub outputs: Range<u32>,
-}
-
-/// How a recording uses its rows.
+/// How products take the rows of a tensor. A row's bits depend on this, and not on how many rows there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// Many rows of few sequences: given tokens.
-    Prompt,
-    /// One row of each sequence.
-    Decode,
+pub enum Rows {
+    /// In tiles that share what is read of the weights.
+    Many,
+    /// Each row by itself, as in a decode step.
+    Few,
 }
 
 /// The device's side of a step.
@@ -101,8 +94,9 @@ pub struct Step {
     words: Arc<Tensor>,
     tables: Arc<Tensor>,
     layout: Layout,
-    kind: Kind,
-    live: Live,
+    phase: Phase,
+    rows: Rows,
+    count: RowCount,
     capacity: u32,
 }
 
@@ -111,9 +105,13 @@ impl Step {
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
-    pub fn new(backend: &Arc<dyn Backend>, layout: Layout, kind: Kind, tables: Arc<Tensor>) -> Result<Self> {
-        let words = Tensor::new(backend, [1, layout.words()], DType::U32, "step")?;
-        Ok(Self { words: Arc::new(words), tables, layout, kind, live: Live::Rows, capacity: layout.rows })
+    pub fn new(backend: &Arc<dyn Backend>, layout: Layout, phase: Phase, tables: Arc<Tensor>) -> Result<Self> {
+        let words = Arc::new(Tensor::new(backend, [1, layout.words()], DType::U32, "step")?);
+        let rows = match phase {
+            Phase::Prefill => Rows::Many,
+            Phase::Decode => Rows::Few,
+        };
+        Ok(Self { words, tables, layout, phase, rows, count: RowCount::Rows, capacity: layout.rows })
     }
 
     /// The same step, for a recording that takes no more than `rows` rows.
@@ -125,15 +123,15 @@ impl Step {
         Self { capacity: rows, ..self.clone() }
     }
 
-    /// The same step, for tensors that have one row for each output.
+    /// The same step, for tensors that have one row for each output: few rows.
     pub fn outputs(&self) -> Self {
-        let capacity = self.sequences();
-        Self { kind: Kind::Decode, live: Live::Outputs, capacity, ..self.clone() }
+        let capacity = self.layout.outputs.min(self.capacity);
+        Self { rows: Rows::Few, count: RowCount::Outputs, capacity, ..self.clone() }
     }
 
-    /// The same step, for tensors that have one row for each of its rows, every one an output.
-    pub fn every(&self) -> Self {
-        Self { kind: Kind::Decode, ..self.clone() }
+    /// The same step, with products that take rows in this way.
+    pub fn with_rows(&self, rows: Rows) -> Self {
+        Self { rows, ..self.clone() }
     }
 
     /// Capacities.
@@ -141,26 +139,31 @@ impl Step {
         self.layout
     }
 
-    /// How rows are used.
-    pub fn kind(&self) -> Kind {
-        self.kind
+    /// Which kernels compute its tokens.
+    pub fn phase(&self) -> Phase {
+        self.phase
     }
 
-    /// Most rows of a tensor that this step counts.
+    /// How products take its rows.
+    pub fn rows(&self) -> Rows {
+        self.rows
+    }
+
+    /// Rows, at the most, of a tensor that this step counts.
     pub fn capacity(&self) -> u32 {
         self.capacity
     }
 
-    /// Most sequences that take part.
+    /// Sequences that take part, at the most.
     pub fn sequences(&self) -> u32 {
         self.layout.sequences.min(self.capacity)
     }
 
-    /// Most tiles: of one row each where every sequence has one row.
+    /// Tiles at the most: of one row each where every sequence has one row.
     pub fn tiles(&self) -> u32 {
-        match self.kind {
-            Kind::Prompt => self.layout.tiles(),
-            Kind::Decode => self.sequences(),
+        match self.phase {
+            Phase::Prefill => self.layout.tiles(),
+            Phase::Decode => self.sequences(),
         }
     }
 
@@ -180,39 +183,39 @@ impl Step {
     /// Those of [`Backend::write`].
     ///
     /// # Panics
-    /// If the entries exceed the capacities.
-    pub fn write(&self, entries: &[Entry<'_>]) -> Result<()> {
-        self.words.write(0, &words(self.layout, entries))
+    /// If the inputs exceed the capacities, or one has not a token for each position of its work.
+    pub fn write(&self, inputs: &[Input<'_>]) -> Result<()> {
+        self.words.write(0, &words(self.layout, inputs))
     }
 }
 
 /// The words of a step.
-fn words(layout: Layout, entries: &[Entry<'_>]) -> Vec<u32> {
+fn words(layout: Layout, inputs: &[Input<'_>]) -> Vec<u32> {
     let mut words = vec![0; layout.words() as usize];
     let (mut row, mut tiles, mut outputs) = (0, 0, 0);
-    assert!(entries.len() <= layout.sequences as usize, "step: {} sequences", entries.len());
-    for (sequence, entry) in (0u32..).zip(entries) {
-        let rows = entry.ids.len() as u32;
+    assert!(inputs.len() <= layout.sequences as usize, "step: {} sequences", inputs.len());
+    for (sequence, &Input { work, tokens, slot }) in (0u32..).zip(inputs) {
+        let (rows, position) = (tokens.len() as u32, work.range.start as u32);
+        assert_eq!(tokens.len(), work.range.len(), "step: tokens of {}", work.sequence);
         assert!(row + rows <= layout.rows, "step: {} rows", row + rows);
-        for (i, &id) in (0u32..).zip(entry.ids) {
-            let values =
-                [(layout.ids(), id), (layout.sequence_of(), sequence), (layout.position_of(), entry.position + i)];
+        for (i, &id) in (0u32..).zip(tokens) {
+            let values = [(layout.ids(), id), (layout.sequence_of(), sequence), (layout.position_of(), position + i)];
             values.into_iter().for_each(|(base, value)| words[(base + row + i) as usize] = value);
         }
-        let span = [row, rows, entry.position, entry.slot];
+        let span = [row, rows, position, slot];
         words[(layout.spans() + 4 * sequence) as usize..][..4].copy_from_slice(&span);
         for offset in (0..rows).step_by(TILE as usize) {
             words[(layout.tile_list() + 2 * tiles) as usize..][..2].copy_from_slice(&[sequence, offset]);
             tiles += 1;
         }
-        for output in entry.outputs.clone() {
-            assert!(outputs < layout.sequences, "step: outputs");
-            words[(layout.outputs() + outputs) as usize] = row + output;
+        for output in work.outputs.clone() {
+            assert!(outputs < layout.outputs, "step: {} outputs", outputs + 1);
+            words[(layout.output_list() + outputs) as usize] = row + output as u32;
             outputs += 1;
         }
         row += rows;
     }
-    words[..4].copy_from_slice(&[row, outputs, tiles, entries.len() as u32]);
+    words[..4].copy_from_slice(&[row, outputs, tiles, inputs.len() as u32]);
     words
 }
 
@@ -233,15 +236,15 @@ impl<'a> Builder<'a> {
     fn sizes(self, step: &Step) -> Self {
         self.define("MAX_ROWS", step.layout.rows)
             .define("MAX_SEQUENCES", step.layout.sequences)
-            .define("LIVE", step.live as u32)
+            .define("LIVE", step.count as u32)
     }
 }
 
-impl From<&[Entry<'_>]> for Load {
-    /// What a step of these entries has to do.
-    fn from(entries: &[Entry<'_>]) -> Self {
-        let sequences = entries.iter().map(|entry| (entry.ids.len() as u64, u64::from(entry.position)));
-        Self::new(sequences.collect(), entries.iter().map(|entry| entry.outputs.len() as u64).sum())
+impl From<&[Work]> for Load {
+    /// What a step of this work has to do.
+    fn from(work: &[Work]) -> Self {
+        let sequences = work.iter().map(|work| (work.range.len() as u64, work.range.start as u64));
+        Self::new(sequences.collect(), work.iter().map(|work| work.outputs.len() as u64).sum())
     }
 }
 
@@ -255,7 +258,10 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The step bound at binding 0.
     pub fn of(group: &Group<'a>) -> Self {
-        let layout = Layout { rows: group.define("MAX_ROWS") as u32, sequences: group.define("MAX_SEQUENCES") as u32 };
+        let outputs = group.words(0, 0..HEADER as usize)[RowCount::Outputs as usize];
+        let [rows, sequences] = ["MAX_ROWS", "MAX_SEQUENCES"].map(|name| group.define(name) as u32);
+        // A kernel does not know how many outputs there may be, only how many there are.
+        let layout = Layout { rows, sequences, outputs };
         Self { words: group.words(0, 0..layout.words() as usize), layout, live: group.define("LIVE") }
     }
 
@@ -314,6 +320,6 @@ impl<'a> View<'a> {
 
     /// The row that an output takes.
     pub fn output(&self, output: usize) -> usize {
-        self.word(self.layout.outputs(), output)
+        self.word(self.layout.output_list(), output)
     }
 }

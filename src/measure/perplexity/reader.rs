@@ -3,20 +3,15 @@
 use std::{future::ready, ops::Range, sync::Arc};
 
 use super::Side;
+
 use crate::{
-    compute::{
-        dtype::DType,
-        memory::Pending,
-        pass::{Pass, Program},
-        tensor::Tensor,
-    },
-    engine::ALIGN,
+    compute::{dtype::DType, memory::Pending},
+    engine::{ALIGN, LogitRows, Prepared, Runner},
     error::{Error, Result},
-    kernels::operands::step::{Entry, Kind, Layout, Step},
+    kernels::operands::step::{Input, Layout, Phase, SequenceId, Work},
     model::{
         Model,
-        cache::{BLOCK, Cache, Plan, Room, Wanted},
-        qwen3_5::forward_every,
+        cache::{BLOCK, Plan, Room, Wanted},
     },
 };
 
@@ -29,10 +24,8 @@ const LEAST_ROWS: u64 = 16;
 /// A model with the memory of one sequence and a program that computes any part of it.
 pub(super) struct Reader {
     model: Arc<Model>,
-    step: Step,
-    program: Program,
-    /// \[rows, V\] f32
-    logits: Tensor,
+    /// Keeps the buffers of the cache.
+    prepared: Prepared,
 }
 
 /// Consecutive ids of one window.
@@ -62,28 +55,26 @@ impl Reader {
             Error::Request(what) => Error::Request(what.replace("--context", "--window")),
             other => other,
         })?;
-        let mut cache = Cache::new(backend, &model.config, &plan)?;
-        cache.tables.write(0, &(0..plan.blocks).collect::<Vec<u32>>())?;
-        let step = Step::new(backend, Layout { rows, sequences: 1 }, Kind::Prompt, cache.tables.clone())?;
-        let mut logits = Tensor::new(backend, [rows, model.config.vocabulary], DType::F32, "logits")?;
-        let pass = Pass::new(backend.caps());
-        forward_every(&pass, &model.weights, &mut cache, &step, &mut logits);
-        // The program keeps the cache's buffers.
-        let program = backend.load(pass)?;
-        Ok(Self { model, step, program, logits })
+        let mut runner = Runner::new(model.clone(), plan)?;
+        runner.assign_all()?;
+        let step = runner.step(Phase::Prefill, Layout { rows, sequences: 1, outputs: 1 })?;
+        let recording = runner.record(step, LogitRows::Every)?;
+        Ok(Self { model, prepared: runner.load(recording)? })
     }
 
     /// Submits a part, and asks for the logits that score its targets: \[targets, V\] f32.
     pub(super) fn compute(&self, part: &Part<'_>) -> Result<Pending> {
-        let entry = Entry { ids: part.ids, position: part.position, slot: 0, outputs: 0..0 };
-        self.step.write(&[entry])?;
-        self.model.backend.run(&self.program)?;
+        let range = part.position as usize..part.position as usize + part.ids.len();
+        let work = Work::new(SequenceId::new(0), Phase::Prefill, range);
+        let Prepared { step, program, logits } = &self.prepared;
+        step.write(&[Input { work: &work, tokens: part.ids, slot: 0 }])?;
+        self.model.backend.run(program)?;
         if part.targets.is_empty() {
             return Ok(Box::pin(ready(Ok(Vec::new()))));
         }
-        let row = u64::from(self.logits.width()) * DType::F32.bytes();
+        let row = u64::from(logits.width()) * DType::F32.bytes();
         let rows = part.ids.len() - part.targets.len()..part.ids.len();
-        Ok(self.logits.buffer().read(rows.start as u64 * row..rows.end as u64 * row))
+        Ok(logits.buffer().read(rows.start as u64 * row..rows.end as u64 * row))
     }
 }
 

@@ -27,7 +27,7 @@ fn the_report_of_a_mac_has_a_run_under_validation() {
 /// Since macOS 15 safe maths leave functions fast.
 #[test]
 fn whoever_asks_for_safe_maths_asks_for_precise_functions() {
-    let text = text("src/metal/objc.rs");
+    let text = text("src/compute/metal/objc.rs");
     let [maths, functions] = ["MTLMathMode::Safe);", "MTLMathFloatingPointFunctions::Precise);"];
     assert_eq!(text.matches(maths).count(), 2, "set once, tested once");
     assert_eq!(text.matches(functions).count(), 2, "set once, tested once");

@@ -4,12 +4,12 @@ use crate::{
 };
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
-    kernels::operands::step::Kind,
+    kernels::operands::step::Phase,
     ops::select::argmax,
 };
 
 const ROWS: StepCase =
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
 pub fn cases() {

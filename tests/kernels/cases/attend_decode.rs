@@ -1,12 +1,13 @@
 use crate::{
     harness::{Case, backends, check, outputs},
+    kv_case::backends_and_caches,
     step_cases::*,
 };
 use bimetal::{
     compute::{caps::Caps, dtype::DType, pass::Pass},
     kernels::{
         attend_decode::attend_decode,
-        operands::{heads::AttentionHeads, step::Kind},
+        operands::{heads::AttentionHeads, step::Phase},
     },
 };
 
@@ -47,10 +48,8 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType, range: f32) 
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = AttentionHeads { query: 4, kv: 2, width: 64 };
-    let step_case = StepCase { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
-    for ((name, backend), kv) in
-        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
-    {
+    let step_case = StepCase { kind: Phase::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
+    for (name, backend, kv) in backends_and_caches() {
         let op = |case: &Case, p: &Pass| {
             let step = step_case.step(case, 10);
             let q = case.spread("q", [step.capacity(), 4 * 64], DType::F32, -1.0..1.0);
@@ -69,12 +68,10 @@ pub fn a_key_that_is_no_number_shows() {
 /// A row's partial results are the same bits whoever else decodes with it.
 #[test]
 pub fn batch_invariance() {
-    const TOGETHER: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
-    const ALONE: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
+    const TOGETHER: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
+    const ALONE: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = AttentionHeads { query: 8, kv: 2, width: 64 };
-    for ((name, backend), kv) in
-        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
-    {
+    for (name, backend, kv) in backends_and_caches() {
         let caps: &Caps = backend.caps();
         let together = outputs("batch invariance", &backend, caps, attend(TOGETHER, heads, kv, 1.0));
         let alone = outputs("alone", &backend, caps, attend(ALONE, heads, kv, 1.0));

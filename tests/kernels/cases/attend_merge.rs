@@ -14,7 +14,7 @@ use bimetal::{
     kernels::{
         attend_decode::{Partials, attend_decode},
         attend_merge::attend_merge,
-        operands::{heads::AttentionHeads, step::Kind},
+        operands::{heads::AttentionHeads, step::Phase},
     },
 };
 
@@ -70,7 +70,7 @@ pub fn behind_decode() {
 
 /// Contexts that end just before, at and after where another part begins.
 const LONG: StepCase = StepCase {
-    kind: Kind::Decode,
+    kind: Phase::Decode,
     spans: &[(1, 700, 2), (1, 127, 0), (1, 128, 1), (1, 129, 3), (1, 30, 5), (1, 31, 4), (1, 32, 6)],
     spare: 1,
 };

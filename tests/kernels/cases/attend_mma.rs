@@ -1,7 +1,10 @@
 use std::{cell::Cell, sync::Arc};
 
+use super::matmul_mma::in_f16;
+
 use crate::{
     harness::{Case, Output, backends, check, outputs},
+    kv_case::KvCase,
     step_cases::*,
 };
 use bimetal::{
@@ -11,14 +14,13 @@ use bimetal::{
         cpu::Cpu,
         dtype::DType,
         pass::Pass,
-        tensor::Tensor,
     },
-    kernels::operands::{heads::AttentionHeads, step::Kind},
+    kernels::operands::{heads::AttentionHeads, step::Phase},
     ops::attention::attend_prefill,
 };
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
-    StepCase { kind: Kind::Prompt, spans, spare: 3 }
+    StepCase { kind: Phase::Prefill, spans, spare: 3 }
 }
 
 /// First positions around a square of keys and around a tile of them; rows that fill tiles, begin them and end them.
@@ -44,9 +46,9 @@ pub fn cases() {
         (POSITIONS[2], [3, 1, 32]),
     ] {
         let heads = AttentionHeads { query, kv, width };
-        let q = |case: &Case| halves(case, &queries(case, step_case, heads));
+        let kv_case = KvCase { step: step_case, heads, cache: DType::F16 };
         check(&format!("attend_mma {query} on {kv} × {width}"), |case, p| {
-            attend(case, p, step_case, (heads, DType::F16, q(case)));
+            kv_case.prefill(case, p, &in_f16(case, &kv_case.queries(case)), DType::F16);
         });
     }
 }
@@ -62,8 +64,9 @@ pub fn heads_of_8_bits() {
         (POSITIONS[2], [3, 1, 32]),
     ] {
         let heads = AttentionHeads { query, kv, width };
+        let kv_case = KvCase { step: step_case, heads, cache: DType::Q8Heads };
         check(&format!("attend_mma {query} on {kv} × {width} of 8 bits"), |case, p| {
-            attend(case, p, step_case, (heads, DType::Q8Heads, queries(case, step_case, heads)));
+            kv_case.prefill(case, p, &kv_case.queries(case), DType::F16);
         });
     }
 }
@@ -72,9 +75,8 @@ pub fn heads_of_8_bits() {
 #[test]
 pub fn singles() {
     let heads = AttentionHeads { query: 2, kv: 1, width: 256 };
-    check("attend_mma of f32", |case, p| {
-        attend(case, p, POSITIONS[2], (heads, DType::F16, queries(case, POSITIONS[2], heads)));
-    });
+    let kv_case = KvCase { step: POSITIONS[2], heads, cache: DType::F16 };
+    check("attend_mma of f32", |case, p| kv_case.prefill(case, p, &kv_case.queries(case), DType::F16));
 }
 
 /// Scores that grow from tile to tile, so that every tile moves the reference and rescales what came before.
@@ -103,9 +105,8 @@ pub fn chosen() {
         let name = Cell::new("");
         let op = |case: &Case, _: &Pass| {
             let p = Pass::new(caps);
-            let (q, x) = (queries(case, POSITIONS[0], heads), case.poisoned([4, heads.projected()], DType::F32));
-            let cache = POSITIONS[0].blocks(case, heads, kv, -1.0..1.0);
-            attend_prefill(&p, &POSITIONS[0].step(case, 10), (&q, &x), &cache, (heads, DType::F16));
+            let kv_case = KvCase { step: POSITIONS[0], heads, cache: kv };
+            kv_case.prefill(case, &p, &kv_case.queries(case), DType::F16);
             name.set(p.finish().dispatches[0].kernel.name);
         };
         outputs("chosen", &backend, caps, op);
@@ -138,15 +139,15 @@ pub fn chosen() {
 /// A row's result is the same bits whichever tile it is in, wherever in it, and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(90, 10, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
-    const LAST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(90, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
+    const LAST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
     for (width, kv) in [(64, DType::F16), (256, DType::F16), (64, DType::Q8Heads)] {
         let heads = AttentionHeads { query: 2, kv: 1, width };
         for (name, backend) in backends() {
-            let run = |step_case: StepCase| -> Output {
-                let op =
-                    |case: &Case, p: &Pass| attend(case, p, step_case, (heads, kv, queries(case, step_case, heads)));
+            let run = |step: StepCase| -> Output {
+                let kv_case = KvCase { step, heads, cache: kv };
+                let op = |case: &Case, p: &Pass| kv_case.prefill(case, p, &kv_case.queries(case), DType::F16);
                 outputs("batch invariance", &backend, backend.caps(), op).remove(0)
             };
             let (whole, cut, last) = (run(WHOLE), run(CUT), run(LAST));
@@ -156,23 +157,4 @@ pub fn batch_invariance() {
             assert!(whole.row(89) == last.row(2), "{name}: last row");
         }
     }
-}
-
-fn attend(case: &Case, p: &Pass, step_case: StepCase, (heads, kv, q): (AttentionHeads, DType, Tensor)) {
-    let range = 20.0 / (heads.width as f32).sqrt();
-    let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
-    let cache = step_case.blocks(case, heads, kv, -2.0 * range..2.0 * range);
-    p.mark("out", &attend_prefill(p, &step_case.step(case, 10), (&q, &x), &cache, (heads, DType::F16)));
-}
-
-fn queries(case: &Case, step_case: StepCase, heads: AttentionHeads) -> Tensor {
-    let range = 20.0 / (heads.width as f32).sqrt();
-    step_case.by_position(case, "q", heads.query * heads.width, -range..range)
-}
-
-/// The same rows in half precision.
-fn halves(case: &Case, x: &Tensor) -> Tensor {
-    let bytes = pollster::block_on(x.read(0..u64::from(x.rows()) * u64::from(x.width()))).unwrap();
-    let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-    case.tensor([x.rows(), x.width()], DType::F16, &values)
 }

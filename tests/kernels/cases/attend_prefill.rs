@@ -1,10 +1,11 @@
 use crate::{
-    harness::{Case, backends, check, outputs},
+    harness::{Case, check, outputs},
+    kv_case::{KvCase, backends_and_caches},
     step_cases::*,
 };
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
-    kernels::operands::{heads::AttentionHeads, step::Kind},
+    kernels::operands::{heads::AttentionHeads, step::Phase},
     ops::attention::attend_prefill,
 };
 
@@ -22,23 +23,13 @@ pub fn cases() {
         (PROMPTS[3], [3, 3, 64], DType::Q8Heads, DType::F16),
     ] {
         let heads = AttentionHeads { query, kv, width };
-        check(
-            &format!("attend_prefill {query} on {kv} × {width} {cache} to {dtype}"),
-            attend(step_case, heads, (cache, dtype)),
-        );
+        let kv_case = KvCase { step: step_case, heads, cache };
+        check(&format!("attend_prefill {query} on {kv} × {width} {cache} to {dtype}"), attend(kv_case, dtype));
     }
 }
 
-fn attend(step_case: StepCase, heads: AttentionHeads, (cache, dtype): (DType, DType)) -> impl Fn(&Case, &Pass) {
-    move |case, p| {
-        let step = step_case.step(case, 10);
-        let range = 20.0 / (heads.width as f32).sqrt();
-        // Rows by slot and position, so that another cut of the same sequence has the same ones.
-        let q = step_case.by_position(case, "q", heads.query * heads.width, -range..range);
-        let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
-        let cache = step_case.blocks(case, heads, cache, -2.0 * range..2.0 * range);
-        p.mark("out", &attend_prefill(p, &step, (&q, &x), &cache, (heads, dtype)));
-    }
+fn attend(kv_case: KvCase, to: DType) -> impl Fn(&Case, &Pass) {
+    move |case, p| kv_case.prefill(case, p, &kv_case.queries(case), to)
 }
 
 /// A key with a number that is none makes every result none that it goes into, in 8 bits too, where it is the head's scale;
@@ -46,10 +37,8 @@ fn attend(step_case: StepCase, heads: AttentionHeads, (cache, dtype): (DType, DT
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
-    let step_case = StepCase { kind: Kind::Prompt, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
-    for ((name, backend), kv) in
-        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
-    {
+    let step_case = StepCase { kind: Phase::Prefill, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
+    for (name, backend, kv) in backends_and_caches() {
         for dtype in [DType::F32, DType::F16] {
             let op = |case: &Case, p: &Pass| {
                 let step = step_case.step(case, 10);
@@ -76,14 +65,13 @@ pub fn a_key_that_is_no_number_shows() {
 /// A row's result is the same bits whichever tile it is in and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 10, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
     let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
-    for ((name, backend), kv) in
-        backends().into_iter().flat_map(|one| [(one.clone(), DType::F16), (one, DType::Q8Heads)])
-    {
-        let run = |step_case| {
-            outputs("batch invariance", &backend, backend.caps(), attend(step_case, heads, (kv, DType::F32))).remove(0)
+    for (name, backend, kv) in backends_and_caches() {
+        let run = |step| {
+            let op = attend(KvCase { step, heads, cache: kv }, DType::F32);
+            outputs("batch invariance", &backend, backend.caps(), op).remove(0)
         };
         let (whole, cut) = (run(WHOLE), run(CUT));
         for row in 0..43 {

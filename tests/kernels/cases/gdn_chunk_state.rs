@@ -15,13 +15,13 @@ use bimetal::{
         gdn_chunk_state::gdn_chunk_state,
         gdn_conv::Mixed,
         gdn_scan::gdn_scan,
-        operands::{heads::DeltaHeads, step::Kind},
+        operands::{heads::DeltaHeads, step::Phase},
     },
     ops::delta_net::gdn_prefill,
 };
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
-    StepCase { kind: Kind::Prompt, spans, spare: 3 }
+    StepCase { kind: Phase::Prefill, spans, spare: 3 }
 }
 
 /// One row; rows around a chunk, at its beginning and across the end of one; several chunks.
@@ -195,9 +195,9 @@ pub fn wipes() {
 /// it goes on from the middle of a chunk.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(170, 10, 1)], spare: 0 };
-    const FIRST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
-    const SECOND: StepCase = StepCase { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(170, 10, 1)], spare: 0 };
+    const FIRST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
+    const SECOND: StepCase = StepCase { kind: Phase::Prefill, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
     let heads = DeltaHeads::grouped([1, 2, 64, 32]);
     let run = |case: &Case, p: &Pass, step_case: StepCase, slots: &mut bimetal::kernels::operands::caches::Slots| {
         let mixed = inputs(case, step_case, heads);

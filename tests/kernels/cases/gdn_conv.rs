@@ -6,7 +6,7 @@ use bimetal::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
         gdn_conv::gdn_conv,
-        operands::{caches::Slots, heads::DeltaHeads, step::Kind},
+        operands::{caches::Slots, heads::DeltaHeads, step::Phase},
     },
 };
 
@@ -71,8 +71,8 @@ fn steep_gates() {
 /// A row's result, and the ring behind it, are the same bits whichever tile it is in and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const FIRST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };
+    const FIRST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
     let heads = DeltaHeads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let run =

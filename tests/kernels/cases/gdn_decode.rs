@@ -15,7 +15,7 @@ use bimetal::{
         gdn_conv::gdn_conv,
         gdn_decode::{Recurrence, gdn_decode},
         gdn_scan::gdn_scan,
-        operands::{caches::Slots, heads::DeltaHeads, step::Kind},
+        operands::{caches::Slots, heads::DeltaHeads, step::Phase},
         rms_norm::Norm,
     },
 };
@@ -98,10 +98,10 @@ pub fn beginnings() {
 #[test]
 pub fn like_the_prompt() {
     const TOKENS: u32 = 6;
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(TOKENS, 0, 1)], spare: 0 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(TOKENS, 0, 1)], spare: 0 };
     const SINGLE: [StepCase; TOKENS as usize] = {
         const fn at(spans: &'static [(u32, u32, u32)]) -> StepCase {
-            StepCase { kind: Kind::Decode, spans, spare: 0 }
+            StepCase { kind: Phase::Decode, spans, spare: 0 }
         }
         [at(&[(1, 0, 1)]), at(&[(1, 1, 1)]), at(&[(1, 2, 1)]), at(&[(1, 3, 1)]), at(&[(1, 4, 1)]), at(&[(1, 5, 1)])]
     };
@@ -138,8 +138,8 @@ pub fn like_the_prompt() {
 /// A sequence's result is the same bits whoever else decodes with it.
 #[test]
 pub fn batch_invariance() {
-    const TOGETHER: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
-    const ALONE: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
+    const TOGETHER: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
+    const ALONE: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1)], spare: 0 };
     let heads = DeltaHeads::grouped([2, 4, 24, 20]);
     for (name, backend) in backends() {
         let run = |step_case| {

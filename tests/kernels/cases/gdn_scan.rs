@@ -7,7 +7,7 @@ use bimetal::{
     kernels::{
         gdn_conv::Mixed,
         gdn_scan::gdn_scan,
-        operands::{caches::Slots, heads::DeltaHeads, step::Kind},
+        operands::{caches::Slots, heads::DeltaHeads, step::Phase},
     },
 };
 
@@ -76,9 +76,9 @@ fn unit(random: &mut Random, width: u32, length: f32) -> Vec<f32> {
 /// A prompt leaves the same bits however it is cut, and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const FIRST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
-    const SECOND: StepCase = StepCase { kind: Kind::Prompt, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };
+    const FIRST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
+    const SECOND: StepCase = StepCase { kind: Phase::Prefill, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
     let heads = DeltaHeads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let whole = outputs("whole", &backend, backend.caps(), |case, p| {

@@ -1,14 +1,13 @@
-use bimetal::{
-    compute::{dtype::DType, pass::Pass, tensor::Tensor},
-    kernels::operands::{matrix::Matrix, step::Kind},
-    ops::matmul::matmul,
-};
-use half::f16;
-
 use super::matvec::{Types, cases_of};
+
 use crate::{
     harness::{Case, Output, backends, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::operands::{matrix::Matrix, step::Phase},
+    ops::matmul::matmul,
 };
 
 const F16: Types = (DType::F16, &[DType::F16]);
@@ -49,12 +48,12 @@ pub fn cases() {
 /// A row's product is the same bits wherever it lies, whoever else is in the step, and whether its tile is whole.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(192, 0, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(192, 0, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
     for (name, backend) in backends() {
         let run = |step_case: StepCase| -> Output {
             let op = |case: &Case, p: &Pass| {
-                let x = halves(case, &step_case.by_position(case, "x", 100, -3.0..3.0));
+                let x = in_f16(case, &step_case.by_position(case, "x", 100, -3.0..3.0));
                 let w = Matrix::new(vec![case.spread("w", [128, 100], DType::F16, -0.1..0.1)]);
                 p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
             };
@@ -68,9 +67,8 @@ pub fn batch_invariance() {
 }
 
 /// The same rows in half precision.
-fn halves(case: &Case, x: &Tensor) -> Tensor {
+pub fn in_f16(case: &Case, x: &Tensor) -> Tensor {
     let bytes = pollster::block_on(x.read(0..u64::from(x.rows()) * u64::from(x.width()))).unwrap();
     let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-    let rounded: Vec<f32> = values.iter().map(|value| f16::from_f32(*value).to_f32()).collect();
-    case.tensor([x.rows(), x.width()], DType::F16, &rounded)
+    case.tensor([x.rows(), x.width()], DType::F16, &values)
 }

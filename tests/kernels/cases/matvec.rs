@@ -1,5 +1,9 @@
 use std::{cell::Cell, sync::Arc};
 
+use crate::{
+    harness::{Case, backends, check, check_filled, check_packed, check_rows_packed, outputs},
+    step_cases::*,
+};
 use bimetal::{
     compute::{
         backend::Backend,
@@ -8,13 +12,8 @@ use bimetal::{
         dtype::{DType, Packs},
         pass::Pass,
     },
-    kernels::operands::{matrix::Matrix, step::Kind},
+    kernels::operands::{matrix::Matrix, step::Phase},
     ops::matmul::{matmul, matmul_add},
-};
-
-use crate::{
-    harness::{Case, backends, check, check_filled, check_packed, check_rows_packed, outputs},
-    step_cases::*,
 };
 
 /// Types of x and of each part of the matrix.
@@ -166,9 +165,9 @@ pub fn operands(
 
 /// Recordings for 1, 3 and 11 rows.
 pub const COMPANY: [StepCase; 3] = [
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0)], spare: 0 },
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
 ];
 
 /// A row's result is the same bits in a recording for one row and in larger ones, however many rows share a reading of the

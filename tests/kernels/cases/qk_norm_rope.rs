@@ -7,7 +7,7 @@ use crate::{
 use bimetal::{
     compute::{backend::Backend, cpu::Cpu, dtype::DType, formats::heads::quantise, pass::Pass, tensor::Tensor},
     kernels::{
-        operands::{heads::AttentionHeads, step::Kind},
+        operands::{heads::AttentionHeads, step::Phase},
         qk_norm_rope::{QkNorm, qk_norm_rope},
     },
 };
@@ -139,7 +139,7 @@ pub fn odd_values() {
         vec![1e-40; 32],
     ];
     let rows = cases.len() as u32;
-    let step_case = StepCase { kind: Kind::Prompt, spans: &[(15, 0, 0)], spare: 0 };
+    let step_case = StepCase { kind: Phase::Prefill, spans: &[(15, 0, 0)], spare: 0 };
     assert_eq!(step_case.live(), rows);
     let (heads, oracle) = (AttentionHeads { query: 1, kv: 1, width: 32 }, Arc::new(Cpu::default()));
     for (name, backend) in [("cpu", oracle as Arc<dyn Backend>)].into_iter().chain(backends()) {
@@ -204,8 +204,8 @@ fn angles(context: u32, rotary: u32) -> Vec<f32> {
 /// A row's queries are the same bits wherever it lies and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(40, 10, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(40, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
     let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     for (name, backend) in backends() {
         let run = |step_case| {

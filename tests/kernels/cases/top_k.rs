@@ -4,11 +4,11 @@ use crate::{
 };
 use bimetal::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
-    kernels::{operands::step::Kind, top_k::top_k},
+    kernels::{operands::step::Phase, top_k::top_k},
 };
 
 const ROWS: StepCase =
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
 pub fn cases() {

@@ -17,7 +17,7 @@ use crate::{harness::instead, shader_override::ShaderOverride, support::backends
 
 const BARRIER: &str = "threadgroup_barrier(mem_flags::mem_threadgroup);";
 
-/// In a kernel, this text replaced by that one, where it stands for the so-manieth time.
+/// A change of a kernel's text: occurrence `nth` of `text`, counted from 0, becomes `replacement`.
 #[derive(Clone, Copy)]
 pub struct Fault {
     pub kernel: &'static str,

@@ -1,4 +1,4 @@
-//! What a lane leaves on the device, and how much of it is read back.
+//! What the programs of one phase leave on the device, and how much of it is read back.
 
 use std::{ops::Range, sync::Arc};
 
@@ -18,15 +18,15 @@ use crate::{
 /// Candidates that the device selects of each row.
 const CANDIDATES: u32 = 64;
 
-/// Logits and choices of one lane.
+/// Logits and choices of a step's outputs.
 pub(super) struct Outputs {
-    /// \[S, V\] f32
+    /// \[outputs, V\] f32
     pub(super) logits: Tensor,
-    /// \[S, 1\] u32: the greedy choices.
+    /// \[outputs, 1\] u32: the greedy choices.
     pub(super) tokens: Tensor,
-    /// \[S, CANDIDATES\] u32
+    /// \[outputs, CANDIDATES\] u32
     pub(super) ids: Tensor,
-    /// \[S, CANDIDATES\] f32
+    /// \[outputs, CANDIDATES\] f32
     pub(super) values: Tensor,
 }
 
@@ -67,10 +67,10 @@ impl Select {
 }
 
 /// What was read back of one run, and where the rest can be read.
-pub(super) struct Chosen<'a> {
+pub(super) struct Readback<'a> {
     outputs: &'a Outputs,
-    /// The row of each piece of work, where a token is wanted.
-    pub(super) rows: Vec<Option<u32>>,
+    /// The rows of each sequence's outputs.
+    pub(super) rows: Vec<Range<u32>>,
     select: Select,
     ids: Vec<u32>,
     values: Vec<f32>,
@@ -85,8 +85,9 @@ impl Outputs {
     }
 
     /// Where the selection of every row is that is wanted; nowhere if none is.
-    fn wanted(&self, rows: &[Option<u32>], select: Select) -> Vec<(BufferId, Range<u64>)> {
-        let count = rows.iter().flatten().max().map_or(0, |last| u64::from(last + 1));
+    fn wanted(&self, rows: &[Range<u32>], select: Select) -> Vec<(BufferId, Range<u64>)> {
+        let ends = rows.iter().filter(|rows| !rows.is_empty()).map(|rows| u64::from(rows.end));
+        let count = ends.max().unwrap_or(0);
         let tensors = match select {
             _ if count == 0 => vec![],
             Select::Greedy => vec![&self.tokens],
@@ -97,40 +98,44 @@ impl Outputs {
     }
 
     /// Runs a program that leaves its outputs here, and asks for the selection of every row that is wanted.
-    pub(super) fn run(&self, backend: &dyn Backend, program: &Program, (rows, select): Asking) -> Result<Asked> {
+    /// `rows` are those of each sequence's outputs.
+    pub(super) fn run(
+        &self,
+        backend: &dyn Backend,
+        program: &Program,
+        rows: Vec<Range<u32>>,
+        select: Select,
+    ) -> Result<PendingTokens> {
         let mut read = backend.run_and_read(program, &self.wanted(&rows, select))?.into_iter();
-        Ok(Asked { rows, select, ids: read.next(), values: read.next() })
+        Ok(PendingTokens { rows, select, ids: read.next(), values: read.next() })
     }
 }
 
-/// The row of each piece of work, where a token is wanted, and what is selected of each.
-pub(super) type Asking = (Vec<Option<u32>>, Select);
-
 /// What was asked of one run.
 #[derive(Default)]
-pub(super) struct Asked {
-    rows: Vec<Option<u32>>,
+pub(super) struct PendingTokens {
+    rows: Vec<Range<u32>>,
     select: Select,
     ids: Option<Pending>,
     values: Option<Pending>,
 }
 
-impl Asked {
-    /// The same, of these rows only.
-    pub(super) fn of(self, rows: impl Iterator<Item = usize>) -> Self {
-        Self { rows: rows.map(|row| Some(row as u32)).collect(), ..self }
+impl PendingTokens {
+    /// The same, of these rows only, one for each sequence.
+    pub(super) fn of_rows(self, rows: impl Iterator<Item = usize>) -> Self {
+        Self { rows: rows.map(|row| row as u32..row as u32 + 1).collect(), ..self }
     }
 
     /// Waits for it. `outputs` are those that were asked.
-    pub(super) fn wait(self, outputs: &Outputs) -> Result<Chosen<'_>> {
+    pub(super) fn wait(self, outputs: &Outputs) -> Result<Readback<'_>> {
         let wait = |pending: Option<Pending>| pending.map_or(Ok(Vec::new()), pollster::block_on);
         let (ids, values) = (words(&wait(self.ids)?), words(&wait(self.values)?));
         let values = values.into_iter().map(f32::from_bits).collect();
-        Ok(Chosen { outputs, rows: self.rows, select: self.select, ids, values })
+        Ok(Readback { outputs, rows: self.rows, select: self.select, ids, values })
     }
 }
 
-impl Chosen<'_> {
+impl Readback<'_> {
     /// A sampler's choice of one row. Reads the whole row only where the sampler asks for it.
     pub(super) fn choose(&self, row: u32, sampler: &mut Sampler) -> Result<u32> {
         match (sampler.needs(), self.select) {
