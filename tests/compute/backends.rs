@@ -13,11 +13,13 @@ use std::{ops::Range, sync::Arc, thread};
 
 use bimetal::{
     Error,
-    backend::Backend,
-    cpu::Cpu,
-    dtype::DType,
-    pass::{Pass, Program},
-    tensor::Tensor,
+    compute::{
+        backend::Backend,
+        cpu::Cpu,
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
 };
 use kernels::{BROKEN, NO_SUCH_PART, SHIFT, scale, shift};
 

@@ -5,6 +5,8 @@ mod decoding;
 mod failures;
 mod recorder;
 
+mod stated;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,12 +15,15 @@ use std::{
 
 use bimetal::{
     Error,
-    backend::Backend,
-    cost::Cost,
-    dtype::DType,
-    metal::Metal,
-    pass::{Binding, Element, Kernel, Pass, Program, Scalar, Source},
-    tensor::Tensor,
+    compute::{
+        backend::Backend,
+        cost::Cost,
+        dtype::DType,
+        kernel::{Binding, Element, Kernel, Scalar, Source},
+        metal::Metal,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
 };
 use recorder::{Op, Recorder};
 
@@ -316,7 +321,7 @@ fn each_text_is_compiled_once() {
 fn pipelines_are_kept_from_the_start_and_after_each_batch_of_new_ones() {
     let rig = Rig::new();
     let [x, mut y] = rig.tensors();
-    ["here", "elsewhere"].iter().for_each(|directory| rig.backend.keep_pipelines(Path::new(directory)));
+    ["here", "elsewhere"].iter().for_each(|directory| rig.backend.keep_pipelines(Path::new(directory), 7));
     (0..2).for_each(|_| drop(rig.load(|p| add(p, &x, &mut y, 1))));
     let here = |compiled| (PathBuf::from("here"), compiled);
     assert_eq!(rig.driver().notes().kept, [here(0), here(0), here(1)], "the first directory stays");

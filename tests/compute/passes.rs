@@ -2,12 +2,14 @@
 
 use std::{any::Any, panic::catch_unwind, sync::Arc};
 
-use bimetal::{
+use bimetal::compute::{
     backend::Backend,
     cost::Cost,
     cpu::Cpu,
     dtype::DType,
-    pass::{Binding, Element, Kernel, Pass, Scalar, Slot, Source},
+    kernel::{Binding, Element, Kernel, Scalar, Source},
+    memory::Slot,
+    pass::Pass,
     tensor::Tensor,
 };
 

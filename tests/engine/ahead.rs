@@ -5,14 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use bimetal::{
-    backend::{Backend, DeviceKind},
-    engine::{Engine, Options, Request, Then},
-    sampler::Sampling,
-    scheduler::SequenceId,
-};
-
 use crate::parity::{Subject, engine, options, prompt, settings};
+use bimetal::{
+    compute::{backend::Backend, caps::DeviceKind},
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId},
+};
 
 /// When a sequence comes, how long it is, how many tokens it may add, and when it is cancelled, if it is.
 struct Visit {
@@ -35,9 +32,9 @@ const VISITS: [Visit; 5] = [
 /// a sequence that is forgotten.
 type Yield = Vec<(u32, Option<Vec<u32>>)>;
 
-fn add(engine: &mut Engine, (visit, seed): (&Visit, u32), stop: &BTreeSet<u32>, then: Then) -> SequenceId {
+fn add(engine: &mut Engine, (visit, seed): (&Visit, u32), stop: &BTreeSet<u32>, at_end: AtEnd) -> SequenceId {
     let prompt = prompt(visit.length, seed);
-    let request = Request { prompt, sampling: Sampling::greedy(), most: visit.most, stop: stop.clone(), then };
+    let request = Request { prompt, sampling: Sampling::greedy(), max_tokens: visit.most, stop: stop.clone(), at_end };
     engine.add(request).unwrap()
 }
 
@@ -53,7 +50,7 @@ fn step(engine: &mut Engine, yields: &mut BTreeMap<SequenceId, Yield>) {
 fn alone(backend: &Arc<dyn Backend>, subject: Subject, stop: &BTreeSet<u32>) -> Vec<Yield> {
     let mut engine = engine(backend, subject, options());
     let yields = (0..).zip(&VISITS).map(|(seed, visit)| {
-        let (id, mut yields) = (add(&mut engine, (visit, seed), stop, Then::Keep), BTreeMap::new());
+        let (id, mut yields) = (add(&mut engine, (visit, seed), stop, AtEnd::Keep), BTreeMap::new());
         while !engine.is_idle() {
             step(&mut engine, &mut yields);
         }
@@ -71,7 +68,7 @@ fn together(engine: &mut Engine, stop: &BTreeSet<u32>) -> Vec<Yield> {
     for at in 0.. {
         for ((seed, visit), id) in (0..).zip(&VISITS).zip(&mut ids) {
             if visit.step == at {
-                *id = Some(add(engine, (visit, seed), stop, Then::Forget));
+                *id = Some(add(engine, (visit, seed), stop, AtEnd::Free));
             }
             if visit.gone == Some(at) {
                 engine.cancel(id.unwrap());

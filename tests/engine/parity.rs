@@ -2,18 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use bimetal::{
-    backend::Backend,
-    dtype::DType,
-    engine::{Engine, Options, Request, Then},
-    model::{Form, Model, weights::Source},
-    sampler::Sampling,
-    scheduler::SequenceId,
-};
-
 use crate::support::{
     backends::{Present, backends},
     fixtures::checkpoint,
+};
+use bimetal::{
+    compute::{backend::Backend, dtype::DType},
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId},
+    model::{Form, Model, weights::Source},
 };
 
 /// A fixture, the types in which it computes, and that of keys and values.
@@ -57,7 +53,7 @@ pub fn prompt(length: usize, seed: u32) -> Vec<u32> {
 
 fn add(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> SequenceId {
     let stop = BTreeSet::new();
-    engine.add(Request { prompt, sampling: Sampling::greedy(), most, stop, then: Then::Keep }).unwrap()
+    engine.add(Request { prompt, sampling: Sampling::greedy(), max_tokens: most, stop, at_end: AtEnd::Keep }).unwrap()
 }
 
 /// The bits of the logits behind every token of some sequences, which run until all have ended.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use bimetal::{
     Error,
-    sampler::{CANDIDATES, Mode, Need, Sampler, Sampling},
-    stop::Stop,
+    engine::sampler::{CANDIDATES, Mode, Need, Sampler, Sampling},
+    text::stop::Stop,
 };
 use proptest::prelude::*;
 

@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use bimetal::{
-    backend::Backend,
-    cache::Blocks,
-    dtype::DType,
-    kernels::{attend_prefill::attend_prefill, qk_norm_rope::Heads},
-    pass::Pass,
-    tensor::Tensor,
+    compute::{backend::Backend, dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::operands::{caches::Blocks, heads::AttentionHeads},
+    ops::attention::attend_prefill,
 };
 
 use crate::{
@@ -19,7 +16,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub struct KvCase {
     pub step: StepCase,
-    pub heads: Heads,
+    pub heads: AttentionHeads,
     /// Type of keys and values.
     pub cache: DType,
 }

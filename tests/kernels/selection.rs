@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bimetal::{kernels::ALL, pass::Kernel};
+use bimetal::{compute::kernel::Kernel, kernels::ALL};
 
 /// # Panics
 /// If `KERNEL` names no kernel.

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bimetal::{
-    backend::Caps,
+use bimetal::compute::{
+    caps::Caps,
     metal::{
         driver::{Driver, Outcome, Shader},
         emulator::{Committed, Emulator},

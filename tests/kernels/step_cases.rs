@@ -2,17 +2,21 @@
 
 use std::{ops::Range, sync::Arc};
 
-use bimetal::{
-    cache::Blocks,
-    dtype::DType,
-    kernels::qk_norm_rope::Heads,
-    quant::{Planes, heads::quantise},
-    step::{Entry, Kind, Layout, Step},
-    tensor::Tensor,
-};
 use half::f16;
 
 use crate::harness::{Case, Random};
+use bimetal::{
+    compute::{
+        dtype::{DType, Planes},
+        formats::heads::quantise,
+        tensor::Tensor,
+    },
+    kernels::operands::{
+        caches::Blocks,
+        heads::AttentionHeads,
+        step::{Input, Layout, Phase, SequenceId, Step, Work},
+    },
+};
 
 /// Tokens of a block, small so that a tile of keys has several.
 pub const BLOCK: u32 = 8;
@@ -20,7 +24,7 @@ pub const BLOCK: u32 = 8;
 /// What the sequences of a step are up to.
 #[derive(Clone, Copy, Debug)]
 pub struct StepCase {
-    pub kind: Kind,
+    pub kind: Phase,
     /// Rows, position of the first, slot.
     pub spans: &'static [(u32, u32, u32)],
     /// Rows that are not alive.
@@ -29,18 +33,18 @@ pub struct StepCase {
 
 /// Prompts: one row; tiles and blocks that end in the middle; sequences that go on; exact tiles.
 pub const PROMPTS: &[StepCase] = &[
-    StepCase { kind: Kind::Prompt, spans: &[(1, 0, 0)], spare: 0 },
-    StepCase { kind: Kind::Prompt, spans: &[(3, 0, 2), (31, 5, 0)], spare: 4 },
-    StepCase { kind: Kind::Prompt, spans: &[(33, 0, 1), (2, 1, 4), (32, 64, 3), (65, 7, 0)], spare: 9 },
-    StepCase { kind: Kind::Prompt, spans: &[(64, 2, 1), (63, 0, 0)], spare: 1 },
+    StepCase { kind: Phase::Prefill, spans: &[(1, 0, 0)], spare: 0 },
+    StepCase { kind: Phase::Prefill, spans: &[(3, 0, 2), (31, 5, 0)], spare: 4 },
+    StepCase { kind: Phase::Prefill, spans: &[(33, 0, 1), (2, 1, 4), (32, 64, 3), (65, 7, 0)], spare: 9 },
+    StepCase { kind: Phase::Prefill, spans: &[(64, 2, 1), (63, 0, 0)], spare: 1 },
 ];
 
 /// Decoding: one row of each of some sequences.
 pub const DECODES: &[StepCase] = &[
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
-    StepCase { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 0, 0), (1, 63, 1)], spare: 1 },
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0)], spare: 0 },
+    StepCase { kind: Phase::Decode, spans: &[(1, 17, 2), (1, 0, 0), (1, 63, 1)], spare: 1 },
     StepCase {
-        kind: Kind::Decode,
+        kind: Phase::Decode,
         spans: &[
             (1, 64, 8),
             (1, 1, 0),
@@ -59,7 +63,7 @@ pub const DECODES: &[StepCase] = &[
 impl StepCase {
     /// So many rows of one sequence, and some that are not alive.
     pub const fn rows(spans: &'static [(u32, u32, u32)]) -> Self {
-        Self { kind: Kind::Prompt, spans, spare: 5 }
+        Self { kind: Phase::Prefill, spans, spare: 5 }
     }
 
     pub fn live(&self) -> u32 {
@@ -87,24 +91,30 @@ impl StepCase {
     pub fn step(&self, case: &Case, vocabulary: u32) -> Step {
         let (slots, blocks) = (self.slots(), self.blocks_per_slot());
         let tables = Arc::new(case.words([slots, blocks], &self.tables()));
-        let layout = Layout { rows: self.capacity(), sequences: self.spans.len() as u32 + u32::from(self.spare > 0) };
+        let sequences = self.spans.len() as u32 + u32::from(self.spare > 0);
+        let layout = Layout { rows: self.capacity(), sequences, outputs: sequences };
         let step = Step::new(case.backend(), layout, self.kind, tables).unwrap();
         let mut random = Random::new("ids");
         let ids: Vec<u32> = (0..self.live()).map(|_| random.below(vocabulary)).collect();
         let mut left = &ids[..];
-        let entries = (0..).zip(self.spans).map(|(i, &(rows, position, slot))| {
-            let (own, rest) = left.split_at(rows as usize);
-            left = rest;
-            let outputs = if i % 2 == 0 { rows - 1..rows } else { 0..0 };
-            Entry { ids: own, position, slot, outputs }
+        let work = (0..).zip(self.spans).map(|(i, &(rows, position, _))| {
+            let range = position as usize..(position + rows) as usize;
+            let work = Work::new(SequenceId::new(i), self.kind, range);
+            if i % 2 == 0 { work.with_last_output() } else { work }
         });
-        let entries: Vec<_> = entries.collect();
-        step.write(&entries).unwrap();
+        let work: Vec<_> = work.collect();
+        let inputs = work.iter().zip(self.spans).map(|(work, &(rows, _, slot))| {
+            let (tokens, rest) = left.split_at(rows as usize);
+            left = rest;
+            Input { work, tokens, slot }
+        });
+        let inputs: Vec<_> = inputs.collect();
+        step.write(&inputs).unwrap();
         step
     }
 
     /// A cache that holds something where its sequences have been or will have been after the step; NaN elsewhere.
-    pub fn blocks(&self, case: &Case, heads: Heads, dtype: DType, keys: Range<f32>) -> Blocks {
+    pub fn blocks(&self, case: &Case, heads: AttentionHeads, dtype: DType, keys: Range<f32>) -> Blocks {
         let (keys, values) = (self.fill(case, heads, dtype, keys), self.fill(case, heads, dtype, -2.0..2.0));
         Blocks { keys, values, block: BLOCK }
     }
@@ -129,7 +139,7 @@ impl StepCase {
         }
     }
 
-    fn fill(&self, case: &Case, heads: Heads, dtype: DType, range: Range<f32>) -> Tensor {
+    fn fill(&self, case: &Case, heads: AttentionHeads, dtype: DType, range: Range<f32>) -> Tensor {
         let rows = self.slots() * self.blocks_per_slot() * BLOCK * heads.kv;
         let cache = case.poisoned([rows, heads.width], dtype);
         for (slot, position, place) in self.places() {

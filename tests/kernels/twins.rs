@@ -6,14 +6,6 @@ mod msl;
 
 use std::{collections::BTreeSet, fs};
 
-use bimetal::{
-    backend::{Backend, Caps},
-    cpu::Cpu,
-    dtype::{DType, Packs},
-    kernels::ALL,
-    pass::{Access, Binding, Dispatch, Element, Kernel, Scalar},
-    wgpu::prelude::shader,
-};
 use naga::{
     AddressSpace, ScalarKind, StorageAccess, TypeInner,
     front::wgsl,
@@ -21,19 +13,21 @@ use naga::{
 };
 
 use crate::selection::kernels;
-use launches::{launch, pack};
+use bimetal::{
+    compute::{
+        caps::Caps,
+        dtype::DType,
+        kernel::{Access, Binding, Dispatch, Element, Kernel, Scalar},
+        wgpu::prelude::shader,
+    },
+    kernels::ALL,
+};
 
 /// Bytes that lanes may share on the least device that WebGPU allows.
 const GROUP_MEMORY: u32 = 16 << 10;
 
 /// The same on the least device whose matrix units multiply squares of 16.
 const MATRIX_GROUP_MEMORY: u32 = 40 << 10;
-
-#[rustfmt::skip]
-const DTYPES: [DType; 12] = [
-    DType::F32, DType::F16, DType::Bf16, DType::Q8, DType::Q4, DType::Q4_0, DType::Q4K, DType::Q5K, DType::Q6K,
-    DType::Q8Heads, DType::Packed(Packs::Bytes), DType::Packed(Packs::Nibbles),
-];
 
 #[test]
 fn no_orphans() {
@@ -62,41 +56,23 @@ fn tops() {
 
 #[test]
 fn wgsl_fits() {
-    for kernel in kernels() {
+    let chosen: BTreeSet<_> = kernels().iter().map(|kernel| kernel.name).collect();
+    for (dispatch, caps) in launches::all().filter(|(dispatch, _)| chosen.contains(dispatch.kernel.name)) {
+        let kernel = dispatch.kernel;
         let matrix = kernel.library.contains(&"matrix");
-        for (dtype, offered) in DTYPES.into_iter().flat_map(|dtype| [(dtype, false), (dtype, true)]) {
-            let halves = |binding: &Binding| matches!(binding.element, Element::F16 | Element::Halves);
-            if (matrix || kernel.bindings.iter().any(halves)) && !offered {
-                continue;
-            }
-            let taken = matches!(dtype, DType::Packed(_)) && kernel.name == "matvec";
-            let packed = offered && dtype.packs().is_some() && kernel.library.contains(&"packed");
-            let left =
-                matches!(dtype, DType::Packed(_)) && kernel.bindings.iter().any(|b| b.element == Element::Inputs);
-            if matches!(dtype, DType::Packed(_)) && !(offered && (taken || left)) {
-                continue;
-            }
-            let mut dispatch = launch(kernel, dtype);
-            if packed || taken {
-                pack(&mut dispatch, taken);
-            }
-            let mut caps = Cpu::new(1).caps().clone();
-            (caps.half, caps.subgroup, caps.matrix_units) =
-                (offered, offered.then_some([8, 32]), offered.then_some(16));
-            let text = shader(&dispatch, &caps).unwrap();
-            let module = wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
-            let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-            capabilities.set(Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16, offered);
-            capabilities.set(Capabilities::COOPERATIVE_MATRIX, matrix);
-            let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
-            info.unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&text)));
-            assert_eq!(bindings(&module), expected(&dispatch, &caps), "{}", kernel.name);
-            let entries: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
-            assert_eq!(entries, [kernel.name], "{}: entry point", kernel.name);
-            assert_eq!(module.entry_points[0].workgroup_size, [kernel.lanes, 1, 1], "{}: lanes", kernel.name);
-            let most = if matrix { MATRIX_GROUP_MEMORY } else { GROUP_MEMORY };
-            assert!(group_memory(&module) <= most, "{}: {} bytes shared", kernel.name, group_memory(&module));
-        }
+        let text = shader(&dispatch, &caps).unwrap();
+        let module = wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
+        let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        capabilities.set(Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16, caps.half);
+        capabilities.set(Capabilities::COOPERATIVE_MATRIX, matrix);
+        let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
+        info.unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&text)));
+        assert_eq!(bindings(&module), expected(&dispatch, &caps), "{}", kernel.name);
+        let entries: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(entries, [kernel.name], "{}: entry point", kernel.name);
+        assert_eq!(module.entry_points[0].workgroup_size, [kernel.lanes, 1, 1], "{}: lanes", kernel.name);
+        let most = if matrix { MATRIX_GROUP_MEMORY } else { GROUP_MEMORY };
+        assert!(group_memory(&module) <= most, "{}: {} bytes shared", kernel.name, group_memory(&module));
     }
 }
 

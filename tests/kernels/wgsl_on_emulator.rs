@@ -7,16 +7,6 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use bimetal::{
-    Result,
-    backend::{Backend, BufferId, Caps, Pending},
-    metal::{
-        Metal,
-        emulator::{Emulator, Order},
-    },
-    pass::{Dispatch, Kernel, Pass, Program, Source},
-    wgpu::prelude::shader,
-};
 use naga::{
     back::msl::{BindTarget, EntryPointResources, Options, PipelineOptions, write_string},
     front::wgsl,
@@ -25,7 +15,22 @@ use naga::{
 
 use crate::{
     shader_override::{SIZES, ShaderOverride},
-    support::backends::{self as present, Present},
+    support::{backends as present, backends::Present},
+};
+use bimetal::{
+    Result,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        kernel::{Dispatch, Kernel, Source},
+        memory::{BufferId, Memory, Pending},
+        metal::{
+            Metal,
+            emulator::{Emulator, Order},
+        },
+        pass::{Pass, Program},
+        wgpu::prelude::shader,
+    },
 };
 
 /// What stands before what naga wrote.
@@ -97,11 +102,7 @@ fn plainer(text: &str) -> String {
     text
 }
 
-impl Backend for WgslOnEmulator {
-    fn caps(&self) -> &Caps {
-        &self.caps
-    }
-
+impl Memory for WgslOnEmulator {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
         self.inner.alloc(bytes, label)
     }
@@ -116,6 +117,12 @@ impl Backend for WgslOnEmulator {
 
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         self.inner.read(id, range)
+    }
+}
+
+impl Backend for WgslOnEmulator {
+    fn caps(&self) -> &Caps {
+        &self.caps
     }
 
     fn load(&self, pass: Pass) -> Result<Program> {

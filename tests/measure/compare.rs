@@ -5,30 +5,34 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use crate::support::{backends::backends, fixtures::checkpoint};
 use bimetal::{
     Error, Result,
-    backend::{Backend, BufferId, Caps, Pending},
-    compare::{self, Finding},
-    cpu::{Cpu, Group},
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cpu::Cpu,
+        dtype::DType,
+        kernel::{Dispatch, Group, Kernel, Source as Text},
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
     kernels::silu_mul,
+    measure::backend_diff::{self, Finding},
     model::{Model, weights::Source},
-    pass::{Dispatch, Kernel, Pass, Program, Source as Text},
 };
-
-use crate::support::{backends::backends, fixtures::checkpoint};
 
 /// A prompt and one token more.
 const IDS: u32 = 66;
 
-fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Model {
-    Model::load(backend, &Source::Checkpoint(&checkpoint("tiny-f32")), inputs, &mut |_, _| {}).unwrap()
+fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Arc<Model> {
+    Arc::new(Model::load(backend, &Source::Checkpoint(&checkpoint("tiny-f32")), inputs, &mut |_, _| {}).unwrap())
 }
 
 fn compared(backend: &Arc<dyn Backend>, precision: DType, kv: DType) -> [Vec<Finding>; 2] {
     let reference: Arc<dyn Backend> = Arc::new(Cpu::new(1));
     let ids: Vec<u32> = (0..IDS).map(|i| i * 97 % 512).collect();
-    compare::model(&reference, &model(backend, precision), &ids, kv).unwrap()
+    backend_diff::model(&reference, &model(backend, precision), &ids, kv).unwrap()
 }
 
 #[test]
@@ -53,7 +57,8 @@ fn every_launch_of_every_backend_is_within_its_bound() {
 fn the_plain_loops_can_be_tested_against_a_shader_too() {
     let host: Arc<dyn Backend> = Arc::new(Cpu::default());
     for (name, backend) in backends() {
-        let findings = compare::model(&backend, &model(&host, DType::F32), &[7, 8, 9], DType::F32).unwrap().concat();
+        let findings =
+            backend_diff::model(&backend, &model(&host, DType::F32), &[7, 8, 9], DType::F32).unwrap().concat();
         assert!(findings.iter().all(|finding| !finding.is_over()), "{name}");
     }
 }
@@ -100,7 +105,9 @@ fn ids_that_make_no_prompt_and_step_are_refused() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
     let model = model(&backend, DType::F32);
     for (ids, expected) in [(&[][..], "found 0"), (&[1], "found 1"), (&[1, 512], "token id 512")] {
-        let Err(Error::Request(what)) = compare::model(&backend, &model, ids, DType::F32) else { panic!("{ids:?}") };
+        let Err(Error::Request(what)) = backend_diff::model(&backend, &model, ids, DType::F32) else {
+            panic!("{ids:?}")
+        };
         assert!(what.contains(expected), "{what}");
     }
 }
@@ -138,11 +145,7 @@ fn faulty(device: Arc<dyn Backend>, fault: fn(&mut Vec<Dispatch>)) -> Arc<dyn Ba
     Arc::new(Faulty { device, fault })
 }
 
-impl Backend for Faulty {
-    fn caps(&self) -> &Caps {
-        self.device.caps()
-    }
-
+impl Memory for Faulty {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
         self.device.alloc(bytes, label)
     }
@@ -157,6 +160,12 @@ impl Backend for Faulty {
 
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         self.device.read(id, range)
+    }
+}
+
+impl Backend for Faulty {
+    fn caps(&self) -> &Caps {
+        self.device.caps()
     }
 
     fn load(&self, pass: Pass) -> Result<Program> {

@@ -2,21 +2,16 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
+use crate::support::{backends::backends, fixtures::checkpoint};
 use bimetal::{
     Error,
-    backend::Backend,
-    cpu::Cpu,
-    default_model,
-    dtype::DType,
-    engine::{Engine, Options, Request, Then},
-    evaluation::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
-    model::{Form, Model, weights::Source},
-    sampler::Sampling,
-    text::Text,
-    tokenizer::Tokenizer,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
+    generate::assets::Text,
+    measure::perplexity::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
+    model::{Form, Model, built_in, weights::Source},
+    text::tokenizer::Tokenizer,
 };
-
-use crate::support::{backends::backends, fixtures::checkpoint};
 
 /// Two documents, a separator after each.
 const EXCERPT: &str = include_str!("../fixtures/excerpt.txt");
@@ -27,11 +22,11 @@ const NLL_OF_128: f64 = 3.165_945;
 const ALL: usize = usize::MAX;
 
 fn tokenizer() -> Tokenizer {
-    Text::of(&default_model::open().unwrap()).unwrap().tokenizer
+    Text::of(&built_in::open().unwrap()).unwrap().tokenizer
 }
 
 fn side(backend: &Arc<dyn Backend>, quant: Option<DType>) -> Side {
-    let checkpoint = default_model::open().unwrap();
+    let checkpoint = built_in::open().unwrap();
     let form = Form { inputs: DType::F32, quant };
     let model = Model::load(backend, &Source::Checkpoint(&checkpoint), form, &mut |_, _| {}).unwrap();
     Side { model: Arc::new(model), kv: DType::F32 }
@@ -119,7 +114,7 @@ fn rows_are_what_an_engine_chooses_by_bit_for_bit() {
         let losses = [1, 40, 41, 69, 70].map(|at| (passage.ids[..at].to_vec(), passage.ids[at]));
         let losses = losses.map(|(prompt, next)| {
             let (sampling, stop) = (Sampling::greedy(), [].into());
-            let id = engine.add(Request { prompt, sampling, most: 1, stop, then: Then::Keep }).unwrap();
+            let id = engine.add(Request { prompt, sampling, max_tokens: 1, stop, at_end: AtEnd::Keep }).unwrap();
             while engine.is_running(id) {
                 engine.step().unwrap();
             }

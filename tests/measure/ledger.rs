@@ -7,27 +7,39 @@ mod quantized;
 use std::{collections::BTreeSet, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps, DeviceKind},
-    cache::{BLOCK, Cache, Plan},
-    chips::{self, Chip},
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Cpu,
-    dtype::DType,
-    engine::{Engine, Options, Request, Then},
-    generator::Setup,
-    kernels::{argmax::argmax, copy_slot::copy_slot, top_k::top_k},
-    ledger::{Ledger, Rehearsal},
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cost::{Bytes, Cost, Flops, Load},
+        cpu::Cpu,
+        dry_run::Paper,
+        dtype::DType,
+        kernel::Access,
+        memory::Slot,
+        pass::{Pass, Recorded},
+        tensor::Tensor,
+    },
+    engine::{
+        AtEnd, Engine, Options, Request,
+        sampler::{Mode, Sampling},
+    },
+    generate::generator::Setup,
+    kernels::{
+        copy_slot::copy_slot,
+        operands::step::{Layout, Phase, SequenceId, Step, Work},
+        top_k::top_k,
+    },
+    measure::{
+        chips::{self, Chip},
+        ledger::{Ledger, Rehearsal},
+    },
     model::{
         Form, Model,
+        cache::{BLOCK, Cache, Plan},
         config::{Config, LayerKind},
-        qwen3_5::forward,
         weights::Source,
     },
-    paper::Paper,
-    pass::{Access, Pass, Recorded, Slot},
-    sampler::{Mode, Sampling},
-    step::{Entry, Kind, Layout, Step},
-    tensor::Tensor,
+    ops::select::argmax,
 };
 
 // The 0.8B shape: D = 1024, MLP 3584, V = 248,320, 18 DeltaNet layers of 16 heads of 128 × 128, 6 attention layers of 8
@@ -192,26 +204,27 @@ fn what_does_not_fit_one_step_is_an_error() {
 }
 
 /// The forward pass of the 0.8B shape as one step, recorded without a device.
-fn record(kind: Kind, rows: u32, sequences: u32) -> Recorded {
+fn record(phase: Phase, rows: u32, sequences: u32) -> Recorded {
     let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
     let config = Config::named("0.8b").unwrap();
     let random = Source::Random(&config);
     let model = Model::load(&backend, &Source::Shapes(&random), DType::F16, &mut |_, _| {}).unwrap();
     let plan = Plan { context: 4096, blocks: 4096 / BLOCK * sequences, slots: sequences, kv: DType::F16 };
     let mut cache = Cache::new(&backend, &config, &plan).unwrap();
-    let step = Step::new(&backend, Layout { rows, sequences }, kind, cache.tables.clone()).unwrap();
+    let step =
+        Step::new(&backend, Layout { rows, sequences, outputs: sequences }, phase, cache.tables.clone()).unwrap();
     let mut logits = Tensor::new(&backend, [sequences, config.vocabulary], DType::F32, "logits").unwrap();
     let p = Pass::new(backend.caps());
-    forward(&p, &model.weights, &mut cache, &step, &mut logits);
+    model.forward(&p, &mut cache, &step, &mut logits);
     p.finish()
 }
 
 /// Where every row is alive, a launch writes the whole of its results, and it reads no more than it binds.
 #[test]
 fn costs_agree_with_the_tensors_that_are_bound() {
-    for (kind, rows, sequences) in [(Kind::Prompt, 96, 1), (Kind::Decode, 4, 4)] {
-        let recorded = record(kind, rows, sequences);
-        let load = if kind == Kind::Prompt { Load::prompt(rows, 64) } else { Load::decode(sequences, 4095) };
+    for (phase, rows, sequences) in [(Phase::Prefill, 96, 1), (Phase::Decode, 4, 4)] {
+        let recorded = record(phase, rows, sequences);
+        let load = if phase == Phase::Prefill { Load::prompt(rows, 64) } else { Load::decode(sequences, 4095) };
         for launch in &recorded.dispatches {
             let cost = launch.cost(&load);
             let bytes = |slot: &Slot| match slot {
@@ -239,7 +252,7 @@ fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
     let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
     let new = |shape, dtype| Tensor::new(&backend, shape, dtype, "case").unwrap();
     let tables = Arc::new(new([4, 1], DType::U32));
-    let step = Step::new(&backend, Layout { rows: 4, sequences: 4 }, Kind::Decode, tables).unwrap();
+    let step = Step::new(&backend, Layout { rows: 4, sequences: 4, outputs: 4 }, Phase::Decode, tables).unwrap();
     let p = Pass::new(backend.caps());
     let logits = new([4, 1000], DType::F32);
     argmax(&p, &step, &logits, 900, &mut new([4, 1], DType::U32));
@@ -256,10 +269,10 @@ fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
 
 #[test]
 fn rows_that_nobody_wants_logits_of_cost_no_head() {
-    let recorded = record(Kind::Prompt, 96, 1);
-    let ids = [0; 96];
+    let recorded = record(Phase::Prefill, 96, 1);
     let total = |outputs| {
-        let load = Load::of(&[Entry { ids: &ids, position: 64, slot: 0, outputs }]);
+        let load =
+            Load::from([Work::new(SequenceId::new(0), Phase::Prefill, 64..160).with_outputs(outputs)].as_slice());
         recorded.dispatches.iter().map(|launch| launch.cost(&load)).sum::<Cost>()
     };
     let (wanted, unwanted) = (total(95..96), total(96..96));
@@ -271,11 +284,8 @@ fn rows_that_nobody_wants_logits_of_cost_no_head() {
 
 #[test]
 fn loads_count_tokens_and_pairs() {
-    let (short, long) = ([0; 2], [0; 5]);
-    let load = Load::of(&[
-        Entry { ids: &short, position: 0, slot: 0, outputs: 0..0 },
-        Entry { ids: &long, position: 2, slot: 1, outputs: 4..5 },
-    ]);
+    let work = |number, range| Work::new(SequenceId::new(number), Phase::Prefill, range);
+    let load = Load::from([work(0, 0..2), work(1, 2..7).with_last_output()].as_slice());
     assert_eq!([load.sequences(), load.continued(), load.context()], [2, 1, 2 + 7]);
     assert_eq!(load.pairs(), 1 + 2 + (3 + 4 + 5 + 6 + 7));
     assert_eq!([load.before(3), load.last(3)], [2, 2 + 3]);

@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::support::fixtures::checkpoint;
 use bimetal::{
     Error,
-    backend::Backend,
-    cache::{BLOCK, Cache, Plan, Room, State, Wanted},
-    cpu::Cpu,
-    dtype::DType,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
     engine::{Engine, Options},
+    kernels::operands::caches::State,
     model::{
         Model,
+        cache::{BLOCK, Cache, Plan, Room, Wanted},
         config::{Config, LayerKind},
         weights::Source,
     },
 };
-
-use crate::support::fixtures::checkpoint;
 
 const AMPLE: Room = Room { bytes: u64::MAX, binding: u64::MAX };
 

@@ -12,9 +12,8 @@ use std::{
 };
 
 use bimetal::{
-    dtype::DType,
+    compute::{dtype::DType, formats::Scales},
     model::checkpoint::{Checkpoint, Part, Skipped, TensorView, expected},
-    quant::Scales,
 };
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,6 @@
 //! A prompt computed in a chunk, against the same prompt token by token.
 
-use bimetal::step::Kind;
+use bimetal::kernels::operands::step::Phase;
 
 use crate::{
     harness::{FULL, Look, Rig, largest_error},
@@ -18,10 +18,10 @@ fn chunked_prefill_equals_token_by_token() {
         for length in [1, 2, 3, 4, 70] {
             let ids = prompt(length, 8);
             let mut rig = Rig::new(&backend, &checkpoint("tiny-f32"), FULL, 96);
-            let chunked = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits.concat();
+            let chunked = rig.run(Phase::Prefill, &ids, 0, Look::Logits).logits.concat();
             let looped = (0..)
                 .zip(&ids)
-                .flat_map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
+                .flat_map(|(position, id)| rig.run(Phase::Decode, &[*id], position, Look::Logits).logits.concat());
             let error = largest_error(&chunked, &looped.collect::<Vec<_>>());
             println!("{name}: {length} tokens in a chunk against token by token: max_abs_diff {error:.6}");
             let bound = if name == "cpu" { 0.0 } else { 1e-3 };

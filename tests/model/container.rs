@@ -1,7 +1,7 @@
 //! Writes GGUF files for tests: from parts, and from a checkpoint, as a converter would.
 
 use bimetal::{
-    dtype::DType,
+    compute::dtype::DType,
     model::{
         checkpoint::{Checkpoint, expected},
         config::{Config, LayerKind},

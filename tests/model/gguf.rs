@@ -3,23 +3,26 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use bimetal::{
-    backend::Backend,
-    dtype::DType,
-    model::checkpoint::{Checkpoint, TensorView, expected},
-    quant::{Blocks, Planes, Row, split},
-    step::Kind,
-};
 use serde_json::{Map, Value, json};
 
 use crate::{
     container::{Gguf, grouped, placed},
     golden::{BOUND, errors, references},
+    harness,
     harness::{FULL, HALF, Look, Precision, Rig, largest_error},
     support::{
         backends,
         fixtures::{checkpoint, fixture},
     },
+};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        dtype::{DType, Planes},
+        formats::{Blocks, Row, split},
+    },
+    kernels::operands::step::Phase,
+    model::checkpoint::{Checkpoint, TensorView, expected},
 };
 
 fn require_golden(gguf: &Path, fixture: &Path, is_compared: fn(&str) -> bool) {
@@ -102,8 +105,8 @@ fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precis
     checkpoint.check().unwrap();
     let ids: Vec<u32> = (0..150).map(|i| (i * 97 + i * i % 13) % 288).collect();
     let mut rig = Rig::new(backend, checkpoint, precision, 160);
-    let mut logits = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits;
-    logits.extend((0..3).flat_map(|i| rig.run(Kind::Decode, &[3 + i], 150 + i, Look::Logits).logits));
+    let mut logits = rig.run(Phase::Prefill, &ids, 0, Look::Logits).logits;
+    logits.extend((0..3).flat_map(|i| rig.run(Phase::Decode, &[3 + i], 150 + i, Look::Logits).logits));
     logits.concat()
 }
 
@@ -132,13 +135,13 @@ fn quantised_weights_are_what_they_stand_for() {
 /// What is quantised cannot be quantised again; floats can.
 #[test]
 fn quantising_a_file() {
-    let backend: Arc<dyn Backend> = Arc::new(bimetal::cpu::Cpu::default());
+    let backend: Arc<dyn Backend> = Arc::new(bimetal::compute::cpu::Cpu::default());
     let q8 = bimetal::model::Form { inputs: DType::F32, quant: Some(DType::Q8) };
     let load = |name: &str| {
         let checkpoint = checkpoint(name);
         let source = bimetal::model::weights::Source::Checkpoint(&checkpoint);
         bimetal::model::Model::load(&backend, &source, q8, &mut |_, _| {})
-            .map(|model| model.weights.embed.parts()[0].tensor.dtype())
+            .map(|model| harness::weights(&model).embed.parts()[0].tensor.dtype())
     };
     assert_eq!(load("gguf/fast-decay-f16.gguf").unwrap(), DType::Q8);
     let refused = load("gguf/mixed.gguf").unwrap_err().to_string();

@@ -5,12 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use bimetal::{backend::Backend, model::checkpoint::Checkpoint, step::Kind};
-
 use crate::{
     harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
     support::{backends, fixtures::fixture},
 };
+use bimetal::{compute::backend::Backend, kernels::operands::step::Phase, model::checkpoint::Checkpoint};
 
 /// In full precision, in any tensor.
 pub const BOUND: f32 = 1e-3;
@@ -44,16 +43,16 @@ pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Pr
     let ids = &reference.ids["input_ids"];
     let (tokens, greedy) = (ids.len() as u32, &reference.ids["greedy_ids"]);
     let mut rig = Rig::new(backend, &checkpoint, precision, tokens + greedy.len() as u32);
-    let output = rig.run(Kind::Prompt, ids, 0, Look::Layers);
+    let output = rig.run(Phase::Prefill, ids, 0, Look::Layers);
     let mut errors = vec![("prefill_logits".to_string(), output.logits.concat())];
     errors.extend(output.marks);
-    for layer in 0..rig.cache.layers.len() {
+    for layer in 0..rig.runner.cache().layers.len() {
         let named = rig.layer(layer, tokens).into_iter();
         errors.extend(named.map(|(name, values)| (format!("cache.{layer}.{name}"), values)));
     }
     let decoded = (tokens..)
         .zip(greedy)
-        .map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
+        .map(|(position, id)| rig.run(Phase::Decode, &[*id], position, Look::Logits).logits.concat());
     errors.push(("decode_logits".to_string(), decoded.collect::<Vec<_>>().concat()));
     let known = errors.iter().filter(|(name, _)| reference.floats.contains_key(name));
     let errors: Vec<_> = known.map(|(name, got)| (name.clone(), largest_error(got, &reference.floats[name]))).collect();

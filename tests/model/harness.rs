@@ -3,13 +3,19 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps},
-    cache::{BLOCK, Cache, Plan, State},
-    dtype::DType,
-    model::{Form, Model, checkpoint::Checkpoint, qwen3_5::forward, weights::Source},
-    pass::{Dispatch, Pass},
-    step::{Entry, Kind, Layout, Step},
-    tensor::{Buffer, Tensor},
+    compute::{backend::Backend, dtype::DType, kernel::Dispatch, memory::Buffer, pass::Pass, tensor::Tensor},
+    engine::{LogitRows, Runner},
+    kernels::operands::{
+        caches::State,
+        step::{Input, Layout, Phase, SequenceId, Work},
+    },
+    model::{
+        Form, Model, Weights,
+        cache::{BLOCK, Plan},
+        checkpoint::Checkpoint,
+        qwen3_5,
+        weights::Source,
+    },
 };
 
 /// Types of what precision depends on.
@@ -25,11 +31,7 @@ pub const HALF: Precision = Precision { kv: DType::F16, inputs: DType::F16, quan
 
 pub struct Rig {
     pub backend: Arc<dyn Backend>,
-    /// What recordings are told of the backend.
-    pub caps: Caps,
-    pub model: Model,
-    pub cache: Cache,
-    pub plan: Plan,
+    pub runner: Runner,
 }
 
 /// Logits of all wanted rows, and marked tensors by name.
@@ -50,23 +52,33 @@ impl Rig {
         let model = Model::load(backend, &source, form, &mut |_, _| {}).unwrap();
         let width = context.div_ceil(BLOCK);
         let plan = Plan { context, blocks: 2 * width, slots: 2, kv: precision.kv };
-        let cache = Cache::new(backend, &model.config, &plan).unwrap();
+        let runner = Runner::new(Arc::new(model), plan).unwrap();
         // Blocks in falling order: a kernel that forgets the table shows.
         let table: Vec<u32> = (0..2 * width).rev().collect();
-        cache.tables.write(0, &table).unwrap();
-        Self { backend: backend.clone(), caps: backend.caps().clone(), model, cache, plan }
+        (0..).zip(table.chunks(width as usize)).for_each(|(slot, blocks)| runner.assign(slot, blocks).unwrap());
+        Self { backend: backend.clone(), runner }
+    }
+
+    /// The weights of the model.
+    pub fn weights(&self) -> &qwen3_5::Weights {
+        weights(self.runner.model())
     }
 
     /// Computes `ids` at `position` as a prompt or, for one id, as a decode step, with logits for every row.
-    pub fn run(&mut self, kind: Kind, ids: &[u32], position: u32, look: Look) -> Output {
-        let rows = ids.len() as u32;
-        let layout = Layout { rows, sequences: rows };
-        let step = Step::new(&self.backend, layout, kind, self.cache.tables.clone()).unwrap();
-        step.write(&[Entry { ids, position, slot: SLOT, outputs: 0..rows }]).unwrap();
-        let shape = [rows, self.model.config.vocabulary];
-        let mut logits = Tensor::new(&self.backend, shape, DType::F32, "logits").unwrap();
-        let p = Pass::new(&self.caps);
-        forward(&p, &self.model.weights, &mut self.cache, &step, &mut logits);
+    pub fn run(&mut self, phase: Phase, ids: &[u32], position: u32, look: Look) -> Output {
+        let range = position as usize..position as usize + ids.len();
+        let work = Work::new(SequenceId::new(0), phase, range).with_outputs(0..ids.len());
+        self.compute(&work, ids, look)
+    }
+
+    /// Computes `ids`, with logits for every output of the work.
+    pub fn compute(&mut self, work: &Work, ids: &[u32], look: Look) -> Output {
+        let (rows, outputs) = (ids.len() as u32, work.outputs.len() as u32);
+        let layout = Layout { rows, sequences: rows, outputs };
+        let step = self.runner.step(work.phase, layout).unwrap();
+        step.write(&[Input { work, tokens: ids, slot: SLOT }]).unwrap();
+        let recording = self.runner.record(step, LogitRows::Outputs).unwrap();
+        let (p, logits) = (recording.pass, recording.logits);
         let mut launches = Vec::new();
         let marks = match look {
             Look::Logits => {
@@ -77,8 +89,8 @@ impl Rig {
             }
             Look::Layers => self.layers(p),
         };
-        let logits = floats(&logits);
-        Output { logits: logits.chunks(shape[1] as usize).map(<[f32]>::to_vec).collect(), marks, launches }
+        let values = floats(&logits);
+        Output { logits: values.chunks(logits.width() as usize).map(<[f32]>::to_vec).collect(), marks, launches }
     }
 
     /// Runs a recording launch by launch, reading what is marked.
@@ -100,7 +112,7 @@ impl Rig {
 
     /// One layer's memory of the first `tokens` tokens, in the order of the reference: (name, values).
     pub fn layer(&self, layer: usize, tokens: u32) -> Vec<(&'static str, Vec<f32>)> {
-        match &self.cache.layers[layer] {
+        match &self.runner.cache().layers[layer] {
             State::Blocks(blocks) => [("key", &blocks.keys), ("value", &blocks.values)]
                 .map(|(name, tensor)| (name, self.by_head(tensor, tokens)))
                 .into(),
@@ -117,8 +129,8 @@ impl Rig {
 
     /// Pages of \[T, Hkv·D\] put in order and turned to \[Hkv, T, D\].
     fn by_head(&self, tensor: &Tensor, tokens: u32) -> Vec<f32> {
-        let (values, config) = (floats(tensor), &self.model.config);
-        let width = self.plan.context.div_ceil(BLOCK);
+        let (values, config) = (floats(tensor), &self.runner.model().config);
+        let width = self.runner.plan().context.div_ceil(BLOCK);
         let place = |t: u32| (2 * width - 1 - (SLOT * width + t / BLOCK)) * BLOCK + t % BLOCK;
         let (heads, head) = (config.kv_heads as usize, config.head_dim as usize);
         let values = &values;
@@ -128,6 +140,12 @@ impl Rig {
         };
         (0..heads).flat_map(|h| (0..tokens).flat_map(move |t| row(h, t))).collect()
     }
+}
+
+/// The weights of a model.
+pub fn weights(model: &Model) -> &qwen3_5::Weights {
+    let Weights::Qwen3_5(weights) = &model.weights;
+    weights
 }
 
 /// How much of a run is wanted.

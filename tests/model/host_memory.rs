@@ -17,15 +17,19 @@ use std::{
 
 use bimetal::{
     Result,
-    backend::{Backend, BufferId, Caps, DeviceKind, Pending},
-    cpu::Cpu,
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cpu::Cpu,
+        dtype::DType,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
     model::{
         Model,
         checkpoint::{Checkpoint, expected},
         weights::Source,
     },
-    pass::{Pass, Program},
 };
 use serde_json::json;
 
@@ -40,11 +44,7 @@ struct Elsewhere {
     written: AtomicU64,
 }
 
-impl Backend for Elsewhere {
-    fn caps(&self) -> &Caps {
-        &self.caps
-    }
-
+impl Memory for Elsewhere {
     fn alloc(&self, bytes: u64, _: &str) -> Result<BufferId> {
         let buffers = &mut *self.bytes.lock().unwrap();
         let id = BufferId(buffers.len() as u32);
@@ -62,6 +62,12 @@ impl Backend for Elsewhere {
 
     fn read(&self, _: BufferId, _: Range<u64>) -> Pending {
         unreachable!("loading reads nothing back")
+    }
+}
+
+impl Backend for Elsewhere {
+    fn caps(&self) -> &Caps {
+        &self.caps
     }
 
     fn load(&self, _: Pass) -> Result<Program> {

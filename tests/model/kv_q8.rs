@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use bimetal::{backend::Backend, cpu::Cpu, default_model, dtype::DType, model::checkpoint::Checkpoint, step::Kind};
-
 use crate::{
     harness::{FULL, HALF, Look, Precision, Rig, largest_error},
     support::{backends, fixtures},
+};
+use bimetal::{
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
+    kernels::operands::step::Phase,
+    model::{built_in, checkpoint::Checkpoint},
 };
 
 const BYTES: Precision = Precision { kv: DType::Q8Heads, ..FULL };
@@ -15,11 +18,11 @@ const BYTES: Precision = Precision { kv: DType::Q8Heads, ..FULL };
 fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision) -> Vec<f32> {
     let ids: Vec<u32> = (0..70).map(|i| (i * 97 + i * i % 13) % 96).collect();
     let mut rig = Rig::new(backend, checkpoint, precision, 96);
-    let mut logits = rig.run(Kind::Prompt, &ids, 0, Look::Logits).logits;
+    let mut logits = rig.run(Phase::Prefill, &ids, 0, Look::Logits).logits;
     for (position, id) in (70..).zip([3, 61, 9]) {
-        logits.extend(rig.run(Kind::Decode, &[id], position, Look::Logits).logits);
+        logits.extend(rig.run(Phase::Decode, &[id], position, Look::Logits).logits);
     }
-    logits.extend(rig.run(Kind::Prompt, &ids[..20], 73, Look::Logits).logits);
+    logits.extend(rig.run(Phase::Prefill, &ids[..20], 73, Look::Logits).logits);
     logits.concat()
 }
 
@@ -44,7 +47,7 @@ fn every_backend_makes_the_same_of_them() {
 /// As a share of the logits, by the root of mean squares.
 #[test]
 fn little_is_lost() {
-    let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), default_model::open().unwrap());
+    let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), built_in::open().unwrap());
     let [wanted, found] = [FULL, BYTES].map(|precision| logits(&backend, &checkpoint, precision));
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
     let lost = square(&mut found.iter().zip(&wanted).map(|(found, wanted)| found - wanted));

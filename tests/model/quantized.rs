@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
+use crate::{
+    harness::weights,
+    harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error},
+    support::{backends, fixtures},
+};
 use bimetal::{
-    backend::{Backend, Caps, Expand},
-    cpu::Cpu,
-    default_model,
-    dtype::{DType, Packs},
+    compute::{
+        backend::Backend,
+        caps::{Caps, Expand},
+        cpu::Cpu,
+        dtype::{DType, Packs},
+    },
+    kernels::operands::step::Phase,
     model::{
-        Form, Model,
-        checkpoint::Checkpoint,
-        quants::quantise,
+        Form, Model, built_in,
+        checkpoint::{Checkpoint, quantise},
         qwen3_5::{Layer, Mixer},
         weights::Source,
     },
-    step::Kind,
-};
-
-use crate::{
-    harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error},
-    support::{backends, fixtures},
 };
 
 const FORMATS: [DType; 2] = [DType::Q8, DType::Q4];
@@ -32,8 +33,8 @@ fn quantised(format: DType) -> Precision {
 fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision) -> Vec<Vec<f32>> {
     let ids: Vec<u32> = (0..70).map(|i| (i * 97 + i * i % 13) % 96).collect();
     let mut rig = Rig::new(backend, checkpoint, precision, 96);
-    let Output { mut logits, .. } = rig.run(Kind::Prompt, &ids, 0, Look::Logits);
-    logits.extend(rig.run(Kind::Decode, &[3], 70, Look::Logits).logits);
+    let Output { mut logits, .. } = rig.run(Phase::Prefill, &ids, 0, Look::Logits);
+    logits.extend(rig.run(Phase::Decode, &[3], 70, Look::Logits).logits);
     logits
 }
 
@@ -69,13 +70,13 @@ fn long_prompts_are_the_same_whole_and_in_parts() {
         assert!((193..=260).contains(&Expand::USUAL.rows));
         let rig = || {
             let mut rig = Rig::new(&backend, &checkpoint, precision, 288);
-            rig.caps.tiles.expand = Some(Expand::USUAL);
+            rig.runner.caps.tiles.expand = Some(Expand::USUAL);
             rig
         };
-        let whole = rig().run(Kind::Prompt, &ids, 0, Look::Logits).logits;
+        let whole = rig().run(Phase::Prefill, &ids, 0, Look::Logits).logits;
         let mut rig = rig();
-        let mut parts = rig.run(Kind::Prompt, &ids[..192], 0, Look::Logits).logits;
-        parts.extend(rig.run(Kind::Prompt, &ids[192..], 192, Look::Logits).logits);
+        let mut parts = rig.run(Phase::Prefill, &ids[..192], 0, Look::Logits).logits;
+        parts.extend(rig.run(Phase::Prefill, &ids[192..], 192, Look::Logits).logits);
         assert!(whole == parts, "{name}");
     }
 }
@@ -89,10 +90,10 @@ fn rows_go_packed_from_launch_to_launch() {
         let wanted = logits(&oracle, &checkpoint, quantised(format));
         for (name, backend) in backends::backends() {
             let mut rig = Rig::new(&backend, &checkpoint, quantised(format), 96);
-            rig.caps.packed_dots = name == "wgpu" && backend.caps().subgroup.is_some();
+            rig.runner.caps.packed_dots = name == "wgpu" && backend.caps().subgroup.is_some();
             let decode = |rig: &mut Rig, position| {
                 let id = (position * 97 + position * position % 13) % 96;
-                rig.run(Kind::Decode, &[id], position, Look::Logits)
+                rig.run(Phase::Decode, &[id], position, Look::Logits)
             };
             let found: Vec<_> = (0..70).map(|position| decode(&mut rig, position)).collect();
             let rows = |kernel: &str| {
@@ -100,13 +101,13 @@ fn rows_go_packed_from_launch_to_launch() {
                 own.map(|launch| launch.elements.contains(&DType::Packed(packs))).collect::<Vec<_>>()
             };
             for kernel in ["gdn_decode", "attend_merge", "norm_swiglu", "matvec"] {
-                let (packed, all) = (rows(kernel), rig.caps.packed_dots);
+                let (packed, all) = (rows(kernel), rig.runner.caps.packed_dots);
                 assert!(!packed.is_empty() && packed.iter().all(|packed| *packed == all), "{kernel} on {name}");
             }
             let found: Vec<_> = found.into_iter().flat_map(|output| output.logits).collect();
             let error = largest_error(&found.concat(), &wanted[..70].concat());
             println!("{format} on {name}: {error:.1e}");
-            assert!(error <= bound(&rig.caps), "{format} on {name}: {error}");
+            assert!(error <= bound(&rig.runner.caps), "{format} on {name}: {error}");
         }
     }
 }
@@ -120,7 +121,7 @@ fn share(found: &[Vec<f32>], wanted: &[Vec<f32>]) -> f64 {
 
 #[test]
 fn trained_weights_lose_little() {
-    let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), default_model::open().unwrap());
+    let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), built_in::open().unwrap());
     let wanted = logits(&backend, &checkpoint, FULL);
     for (format, bounds) in FORMATS.into_iter().zip([1e-4..0.06, 0.01..0.6]) {
         let share = share(&logits(&backend, &checkpoint, quantised(format)), &wanted);
@@ -157,7 +158,7 @@ fn what_was_quantised_before_loads_as_the_same() {
 }
 
 /// Types of the parts of a matrix, and their rows.
-fn parts(matrix: &bimetal::matrix::Matrix) -> Vec<(DType, u32)> {
+fn parts(matrix: &bimetal::kernels::operands::matrix::Matrix) -> Vec<(DType, u32)> {
     matrix.parts().iter().map(|part| (part.tensor.dtype(), part.tensor.rows())).collect()
 }
 
@@ -168,11 +169,11 @@ fn gates_of_a_delta_net_stay_as_they_are() {
     let model =
         Model::load(&backend, &Source::Checkpoint(&fixtures::checkpoint("real-heads-bf16")), form, &mut |_, _| {})
             .unwrap();
-    let Layer { mixer: Mixer::DeltaNet(delta_net), gate_up, down, .. } = &model.weights.layers[0] else {
+    let Layer { mixer: Mixer::DeltaNet(delta_net), gate_up, down, .. } = &weights(&model).layers[0] else {
         panic!("a DeltaNet comes first")
     };
     assert_eq!(parts(&delta_net.qkvzba), [(DType::Q4, 512 + 256), (DType::Bf16, 2 + 2)]);
-    let matrices = [&delta_net.out, gate_up, down, &*model.weights.embed];
+    let matrices = [&delta_net.out, gate_up, down, &*weights(&model).embed];
     assert!(matrices.iter().all(|matrix| parts(matrix).iter().all(|(dtype, _)| *dtype == DType::Q4)));
     // 4 bits a weight, a byte for 16 of them, and two for a row.
     assert_eq!(gate_up.bytes(), 128 * (64 / 2 + 64 / 16 + 2));

@@ -2,16 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bimetal::{
-    backend::{Backend, DeviceKind},
-    model::qwen3_5::Mixer,
-    step::Kind,
-    wgpu::{Restrict, Wgpu},
-};
-
 use crate::{
     harness::{FULL, HALF, Look, Precision, Rig},
     support::fixtures::checkpoint,
+};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        wgpu::{Restrict, Wgpu},
+    },
+    kernels::operands::step::Phase,
+    model::qwen3_5::Mixer,
 };
 
 /// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a
@@ -24,16 +26,16 @@ const ANSWER: [u32; 3] = [511, 1, 256];
 
 /// The bits of every logit of a prompt and of the decode steps after it.
 fn bits(rig: &mut Rig) -> Vec<u32> {
-    let mut rows = rig.run(Kind::Prompt, &PROMPT, 0, Look::Logits).logits;
+    let mut rows = rig.run(Phase::Prefill, &PROMPT, 0, Look::Logits).logits;
     for (position, id) in (PROMPT.len() as u32..).zip(ANSWER) {
-        rows.extend(rig.run(Kind::Decode, &[id], position, Look::Logits).logits);
+        rows.extend(rig.run(Phase::Decode, &[id], position, Look::Logits).logits);
     }
     rows.concat().into_iter().map(f32::to_bits).collect()
 }
 
 /// Parts of the embedding, the head, an MLP's widest matrix and each kind of mixer's.
 fn parts(rig: &Rig) -> Vec<usize> {
-    let weights = &rig.model.weights;
+    let weights = rig.weights();
     let mixers = weights.layers.iter().map(|layer| match &layer.mixer {
         Mixer::Attention(attention) => &attention.qkv,
         Mixer::DeltaNet(delta_net) => &delta_net.qkvzba,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bimetal::{
     Error,
-    chat::{Message, Options, Template},
+    text::chat_template::{Message, Options, Template},
 };
 use proptest::prelude::*;
 use serde_json::Value;

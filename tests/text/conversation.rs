@@ -2,27 +2,28 @@
 
 use std::sync::Arc;
 
+use crate::support::backends::backends;
 use bimetal::{
     Error,
-    backend::Backend,
-    chat::{Options as Told, Template},
-    conversation::Conversation,
-    default_model,
-    dtype::DType,
-    engine::{Finish, Options, Request, Then},
-    generator::{Ends, Figures, Generator, Settings, Setup},
-    sampler::Sampling,
-    tokenizer::SpecialTokens,
+    compute::{backend::Backend, dtype::DType},
+    engine::{AtEnd, Finish, Options, Request, sampler::Sampling},
+    generate::{
+        conversation::Conversation,
+        generator::{Ends, Figures, Generator, Settings, Setup},
+    },
+    model::built_in,
+    text::{
+        chat_template::{Options as Told, Template},
+        tokenizer::SpecialTokens,
+    },
 };
-
-use crate::support::backends::backends;
 
 const QUESTIONS: [&str; 3] = ["Tell me a story about a cat.", "What did the cat do then?", "And the dog?"];
 
 fn generator(backend: &Arc<dyn Backend>, context: u32) -> Generator {
     let options = Options { context: Some(context), budget: 128, sequences: 1, snapshots: 1, ..Options::default() };
     let setup = Setup { inputs: DType::F32, quant: None, engine: options };
-    Generator::open(backend, &default_model::open().unwrap(), setup, &mut |_, _| {}).unwrap()
+    Generator::open(backend, &built_in::open().unwrap(), setup, &mut |_, _| {}).unwrap()
 }
 
 fn official(generator: &mut Generator) {
@@ -74,8 +75,13 @@ fn ask(g: &mut Generator, c: &mut Conversation, question: &str, (most, pieces): 
 /// The tokens and the bits of the last logits of a turn's prompt, computed by an engine that knows nothing.
 fn from_scratch(g: &mut Generator, turn: &Turn) -> (Vec<u32>, Vec<u32>) {
     let (prompt, most) = (turn.prompt().to_vec(), turn.figures.generated);
-    let request =
-        Request { prompt, sampling: Sampling::greedy(), most, stop: g.text.stop.ids.clone(), then: Then::Keep };
+    let request = Request {
+        prompt,
+        sampling: Sampling::greedy(),
+        max_tokens: most,
+        stop: g.text.stop.ids.clone(),
+        at_end: AtEnd::Keep,
+    };
     let id = g.engine.add(request).unwrap();
     while g.engine.is_running(id) {
         g.engine.step().unwrap();
@@ -206,8 +212,13 @@ fn sequences_that_are_over_are_errors_and_no_panics() {
     ask(&mut g, &mut c, QUESTIONS[0], (2, usize::MAX));
     let id = c.sequence().unwrap();
     g.engine.cancel(id);
-    let request =
-        Request { prompt: vec![1, 2], sampling: Sampling::greedy(), most: 1, stop: [].into(), then: Then::Keep };
+    let request = Request {
+        prompt: vec![1, 2],
+        sampling: Sampling::greedy(),
+        max_tokens: 1,
+        stop: [].into(),
+        at_end: AtEnd::Keep,
+    };
     let Err(Error::Request(what)) = g.engine.resume(id, request) else { panic!("resumed") };
     assert!(what.contains("is over"), "{what}");
     assert!(!g.engine.snapshot(id).unwrap());

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use bimetal::{
-    backend::Backend,
-    default_model,
-    engine::{Finish, Options, Request, Then},
-    generator::{Ends, Generator, Settings, Setup},
-    sampler::Sampling,
-};
-
 use crate::support::backends::backends;
+use bimetal::{
+    compute::backend::Backend,
+    engine::{AtEnd, Finish, Options, Request, sampler::Sampling},
+    generate::generator::{Ends, Generator, Settings, Setup},
+    model::built_in,
+};
 
 const CONTEXT: u32 = 64;
 const PROMPT: &str = "Once upon a time, there was a little";
@@ -19,7 +17,7 @@ const PROMPT: &str = "Once upon a time, there was a little";
 fn generator(backend: &Arc<dyn Backend>) -> Generator {
     let engine = Options { context: Some(CONTEXT), budget: 128, sequences: 1, ..Options::default() };
     let setup = Setup { engine, ..Setup::default() };
-    Generator::open(backend, &default_model::open().unwrap(), setup, &mut |_, _| {}).unwrap()
+    Generator::open(backend, &built_in::open().unwrap(), setup, &mut |_, _| {}).unwrap()
 }
 
 fn settings(stop: Vec<String>) -> Settings {
@@ -29,7 +27,7 @@ fn settings(stop: Vec<String>) -> Settings {
 /// A request that needs all memory there is, run to its end.
 fn fill(g: &mut Generator) {
     let (prompt, sampling) = (vec![7; CONTEXT as usize - 2], Sampling::greedy());
-    let id = g.engine.add(Request { prompt, sampling, most: 2, stop: [].into(), then: Then::Forget }).unwrap();
+    let id = g.engine.add(Request { prompt, sampling, max_tokens: 2, stop: [].into(), at_end: AtEnd::Free }).unwrap();
     let events: usize = (0..4).map(|_| g.engine.step().unwrap().len()).sum();
     assert!(events == 2 && !g.engine.is_running(id), "the next request does not get the memory it needs");
 }

@@ -4,8 +4,10 @@ use std::{path::Path, sync::LazyLock};
 
 use bimetal::{
     Error,
-    stop::Stop,
-    tokenizer::{SpecialTokens, Tokenizer},
+    text::{
+        stop::Stop,
+        tokenizer::{SpecialTokens, Tokenizer},
+    },
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

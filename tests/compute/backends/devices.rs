@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use bimetal::{
     Error,
-    backend::{Backend, DeviceKind},
-    open::{self, Choice},
-    pass::Pass,
-    wgpu::{Restrict, Wgpu},
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        devices::{self, Choice},
+        pass::Pass,
+        wgpu::{Restrict, Wgpu},
+    },
 };
 
 use super::{kernels::shift, scaled, tensor};
 
 #[test]
 fn devices_are_named_by_number_and_by_part_of_their_name() {
-    for entry in open::devices().iter().filter(|entry| entry.caps.backend == "wgpu") {
+    for entry in devices::devices().iter().filter(|entry| entry.caps.backend == "wgpu") {
         let (number, name) = (entry.index.unwrap().to_string(), entry.caps.device[..5].to_uppercase());
         for device in [&number, &name] {
-            let opened = open::open(Choice::Wgpu, Some(device)).unwrap();
+            let opened = devices::open(Choice::Wgpu, Some(device)).unwrap();
             assert_eq!(opened.backend.caps().device[..5], entry.caps.device[..5]);
         }
     }
@@ -25,10 +28,10 @@ fn devices_are_named_by_number_and_by_part_of_their_name() {
 
 #[test]
 fn software_is_not_taken_unasked() {
-    let real = open::devices()
+    let real = devices::devices()
         .iter()
         .any(|entry| matches!(entry.caps.kind, DeviceKind::Discrete | DeviceKind::Integrated | DeviceKind::Virtual));
-    match open::open(Choice::Wgpu, None) {
+    match devices::open(Choice::Wgpu, None) {
         Ok(opened) => assert!(real && opened.backend.caps().kind != DeviceKind::Software),
         Err(Error::NoBackend { reasons }) => assert!(!real && !reasons.is_empty(), "{reasons:?}"),
         Err(other) => panic!("{other}"),

@@ -1,9 +1,9 @@
 //! Kernels that the crate does not know: what a user of the library may bring along.
 
-use bimetal::{
+use bimetal::compute::{
     cost::Cost,
-    cpu::Group,
-    pass::{Binding, Element, Kernel, Pass, Scalar, Source},
+    kernel::{Binding, Element, Group, Kernel, Scalar, Source},
+    pass::Pass,
     tensor::Tensor,
 };
 

@@ -2,8 +2,10 @@
 
 use bimetal::{
     Error,
-    backend::DeviceKind,
-    open::{self, Choice},
+    compute::{
+        caps::DeviceKind,
+        devices::{self, Choice},
+    },
 };
 
 #[test]
@@ -18,9 +20,9 @@ fn choices_have_names() {
 
 #[test]
 fn opening_says_why() {
-    let opened = open::open(Choice::Cpu, None).unwrap();
+    let opened = devices::open(Choice::Cpu, None).unwrap();
     assert_eq!((opened.backend.caps().backend, opened.skipped.len()), ("cpu", 0));
-    let auto = open::open(Choice::Auto, None).unwrap();
+    let auto = devices::open(Choice::Auto, None).unwrap();
     println!("auto: {} ({}), skipped {:?}", auto.backend.caps().device, auto.why, auto.skipped);
     assert_ne!(auto.backend.caps().kind, DeviceKind::Software);
     if cfg!(target_os = "macos") {
@@ -28,13 +30,13 @@ fn opening_says_why() {
     } else {
         assert!(auto.skipped[0].0 == "metal" && auto.skipped[0].1.contains("macOS"), "{:?}", auto.skipped);
     }
-    let taken: Vec<_> = open::devices().into_iter().filter(|entry| entry.auto).collect();
+    let taken: Vec<_> = devices::devices().into_iter().filter(|entry| entry.auto).collect();
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0].caps.device, auto.backend.caps().device);
     let refused =
         [(Choice::Metal, Some("no such device")), (Choice::Cpu, Some("0")), (Choice::Wgpu, Some("no such device"))];
     for (choice, device) in refused {
-        let Err(Error::NoBackend { reasons }) = open::open(choice, device) else { panic!("{choice} {device:?}") };
+        let Err(Error::NoBackend { reasons }) = devices::open(choice, device) else { panic!("{choice} {device:?}") };
         println!("{choice} {device:?}: {reasons:?}");
         assert!(!reasons.is_empty());
     }

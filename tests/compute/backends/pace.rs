@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bimetal::{
-    backend::{Backend, DeviceKind},
+use bimetal::compute::{
+    backend::Backend,
+    caps::DeviceKind,
     cpu::Cpu,
     pass::{Pass, Program},
     tensor::Tensor,

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use bimetal::{
+use bimetal::compute::{
     backend::Backend,
     pass::Pass,
     wgpu::{Adapter, Restrict, Wgpu},
@@ -14,7 +14,7 @@ use super::{kernels::shift, scaled, tensor, values};
 /// Opens a device with a directory for its pipelines, compiles and runs some, and closes it.
 fn run(adapter: &Adapter, directory: &Path) {
     let backend: Arc<dyn Backend> = Arc::new(Wgpu::open(adapter, Restrict::default()).unwrap());
-    backend.keep_pipelines(directory);
+    backend.keep_pipelines(directory, 7);
     let (x, mut y, mut z) = (tensor(&backend, &[1.0; 4]), tensor(&backend, &[0.0; 4]), tensor(&backend, &[0.0; 4]));
     let program = scaled(&backend, &x, &mut y, [2.0, 0.5]);
     backend.run(&program).unwrap();

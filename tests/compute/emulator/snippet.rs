@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use bimetal::metal::{
+use bimetal::compute::metal::{
     driver::{Driver, Shader},
     emulator::{Emulator, Order},
 };

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bimetal::{
-    backend::{Caps, Expand},
-    dtype::DType,
+    compute::{
+        caps::{Caps, Expand},
+        dtype::DType,
+        metal::prelude::shader,
+    },
     engine::Options,
-    generator::Setup,
+    generate::generator::Setup,
     kernels::ALL,
-    ledger::Rehearsal,
-    metal::prelude::shader,
+    measure::ledger::Rehearsal,
     model::{config::Config, weights::Source},
 };
 

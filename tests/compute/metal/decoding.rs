@@ -2,15 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use bimetal::{
-    dtype::DType,
-    engine::{Engine, Options, Request, Then},
-    model::{Model, weights::Source},
-    sampler::Sampling,
-};
-
 use super::Rig;
+
 use crate::support::fixtures::checkpoint;
+use bimetal::{
+    compute::dtype::DType,
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
+    model::{Model, weights::Source},
+};
 
 #[test]
 fn a_token_is_one_command_buffer_and_one_wait() {
@@ -22,7 +21,7 @@ fn a_token_is_one_command_buffer_and_one_wait() {
     let mut engine = Engine::new(Arc::new(model), options).unwrap();
     for _ in 0..2 {
         let (prompt, stop) = (vec![1; 20], BTreeSet::new());
-        let request = Request { prompt, sampling: Sampling::greedy(), most: 90, stop, then: Then::Forget };
+        let request = Request { prompt, sampling: Sampling::greedy(), max_tokens: 90, stop, at_end: AtEnd::Free };
         engine.add(request).unwrap();
     }
     // Until the prompts are done, and the programs of both turns have been measured.

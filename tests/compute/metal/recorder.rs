@@ -8,8 +8,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use bimetal::{
-    backend::{Caps, DeviceKind},
+use bimetal::compute::{
+    caps::{Caps, DeviceKind},
     metal::driver::{Driver, Outcome, Shader},
 };
 
@@ -208,7 +208,7 @@ impl Driver for Recorder {
         notes.committed.len()
     }
 
-    fn keep_pipelines(&self, directory: &Path) {
+    fn keep_pipelines(&self, directory: &Path, _: u64) {
         let notes = &mut *self.notes();
         notes.kept.push((directory.into(), notes.compiled.len()));
     }

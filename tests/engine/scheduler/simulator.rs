@@ -6,11 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bimetal::scheduler::{
-    Batch, Chunk, Limits, Origin, Outcome, Scheduler, SequenceId, Single, Snapshot, State::Parked, State::Running,
-};
-
 use super::timeline::{CUT, SINGLE, Timeline, mix};
+
+use bimetal::{
+    engine::scheduler::{
+        Batch, Limits, Origin, Outcome, Scheduler, SequenceId, Snapshot,
+        State::{Kept, Running},
+    },
+    kernels::operands::step::{Phase, Work},
+};
 
 pub struct World {
     pub limits: Limits,
@@ -23,6 +27,8 @@ pub struct World {
     dice: u64,
     pub preemptions: usize,
     pub drops: usize,
+    /// Of every batch so far.
+    pub digest: u64,
 }
 
 impl World {
@@ -38,6 +44,7 @@ impl World {
             dice: seed,
             preemptions: 0,
             drops: 0,
+            digest: 0,
         }
     }
 
@@ -46,33 +53,33 @@ impl World {
         (self.dice >> 8) % sides
     }
 
-    pub fn add(&mut self, given: usize, most: usize) {
-        let fits = given > 0 && self.fits(given, most);
-        let added = self.scheduler.add(given, most);
-        assert_eq!(added.is_ok(), fits, "{given} to {most}: {added:?}");
+    pub fn add(&mut self, given: usize, max_len: usize) {
+        let fits = given > 0 && self.fits(given, max_len);
+        let added = self.scheduler.add(given, max_len);
+        assert_eq!(added.is_ok(), fits, "{given} to {max_len}: {added:?}");
         if let Ok(id) = added {
-            let mut timeline = Timeline { most, ..Timeline::default() };
+            let mut timeline = Timeline { max_len, ..Timeline::default() };
             timeline.give(given, &mut self.dice);
             self.timelines.insert(id, timeline);
             self.waiting.push_back(id);
         }
     }
 
-    fn fits(&self, known: usize, most: usize) -> bool {
-        known <= most && most <= self.limits.context && most <= self.limits.blocks * self.limits.block
+    fn fits(&self, known: usize, max_len: usize) -> bool {
+        known <= max_len && max_len <= self.limits.context && max_len <= self.limits.blocks * self.limits.block
     }
 
-    pub fn extend(&mut self, id: SequenceId, given: usize, most: usize) {
+    pub fn extend(&mut self, id: SequenceId, given: usize, max_len: usize) {
         let (idle, known) = (self.idle(id), self.timelines[&id].tokens.len() + given);
-        let fits = self.fits(known, most) && known > self.timelines[&id].computed;
+        let fits = self.fits(known, max_len) && known > self.timelines[&id].computed;
         let timeline = self.timelines.get_mut(&id).unwrap();
-        let extended = self.scheduler.extend(id, given, most);
-        assert_eq!(extended.is_ok(), idle && fits, "{given} to {most}: {extended:?}");
+        let extended = self.scheduler.extend(id, given, max_len);
+        assert_eq!(extended.is_ok(), idle && fits, "{given} to {max_len}: {extended:?}");
         if extended.is_ok() {
             if given > 0 {
                 timeline.give(given, &mut self.dice);
             }
-            timeline.most = most;
+            timeline.max_len = max_len;
             self.waiting.push_back(id);
         }
     }
@@ -100,9 +107,9 @@ impl World {
         }
     }
 
-    pub fn park(&mut self, id: SequenceId) {
+    pub fn keep(&mut self, id: SequenceId) {
         if !self.idle(id) {
-            self.scheduler.park(id);
+            self.scheduler.keep(id);
             self.leave(id);
         }
     }
@@ -137,27 +144,30 @@ impl World {
             |world: &World, id| world.scheduler.blocks(id).len() + usize::from(world.scheduler.slot(id).is_some());
         let held: Vec<_> = queue.iter().map(|&id| (id, holds(self, id))).collect();
         let batch = self.scheduler.schedule();
+        self.digest = digest(self.digest, &batch);
         let gained = held.iter().any(|&(id, before)| holds(self, id) > before);
         assert!(gained || batch.dropped.is_empty(), "dropped for nobody");
         self.lose(&batch);
-        let (chunks, singles) = self.expected(&batch);
-        assert_eq!((&batch.chunks, &batch.singles), (&chunks, &singles));
+        assert_eq!(parts(&batch), self.expected(&batch));
         assert!(batch.tokens() <= self.limits.budget);
-        let pieces = pieces(&batch);
-        let first = queue.first().is_none_or(|first| pieces.iter().any(|piece| piece.0 == *first));
+        let once = batch.work.iter().map(|work| work.sequence).collect::<BTreeSet<_>>();
+        assert_eq!(once.len(), batch.work.len(), "a sequence twice in one batch");
+        let first = queue.first().is_none_or(|first| once.contains(first));
         assert!(first, "the first in the queue stands still");
         let mut outcomes = BTreeMap::new();
-        for &(id, start, length, sample) in &pieces {
-            self.compute(id, start, length);
-            if sample {
-                outcomes.insert(id, self.outcome());
+        let order = [batch.of(Phase::Decode), batch.of(Phase::Prefill)];
+        for work in order.into_iter().flatten() {
+            self.compute(work);
+            if !work.outputs.is_empty() {
+                outcomes.insert(work.sequence, self.outcome());
             }
         }
         self.scheduler.commit(&batch, &outcomes.clone().into_iter().collect::<Vec<_>>());
-        for (id, ..) in pieces {
+        for work in [batch.of(Phase::Decode), batch.of(Phase::Prefill)].into_iter().flatten() {
+            let id = work.sequence;
             match outcomes.get(&id) {
                 Some(&outcome) => self.take(id, outcome),
-                None if self.timelines[&id].computed == self.timelines[&id].most => self.leave(id),
+                None if self.timelines[&id].computed == self.timelines[&id].max_len => self.leave(id),
                 None => {}
             }
         }
@@ -193,7 +203,7 @@ impl World {
     }
 
     /// The batch that the rules ask for, given how many sequences were admitted.
-    fn expected(&mut self, batch: &Batch) -> (Vec<Chunk>, Vec<Single>) {
+    fn expected(&mut self, batch: &Batch) -> [Vec<Work>; 2] {
         let before = self.running.len();
         while self.waiting.front().is_some_and(|&head| self.scheduler.state(head) == Some(Running)) {
             self.running.extend(self.waiting.pop_front());
@@ -202,32 +212,34 @@ impl World {
         assert!(self.waiting.iter().copied().eq(self.scheduler.waiting()), "overtaken");
         let (old, new) = self.running.split_at(before);
         assert!(new.iter().all(|id| !batch.preempted.contains(id)), "preempted and admitted in one step");
-        let need = |one: &Timeline| self.limits.blocks_for(one.most.min(one.tokens.len() + 1));
+        let need = |one: &Timeline| self.limits.blocks_for(one.max_len.min(one.tokens.len() + 1));
         assert!(
             new.iter().all(|id| self.scheduler.blocks(*id).len() >= need(&self.timelines[id])),
             "admitted too soon"
         );
-        let sampled = |id: &&SequenceId| self.timelines[id].tokens[self.timelines[id].computed].1;
-        let order = old.iter().filter(|id| !sampled(id)).chain(old.iter().filter(sampled)).chain(new);
-        let (mut left, mut chunks, mut singles) = (self.limits.budget, Vec::new(), Vec::new());
+        let is_given = |id: &&SequenceId| self.timelines[id].tokens[self.timelines[id].computed].1;
+        let order = old.iter().filter(|id| !is_given(id)).chain(old.iter().filter(is_given)).chain(new);
+        let (mut left, mut given, mut sampled) = (self.limits.budget, Vec::new(), Vec::new());
         for &sequence in order {
             let timeline = &self.timelines[&sequence];
             let Some((start, length, sample)) = timeline.next(left, self.limits.align) else { continue };
             left -= length;
+            let outputs = if sample { length - 1..length } else { length..length };
+            let work = |phase| Work { sequence, phase, range: start..start + length, outputs };
             match timeline.tokens[start].1 {
-                true => chunks.push(Chunk { sequence, start, length, sample }),
-                false => singles.push(Single { sequence, position: start, sample }),
+                true => given.push(work(Phase::Prefill)),
+                false => sampled.push(work(Phase::Decode)),
             }
         }
         self.settled(left);
-        (chunks, singles)
+        [given, sampled]
     }
 
     /// The head of the queue waits only for a reason.
     fn settled(&self, left: usize) {
         let Some(head) = self.waiting.front() else { return };
         let timeline = &self.timelines[head];
-        let tokens = timeline.most.min(timeline.tokens.len() + 1);
+        let tokens = timeline.max_len.min(timeline.tokens.len() + 1);
         let more = self.limits.blocks_for(tokens) - self.scheduler.blocks(*head).len();
         let blocks = more == 0 || self.scheduler.free_blocks() >= more + self.running.len();
         let slot = self.scheduler.slot(*head).is_some() || self.scheduler.free_slots() > 0;
@@ -236,7 +248,8 @@ impl World {
     }
 
     /// The pretend kernels: reads all earlier tokens through the block table, carries the state on in the slot.
-    fn compute(&mut self, id: SequenceId, start: usize, length: usize) {
+    fn compute(&mut self, work: &Work) {
+        let (id, std::ops::Range { start, end }) = (work.sequence, work.range.clone());
         let Limits { align, block, .. } = self.limits;
         let timeline = self.timelines.get_mut(&id).unwrap();
         let (table, slot) = (self.scheduler.blocks(id), self.scheduler.slot(id).unwrap() as usize);
@@ -245,7 +258,6 @@ impl World {
             assert_eq!(self.cache[place(position)], token.0, "{id}: the cache of position {position}");
         }
         let mut state = if start == 0 { 0 } else { self.states[slot] };
-        let end = start + length;
         for position in start..end {
             let (token, given) = timeline.tokens[position];
             self.cache[place(position)] = token;
@@ -267,19 +279,19 @@ impl World {
     fn outcome(&mut self) -> Outcome {
         match self.roll(60) {
             0 => Outcome::Finished,
-            1 => Outcome::Parked { token: true },
-            2 => Outcome::Parked { token: false },
+            1 => Outcome::Kept { token: true },
+            2 => Outcome::Kept { token: false },
             _ => Outcome::Token,
         }
     }
 
     fn take(&mut self, id: SequenceId, outcome: Outcome) {
-        if matches!(outcome, Outcome::Token | Outcome::Parked { token: true }) {
+        if matches!(outcome, Outcome::Token | Outcome::Kept { token: true }) {
             self.timelines.get_mut(&id).unwrap().say(false, &mut self.dice);
         }
         match outcome {
             Outcome::Token => {}
-            Outcome::Parked { .. } => self.leave(id),
+            Outcome::Kept { .. } => self.leave(id),
             Outcome::Finished => {
                 self.leave(id);
                 self.timelines.remove(&id);
@@ -294,9 +306,9 @@ impl World {
         for (&id, timeline) in &self.timelines {
             let known = (self.scheduler.known(id), self.scheduler.computed(id));
             assert_eq!(known, (timeline.tokens.len(), timeline.computed), "{id}");
-            let origins = self.scheduler.spans(id).iter().scan(0, |start, span| {
-                let length = span.end - std::mem::replace(start, span.end);
-                Some(std::iter::repeat_n(span.origin == Origin::Given, length))
+            let origins = self.scheduler.segments(id).iter().scan(0, |start, segment| {
+                let length = segment.end - std::mem::replace(start, segment.end);
+                Some(std::iter::repeat_n(segment.origin == Origin::Given, length))
             });
             assert!(origins.flatten().eq(timeline.tokens.iter().map(|token| token.1)), "{id}: origins");
             assert_eq!(self.scheduler.snapshots(id), timeline.snapshots, "{id}");
@@ -312,7 +324,7 @@ impl World {
     }
 
     fn idle(&self, id: SequenceId) -> bool {
-        self.scheduler.state(id) == Some(Parked)
+        self.scheduler.state(id) == Some(Kept)
     }
 
     fn leave(&mut self, id: SequenceId) {
@@ -333,12 +345,25 @@ fn distinct(numbers: &[u32]) -> usize {
     count
 }
 
-/// Every part of a batch: sequence, start, length, sample.
-fn pieces(batch: &Batch) -> Vec<(SequenceId, usize, usize, bool)> {
-    let singles = batch.singles.iter().map(|one| (one.sequence, one.position, 1, one.sample));
-    let chunks = batch.chunks.iter().map(|one| (one.sequence, one.start, one.length, one.sample));
-    let pieces: Vec<_> = singles.chain(chunks).collect();
-    let once = pieces.iter().map(|piece| piece.0).collect::<BTreeSet<_>>();
-    assert_eq!(once.len(), pieces.len(), "a sequence twice in one batch");
-    pieces
+/// Everything that a batch says, in order.
+fn digest(before: u64, batch: &Batch) -> u64 {
+    let number = |id: &SequenceId| id.to_string().bytes().fold(0, |number, byte| mix(number, byte.into()));
+    let parts = parts(batch);
+    let mut words: Vec<u64> = parts.iter().map(|part| part.len() as u64).collect();
+    for Work { sequence, range, outputs, .. } in parts.iter().flatten() {
+        words.extend([number(sequence), range.start as u64, range.len() as u64, outputs.len() as u64]);
+    }
+    for ids in [&batch.preempted, &batch.dropped] {
+        words.push(ids.len() as u64);
+        words.extend(ids.iter().map(number));
+    }
+    for (id, snapshot) in &batch.forgotten {
+        words.extend([number(id), snapshot.slot.into(), snapshot.computed as u64]);
+    }
+    words.into_iter().fold(before, mix)
+}
+
+/// What a batch computes: given tokens, then sampled ones.
+fn parts(batch: &Batch) -> [Vec<Work>; 2] {
+    [Phase::Prefill, Phase::Decode].map(|phase| batch.of(phase).cloned().collect())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bimetal::scheduler::Snapshot;
+use bimetal::engine::scheduler::Snapshot;
 
 pub const CUT: u64 = 1;
 pub const SINGLE: u64 = 2;
@@ -15,7 +15,7 @@ pub struct Timeline {
     /// Where given tokens ended when they were given.
     pub ends: BTreeSet<usize>,
     pub computed: usize,
-    pub most: usize,
+    pub max_len: usize,
     pub snapshots: Vec<Snapshot>,
     pub used: u64,
 }
@@ -62,6 +62,6 @@ impl Timeline {
         let cut = |end: &usize| !given || end.is_multiple_of(align) || self.ends.contains(end);
         let stop = if given { *self.ends.range(start + 1..).next().unwrap() } else { start + 1 };
         let end = (start + 1..=reach.min(stop)).rev().find(cut)?;
-        Some((start, end - start, end == known && known < self.most))
+        Some((start, end - start, end == known && known < self.max_len))
     }
 }

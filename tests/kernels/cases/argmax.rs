@@ -1,12 +1,15 @@
-use bimetal::{dtype::DType, kernels::argmax::argmax, pass::Pass, step::Kind};
-
 use crate::{
     harness::{Case, Random, check},
     step_cases::*,
 };
+use bimetal::{
+    compute::{dtype::DType, pass::Pass},
+    kernels::operands::step::Phase,
+    ops::select::argmax,
+};
 
 const ROWS: StepCase =
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
 pub fn cases() {
@@ -27,7 +30,7 @@ pub fn cases() {
     }
 }
 
-fn choose(case: &Case, p: &Pass, (step_case, limit): (StepCase, u32), logits: &bimetal::tensor::Tensor) {
+fn choose(case: &Case, p: &Pass, (step_case, limit): (StepCase, u32), logits: &bimetal::compute::tensor::Tensor) {
     let mut tokens = case.poisoned([logits.rows(), 1], DType::U32);
     argmax(p, &step_case.step(case, 10), logits, limit, &mut tokens);
     p.mark("tokens", &tokens);

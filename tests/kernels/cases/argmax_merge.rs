@@ -1,7 +1,6 @@
 use bimetal::{
-    dtype::DType,
+    compute::{dtype::DType, pass::Pass},
     kernels::{argmax::NONE, argmax_merge::KERNEL},
-    pass::Pass,
 };
 
 use crate::{

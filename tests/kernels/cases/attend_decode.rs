@@ -1,15 +1,14 @@
-use bimetal::{
-    backend::Caps,
-    dtype::DType,
-    kernels::{attend_decode::attend_decode, qk_norm_rope::Heads},
-    pass::Pass,
-    step::Kind,
-};
-
 use crate::{
     harness::{Case, backends, check, outputs},
     kv_case::backends_and_caches,
     step_cases::*,
+};
+use bimetal::{
+    compute::{caps::Caps, dtype::DType, pass::Pass},
+    kernels::{
+        attend_decode::attend_decode,
+        operands::{heads::AttentionHeads, step::Phase},
+    },
 };
 
 #[test]
@@ -28,13 +27,13 @@ pub fn cases() {
         (DECODES[2], [16, 2, 64], DType::Q8Heads),
         (DECODES[1], [6, 2, 128], DType::Q8Heads),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         let range = 20.0 / (width as f32).sqrt();
         check(&format!("attend_decode {query} on {kv} × {width} {dtype}"), attend(step_case, heads, dtype, range));
     }
 }
 
-fn attend(step_case: StepCase, heads: Heads, dtype: DType, range: f32) -> impl Fn(&Case, &Pass) {
+fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType, range: f32) -> impl Fn(&Case, &Pass) {
     move |case, p| {
         let step = step_case.step(case, 10);
         let q = case.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -range..range);
@@ -48,8 +47,8 @@ fn attend(step_case: StepCase, heads: Heads, dtype: DType, range: f32) -> impl F
 /// A key with a number that is none makes every result none that it goes into, in 8 bits too, where it is the head's scale.
 #[test]
 pub fn a_key_that_is_no_number_shows() {
-    let heads = Heads { query: 4, kv: 2, width: 64 };
-    let step_case = StepCase { kind: Kind::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
+    let heads = AttentionHeads { query: 4, kv: 2, width: 64 };
+    let step_case = StepCase { kind: Phase::Decode, spans: &[(1, 17, 2), (1, 3, 0), (1, 40, 1)], spare: 1 };
     for (name, backend, kv) in backends_and_caches() {
         let op = |case: &Case, p: &Pass| {
             let step = step_case.step(case, 10);
@@ -69,9 +68,9 @@ pub fn a_key_that_is_no_number_shows() {
 /// A row's partial results are the same bits whoever else decodes with it.
 #[test]
 pub fn batch_invariance() {
-    const TOGETHER: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
-    const ALONE: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
-    let heads = Heads { query: 8, kv: 2, width: 64 };
+    const TOGETHER: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
+    const ALONE: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1)], spare: 0 };
+    let heads = AttentionHeads { query: 8, kv: 2, width: 64 };
     for (name, backend, kv) in backends_and_caches() {
         let caps: &Caps = backend.caps();
         let together = outputs("batch invariance", &backend, caps, attend(TOGETHER, heads, kv, 1.0));
@@ -85,7 +84,7 @@ pub fn batch_invariance() {
 /// Of as many heads as group memory has room for at once, sums are the same bits as of one after the other.
 #[test]
 pub fn room_for_heads() {
-    let heads = Heads { query: 12, kv: 2, width: 32 };
+    let heads = AttentionHeads { query: 12, kv: 2, width: 32 };
     for (name, backend) in backends() {
         let run = |memory: u32| {
             let group_memory = memory.min(backend.caps().group_memory);
@@ -105,7 +104,7 @@ pub fn room_for_heads() {
 #[test]
 #[cfg(feature = "wgpu")]
 pub fn group_memory_suffices() {
-    use bimetal::{backend::Backend, cpu::Cpu, wgpu::prelude::shader};
+    use bimetal::compute::{backend::Backend, cpu::Cpu, wgpu::prelude::shader};
     let backend: std::sync::Arc<dyn Backend> = std::sync::Arc::new(Cpu::default());
     for ([query, width], dtype) in
         [[1, 16], [16, 16], [6, 32], [16, 64], [8, 64], [4, 128], [4, 256], [16, 256], [3, 512]]
@@ -115,7 +114,7 @@ pub fn group_memory_suffices() {
         for (subgroup, kib) in [None, Some([4, 32]), Some([32, 32])].into_iter().flat_map(|of| [(of, 16), (of, 48)]) {
             let caps = Caps { group_memory: kib << 10, subgroup, ..backend.caps().clone() };
             let (case, p) = (Case::new(backend.clone()), Pass::new(&caps));
-            attend(DECODES[0], Heads { query, kv: 1, width }, dtype, 1.0)(&case, &p);
+            attend(DECODES[0], AttentionHeads { query, kv: 1, width }, dtype, 1.0)(&case, &p);
             let dispatch = p.finish().dispatches.remove(0);
             let module = naga::front::wgsl::parse_str(&shader(&dispatch, &caps).unwrap()).unwrap();
             let shared = module.global_variables.iter().filter(|(_, it)| it.space == naga::AddressSpace::WorkGroup);

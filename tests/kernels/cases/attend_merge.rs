@@ -1,21 +1,21 @@
 use std::sync::Arc;
 
-use bimetal::{
-    backend::Backend,
-    cpu::Cpu,
-    dtype::{DType, Packs},
-    kernels::{
-        attend_decode::{Partials, attend_decode},
-        attend_merge::attend_merge,
-        qk_norm_rope::Heads,
-    },
-    pass::Pass,
-    step::Kind,
-};
-
 use crate::{
     harness::{Case, backends, check, check_rows_packed, compare, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        cpu::Cpu,
+        dtype::{DType, Packs},
+        pass::Pass,
+    },
+    kernels::{
+        attend_decode::{Partials, attend_decode},
+        attend_merge::attend_merge,
+        operands::{heads::AttentionHeads, step::Phase},
+    },
 };
 
 #[test]
@@ -26,7 +26,7 @@ pub fn cases() {
         (DECODES[2], [6, 1, 256], DType::F32),
         (DECODES[2], [2, 2, 512], DType::F16),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check(&format!("attend_merge {query} × {width} to {dtype}"), |case, p| {
             merge(case, p, step_case, (heads, dtype))
         });
@@ -41,14 +41,14 @@ pub fn left_packed() {
         (DECODES[1], [4, 2, 64], Packs::Nibbles),
         (DECODES[0], [1, 1, 32], Packs::Nibbles),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check_rows_packed(&format!("attend_merge {query} × {width} to {packs:?}"), |case, p| {
             merge(case, p, step_case, (heads, DType::Packed(packs)));
         });
     }
 }
 
-fn merge(case: &Case, p: &Pass, step_case: StepCase, (heads, dtype): (Heads, DType)) {
+fn merge(case: &Case, p: &Pass, step_case: StepCase, (heads, dtype): (AttentionHeads, DType)) {
     let step = step_case.step(case, 10);
     let mut parts = Partials::new(p, step.capacity(), heads);
     parts.stats = case.spread("stats", [step.capacity(), parts.stats.width()], DType::F32, 0.5..20.0);
@@ -63,19 +63,19 @@ pub fn behind_decode() {
     for (step_case, [query, kv, width], dtype) in
         [(DECODES[1], [4, 2, 64], DType::F16), (DECODES[2], [8, 2, 256], DType::F32), (LONG, [12, 1, 16], DType::F16)]
     {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check(&format!("attend_decode and attend_merge {query} × {width}"), attend(step_case, heads, dtype));
     }
 }
 
 /// Contexts that end just before, at and after where another part begins.
 const LONG: StepCase = StepCase {
-    kind: Kind::Decode,
+    kind: Phase::Decode,
     spans: &[(1, 700, 2), (1, 127, 0), (1, 128, 1), (1, 129, 3), (1, 30, 5), (1, 31, 4), (1, 32, 6)],
     spare: 1,
 };
 
-fn attend(step_case: StepCase, heads: Heads, dtype: DType) -> impl Fn(&Case, &Pass) {
+fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType) -> impl Fn(&Case, &Pass) {
     move |case, p| {
         let step = step_case.step(case, 10);
         let q = case.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -3.0..3.0);
@@ -92,7 +92,7 @@ pub fn splits() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     let widths = [(6, 256), (2, 512)];
     for ((name, backend), (query, width)) in backends().into_iter().flat_map(|one| widths.map(|of| (one.clone(), of))) {
-        let heads = Heads { query, kv: 2, width };
+        let heads = AttentionHeads { query, kv: 2, width };
         let run = |on: &Arc<dyn Backend>, splits: u32| {
             let mut caps = backend.caps().clone();
             caps.tiles.attend_splits = splits;

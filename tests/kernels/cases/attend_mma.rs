@@ -1,23 +1,25 @@
 use std::{cell::Cell, sync::Arc};
 
-use bimetal::{
-    backend::{Backend, Caps, Tiles},
-    cpu::Cpu,
-    dtype::DType,
-    kernels::{attend_prefill::attend_prefill, qk_norm_rope::Heads},
-    pass::Pass,
-    step::Kind,
-};
-
 use super::matmul_mma::in_f16;
 use crate::{
     harness::{Case, Output, backends, check, outputs},
     kv_case::KvCase,
     step_cases::*,
 };
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::{Caps, Tiles},
+        cpu::Cpu,
+        dtype::DType,
+        pass::Pass,
+    },
+    kernels::operands::{heads::AttentionHeads, step::Phase},
+    ops::attention::attend_prefill,
+};
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
-    StepCase { kind: Kind::Prompt, spans, spare: 3 }
+    StepCase { kind: Phase::Prefill, spans, spare: 3 }
 }
 
 /// First positions around a square of keys and around a tile of them; rows that fill tiles, begin them and end them.
@@ -42,7 +44,7 @@ pub fn cases() {
         // Squares of 8 alone take these.
         (POSITIONS[2], [3, 1, 32]),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         let kv_case = KvCase { step: step_case, heads, cache: DType::F16 };
         check(&format!("attend_mma {query} on {kv} × {width}"), |case, p| {
             kv_case.prefill(case, p, &in_f16(case, &kv_case.queries(case)), DType::F16);
@@ -60,7 +62,7 @@ pub fn heads_of_8_bits() {
         // Squares of 8 alone take these.
         (POSITIONS[2], [3, 1, 32]),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         let kv_case = KvCase { step: step_case, heads, cache: DType::Q8Heads };
         check(&format!("attend_mma {query} on {kv} × {width} of 8 bits"), |case, p| {
             kv_case.prefill(case, p, &kv_case.queries(case), DType::F16);
@@ -71,7 +73,7 @@ pub fn heads_of_8_bits() {
 /// Queries in single precision, as a model has them: rounding them once more stays within the bound.
 #[test]
 pub fn singles() {
-    let heads = Heads { query: 2, kv: 1, width: 256 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 256 };
     let kv_case = KvCase { step: POSITIONS[2], heads, cache: DType::F16 };
     check("attend_mma of f32", |case, p| kv_case.prefill(case, p, &kv_case.queries(case), DType::F16));
 }
@@ -80,7 +82,7 @@ pub fn singles() {
 #[test]
 pub fn rising() {
     let step_case = prompt(&[(40, 300, 1), (3, 90, 0)]);
-    let heads = Heads { query: 2, kv: 1, width: 64 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     check("attend_mma of rising scores", |case, p| {
         let q = case.tensor([step_case.capacity(), 128], DType::F16, &vec![1.0; 128 * step_case.capacity() as usize]);
         let step = step_case.step(case, 10);
@@ -98,7 +100,7 @@ pub fn chosen() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
     let mut caps = backend.caps().clone();
     let recorded = |caps: &Caps, width: u32, kv: DType| -> &'static str {
-        let heads = Heads { query: 8, kv: 2, width };
+        let heads = AttentionHeads { query: 8, kv: 2, width };
         let name = Cell::new("");
         let op = |case: &Case, _: &Pass| {
             let p = Pass::new(caps);
@@ -136,11 +138,11 @@ pub fn chosen() {
 /// A row's result is the same bits whichever tile it is in, wherever in it, and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(90, 10, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
-    const LAST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(90, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (63, 37, 1), (33, 3, 2)], spare: 7 };
+    const LAST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(2, 50, 0), (1, 99, 1)], spare: 0 };
     for (width, kv) in [(64, DType::F16), (256, DType::F16), (64, DType::Q8Heads)] {
-        let heads = Heads { query: 2, kv: 1, width };
+        let heads = AttentionHeads { query: 2, kv: 1, width };
         for (name, backend) in backends() {
             let run = |step: StepCase| -> Output {
                 let kv_case = KvCase { step, heads, cache: kv };

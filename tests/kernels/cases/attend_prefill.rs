@@ -1,14 +1,12 @@
-use bimetal::{
-    dtype::DType,
-    kernels::{attend_prefill::attend_prefill, qk_norm_rope::Heads},
-    pass::Pass,
-    step::Kind,
-};
-
 use crate::{
     harness::{Case, check, outputs},
     kv_case::{KvCase, backends_and_caches},
     step_cases::*,
+};
+use bimetal::{
+    compute::{dtype::DType, pass::Pass},
+    kernels::operands::{heads::AttentionHeads, step::Phase},
+    ops::attention::attend_prefill,
 };
 
 #[test]
@@ -24,7 +22,7 @@ pub fn cases() {
         (PROMPTS[1], [1, 1, 16], DType::Q8Heads, DType::F32),
         (PROMPTS[3], [3, 3, 64], DType::Q8Heads, DType::F16),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         let kv_case = KvCase { step: step_case, heads, cache };
         check(&format!("attend_prefill {query} on {kv} × {width} {cache} to {dtype}"), attend(kv_case, dtype));
     }
@@ -38,8 +36,8 @@ fn attend(kv_case: KvCase, to: DType) -> impl Fn(&Case, &Pass) {
 /// by matrix units where there are some.
 #[test]
 pub fn a_key_that_is_no_number_shows() {
-    let heads = Heads { query: 2, kv: 1, width: 64 };
-    let step_case = StepCase { kind: Kind::Prompt, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
+    let step_case = StepCase { kind: Phase::Prefill, spans: &[(40, 10, 1), (7, 0, 0)], spare: 3 };
     for (name, backend, kv) in backends_and_caches() {
         for dtype in [DType::F32, DType::F16] {
             let op = |case: &Case, p: &Pass| {
@@ -67,12 +65,12 @@ pub fn a_key_that_is_no_number_shows() {
 /// A row's result is the same bits whichever tile it is in and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 10, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
-    let heads = Heads { query: 2, kv: 1, width: 64 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     for (name, backend, kv) in backends_and_caches() {
-        let run = |step| {
-            let op = attend(KvCase { step, heads, cache: kv }, DType::F32);
+        let run = |step_case| {
+            let op = attend(KvCase { step: step_case, heads, cache: kv }, DType::F32);
             outputs("batch invariance", &backend, backend.caps(), op).remove(0)
         };
         let (whole, cut) = (run(WHOLE), run(CUT));

@@ -1,4 +1,4 @@
-use bimetal::{dtype::DType, kernels::copy_slot};
+use bimetal::{compute::dtype::DType, kernels::copy_slot};
 
 use crate::harness::check;
 

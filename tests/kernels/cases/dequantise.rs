@@ -1,18 +1,21 @@
 use std::{cell::RefCell, sync::Arc};
 
-use bimetal::{
-    backend::{Backend, Caps, DeviceKind, Expand},
-    cpu::Cpu,
-    dtype::DType,
-    kernels::dequantise::dequantise,
-    matrix::{Matrix, matmul, matmul_add},
-    pass::Pass,
-};
-
 use super::matvec::{Types, operands};
+
 use crate::{
     harness::{Case, backends, check_expanded, expanded, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind, Expand},
+        cpu::Cpu,
+        dtype::DType,
+        pass::Pass,
+    },
+    kernels::{dequantise::dequantise, operands::matrix::Matrix},
+    ops::matmul::{expanded_bytes, matmul, matmul_add},
 };
 
 const GATES: Types = (DType::F16, &[DType::Q4, DType::F16]);
@@ -94,7 +97,7 @@ fn launches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DTyp
         let parts = vec![300; types.len()];
         let (x, w) = operands(case, step_case, (64, &parts), (DType::F16, types));
         drop(matmul(&p, &step_case.step(case, 10), &x, &w));
-        let of = |d: &bimetal::pass::Dispatch| (d.kernel.name, [0, 1].map(|i| d.params[i]));
+        let of = |d: &bimetal::compute::kernel::Dispatch| (d.kernel.name, [0, 1].map(|i| d.params[i]));
         *found.borrow_mut() = p.finish().dispatches.iter().map(of).collect();
         own.mark("x", &x);
     });
@@ -139,7 +142,7 @@ pub fn foreseen() {
     let (_, w) = operands(&case, StepCase::rows(&[(1, 0, 0)]), (64, &[300, 300, 200, 50]), types);
     let expand = |weights| Some(Expand { weights, ..Expand::USUAL });
     let rows = Expand::USUAL.rows;
-    let found = [300, 299, 249].map(|most| w.expanded_bytes(rows, expand(most * 64)) / 128);
+    let found = [300, 299, 249].map(|most| expanded_bytes(&w, rows, expand(most * 64)) / 128);
     assert_eq!(found, [300, 250, 0]);
-    assert_eq!([w.expanded_bytes(rows - 1, expand(300 * 64)), w.expanded_bytes(rows, None)], [0, 0]);
+    assert_eq!([expanded_bytes(&w, rows - 1, expand(300 * 64)), expanded_bytes(&w, rows, None)], [0, 0]);
 }

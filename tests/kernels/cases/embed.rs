@@ -1,4 +1,7 @@
-use bimetal::{dtype::DType, kernels::embed, matrix::Matrix};
+use bimetal::{
+    compute::dtype::DType,
+    kernels::{embed, operands::matrix::Matrix},
+};
 
 use crate::{harness::check, step_cases::*};
 

@@ -1,9 +1,8 @@
-use bimetal::{
-    dtype::DType,
-    kernels::{gated_rms_norm::gated_rms_norm, gdn_conv::Heads, rms_norm::Norm},
-};
-
 use crate::{harness::check, step_cases::*};
+use bimetal::{
+    compute::dtype::DType,
+    kernels::{gated_rms_norm::gated_rms_norm, operands::heads::DeltaHeads, rms_norm::Norm},
+};
 
 #[test]
 pub fn cases() {
@@ -14,7 +13,7 @@ pub fn cases() {
         (DECODES[1], [2, 6, 128, 256], DType::F16, DType::F16),
         (DECODES[2], [16, 16, 128, 128], DType::F32, DType::F16),
     ] {
-        let heads = Heads::grouped([key, value, key_width, value_width]);
+        let heads = DeltaHeads::grouped([key, value, key_width, value_width]);
         check(&format!("gated_rms_norm {value} × {value_width} {weight} to {dtype}"), |case, p| {
             let step = step_case.step(case, 10);
             let o = case.spread("o", [step.capacity(), heads.values()], DType::F32, -1.0..1.0);
@@ -28,7 +27,7 @@ pub fn cases() {
 /// Rows of zeros: what keeps them from becoming NaN is eps.
 #[test]
 pub fn zeros() {
-    let heads = Heads::grouped([1, 2, 16, 12]);
+    let heads = DeltaHeads::grouped([1, 2, 16, 12]);
     check("gated_rms_norm of zeros", |case, p| {
         let step = DECODES[1].step(case, 10);
         let o = case.spread("o", [step.capacity(), heads.values()], DType::F32, 0.0..0.0);

@@ -3,14 +3,11 @@
 use std::{ops::Range, sync::Arc};
 
 use bimetal::{
-    backend::{Backend, Caps},
-    cpu::Cpu,
-    dtype::DType,
+    compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
     kernels::{
         gdn_chunk_solve::{CHUNK, Squares, gdn_chunk_solve},
-        gdn_conv::Heads,
+        operands::heads::DeltaHeads,
     },
-    pass::Pass,
 };
 
 use super::{
@@ -30,7 +27,7 @@ const STEP_CASES: [StepCase; 4] = [
     StepCase::rows(&[(193, 0, 1)]),
 ];
 
-fn solved(on: (&Caps, &Arc<dyn Backend>), step_case: StepCase, heads: Heads) -> Vec<Output> {
+fn solved(on: (&Caps, &Arc<dyn Backend>), step_case: StepCase, heads: DeltaHeads) -> Vec<Output> {
     let op = |case: &Case, p: &Pass| {
         let mixed = inputs(case, step_case, heads);
         let squares = Squares::fit(on.0, heads, DType::F16).unwrap();
@@ -75,7 +72,7 @@ pub fn cases() {
 /// go into the state, what queries read, and the state behind the chunk.
 #[test]
 pub fn like_the_rule() {
-    for (step_case, heads) in STEP_CASES.into_iter().zip(HEADS.map(Heads::grouped)) {
+    for (step_case, heads) in STEP_CASES.into_iter().zip(HEADS.map(DeltaHeads::grouped)) {
         for (name, caps, backend) in &settings() {
             let found = Found::of(solved((caps, backend), step_case, heads), heads);
             for (chunk, rows) in chunks(step_case).into_iter().enumerate() {
@@ -112,7 +109,7 @@ fn chunks(step_case: StepCase) -> Vec<Range<usize>> {
 
 /// Inputs and results of one launch.
 struct Found {
-    heads: Heads,
+    heads: DeltaHeads,
     reads: Vec<f64>,
     writes: Vec<f64>,
     u: Vec<f64>,
@@ -122,7 +119,7 @@ struct Found {
 }
 
 impl Found {
-    fn of(outputs: Vec<Output>, heads: Heads) -> Self {
+    fn of(outputs: Vec<Output>, heads: DeltaHeads) -> Self {
         let values = |output: &Output| output.values().map(f64::from).collect::<Vec<_>>();
         let [reads, writes, u, keep, qkv, gates] = outputs.iter().map(values).collect::<Vec<_>>().try_into().unwrap();
         Self { heads, reads, writes, u, keep, qkv, gates }

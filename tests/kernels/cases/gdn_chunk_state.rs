@@ -2,28 +2,26 @@
 
 use std::sync::Arc;
 
-use bimetal::{
-    backend::{Backend, Caps},
-    cpu::Cpu,
-    dtype::DType,
-    kernels::{
-        gdn_chunk_solve::{Squares, gdn_chunk_solve},
-        gdn_chunk_state::{gdn_chunk_state, gdn_prompt},
-        gdn_conv::{Heads, Mixed},
-        gdn_scan::gdn_scan,
-    },
-    pass::Pass,
-    step::Kind,
-};
-
 use super::gdn_scan::{inputs, orders, slots};
+
 use crate::{
     harness::{Case, Output, backends, check_by, outputs},
     step_cases::*,
 };
+use bimetal::{
+    compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
+    kernels::{
+        gdn_chunk_solve::{Squares, gdn_chunk_solve},
+        gdn_chunk_state::gdn_chunk_state,
+        gdn_conv::Mixed,
+        gdn_scan::gdn_scan,
+        operands::{heads::DeltaHeads, step::Phase},
+    },
+    ops::delta_net::gdn_prefill,
+};
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
-    StepCase { kind: Kind::Prompt, spans, spare: 3 }
+    StepCase { kind: Phase::Prefill, spans, spare: 3 }
 }
 
 /// One row; rows around a chunk, at its beginning and across the end of one; several chunks.
@@ -36,7 +34,7 @@ const STEP_CASES: &[StepCase] = &[
 
 pub const HEADS: [[u32; 4]; 4] = [[1, 1, 64, 32], [1, 2, 128, 64], [2, 4, 64, 64], [1, 2, 128, 128]];
 
-fn cases() -> impl Iterator<Item = (&'static StepCase, Heads)> {
+fn cases() -> impl Iterator<Item = (&'static StepCase, DeltaHeads)> {
     STEP_CASES.iter().zip(HEADS).flat_map(|(step_case, heads)| orders(heads).map(move |heads| (step_case, heads)))
 }
 
@@ -71,17 +69,17 @@ pub fn within(bound: f64) -> impl Fn(&str, &Output, &Output) -> f64 {
     }
 }
 
-fn scan(case: &Case, p: &Pass, (step_case, heads): (&StepCase, Heads)) {
+fn scan(case: &Case, p: &Pass, (step_case, heads): (&StepCase, DeltaHeads)) {
     let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
     let mixed = inputs(case, *step_case, heads);
     p.mark("o", &gdn_scan(p, &step, &mixed, slots));
     p.mark("state", &slots.state);
 }
 
-fn chunks(case: &Case, p: &Pass, (step_case, heads): (&StepCase, Heads)) {
+fn chunks(case: &Case, p: &Pass, (step_case, heads): (&StepCase, DeltaHeads)) {
     let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
     let mixed = inputs(case, *step_case, heads);
-    p.mark("o", &gdn_prompt(p, &step, &mixed, slots, DType::F16));
+    p.mark("o", &gdn_prefill(p, &step, &mixed, slots, DType::F16));
     p.mark("state", &slots.state);
 }
 
@@ -99,7 +97,7 @@ pub fn plain_loops() {
 #[test]
 pub fn parts() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let solve = |caps: &Caps, backend: &Arc<dyn Backend>, (step_case, heads): (&StepCase, Heads)| {
+    let solve = |caps: &Caps, backend: &Arc<dyn Backend>, (step_case, heads): (&StepCase, DeltaHeads)| {
         outputs("gdn_chunk_solve", backend, caps, |case, p| {
             let squares = Squares::fit(caps, heads, DType::F16).unwrap();
             let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
@@ -149,12 +147,12 @@ pub fn like_the_scan() {
 /// with one half in place of two the error is 1.8e-4.
 #[test]
 pub fn digits() {
-    let (step_case, heads) = (STEP_CASES[1], Heads::grouped([1, 1, 64, 32]));
+    let (step_case, heads) = (STEP_CASES[1], DeltaHeads::grouped([1, 1, 64, 32]));
     let op = |case: &Case, p: &Pass| {
         let (step, slots) = (step_case.step(case, 10), &mut slots(case, step_case, heads));
         let (qkv, gates) = (inputs(case, step_case, heads).qkv, vec![0.0; 2 * step_case.capacity() as usize]);
         let gates = case.tensor([step_case.capacity(), 2], DType::F32, &gates);
-        p.mark("o", &gdn_prompt(p, &step, &Mixed { qkv, gates }, slots, DType::F16));
+        p.mark("o", &gdn_prefill(p, &step, &Mixed { qkv, gates }, slots, DType::F16));
         p.mark("state", &slots.state);
     };
     check_by("gdn_chunk without gates", op, |label, wanted, got| {
@@ -166,7 +164,7 @@ pub fn digits() {
 #[test]
 pub fn wipes() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let (step_case, heads) = (STEP_CASES[2], Heads::grouped([1, 1, 64, 32]));
+    let (step_case, heads) = (STEP_CASES[2], DeltaHeads::grouped([1, 1, 64, 32]));
     let gates = |case: &Case| {
         let gates = (0..step_case.capacity()).flat_map(|row| [if row % 5 == 2 { -1e5 } else { -0.01 }, 0.5]);
         case.tensor([step_case.capacity(), 2], DType::F32, &gates.collect::<Vec<_>>())
@@ -178,7 +176,7 @@ pub fn wipes() {
             p.mark(
                 "o",
                 &match chunks {
-                    true => gdn_prompt(p, &step, &mixed, slots, DType::F16),
+                    true => gdn_prefill(p, &step, &mixed, slots, DType::F16),
                     false => gdn_scan(p, &step, &mixed, slots),
                 },
             );
@@ -197,13 +195,13 @@ pub fn wipes() {
 /// it goes on from the middle of a chunk.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(170, 10, 1)], spare: 0 };
-    const FIRST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
-    const SECOND: StepCase = StepCase { kind: Kind::Prompt, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
-    let heads = Heads::grouped([1, 2, 64, 32]);
-    let run = |case: &Case, p: &Pass, step_case: StepCase, slots: &mut bimetal::cache::Slots| {
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(170, 10, 1)], spare: 0 };
+    const FIRST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
+    const SECOND: StepCase = StepCase { kind: Phase::Prefill, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
+    let heads = DeltaHeads::grouped([1, 2, 64, 32]);
+    let run = |case: &Case, p: &Pass, step_case: StepCase, slots: &mut bimetal::kernels::operands::caches::Slots| {
         let mixed = inputs(case, step_case, heads);
-        gdn_prompt(p, &step_case.step(case, 10), &mixed, slots, DType::F16)
+        gdn_prefill(p, &step_case.step(case, 10), &mixed, slots, DType::F16)
     };
     for (name, caps, backend) in settings() {
         let whole = outputs("whole", &backend, &caps, |case, p| {
@@ -230,13 +228,14 @@ pub fn batch_invariance() {
 /// What is in a slot does not matter at a sequence's beginning.
 #[test]
 pub fn beginnings() {
-    let heads = Heads::grouped([1, 1, 64, 32]);
+    let heads = DeltaHeads::grouped([1, 1, 64, 32]);
     let step_case = prompt(&[(70, 0, 0)]);
     let op = |case: &Case, p: &Pass| {
         let state = case.poisoned([step_case.slots(), heads.state()], DType::F32);
-        let mut slots = bimetal::cache::Slots { ring: case.poisoned([1, 4], DType::F32), state, heads };
+        let mut slots =
+            bimetal::kernels::operands::caches::Slots { ring: case.poisoned([1, 4], DType::F32), state, heads };
         let mixed = inputs(case, step_case, heads);
-        p.mark("o", &gdn_prompt(p, &step_case.step(case, 10), &mixed, &mut slots, DType::F16));
+        p.mark("o", &gdn_prefill(p, &step_case.step(case, 10), &mixed, &mut slots, DType::F16));
     };
     check_by("gdn_chunk in slots of NaN", op, |label, wanted, got| {
         assert!(wanted.values().take(70 * 32).all(|o| o.is_finite()), "{label}");
@@ -247,7 +246,7 @@ pub fn beginnings() {
 /// Chunks are taken where matrix units suit heads and inputs, whatever the step's capacity.
 #[test]
 pub fn chosen() {
-    let heads = |key_width, value_width| Heads::grouped([1, 2, key_width, value_width]);
+    let heads = |key_width, value_width| DeltaHeads::grouped([1, 2, key_width, value_width]);
     let caps = with_units(16, 32);
     for (key, value) in [(128, 128), (64, 64), (128, 32)] {
         assert!(Squares::fit(&caps, heads(key, value), DType::F16).is_some(), "{key} × {value}");

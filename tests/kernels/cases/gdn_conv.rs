@@ -1,15 +1,13 @@
-use bimetal::{
-    cache::Slots,
-    dtype::DType,
-    kernels::gdn_conv::{Heads, gdn_conv},
-    pass::Pass,
-    step::Kind,
-    tensor::Tensor,
-};
-
 use crate::{
     harness::{Case, Random, backends, check, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{
+        gdn_conv::gdn_conv,
+        operands::{caches::Slots, heads::DeltaHeads, step::Phase},
+    },
 };
 
 #[test]
@@ -23,7 +21,7 @@ pub fn cases() {
         (DECODES[1], [2, 6, 128, 256], DType::F32),
         (DECODES[2], [4, 4, 128, 128], DType::Bf16),
     ] {
-        let heads = Heads::grouped([key, value, key_width, value_width]);
+        let heads = DeltaHeads::grouped([key, value, key_width, value_width]);
         check(
             &format!("gdn_conv {key} × {key_width}, {value} × {value_width} {dtype}"),
             convolve(step_case, heads, dtype),
@@ -31,7 +29,7 @@ pub fn cases() {
     }
 }
 
-fn convolve(step_case: StepCase, heads: Heads, dtype: DType) -> impl Fn(&Case, &Pass) {
+fn convolve(step_case: StepCase, heads: DeltaHeads, dtype: DType) -> impl Fn(&Case, &Pass) {
     move |case, p| {
         let step = step_case.step(case, 10);
         let x = step_case.by_position(case, "x", heads.projected(), -3.0..3.0);
@@ -57,7 +55,7 @@ pub fn a_dt(case: &Case, value: u32) -> Tensor {
 /// Gates where ln(1 + exp) is flat, and where it is straight.
 #[test]
 fn steep_gates() {
-    let heads = Heads::grouped([1, 33, 8, 4]);
+    let heads = DeltaHeads::grouped([1, 33, 8, 4]);
     for range in [-100.0..-6.0, 20.0..120.0] {
         check(&format!("gdn_conv with gates of {range:?}"), |case, p| {
             let step = PROMPTS[2].step(case, 10);
@@ -73,9 +71,9 @@ fn steep_gates() {
 /// A row's result, and the ring behind it, are the same bits whichever tile it is in and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const FIRST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
-    let heads = Heads::grouped([1, 2, 24, 20]);
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };
+    const FIRST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
+    let heads = DeltaHeads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let run =
             |step_case| outputs("batch invariance", &backend, backend.caps(), convolve(step_case, heads, DType::F32));

@@ -1,22 +1,23 @@
-use bimetal::{
-    cache::Slots,
-    dtype::{DType, Packs},
-    kernels::{
-        gated_rms_norm::gated_rms_norm,
-        gdn_conv::{Heads, gdn_conv},
-        gdn_decode::{Recurrence, gdn_decode},
-        gdn_scan::gdn_scan,
-        rms_norm::Norm,
-    },
-    pass::Pass,
-    step::Kind,
-    tensor::Tensor,
-};
-
 use super::{gdn_conv::a_dt, gdn_scan::orders};
+
 use crate::{
     harness::{Case, backends, check, check_rows_packed, compare, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{
+        dtype::{DType, Packs},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        gated_rms_norm::gated_rms_norm,
+        gdn_conv::gdn_conv,
+        gdn_decode::{Recurrence, gdn_decode},
+        gdn_scan::gdn_scan,
+        operands::{caches::Slots, heads::DeltaHeads, step::Phase},
+        rms_norm::Norm,
+    },
 };
 
 #[test]
@@ -46,7 +47,7 @@ pub fn left_packed() {
         (DECODES[1], [1, 3, 20, 64], Packs::Bytes),
         (DECODES[0], [2, 2, 32, 32], Packs::Nibbles),
     ] {
-        let heads = Heads::grouped([key, value, key_width, value_width]);
+        let heads = DeltaHeads::grouped([key, value, key_width, value_width]);
         check_rows_packed(&format!("gdn_decode {heads:?} to {packs:?}"), |case, p| {
             decode(case, p, step_case, (heads, DType::F32, DType::Packed(packs)));
         });
@@ -54,13 +55,13 @@ pub fn left_packed() {
 }
 
 /// Slots in which something has happened already.
-fn slots(case: &Case, step_case: StepCase, heads: Heads) -> Slots {
+fn slots(case: &Case, step_case: StepCase, heads: DeltaHeads) -> Slots {
     let ring = case.spread("ring", [step_case.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
     let state = case.spread("state", [step_case.slots(), heads.state()], DType::F32, -1.0..1.0);
     Slots { ring, state, heads }
 }
 
-fn weights(case: &Case, heads: Heads, dtype: DType) -> Recurrence {
+fn weights(case: &Case, heads: DeltaHeads, dtype: DType) -> Recurrence {
     Recurrence {
         conv: case.spread("conv", [heads.channels(), 4], dtype, -0.5..0.5),
         a_dt: a_dt(case, heads.value),
@@ -68,7 +69,7 @@ fn weights(case: &Case, heads: Heads, dtype: DType) -> Recurrence {
     }
 }
 
-fn decode(case: &Case, p: &Pass, step_case: StepCase, (heads, weight, dtype): (Heads, DType, DType)) {
+fn decode(case: &Case, p: &Pass, step_case: StepCase, (heads, weight, dtype): (DeltaHeads, DType, DType)) {
     let (step, mut slots) = (step_case.step(case, 10), slots(case, step_case, heads));
     let x = step_case.by_position(case, "x", heads.projected(), -3.0..3.0);
     p.mark("o", &gdn_decode(p, &step, &x, &weights(case, heads, weight), (&mut slots, dtype)));
@@ -79,7 +80,7 @@ fn decode(case: &Case, p: &Pass, step_case: StepCase, (heads, weight, dtype): (H
 /// At a sequence's beginning, what its slot held before does not matter, whatever it was.
 #[test]
 pub fn beginnings() {
-    let heads = Heads::grouped([1, 2, 16, 12]);
+    let heads = DeltaHeads::grouped([1, 2, 16, 12]);
     check("gdn_decode in slots of NaN", |case, p| {
         let step_case = DECODES[0];
         let ring = case.poisoned([step_case.slots(), 4 * heads.channels()], DType::F32);
@@ -97,14 +98,14 @@ pub fn beginnings() {
 #[test]
 pub fn like_the_prompt() {
     const TOKENS: u32 = 6;
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(TOKENS, 0, 1)], spare: 0 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(TOKENS, 0, 1)], spare: 0 };
     const SINGLE: [StepCase; TOKENS as usize] = {
         const fn at(spans: &'static [(u32, u32, u32)]) -> StepCase {
-            StepCase { kind: Kind::Decode, spans, spare: 0 }
+            StepCase { kind: Phase::Decode, spans, spare: 0 }
         }
         [at(&[(1, 0, 1)]), at(&[(1, 1, 1)]), at(&[(1, 2, 1)]), at(&[(1, 3, 1)]), at(&[(1, 4, 1)]), at(&[(1, 5, 1)])]
     };
-    let heads = Heads::grouped([1, 2, 24, 20]);
+    let heads = DeltaHeads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let whole = outputs("whole", &backend, backend.caps(), |case, p| {
             let (step, slots) = (WHOLE.step(case, 10), &mut slots(case, WHOLE, heads));
@@ -137,9 +138,9 @@ pub fn like_the_prompt() {
 /// A sequence's result is the same bits whoever else decodes with it.
 #[test]
 pub fn batch_invariance() {
-    const TOGETHER: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
-    const ALONE: StepCase = StepCase { kind: Kind::Decode, spans: &[(1, 97, 1)], spare: 0 };
-    let heads = Heads::grouped([2, 4, 24, 20]);
+    const TOGETHER: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
+    const ALONE: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1)], spare: 0 };
+    let heads = DeltaHeads::grouped([2, 4, 24, 20]);
     for (name, backend) in backends() {
         let run = |step_case| {
             outputs("batch invariance", &backend, backend.caps(), |case, p| {
@@ -157,7 +158,7 @@ pub fn batch_invariance() {
 #[test]
 pub fn few_lanes() {
     for (key_width, value_width, lanes) in [(128, 128, 128), (24, 12, 16)] {
-        let heads = Heads::grouped([1, 2, key_width, value_width]);
+        let heads = DeltaHeads::grouped([1, 2, key_width, value_width]);
         let op = |case: &Case, p: &Pass| decode(case, p, DECODES[1], (heads, DType::F32, DType::F32));
         for (name, backend) in backends() {
             let run = |lanes| {

@@ -1,17 +1,14 @@
-use bimetal::{
-    cache::Slots,
-    dtype::DType,
-    kernels::{
-        gdn_conv::{Heads, Mixed},
-        gdn_scan::gdn_scan,
-    },
-    pass::Pass,
-    step::Kind,
-};
-
 use crate::{
     harness::{Case, Random, backends, check, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{dtype::DType, pass::Pass},
+    kernels::{
+        gdn_conv::Mixed,
+        gdn_scan::gdn_scan,
+        operands::{caches::Slots, heads::DeltaHeads, step::Phase},
+    },
 };
 
 #[test]
@@ -34,24 +31,24 @@ pub fn cases() {
 }
 
 /// Value heads grouped by key head, and tiled where that is another order.
-pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = Heads> {
-    let grouped = Heads::grouped(heads);
+pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = DeltaHeads> {
+    let grouped = DeltaHeads::grouped(heads);
     [grouped].into_iter().chain((key > 1 && value > key).then(|| grouped.tiled()))
 }
 
-fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimetal::tensor::Tensor {
+fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimetal::compute::tensor::Tensor {
     let step = step_case.step(case, 10);
     gdn_scan(p, &step, &inputs(case, step_case, slots.heads), slots)
 }
 
 /// States in which something has happened already.
-pub fn slots(case: &Case, step_case: StepCase, heads: Heads) -> Slots {
+pub fn slots(case: &Case, step_case: StepCase, heads: DeltaHeads) -> Slots {
     let state = case.spread("state", [step_case.slots(), heads.state()], DType::F32, -1.0..1.0);
     Slots { ring: case.poisoned([1, 4], DType::F32), state, heads }
 }
 
 /// What the recurrent kernels take, in the ranges of a model: queries and keys normalised, values past an activation.
-pub fn inputs(case: &Case, step_case: StepCase, heads: Heads) -> Mixed {
+pub fn inputs(case: &Case, step_case: StepCase, heads: DeltaHeads) -> Mixed {
     let (mut qkv, mut gates) = (Vec::new(), Vec::new());
     let rows = step_case.spans.iter().flat_map(|&(rows, first, slot)| (first..first + rows).map(move |at| (slot, at)));
     let dead = (0..step_case.spare).map(|at| (u32::MAX, at));
@@ -79,10 +76,10 @@ fn unit(random: &mut Random, width: u32, length: f32) -> Vec<f32> {
 /// A prompt leaves the same bits however it is cut, and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const FIRST: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
-    const SECOND: StepCase = StepCase { kind: Kind::Prompt, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
-    let heads = Heads::grouped([1, 2, 24, 20]);
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };
+    const FIRST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (37, 0, 1)], spare: 7 };
+    const SECOND: StepCase = StepCase { kind: Phase::Prefill, spans: &[(33, 37, 1), (1, 4, 0)], spare: 0 };
+    let heads = DeltaHeads::grouped([1, 2, 24, 20]);
     for (name, backend) in backends() {
         let whole = outputs("whole", &backend, backend.caps(), |case, p| {
             let slots = &mut slots(case, WHOLE, heads);

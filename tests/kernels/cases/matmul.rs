@@ -1,14 +1,13 @@
-use bimetal::{
-    dtype::DType,
-    matrix::{Matrix, matmul},
-    pass::Pass,
-    step::Kind,
-};
-
 use super::matvec::{Types, cases_of};
+
 use crate::{
     harness::{Case, Output, backends, compare, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{dtype::DType, pass::Pass},
+    kernels::operands::{matrix::Matrix, step::Phase},
+    ops::matmul::matmul,
 };
 
 const F32: Types = (DType::F32, &[DType::F32]);
@@ -62,8 +61,8 @@ pub fn tiles() {
 /// A row's product is the same bits wherever it lies and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(70, 0, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
     for (name, backend) in backends() {
         let run = |step_case| {
             outputs("batch invariance", &backend, backend.caps(), |case, p| product(case, p, step_case)).remove(0)

@@ -1,15 +1,13 @@
-use bimetal::{
-    dtype::DType,
-    matrix::{Matrix, matmul},
-    pass::Pass,
-    step::Kind,
-    tensor::Tensor,
-};
-
 use super::matvec::{Types, cases_of};
+
 use crate::{
     harness::{Case, Output, backends, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::operands::{matrix::Matrix, step::Phase},
+    ops::matmul::matmul,
 };
 
 const F16: Types = (DType::F16, &[DType::F16]);
@@ -50,8 +48,8 @@ pub fn cases() {
 /// A row's product is the same bits wherever it lies, whoever else is in the step, and whether its tile is whole.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(192, 0, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(192, 0, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (33, 37, 1)], spare: 70 };
     for (name, backend) in backends() {
         let run = |step_case: StepCase| -> Output {
             let op = |case: &Case, p: &Pass| {

@@ -1,17 +1,19 @@
 use std::{cell::Cell, sync::Arc};
 
-use bimetal::{
-    backend::{Backend, Caps, DeviceKind},
-    cpu::Cpu,
-    dtype::{DType, Packs},
-    matrix::{Matrix, matmul, matmul_add},
-    pass::Pass,
-    step::Kind,
-};
-
 use crate::{
     harness::{Case, backends, check, check_filled, check_packed, check_rows_packed, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cpu::Cpu,
+        dtype::{DType, Packs},
+        pass::Pass,
+    },
+    kernels::operands::{matrix::Matrix, step::Phase},
+    ops::matmul::{matmul, matmul_add},
 };
 
 /// Types of x and of each part of the matrix.
@@ -154,7 +156,7 @@ pub fn operands(
     step_case: StepCase,
     (inner, parts): (u32, &[u32]),
     types: Types,
-) -> (bimetal::tensor::Tensor, Matrix) {
+) -> (bimetal::compute::tensor::Tensor, Matrix) {
     let range = 1.0 / (inner as f32).sqrt();
     let part = |(&rows, &dtype): (&u32, &DType)| case.spread(&format!("{rows}"), [rows, inner], dtype, -range..range);
     let w = Matrix::new(parts.iter().zip(types.1.iter().cycle()).map(part).collect());
@@ -163,9 +165,9 @@ pub fn operands(
 
 /// Recordings for 1, 3 and 11 rows.
 pub const COMPANY: [StepCase; 3] = [
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0)], spare: 0 },
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0)], spare: 0 },
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 4, 1)], spare: 1 },
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
 ];
 
 /// A row's result is the same bits in a recording for one row and in larger ones, however many rows share a reading of the

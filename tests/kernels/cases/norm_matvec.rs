@@ -1,9 +1,10 @@
 use bimetal::{
-    dtype::DType,
-    kernels::rms_norm::Norm,
-    matrix::{Matrix, Normed, norm_matmul},
-    pass::Pass,
-    tensor::Tensor,
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{
+        operands::matrix::{Matrix, Normed},
+        rms_norm::Norm,
+    },
+    ops::matmul::norm_matmul,
 };
 
 use super::matvec::{batch_invariance_of, operands};

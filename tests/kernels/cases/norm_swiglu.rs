@@ -1,9 +1,11 @@
 use bimetal::{
-    dtype::{DType, Packs},
-    kernels::rms_norm::Norm,
-    matrix::{Normed, norm_swiglu},
-    pass::Pass,
-    tensor::Tensor,
+    compute::{
+        dtype::{DType, Packs},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{operands::matrix::Normed, rms_norm::Norm},
+    ops::matmul::norm_swiglu,
 };
 
 use super::matvec::{batch_invariance_of, operands};

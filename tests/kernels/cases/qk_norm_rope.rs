@@ -1,19 +1,15 @@
 use std::sync::Arc;
 
-use bimetal::{
-    backend::Backend,
-    cpu::Cpu,
-    dtype::DType,
-    kernels::qk_norm_rope::{Heads, QkNorm, qk_norm_rope},
-    pass::Pass,
-    quant::heads::quantise,
-    step::Kind,
-    tensor::Tensor,
-};
-
 use crate::{
     harness::{Case, Output, backends, check, check_by, compare, outputs},
     step_cases::*,
+};
+use bimetal::{
+    compute::{backend::Backend, cpu::Cpu, dtype::DType, formats::heads::quantise, pass::Pass, tensor::Tensor},
+    kernels::{
+        operands::{heads::AttentionHeads, step::Phase},
+        qk_norm_rope::{QkNorm, qk_norm_rope},
+    },
 };
 
 #[test]
@@ -27,7 +23,7 @@ pub fn cases() {
         (DECODES[1], [6, 1, 32, 32], DType::F16, -1e5..1e5),
         (DECODES[2], [3, 3, 128, 32], DType::F32, -3.0..3.0),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         check(
             &format!("qk_norm_rope {query} + {kv} × {width} of {range:?}, {rotary} turned, to {dtype}"),
             |case, p| {
@@ -37,7 +33,7 @@ pub fn cases() {
     }
 }
 
-/// Heads of 8 bits. Where sums run in another order, a value next to the middle between two codes may get the other one, and
+/// AttentionHeads of 8 bits. Where sums run in another order, a value next to the middle between two codes may get the other one, and
 /// a scale its neighbour; values that only pass have the same codes everywhere.
 #[test]
 pub fn heads_of_8_bits() {
@@ -48,7 +44,7 @@ pub fn heads_of_8_bits() {
         (PROMPTS[3], [2, 1, 512, 512], -1e-3..3e-3),
         (DECODES[1], [3, 3, 32, 32], -3.0..3.0),
     ] {
-        let heads = Heads { query, kv, width };
+        let heads = AttentionHeads { query, kv, width };
         let op = |case: &Case, p: &Pass| turn(case, p, step_case, (heads, rotary, DType::Q8Heads), range.clone());
         check_by(&format!("qk_norm_rope {query} + {kv} × {width} to heads of 8 bits"), op, |label, wanted, got| {
             if wanted.dtype == DType::Q8Heads { compare_heads(label, wanted, got) } else { compare(label, wanted, got) }
@@ -88,7 +84,7 @@ fn compare_heads(label: &str, wanted: &Output, got: &Output) -> f64 {
 pub fn codes_are_exact() {
     for (name, backend) in backends() {
         for (step_case, [query, kv, width, rotary]) in [(PROMPTS[1], [4, 2, 64, 16]), (DECODES[2], [2, 1, 512, 64])] {
-            let heads = Heads { query, kv, width };
+            let heads = AttentionHeads { query, kv, width };
             let run = |dtype: DType| {
                 let op = |case: &Case, p: &Pass| turn(case, p, step_case, (heads, rotary, dtype), -3.0..3.0);
                 outputs("codes", &backend, backend.caps(), op)
@@ -143,9 +139,9 @@ pub fn odd_values() {
         vec![1e-40; 32],
     ];
     let rows = cases.len() as u32;
-    let step_case = StepCase { kind: Kind::Prompt, spans: &[(15, 0, 0)], spare: 0 };
+    let step_case = StepCase { kind: Phase::Prefill, spans: &[(15, 0, 0)], spare: 0 };
     assert_eq!(step_case.live(), rows);
-    let (heads, oracle) = (Heads { query: 1, kv: 1, width: 32 }, Arc::new(Cpu::default()));
+    let (heads, oracle) = (AttentionHeads { query: 1, kv: 1, width: 32 }, Arc::new(Cpu::default()));
     for (name, backend) in [("cpu", oracle as Arc<dyn Backend>)].into_iter().chain(backends()) {
         let op = |case: &Case, p: &Pass| {
             // Query, gate, key, value.
@@ -170,12 +166,23 @@ pub fn odd_values() {
     }
 }
 
-fn turn(case: &Case, p: &Pass, step_case: StepCase, setting: (Heads, u32, DType), range: std::ops::Range<f32>) {
+fn turn(
+    case: &Case,
+    p: &Pass,
+    step_case: StepCase,
+    setting: (AttentionHeads, u32, DType),
+    range: std::ops::Range<f32>,
+) {
     let x = step_case.by_position(case, "x", setting.0.projected(), range);
     record(case, p, step_case, (setting, &x));
 }
 
-fn record(case: &Case, p: &Pass, step_case: StepCase, ((heads, rotary, dtype), x): ((Heads, u32, DType), &Tensor)) {
+fn record(
+    case: &Case,
+    p: &Pass,
+    step_case: StepCase,
+    ((heads, rotary, dtype), x): ((AttentionHeads, u32, DType), &Tensor),
+) {
     let step = step_case.step(case, 10);
     let norm = QkNorm { weights: case.spread("norms", [2, heads.width], DType::F32, -0.2..0.3), eps: 1e-6 };
     let rope = case.tensor([step_case.context(), rotary], DType::F32, &angles(step_case.context(), rotary));
@@ -197,9 +204,9 @@ fn angles(context: u32, rotary: u32) -> Vec<f32> {
 /// A row's queries are the same bits wherever it lies and whoever else is in the step.
 #[test]
 pub fn batch_invariance() {
-    const WHOLE: StepCase = StepCase { kind: Kind::Prompt, spans: &[(40, 10, 1)], spare: 0 };
-    const CUT: StepCase = StepCase { kind: Kind::Prompt, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
-    let heads = Heads { query: 2, kv: 1, width: 64 };
+    const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(40, 10, 1)], spare: 0 };
+    const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (13, 37, 1)], spare: 3 };
+    let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     for (name, backend) in backends() {
         let run = |step_case| {
             let op = |case: &Case, p: &Pass| turn(case, p, step_case, (heads, 16, DType::F32), -3.0..3.0);

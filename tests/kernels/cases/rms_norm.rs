@@ -1,5 +1,5 @@
 use bimetal::{
-    dtype::DType,
+    compute::dtype::DType,
     kernels::rms_norm::{Norm, rms_norm},
 };
 

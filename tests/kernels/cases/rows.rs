@@ -1,4 +1,4 @@
-use bimetal::{dtype::DType, kernels::rows};
+use bimetal::{compute::dtype::DType, kernels::rows};
 
 use crate::{harness::check, step_cases::*};
 

@@ -1,4 +1,4 @@
-use bimetal::{dtype::DType, kernels::silu_mul::silu_mul};
+use bimetal::{compute::dtype::DType, kernels::silu_mul::silu_mul};
 
 use crate::{harness::check, step_cases::*};
 

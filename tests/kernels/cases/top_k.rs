@@ -1,12 +1,14 @@
-use bimetal::{dtype::DType, kernels::top_k::top_k, pass::Pass, step::Kind, tensor::Tensor};
-
 use crate::{
     harness::{Case, Output, Random, backends, outputs},
     step_cases::*,
 };
+use bimetal::{
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{operands::step::Phase, top_k::top_k},
+};
 
 const ROWS: StepCase =
-    StepCase { kind: Kind::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
+    StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 0, 3), (1, 0, 4)], spare: 2 };
 
 #[test]
 pub fn cases() {
@@ -56,7 +58,8 @@ pub fn odd_values() {
 
 /// The candidates' order is free; which they are, and their bits, is not.
 fn same(label: &str, op: impl Fn(&Case, &Pass)) {
-    let oracle = std::sync::Arc::new(bimetal::cpu::Cpu::default()) as std::sync::Arc<dyn bimetal::backend::Backend>;
+    let oracle = std::sync::Arc::new(bimetal::compute::cpu::Cpu::default())
+        as std::sync::Arc<dyn bimetal::compute::backend::Backend>;
     for (name, backend) in backends() {
         let wanted = outputs(label, &oracle, backend.caps(), &op);
         let got = outputs(label, &backend, backend.caps(), &op);

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use bimetal::metal::{
+use bimetal::compute::metal::{
     Metal,
     emulator::{Emulator, Order},
 };

@@ -3,9 +3,21 @@
 use std::{collections::BTreeSet, fs};
 
 use bimetal::{
-    dtype::{DType, Packs},
-    pass::{Binding, Dispatch, Element, Kernel},
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cpu::Cpu,
+        dtype::{DType, Packs},
+        kernel::{Binding, Dispatch, Element, Kernel},
+    },
+    kernels::ALL,
 };
+
+#[rustfmt::skip]
+pub const DTYPES: [DType; 12] = [
+    DType::F32, DType::F16, DType::Bf16, DType::Q8, DType::Q4, DType::Q4_0, DType::Q4K, DType::Q5K, DType::Q6K,
+    DType::Q8Heads, DType::Packed(Packs::Bytes), DType::Packed(Packs::Nibbles),
+];
 
 /// Values for the defines of any kernel: a model's, where constants depend on each other.
 const DEFINES: &[(&str, u32)] = &[
@@ -108,6 +120,38 @@ const SHAPE: [u32; 2] = [64, 1120];
 /// Of whole super-blocks.
 const SUPER: [u32; 2] = [64, 1280];
 
+/// Every launch that texts in WGSL are made for, with what the device offers: kernels with elements of each type, on the least
+/// device and on one with half precision, subgroups and matrix units.
+pub fn all() -> impl Iterator<Item = (Dispatch, Caps)> {
+    let offers = DTYPES.into_iter().flat_map(|dtype| [(dtype, false), (dtype, true)]);
+    let kernels =
+        ALL.iter().flat_map(move |kernel| offers.clone().map(move |(dtype, offered)| (*kernel, dtype, offered)));
+    kernels.filter_map(|(kernel, dtype, offered)| {
+        let mut caps = Cpu::new(1).caps().clone();
+        (caps.half, caps.subgroup, caps.matrix_units) = (offered, offered.then_some([8, 32]), offered.then_some(16));
+        Some((offered_launch(kernel, dtype, offered)?, caps))
+    })
+}
+
+/// The launch on a device that offers all or the least; none where the kernel needs more, or takes no such elements.
+fn offered_launch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Option<Dispatch> {
+    let halves = |binding: &Binding| matches!(binding.element, Element::F16 | Element::Halves);
+    if (kernel.library.contains(&"matrix") || kernel.bindings.iter().any(halves)) && !offered {
+        return None;
+    }
+    let taken = matches!(dtype, DType::Packed(_)) && kernel.name == "matvec";
+    let packed = offered && dtype.packs().is_some() && kernel.library.contains(&"packed");
+    let left = matches!(dtype, DType::Packed(_)) && kernel.bindings.iter().any(|b| b.element == Element::Inputs);
+    if matches!(dtype, DType::Packed(_)) && !(offered && (taken || left)) {
+        return None;
+    }
+    let mut dispatch = launch(kernel, dtype);
+    if packed || taken {
+        pack(&mut dispatch, taken);
+    }
+    Some(dispatch)
+}
+
 /// A launch of the kernel as far as its text depends on it, what it reads in quads being of one type.
 pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     let file = |part: &&str| if *part == "matrix" { "matrix_16".to_owned() } else { (*part).to_owned() };
@@ -144,7 +188,7 @@ pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
 }
 
 /// Makes it a launch that multiplies packed bytes, with rows that are taken as another launch has left them or not.
-pub fn pack(dispatch: &mut Dispatch, taken: bool) {
+fn pack(dispatch: &mut Dispatch, taken: bool) {
     for (name, value) in &mut dispatch.defines {
         *value = match *name {
             "PACKED" => 1,

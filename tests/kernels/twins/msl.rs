@@ -3,14 +3,19 @@
 
 use std::collections::BTreeSet;
 
-use bimetal::{
-    kernels::ALL,
-    metal::prelude::{ABSENT, LIBRARY, shader},
-    pass::{Access, Binding, Element, Kernel, Scalar},
+use super::{
+    launches::{DTYPES, launch},
+    stems,
 };
 
-use super::{DTYPES, launches::launch, stems};
 use crate::selection::kernels;
+use bimetal::{
+    compute::{
+        kernel::{Access, Binding, Element, Kernel, Scalar},
+        metal::prelude::{ABSENT, LIBRARY, shader},
+    },
+    kernels::ALL,
+};
 
 /// What is not bound to a buffer: name of the attribute, and the type that our kernels take it as.
 const BUILT_IN: [(&str, &str); 4] = [

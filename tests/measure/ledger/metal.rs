@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use bimetal::{backend::Caps, chips};
+use bimetal::{compute::caps::Caps, measure::chips};
 use serde_json::Value;
 
 use super::{HEAD, PRODUCTS, WEIGHTS, rehearsal, sum};

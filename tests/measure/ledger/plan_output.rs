@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use bimetal::chips;
+use bimetal::measure::chips;
 use serde_json::Value;
 
 use super::WEIGHTS;

@@ -61,7 +61,9 @@ fn halves_of_weights_are_foreseen() {
             let mut engine = taken(enough).unwrap();
             for sampling in [Sampling::greedy(), Sampling::model_card(Mode::Direct)] {
                 let prompt = vec![0; 100];
-                engine.add(Request { prompt, sampling, most: 4, stop: BTreeSet::new(), then: Then::Forget }).unwrap();
+                engine
+                    .add(Request { prompt, sampling, max_tokens: 4, stop: BTreeSet::new(), at_end: AtEnd::Free })
+                    .unwrap();
                 while !engine.is_idle() {
                     engine.step().unwrap();
                 }

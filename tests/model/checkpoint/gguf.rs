@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, fs};
 
 use bimetal::{
-    dtype::DType,
+    compute::dtype::DType,
+    generate::assets::Text,
     model::{
         checkpoint::{Checkpoint, Skipped},
         config::{LayerKind, ValueOrder},
     },
-    text::Text,
-    tokenizer::Tokenizer,
+    text::tokenizer::Tokenizer,
 };
 use serde_json::Value;
 
@@ -340,7 +340,7 @@ fn text_from_keys() {
     ] {
         let ids = read.tokenizer.encode(sample).unwrap();
         assert_eq!(ids, original.encode(sample).unwrap(), "{sample:?}");
-        for special in [bimetal::tokenizer::SpecialTokens::Skip, bimetal::tokenizer::SpecialTokens::Show] {
+        for special in [bimetal::text::tokenizer::SpecialTokens::Skip, bimetal::text::tokenizer::SpecialTokens::Show] {
             assert_eq!(read.tokenizer.decode(&ids, special), original.decode(&ids, special));
         }
     }

@@ -3,11 +3,8 @@
 use std::fs;
 
 use bimetal::{
-    dtype::DType,
-    model::{
-        checkpoint::{Checkpoint, Part},
-        quants::quantise,
-    },
+    compute::dtype::DType,
+    model::checkpoint::{Checkpoint, Part, quantise},
 };
 use half::f16;
 use serde_json::{Value, json};
