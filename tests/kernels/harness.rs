@@ -340,7 +340,7 @@ thread_local! {
 }
 
 /// Calls with other backends to compare with the plain loops.
-#[allow(dead_code)]
+#[cfg(all(unix, feature = "emulator"))]
 pub fn instead(backends: Vec<Present>, call: impl FnOnce()) {
     INSTEAD.set(Some(backends));
     call();

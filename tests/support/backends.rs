@@ -46,7 +46,6 @@ fn find() -> Vec<Present> {
 }
 
 /// The Metal backend on an emulator whose lanes and launches take the other order; for tests of kernels.
-#[allow(dead_code)]
 pub fn opposite() -> Vec<Present> {
     static FOUND: OnceLock<Vec<Present>> = OnceLock::new();
     FOUND.get_or_init(|| emulated("emulator-opposite")).clone()

@@ -1,7 +1,6 @@
 use std::{cell::Cell, sync::Arc};
 
 use super::matmul_mma::in_f16;
-
 use crate::{
     harness::{Case, Output, backends, check, outputs},
     kv_case::KvCase,

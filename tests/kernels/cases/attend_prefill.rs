@@ -69,8 +69,8 @@ pub fn batch_invariance() {
     const CUT: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 0, 0), (43, 37, 1), (33, 3, 2)], spare: 7 };
     let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
     for (name, backend, kv) in backends_and_caches() {
-        let run = |step| {
-            let op = attend(KvCase { step, heads, cache: kv }, DType::F32);
+        let run = |step_case| {
+            let op = attend(KvCase { step: step_case, heads, cache: kv }, DType::F32);
             outputs("batch invariance", &backend, backend.caps(), op).remove(0)
         };
         let (whole, cut) = (run(WHOLE), run(CUT));
