@@ -16,7 +16,7 @@ use bimetal::{
     dtype::{DType, Packs},
     kernels::ALL,
     pass::{Access, Binding, Dispatch, Element, Kernel, Scalar},
-    wgpu::prelude::shader,
+    wgpu::prelude::{FORMATS, shader},
 };
 use naga::{
     AddressSpace, ScalarKind, StorageAccess, TypeInner,
@@ -48,6 +48,8 @@ fn no_orphans() {
     used.extend(["sums_subgroup", "team_subgroup"].map(String::from));
     used.extend([8, 16].map(|edge| format!("matrix_{edge}")));
     assert_eq!(stems("wgsl/lib", "wgsl"), used, "wgsl/lib/");
+    let formats: BTreeSet<String> = FORMATS.iter().map(|part| part.name.to_owned()).collect();
+    assert_eq!(stems("wgsl/lib/formats", "wgsl"), formats, "wgsl/lib/formats/");
 }
 
 #[test]

@@ -24,25 +24,25 @@ fn row_of(r: u32) -> u32 {
     return min(first_row + r, params.rows - 1u);
 }
 
-#repeat n UNPACKED
+#if UNPACKED
 fn input(r: u32, at: u32) -> Piece {
     return load_x(row_of(r) * PIECES + at);
 }
 #end
 
-#repeat n TAKES
+#if TAKES
 fn block_of_row(r: u32, at: u32) -> Row_block {
     return block_x(row_of(r), at);
 }
 #end
 
-#repeat n PLAIN
+#if PLAIN
 fn weight(part: u32, j: u32, at: u32) -> Piece {
     return load_w(min(first_column + j, params.count - 1u) * PIECES + at);
 }
 #end
 
-#repeat n PACKED
+#if PACKED
 fn raw(j: u32, at: u32) -> Raw {
     return raw_w(min(first_column + j, params.count - 1u) * BLOCKS + at);
 }

@@ -31,20 +31,20 @@ fn input(r: u32, at: u32) -> Piece {
 
 fn weight(part: u32, j: u32, at: u32) -> Piece {
     let column = min(first_column + j, columns - 1u);
-    #repeat n TAIL
+    #if TAIL
     if part == 1u {
         return load_tail(column * PIECES + at);
     }
     #end
-    #repeat n PLAIN
+    #if PLAIN
     return load_w(column * PIECES + at);
     #end
-    #repeat n PACKED
+    #if PACKED
     return Piece();
     #end
 }
 
-#repeat n PACKED
+#if PACKED
 fn raw(j: u32, at: u32) -> Raw {
     return raw_w(min(first_column + j, columns - 1u) * BLOCKS + at);
 }
@@ -62,7 +62,7 @@ fn gain(at: u32) -> Piece {
     return piece;
 }
 
-#repeat t TAIL
+#if TAIL
 var<workgroup> spread_parts: array<f32, VALUES * LANES / TEAM>;
 
 // Adds up what SPREAD neighbouring teams have.
@@ -97,7 +97,7 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     let first = params.first + select(0u, params.count, in_tail);
     let alive = live();
     var values: array<f32, VALUES>;
-    #repeat n TAIL
+    #if TAIL
     if in_tail {
         dots(&values, lane, 1u);
     }
@@ -106,7 +106,7 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
         products(&values, lane);
     }
     team_sums(&values, lane);
-    #repeat t TAIL
+    #if TAIL
     if SPREAD > 1u && in_tail {
         spread_sums(&values, lane);
     }

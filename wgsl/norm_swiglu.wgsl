@@ -36,7 +36,7 @@ fn row_of(j: u32) -> u32 {
     return min(first_column + j % PAIRS, params.count - 1u) + select(params.up_row, params.gate_row, j < PAIRS);
 }
 
-#repeat n PLAIN
+#if PLAIN
 fn weight(part: u32, j: u32, at: u32) -> Piece {
     if j < PAIRS {
         return load_gate(row_of(j) * PIECES + at);
@@ -45,7 +45,7 @@ fn weight(part: u32, j: u32, at: u32) -> Piece {
 }
 #end
 
-#repeat n PACKED
+#if PACKED
 fn raw(j: u32, at: u32) -> Raw {
     if j < PAIRS {
         return raw_gate(row_of(j) * BLOCKS + at);

@@ -14,7 +14,11 @@ use std::{
 
 use wgpu::{Features, PipelineCacheDescriptor};
 
-use super::{device::Device, lock, prelude::LIBRARY};
+use super::{
+    device::Device,
+    lock,
+    prelude::{FORMATS, LIBRARY},
+};
 use crate::kernels;
 
 const MARK: &[u8; 8] = b"bimetal\n";
@@ -46,7 +50,8 @@ impl PipelineCache {
         }
         let key = wgpu::util::pipeline_cache_key(&device.handle.adapter_info())?;
         let texts = kernels::ALL.iter().map(|kernel| (kernel.name, kernel.source.wgsl));
-        let texts = kernels::fingerprint(texts.chain(LIBRARY.iter().copied()));
+        let shared = LIBRARY.iter().chain(FORMATS).map(|part| (part.file, part.text));
+        let texts = kernels::fingerprint(texts.chain(shared));
         let path = directory.join(format!("{key}_{texts:016x}"));
         let known = read(&path).unwrap_or_else(|why| {
             match why.kind() {

@@ -11,7 +11,7 @@ const ROUNDS: u32 = (PIECES + STRIDERS - 1u) / STRIDERS;
 // Whether lanes run past the last piece.
 const RAGGED: bool = PIECES % (AHEAD * STRIDERS) != 0u;
 
-#repeat n FLOATS
+#if FLOATS
 // This lane's part of each sum: [row · SHARE + column], and [ROWS · SHARE + row / SHARERS] for the squares. The order of a
 // row's sums does not depend on ROWS, SHARE, AHEAD and SHARERS.
 fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
@@ -26,7 +26,7 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
         #end
         #end
         #repeat i AHEAD
-        #repeat n NORM
+        #if NORM
         let gain_$i = gain(source_$i);
         #repeat j SHARE
         w_$i_$j = scaled(w_$i_$j, gain_$i);
@@ -37,7 +37,7 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
         if RAGGED && at_$i >= PIECES {
             x_$i_$r = Piece();
         }
-        #repeat n NORM
+        #if NORM
         if $ru % SHARERS == sharer {
             (*sums)[ROWS * SHARE + $ru / SHARERS] = dot_piece(x_$i_$r, x_$i_$r, (*sums)[ROWS * SHARE + $ru / SHARERS]);
         }
@@ -51,7 +51,7 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
 }
 #end
 
-#repeat n PLAIN
+#if PLAIN
 // The products of the first matrix; `packed` has them where bytes are multiplied. All lanes of the group must call it.
 fn products(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
     dots(sums, lane, 0u);

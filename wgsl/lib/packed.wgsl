@@ -4,13 +4,13 @@
 // Needs what `dots` needs, with pieces of two quads, `raw(j, at)`: what is loaded of block `at` of column j, and
 // `codes(j, raw, at)`: that block as packed bytes; where rows come packed, `block_of_row(r, at)` instead of `input`.
 // Where NIBBLES is 1, even and odd elements of each eight are apart, as `codes` has them.
-#repeat n PACKED
+#if PACKED
 
 const BLOCKS: u32 = K / 32u;
 const TURNS: u32 = (BLOCKS + TEAM - 1u) / TEAM;
 const RAGGED_BLOCKS: bool = BLOCKS % (BLOCKS_AHEAD * TEAM) != 0u;
 
-#repeat n PACKS
+#if PACKS
 const ITEMS: u32 = ROWS * 4u * BLOCKS;
 
 // [row][high, high, low, low bytes of 16 elements][block]
@@ -28,7 +28,7 @@ fn pack_rows(lane: u32) {
         let quarter = at % 4u;
         var piece = input(row, at);
         var squares = dot_piece(piece, piece, 0.0);
-        #repeat m NORM
+        #if NORM
         piece = scaled(piece, gain(at));
         #end
         squares += subgroupShuffleXor(squares, 1u);
@@ -69,7 +69,7 @@ fn multiply(sums: ptr<function, array<f32, VALUES>>, at: u32, w: array<Codes, SH
     if RAGGED_BLOCKS && at >= BLOCKS {
         row_$r.terms = vec4(0.0);
     }
-    #repeat m NORM
+    #if NORM
     if $ru % SHARERS == sharer {
         (*sums)[ROWS * SHARE + $ru / SHARERS] += row_$r.terms.w;
     }
@@ -96,7 +96,7 @@ fn products(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
     w_$i[$j] = codes($ju, raw($ju, first_$i), first_$i);
     #end
     #end
-    #repeat n PACKS
+    #if PACKS
     pack_rows(lane);
     #end
     for (var turn = BLOCKS_AHEAD; turn < TURNS; turn += BLOCKS_AHEAD) {

@@ -1,0 +1,41 @@
+// Packed rows, as `lib/packing` makes them: four planes of bytes, one after the other in each row, and a plane of terms.
+
+#if USE == CODES
+alias Wide_$NAME = vec4<u32>;
+
+// Block `at` of a row.
+fn block_$NAME(row: u32, at: u32) -> Row_block {
+    let first = row * $ROW_VECTORSu + at;
+    let terms = bitcast<vec4<f32>>($NAME[$SECOND_PLANE_VECTORu + row * $ROW_BLOCKSu + at]);
+    return Row_block($NAME[first + 0u], $NAME[first + $ROW_BLOCKSu], $NAME[first + $ROW_TWICEu], $NAME[first + $ROW_THRICEu], terms);
+}
+#end
+#if USE == STORES
+alias Quad_$NAME = vec2<u32>;
+
+// Stores quad `at`, counted through all rows, if `stores` is true. All lanes of a subgroup must call it: eight of them have
+// a block side by side.
+fn store_$NAME(at: u32, quad: vec4<f32>, stores: bool) {
+    let other = subgroupShuffleXor(quad, 1u);
+    let odd = at % 2u == 1u;
+    let first = select(quad, other, odd);
+    let last = select(other, quad, odd);
+    #if EVEN_AND_ODD
+    let coded = coded(vec4(first.xz, last.xz), vec4(first.yw, last.yw), 2u);
+    #else
+    let coded = coded(first, last, 2u);
+    #end
+    if !stores {
+        return;
+    }
+    let row = at / $ROW_QUADSu;
+    let block = at / 8u % $ROW_BLOCKSu;
+    let pair = at % 8u / 2u;
+    let run = row * 4u + pair / 2u + select(0u, 2u, odd);
+    $NAME[2u * (run * $ROW_BLOCKSu + block) + pair % 2u] = select(coded.high, coded.low, odd);
+    if pair == 0u {
+        let place = $SECOND_PLANE_VECTORu + row * $ROW_BLOCKSu + block;
+        $NAME[2u * place + at % 2u] = bitcast<vec2<u32>>(select(coded.terms.xy, vec2(coded.terms.z, 0.0), odd));
+    }
+}
+#end
