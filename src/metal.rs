@@ -26,7 +26,7 @@ use std::{
 
 use driver::Driver;
 use memory::Memory;
-pub use opening::{ELSEWHERE, devices, open};
+pub use opening::{ELSEWHERE, LEAST_MACOS, devices, open};
 use pipelines::Pipelines;
 use program::Prepared;
 use queue::Queue;

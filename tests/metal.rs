@@ -9,6 +9,8 @@ mod decoding;
 mod failures;
 #[path = "metal/recorder.rs"]
 mod recorder;
+#[path = "metal/stated.rs"]
+mod stated;
 
 use std::{
     path::{Path, PathBuf},

@@ -28,7 +28,8 @@ pub fn advance(p: &Pass, step: &Step, tokens: &Tensor) {
 
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let words = 3 * load.rows(d);
-    let activations = Bytes { read: d.bytes("step", words) + d.bytes("tokens", words / 3), written: d.bytes("step", words) };
+    let activations =
+        Bytes { read: d.bytes("step", words) + d.bytes("tokens", words / 3), written: d.bytes("step", words) };
     Cost { activations, ..Cost::default() }
 }
 

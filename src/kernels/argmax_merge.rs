@@ -41,6 +41,7 @@ fn cpu(g: &Group<'_>) {
         return;
     }
     let leaders = g.words(1, 2 * row * parts..2 * (row + 1) * parts).chunks_exact(2);
-    let leader = leaders.fold([0, NONE], |best, leader| if leader[0] > best[0] { [leader[0], leader[1]] } else { best });
+    let leader =
+        leaders.fold([0, NONE], |best, leader| if leader[0] > best[0] { [leader[0], leader[1]] } else { best });
     g.words_mut(2, row..row + 1)[0] = if leader[0] == NONE { NONE } else { leader[1] };
 }

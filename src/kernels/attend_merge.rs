@@ -5,7 +5,11 @@ use crate::{
     cost::{Bytes, Cost, Flops, Load},
     cpu::Group,
     dtype::DType,
-    kernels::{attend_decode::{Partials, Splits}, qk_norm_rope::Heads, silu_mul::sigmoid},
+    kernels::{
+        attend_decode::{Partials, Splits},
+        qk_norm_rope::Heads,
+        silu_mul::sigmoid,
+    },
     pass::{Binding, Dispatch, Element, Kernel, Pass},
     step::{self, Step, View},
     tensor::Tensor,

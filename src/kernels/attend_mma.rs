@@ -59,7 +59,8 @@ impl Squares {
             // Each has a square of rows; there are as many as fill a tile.
             Strips::Rows => Self { by, edge, side: TILE, lanes: TILE / edge * width },
         };
-        let halves = dtype == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
+        let halves =
+            dtype == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
         // More than 256 columns do not fit into registers and group memory.
         let head = heads.width.is_power_of_two() && (4 * edge..=256).contains(&heads.width);
         // A row is staged by whole runs of lanes, and a run of rows lies in one block.

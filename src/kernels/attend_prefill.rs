@@ -49,7 +49,13 @@ pub(super) struct Attend<'a> {
 }
 
 /// Gated causal attention of many rows, by matrix units where they suit. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates) → \[T, Hq·D\] of `dtype`.
-pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: &Blocks, (heads, dtype): (Heads, DType)) -> Tensor {
+pub fn attend_prefill(
+    p: &Pass,
+    step: &Step,
+    (q, x): (&Tensor, &Tensor),
+    cache: &Blocks,
+    (heads, dtype): (Heads, DType),
+) -> Tensor {
     assert_eq!([q.width(), x.width()], [heads.query * heads.width, heads.projected()], "attend_prefill: q, x");
     heads.check(&KERNEL);
     cache.check(&KERNEL, heads);

@@ -62,6 +62,9 @@ fn cpu(g: &Group<'_>) {
         let values = g.floats(0, stored..stored + inner).to_vec();
         let words = g.words_mut(1, (written + own.start) / 2..(written + own.end) / 2);
         let halves = bytemuck::cast_slice_mut::<u32, f16>(words);
-        halves.iter_mut().zip(&values[own.start - row * inner..]).for_each(|(half, value)| *half = f16::from_f32(*value));
+        halves
+            .iter_mut()
+            .zip(&values[own.start - row * inner..])
+            .for_each(|(half, value)| *half = f16::from_f32(*value));
     }
 }

@@ -34,7 +34,13 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Norm over each value head, gated by z. o \[T, Hv·Dv\] f32, x \[T, projected\] f32 (z), weight \[1, Dv\] → \[T, Hv·Dv\] of
 /// `dtype`.
-pub fn gated_rms_norm(p: &Pass, step: &Step, (o, x): (&Tensor, &Tensor), norm: &Norm, (heads, dtype): (Heads, DType)) -> Tensor {
+pub fn gated_rms_norm(
+    p: &Pass,
+    step: &Step,
+    (o, x): (&Tensor, &Tensor),
+    norm: &Norm,
+    (heads, dtype): (Heads, DType),
+) -> Tensor {
     assert_eq!([o.width(), x.width()], [heads.values(), heads.projected()], "gated_rms_norm: o, x");
     let mut y = p.scratch([o.rows(), o.width()], dtype);
     p.dispatch(&KERNEL)
@@ -58,10 +64,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
     let elements = load.rows(d) * d.size("VALUE_HEADS") * width;
     Cost {
         weights: d.bytes("weight", width),
-        activations: Bytes {
-            read: d.bytes("o", elements) + d.bytes("x", elements),
-            written: d.bytes("y", elements),
-        },
+        activations: Bytes { read: d.bytes("o", elements) + d.bytes("x", elements), written: d.bytes("y", elements) },
         flops: Flops::vector(elements),
         ..Cost::default()
     }

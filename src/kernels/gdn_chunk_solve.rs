@@ -73,7 +73,8 @@ impl Squares {
         // More of a state does not fit into registers and group memory.
         let widths = [64, 128].contains(&heads.key_width) && heads.value_width.is_multiple_of(SLICE);
         // Each row of a chunk has a lane, and lanes share out a group's columns evenly.
-        let lanes = (CHUNK..=caps.lanes).contains(&squares.lanes) && (CHUNK * squares.columns / 4).is_multiple_of(squares.lanes);
+        let lanes = (CHUNK..=caps.lanes).contains(&squares.lanes)
+            && (CHUNK * squares.columns / 4).is_multiple_of(squares.lanes);
         let room = Self::SOLVE_MEMORY.max(squares.state_memory(heads)) <= caps.group_memory;
         (caps.half && inputs == DType::F16 && widths && lanes && room).then_some(squares)
     }
@@ -141,7 +142,8 @@ pub fn gdn_chunk_solve(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, head
 /// A row's products with CHUNK others: of keys and of queries with keys, and of A⁻¹ with keys and values. Substitution
 /// takes a third of the multiply-adds that CHUNK columns of a product would.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
-    let [key_heads, heads, key, value] = ["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| d.size(name));
+    let [key_heads, heads, key, value] =
+        ["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| d.size(name));
     let (rows, chunk) = (load.rows(d), u64::from(CHUNK));
     let of_each = rows * heads;
     let written = d.bytes("reads", of_each * 2 * key) + d.bytes("writes", of_each * (key + chunk));

@@ -56,7 +56,13 @@ pub fn gdn_prompt(p: &Pass, step: &Step, mixed: &Mixed, slots: &mut Slots, input
 }
 
 /// Advances the states of the step's sequences by all their chunks. → \[T, Hv·Dv\] f32, T being `rows`.
-pub fn gdn_chunk_state(p: &Pass, step: &Step, solved: &Solved, (slots, squares): (&mut Slots, Squares), rows: u32) -> Tensor {
+pub fn gdn_chunk_state(
+    p: &Pass,
+    step: &Step,
+    solved: &Solved,
+    (slots, squares): (&mut Slots, Squares),
+    rows: u32,
+) -> Tensor {
     let heads = slots.heads;
     let columns = COLUMN_TEAMS * squares.columns;
     let lanes = COLUMN_TEAMS * squares.lanes;
@@ -91,10 +97,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
     let (of_each, chunk, state) = (load.rows(d) * heads, u64::from(CHUNK), heads * key * value);
     let read = d.bytes("reads", of_each * 2 * key) + d.bytes("writes", of_each * (key + chunk));
     Cost {
-        activations: Bytes {
-            read: read + d.bytes("u", of_each * value),
-            written: d.bytes("o", of_each * value),
-        },
+        activations: Bytes { read: read + d.bytes("u", of_each * value), written: d.bytes("o", of_each * value) },
         cache: Bytes {
             read: d.bytes("state", load.continued() * state),
             written: d.bytes("state", load.sequences() * state),

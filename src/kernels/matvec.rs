@@ -69,7 +69,9 @@ impl Sums<'_> {
         let room = PACKED * (self.inner / BLOCK as u32) + 1024 <= caps.group_memory;
         match self.weights[0].packs() {
             Some(packs) if self.rows == DType::Packed(packs) && alike => Way::Taken(packs),
-            _ if matches!(self.rows, DType::Packed(_)) => panic!("rows packed for other weights than {:?}", self.weights),
+            _ if matches!(self.rows, DType::Packed(_)) => {
+                panic!("rows packed for other weights than {:?}", self.weights)
+            }
             Some(packs) if caps.packed_dots && alike && room => Way::Packed(packs),
             _ => Way::Plain,
         }
@@ -129,7 +131,15 @@ impl Shares {
         // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
         let most = if rows < 4 { 2 } else { 4 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(most);
-        Self { way, wide, team, lanes: few.lanes, spread: 1, rows, columns: (few.lanes / team * share).max(few.columns) }
+        Self {
+            way,
+            wide,
+            team,
+            lanes: few.lanes,
+            spread: 1,
+            rows,
+            columns: (few.lanes / team * share).max(few.columns),
+        }
     }
 
     /// The same for packed bytes: a lane has blocks of 32 weights, and a group's rows lie packed in its memory.
@@ -146,7 +156,8 @@ impl Shares {
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(2 / factors);
         // Large groups pack rows less often; as many as there are multiprocessors, or nearly, are wanted anyhow.
         let grown = columns < MANY || inner >= LONG;
-        let lanes = floor_power(columns.saturating_mul(team) / share / GROUPS).clamp(few.lanes, few.lanes << u32::from(grown));
+        let lanes =
+            floor_power(columns.saturating_mul(team) / share / GROUPS).clamp(few.lanes, few.lanes << u32::from(grown));
         let spread = (few.lanes / team).clamp(1, 8);
         Self { way, wide: 2, team, lanes, spread, rows, columns: (lanes / team * share).max(few.columns) }
     }
@@ -158,7 +169,15 @@ impl Shares {
         let team = floor_power(blocks / each).min(few.lanes / 2).max(1);
         let rows = together(rows.next_power_of_two(), columns.saturating_mul(team), few);
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(2);
-        Self { way, wide: 2, team, lanes: few.lanes, spread: 1, rows, columns: (few.lanes / team * share).max(few.columns) }
+        Self {
+            way,
+            wide: 2,
+            team,
+            lanes: few.lanes,
+            spread: 1,
+            rows,
+            columns: (few.lanes / team * share).max(few.columns),
+        }
     }
 
     /// The same with whole runs of columns for each group, of which there are a power of two, by up to `lanes` lanes.
@@ -265,7 +284,12 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
     let stride = y.width();
     for part in w.parts() {
         let count = part.tensor.rows();
-        let shares = Shares::new(p.caps(), Sums { inner: x.width(), rows: x.dtype(), weights: &[part.tensor.dtype()] }, [x.rows(), count], 1);
+        let shares = Shares::new(
+            p.caps(),
+            Sums { inner: x.width(), rows: x.dtype(), weights: &[part.tensor.dtype()] },
+            [x.rows(), count],
+            1,
+        );
         shares
             .dispatch(p, &KERNEL, x.width(), [1, 0, 0])
             .define("ADD", epilogue as u32)
@@ -311,7 +335,8 @@ pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: 
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
     let x = |row: usize| g.floats(1, row * inner..(row + 1) * inner).to_vec();
-    let xs: Vec<_> = rows.clone().map(|row| if g.known("PACKS") == Some(1) { rounded(&x(row)) } else { x(row) }).collect();
+    let xs: Vec<_> =
+        rows.clone().map(|row| if g.known("PACKS") == Some(1) { rounded(&x(row)) } else { x(row) }).collect();
     for column in columns {
         let stored = g.floats(2, column * inner..(column + 1) * inner);
         // Once for all rows.

@@ -24,11 +24,7 @@ pub static KERNEL: Kernel = Kernel {
 /// The rows of x \[T, D\] f32 that the step's outputs name → \[S, D\] f32. `outputs` counts outputs.
 pub fn rows(p: &Pass, outputs: &Step, x: &Tensor) -> Tensor {
     let mut y = p.scratch([outputs.capacity(), x.width()], DType::F32);
-    p.dispatch(&KERNEL).define("WIDTH", x.width()).step(outputs).read(x).write(&mut y).grid([
-        outputs.capacity(),
-        1,
-        1,
-    ]);
+    p.dispatch(&KERNEL).define("WIDTH", x.width()).step(outputs).read(x).write(&mut y).grid([outputs.capacity(), 1, 1]);
     y
 }
 

@@ -23,12 +23,13 @@ use objc2_metal::{
     MTLBarrierScope, MTLBuffer, MTLCommandBuffer, MTLCommandBufferStatus, MTLCommandEncoder, MTLCommandQueue,
     MTLCompileOptions, MTLComputeCommandEncoder, MTLComputePipelineDescriptor, MTLComputePipelineState,
     MTLCreateSystemDefaultDevice, MTLDevice, MTLDispatchType, MTLGPUFamily, MTLLanguageVersion, MTLLibrary,
-    MTLMathMode, MTLPipelineOption, MTLResource, MTLResourceOptions, MTLSize,
+    MTLMathFloatingPointFunctions, MTLMathMode, MTLPipelineOption, MTLResource, MTLResourceOptions, MTLSize,
 };
 
 use super::{
     driver::{Driver, Outcome, Shader},
     lock,
+    opening::LEAST_MACOS,
     prelude::SIMD,
 };
 use crate::backend::{Caps, DeviceKind, Tiles};
@@ -82,6 +83,9 @@ impl Device {
     /// # Errors
     /// Why it is not taken.
     pub fn open() -> Result<Self, String> {
+        if !available!(macos = 13.0) {
+            return Err(format!("{LEAST_MACOS} or later is needed, whose Metal compiles language version 3.0"));
+        }
         autoreleasepool(|_| {
             let device = MTLCreateSystemDefaultDevice().ok_or("this Mac has no GPU that Metal knows")?;
             let caps = caps(&device)?;
@@ -95,14 +99,7 @@ impl Device {
     }
 
     fn compile(&self, shader: &Shader<'_>) -> Result<Retained<MTLComputePipelineDescriptor>, String> {
-        let options = MTLCompileOptions::new();
-        options.setLanguageVersion(MTLLanguageVersion::Version3_0);
-        if available!(macos = 15.0) {
-            options.setMathMode(MTLMathMode::Safe);
-        } else {
-            #[allow(deprecated)]
-            options.setFastMathEnabled(false);
-        }
+        let options = compile_options();
         let text = NSString::from_str(shader.text);
         let library = self.device.newLibraryWithSource_options_error(&text, Some(&options)).map_err(said)?;
         let function = library.newFunctionWithName(&NSString::from_str(shader.name));
@@ -113,6 +110,21 @@ impl Device {
         descriptor.setMaxTotalThreadsPerThreadgroup(shader.lanes as usize);
         Ok(descriptor)
     }
+}
+
+/// How texts are compiled: safe maths, and precise functions. From macOS 15 on these are two options, and the second is fast
+/// unless it is set; before, one option means both.
+fn compile_options() -> Retained<MTLCompileOptions> {
+    let options = MTLCompileOptions::new();
+    options.setLanguageVersion(MTLLanguageVersion::Version3_0);
+    if available!(macos = 15.0) {
+        options.setMathMode(MTLMathMode::Safe);
+        options.setMathFloatingPointFunctions(MTLMathFloatingPointFunctions::Precise);
+    } else {
+        #[allow(deprecated)]
+        options.setFastMathEnabled(false);
+    }
+    options
 }
 
 /// What a device can do; why it is not taken where kernels would not run as written.
@@ -286,4 +298,22 @@ impl Drop for Commands {
 #[allow(clippy::needless_pass_by_value)]
 fn said(error: Retained<NSError>) -> String {
     format!("{} ({} {})", error.localizedDescription(), error.domain(), error.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maths_are_safe_and_functions_precise() {
+        let options = compile_options();
+        if available!(macos = 15.0) {
+            assert_eq!(options.mathMode(), MTLMathMode::Safe);
+            assert_eq!(options.mathFloatingPointFunctions(), MTLMathFloatingPointFunctions::Precise);
+        } else {
+            #[allow(deprecated)]
+            let fast = options.fastMathEnabled();
+            assert!(!fast);
+        }
+    }
 }

@@ -11,6 +11,9 @@ use crate::{
 pub const ELSEWHERE: Option<&str> =
     if cfg!(target_os = "macos") { None } else { Some("is for macOS on Apple Silicon; elsewhere wgpu takes the GPU") };
 
+/// The least version of macOS whose Metal takes the language version that the texts are written in, 3.0.
+pub const LEAST_MACOS: &str = "macOS 13";
+
 /// What each Apple GPU of this machine can do; none outside of macOS.
 pub fn devices() -> Vec<Caps> {
     system::devices()

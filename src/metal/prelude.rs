@@ -46,7 +46,9 @@ pub const LIBRARY: &[(&str, &str)] = parts![
 /// Parts that a kernel's WGSL needs and its MSL does not, and why.
 pub const ABSENT: &[(&str, &str)] = &[("packed", "no instruction of Apple's GPUs multiplies packed bytes")];
 
-const HEADERS: &str = "#include <metal_stdlib>\n#include <metal_simdgroup_matrix>\nusing namespace metal;\n";
+/// No option of Apple's compiler keeps it from making one `fma` of a product and a sum of one expression; the pragma does.
+const HEADERS: &str = "#include <metal_stdlib>\n#include <metal_simdgroup_matrix>\n\
+    #pragma METAL fp contract(off)\nusing namespace metal;\n";
 
 /// The whole text of a launch's shader.
 ///
@@ -161,6 +163,8 @@ mod tests {
         assert_eq!(lines("constant"), defines.map(|define| format!("constant constexpr uint {define}")));
         assert_eq!(lines("typedef"), ["typedef float4 Quad_x;", "typedef Brains4 Quad_w;", "typedef half4 Quad_half;"]);
         assert!(text.starts_with("#include <metal_stdlib>\n") && text.ends_with("kernel void add() {}\n"), "{text}");
+        let pragma = text.find("#pragma METAL fp contract(off)").unwrap();
+        assert!(pragma < text.find("constant").unwrap(), "no code before contraction is off");
         assert!(text.find("struct Brains4").unwrap() < text.find("typedef").unwrap(), "declared before it is used");
     }
 
