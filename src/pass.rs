@@ -10,7 +10,7 @@ mod scratch;
 
 use std::{any::Any, cell::RefCell, marker::PhantomData, sync::Arc};
 
-pub use kernel::{Access, Binding, Element, Kernel, Scalar, Source};
+pub use kernel::{Access, Binding, Element, Kernel, RowsAre, Scalar, Source};
 pub use recorded::{Mark, Recorded};
 pub(crate) use scratch::Scratch;
 

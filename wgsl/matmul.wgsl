@@ -100,8 +100,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             fetch(slice + 1u, first_row, first_column, lane);
         }
         for (var k = 0u; k < SLICE; k++) {
-            let rows = x_slice[k * ROW_BLOCKS + (row_block ^ (k / 4u & ROW_SWAP))];
-            let columns = w_slice[k * COLUMN_BLOCKS + (column_block ^ (k / 4u & COLUMN_SWAP))];
+            let rows = x_slice[k * ROW_BLOCKS + (row_block ^ ((k / 4u) & ROW_SWAP))];
+            let columns = w_slice[k * COLUMN_BLOCKS + (column_block ^ ((k / 4u) & COLUMN_SWAP))];
             sum0 = fma(rows.xxxx, columns, sum0);
             sum1 = fma(rows.yyyy, columns, sum1);
             sum2 = fma(rows.zzzz, columns, sum2);

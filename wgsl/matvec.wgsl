@@ -16,39 +16,22 @@ struct Params {
 
 const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == ROWS * SHARE;
 
-var<private> first_row: u32;
-var<private> first_column: u32;
-
-// What is past the last row or column repeats the last one and is not stored.
-fn row_of(r: u32) -> u32 {
-    return min(first_row + r, params.rows - 1u);
+// Column j of the team. Past the last column it is the last one, which is not stored.
+fn column_of(j: u32) -> u32 {
+    return min(first_column + j, params.count - 1u);
 }
 
-#if UNPACKED
-fn input(r: u32, at: u32) -> Piece {
-    return load_x(row_of(r) * PIECES + at);
+#if ROWS_ARE == FLOATS
+fn weight(matrix: u32, j: u32, at: u32) -> Piece {
+    return load_w(column_of(j) * PIECES + at);
 }
-#end
-
-#if TAKES
-fn block_of_row(r: u32, at: u32) -> Row_block {
-    return block_x(row_of(r), at);
-}
-#end
-
-#if PLAIN
-fn weight(part: u32, j: u32, at: u32) -> Piece {
-    return load_w(min(first_column + j, params.count - 1u) * PIECES + at);
-}
-#end
-
-#if PACKED
+#else
 fn raw(j: u32, at: u32) -> Raw {
-    return raw_w(min(first_column + j, params.count - 1u) * BLOCKS + at);
+    return raw_w(column_of(j) * BLOCKS + at);
 }
 
 fn codes(j: u32, raw: Raw, at: u32) -> Codes {
-    return codes_w(raw, min(first_column + j, params.count - 1u) * BLOCKS + at);
+    return codes_w(raw, column_of(j) * BLOCKS + at);
 }
 #end
 
@@ -58,7 +41,7 @@ fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     first_column = group.x * COLUMNS + lane / TEAM * SHARE;
     let alive = live();
     // A prompt may want no logits. In a decode step every group has a row, and need not wait to learn it.
-    if LIVE == 1u && first_row >= alive {
+    if LIVE == 1u && group.y * ROWS >= alive {
         return;
     }
     var values: array<f32, VALUES>;

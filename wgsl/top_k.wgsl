@@ -51,7 +51,7 @@ fn search(row: u32, lane: u32, round: u32, least: vec2<u32>, wanted: u32) {
     for (var id = lane; id < params.limit; id += LANES) {
         let key = order(row, id);
         if all((key & mask) == least) {
-            let digit = select(key.y, key.x, round < 4u) >> shift & 255u;
+            let digit = (select(key.y, key.x, round < 4u) >> shift) & 255u;
             atomicAdd(&counts[lane % COPIES * BINS + digit], 1u);
         }
     }

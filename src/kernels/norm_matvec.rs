@@ -8,11 +8,11 @@ use crate::{
     cpu::Group,
     dtype::DType,
     kernels::{
-        matvec::{Shares, Sums, ranges},
+        matvec::{Extras, MatvecTiling, Sums, ranges},
         rms_norm::normed,
     },
     matrix::{Matrix, Normed, Part},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
+    pass::{Binding, Dispatch, Element, Kernel, Pass, RowsAre, Scalar},
     quant::packed::rounded,
     step::{self, Step, View},
     tensor::Tensor,
@@ -37,7 +37,7 @@ pub static KERNEL: Kernel = Kernel {
         ("stride", Scalar::U32(0)),
         ("eps", Scalar::F32(0.0)),
     ],
-    library: &["step", "pieces", "dots", "packed", "sums", "scales"],
+    library: &["step", "pieces", "few_rows", "dots", "packed", "sums", "scales"],
     lanes: 128,
     source: source!("norm_matvec"),
     cpu,
@@ -52,11 +52,17 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
         let count = part.tensor.rows();
         let tail_count = tail.map_or(0, |tail| tail.tensor.rows());
         // What follows are floats, which do not say how the weights before them are loaded.
-        let sums = Sums { inner, rows: DType::F32, weights: &[part.tensor.dtype()] };
-        let shares = Shares::new(p.caps(), sums, [x.rows(), count], 1);
-        let groups = count.div_ceil(shares.columns) + tail_count.div_ceil(shares.columns / shares.spread);
-        shares
-            .dispatch(p, &KERNEL, inner, [1, 1, tail.is_some().into()])
+        let sums = Sums {
+            inner,
+            output: [x.rows(), count],
+            rows: DType::F32,
+            weights: &[part.tensor.dtype()],
+            extras: if tail.is_some() { Extras::NormAndTail } else { Extras::Norm },
+        };
+        let tiling = MatvecTiling::new(p.caps(), &sums);
+        let groups = count.div_ceil(tiling.columns) + tail_count.div_ceil(tiling.columns / tiling.spread);
+        tiling
+            .dispatch(p, &KERNEL, &sums)
             .step(step)
             .read(x)
             .read(&norm.weight)
@@ -69,7 +75,7 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
             .param("tail_count", tail_count)
             .param("stride", stride)
             .param("eps", norm.eps)
-            .grid([groups, x.rows().div_ceil(shares.rows), 1]);
+            .grid([groups, x.rows().div_ceil(tiling.rows), 1]);
     }
 }
 
@@ -113,7 +119,7 @@ fn cpu(g: &Group<'_>) {
     };
     for row in rows.start..rows.end.min(View::of(g).live()) {
         let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
-        let h = if binding == 3 && g.define("PACKED") == 1 { rounded(&h) } else { h };
+        let h = if binding == 3 && g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
         let y = g.singles_mut(5, row * stride + first + columns.start..row * stride + first + columns.end);
         for (y, column) in y.iter_mut().zip(columns.clone()) {
             *y = g.floats(binding, column * inner..(column + 1) * inner).dot(&h);

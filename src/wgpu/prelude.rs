@@ -12,7 +12,7 @@ use crate::{
     backend::Caps,
     dtype::DType,
     error::{Error, Result},
-    pass::{Dispatch, Element},
+    pass::{Dispatch, Element, RowsAre},
 };
 use formats::Bound;
 
@@ -44,6 +44,7 @@ pub const LIBRARY: &[Part] = parts!(
         "activations",
         "chunks",
         "dots",
+        "few_rows",
         "ggml",
         "heads",
         "leader",
@@ -84,6 +85,7 @@ pub const FORMATS: &[Part] = parts!(
         "q8",
         "q8_heads",
         "quads_as_f16",
+        "words",
     ]
 );
 
@@ -116,7 +118,7 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
         text.push_str("alias Piece = array<vec4<f32>, WIDE>;\n");
     }
     let any = |of: fn(&DType) -> bool| dispatch.elements.iter().any(of);
-    let packing = dispatch.known("PACKED") == Some(1) || any(|dtype| matches!(dtype, DType::Packed(_)));
+    let packing = multiplies_bytes(dispatch) || any(|dtype| matches!(dtype, DType::Packed(_)));
     for (part, used) in
         [("quants", any(|dtype| dtype.is_quantised())), ("packing", packing), ("ggml", any(|dtype| dtype.is_ggml()))]
     {
@@ -140,7 +142,7 @@ pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     for name in kernel.library {
         text.push_str(&shared(dispatch, variant(dispatch, caps, name))?);
     }
-    let own = unroll(&format!("wgsl/{}.wgsl", kernel.name), kernel.source.wgsl, &|name| dispatch.known(name));
+    let own = unroll(&format!("wgsl/{}.wgsl", kernel.name), kernel.source.wgsl, &|name| value(dispatch, name));
     Ok(text + &own.map_err(|log| refused(dispatch, log))?)
 }
 
@@ -148,7 +150,7 @@ pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
 fn shared(dispatch: &Dispatch, name: &str) -> Result<String> {
     let missing = || refused(dispatch, format!("the shader library has no part {name}"));
     let part = Part::of(LIBRARY, name).ok_or_else(missing)?;
-    unroll(part.file, part.text, &|name| dispatch.known(name)).map_err(|log| refused(dispatch, log))
+    unroll(part.file, part.text, &|name| value(dispatch, name)).map_err(|log| refused(dispatch, log))
 }
 
 /// The file of a part of the library that suits the device.
@@ -162,6 +164,17 @@ fn variant<'a>(dispatch: &Dispatch, caps: &Caps, name: &'a str) -> &'a str {
         "matrix" => "matrix_16",
         name => name,
     }
+}
+
+/// Whether a product of few rows multiplies packed bytes.
+fn multiplies_bytes(dispatch: &Dispatch) -> bool {
+    dispatch.known("ROWS_ARE").is_some_and(|rows_are| rows_are != RowsAre::Floats as u32)
+}
+
+/// The value of a name in a directive: a define of the launch, or a constant.
+fn value(dispatch: &Dispatch, name: &str) -> Option<u32> {
+    let constant = || RowsAre::NAMES.iter().find(|(known, _)| *known == name).map(|(_, rows_are)| *rows_are as u32);
+    dispatch.known(name).or_else(constant)
 }
 
 fn refused(dispatch: &Dispatch, log: String) -> Error {

@@ -11,8 +11,8 @@
 //! let words = w[at];
 //! #end
 //! ```
-//! `#repeat` stands for its lines once for each `i` below ROWS. `#if` keeps its lines where a value is not zero, or is equal
-//! to another, and `#else` those for all other cases. A value is a number, or a name that the caller knows: a define of the
+//! `#repeat` stands for its lines once for each `i` below ROWS. `#if` keeps its lines where a value is not zero, or where it
+//! is (`==`) or is not (`!=`) another value, and `#else` its lines for all other cases. A value is a number, or a name that the caller knows: a define of the
 //! launch or a named constant. `$WORDS`, in capitals, stands for such a value. Directives nest.
 
 use std::{
@@ -87,10 +87,14 @@ impl Reader<'_> {
     }
 
     fn holds(&self, at: usize, condition: &str) -> Result<bool, String> {
-        match condition.split_once(" == ") {
-            Some((left, right)) => Ok(self.value(at, left)? == self.value(at, right)?),
-            None => Ok(self.value(at, condition)? != 0),
+        let equal = |(left, right)| Ok(self.value(at, left)? == self.value(at, right)?);
+        if let Some(both) = condition.split_once(" == ") {
+            return equal(both);
         }
+        if let Some(both) = condition.split_once(" != ") {
+            return equal(both).map(|equal| !equal);
+        }
+        Ok(self.value(at, condition)? != 0)
     }
 
     fn end(&mut self, at: usize, directive: &str, rest: &str) -> Result<(), String> {
@@ -158,6 +162,8 @@ mod tests {
             ("THREE == 3", "a\nb\nd\n"),
             ("THREE == NONE", "a\nc\nd\n"),
             ("NONE == NONE", "a\nb\nd\n"),
+            ("THREE != 3", "a\nc\nd\n"),
+            ("THREE != NONE", "a\nb\nd\n"),
         ] {
             let text = format!("a\n#if {condition}\nb\n#else\nc\n#end\nd\n");
             assert_eq!(unrolled(&text).as_deref(), Ok(wanted), "{condition}");

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use bimetal::{
     dtype::{DType, Packs},
-    pass::{Binding, Dispatch, Element, Kernel},
+    pass::{Binding, Dispatch, Element, Kernel, RowsAre},
 };
 
 /// Values for the defines of any kernel: a model's, where constants depend on each other.
@@ -17,9 +17,12 @@ const DEFINES: &[(&str, u32)] = &[
     ("COLUMNS", 8),
     ("COLUMN_TEAMS", 2),
     ("COUNT", 40),
+    ("EVEN_ODD", 1),
     ("FETCHES", 2),
-    ("FLOATS", 1),
+    ("FLOAT_PRODUCTS", 1),
     ("GROUP", 4),
+    ("HAS_NORM", 1),
+    ("HAS_TAIL", 1),
     ("HEAD", 256),
     ("K", 1000),
     ("KEYS", 4),
@@ -32,17 +35,13 @@ const DEFINES: &[(&str, u32)] = &[
     ("MAX_BLOCKS", 64),
     ("MAX_ROWS", 512),
     ("MAX_SEQUENCES", 4),
-    ("NIBBLES", 1),
-    ("NORM", 1),
-    ("PACKED", 0),
-    ("PACKS", 0),
     ("PAIRS", 2),
     ("PARTS", 61),
-    ("PLAIN", 1),
     ("Q_HEADS", 8),
     ("ROTARY", 64),
     ("ROUNDS", 8),
     ("ROWS", 4),
+    ("ROWS_ARE", 0),
     ("ROW_TEAMS", 2),
     ("SCALED", 1),
     ("SHARE", 2),
@@ -55,15 +54,12 @@ const DEFINES: &[(&str, u32)] = &[
     ("SPREAD", 1),
     ("STATE_SQUARES", 2),
     ("STEPS", 4),
-    ("TAKES", 0),
-    ("TAIL", 1),
     ("TEAM", 32),
     ("TEAMS", 4),
     ("TILE_COLUMNS", 64),
     ("TILE_ROWS", 64),
     ("TOGETHER", 1),
     ("TOKENS", 8),
-    ("UNPACKED", 1),
     ("VALUES", 8),
     ("VALUE_HEADS", 32),
     ("VALUE_WIDTH", 128),
@@ -75,8 +71,9 @@ const DEFINES: &[(&str, u32)] = &[
     ("Z", 8192),
 ];
 
-/// Capital names that shaders know besides: the lanes of a group and of a subgroup, and the roles of matrix units.
-const GIVEN: [&str; 5] = ["LANES", "SUBGROUP", "A", "B", "C"];
+/// Capital names that shaders know besides: the lanes of a group and of a subgroup, the roles of matrix units, and what rows
+/// are.
+const GIVEN: [&str; 8] = ["LANES", "SUBGROUP", "A", "B", "C", "FLOATS", "PACKED_HERE", "PACKED_BEFORE"];
 
 /// Defines whose name means something else in another kernel.
 const SPECIAL: &[(&str, &str, u32)] = &[
@@ -90,7 +87,7 @@ const SPECIAL: &[(&str, &str, u32)] = &[
     ("gdn_chunk_state", "COLUMN_TEAMS", 1),
     ("gdn_decode", "COLUMNS", 128),
     ("gdn_decode", "SHARE", 64),
-    ("matvec", "NORM", 0),
+    ("matvec", "HAS_NORM", 0),
     ("norm_matvec", "VALUES", 12),
     ("norm_swiglu", "SHARE", 4),
     ("norm_swiglu", "VALUES", 20),
@@ -147,11 +144,9 @@ pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
 pub fn pack(dispatch: &mut Dispatch, taken: bool) {
     for (name, value) in &mut dispatch.defines {
         *value = match *name {
-            "PACKED" => 1,
-            "PLAIN" => 0,
-            "PACKS" | "UNPACKED" => u32::from(!taken),
-            "TAKES" => u32::from(taken),
-            "FLOATS" => u32::from(dispatch.kernel.name == "norm_matvec"),
+            "ROWS_ARE" if taken => RowsAre::PackedBefore as u32,
+            "ROWS_ARE" => RowsAre::PackedHere as u32,
+            "FLOAT_PRODUCTS" => u32::from(dispatch.kernel.name == "norm_matvec"),
             "WIDE" => 2,
             "SPREAD" if dispatch.kernel.name == "norm_matvec" => 2,
             _ => *value,

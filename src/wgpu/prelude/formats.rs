@@ -1,6 +1,6 @@
 //! How a shader reads and writes a float binding: which files of `wgsl/lib/formats` say it, and the numbers they need.
 
-use super::{FORMATS, Part};
+use super::{FORMATS, Part, multiplies_bytes};
 use crate::{
     dtype::{DType, Packs},
     pass::{Binding, Dispatch, Element},
@@ -57,19 +57,31 @@ impl<'a> Bound<'a> {
     /// # Errors
     /// Those of [`unroll`].
     pub(super) fn text(&self) -> Result<String, String> {
-        let (quantised, packed) = (self.shape.is_some(), self.dispatch.known("PACKED") == Some(1));
+        let mut text = String::new();
+        for (file, used) in self.files() {
+            text.push_str(&self.file(file, used)?);
+        }
+        Ok(text)
+    }
+
+    /// The files that say it, and what of each is wanted.
+    fn files(&self) -> Vec<(&'static str, Use)> {
+        let (format, quantised) = (self.format(), self.shape.is_some());
+        let of_format = |used| match self.dtype {
+            DType::Q8 | DType::Q4 => vec![("words", used), (format, used)],
+            dtype if dtype.is_ggml() => vec![("words", used), (format, used)],
+            _ => vec![(format, used)],
+        };
         match (self.binding.element, quantised) {
-            (Element::Inputs, true) => self.file(self.format(), Use::Stores),
-            (Element::Wide, true) if packed => self.file(self.format(), Use::Codes),
-            (Element::Wide, _) => self.file(self.format(), Use::Pieces),
+            (Element::Inputs, true) => of_format(Use::Stores),
+            (Element::Wide, true) if multiplies_bytes(self.dispatch) => of_format(Use::Codes),
+            (Element::Wide, _) => of_format(Use::Pieces),
             (Element::Halves, _) if self.dtype.is_ggml() => {
-                Ok(self.file(self.format(), Use::Quads)? + &self.file("quads_as_f16", Use::Fetches)?)
+                [of_format(Use::Quads), vec![("quads_as_f16", Use::Fetches)]].concat()
             }
-            (Element::Halves, _) => self.file(self.format(), Use::Fetches),
-            (Element::Heads | Element::Inputs, false) => {
-                Ok(self.file(self.format(), Use::Quads)? + &self.file("float_writes", Use::Stores)?)
-            }
-            _ => self.file(self.format(), Use::Quads),
+            (Element::Halves, _) => of_format(Use::Fetches),
+            (Element::Heads | Element::Inputs, false) => vec![(format, Use::Quads), ("float_writes", Use::Stores)],
+            _ => of_format(Use::Quads),
         }
     }
 
@@ -93,25 +105,12 @@ impl<'a> Bound<'a> {
     fn file(&self, name: &str, used: Use) -> Result<String, String> {
         let part = Part::of(FORMATS, name).ok_or_else(|| format!("wgsl/lib/formats has no {name}.wgsl"))?;
         let text = part.text.replace("$NAME", self.binding.name);
-        let text = [("QUAD", 64), ("PAIR", 32), ("BLOCK", 8)]
-            .into_iter()
-            .fold(text, |text, (of, run)| text.replace(&format!("$UNIT_OF_{of}"), &self.unit(run)));
         unroll(part.file, &text, &|name| self.number(name, used).or_else(|| self.dispatch.known(name)))
-    }
-
-    /// The number of the unit of what has number `at`, `run` of which share one.
-    fn unit(&self, run: u32) -> String {
-        let Some([_, width]) = self.shape else { return String::new() };
-        let row = width * run / UNIT as u32;
-        match width.is_multiple_of(UNIT as u32) {
-            true => format!("at / {run}u"),
-            false => format!("at / {row}u * {}u + at % {row}u / {run}u", width.div_ceil(UNIT as u32)),
-        }
     }
 
     /// What a name in a file of formats stands for.
     fn number(&self, name: &str, used: Use) -> Option<u32> {
-        let number = |of: fn([u32; 2]) -> u32| self.shape.map(of);
+        let width = self.shape.map(|[_, width]| width);
         let plane = |plane: usize, unit: usize| Some((Planes::of(self.dtype, self.shape?).start[plane] / unit) as u32);
         match name {
             "USE" => Some(used as u32),
@@ -125,13 +124,12 @@ impl<'a> Bound<'a> {
             "SECOND_PLANE" => plane(1, 4),
             "SECOND_PLANE_VECTOR" => plane(1, 16),
             "THIRD_PLANE" => plane(2, 4),
-            "HEAD_QUADS" => number(|[_, width]| width / 4),
-            "HEAD_PIECES" => Some(self.shape?[1] / (4 * self.dispatch.known("WIDE")?)),
-            "ROW_QUADS" => number(|[_, width]| width / BLOCK as u32 * 8),
-            "ROW_BLOCKS" => number(|[_, width]| width / BLOCK as u32),
-            "ROW_TWICE" => number(|[_, width]| width / BLOCK as u32 * 2),
-            "ROW_THRICE" => number(|[_, width]| width / BLOCK as u32 * 3),
-            "ROW_VECTORS" => number(|[_, width]| width / BLOCK as u32 * 4),
+            "HEAD_QUADS" => Some(width? / 4),
+            "HEAD_PIECES" => Some(width? / (4 * self.dispatch.known("WIDE")?)),
+            "ROW_BLOCKS" => Some(width? / BLOCK as u32),
+            "ROW_UNITS" => Some(width?.div_ceil(UNIT as u32)),
+            "WHOLE_UNITS" => Some(width?.is_multiple_of(UNIT as u32).into()),
+            "VECTORS" => Some(matches!(used, Use::Pieces | Use::Codes).into()),
             _ => USES.iter().find(|(known, _)| *known == name).map(|(_, used)| *used as u32),
         }
     }

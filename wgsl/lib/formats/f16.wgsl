@@ -36,12 +36,15 @@ fn quad_$NAME(at: u32) -> vec4<f32> {
 #end
 #end
 #if USE == PIECES
+fn unpack_$NAME(quad: vec2<u32>) -> vec4<f32> {
+    return vec4(unpack2x16float(quad.x), unpack2x16float(quad.y));
+}
+
 #if WIDE == 1
 alias Wide_$NAME = vec2<u32>;
 
 fn load_$NAME(at: u32) -> Piece {
-    let load_0 = $NAME[at * 1u + 0u];
-    return Piece(vec4(unpack2x16float(load_0.x), unpack2x16float(load_0.y)));
+    return Piece(unpack_$NAME($NAME[at]));
 }
 #else
 alias Wide_$NAME = vec4<u32>;
@@ -52,8 +55,8 @@ fn load_$NAME(at: u32) -> Piece {
     #end
     return Piece(
         #repeat i LOADS
-        vec4(unpack2x16float(load_$i.x), unpack2x16float(load_$i.y)),
-        vec4(unpack2x16float(load_$i.z), unpack2x16float(load_$i.w)),
+        unpack_$NAME(load_$i.xy),
+        unpack_$NAME(load_$i.zw),
         #end
     );
 }

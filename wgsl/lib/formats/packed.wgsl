@@ -1,13 +1,15 @@
-// Packed rows, as `lib/packing` makes them: four planes of bytes, one after the other in each row, and a plane of terms.
+// Packed rows: in one plane four runs of bytes for each row, the high ones and the low ones of two halves of each block, and in
+// the next plane the terms of each block. Needs `packing`.
 
 #if USE == CODES
 alias Wide_$NAME = vec4<u32>;
 
 // Block `at` of a row.
 fn block_$NAME(row: u32, at: u32) -> Row_block {
-    let first = row * $ROW_VECTORSu + at;
+    let high = row * 4u * $ROW_BLOCKSu + at;
+    let low = high + 2u * $ROW_BLOCKSu;
     let terms = bitcast<vec4<f32>>($NAME[$SECOND_PLANE_VECTORu + row * $ROW_BLOCKSu + at]);
-    return Row_block($NAME[first + 0u], $NAME[first + $ROW_BLOCKSu], $NAME[first + $ROW_TWICEu], $NAME[first + $ROW_THRICEu], terms);
+    return Row_block($NAME[high], $NAME[high + $ROW_BLOCKSu], $NAME[low], $NAME[low + $ROW_BLOCKSu], terms);
 }
 #end
 #if USE == STORES
@@ -28,7 +30,7 @@ fn store_$NAME(at: u32, quad: vec4<f32>, stores: bool) {
     if !stores {
         return;
     }
-    let row = at / $ROW_QUADSu;
+    let row = at / (8u * $ROW_BLOCKSu);
     let block = at / 8u % $ROW_BLOCKSu;
     let pair = at % 8u / 2u;
     let run = row * 4u + pair / 2u + select(0u, 2u, odd);

@@ -1,32 +1,21 @@
-// GGML's Q4_K: codes of 4 bits in one plane, and 16 bytes that scale each 256 of them in the next plane.
-
+// GGML's Q4_K: codes of 4 bits in one plane, and 16 bytes that scale each 256 of them in the next plane. Needs `words`.
 #if USE == QUADS
-alias Quad_$NAME = u32;
-
-fn word_$NAME(at: u32) -> u32 {
-    return $NAME[at];
-}
 
 // Quad `at`, counted through all rows.
 fn quad_$NAME(at: u32) -> vec4<f32> {
-    let block = at / 8u;
-    let terms = terms_of_block(vec4(word_$NAME($SECOND_PLANEu + block / 8u * 4u + 0u), word_$NAME($SECOND_PLANEu + block / 8u * 4u + 1u), word_$NAME($SECOND_PLANEu + block / 8u * 4u + 2u), word_$NAME($SECOND_PLANEu + block / 8u * 4u + 3u)), block % 8u);
+    let header = $SECOND_PLANEu + at / 64u * 4u;
+    let scales = vec4(word_$NAME(header), word_$NAME(header + 1u), word_$NAME(header + 2u), word_$NAME(header + 3u));
+    let terms = terms_of_block(scales, at / 8u % 8u);
     let codes = $NAME[at / 2u];
     let low = select(codes >> 12u, codes << 4u, at % 2u == 0u);
     return fma(numbers_of_nibbles(low, 0.0), vec4(terms.x), vec4(terms.y));
 }
 #end
 #if USE == PIECES
-alias Wide_$NAME = vec4<u32>;
-
-fn word_$NAME(at: u32) -> u32 {
-    return $NAME[at / 4u][at % 4u];
-}
 
 // Block `at`, counted through all rows.
 fn load_$NAME(at: u32) -> Piece {
-    let block = at;
-    let terms = terms_of_block($NAME[$SECOND_PLANE_VECTORu + block / 8u], block % 8u);
+    let terms = terms_of_block($NAME[$SECOND_PLANE_VECTORu + at / 8u], at % 8u);
     let codes = $NAME[at];
     return Piece(
         fma(numbers_of_nibbles(codes.x << 4u, 0.0), vec4(terms.x), vec4(terms.y)),
@@ -41,21 +30,15 @@ fn load_$NAME(at: u32) -> Piece {
 }
 #end
 #if USE == CODES
-alias Wide_$NAME = vec4<u32>;
 
-fn word_$NAME(at: u32) -> u32 {
-    return $NAME[at / 4u][at % 4u];
-}
-
-// Loads block `at`, counted through all rows, as it lies in memory. A kernel does other things while the words are on their way.
+// Loads block `at` as it lies in memory. A kernel does other things while the words are on their way.
 fn raw_$NAME(at: u32) -> Raw {
     return Raw($NAME[at], vec4(0u), $NAME[$SECOND_PLANE_VECTORu + at / 8u]);
 }
 
 // Packed bytes of the loaded block `at`.
 fn codes_$NAME(raw: Raw, at: u32) -> Codes {
-    let block = at;
-    let terms = terms_of_block(raw.scales, block % 8u);
+    let terms = terms_of_block(raw.scales, at % 8u);
     return codes_of_nibbles(raw.codes, vec4(terms.xx, -terms.yy));
 }
 #end

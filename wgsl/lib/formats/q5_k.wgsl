@@ -1,34 +1,23 @@
 // GGML's Q5_K: the low 4 bits of codes in one plane, 16 bytes that scale each 256 of them in the next, and the codes' highest
-// bits in the last.
-
+// bits in the last. Needs `words`.
 #if USE == QUADS
-alias Quad_$NAME = u32;
-
-fn word_$NAME(at: u32) -> u32 {
-    return $NAME[at];
-}
 
 // Quad `at`, counted through all rows.
 fn quad_$NAME(at: u32) -> vec4<f32> {
-    let block = at / 8u;
-    let terms = terms_of_block(vec4(word_$NAME($SECOND_PLANEu + block / 8u * 4u + 0u), word_$NAME($SECOND_PLANEu + block / 8u * 4u + 1u), word_$NAME($SECOND_PLANEu + block / 8u * 4u + 2u), word_$NAME($SECOND_PLANEu + block / 8u * 4u + 3u)), block % 8u);
+    let header = $SECOND_PLANEu + at / 64u * 4u;
+    let scales = vec4(word_$NAME(header), word_$NAME(header + 1u), word_$NAME(header + 2u), word_$NAME(header + 3u));
+    let terms = terms_of_block(scales, at / 8u % 8u);
     let codes = $NAME[at / 2u];
     let low = select(codes >> 12u, codes << 4u, at % 2u == 0u);
-    let high = word_$NAME($THIRD_PLANEu + at / 8u);
-    return fma(numbers_of_nibbles(low, 0.0) + numbers_of_bits((high >> (at % 8u * 4u)) << 4u), vec4(terms.x), vec4(terms.y));
+    let high = (word_$NAME($THIRD_PLANEu + at / 8u) >> (at % 8u * 4u)) << 4u;
+    return fma(numbers_of_nibbles(low, 0.0) + numbers_of_bits(high), vec4(terms.x), vec4(terms.y));
 }
 #end
 #if USE == PIECES
-alias Wide_$NAME = vec4<u32>;
-
-fn word_$NAME(at: u32) -> u32 {
-    return $NAME[at / 4u][at % 4u];
-}
 
 // Block `at`, counted through all rows.
 fn load_$NAME(at: u32) -> Piece {
-    let block = at;
-    let terms = terms_of_block($NAME[$SECOND_PLANE_VECTORu + block / 8u], block % 8u);
+    let terms = terms_of_block($NAME[$SECOND_PLANE_VECTORu + at / 8u], at % 8u);
     let codes = $NAME[at];
     let high = word_$NAME($THIRD_PLANEu + at);
     return Piece(
@@ -44,21 +33,15 @@ fn load_$NAME(at: u32) -> Piece {
 }
 #end
 #if USE == CODES
-alias Wide_$NAME = vec4<u32>;
 
-fn word_$NAME(at: u32) -> u32 {
-    return $NAME[at / 4u][at % 4u];
-}
-
-// Loads block `at`, counted through all rows, as it lies in memory. A kernel does other things while the words are on their way.
+// Loads block `at` as it lies in memory. A kernel does other things while the words are on their way.
 fn raw_$NAME(at: u32) -> Raw {
     return Raw($NAME[at], vec4(word_$NAME($THIRD_PLANEu + at), 0u, 0u, 0u), $NAME[$SECOND_PLANE_VECTORu + at / 8u]);
 }
 
 // Packed bytes of the loaded block `at`.
 fn codes_$NAME(raw: Raw, at: u32) -> Codes {
-    let block = at;
-    let terms = terms_of_block(raw.scales, block % 8u);
+    let terms = terms_of_block(raw.scales, at % 8u);
     return codes_with_bits(raw.codes, raw.high.x, vec4(terms.xx, -terms.yy));
 }
 #end

@@ -3,10 +3,6 @@
 #if USE == QUADS
 alias Quad_$NAME = u32;
 
-fn word_$NAME(at: u32) -> u32 {
-    return $NAME[at];
-}
-
 // Quad `at`, counted through all heads.
 fn quad_$NAME(at: u32) -> vec4<f32> {
     let scaled = vec2($NAME[at], $NAME[$SECOND_PLANEu + at / $HEAD_QUADSu]);

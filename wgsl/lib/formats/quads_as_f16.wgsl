@@ -5,7 +5,7 @@ alias Fetch_$NAME = array<vec4<f16>, 2>;
 
 // Loads pair `at` of quads.
 fn fetch_$NAME(at: u32) -> Fetch_$NAME {
-    return Fetch_$NAME(vec4<f16>(quad_$NAME(2u * at + 0u)), vec4<f16>(quad_$NAME(2u * at + 1u)));
+    return Fetch_$NAME(vec4<f16>(quad_$NAME(2u * at)), vec4<f16>(quad_$NAME(2u * at + 1u)));
 }
 
 fn halves_$NAME(fetch: Fetch_$NAME) -> Fetch_$NAME {
