@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 
 use bimetal::{
-    default_model,
-    engine::{Request, Then},
-    generator::{Generator, Setup},
-    open::{Choice, open},
-    tokenizer::SpecialTokens,
+    compute::devices::{Choice, open},
+    engine::{AtEnd, Request},
+    generate::generator::{Generator, Setup},
+    model::built_in,
+    text::tokenizer::SpecialTokens,
 };
 
 /// Queues all prompts, then steps until none is left.
 pub fn main() -> bimetal::Result<()> {
     let backend = open(Choice::Auto, None)?.backend;
-    let mut generator = Generator::open(&backend, &default_model::open()?, Setup::default(), &mut |_, _| {})?;
+    let mut generator = Generator::open(&backend, &built_in::open()?, Setup::default(), &mut |_, _| {})?;
     let heroes = ["fox", "bear", "duck", "girl", "robot", "mouse", "king", "frog"];
     let mut texts = BTreeMap::new();
     for hero in heroes {
         let start = format!("Once upon a time, there was a little {hero}");
         let prompt = generator.text.tokenizer.encode(&start)?;
         let (sampling, stop) = (generator.text.sampling.clone(), generator.text.stop.ids.clone());
-        let id = generator.engine.add(Request { prompt, sampling, most: 60, stop, then: Then::Forget })?;
+        let id = generator.engine.add(Request { prompt, sampling, max_tokens: 60, stop, at_end: AtEnd::Free })?;
         texts.insert(id, (start, generator.text.tokenizer.decoder(SpecialTokens::Skip)));
     }
     while !generator.engine.is_idle() {

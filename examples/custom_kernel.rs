@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use bimetal::{
     Result,
-    backend::Backend,
-    cost::Cost,
-    cpu::Group,
-    dtype::DType,
-    open::{Choice, devices, open},
-    pass::{Binding, Element, Kernel, Pass, Source},
-    tensor::Tensor,
+    compute::{
+        backend::Backend,
+        cost::Cost,
+        devices::{Choice, devices, open},
+        dtype::DType,
+        kernel::{Binding, Element, Group, Kernel, Source},
+        pass::Pass,
+        tensor::Tensor,
+    },
 };
 
 /// Each group has 64 lanes and each lane computes four elements: float bindings are read and written by quads.

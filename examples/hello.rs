@@ -3,15 +3,15 @@
 use std::io::{Write, stdout};
 
 use bimetal::{
-    default_model,
-    generator::{Generator, Settings, Setup},
-    open::{Choice, open},
+    compute::devices::{Choice, open},
+    generate::generator::{Generator, Settings, Setup},
+    model::built_in,
 };
 
 /// Opens, loads, streams.
 pub fn main() -> bimetal::Result<()> {
     let backend = open(Choice::Auto, None)?.backend;
-    let mut generator = Generator::open(&backend, &default_model::open()?, Setup::default(), &mut |_, _| {})?;
+    let mut generator = Generator::open(&backend, &built_in::open()?, Setup::default(), &mut |_, _| {})?;
     let settings = Settings { most: 200, ..generator.settings() };
     for piece in generator.stream("Once upon a time", &settings)? {
         print!("{}", piece?);

@@ -4,30 +4,43 @@
 //! when a preempted sequence is computed again, so that what a sequence yields depends on the sequence alone.
 
 mod ahead;
-mod lane;
+mod memory;
 mod options;
-mod outputs;
+mod phase_runner;
+mod readback;
+mod request;
+mod runner;
+pub mod sampler;
+pub mod scheduler;
 mod session;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Range,
     sync::Arc,
 };
 
-use crate::{
-    cache::{BLOCK, Cache, Plan},
-    error::{Error, Result},
-    kernels::gdn_chunk_solve::CHUNK,
-    model::Model,
-    sampler::{Sampler, Sampling},
-    scheduler::{Batch, Limits, Outcome, Scheduler, SequenceId, State},
-    step::{Kind, Layout},
-};
 use ahead::Ahead;
-use lane::{Lane, Place, Work};
 pub use options::Options;
-use outputs::Asked;
+use phase_runner::{LogitsRow, PhaseRunner};
+use readback::{PendingTokens, Select};
+pub use request::{AtEnd, Event, Finish, Request};
+pub use runner::{LogitRows, Prepared, Recording, Runner};
+
+use crate::{
+    engine::{
+        sampler::Sampler,
+        scheduler::{Batch, Limits, Outcome, Scheduler, State},
+    },
+    error::{Error, Result},
+    kernels::{
+        gdn_chunk_solve::CHUNK,
+        operands::step::{Input, Layout, Phase, SequenceId, Work},
+    },
+    model::{
+        Model,
+        cache::{BLOCK, Plan},
+    },
+};
 
 /// Prompts are cut at multiples of this many tokens.
 pub const ALIGN: u32 = 64;
@@ -35,73 +48,37 @@ pub const ALIGN: u32 = 64;
 /// Cuts fall between chunks of the gated delta rule.
 const _: () = assert!(ALIGN.is_multiple_of(CHUNK));
 
-/// What is wanted of one sequence.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The tokens it starts with; at least one.
-    pub prompt: Vec<u32>,
-    /// How tokens are chosen.
-    pub sampling: Sampling,
-    /// Most tokens to add; fewer where the context ends first.
-    pub most: usize,
-    /// Ids that end it.
-    pub stop: BTreeSet<u32>,
-    /// What becomes of its memory at the end.
-    pub then: Then,
-}
-
-/// What becomes of a sequence's memory when it ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Then {
-    /// It is given back.
-    Forget,
-    /// It is kept for [`Engine::resume`], until others need it.
-    Keep,
-}
-
-/// One more token of a sequence.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Event {
-    /// Whose.
-    pub sequence: SequenceId,
-    /// The token.
-    pub token: u32,
-    /// Whether it is the last one.
-    pub finish: Option<Finish>,
-}
-
-/// Why a sequence ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Finish {
-    /// With a stop id, which is its last token.
-    Stop,
-    /// With as many tokens as were asked for, or as the context holds.
-    Length,
-}
-
-/// A sequence, the positions to compute, and whether a token is wanted.
-type Piece = (SequenceId, Range<usize>, bool);
-
 struct Sequence {
     tokens: Vec<u32>,
     sampler: Sampler,
     /// Number of tokens at which it ends.
-    most: usize,
+    max_len: usize,
     stop: BTreeSet<u32>,
-    then: Then,
-    /// Where its last logits are, until the next step of that kind.
-    logits: Option<(Kind, Place)>,
+    at_end: AtEnd,
+    /// Where its last logits are, until the next step of that phase.
+    logits: Option<LogitsRow>,
+}
+
+impl Sequence {
+    /// Why it ends with this token, its last one; `None` where it goes on.
+    fn finish(&self, token: u32) -> Option<Finish> {
+        if self.stop.contains(&token) {
+            Some(Finish::Stop)
+        } else if self.tokens.len() >= self.max_len {
+            Some(Finish::Length)
+        } else {
+            None
+        }
+    }
 }
 
 /// Owns the backend, the model, the caches and the programs.
 pub struct Engine {
-    model: Arc<Model>,
-    cache: Cache,
-    plan: Plan,
+    runner: Runner,
     scheduler: Scheduler,
     sequences: BTreeMap<SequenceId, Sequence>,
-    prompt: Lane,
-    decode: Lane,
+    prefill: PhaseRunner,
+    decode: PhaseRunner,
     copier: session::Copier,
     /// The block tables as the device has them.
     tables: Vec<Vec<u32>>,
@@ -128,23 +105,21 @@ impl Engine {
             context: plan.context as usize,
         };
         let scheduler = Scheduler::new(limits)?;
-        let cache = Cache::new(&model.backend, &model.config, &plan)?;
-        let lane = |kind, rows| {
-            let layout = Layout { rows, sequences: options.sequences };
-            Lane::new(&model, kind, layout, cache.tables.clone())
+        let runner = Runner::new(model, plan)?;
+        let phase_runner = |phase, rows| {
+            let layout = Layout { rows, sequences: options.sequences, outputs: options.sequences };
+            PhaseRunner::new(&runner, phase, layout)
         };
-        let prompt = lane(Kind::Prompt, options.budget)?;
-        let decode = lane(Kind::Decode, options.sequences)?;
-        let copier = session::Copier::new(&model.backend)?;
+        let prefill = phase_runner(Phase::Prefill, options.budget)?;
+        let decode = phase_runner(Phase::Decode, options.sequences)?;
+        let copier = session::Copier::new(&runner.model().backend)?;
         let tables = vec![Vec::new(); plan.slots as usize];
         let sequences = BTreeMap::new();
         Ok(Self {
-            model,
-            cache,
-            plan,
+            runner,
             scheduler,
             sequences,
-            prompt,
+            prefill,
             decode,
             copier,
             tables,
@@ -156,12 +131,12 @@ impl Engine {
 
     /// The model it runs.
     pub fn model(&self) -> &Arc<Model> {
-        &self.model
+        self.runner.model()
     }
 
     /// What its caches hold.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        self.runner.plan()
     }
 
     /// How many decode steps the device has begun before they were asked for.
@@ -171,13 +146,12 @@ impl Engine {
 
     /// Bytes of device memory that it holds: weights, caches, and what its programs brought along so far.
     pub fn memory(&self) -> u64 {
-        let lanes = self.prompt.bytes() + self.decode.bytes();
-        self.model.weights.bytes() + self.plan.bytes(&self.model.config) + lanes
+        self.runner.bytes() + self.prefill.bytes() + self.decode.bytes()
     }
 
     /// The programs made so far: what each computes, and how many launches it has.
     pub fn dispatches(&self) -> Vec<(String, usize)> {
-        self.prompt.dispatches().chain(self.decode.dispatches()).collect()
+        self.prefill.dispatches().chain(self.decode.dispatches()).collect()
     }
 
     /// How often a running sequence had to give its memory to an older one so far, to be computed again later. More
@@ -191,21 +165,21 @@ impl Engine {
     /// # Errors
     /// [`Error::Request`] for an empty prompt, one that leaves no room in the context, or ids beyond the vocabulary.
     pub fn add(&mut self, request: Request) -> Result<SequenceId> {
-        let most = self.most(&request)?;
-        let id = self.scheduler.add(request.prompt.len(), most)?;
-        self.sequences.insert(id, self.sequence(request, most)?);
+        let max_len = self.max_len(&request)?;
+        let id = self.scheduler.add(request.prompt.len(), max_len)?;
+        self.sequences.insert(id, self.sequence(request, max_len)?);
         Ok(id)
     }
 
-    fn sequence(&self, request: Request, most: usize) -> Result<Sequence> {
-        let Request { prompt, sampling, stop, then, .. } = request;
-        let sampler = Sampler::new(sampling, &prompt, self.model.vocabulary as usize)?;
-        Ok(Sequence { tokens: prompt, sampler, most, stop, then, logits: None })
+    fn sequence(&self, request: Request, max_len: usize) -> Result<Sequence> {
+        let Request { prompt, sampling, stop, at_end, .. } = request;
+        let sampler = Sampler::new(sampling, &prompt, self.model().vocabulary as usize)?;
+        Ok(Sequence { tokens: prompt, sampler, max_len, stop, at_end, logits: None })
     }
 
     /// The number of tokens at which a request ends.
-    fn most(&self, request: &Request) -> Result<usize> {
-        let (length, context) = (request.prompt.len(), self.plan.context as usize);
+    fn max_len(&self, request: &Request) -> Result<usize> {
+        let (length, context) = (request.prompt.len(), self.plan().context as usize);
         if length == 0 {
             return Err(Error::Request("the prompt is empty: there is nothing to continue".into()));
         }
@@ -215,11 +189,11 @@ impl Engine {
                  it or raise --context"
             )));
         }
-        let vocabulary = self.model.config.vocabulary;
+        let vocabulary = self.model().config.vocabulary;
         if let Some(id) = request.prompt.iter().find(|id| **id >= vocabulary) {
             return Err(Error::Request(format!("token id {id} is not below the vocabulary of {vocabulary}")));
         }
-        Ok(length.saturating_add(request.most).min(context))
+        Ok(length.saturating_add(request.max_tokens).min(context))
     }
 
     /// Whether nothing runs or waits.
@@ -235,9 +209,9 @@ impl Engine {
 
     /// Ends a sequence where it stands: it is kept or forgotten, as its request says.
     pub fn interrupt(&mut self, id: SequenceId) {
-        match self.sequences.get(&id).map(|sequence| sequence.then) {
-            Some(Then::Keep) => self.scheduler.park(id),
-            Some(Then::Forget) => self.cancel(id),
+        match self.sequences.get(&id).map(|sequence| sequence.at_end) {
+            Some(AtEnd::Keep) => self.scheduler.keep(id),
+            Some(AtEnd::Free) => self.cancel(id),
             None => {}
         }
     }
@@ -249,7 +223,7 @@ impl Engine {
 
     /// Whether a sequence is kept for [`Engine::resume`].
     pub fn is_kept(&self, id: SequenceId) -> bool {
-        self.scheduler.state(id) == Some(State::Parked)
+        self.scheduler.state(id) == Some(State::Kept)
     }
 
     /// The tokens of a sequence that has not been forgotten.
@@ -263,14 +237,14 @@ impl Engine {
     /// # Errors
     /// [`Error::Device`].
     pub fn logits(&self, id: SequenceId) -> Result<Option<Vec<f32>>> {
-        let place = self.sequences.get(&id).and_then(|sequence| sequence.logits);
-        place.map(|(kind, place)| self.lane(kind).outputs(place.turn).row(place.row)).transpose()
+        let Some(at) = self.sequences.get(&id).and_then(|sequence| sequence.logits) else { return Ok(None) };
+        self.phase_runner(at.phase).outputs(at.output_set).row(at.row).map(Some)
     }
 
-    fn lane(&self, kind: Kind) -> &Lane {
-        match kind {
-            Kind::Prompt => &self.prompt,
-            Kind::Decode => &self.decode,
+    fn phase_runner(&self, phase: Phase) -> &PhaseRunner {
+        match phase {
+            Phase::Prefill => &self.prefill,
+            Phase::Decode => &self.decode,
         }
     }
 
@@ -290,65 +264,62 @@ impl Engine {
         }
     }
 
-    /// Runs a batch and chooses a token for each sequence that wants one.
+    /// Runs a batch and chooses a token for each output.
     fn compute(&mut self, batch: &Batch) -> Result<Vec<(SequenceId, u32)>> {
-        let chunks = batch.chunks.iter().map(|c| (c.sequence, c.start..c.start + c.length, c.sample));
-        let singles = batch.singles.iter().map(|s| (s.sequence, s.position..s.position + 1, s.sample));
-        let (chunks, singles) = (chunks.collect::<Vec<_>>(), singles.collect::<Vec<_>>());
-        let mut chosen = self.run(Kind::Prompt, &chunks, 0)?;
-        chosen.extend(self.decode(&singles)?);
+        let [prefill, decode] = [Phase::Prefill, Phase::Decode].map(|phase| batch.of(phase).collect::<Vec<_>>());
+        let mut chosen = self.run(Phase::Prefill, &prefill, 0)?;
+        chosen.extend(self.decode(&decode)?);
         Ok(chosen)
     }
 
-    /// Computes pieces, leaves them in one of a lane's outputs, and chooses tokens.
-    fn run(&mut self, kind: Kind, pieces: &[Piece], turn: usize) -> Result<Vec<(SequenceId, u32)>> {
-        let asked = self.start(kind, pieces, turn)?;
-        self.choose(kind, pieces, turn, asked)
+    /// Computes work of one phase, leaves its logits in a set of outputs, and chooses tokens.
+    fn run(&mut self, phase: Phase, work: &[&Work], output_set: usize) -> Result<Vec<(SequenceId, u32)>> {
+        let pending = self.start(phase, work, output_set)?;
+        self.choose(work, output_set, pending)
     }
 
-    fn start(&mut self, kind: Kind, pieces: &[Piece], turn: usize) -> Result<Asked> {
-        if pieces.is_empty() {
-            return Ok(Asked::default());
+    /// Submits work of one phase.
+    fn start(&mut self, phase: Phase, work: &[&Work], output_set: usize) -> Result<PendingTokens> {
+        if work.is_empty() {
+            return Ok(PendingTokens::default());
         }
-        self.upload(pieces)?;
-        let work = pieces.iter().map(|(id, range, sample)| {
-            let sequence = &self.sequences[id];
-            let need = sample.then(|| sequence.sampler.needs());
-            Work {
-                ids: &sequence.tokens[range.clone()],
-                position: range.start as u32,
-                slot: slot(&self.scheduler, *id),
-                need,
-            }
+        self.upload_tables(work)?;
+        let inputs = work.iter().map(|work| Input {
+            work,
+            tokens: &self.sequences[&work.sequence].tokens[work.range.clone()],
+            slot: slot(&self.scheduler, work.sequence),
         });
-        let work: Vec<_> = work.collect();
-        let lane = if kind == Kind::Prompt { &mut self.prompt } else { &mut self.decode };
-        lane.run(&self.model, &mut self.cache, &work, turn)
+        let inputs: Vec<_> = inputs.collect();
+        let sampled = work.iter().filter(|work| !work.outputs.is_empty());
+        let needs = sampled.map(|work| self.sequences[&work.sequence].sampler.needs());
+        let select = needs.fold(Select::Greedy, Select::or);
+        let phase_runner = if phase == Phase::Prefill { &mut self.prefill } else { &mut self.decode };
+        phase_runner.run(&mut self.runner, &inputs, select, output_set)
     }
 
-    /// Waits for what was asked of a run, and chooses a token for each piece that wants one.
-    fn choose(&mut self, kind: Kind, pieces: &[Piece], turn: usize, asked: Asked) -> Result<Vec<(SequenceId, u32)>> {
-        let lane = if kind == Kind::Prompt { &self.prompt } else { &self.decode };
-        let read = asked.wait(lane.outputs(turn))?;
+    /// Waits for what was asked of a run, and chooses a token for each output.
+    fn choose(&mut self, work: &[&Work], output_set: usize, pending: PendingTokens) -> Result<Vec<(SequenceId, u32)>> {
+        let Some(phase) = work.first().map(|work| work.phase) else { return Ok(Vec::new()) };
+        let phase_runner = if phase == Phase::Prefill { &self.prefill } else { &self.decode };
+        let read = pending.wait(phase_runner.outputs(output_set))?;
         let mut chosen = Vec::new();
-        for ((id, ..), row) in pieces.iter().zip(&read.rows) {
-            if let Some(row) = *row {
-                let sequence = self.sequences.get_mut(id).expect("a sequence of this batch");
-                chosen.push((*id, read.choose(row, &mut sequence.sampler)?));
-                sequence.logits = Some((kind, Place { turn, row }));
+        for (work, rows) in work.iter().zip(&read.rows) {
+            for row in rows.clone() {
+                let sequence = self.sequences.get_mut(&work.sequence).expect("a sequence of this batch");
+                chosen.push((work.sequence, read.choose(row, &mut sequence.sampler)?));
+                sequence.logits = Some(LogitsRow { phase, output_set, row });
             }
         }
         Ok(chosen)
     }
 
     /// Brings the device's block tables up to date.
-    fn upload(&mut self, pieces: &[Piece]) -> Result<()> {
-        for (id, ..) in pieces {
+    fn upload_tables(&mut self, work: &[&Work]) -> Result<()> {
+        for Work { sequence: id, .. } in work {
             let (slot, blocks) = (slot(&self.scheduler, *id), self.scheduler.blocks(*id));
             let known = &mut self.tables[slot as usize];
             if known.as_slice() != blocks {
-                let tables = &self.cache.tables;
-                tables.write(u64::from(slot) * u64::from(tables.width()), blocks)?;
+                self.runner.assign(slot, blocks)?;
                 blocks.clone_into(known);
             }
         }
@@ -361,20 +332,14 @@ impl Engine {
             let sequence = self.sequences.get_mut(&id).expect("a sequence of this batch");
             sequence.sampler.accept(token);
             sequence.tokens.push(token);
-            let finish = match () {
-                () if sequence.stop.contains(&token) => Some(Finish::Stop),
-                () if sequence.tokens.len() >= sequence.most => Some(Finish::Length),
-                () => None,
+            let finish = sequence.finish(token);
+            let outcome = match (finish, sequence.at_end) {
+                (None, _) => Outcome::Token,
+                (Some(_), AtEnd::Keep) => Outcome::Kept { token: true },
+                (Some(_), AtEnd::Free) => Outcome::Finished,
             };
-            outcomes.push((
-                id,
-                match (finish, sequence.then) {
-                    (None, _) => Outcome::Token,
-                    (Some(_), Then::Keep) => Outcome::Parked { token: true },
-                    (Some(_), Then::Forget) => Outcome::Finished,
-                },
-            ));
-            if finish.is_some() && sequence.then == Then::Forget {
+            outcomes.push((id, outcome));
+            if outcome == Outcome::Finished {
                 self.sequences.remove(&id);
             }
             events.push(Event { sequence: id, token, finish });
@@ -385,9 +350,8 @@ impl Engine {
 
     /// After a step that failed, its sequences are in an unknown state.
     fn give_up(&mut self, batch: &Batch) {
-        let chunks = batch.chunks.iter().map(|chunk| chunk.sequence);
-        for id in chunks.chain(batch.singles.iter().map(|single| single.sequence)) {
-            self.cancel(id);
+        for work in &batch.work {
+            self.cancel(work.sequence);
         }
         self.scheduler.commit(batch, &[]);
     }

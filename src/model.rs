@@ -1,20 +1,24 @@
 //! Models: the configuration and the checkpoint on disk, the weights on a device, the forward pass.
 
+pub mod built_in;
+pub mod cache;
 pub mod checkpoint;
 pub mod config;
-mod halves;
-pub mod quants;
 pub mod qwen3_5;
-mod random;
-mod upload;
 pub mod weights;
 
 use std::sync::Arc;
 
-use crate::{backend::Backend, dtype::DType, error::Result};
 use config::Config;
-use qwen3_5::Weights;
+pub use weights::Weights;
 use weights::{Progress, Source};
+
+use crate::{
+    compute::{backend::Backend, dtype::DType, pass::Pass, tensor::Tensor},
+    error::Result,
+    kernels::operands::step::Step,
+    model::cache::Cache,
+};
 
 /// In which types a model computes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,5 +63,21 @@ impl Model {
         let config = source.config().clone();
         let weights = Weights::load(backend, source, form.into(), progress)?;
         Ok(Self { backend: backend.clone(), vocabulary: config.vocabulary, config, weights })
+    }
+
+    /// Records the logits of a step's outputs: the rows that want them in a prompt, every row in a decode step. logits
+    /// \[outputs, V\] f32.
+    pub fn forward(&self, p: &Pass, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
+        match &self.weights {
+            Weights::Qwen3_5(weights) => qwen3_5::forward(p, weights, cache, step, logits),
+        }
+    }
+
+    /// Records the logits of every row of a prompt, each the same bits as if it were an output of [`Model::forward`].
+    /// logits \[T, V\] f32.
+    pub fn forward_every(&self, p: &Pass, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
+        match &self.weights {
+            Weights::Qwen3_5(weights) => qwen3_5::forward_every(p, weights, cache, step, logits),
+        }
     }
 }

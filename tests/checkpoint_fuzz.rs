@@ -2,9 +2,7 @@
 //! than the input accounts for.
 #![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
 
-#[allow(dead_code)]
-#[path = "checkpoint/scratch.rs"]
-mod scratch;
+mod support;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -13,20 +11,21 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+use proptest::{collection::vec, prelude::*, sample::Index};
+use serde_json::{Value, json};
+use support::{
+    fixtures::fixture,
+    scratch::{Scratch, WEIGHTS, file, parts},
+};
+
 use bimetal::{
-    backend::Backend,
-    cpu::Cpu,
-    dtype::DType,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
     model::{
-        Model,
-        checkpoint::{Checkpoint, expected},
-        quants::quantise,
+        Model, Weights,
+        checkpoint::{Checkpoint, expected, quantise},
         weights::Source,
     },
 };
-use proptest::{collection::vec, prelude::*, sample::Index};
-use scratch::{Scratch, WEIGHTS, file, fixture, parts};
-use serde_json::{Value, json};
 
 static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32").join(WEIGHTS)).unwrap());
@@ -269,7 +268,7 @@ proptest! {
         checkpoint.check().unwrap();
         let backend: Arc<dyn Backend> = Arc::new(Cpu::new(1));
         match Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {}) {
-            Ok(model) => assert_eq!(model.weights.embed.rows(), checkpoint.config().vocabulary),
+            Ok(model) => assert_eq!(vocabulary(&model), checkpoint.config().vocabulary),
             Err(error) => assert!(error.to_string().contains("finite"), "{error}"),
         }
     }
@@ -284,7 +283,7 @@ proptest! {
         checkpoint.check().unwrap();
         let backend: Arc<dyn Backend> = Arc::new(Cpu::new(1));
         match Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {}) {
-            Ok(model) => assert_eq!(model.weights.embed.rows(), 288),
+            Ok(model) => assert_eq!(vocabulary(&model), 288),
             Err(error) => assert!(error.to_string().contains("expected finite") || error.to_string().contains("expected scales"), "{error}"),
         }
     }
@@ -310,4 +309,10 @@ fn the_largest_claim() {
     assert!(checkpoint.summary().total_parameters() > 1 << 40);
     drop(checkpoint);
     survive(config.to_string().as_bytes(), BYTES.clone());
+}
+
+/// Rows of the embedding.
+fn vocabulary(model: &Model) -> u32 {
+    let Weights::Qwen3_5(weights) = &model.weights;
+    weights.embed.rows()
 }

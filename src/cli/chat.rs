@@ -9,11 +9,13 @@ use std::sync::{
 
 use bimetal::{
     Error, Result,
-    backend::Backend,
-    chat::Options,
-    conversation::Conversation,
-    generator::{Generator, Settings},
-    sampler::{Mode, Sampling},
+    compute::backend::Backend,
+    engine::sampler::{Mode, Sampling},
+    generate::{
+        conversation::Conversation,
+        generator::{Generator, Settings},
+    },
+    text::chat_template::Options,
 };
 use clap::Args;
 use lines::Lines;

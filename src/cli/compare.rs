@@ -4,10 +4,10 @@ use std::{path::Path, time::Duration};
 
 use bimetal::{
     Error, Result,
-    evaluation::{Comparison, Mean, Side, compare},
+    generate::assets::Text,
     hub::RepoSpec,
+    measure::perplexity::{Comparison, Mean, Side, compare},
     model::{Form, checkpoint::Checkpoint, weights::Source},
-    text::Text,
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};

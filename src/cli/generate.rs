@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read, stdin};
 
-use bimetal::{Error, Result, generator::Figures};
+use bimetal::{Error, Result, generate::generator::Figures};
 use clap::Args;
 
 use super::{

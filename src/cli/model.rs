@@ -9,14 +9,17 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, Caps},
-    default_model,
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        devices::{Choice, open},
+        dtype::DType,
+    },
     engine::{ALIGN, Options},
-    generator::{Generator, Setup},
+    generate::generator::{Generator, Setup},
     hub::{self, HubOptions, RepoSpec},
-    model::{Form, Model, checkpoint::Checkpoint, weights::Source},
-    open::{Choice, open},
+    kernels,
+    model::{Form, Model, built_in, checkpoint::Checkpoint, weights::Source},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
@@ -174,12 +177,12 @@ impl EngineArguments {
 impl ModelArguments {
     /// What the model is called in messages.
     pub fn name(&self) -> &str {
-        self.model.as_deref().unwrap_or(default_model::NAME)
+        self.model.as_deref().unwrap_or(built_in::NAME)
     }
 
     /// The checkpoint, downloaded where it is on the hub.
     pub fn open(&self) -> Result<Checkpoint> {
-        let Some(model) = &self.model else { return default_model::open() };
+        let Some(model) = &self.model else { return built_in::open() };
         let directory = Path::new(model);
         let checkpoint = match RepoSpec::parse(model).filter(|_| !directory.exists()) {
             Some(spec) => Checkpoint::open(&fetch(&spec)?)?,
@@ -202,7 +205,7 @@ impl DeviceArguments {
             log::info!("not {who}: {why}");
         }
         if let Some(caches) = dirs::cache_dir() {
-            opened.backend.keep_pipelines(&caches.join("bimetal"));
+            opened.backend.keep_pipelines(&caches.join("bimetal"), kernels::fingerprint());
         }
         Ok(opened.backend)
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bimetal::{
     Result,
-    evaluation::{Perplexity, Side, perplexity},
+    generate::assets::Text,
+    measure::perplexity::{Perplexity, Side, perplexity},
     model::weights::Source,
-    text::Text,
 };
 use clap::Args;
 use serde_json::json;

@@ -2,8 +2,8 @@
 
 use bimetal::{
     Result,
-    generator::{Ends, Settings},
-    sampler::Sampling,
+    engine::sampler::Sampling,
+    generate::generator::{Ends, Settings},
 };
 use clap::{Args, builder::NonEmptyStringValueParser};
 

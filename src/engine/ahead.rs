@@ -5,59 +5,68 @@
 //! ends it, and what was computed beyond an end is in memory that is given back. Nothing of this shows in what a sequence
 //! yields.
 
-use super::{Engine, Piece, Then, outputs::Asked};
-use crate::{backend::DeviceKind, cache::BLOCK, error::Result, sampler::Need, scheduler::SequenceId, step::Kind};
+use super::{AtEnd, Engine, readback::PendingTokens};
+
+use crate::{
+    compute::caps::DeviceKind,
+    engine::sampler::Need,
+    error::Result,
+    kernels::operands::step::{Phase, SequenceId, Work},
+    model::cache::BLOCK,
+};
 
 /// A step whose tokens nobody has looked at.
 pub(super) struct Ahead {
-    /// Each row's sequence, and the position of the token that it computes.
-    rows: Vec<(SequenceId, usize)>,
-    turn: usize,
-    asked: Asked,
+    /// What each row computes.
+    work: Vec<Work>,
+    output_set: usize,
+    pending: PendingTokens,
 }
 
 impl Engine {
     /// Computes sampled tokens, or takes them from the step that was computed ahead, and chooses the next ones.
-    pub(super) fn decode(&mut self, pieces: &[Piece]) -> Result<Vec<(SequenceId, u32)>> {
-        let Some(ahead) = self.ahead.take() else {
-            let asked = self.start(Kind::Decode, pieces, 0)?;
-            let next = self.look_ahead(pieces)?;
-            let chosen = self.choose(Kind::Decode, pieces, 0, asked)?;
+    pub(super) fn decode(&mut self, work: &[&Work]) -> Result<Vec<(SequenceId, u32)>> {
+        let Some(Ahead { work: begun, output_set, pending }) = self.ahead.take() else {
+            let pending = self.start(Phase::Decode, work, 0)?;
+            let next = self.look_ahead(work)?;
+            let chosen = self.choose(work, 0, pending)?;
             self.ahead = next;
             return Ok(chosen);
         };
-        let Ahead { rows, turn, asked } = ahead;
-        let row = |(id, range, _): &Piece| rows.iter().position(|row| *row == (*id, range.start));
-        let (mut ready, rest): (Vec<_>, Vec<_>) = pieces.iter().cloned().partition(|piece| row(piece).is_some());
+        let same = |begun: &Work, work: &Work| (begun.sequence, &begun.range) == (work.sequence, &work.range);
+        let row = |work: &&Work| begun.iter().position(|begun| same(begun, work));
+        let (mut ready, rest): (Vec<_>, Vec<_>) = work.iter().partition(|work| row(work).is_some());
         ready.sort_by_key(row);
-        let asked = asked.of(ready.iter().filter_map(row));
+        let pending = pending.of_rows(ready.iter().filter_map(row));
         // The next one follows only where all of this one goes on and nothing comes between.
-        let whole = rest.is_empty() && ready.len() == rows.len();
+        let whole = rest.is_empty() && ready.len() == begun.len();
         let next = if whole { self.look_ahead(&ready)? } else { None };
-        let mut chosen = self.choose(Kind::Decode, &ready, turn, asked)?;
-        chosen.extend(self.run(Kind::Decode, &rest, 1 - turn)?);
+        let mut chosen = self.choose(&ready, output_set, pending)?;
+        chosen.extend(self.run(Phase::Decode, &rest, 1 - output_set)?);
         self.ahead = next;
         Ok(chosen)
     }
 
     /// Starts the step after the last run, if it has to come: the same sequences in the same rows, each one token further.
-    fn look_ahead(&mut self, pieces: &[Piece]) -> Result<Option<Ahead>> {
-        let waits = self.model.backend.caps().kind == DeviceKind::Cpu;
-        if waits || pieces.is_empty() || !pieces.iter().all(|piece| self.goes_on(piece)) {
+    fn look_ahead(&mut self, work: &[&Work]) -> Result<Option<Ahead>> {
+        let waits = self.runner.model().backend.caps().kind == DeviceKind::Cpu;
+        if waits || work.is_empty() || !work.iter().all(|work| self.goes_on(work)) {
             return Ok(None);
         }
-        self.upload(pieces)?;
-        let rows = pieces.iter().map(|(id, range, _)| (*id, range.end)).collect();
+        self.upload_tables(work)?;
+        let next = work.iter().map(|work| Work { range: work.range.end..work.range.end + 1, ..(*work).clone() });
+        let next = next.collect();
         self.steps_ahead += 1;
-        let asked = self.decode.follow(&self.model, &mut self.cache, pieces.len() as u32)?;
-        Ok(Some(Ahead { rows, turn: self.decode.turn(), asked }))
+        let pending = self.decode.follow(&mut self.runner, work.len() as u32)?;
+        Ok(Some(Ahead { work: next, output_set: self.decode.output_set(), pending }))
     }
 
     /// Whether a sequence goes on after a token unless that token ends it, with what the device has of it.
-    fn goes_on(&self, (id, range, sample): &Piece) -> bool {
-        let sequence = &self.sequences[id];
-        let known = sequence.tokens.len() == range.end && range.end + 1 < sequence.most;
-        let room = self.scheduler.blocks(*id).len() * BLOCK as usize > range.end;
-        *sample && known && room && sequence.then == Then::Forget && sequence.sampler.needs() == Need::Argmax
+    fn goes_on(&self, work: &Work) -> bool {
+        let (sequence, end) = (&self.sequences[&work.sequence], work.range.end);
+        let known = sequence.tokens.len() == end && end + 1 < sequence.max_len;
+        let room = self.scheduler.blocks(work.sequence).len() * BLOCK as usize > end;
+        let frees = sequence.at_end == AtEnd::Free;
+        !work.outputs.is_empty() && known && room && frees && sequence.sampler.needs() == Need::Argmax
     }
 }

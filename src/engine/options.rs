@@ -1,11 +1,12 @@
 //! What an engine is made with.
 
 use crate::{
-    backend::DeviceKind,
-    cache::{Plan, Room, Wanted},
-    dtype::DType,
+    compute::{caps::DeviceKind, dtype::DType},
     error::{Error, Result},
-    model::Model,
+    model::{
+        Model,
+        cache::{Plan, Room, Wanted},
+    },
 };
 
 /// What an engine is made with.
@@ -56,7 +57,7 @@ impl Options {
             )));
         }
         let wanted = Wanted { context, sequences: self.sequences, slots: self.sequences + self.snapshots, kv: self.kv };
-        let taken = model.weights.bytes() + super::lane::estimate(model, self);
+        let taken = model.weights.bytes() + super::memory::estimate(model, self);
         Plan::fit(&model.config, wanted, self.room(model, taken)).map_err(|error| match error {
             Error::Request(what) => Error::Request(format!(
                 "{what} (weights and programs take {} MiB; --memory and --budget change what is left)",

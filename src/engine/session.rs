@@ -5,16 +5,20 @@
 
 use std::sync::Arc;
 
-use super::{Engine, Request};
+use super::{Engine, Request, runner::Runner};
+
 use crate::{
-    backend::Backend,
-    cache::{Cache, State},
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
     error::{Error, Result},
-    kernels::copy_slot::copy_slot,
-    pass::{Pass, Program},
-    scheduler::SequenceId,
-    tensor::Tensor,
+    kernels::{
+        copy_slot::copy_slot,
+        operands::{caches::State, step::SequenceId},
+    },
 };
 
 /// Copies one slot's state to another slot, in all layers.
@@ -28,10 +32,11 @@ impl Copier {
         Ok(Self { pair: Tensor::new(backend, [1, 2], DType::U32, "slots to copy")?, program: None })
     }
 
-    fn copy(&mut self, backend: &Arc<dyn Backend>, cache: &mut Cache, pair: [u32; 2]) -> Result<()> {
+    fn copy(&mut self, runner: &mut Runner, pair: [u32; 2]) -> Result<()> {
+        let backend = runner.model().backend.clone();
         if self.program.is_none() {
             let p = Pass::new(backend.caps());
-            for state in &mut cache.layers {
+            for state in &mut runner.cache_mut().layers {
                 if let State::Slots(slots) = state {
                     copy_slot(&p, &self.pair, &mut slots.ring);
                     copy_slot(&p, &self.pair, &mut slots.state);
@@ -58,10 +63,10 @@ impl Engine {
     /// Those of [`Engine::add`], and [`Error::Request`] for a sequence that is over or still being computed; the
     /// sequence is left as it was.
     pub fn resume(&mut self, id: SequenceId, request: Request) -> Result<usize> {
-        let most = self.most(&request)?;
+        let max_len = self.max_len(&request)?;
         let Left { known, computed: reused } = self.go_back(id, &request.prompt)?;
-        self.scheduler.extend(id, request.prompt.len() - known, most)?;
-        let sequence = self.sequence(request, most)?;
+        self.scheduler.extend(id, request.prompt.len() - known, max_len)?;
+        let sequence = self.sequence(request, max_len)?;
         self.sequences.insert(id, sequence);
         Ok(reused)
     }
@@ -87,7 +92,7 @@ impl Engine {
         };
         self.scheduler.rewind(id, snapshot.computed)?;
         if let Some(slot) = self.scheduler.slot(id) {
-            self.copier.copy(&self.model.backend, &mut self.cache, [snapshot.slot, slot])?;
+            self.copier.copy(&mut self.runner, [snapshot.slot, slot])?;
         }
         Ok(Left { known: snapshot.computed, computed: snapshot.computed })
     }
@@ -106,7 +111,7 @@ impl Engine {
         }
         let Some(from) = self.scheduler.slot(id) else { return Ok(false) };
         let Some(to) = self.scheduler.lend_slot(id) else { return Ok(false) };
-        self.copier.copy(&self.model.backend, &mut self.cache, [from, to])?;
+        self.copier.copy(&mut self.runner, [from, to])?;
         Ok(true)
     }
 }

@@ -1,11 +1,13 @@
 //! ids\[r\] ← tokens\[r\], position\[r\] ← position\[r\] + 1: a decode step becomes the one after it, without the host.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{Kind, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{Phase, Step, View},
 };
 
 /// One group for all rows.
@@ -22,7 +24,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Feeds each sequence of a decode step the token that was chosen for it. tokens \[S, 1\] u32.
 pub fn advance(p: &Pass, step: &Step, tokens: &Tensor) {
-    assert!(step.kind() == Kind::Decode && tokens.rows() >= step.capacity(), "advance: step, tokens");
+    assert!(step.phase() == Phase::Decode && tokens.rows() >= step.capacity(), "advance: step, tokens");
     p.dispatch(&KERNEL).update_step(step).read(tokens).grid([1; 3]);
 }
 

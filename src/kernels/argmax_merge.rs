@@ -2,12 +2,16 @@
 //! NaN or none is above −∞.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    kernels::argmax::NONE,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        argmax::NONE,
+        operands::step::{self, Step, View},
+    },
 };
 
 /// One group a row.
@@ -23,7 +27,7 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// leaders \[S, 2·PARTS\] u32 of keys and ids → tokens \[S, 1\] u32.
-pub(super) fn argmax_merge(p: &Pass, step: &Step, leaders: &Tensor, tokens: &mut Tensor) {
+pub(crate) fn argmax_merge(p: &Pass, step: &Step, leaders: &Tensor, tokens: &mut Tensor) {
     let rows = leaders.rows();
     p.dispatch(&KERNEL).define("PARTS", leaders.width() / 2).step(step).read(leaders).write(tokens).grid([rows, 1, 1]);
 }

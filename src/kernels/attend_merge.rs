@@ -2,17 +2,21 @@
 //! empty
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
         attend_decode::{Partials, Splits},
-        qk_norm_rope::Heads,
+        operands::{
+            heads::AttentionHeads,
+            step::{self, Step, View},
+        },
         silu_mul::sigmoid,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
 };
 
 /// One group a query head and row.
@@ -37,7 +41,13 @@ pub static KERNEL: Kernel = Kernel {
 const AT_ONCE: u32 = 8;
 
 /// Puts the splits of decode attention together and gates the result. x \[S, projected\] f32 → \[S, Hq·D\] of `dtype`.
-pub fn attend_merge(p: &Pass, step: &Step, parts: &Partials, x: &Tensor, (heads, dtype): (Heads, DType)) -> Tensor {
+pub fn attend_merge(
+    p: &Pass,
+    step: &Step,
+    parts: &Partials,
+    x: &Tensor,
+    (heads, dtype): (AttentionHeads, DType),
+) -> Tensor {
     assert_eq!(x.width(), heads.projected(), "attend_merge: x");
     let mut out = p.scratch([x.rows(), heads.query * heads.width], dtype);
     let (quads, splits) = (heads.width / 4, parts.splits);

@@ -6,17 +6,21 @@
 //! its company.
 
 use crate::{
-    backend::{Caps, Strips},
-    cache::Blocks,
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        caps::{Caps, Strips},
+        dtype::DType,
+        kernel::{Binding, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
         attend_prefill::{self, Attend},
-        qk_norm_rope::Heads,
+        operands::{
+            caches::Blocks,
+            heads::AttentionHeads,
+            step::{self, Step, TILE, View},
+        },
     },
-    pass::{Binding, Element, Kernel, Pass},
-    step::{self, Step, TILE, View},
-    tensor::Tensor,
 };
 
 /// One group a query head and SIDE rows of one sequence; keys pass by in tiles of two squares, staged in group memory.
@@ -41,7 +45,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// How a device's matrix units share out a head: rows of a group, and its lanes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Squares {
+pub(crate) struct Squares {
     by: Strips,
     edge: u32,
     side: u32,
@@ -50,7 +54,7 @@ pub(super) struct Squares {
 
 impl Squares {
     /// None where the device has no matrix units, or where they do not suit the head, the types or the cache.
-    pub(super) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (Heads, DType)) -> Option<Self> {
+    pub(crate) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (AttentionHeads, DType)) -> Option<Self> {
         let (edge, [width, _]) = (caps.matrix_units?, caps.subgroup?);
         let by = caps.tiles.attend_by;
         let squares = match by {
@@ -86,13 +90,11 @@ impl Squares {
 }
 
 /// Gated causal attention of many rows; shapes are those of `attend_prefill`, types those that [`Squares::fit`] asks for.
-pub(super) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, squares: Squares) -> Tensor {
+pub(crate) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, squares: Squares) -> Tensor {
     let Attend { q, x, cache, heads, dtype } = attend;
     let mut out = p.scratch([q.rows(), q.width()], dtype);
     p.dispatch(&KERNEL)
-        .define("Q_HEADS", heads.query)
-        .define("KV_HEADS", heads.kv)
-        .define("HEAD", heads.width)
+        .attention_heads(heads)
         .define("BLOCK", cache.block)
         .define("MAX_BLOCKS", step.tables().width())
         .define("SIDE", squares.side)

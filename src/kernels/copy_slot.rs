@@ -1,9 +1,9 @@
 //! state\[to\] = state\[from\]: one slot's state into another slot. `pair` holds from and to.
 
-use crate::{
+use crate::compute::{
     cost::{Bytes, Cost, Load},
-    cpu::Group,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
+    kernel::{Binding, Dispatch, Element, Group, Kernel},
+    pass::Pass,
     tensor::Tensor,
 };
 

@@ -3,12 +3,14 @@
 use half::f16;
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    matrix::Part,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::matrix::Part,
 };
 
 /// One group for SHARE · LANES pairs of quads.

@@ -1,17 +1,21 @@
 //! y\[r, h\] = o\[r, h\] / sqrt(mean(o\[r, h\]²) + eps) · weight · silu(z\[r, h\]): a plain norm, then the gate
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
-        gdn_conv::Heads,
+        operands::{
+            heads::DeltaHeads,
+            step::{self, Step, View},
+        },
         rms_norm::{Norm, inverse_rms},
         silu_mul::silu,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
 };
 
 /// One group a value head and row.
@@ -39,7 +43,7 @@ pub fn gated_rms_norm(
     step: &Step,
     (o, x): (&Tensor, &Tensor),
     norm: &Norm,
-    (heads, dtype): (Heads, DType),
+    (heads, dtype): (DeltaHeads, DType),
 ) -> Tensor {
     assert_eq!([o.width(), x.width()], [heads.values(), heads.projected()], "gated_rms_norm: o, x");
     let mut y = p.scratch([o.rows(), o.width()], dtype);

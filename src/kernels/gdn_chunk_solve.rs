@@ -11,14 +11,21 @@
 //! exceeds 1, and whatever decays is rounded after it has decayed.
 
 use crate::{
-    backend::Caps,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::gdn_conv::{Heads, Mixed, shared_heads},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Span, Step, View},
-    tensor::Tensor,
+    compute::{
+        caps::Caps,
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        gdn_conv::Mixed,
+        operands::{
+            heads::DeltaHeads,
+            step::{self, Span, Step, View},
+        },
+    },
 };
 
 /// Most tokens of a chunk.
@@ -66,7 +73,7 @@ pub struct Squares {
 impl Squares {
     /// None where the device has no matrix units, or where they do not suit the heads, or take no halves. What a step
     /// holds has no say, so that all steps of a sequence compute alike.
-    pub fn fit(caps: &Caps, heads: Heads, inputs: DType) -> Option<Self> {
+    pub fn fit(caps: &Caps, heads: DeltaHeads, inputs: DType) -> Option<Self> {
         let (edge, [width, _]) = (caps.matrix_units?, caps.subgroup?);
         let teams = CHUNK / edge;
         let squares = Self { edge, columns: caps.tiles.state_squares * edge, teams, lanes: teams * width };
@@ -84,7 +91,7 @@ impl Squares {
 
     /// Bytes that a group of `gdn_chunk_state` shares at most: columns of the state in singles and twice in halves, and of
     /// what passes through it.
-    fn state_memory(self, heads: Heads) -> u32 {
+    fn state_memory(self, heads: DeltaHeads) -> u32 {
         let (single, half) = (4 * (self.columns + 4), 2 * (self.columns + 8));
         heads.key_width * (single + 2 * half) + CHUNK * (single + half)
     }
@@ -108,7 +115,13 @@ fn chunks(step: &Step, rows: u32) -> u32 {
 }
 
 /// Solves every chunk of the step.
-pub fn gdn_chunk_solve(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, heads: Heads, squares: Squares) -> Solved {
+pub fn gdn_chunk_solve(
+    p: &Pass,
+    step: &Step,
+    Mixed { qkv, gates }: &Mixed,
+    heads: DeltaHeads,
+    squares: Squares,
+) -> Solved {
     assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_chunk_solve: qkv, gates");
     let chunks = chunks(step, qkv.rows());
     let of_each = chunks * heads.value;
@@ -187,7 +200,7 @@ fn cpu(g: &Group<'_>) {
 
 /// What a value head has in a chunk: rows of keys, queries and values, and each row's decays so far and rate.
 struct Chunked {
-    heads: Heads,
+    heads: DeltaHeads,
     q: Vec<Vec<f32>>,
     k: Vec<Vec<f32>>,
     v: Vec<Vec<f32>>,
@@ -197,7 +210,7 @@ struct Chunked {
 
 impl Chunked {
     fn new(g: &Group<'_>, chunk: &Chunk) -> Self {
-        let (heads, head) = (shared_heads(g), g.at(0));
+        let (heads, head) = (DeltaHeads::shared_of(g), g.at(0));
         let key_head = heads.key_of(head);
         let rows = |head: usize| -> Vec<Vec<f32>> {
             let of_head = heads.channels_of(head);
@@ -248,7 +261,7 @@ impl Chunked {
     }
 
     fn store(self, g: &Group<'_>) {
-        let Heads { value, key_width, value_width, .. } = self.heads;
+        let DeltaHeads { value, key_width, value_width, .. } = self.heads;
         let at = g.at(1) * value as usize + g.at(0);
         let (rows, width, last) = (CHUNK as usize, key_width as usize, CHUNK as usize - 1);
         let scaled = |x: &[Vec<f32>], sign: f32| -> Vec<Vec<f32>> {

@@ -6,18 +6,21 @@
 //! the state know nothing of each other, so groups share them out.
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
-    kernels::{
-        gdn_chunk_solve::{CHUNK, Chunk, Solved, Squares, gdn_chunk_solve},
-        gdn_conv::{Mixed, heads},
-        gdn_scan::gdn_scan,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    kernels::{
+        gdn_chunk_solve::{CHUNK, Chunk, Solved, Squares},
+        operands::{
+            caches::Slots,
+            heads::DeltaHeads,
+            step::{self, Step, View},
+        },
+    },
 };
 
 /// Subgroups side by side among the columns of a group.
@@ -43,18 +46,6 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// What `gdn_scan` computes for the rows of prompts, in chunks where matrix units suit. → \[T, Hv·Dv\] f32. `inputs` is
-/// what products of the model take.
-pub fn gdn_prompt(p: &Pass, step: &Step, mixed: &Mixed, slots: &mut Slots, inputs: DType) -> Tensor {
-    match Squares::fit(p.caps(), slots.heads, inputs) {
-        None => gdn_scan(p, step, mixed, slots),
-        Some(squares) => {
-            let solved = gdn_chunk_solve(p, step, mixed, slots.heads, squares);
-            gdn_chunk_state(p, step, &solved, (slots, squares), mixed.qkv.rows())
-        }
-    }
-}
-
 /// Advances the states of the step's sequences by all their chunks. → \[T, Hv·Dv\] f32, T being `rows`.
 pub fn gdn_chunk_state(
     p: &Pass,
@@ -68,10 +59,7 @@ pub fn gdn_chunk_state(
     let lanes = COLUMN_TEAMS * squares.lanes;
     let mut o = p.scratch([rows, heads.values()], DType::F32);
     p.dispatch(&KERNEL)
-        .define("KEY_HEADS", heads.key)
-        .define("VALUE_HEADS", heads.value)
-        .define("KEY_WIDTH", heads.key_width)
-        .define("VALUE_WIDTH", heads.value_width)
+        .delta_heads(heads)
         .define("TEAMS", squares.teams)
         .define("COLUMN_TEAMS", COLUMN_TEAMS)
         .define("COLUMNS", columns)
@@ -108,7 +96,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 }
 
 fn cpu(g: &Group<'_>) {
-    let (view, heads, head, sequence) = (View::of(g), heads(g), g.at(0), g.at(2));
+    let (view, heads, head, sequence) = (View::of(g), DeltaHeads::of(g), g.at(0), g.at(2));
     if sequence >= view.sequences() {
         return;
     }

@@ -2,20 +2,25 @@
 //! `gated_rms_norm` do one after the other, per value head with everything in one group.
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
         gated_rms_norm::gated,
-        gdn_conv::{Heads, Reach, TAPS, log_decay, shared_heads},
+        gdn_conv::{Reach, log_decay},
         gdn_scan::{Token, advance},
+        operands::{
+            caches::Slots,
+            heads::{DeltaHeads, TAPS},
+            step::{self, Span, Step, View},
+        },
         rms_norm::Norm,
         silu_mul::sigmoid,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Span, Step, View},
-    tensor::Tensor,
 };
 
 /// One group a value head and sequence; as many lanes share a column of its state as a group has for them.
@@ -108,7 +113,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 }
 
 fn cpu(g: &Group<'_>) {
-    let (step, heads, head, sequence) = (View::of(g), shared_heads(g), g.at(0), g.at(1));
+    let (step, heads, head, sequence) = (View::of(g), DeltaHeads::shared_of(g), g.at(0), g.at(1));
     if sequence >= step.sequences() {
         return;
     }
@@ -140,7 +145,7 @@ fn cpu(g: &Group<'_>) {
 }
 
 /// A head's state, zero at the beginning of a sequence.
-fn state<'a>(g: &Group<'a>, span: &Span, (heads, head): (Heads, usize)) -> &'a mut [f32] {
+fn state<'a>(g: &Group<'a>, span: &Span, (heads, head): (DeltaHeads, usize)) -> &'a mut [f32] {
     let size = (heads.key_width * heads.value_width) as usize;
     let first = (span.slot as usize * heads.value as usize + head) * size;
     let state = g.singles_mut(6, first..first + size);

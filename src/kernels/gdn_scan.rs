@@ -4,14 +4,21 @@
 use std::ops::Range;
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::gdn_conv::{Heads, Mixed, shared_heads},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        gdn_conv::Mixed,
+        operands::{
+            caches::Slots,
+            heads::DeltaHeads,
+            step::{self, Step, View},
+        },
+    },
 };
 
 /// Columns of a state that one group keeps in registers.
@@ -87,7 +94,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 }
 
 fn cpu(g: &Group<'_>) {
-    let (step, heads, head, sequence) = (View::of(g), shared_heads(g), g.at(0), g.at(2));
+    let (step, heads, head, sequence) = (View::of(g), DeltaHeads::shared_of(g), g.at(0), g.at(2));
     if sequence >= step.sequences() {
         return;
     }
@@ -147,7 +154,7 @@ pub(super) fn advance(token: &Token<'_>, state: &mut [f32], o: &mut [f32]) {
 }
 
 /// One row of the step, as bindings 1 and 2 hold it, for some columns of a head.
-fn token<'a>(g: &Group<'a>, heads: &Heads, (row, head): (usize, usize), columns: Range<usize>) -> Token<'a> {
+fn token<'a>(g: &Group<'a>, heads: &DeltaHeads, (row, head): (usize, usize), columns: Range<usize>) -> Token<'a> {
     let [keys, values, key_width, value_width] =
         [heads.key, heads.value, heads.key_width, heads.value_width].map(|size| size as usize);
     let (channels, key_head) = (heads.channels() as usize, heads.key_of(head));

@@ -6,14 +6,18 @@ use std::ops::Range;
 use half::f16;
 
 use crate::{
-    backend::Caps,
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    matrix::{Part, Product},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step},
-    tensor::Tensor,
+    compute::{
+        caps::Caps,
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::{
+        matrix::{Part, Product},
+        step::{self, Step},
+    },
 };
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.

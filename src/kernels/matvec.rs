@@ -7,14 +7,18 @@ use std::ops::Range;
 pub(super) use tiling::{Extras, MatvecTiling, Sums};
 
 use crate::{
-    backend::Caps,
-    cost::{Bytes, Cost, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
-    matrix::{Matrix, Product},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, RowsAre, Scalar},
-    quant::{BLOCK, packed::rounded},
-    step::{self, Step, View},
+    compute::{
+        caps::Caps,
+        cost::{Bytes, Cost, Load},
+        dtype::{BLOCK, DType},
+        formats::packed::rounded,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, RowsAre, Scalar},
+        pass::Pass,
+    },
+    kernels::operands::{
+        matrix::{Matrix, Product},
+        step::{self, Step, View},
+    },
 };
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.

@@ -4,18 +4,22 @@
 use std::iter;
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        formats::packed::rounded,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, RowsAre, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
         matvec::{Extras, MatvecTiling, Sums, ranges},
+        operands::{
+            matrix::{Matrix, Normed, Part},
+            step::{self, Step, View},
+        },
         rms_norm::normed,
     },
-    matrix::{Matrix, Normed, Part},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, RowsAre, Scalar},
-    quant::packed::rounded,
-    step::{self, Step, View},
-    tensor::Tensor,
 };
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.

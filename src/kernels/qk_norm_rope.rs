@@ -3,14 +3,21 @@
 //! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / BLOCK\] · BLOCK + position mod BLOCK.
 
 use crate::{
-    cache::Blocks,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::rms_norm::normed,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        operands::{
+            caches::{Blocks, Pages},
+            heads::AttentionHeads,
+            step::{self, Step, View},
+        },
+        rms_norm::normed,
+    },
 };
 
 /// One group a head and row: query heads, then keys, then values.
@@ -34,30 +41,6 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// The heads of an attention layer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Heads {
-    /// Query heads.
-    pub query: u32,
-    /// Key and value heads.
-    pub kv: u32,
-    /// Width of a head.
-    pub width: u32,
-}
-
-impl Heads {
-    /// Asserts what the shaders of attention share out over their lanes.
-    pub(super) fn check(self, kernel: &Kernel) {
-        let width = self.width.is_power_of_two() && (16..=512).contains(&self.width);
-        assert!(width && self.query.is_multiple_of(self.kv), "{}: {self:?}", kernel.name);
-    }
-
-    /// Width of the projections: for each query head its query and its gate, then keys, then values.
-    pub fn projected(self) -> u32 {
-        2 * (self.query + self.kv) * self.width
-    }
-}
-
 /// The norms of queries and keys.
 pub struct QkNorm {
     /// \[2, D\] f32: over each query head, over each key head.
@@ -72,7 +55,7 @@ pub fn qk_norm_rope(
     p: &Pass,
     step: &Step,
     x: &Tensor,
-    (norm, rope, heads): (&QkNorm, &Tensor, Heads),
+    (norm, rope, heads): (&QkNorm, &Tensor, AttentionHeads),
     cache: &mut Blocks,
 ) -> Tensor {
     assert_eq!(x.width(), heads.projected(), "qk_norm_rope: x");
@@ -81,9 +64,7 @@ pub fn qk_norm_rope(
     cache.check(&KERNEL, heads);
     let mut q = p.scratch([x.rows(), heads.query * heads.width], DType::F32);
     p.dispatch(&KERNEL)
-        .define("Q_HEADS", heads.query)
-        .define("KV_HEADS", heads.kv)
-        .define("HEAD", heads.width)
+        .attention_heads(heads)
         .define("ROTARY", rope.width())
         .define("SCALED", cache.scaled())
         .define("BLOCK", cache.block)
@@ -148,22 +129,4 @@ fn turned(g: &Group<'_>, x: &[f32], norm: usize) -> Vec<f32> {
         y[half + i] = normed[half + i] * angle[0] + normed[i] * angle[1];
     }
     y
-}
-
-/// Where a slot's tokens are in the cache; for kernels whose binding 1 is the block tables.
-pub(super) struct Pages<'a> {
-    blocks: &'a [u32],
-    block: usize,
-}
-
-impl<'a> Pages<'a> {
-    pub(super) fn of(g: &Group<'a>, slot: u32) -> Self {
-        let (slot, most) = (slot as usize, g.define("MAX_BLOCKS"));
-        Self { blocks: g.words(1, slot * most..(slot + 1) * most), block: g.define("BLOCK") }
-    }
-
-    /// The row of the cache that holds a position.
-    pub(super) fn place(&self, position: usize) -> usize {
-        self.blocks[position / self.block] as usize * self.block + position % self.block
-    }
 }

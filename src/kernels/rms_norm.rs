@@ -1,12 +1,14 @@
 //! y\[r, i\] = x\[r, i\] / sqrt(mean(x\[r\]²) + eps) · (1 + weight\[i\])
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
 };
 
 /// One group a row.

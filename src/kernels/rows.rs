@@ -1,12 +1,14 @@
 //! y\[i\] = x\[outputs\[i\]\]: the rows that want logits.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
 };
 
 /// One group an output.

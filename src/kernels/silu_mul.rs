@@ -1,12 +1,14 @@
 //! y\[r, i\] = silu(x\[r, i\]) · x\[r, WIDTH + i\], silu(a) = a / (1 + exp(−a))
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
 };
 
 /// Quads of one row, LANES to a group.

@@ -1,11 +1,13 @@
 //! The COUNT largest logits\[r, i\] with i < limit, in no order; of equal ones the lower ids. NaN counts as the largest.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
 };
 
 /// One group a row: a radix search for the last key that belongs, then a sweep that collects.

@@ -3,25 +3,30 @@
 use std::sync::Arc;
 
 use crate::{
-    cache::{Blocks, Cache, Slots, State},
-    dtype::DType,
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
         attend_decode::attend_decode,
         attend_merge::attend_merge,
-        attend_prefill::attend_prefill,
         embed::embed,
         gated_rms_norm::gated_rms_norm,
-        gdn_chunk_state::gdn_prompt,
-        gdn_conv::{self, gdn_conv},
+        gdn_conv::gdn_conv,
         gdn_decode::{Recurrence, gdn_decode},
-        qk_norm_rope::{self, QkNorm, qk_norm_rope},
+        operands::{
+            caches::{Blocks, Slots, State},
+            heads::{AttentionHeads, DeltaHeads},
+            matrix::{Matrix, Normed},
+            step::{Phase, Rows, Step},
+        },
+        qk_norm_rope::{QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
         rows::rows,
     },
-    matrix::{Matrix, Normed, matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
-    pass::Pass,
-    step::{Kind, Step},
-    tensor::Tensor,
+    model::cache::Cache,
+    ops::{
+        attention::attend_prefill,
+        delta_net::gdn_prefill,
+        matmul::{matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
+    },
 };
 
 /// All weights on a device.
@@ -69,7 +74,7 @@ pub struct Attention {
     /// \[D, Hq·D\]
     pub out: Matrix,
     /// Its heads.
-    pub heads: qk_norm_rope::Heads,
+    pub heads: AttentionHeads,
 }
 
 /// Gated DeltaNet.
@@ -81,18 +86,18 @@ pub struct DeltaNet {
     /// \[D, Hv·Dv\]
     pub out: Matrix,
     /// Its heads.
-    pub heads: gdn_conv::Heads,
+    pub heads: DeltaHeads,
 }
 
 /// Logits of the step's outputs: the rows that want them in a prompt, every row in a decode step. logits \[S, V\] f32.
 pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
     let x = layers(p, m, cache, step);
-    match step.kind() {
-        Kind::Prompt => {
+    match step.phase() {
+        Phase::Prefill => {
             let last = step.outputs();
             head(p, m, &last, &rows(p, &last, &x), logits);
         }
-        Kind::Decode => {
+        Phase::Decode => {
             norm_matmul_into(p, step, Normed { x: &x, norm: &m.norm, inputs: m.inputs }, &m.head, logits);
         }
     }
@@ -101,7 +106,7 @@ pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &m
 /// Logits of every row of a prompt, each the same bits as if it were an output of [`forward`]. logits \[T, V\] f32.
 pub fn forward_every(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
     let x = layers(p, m, cache, step);
-    head(p, m, &step.every(), &x, logits);
+    head(p, m, &step.with_rows(Rows::Few), &x, logits);
 }
 
 /// The residual stream after all layers. → \[T, D\] f32.
@@ -123,7 +128,7 @@ fn layers(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step) -> Tensor {
     x
 }
 
-/// Logits of a prompt's rows. x \[T, D\] f32, one row for each that `step` counts.
+/// Logits of some rows of a prompt, by the products of few rows. x \[T, D\] f32, one row for each that `step` counts.
 fn head(p: &Pass, m: &Weights, step: &Step, x: &Tensor, logits: &mut Tensor) {
     let h = rms_norm(p, step, x, &m.norm, m.inputs);
     p.mark("final_norm", &h);
@@ -135,9 +140,9 @@ fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut B
     let (blocks, rope) = cache;
     let x = norm_matmul(p, step, h, &w.qkv);
     let q = qk_norm_rope(p, step, &x, (&w.norm, rope, w.heads), blocks);
-    match step.kind() {
-        Kind::Prompt => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.inputs)),
-        Kind::Decode => {
+    match step.phase() {
+        Phase::Prefill => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.inputs)),
+        Phase::Decode => {
             let parts = attend_decode(p, step, &q, blocks, w.heads);
             let inputs = takes(p, step, &w.out, (h.inputs, w.heads.width));
             attend_merge(p, step, &parts, &x, (w.heads, inputs))
@@ -148,13 +153,13 @@ fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut B
 /// Gated delta rule: project, convolve and gates, recurrence, gated norm.
 fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slots) -> Tensor {
     let x = norm_matmul(p, step, h, &w.qkvzba);
-    match step.kind() {
-        Kind::Prompt => {
+    match step.phase() {
+        Phase::Prefill => {
             let mixed = gdn_conv(p, step, &x, (&w.recurrence.conv, &w.recurrence.a_dt), slots);
-            let o = gdn_prompt(p, step, &mixed, slots, h.inputs);
+            let o = gdn_prefill(p, step, &mixed, slots, h.inputs);
             gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
         }
-        Kind::Decode => {
+        Phase::Decode => {
             let inputs = takes(p, step, &w.out, (h.inputs, w.heads.value_width));
             gdn_decode(p, step, &x, &w.recurrence, (slots, inputs))
         }

@@ -1,37 +1,53 @@
 //! From a checkpoint to a device: one tensor after the other, no second copy of the model in host memory.
 
+pub(crate) mod convert;
+pub mod quantize;
+mod random;
+mod sizes;
 mod source;
+mod upload;
 
 use std::{ops::Range, sync::Arc, thread};
 
+use convert::Found;
+use quantize::{Target, Weighted, is_quantised};
 pub use source::Source;
 use source::Stored;
+use upload::{Uploader, Values};
 
 use super::{
     Form,
     config::{Config, LayerKind},
-    halves::Found,
-    quants::{Target, Weighted, is_quantised},
-    qwen3_5::{Attention, DeltaNet, Layer, Mixer, Weights},
-    upload::{Uploader, Values},
+    qwen3_5::{self, Attention, DeltaNet, Layer, Mixer},
 };
+
 use crate::{
-    backend::{Backend, Expand},
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        caps::Expand,
+        dtype::{DType, Planes},
+        tensor::Tensor,
+    },
     error::{Error, Result},
     kernels::{
-        gdn_conv::TAPS,
         gdn_decode::Recurrence,
-        qk_norm_rope::{Heads, QkNorm},
+        operands::{
+            heads::{AttentionHeads, TAPS},
+            matrix::Matrix,
+        },
+        qk_norm_rope::QkNorm,
         rms_norm::Norm,
     },
-    matrix::Matrix,
-    quant::Planes,
-    tensor::Tensor,
 };
 
 /// Told how many bytes are done, of how many.
 pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;
+
+/// All weights of a model on a device, by its family.
+pub enum Weights {
+    /// Qwen3.5 and its like.
+    Qwen3_5(qwen3_5::Weights),
+}
 
 impl Weights {
     /// Puts all weights on a device.
@@ -52,8 +68,37 @@ impl Weights {
             let uploader = Uploader::new(scope);
             let mut loader = Loader { backend, source, config, halves, quant, done: 0, progress, uploader };
             let loaded = loader.weights(inputs);
-            loader.uploader.finish().and(loaded)
+            loader.uploader.finish().and(loaded).map(Self::Qwen3_5)
         })
+    }
+
+    /// What products take as input: f32 for full precision, f16 where a matrix unit wants it.
+    pub fn inputs(&self) -> DType {
+        match self {
+            Self::Qwen3_5(weights) => weights.inputs,
+        }
+    }
+
+    /// Size in bytes; a tied head counts once.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Qwen3_5(weights) => weights.bytes(),
+        }
+    }
+
+    /// The largest number of outputs of a product inside a layer.
+    pub fn widest(&self) -> u64 {
+        match self {
+            Self::Qwen3_5(weights) => weights.widest(),
+        }
+    }
+
+    /// Bytes of scratch memory that products of `rows` rows of a prompt, and of `outputs` of them with the head, take on
+    /// matrix units at a time, at the most.
+    pub fn expanded_bytes(&self, rows: [u32; 2], expand: Option<Expand>) -> u64 {
+        match self {
+            Self::Qwen3_5(weights) => weights.expanded_bytes(rows, expand),
+        }
     }
 }
 
@@ -88,7 +133,7 @@ impl From<Error> for Trouble {
 }
 
 impl Loader<'_, '_, '_> {
-    fn weights(&mut self, inputs: DType) -> Result<Weights> {
+    fn weights(&mut self, inputs: DType) -> Result<qwen3_5::Weights> {
         let vocabulary = [self.config.vocabulary, self.config.hidden];
         let embed = Arc::new(self.matrix(&[("embed_tokens.weight".into(), vocabulary)])?);
         let layers = (0..self.config.layers.len()).map(|i| self.layer(i)).collect::<Result<_>>()?;
@@ -97,7 +142,7 @@ impl Loader<'_, '_, '_> {
             true => embed.clone(),
             false => Arc::new(self.matrix(&[("lm_head.weight".into(), vocabulary)])?),
         };
-        Ok(Weights { embed, layers, norm, head, inputs })
+        Ok(qwen3_5::Weights { embed, layers, norm, head, inputs })
     }
 
     fn layer(&mut self, i: usize) -> Result<Layer> {
@@ -119,7 +164,7 @@ impl Loader<'_, '_, '_> {
 
     fn attention(&mut self, name: impl Fn(&str) -> String) -> Result<Attention> {
         let Config { hidden, query_heads, kv_heads, head_dim, .. } = *self.config;
-        let heads = Heads { query: query_heads, kv: kv_heads, width: head_dim };
+        let heads = AttentionHeads { query: query_heads, kv: kv_heads, width: head_dim };
         let qkv = [("q_proj.weight", 2 * query_heads), ("k_proj.weight", kv_heads), ("v_proj.weight", kv_heads)];
         let qkv = qkv.map(|(rest, count)| (name(rest), [count * head_dim, hidden]));
         Ok(Attention {
@@ -319,54 +364,4 @@ fn shares<'r, 's>(
 /// What gives back the pages of a stored tensor from byte `start` on.
 fn release<'a>(source: &'a Source<'a>, name: &'a str, start: usize) -> impl Fn(Range<usize>) + 'a {
     move |part| source.release(name, start + part.start..start + part.end)
-}
-
-impl Weights {
-    /// Size in bytes; a tied head counts once.
-    pub fn bytes(&self) -> u64 {
-        let tied = Arc::ptr_eq(&self.embed, &self.head);
-        let head = if tied { 0 } else { self.head.bytes() };
-        self.embed.bytes() + head + self.norm.weight.bytes() + self.layers.iter().map(Layer::bytes).sum::<u64>()
-    }
-
-    /// The largest number of outputs of a product inside a layer.
-    pub fn widest(&self) -> u64 {
-        self.layers.iter().map(|layer| u64::from(layer.gate_up.rows().max(layer.projected()))).max().unwrap_or(0)
-    }
-
-    /// Bytes of scratch memory that products of `rows` rows of a prompt, and of `outputs` of them with the head, take on
-    /// matrix units at a time, at the most.
-    pub fn expanded_bytes(&self, [rows, outputs]: [u32; 2], expand: Option<Expand>) -> u64 {
-        let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| matrix.expanded_bytes(rows, expand));
-        of_layers.max().unwrap_or(0).max(self.head.expanded_bytes(outputs, expand))
-    }
-}
-
-impl Layer {
-    fn matrices(&self) -> [&Matrix; 4] {
-        let [projection, out] = match &self.mixer {
-            Mixer::Attention(w) => [&w.qkv, &w.out],
-            Mixer::DeltaNet(w) => [&w.qkvzba, &w.out],
-        };
-        [projection, out, &self.gate_up, &self.down]
-    }
-
-    fn projected(&self) -> u32 {
-        match &self.mixer {
-            Mixer::Attention(w) => w.qkv.rows(),
-            Mixer::DeltaNet(w) => w.qkvzba.rows(),
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        let mixer = match &self.mixer {
-            Mixer::Attention(w) => w.qkv.bytes() + w.out.bytes() + w.norm.weights.bytes(),
-            Mixer::DeltaNet(w) => {
-                let small = [&w.recurrence.conv, &w.recurrence.a_dt, &w.recurrence.norm.weight];
-                w.qkvzba.bytes() + w.out.bytes() + small.iter().map(|tensor| tensor.bytes()).sum::<u64>()
-            }
-        };
-        let norms = self.norm.weight.bytes() + self.mlp_norm.weight.bytes();
-        mixer + norms + self.gate_up.bytes() + self.down.bytes()
-    }
 }

@@ -1,25 +1,26 @@
 //! Logits at every position, residual streams, caches and decode steps against the fixtures.
 
-use std::path::{Path, PathBuf};
-
-use bimetal::{backend::Backend, model::checkpoint::Checkpoint, step::Kind};
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
-    present,
-    rig::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
+    harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
+    support::{backends, fixtures::fixture},
 };
+use bimetal::{compute::backend::Backend, kernels::operands::step::Phase, model::checkpoint::Checkpoint};
 
 /// In full precision, in any tensor.
 pub const BOUND: f32 = 1e-3;
 
 fn fixtures() -> Vec<PathBuf> {
-    let own = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")).unwrap();
+    let own = std::fs::read_dir(fixture("")).unwrap();
     let mut found: Vec<_> = own.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     found.extend(std::env::var("FIXTURES").unwrap_or_default().split(':').filter(|s| !s.is_empty()).map(PathBuf::from));
     found.retain(|path| path.join("reference.json").is_file());
     found.sort();
-    assert!(found.len() >= 5, "the fixtures are gone: {found:?}");
+    assert!(found.len() >= 6, "the fixtures are gone: {found:?}");
     found
 }
 
@@ -42,16 +43,16 @@ pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Pr
     let ids = &reference.ids["input_ids"];
     let (tokens, greedy) = (ids.len() as u32, &reference.ids["greedy_ids"]);
     let mut rig = Rig::new(backend, &checkpoint, precision, tokens + greedy.len() as u32);
-    let output = rig.run(Kind::Prompt, ids, 0, Look::Layers);
+    let output = rig.run(Phase::Prefill, ids, 0, Look::Layers);
     let mut errors = vec![("prefill_logits".to_string(), output.logits.concat())];
     errors.extend(output.marks);
-    for layer in 0..rig.cache.layers.len() {
+    for layer in 0..rig.runner.cache().layers.len() {
         let named = rig.layer(layer, tokens).into_iter();
         errors.extend(named.map(|(name, values)| (format!("cache.{layer}.{name}"), values)));
     }
     let decoded = (tokens..)
         .zip(greedy)
-        .map(|(position, id)| rig.run(Kind::Decode, &[*id], position, Look::Logits).logits.concat());
+        .map(|(position, id)| rig.run(Phase::Decode, &[*id], position, Look::Logits).logits.concat());
     errors.push(("decode_logits".to_string(), decoded.collect::<Vec<_>>().concat()));
     let known = errors.iter().filter(|(name, _)| reference.floats.contains_key(name));
     let errors: Vec<_> = known.map(|(name, got)| (name.clone(), largest_error(got, &reference.floats[name]))).collect();
@@ -67,7 +68,7 @@ pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Pr
 
 #[test]
 fn full_precision_equals_the_reference() {
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         for dir in fixtures() {
             for file in references(&dir) {
                 let label =
@@ -86,7 +87,7 @@ fn full_precision_equals_the_reference() {
 /// reference's own bf16 run does.
 #[test]
 fn half_precision_is_as_close_as_a_bf16_reference() {
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         for dir in fixtures() {
             let noise: serde_json::Value =
                 serde_json::from_slice(&std::fs::read(dir.join("reference.json")).unwrap()).unwrap();

@@ -1,31 +1,34 @@
 //! Weights as a device with matrix units gets them: in half precision, but for those that have none.
 
-use std::{fs, ops::Range, path::Path, sync::Arc};
+use std::{fs, ops::Range, sync::Arc};
 
+use half::{bf16, f16};
+use safetensors::SafeTensors;
+
+use crate::{harness::weights, support::fixtures::fixture};
 use bimetal::{
     Error, Result,
-    backend::{Backend, BufferId, Caps, Pending},
-    cpu::Cpu,
-    dtype::DType,
-    matrix::Matrix,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cpu::Cpu,
+        dtype::DType,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    kernels::operands::matrix::Matrix,
     model::{
         Model,
         checkpoint::Checkpoint,
         qwen3_5::{Layer, Mixer},
         weights::Source,
     },
-    pass::{Pass, Program},
 };
-use half::{bf16, f16};
-use safetensors::SafeTensors;
 
 /// The host's memory, behind what looks like matrix units.
 struct Units(Cpu, Caps);
 
-impl Backend for Units {
-    fn caps(&self) -> &Caps {
-        &self.1
-    }
+impl Memory for Units {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
         self.0.alloc(bytes, label)
     }
@@ -37,6 +40,12 @@ impl Backend for Units {
     }
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         self.0.read(id, range)
+    }
+}
+
+impl Backend for Units {
+    fn caps(&self) -> &Caps {
+        &self.1
     }
     fn load(&self, pass: Pass) -> Result<Program> {
         self.0.load(pass)
@@ -56,14 +65,14 @@ const Z: &str = "model.layers.0.linear_attn.in_proj_z.weight";
 
 /// Loads a bf16 model after setting one value of one of its tensors.
 fn load(name: &str, value: f32) -> Result<Model> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/real-heads-bf16");
-    let [config, mut weights] = ["config.json", "model.safetensors"].map(|file| fs::read(dir.join(file)).unwrap());
+    let dir = fixture("real-heads-bf16");
+    let [config, mut bytes] = ["config.json", "model.safetensors"].map(|file| fs::read(dir.join(file)).unwrap());
     let at = {
-        let tensors = SafeTensors::deserialize(&weights).unwrap();
-        tensors.tensor(name).unwrap().data().as_ptr().addr() - weights.as_ptr().addr() + 2 * PLACE
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        tensors.tensor(name).unwrap().data().as_ptr().addr() - bytes.as_ptr().addr() + 2 * PLACE
     };
-    weights[at..at + 2].copy_from_slice(&bf16::from_f32(value).to_le_bytes());
-    let checkpoint = Checkpoint::embedded(&config, weights, &[]).unwrap();
+    bytes[at..at + 2].copy_from_slice(&bf16::from_f32(value).to_le_bytes());
+    let checkpoint = Checkpoint::embedded(&config, bytes, &[]).unwrap();
     let caps = Caps { matrix_units: Some(16), ..Cpu::new(1).caps().clone() };
     let backend: Arc<dyn Backend> = Arc::new(Units(Cpu::new(1), caps));
     Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F16, &mut |_, _| {})
@@ -94,7 +103,7 @@ fn projections(layer: &Layer) -> &Matrix {
 fn only_what_has_no_half_stays_wide() {
     let (plain, large) = (load(Z, 0.5).unwrap(), load(Z, 1e9).unwrap());
     let [(whole, expected), (split, found)] =
-        [&plain, &large].map(|model| parts(projections(&model.weights.layers[0])));
+        [&plain, &large].map(|model| parts(projections(&weights(model).layers[0])));
     assert_eq!(whole, [(DType::F16, 512 + 256 + 2 + 2)]);
     assert_eq!(split, [(DType::F16, 512), (DType::Bf16, 256), (DType::F16, 4)]);
     let place = 512 * 64 + PLACE;
@@ -102,7 +111,7 @@ fn only_what_has_no_half_stays_wide() {
     let small = |value: f32| value.abs() < 6.2e-5; // Halves have fewer digits there.
     let same = |(a, b): (&f32, &f32)| a == b || (small(*a) && small(*b));
     assert!(expected.iter().zip(&found).enumerate().all(|(at, pair)| at == place || same(pair)));
-    for layer in &large.weights.layers {
+    for layer in &weights(&large).layers {
         let (parts, _) = parts(&layer.down);
         assert_eq!(parts, [(DType::F16, 64)], "nothing else is wide");
     }

@@ -1,15 +1,20 @@
 //! Matrices larger than a device can bind, and programs too long for one submission: in pieces, with the same bits as whole.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bimetal::{
-    backend::{Backend, DeviceKind},
-    model::{checkpoint::Checkpoint, qwen3_5::Mixer},
-    step::Kind,
-    wgpu::{Restrict, Wgpu},
+use crate::{
+    harness::{FULL, HALF, Look, Precision, Rig},
+    support::fixtures::checkpoint,
 };
-
-use crate::rig::{FULL, HALF, Look, Precision, Rig};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        wgpu::{Restrict, Wgpu},
+    },
+    kernels::operands::step::Phase,
+    model::qwen3_5::Mixer,
+};
 
 /// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a
 /// GPU that splits contexts into many parts. The tables have up to 128 KiB; no row of any matrix divides it, so that
@@ -21,16 +26,16 @@ const ANSWER: [u32; 3] = [511, 1, 256];
 
 /// The bits of every logit of a prompt and of the decode steps after it.
 fn bits(rig: &mut Rig) -> Vec<u32> {
-    let mut rows = rig.run(Kind::Prompt, &PROMPT, 0, Look::Logits).logits;
+    let mut rows = rig.run(Phase::Prefill, &PROMPT, 0, Look::Logits).logits;
     for (position, id) in (PROMPT.len() as u32..).zip(ANSWER) {
-        rows.extend(rig.run(Kind::Decode, &[id], position, Look::Logits).logits);
+        rows.extend(rig.run(Phase::Decode, &[id], position, Look::Logits).logits);
     }
     rows.concat().into_iter().map(f32::to_bits).collect()
 }
 
 /// Parts of the embedding, the head, an MLP's widest matrix and each kind of mixer's.
 fn parts(rig: &Rig) -> Vec<usize> {
-    let weights = &rig.model.weights;
+    let weights = rig.weights();
     let mixers = weights.layers.iter().map(|layer| match &layer.mixer {
         Mixer::Attention(attention) => &attention.qkv,
         Mixer::DeltaNet(delta_net) => &delta_net.qkvzba,
@@ -43,8 +48,7 @@ fn check(name: &str, restrict: Restrict, fixture: &str, precision: Precision) {
     let mut adapters = Wgpu::adapters();
     adapters.sort_by_key(|adapter| adapter.caps().kind == DeviceKind::Software);
     let Some(adapter) = adapters.first() else { return println!("{name}: absent, so nothing was split") };
-    let checkpoint = Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture));
-    let checkpoint = checkpoint.unwrap();
+    let checkpoint = checkpoint(fixture);
     let open = |restrict| -> Arc<dyn Backend> { Arc::new(Wgpu::open(adapter, restrict).unwrap()) };
     let binding = BINDINGS[usize::from(adapter.caps().tiles.attend_splits > 16)];
     let [mut whole, mut split] =
@@ -64,7 +68,7 @@ fn check(name: &str, restrict: Restrict, fixture: &str, precision: Precision) {
 #[test]
 fn programs_in_pieces_give_the_bits_of_whole_ones() {
     let Some(adapter) = Wgpu::adapters().into_iter().next() else { return };
-    let checkpoint = Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32")).unwrap();
+    let checkpoint = checkpoint("tiny-f32");
     let restrict = Restrict::default();
     let [whole, pieces] = [Duration::from_secs(60), Duration::ZERO].map(|length| {
         let backend: Arc<dyn Backend> = Arc::new(Wgpu::open(&adapter, restrict.submission(length)).unwrap());

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::{harness, support::backends};
 use bimetal::{
-    default_model,
-    engine::{Options, Request, Then},
-    generator::{Generator, Settings, Setup},
-    sampler::Sampling,
+    engine::{AtEnd, Options, Request, sampler::Sampling},
+    generate::generator::{Generator, Settings, Setup},
+    model::built_in,
 };
-
-use crate::{present, rig};
 
 /// Logits may differ by this much; where the reference's two best are closer, another greedy path may be right.
 const BOUND: f32 = 2e-3;
@@ -19,17 +17,18 @@ fn the_built_in_model_says_what_the_reference_recorded() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny-stories/reference.json");
     let recorded: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
-    for (name, backend) in present::backends() {
-        let engine = Options { kv: rig::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
-        let setup = Setup { inputs: rig::FULL.inputs, quant: None, engine };
-        let checkpoint = default_model::open().unwrap();
+    for (name, backend) in backends::backends() {
+        let engine = Options { kv: harness::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
+        let setup = Setup { inputs: harness::FULL.inputs, quant: None, engine };
+        let checkpoint = built_in::open().unwrap();
         let mut generator = Generator::open(&backend, &checkpoint, setup, &mut |_, _| {}).unwrap();
         for case in recorded["cases"].as_array().unwrap() {
             let prompt = generator.text.tokenizer.encode(case["prompt"].as_str().unwrap()).unwrap();
             assert_eq!(prompt, ids(&case["prompt_ids"]), "prompt ids");
             let greedy = ids(&case["greedy_ids"]);
             let stop: BTreeSet<u32> = [4093, 4095].into();
-            let request = Request { prompt, sampling: Sampling::greedy(), most: greedy.len(), stop, then: Then::Keep };
+            let request =
+                Request { prompt, sampling: Sampling::greedy(), max_tokens: greedy.len(), stop, at_end: AtEnd::Keep };
             let id = generator.engine.add(request).unwrap();
             let mut said = Vec::new();
             while generator.engine.is_running(id) {
@@ -38,7 +37,7 @@ fn the_built_in_model_says_what_the_reference_recorded() {
                         let logits = generator.engine.logits(id).unwrap().unwrap();
                         let top: Vec<f32> = serde_json::from_value(case["next_top8_logits"].clone()).unwrap();
                         let got: Vec<f32> = ids(&case["next_top8_ids"]).iter().map(|id| logits[*id as usize]).collect();
-                        let error = rig::largest_error(&got, &top);
+                        let error = harness::largest_error(&got, &top);
                         println!("{name}: {:?}: top-8 logits {error:.1e}", case["prompt"].as_str().unwrap());
                         assert!(error <= BOUND, "{name}: top-8 logits {got:?}, expected {top:?}");
                     }
@@ -58,9 +57,9 @@ fn the_built_in_model_says_what_the_reference_recorded() {
 
 #[test]
 fn a_text_of_no_tokens_ends() {
-    let (_, backend) = present::backends().remove(0);
+    let (_, backend) = backends::backends().remove(0);
     let setup = Setup { engine: Options { context: Some(64), sequences: 1, ..Options::default() }, ..Setup::default() };
-    let mut generator = Generator::open(&backend, &default_model::open().unwrap(), setup, &mut |_, _| {}).unwrap();
+    let mut generator = Generator::open(&backend, &built_in::open().unwrap(), setup, &mut |_, _| {}).unwrap();
     for _ in 0..2 {
         let settings = Settings { most: 0, ..generator.settings() };
         let mut stream = generator.stream("Once upon a time", &settings).unwrap();

@@ -2,30 +2,34 @@
 
 use std::{sync::Arc, time::Instant};
 
+use super::recording::{Shape, ids, record, runner};
+
+use crate::cli::output::print;
 use bimetal::{
     Result,
-    cache::BLOCK,
-    generator::Setup,
-    model::Model,
-    step::{Entry, Kind},
+    compute::tensor::Tensor,
+    engine::Prepared,
+    generate::generator::Setup,
+    kernels::operands::step::{Input, Phase, SequenceId, Work},
+    model::{Model, cache::BLOCK},
 };
-
-use super::recording::{Prepared, Recording, Shape, cache, ids};
-use crate::cli::output::print;
 
 const TOKENS: u32 = 1000;
 
 /// Prints both rates, their ratio and the largest difference of the last token's logits.
 pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
-    let shapes = [(Kind::Prompt, setup.engine.budget), (Kind::Decode, 1)];
-    let shapes = shapes.map(|(kind, rows)| Shape { kind, rows, depth: 0 });
-    let mut cache = cache(&model.backend, model, (shapes[0], TOKENS.next_multiple_of(BLOCK)), setup.engine.kv)?;
+    let shapes = [(Phase::Prefill, setup.engine.budget), (Phase::Decode, 1)];
+    let shapes = shapes.map(|(phase, rows)| Shape { phase, rows, depth: 0 });
+    let context = TOKENS.next_multiple_of(BLOCK);
+    let mut runner = runner(&model.backend, model, context, 1, setup.engine.kv)?;
     let ids = ids(TOKENS, model.vocabulary);
     let mut measured = Vec::new();
     for shape in shapes {
-        let prepared = Recording::new(&model.backend, model, &mut cache, shape)?.prepare(model)?;
-        compute(model, &prepared, (&ids, shape))?;
-        measured.push(compute(model, &prepared, (&ids, shape))?);
+        let mut recording = record(&mut runner, shape)?;
+        let tokens = recording.choose(model)?;
+        let way = Way { shape, prepared: runner.load(recording)?, tokens };
+        compute(model, &way, &ids)?;
+        measured.push(compute(model, &way, &ids)?);
     }
     let [(chunked, a), (looped, b)] = &measured[..] else { unreachable!("two ways were measured") };
     let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -37,20 +41,27 @@ pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
     ))
 }
 
+/// A step that can be run, and where it leaves its tokens.
+struct Way {
+    shape: Shape,
+    prepared: Prepared,
+    tokens: Tensor,
+}
+
 /// Tokens per second and the last token's logits.
-fn compute(model: &Model, prepared: &Prepared, (ids, shape): (&[u32], Shape)) -> Result<(f64, Vec<f32>)> {
+fn compute(model: &Model, Way { shape, prepared, tokens }: &Way, ids: &[u32]) -> Result<(f64, Vec<f32>)> {
     let started = Instant::now();
     let mut position = 0;
     for chunk in ids.chunks(shape.rows as usize) {
-        let rows = chunk.len() as u32;
-        let first = if position + rows == ids.len() as u32 { rows - 1 } else { rows };
-        prepared.step.write(&[Entry { ids: chunk, position, slot: 0, outputs: first..rows }])?;
+        let work = Work::new(SequenceId::new(0), shape.phase, position..position + chunk.len());
+        position = work.range.end;
+        let work = if position == ids.len() { work.with_last_output() } else { work };
+        prepared.step.write(&[Input { work: &work, tokens: chunk, slot: 0 }])?;
         model.backend.run(&prepared.program)?;
-        if shape.kind == Kind::Decode {
+        if shape.phase == Phase::Decode {
             // What a loop over tokens does: it looks at each before it goes on.
-            pollster::block_on(prepared.tokens.read(0..1))?;
+            pollster::block_on(tokens.read(0..1))?;
         }
-        position += rows;
     }
     let bytes = pollster::block_on(prepared.logits.read(0..u64::from(prepared.logits.width())))?;
     let rate = ids.len() as f64 / started.elapsed().as_secs_f64();

@@ -10,12 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bimetal::{
-    Error, Result,
-    engine::{Engine, Then},
-    generator::Setup,
-    model::{Model, config::Config},
-};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -27,10 +21,17 @@ use super::{
     target::Target,
     work::median,
 };
+
 use crate::cli::{
     output::{note, print, print_json},
     progress::{MEASURING, bar},
     table::table,
+};
+use bimetal::{
+    Error, Result,
+    engine::{AtEnd, Engine},
+    generate::generator::Setup,
+    model::{Model, config::Config},
 };
 
 /// Lengths that are measured where none are given.
@@ -195,11 +196,11 @@ fn grow(engine: &mut Engine, contexts: &[u32], decode: u32, done: &mut dyn FnMut
     for &at in contexts {
         let started = Instant::now();
         let (id, given) = match grown {
-            None => (engine.add(request(ids(at, vocabulary), decode + 1, Then::Keep))?, at),
+            None => (engine.add(request(ids(at, vocabulary), decode + 1, AtEnd::Keep))?, at),
             Some(id) => {
                 let mut tokens = engine.tokens(id).map(<[u32]>::to_vec).unwrap_or_default();
                 tokens.extend(ids(at - tokens.len() as u32, vocabulary));
-                let reused = engine.resume(id, request(tokens, decode + 1, Then::Keep))?;
+                let reused = engine.resume(id, request(tokens, decode + 1, AtEnd::Keep))?;
                 (id, at - reused as u32)
             }
         };

@@ -12,33 +12,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bimetal::{
-    Error, Result,
-    backend::{Backend, Caps},
-    chips::Chip,
-    cost::Cost,
-    kernels,
-    model::{Model, weights::Source},
-    paper::Paper,
-    pass::{Dispatch, Pass, Program},
-    step::Kind,
-};
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};
 
 use super::{
     LONGEST,
     profile::name,
-    recording::{Recording, Shape, cache, warm_up},
+    recording::{Shape, fill, record, runner, warm_up},
     target::{Target, chip},
     work::{Work, heading, median},
 };
+use copies::Copies;
+
 use crate::cli::{
     output::{print, print_json},
     progress::{MEASURING, bar},
     table::table,
 };
-use copies::Copies;
+use bimetal::{
+    Error, Result,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cost::Cost,
+        dry_run::Paper,
+        kernel::Dispatch,
+        pass::{Pass, Program},
+    },
+    kernels::{self, operands::step::Phase},
+    measure::chips::Chip,
+    model::{Model, weights::Source},
+};
 
 /// Most launches that are measured as one.
 const MOST_LAUNCHES: usize = 4096;
@@ -96,16 +100,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = target.open()?;
     let backend = target.device.open()?;
     let budget = target.engine.setup(backend.caps(), [1, 0]).engine.budget;
-    let shapes = [(Kind::Decode, arguments.sequences), (Kind::Prompt, budget)];
-    let shapes = shapes.map(|(kind, rows)| {
-        let depth = if kind == Kind::Decode { arguments.depth.max(1) } else { arguments.depth };
-        Shape { kind, rows, depth }
+    let shapes = [(Phase::Decode, arguments.sequences), (Phase::Prefill, budget)];
+    let shapes = shapes.map(|(phase, rows)| {
+        let depth = if phase == Phase::Decode { arguments.depth.max(1) } else { arguments.depth };
+        Shape { phase, rows, depth }
     });
     for shape in shapes {
         target.context(origin.config(), shape.context(), "-d and --budget")?;
     }
     let chip = chip(arguments.chip.as_deref(), backend.caps())?;
-    let recorded = shapes.map(|shape| record(arguments, &backend, &origin.source(), shape));
+    let recorded = shapes.map(|shape| on_paper(arguments, &backend, &origin.source(), shape));
     let recorded = recorded.into_iter().collect::<Result<Vec<_>>>()?;
     let cases: Vec<_> = recorded.iter().flat_map(|recorded| recorded.cases(&arguments.name)).collect();
     if cases.is_empty() {
@@ -146,14 +150,15 @@ struct Recorded {
 }
 
 /// Records a step on paper; only its words and its block tables are on the device.
-fn record(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
+fn on_paper(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
     let setup = arguments.target.engine.setup(backend.caps(), [shape.sequences(), 0]);
     let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));
-    let model = Model::load(&paper, &Source::Shapes(source), setup.inputs, &mut |_, _| {})?;
+    let model = Arc::new(Model::load(&paper, &Source::Shapes(source), setup.inputs, &mut |_, _| {})?);
     let context = setup.engine.context.unwrap_or(shape.context());
-    let mut cache = cache(backend, &model, (shape, context), setup.engine.kv)?;
-    let recording = Recording::new(backend, &model, &mut cache, shape)?;
-    recording.fill(model.vocabulary)?;
+    let mut runner = runner(backend, &model, context, shape.sequences(), setup.engine.kv)?;
+    let mut recording = record(&mut runner, shape)?;
+    recording.choose(&model)?;
+    fill(&recording.step, shape, model.vocabulary)?;
     Ok(Recorded { shape, dispatches: recording.pass.finish().dispatches })
 }
 

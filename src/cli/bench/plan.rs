@@ -2,13 +2,18 @@
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, Caps, DeviceKind},
-    chips::{self, Chip},
-    cost::Cost,
-    cpu::Cpu,
-    ledger::{Entry, Ledger, Rehearsal},
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cost::Cost,
+        cpu::Cpu,
+        devices::Choice,
+    },
+    measure::{
+        chips::{self, Chip},
+        ledger::{Entry, Ledger, Rehearsal},
+    },
     model::weights::Source,
-    open::Choice,
 };
 use clap::{Args, ValueEnum};
 use serde_json::json;

@@ -6,21 +6,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bimetal::{Error, Result, chips::Chip, cost::Cost, dtype::DType, model::Model, pass::Dispatch, step::Kind};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{
     Arguments,
-    recording::{Prepared, Recording, Shape, cache, warm_up},
+    recording::{Shape, fill, record, runner, warm_up},
     target::chip,
     trace,
     work::{Work, heading, median},
 };
+
 use crate::cli::{
     output::{note, print, print_json},
     progress::{MEASURING, bar},
     table::table,
+};
+use bimetal::{
+    Error, Result,
+    compute::{cost::Cost, dtype::DType, kernel::Dispatch},
+    engine::Prepared,
+    kernels::operands::step::Phase,
+    measure::chips::Chip,
+    model::Model,
 };
 
 /// A step whose launches were timed, each alone.
@@ -89,8 +97,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn shapes(arguments: &Arguments, budget: u32) -> Vec<Shape> {
     let at = |&depth: &u32| {
         // A decoded token always has one before it.
-        let decode = |&rows: &u32| Shape { kind: Kind::Decode, rows, depth: depth.max(1) };
-        let prompt = Shape { kind: Kind::Prompt, rows: budget, depth };
+        let decode = |&rows: &u32| Shape { phase: Phase::Decode, rows, depth: depth.max(1) };
+        let prompt = Shape { phase: Phase::Prefill, rows: budget, depth };
         arguments.sequences.iter().map(decode).chain([prompt]).collect::<Vec<_>>()
     };
     arguments.depth.iter().flat_map(at).collect()
@@ -100,10 +108,11 @@ impl Profile {
     fn new(model: &Arc<Model>, shape: Shape, (kv, repeat): (DType, u32), bar: &ProgressBar) -> Result<Self> {
         bar.set_message(shape.title());
         let backend = &model.backend;
-        let mut cache = cache(backend, model, (shape, shape.context()), kv)?;
-        let recording = Recording::new(backend, model, &mut cache, shape)?;
-        recording.fill(model.vocabulary)?;
-        let prepared = recording.prepare(model)?;
+        let mut runner = runner(backend, model, shape.context(), shape.sequences(), kv)?;
+        let mut recording = record(&mut runner, shape)?;
+        recording.choose(model)?;
+        fill(&recording.step, shape, model.vocabulary)?;
+        let prepared = runner.load(recording)?;
         let once = || {
             backend.run(&prepared.program)?;
             backend.wait()

@@ -5,13 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bimetal::{
-    Result,
-    engine::{Engine, Request, Then},
-    ledger::Rehearsal,
-    model::config::Config,
-    sampler::Sampling,
-};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -20,10 +13,17 @@ use super::{
     recording::{ids, warm_up},
     work::median,
 };
+
 use crate::cli::{
     output::{print, print_json},
     progress::{MEASURING, bar},
     table::table,
+};
+use bimetal::{
+    Result,
+    engine::{AtEnd, Engine, Request, sampler::Sampling},
+    measure::ledger::Rehearsal,
+    model::config::Config,
 };
 
 /// One line of results: tokens per second of each run.
@@ -106,14 +106,14 @@ fn measure((bar, test): (&ProgressBar, String), repeat: u32, mut once: impl FnMu
 }
 
 /// Greedy, and not over before its length is reached.
-pub fn request(prompt: Vec<u32>, most: u32, then: Then) -> Request {
-    Request { prompt, sampling: Sampling::greedy(), most: most as usize, stop: BTreeSet::new(), then }
+pub fn request(prompt: Vec<u32>, max_tokens: u32, at_end: AtEnd) -> Request {
+    Request { prompt, sampling: Sampling::greedy(), max_tokens: max_tokens as usize, stop: BTreeSet::new(), at_end }
 }
 
 /// Prompt tokens per second, to the first token.
 fn prefill(engine: &mut Engine, tokens: u32) -> Result<f64> {
     let started = Instant::now();
-    engine.add(request(ids(tokens, engine.model().vocabulary), 1, Then::Forget))?;
+    engine.add(request(ids(tokens, engine.model().vocabulary), 1, AtEnd::Free))?;
     while !engine.is_idle() {
         engine.step()?;
     }
@@ -146,7 +146,7 @@ pub fn together(engine: &mut Engine, (sequences, depth): (u32, u32), steps: u32)
     let (prompt, context) = (ids(depth, engine.model().vocabulary), engine.plan().context);
     let started = Instant::now();
     let most = if sequences > 1 { context } else { steps + 1 };
-    let all = (0..sequences).map(|_| engine.add(request(prompt.clone(), most, Then::Forget)));
+    let all = (0..sequences).map(|_| engine.add(request(prompt.clone(), most, AtEnd::Free)));
     let all = all.collect::<Result<BTreeSet<_>>>()?;
     let mut first = BTreeSet::new();
     while first.len() < all.len() && !engine.is_idle() {
@@ -174,7 +174,7 @@ fn as_json(arguments: &Arguments, (engine, budget): (&Engine, u32), lines: &[Lin
     let dispatches = engine.dispatches().into_iter();
     let mut report = arguments.target.heading(model.backend.caps());
     let figures = json!({
-        "parameters": model.config.parameters(), "inputs": model.weights.inputs.to_string(),
+        "parameters": model.config.parameters(), "inputs": model.weights.inputs().to_string(),
         "kv": engine.plan().kv.to_string(), "context": engine.plan().context, "budget": budget,
         "memory_bytes": engine.memory(),
         "memory": { "weights": weights, "caches": caches, "programs": programs },
@@ -196,7 +196,7 @@ fn text(arguments: &Arguments, (engine, budget): (&Engine, u32), lines: &[Line])
         caps.device,
         caps.backend,
         arguments.repeat,
-        model.weights.inputs,
+        model.weights.inputs(),
         engine.plan().kv,
         budget,
         engine.plan().context,
@@ -222,9 +222,7 @@ mod tests {
     use std::{path::Path, sync::Arc};
 
     use bimetal::{
-        backend::Backend,
-        cpu::Cpu,
-        dtype::DType,
+        compute::{backend::Backend, cpu::Cpu, dtype::DType},
         engine::Options,
         model::{Model, checkpoint::Checkpoint, weights::Source},
     };

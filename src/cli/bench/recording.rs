@@ -7,15 +7,13 @@ use std::{
 
 use bimetal::{
     Result,
-    backend::Backend,
-    cache::{BLOCK, Cache, Plan},
-    cost::Load,
-    dtype::DType,
-    kernels::argmax::argmax,
-    model::{Model, qwen3_5::forward},
-    pass::{Pass, Program},
-    step::{Entry, Kind, Layout, Step},
-    tensor::Tensor,
+    compute::{backend::Backend, cost::Load, dtype::DType},
+    engine::{LogitRows, Recording, Runner},
+    kernels::operands::step::{Input, Layout, Phase, SequenceId, Step, Work},
+    model::{
+        Model,
+        cache::{BLOCK, Plan},
+    },
 };
 
 /// How long a device is kept busy before anything counts: after a pause its clocks are low, and rise slowly.
@@ -25,7 +23,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     /// Tokens of prompts, or one token of each sequence.
-    pub kind: Kind,
+    pub phase: Phase,
     /// Rows.
     pub rows: u32,
     /// Tokens of each sequence before them.
@@ -35,39 +33,47 @@ pub struct Shape {
 impl Shape {
     /// The sequences that take part.
     pub fn sequences(self) -> u32 {
-        if self.kind == Kind::Decode { self.rows } else { 1 }
+        if self.phase == Phase::Decode { self.rows } else { 1 }
     }
 
     /// The longest context that it makes.
     pub fn context(self) -> u32 {
-        self.depth.saturating_add(if self.kind == Kind::Decode { 1 } else { self.rows })
+        self.depth.saturating_add(if self.phase == Phase::Decode { 1 } else { self.rows })
     }
 
     /// What costs depend on.
     pub fn load(self) -> Load {
-        match self.kind {
-            Kind::Decode => Load::decode(self.rows, self.depth),
-            Kind::Prompt => Load::prompt(self.rows, self.depth),
+        match self.phase {
+            Phase::Decode => Load::decode(self.rows, self.depth),
+            Phase::Prefill => Load::prompt(self.rows, self.depth),
         }
     }
 
     /// In words.
     pub fn title(self) -> String {
-        let Self { kind, rows, depth } = self;
-        match kind {
-            Kind::Decode if rows == 1 => format!("decode step of 1 row (1 sequence) at depth {depth}"),
-            Kind::Decode => format!("decode step of {rows} rows ({rows} sequences) at depth {depth}"),
-            Kind::Prompt => format!("prompt chunk of {rows} rows at depth {depth}"),
+        let Self { phase, rows, depth } = self;
+        match phase {
+            Phase::Decode if rows == 1 => format!("decode step of 1 row (1 sequence) at depth {depth}"),
+            Phase::Decode => format!("decode step of {rows} rows ({rows} sequences) at depth {depth}"),
+            Phase::Prefill => format!("prompt chunk of {rows} rows at depth {depth}"),
         }
     }
 
     /// One word for its kind.
     pub fn kind(self) -> &'static str {
-        if self.kind == Kind::Decode { "decode" } else { "prompt" }
+        if self.phase == Phase::Decode { "decode" } else { "prompt" }
+    }
+
+    /// What each sequence computes, with logits for its last token.
+    fn work(self) -> Vec<Work> {
+        let depth = self.depth as usize;
+        let range = depth..self.context() as usize;
+        let work = |number| Work::new(SequenceId::new(number), self.phase, range.clone()).with_last_output();
+        (0..u64::from(self.sequences())).map(work).collect()
     }
 
     fn layout(self) -> Layout {
-        Layout { rows: self.rows, sequences: self.sequences() }
+        Layout { rows: self.rows, sequences: self.sequences(), outputs: self.sequences() }
     }
 }
 
@@ -76,72 +82,28 @@ pub fn ids(count: u32, vocabulary: u32) -> Vec<u32> {
     (0..count).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect()
 }
 
-/// A cache for steps of some shape, whose block tables are on `backend` whatever device the model is on. What it holds
-/// is undefined.
-pub fn cache(backend: &Arc<dyn Backend>, model: &Model, (shape, context): (Shape, u32), kv: DType) -> Result<Cache> {
-    let (slots, width) = (shape.sequences(), context.div_ceil(BLOCK));
-    let plan = Plan { context, blocks: width * slots, slots, kv };
-    let mut cache = Cache::new(&model.backend, &model.config, &plan)?;
-    let blocks: Vec<u32> = (0..plan.blocks).collect();
-    cache.tables = Arc::new(Tensor::from_slice(backend, [slots, width], DType::U32, "block tables", &blocks)?);
-    Ok(cache)
+/// A runner for steps of some shape, whose words are on `backend` whatever device the model is on. What its caches hold is
+/// undefined.
+pub fn runner(backend: &Arc<dyn Backend>, model: &Arc<Model>, context: u32, slots: u32, kv: DType) -> Result<Runner> {
+    let plan = Plan { context, blocks: context.div_ceil(BLOCK) * slots, slots, kv };
+    let runner = Runner::new(model.clone(), plan)?.with_steps_on(backend)?;
+    runner.assign_all()?;
+    Ok(runner)
 }
 
-/// The forward pass of a step and the choice of its tokens.
-pub struct Recording {
-    shape: Shape,
-    step: Step,
-    /// What was recorded.
-    pub pass: Pass,
-    /// \[sequences, V\] f32.
-    pub logits: Tensor,
-    tokens: Tensor,
+/// Records the forward pass of a step, to which the choice of its tokens can be added.
+pub fn record(runner: &mut Runner, shape: Shape) -> Result<Recording> {
+    let step = runner.step(shape.phase, shape.layout())?;
+    runner.record(step, LogitRows::Outputs)
 }
 
-impl Recording {
-    /// Records a step whose words are on `backend`, whatever device the model is on.
-    pub fn new(backend: &Arc<dyn Backend>, model: &Model, cache: &mut Cache, shape: Shape) -> Result<Self> {
-        let step = Step::new(backend, shape.layout(), shape.kind, cache.tables.clone())?;
-        let outputs = |width, dtype, label| Tensor::new(&model.backend, [shape.sequences(), width], dtype, label);
-        let mut logits = outputs(model.config.vocabulary, DType::F32, "logits")?;
-        let mut tokens = outputs(1, DType::U32, "tokens")?;
-        let pass = Pass::new(backend.caps());
-        forward(&pass, &model.weights, cache, &step, &mut logits);
-        let chosen = if shape.kind == Kind::Prompt { step.outputs() } else { step.clone() };
-        argmax(&pass, &chosen, &logits, model.vocabulary, &mut tokens);
-        Ok(Self { shape, step, pass, logits, tokens })
-    }
-
-    /// Fills the step's words with made-up tokens.
-    pub fn fill(&self, vocabulary: u32) -> Result<()> {
-        let Shape { kind, rows, depth: position } = self.shape;
-        let ids = ids(rows, vocabulary);
-        match kind {
-            Kind::Prompt => self.step.write(&[Entry { ids: &ids, position, slot: 0, outputs: rows - 1..rows }]),
-            Kind::Decode => {
-                let entry = |(slot, ids)| Entry { ids, position, slot, outputs: 0..1 };
-                self.step.write(&(0..).zip(ids.chunks(1)).map(entry).collect::<Vec<_>>())
-            }
-        }
-    }
-
-    /// Prepares it on the model's device.
-    pub fn prepare(self, model: &Model) -> Result<Prepared> {
-        let Self { step, pass, logits, tokens, .. } = self;
-        Ok(Prepared { step, logits, tokens, program: model.backend.load(pass)? })
-    }
-}
-
-/// A step that can be run.
-pub struct Prepared {
-    /// What changes from run to run.
-    pub step: Step,
-    /// What runs.
-    pub program: Program,
-    /// \[sequences, V\] f32.
-    pub logits: Tensor,
-    /// \[sequences, 1\] u32.
-    pub tokens: Tensor,
+/// Fills a step's words with made-up tokens.
+pub fn fill(step: &Step, shape: Shape, vocabulary: u32) -> Result<()> {
+    let ids = ids(shape.rows, vocabulary);
+    let work = shape.work();
+    let parts = (0..).zip(&work).zip(ids.chunks(work[0].range.len()));
+    let inputs = parts.map(|((slot, work), tokens)| Input { work, tokens, slot });
+    step.write(&inputs.collect::<Vec<_>>())
 }
 
 /// Runs something that ends when the device is done, until the device is warm.

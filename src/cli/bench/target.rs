@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, Caps},
-    cache::BLOCK,
-    chips::{self, Chip},
-    model::{Form, Model, checkpoint::Checkpoint, config::Config, weights::Source},
+    compute::{backend::Backend, caps::Caps},
+    measure::chips::{self, Chip},
+    model::{Form, Model, cache::BLOCK, checkpoint::Checkpoint, config::Config, weights::Source},
 };
 use clap::Args;
 use serde_json::{Map, Value, json};

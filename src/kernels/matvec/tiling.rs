@@ -1,10 +1,10 @@
 //! How a product of few rows is shared out among groups and lanes.
 
-use crate::{
-    backend::{Caps, Few},
-    dtype::{DType, Packs},
-    pass::{Builder, Kernel, Pass, RowsAre},
-    quant::BLOCK,
+use crate::compute::{
+    caps::{Caps, Few},
+    dtype::{BLOCK, DType, Packs},
+    kernel::{Kernel, RowsAre},
+    pass::{Builder, Pass},
 };
 
 /// Workgroup bytes of the sums of one row, for each subgroup: 3 values × 3 copies × 4 bytes.

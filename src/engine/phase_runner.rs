@@ -1,0 +1,155 @@
+//! The programs of one phase, with the step buffer that they read and the outputs that they leave.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use super::{
+    readback::{Outputs, PendingTokens, Select},
+    runner::{LogitRows, Runner, logit_rows},
+};
+use crate::{
+    compute::pass::{Pass, Program},
+    error::Result,
+    kernels::{
+        advance::advance,
+        operands::step::{Input, Layout, Phase, Step},
+        top_k::top_k,
+    },
+    ops::select::argmax,
+};
+
+/// Prefill or decode: programs by bucket, recorded when first needed.
+pub(super) struct PhaseRunner {
+    phase: Phase,
+    step: Step,
+    /// Two sets, so that what a run chose can still be looked at while the next one computes.
+    outputs: [Outputs; 2],
+    programs: BTreeMap<Key, Program>,
+    last: Option<Key>,
+}
+
+/// What a program is made for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    rows: u32,
+    select: Select,
+    source: TokenSource,
+    output_set: usize,
+}
+
+/// Where a program's tokens come from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum TokenSource {
+    /// The host has written them.
+    Host,
+    /// The run before has chosen them.
+    Device,
+}
+
+/// Where a row of logits is.
+#[derive(Clone, Copy)]
+pub(super) struct LogitsRow {
+    pub(super) phase: Phase,
+    pub(super) output_set: usize,
+    pub(super) row: u32,
+}
+
+impl PhaseRunner {
+    pub(super) fn new(runner: &Runner, phase: Phase, layout: Layout) -> Result<Self> {
+        let (step, model) = (runner.step(phase, layout)?, runner.model());
+        let new = || Outputs::new(&model.backend, layout.outputs, model.config.vocabulary);
+        Ok(Self { phase, step, outputs: [new()?, new()?], programs: BTreeMap::new(), last: None })
+    }
+
+    /// Bytes of device memory it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        let outputs: u64 = self.outputs.iter().map(Outputs::bytes).sum();
+        outputs + self.programs.values().map(|program| program.scratch_bytes).sum::<u64>()
+    }
+
+    /// What each program computes, and how many launches it has; what only continues another one is left out.
+    pub(super) fn dispatches(&self) -> impl Iterator<Item = (String, usize)> {
+        let name = if self.phase == Phase::Prefill { "prompt" } else { "decode" };
+        let named = move |(key, program): (&Key, &Program)| {
+            let first = (key.source, key.output_set) == (TokenSource::Host, 0);
+            first.then(|| (format!("{name} of {}", key.rows), program.dispatches.len()))
+        };
+        self.programs.iter().filter_map(named)
+    }
+
+    /// Computes some sequences' parts into one of its sets of outputs, and asks for what `select` selects of each output.
+    pub(super) fn run(
+        &mut self,
+        runner: &mut Runner,
+        inputs: &[Input<'_>],
+        select: Select,
+        output_set: usize,
+    ) -> Result<PendingTokens> {
+        self.step.write(inputs)?;
+        let rows = self.bucket(inputs.len() as u32);
+        let key = Key { rows, select, source: TokenSource::Host, output_set };
+        self.submit(runner, key, self.output_rows(inputs))
+    }
+
+    /// Computes the step after the last one, of the same `count` sequences with the tokens that the device chose, and asks
+    /// for what it chooses then.
+    pub(super) fn follow(&mut self, runner: &mut Runner, count: u32) -> Result<PendingTokens> {
+        let last = self.last.expect("a run to follow");
+        let key = Key { source: TokenSource::Device, output_set: 1 - last.output_set, ..last };
+        self.submit(runner, key, (0..count).map(|row| row..row + 1).collect())
+    }
+
+    /// The set of outputs that the last run leaves.
+    pub(super) fn output_set(&self) -> usize {
+        self.last.map_or(0, |key| key.output_set)
+    }
+
+    /// A set of outputs.
+    pub(super) fn outputs(&self, output_set: usize) -> &Outputs {
+        &self.outputs[output_set]
+    }
+
+    /// Where the logits of each input are: a decode step leaves a row for each of its rows, a prompt one for each output.
+    fn output_rows(&self, inputs: &[Input<'_>]) -> Vec<Range<u32>> {
+        let mut row = 0;
+        let rows = inputs.iter().map(|input| {
+            let (first, outputs) = (row, input.work.outputs.len() as u32);
+            row += if self.phase == Phase::Decode { 1 } else { outputs };
+            first..first + outputs
+        });
+        rows.collect()
+    }
+
+    fn submit(&mut self, runner: &mut Runner, key: Key, rows: Vec<Range<u32>>) -> Result<PendingTokens> {
+        if !self.programs.contains_key(&key) {
+            let pass = self.record(runner, key);
+            self.programs.insert(key, runner.model().backend.load(pass)?);
+        }
+        self.last = Some(key);
+        self.outputs[key.output_set].run(&*runner.model().backend, &self.programs[&key], rows, key.select)
+    }
+
+    /// Rows of the program that takes `sequences` sequences.
+    fn bucket(&self, sequences: u32) -> u32 {
+        match self.phase {
+            Phase::Prefill => self.step.capacity(),
+            Phase::Decode => sequences.next_power_of_two().min(self.step.capacity()),
+        }
+    }
+
+    /// The forward pass and the choice of tokens.
+    fn record(&mut self, runner: &mut Runner, key: Key) -> Pass {
+        let p = Pass::new(&runner.caps);
+        let step = self.step.bucket(key.rows);
+        if key.source == TokenSource::Device {
+            advance(&p, &step, &self.outputs[1 - key.output_set].tokens);
+        }
+        let out = &mut self.outputs[key.output_set];
+        runner.forward(&p, &step, LogitRows::Outputs, &mut out.logits);
+        let (rows, vocabulary) = (logit_rows(&step), runner.model().vocabulary);
+        match key.select {
+            Select::Greedy => argmax(&p, &rows, &out.logits, vocabulary, &mut out.tokens),
+            Select::Candidates => top_k(&p, &rows, &out.logits, vocabulary, (&mut out.ids, &mut out.values)),
+        }
+        p
+    }
+}

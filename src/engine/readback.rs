@@ -1,0 +1,172 @@
+//! What the programs of one phase leave on the device, and how much of it is read back.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        memory::{BufferId, Pending},
+        pass::Program,
+        tensor::Tensor,
+    },
+    engine::sampler::{Need, Sampler},
+    error::{Error, Result},
+    kernels::argmax,
+};
+
+/// Candidates that the device selects of each row.
+const CANDIDATES: u32 = 64;
+
+/// Logits and choices of a step's outputs.
+pub(super) struct Outputs {
+    /// \[outputs, V\] f32
+    pub(super) logits: Tensor,
+    /// \[outputs, 1\] u32: the greedy choices.
+    pub(super) tokens: Tensor,
+    /// \[outputs, CANDIDATES\] u32
+    pub(super) ids: Tensor,
+    /// \[outputs, CANDIDATES\] f32
+    pub(super) values: Tensor,
+}
+
+impl Outputs {
+    pub(super) fn new(backend: &Arc<dyn Backend>, rows: u32, vocabulary: u32) -> Result<Self> {
+        let new = |width, dtype, label| Tensor::new(backend, [rows, width], dtype, label);
+        Ok(Self {
+            logits: new(vocabulary, DType::F32, "logits")?,
+            tokens: new(1, DType::U32, "tokens")?,
+            ids: new(CANDIDATES, DType::U32, "candidates")?,
+            values: new(CANDIDATES, DType::F32, "candidates")?,
+        })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.logits.bytes() + self.tokens.bytes() + self.ids.bytes() + self.values.bytes()
+    }
+}
+
+/// What a program selects of each row of logits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(super) enum Select {
+    /// The largest.
+    #[default]
+    Greedy,
+    /// The CANDIDATES largest.
+    Candidates,
+}
+
+impl Select {
+    /// What serves this and a sampler with a need. Whole rows need nothing selected.
+    pub(super) fn or(self, need: Need) -> Self {
+        match need {
+            Need::Argmax | Need::Row => self,
+            Need::Candidates => Select::Candidates,
+        }
+    }
+}
+
+/// What was read back of one run, and where the rest can be read.
+pub(super) struct Readback<'a> {
+    outputs: &'a Outputs,
+    /// The rows of each sequence's outputs.
+    pub(super) rows: Vec<Range<u32>>,
+    select: Select,
+    ids: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Outputs {
+    /// Waits for a whole row of logits.
+    pub(super) fn row(&self, row: u32) -> Result<Vec<f32>> {
+        let (row, width) = (u64::from(row), u64::from(self.logits.width()));
+        let bytes = pollster::block_on(self.logits.read(row * width..(row + 1) * width))?;
+        Ok(words(&bytes).into_iter().map(f32::from_bits).collect())
+    }
+
+    /// Where the selection of every row is that is wanted; nowhere if none is.
+    fn wanted(&self, rows: &[Range<u32>], select: Select) -> Vec<(BufferId, Range<u64>)> {
+        let ends = rows.iter().filter(|rows| !rows.is_empty()).map(|rows| u64::from(rows.end));
+        let count = ends.max().unwrap_or(0);
+        let tensors = match select {
+            _ if count == 0 => vec![],
+            Select::Greedy => vec![&self.tokens],
+            Select::Candidates => vec![&self.ids, &self.values],
+        };
+        let bytes = |tensor: &Tensor| count * u64::from(tensor.width()) * tensor.dtype().bytes();
+        tensors.into_iter().map(|tensor| (tensor.buffer().id(), 0..bytes(tensor))).collect()
+    }
+
+    /// Runs a program that leaves its outputs here, and asks for the selection of every row that is wanted.
+    /// `rows` are those of each sequence's outputs.
+    pub(super) fn run(
+        &self,
+        backend: &dyn Backend,
+        program: &Program,
+        rows: Vec<Range<u32>>,
+        select: Select,
+    ) -> Result<PendingTokens> {
+        let mut read = backend.run_and_read(program, &self.wanted(&rows, select))?.into_iter();
+        Ok(PendingTokens { rows, select, ids: read.next(), values: read.next() })
+    }
+}
+
+/// What was asked of one run.
+#[derive(Default)]
+pub(super) struct PendingTokens {
+    rows: Vec<Range<u32>>,
+    select: Select,
+    ids: Option<Pending>,
+    values: Option<Pending>,
+}
+
+impl PendingTokens {
+    /// The same, of these rows only, one for each sequence.
+    pub(super) fn of_rows(self, rows: impl Iterator<Item = usize>) -> Self {
+        Self { rows: rows.map(|row| row as u32..row as u32 + 1).collect(), ..self }
+    }
+
+    /// Waits for it. `outputs` are those that were asked.
+    pub(super) fn wait(self, outputs: &Outputs) -> Result<Readback<'_>> {
+        let wait = |pending: Option<Pending>| pending.map_or(Ok(Vec::new()), pollster::block_on);
+        let (ids, values) = (words(&wait(self.ids)?), words(&wait(self.values)?));
+        let values = values.into_iter().map(f32::from_bits).collect();
+        Ok(Readback { outputs, rows: self.rows, select: self.select, ids, values })
+    }
+}
+
+impl Readback<'_> {
+    /// A sampler's choice of one row. Reads the whole row only where the sampler asks for it.
+    pub(super) fn choose(&self, row: u32, sampler: &mut Sampler) -> Result<u32> {
+        match (sampler.needs(), self.select) {
+            (Need::Argmax, Select::Greedy) => greedy(self.ids[row as usize]),
+            (Need::Row, _) => sampler.choose_row(&self.outputs.row(row)?),
+            _ => match sampler.choose_candidates(&self.candidates(row))? {
+                Some(token) => Ok(token),
+                None => sampler.choose_row(&self.outputs.row(row)?),
+            },
+        }
+    }
+
+    /// The candidates of a row, the likeliest first; of equal ones the lower id.
+    fn candidates(&self, row: u32) -> Vec<(u32, f32)> {
+        let range = (row * CANDIDATES) as usize..((row + 1) * CANDIDATES) as usize;
+        let pairs = self.ids[range.clone()].iter().copied().zip(self.values[range].iter().copied());
+        let mut pairs: Vec<_> = pairs.filter(|(id, _)| *id != u32::MAX).collect();
+        // NaN comes first, so that the sampler meets it.
+        pairs.sort_by(|(a, x), (b, y)| y.is_nan().cmp(&x.is_nan()).then(y.total_cmp(x)).then(a.cmp(b)));
+        pairs
+    }
+}
+
+fn greedy(token: u32) -> Result<u32> {
+    if token == argmax::NONE {
+        let what = "the model's logits hold NaN, or nothing finite: its weights or this device compute nonsense";
+        return Err(Error::Device { label: "sampling".into(), what: what.into() });
+    }
+    Ok(token)
+}
+
+fn words(bytes: &[u8]) -> Vec<u32> {
+    bytemuck::allocation::pod_collect_to_vec(bytes)
+}

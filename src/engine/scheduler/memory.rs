@@ -1,0 +1,174 @@
+//! Who gets blocks and slots, and who gives them up.
+
+use super::{Batch, Scheduler, SequenceId, Snapshot, State, sequence::Sequence};
+
+/// Numbers that are lent one at a time.
+#[derive(Debug)]
+pub(super) struct Pool {
+    free: Vec<u32>,
+    lent: Vec<bool>,
+}
+
+impl Pool {
+    pub fn new(count: usize) -> Pool {
+        Pool { free: (0..count as u32).rev().collect(), lent: vec![false; count] }
+    }
+
+    pub fn take(&mut self) -> Option<u32> {
+        let number = self.free.pop()?;
+        self.lent[number as usize] = true;
+        Some(number)
+    }
+
+    pub fn give(&mut self, number: u32) {
+        assert!(std::mem::take(&mut self.lent[number as usize]), "number {number} is freed twice");
+        self.free.push(number);
+    }
+
+    pub fn free(&self) -> &[u32] {
+        &self.free
+    }
+}
+
+impl Scheduler {
+    /// A free slot to copy the recurrent state of a sequence into, as it is now, between steps. The scheduler keeps it
+    /// as a [`Snapshot`] of the sequence. Nothing if the sequence has no state or no slot is free.
+    ///
+    /// # Panics
+    /// If the last batch is not committed or the sequence is over.
+    pub fn lend_slot(&mut self, id: SequenceId) -> Option<u32> {
+        self.assert_closed();
+        let computed = self.at(id).computed;
+        let slot = if computed > 0 { self.slots.take()? } else { return None };
+        self.at_mut(id).snapshots.push(Snapshot { slot, computed });
+        Some(slot)
+    }
+
+    /// Gives the slot of one of the sequence's snapshots back.
+    ///
+    /// # Panics
+    /// If the sequence is over or has no such snapshot.
+    pub fn return_slot(&mut self, id: SequenceId, slot: u32) {
+        let snapshots = &mut self.at_mut(id).snapshots;
+        let place = snapshots.iter().position(|snapshot| snapshot.slot == slot);
+        snapshots.remove(place.unwrap_or_else(|| panic!("{id} has no snapshot in slot {slot}")));
+        self.slots.give(slot);
+    }
+
+    /// Makes sure that a running sequence has a block for its next token. Where none can be had from idle or waiting
+    /// sequences the youngest running ones go, and if that is this one the answer is `false`.
+    ///
+    /// The oldest running sequence thus always moves on: everyone else gives way to it, and it fits alone.
+    pub(super) fn grow(&mut self, id: SequenceId, batch: &mut Batch) -> bool {
+        while self.limits.blocks_for(self.at(id).computed + 1) > self.at(id).blocks.len() {
+            if let Some(block) = self.blocks.take() {
+                self.at_mut(id).blocks.push(block);
+            } else if let Some(victim) = self.victim(None) {
+                self.empty(victim, batch);
+                batch.dropped.push(victim);
+            } else if let Some(youngest) = self.running.pop() {
+                self.empty(youngest, batch);
+                batch.preempted.push(youngest);
+                self.at_mut(youngest).state = State::Waiting;
+                self.waiting.push_front(youngest);
+                if youngest == id {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives the head of the queue a slot and blocks for all its known tokens and one more, or changes nothing.
+    ///
+    /// Blocks for the next chunk alone would do for this step, but prompts admitted on that promise would preempt each
+    /// other half-way and start again. So a prompt never has to ask again, and only decoding preempts. One block per
+    /// running sequence is left free for the same reason: the newcomer would be the first to go when they grow. What
+    /// is preempted does not come back before something else is freed, as it needs at least what it lost.
+    pub(super) fn reserve(&mut self, head: SequenceId, batch: &mut Batch) -> bool {
+        let sequence = self.at(head);
+        let tokens = sequence.max_len.min(sequence.known() + 1);
+        let more = self.limits.blocks_for(tokens).saturating_sub(sequence.blocks.len());
+        let (need, slotless) = (more + self.running.len(), sequence.slot.is_none());
+        if more > 0 && self.in_reach(head, |sequence| sequence.blocks.len()) + self.free_blocks() < need {
+            return false;
+        }
+        if slotless && self.slots_in_reach(head) == 0 {
+            return false;
+        }
+        while slotless && self.slots.free().is_empty() {
+            if !self.forget_snapshot(batch) {
+                self.drop_for(head, batch);
+            }
+        }
+        while more > 0 && self.free_blocks() < need {
+            self.drop_for(head, batch);
+        }
+        let blocks: Vec<u32> = (0..more).map_while(|_| self.blocks.take()).collect();
+        let slot = if slotless { self.slots.take() } else { None };
+        let sequence = self.at_mut(head);
+        sequence.blocks.extend(blocks);
+        sequence.slot = sequence.slot.or(slot);
+        true
+    }
+
+    /// Sum over everything that idle sequences and those behind the head of the queue hold.
+    fn in_reach(&self, head: SequenceId, held: impl Fn(&Sequence) -> usize) -> usize {
+        let reach = self.sequences.iter().filter(|&(&id, sequence)| id != head && sequence.state != State::Running);
+        reach.map(|(_, sequence)| held(sequence)).sum()
+    }
+
+    fn slots_in_reach(&self, head: SequenceId) -> usize {
+        let snapshots: usize = self.sequences.values().map(|sequence| sequence.snapshots.len()).sum();
+        self.free_slots() + snapshots + self.in_reach(head, |sequence| usize::from(sequence.slot.is_some()))
+    }
+
+    fn drop_for(&mut self, head: SequenceId, batch: &mut Batch) {
+        let victim = self.victim(Some(head)).expect("there is enough in reach");
+        self.empty(victim, batch);
+        batch.dropped.push(victim);
+    }
+
+    /// Whose memory goes next without stopping anything that runs: that of the idle session not used for longest, then
+    /// that of the last in the queue. Waiting sessions are in reach because nobody may wait for one behind himself.
+    fn victim(&self, head: Option<SequenceId>) -> Option<SequenceId> {
+        let holds = |sequence: &Sequence| sequence.slot.is_some();
+        let idle = self.sequences.iter().filter(|(_, sequence)| sequence.state == State::Kept && holds(sequence));
+        let queue = || self.waiting.iter().rev().find(|&&id| Some(id) != head && holds(self.at(id)));
+        idle.min_by_key(|(_, sequence)| sequence.used).map(|(id, _)| id).or_else(queue).copied()
+    }
+
+    /// Gives up the oldest snapshot of the sequence not used for longest; `false` if there is no snapshot at all.
+    fn forget_snapshot(&mut self, batch: &mut Batch) -> bool {
+        let holders = self.sequences.iter_mut().filter(|(_, sequence)| !sequence.snapshots.is_empty());
+        let Some((&id, sequence)) = holders.min_by_key(|(_, sequence)| sequence.used) else { return false };
+        let snapshot = sequence.snapshots.remove(0);
+        self.slots.give(snapshot.slot);
+        batch.forgotten.push((id, snapshot));
+        true
+    }
+
+    /// Takes everything from a sequence but its tokens, and says which snapshots went.
+    fn empty(&mut self, id: SequenceId, batch: &mut Batch) {
+        batch.forgotten.extend(self.at(id).snapshots.iter().map(|&snapshot| (id, snapshot)));
+        self.release(id);
+    }
+
+    /// Takes everything from a sequence but its tokens. Snapshots go too: without the blocks they are of no use.
+    pub(super) fn release(&mut self, id: SequenceId) {
+        self.trim(id, 0);
+        if let Some(slot) = self.at_mut(id).slot.take() {
+            self.slots.give(slot);
+        }
+    }
+
+    /// Takes back the blocks and snapshots that a sequence with `computed` computed tokens has no use for.
+    pub(super) fn trim(&mut self, id: SequenceId, computed: usize) {
+        let keep = self.limits.blocks_for(computed);
+        let sequence = self.sequences.get_mut(&id).expect("a sequence of this scheduler");
+        sequence.computed = computed;
+        sequence.blocks.drain(keep.min(sequence.blocks.len())..).for_each(|block| self.blocks.give(block));
+        let gone = sequence.snapshots.extract_if(.., |snapshot| snapshot.computed > computed);
+        gone.for_each(|snapshot| self.slots.give(snapshot.slot));
+    }
+}

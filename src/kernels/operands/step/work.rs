@@ -1,0 +1,72 @@
+//! One sequence's part of a step, in the same words from the scheduler to the device.
+
+use std::{fmt, ops::Range};
+
+/// Names a sequence. A scheduler gives no name twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SequenceId(u64);
+
+impl SequenceId {
+    /// The name with this number, for steps that no scheduler made.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for SequenceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sequence {}", self.0)
+    }
+}
+
+/// Which kernels compute tokens.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Phase {
+    /// Given tokens: many rows of few sequences.
+    Prefill,
+    /// Sampled tokens: one row of each sequence.
+    Decode,
+}
+
+/// One sequence's part of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Whose tokens.
+    pub sequence: SequenceId,
+    /// Which kernels compute them.
+    pub phase: Phase,
+    /// Positions of the tokens; at least one. Work that starts at 0 starts from a zero recurrent state.
+    pub range: Range<usize>,
+    /// Rows that leave logits, counted from the first token of `range`.
+    pub outputs: Range<usize>,
+}
+
+impl Work {
+    /// Work without logits.
+    pub fn new(sequence: SequenceId, phase: Phase, range: Range<usize>) -> Self {
+        let rows = range.len();
+        Self { sequence, phase, range, outputs: rows..rows }
+    }
+
+    /// The same work, with logits for its last token.
+    pub fn with_last_output(self) -> Self {
+        let rows = self.range.len();
+        Self { outputs: rows - 1..rows, ..self }
+    }
+
+    /// The same work, with logits for some rows, counted from the first token of `range`.
+    pub fn with_outputs(self, outputs: Range<usize>) -> Self {
+        Self { outputs, ..self }
+    }
+}
+
+/// Work with what the device reads for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// What is computed.
+    pub work: &'a Work,
+    /// Ids of the tokens at `work.range`.
+    pub tokens: &'a [u32],
+    /// Where the sequence's state is, and its row of the block tables.
+    pub slot: u32,
+}
