@@ -55,7 +55,7 @@ kernel void norm_matvec(
     const uint column = (in_tail ? group.x - groups : group.x) * COLUMNS + lane / TEAM * SHARE;
     const uint columns = in_tail ? params.tail_count : params.count;
     const uint first = in_tail ? params.first + params.count : params.first;
-    const uint alive = live(step);
+    const uint active_rows = row_count(step);
     float values[VALUES];
     if (in_tail) {
         dots(Operands<Quad_tail>{x, norm, tail, row, params.rows - 1, column, columns - 1}, lane, values);
@@ -70,7 +70,7 @@ kernel void norm_matvec(
         #pragma unroll
         for (uint j = 0; j < SHARE; j++) {
             const bool mine = (r * SHARE + j) % TEAM == lane % TEAM;
-            if (mine && row + r < alive && column + j < columns) {
+            if (mine && row + r < active_rows && column + j < columns) {
                 y[(row + r) * params.stride + first + column + j] = values[r * SHARE + j] * scale[r];
             }
         }

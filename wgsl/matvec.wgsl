@@ -39,9 +39,9 @@ fn codes(j: u32, raw: Raw, at: u32) -> Codes {
 fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     first_row = group.y * ROWS;
     first_column = group.x * COLUMNS + lane / TEAM * SHARE;
-    let alive = live();
+    let active_rows = row_count();
     // A prompt may want no logits. In a decode step every group has a row, and need not wait to learn it.
-    if LIVE == 1u && group.y * ROWS >= alive {
+    if ROW_COUNT == STEP_OUTPUT_COUNT && group.y * ROWS >= active_rows {
         return;
     }
     var values: array<f32, VALUES>;
@@ -49,7 +49,7 @@ fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     team_sums(&values, lane);
     #repeat r ROWS
     #repeat j SHARE
-    if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < alive && first_column + $ju < params.count {
+    if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < active_rows && first_column + $ju < params.count {
         let to = (first_row + $ru) * params.stride + params.first + first_column + $ju;
         if ADD == 1u {
             y[to] += values[$ru * SHARE + $ju];

@@ -85,7 +85,7 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     }
     columns = select(params.count, params.tail_count, in_tail);
     let first = params.first + select(0u, params.count, in_tail);
-    let alive = live();
+    let active_rows = row_count();
     var values: array<f32, VALUES>;
     #if HAS_TAIL
     if in_tail {
@@ -106,7 +106,7 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     let scale = scales(&values, lane, params.eps);
     #repeat r ROWS
     #repeat j SHARE
-    if ($ru * SHARE + $ju) % TEAM == lane % strided && first_row + $ru < alive && first_column + $ju < columns {
+    if ($ru * SHARE + $ju) % TEAM == lane % strided && first_row + $ru < active_rows && first_column + $ju < columns {
         y[(first_row + $ru) * params.stride + first + first_column + $ju] = values[$ru * SHARE + $ju] * scale[$r];
     }
     #end

@@ -56,7 +56,7 @@ fn codes(j: u32, raw: Raw, at: u32) -> Codes {
 fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     first_row = group.y * ROWS;
     first_column = group.x * COLUMNS + lane / TEAM * PAIRS;
-    let alive = live();
+    let active_rows = row_count();
     var values: array<f32, VALUES>;
     products(&values, lane);
     team_sums(&values, lane);
@@ -76,7 +76,7 @@ fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
         let row = first_row + i / QUADS;
         let n = group.x * COLUMNS + i % QUADS * 4u;
         let quad = vec4(results[4u * i], results[4u * i + 1u], results[4u * i + 2u], results[4u * i + 3u]);
-        let stores = start + lane < ROWS * QUADS && row < alive && n < params.count;
+        let stores = start + lane < ROWS * QUADS && row < active_rows && n < params.count;
         store_y((row * params.stride + params.first + n) / 4u, quad, stores);
     }
 }

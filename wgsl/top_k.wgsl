@@ -78,7 +78,7 @@ fn search(row: u32, lane: u32, round: u32, least: vec2<u32>, wanted: u32) {
 @compute @workgroup_size(LANES)
 fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.x;
-    if row >= live() {
+    if row >= row_count() {
         return;
     }
     if lane == 0u {

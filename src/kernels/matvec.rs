@@ -113,17 +113,17 @@ pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: 
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
     let packed = g.known("ROWS_ARE") == Some(RowsAre::PackedHere as usize);
-    let x = |row: usize| g.floats(1, row * inner..(row + 1) * inner).to_vec();
+    let x = |row: usize| g.floats("x", row * inner..(row + 1) * inner).to_vec();
     let xs: Vec<_> = rows.clone().map(|row| if packed { rounded(&x(row)) } else { x(row) }).collect();
     for column in columns {
-        let stored = g.floats(2, column * inner..(column + 1) * inner);
+        let stored = g.floats("w", column * inner..(column + 1) * inner);
         // Once for all rows.
         let quantised = matches!(stored, Floats::Quantised(_));
         let singles = quantised.then(|| stored.to_vec().into_iter().map(narrowed).collect::<Vec<_>>());
         let weights = singles.as_deref().map_or(stored, Floats::F32);
         for (row, x) in rows.clone().zip(&xs) {
             let at = row * stride + g.word("first") + column;
-            let (y, sum) = (&mut g.singles_mut(3, at..at + 1)[0], weights.dot(x));
+            let (y, sum) = (&mut g.f32s_mut("y", at..at + 1)[0], weights.dot(x));
             *y = if g.define("ADD") == 1 { *y + sum } else { sum };
         }
     }

@@ -115,16 +115,16 @@ fn cpu(g: &Group<'_>) {
     let (inner, stride, size) = (g.define("K"), g.word("stride"), g.define("COLUMNS"));
     let (count, tail) = (g.word("count"), g.word("tail_count"));
     let (binding, first, columns) = match g.at(0).checked_sub(count.div_ceil(size)) {
-        None => (3, g.word("first"), columns.start..columns.end.min(count)),
+        None => ("w", g.word("first"), columns.start..columns.end.min(count)),
         Some(group) => {
             let size = size / g.define("SPREAD");
-            (4, g.word("first") + count, group * size..((group + 1) * size).min(tail))
+            ("tail", g.word("first") + count, group * size..((group + 1) * size).min(tail))
         }
     };
     for row in rows.start..rows.end.min(View::of(g).live()) {
-        let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
-        let h = if binding == 3 && g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
-        let y = g.singles_mut(5, row * stride + first + columns.start..row * stride + first + columns.end);
+        let h = normed(g.f32s("x", row * inner..(row + 1) * inner), g.floats("norm", 0..inner), g.f32("eps"));
+        let h = if binding == "w" && g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
+        let y = g.f32s_mut("y", row * stride + first + columns.start..row * stride + first + columns.end);
         for (y, column) in y.iter_mut().zip(columns.clone()) {
             *y = g.floats(binding, column * inner..(column + 1) * inner).dot(&h);
         }

@@ -132,11 +132,11 @@ fn cpu(g: &Group<'_>) {
     let inner = g.define("K");
     let columns = columns.start..columns.end.min(g.word("count"));
     for row in rows.start..rows.end.min(View::of(g).live()) {
-        let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
+        let h = normed(g.f32s("x", row * inner..(row + 1) * inner), g.floats("norm", 0..inner), g.f32("eps"));
         let h = if g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
-        let sum = |binding: usize, at: usize| g.floats(binding, at * inner..(at + 1) * inner).dot(&h);
-        let pair = |n: usize| silu(sum(3, g.word("gate_row") + n)) * sum(4, g.word("up_row") + n);
+        let sum = |binding: &str, at: usize| g.floats(binding, at * inner..(at + 1) * inner).dot(&h);
+        let pair = |n: usize| silu(sum("gate", g.word("gate_row") + n)) * sum("up", g.word("up_row") + n);
         let y: Vec<f32> = columns.clone().map(pair).collect();
-        g.store(5, row * g.word("stride") + g.word("first") + columns.start, &y);
+        g.store("y", row * g.word("stride") + g.word("first") + columns.start, &y);
     }
 }
