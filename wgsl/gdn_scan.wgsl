@@ -1,5 +1,5 @@
-// S ← exp(decay)·S; u = rate·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq, token after token; value head h uses key head h / (Hv/Hk)
-// qkv [T, C] of q, k, v, gates [T, 2·Hv] of decays and rates, state [slots, Hv·Dk·Dv], o [T, Hv·Dv]
+// S ← exp(decay)·S; u = beta·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq, token after token; value head h uses key head h / (Hv/Hk)
+// qkv [T, C] of q, k, v, gates [T, 2·Hv] of decays and betas, state [slots, Hv·Dk·Dv], o [T, Hv·Dv]
 // one group a value head, COLUMNS columns of its state and sequence; TEAM neighbouring lanes keep a column in registers
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
@@ -20,7 +20,7 @@ const_assert SHARE * TEAM == KEY_QUADS && TOKENS <= LANES;
 var<workgroup> keys: array<vec4<f32>, FETCHES * LANES>;
 var<workgroup> queries: array<vec4<f32>, FETCHES * LANES>;
 var<workgroup> values: array<f32, VALUE_FETCHES * LANES>;
-// Decay and rate of each token.
+// Decay and beta of each token.
 var<workgroup> gate: array<vec2<f32>, LANES>;
 
 // What is fetched while the tokens before are computed.

@@ -73,6 +73,23 @@ impl Element {
     }
 }
 
+/// What a product of few rows multiplies: the define `ROWS_ARE` of its launch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowsAre {
+    /// Floats, by weights that become floats.
+    Floats,
+    /// Bytes, four at a time: the launch packs its rows into pairs of bytes.
+    PackedHere,
+    /// Bytes, four at a time: an earlier launch has packed the rows.
+    PackedBefore,
+}
+
+impl RowsAre {
+    /// What shaders call these.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("FLOATS", Self::Floats), ("PACKED_HERE", Self::PackedHere), ("PACKED_BEFORE", Self::PackedBefore)];
+}
+
 /// One binding of a kernel; its position is its number in every shader.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {

@@ -38,9 +38,9 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 fn cpu(g: &Group<'_>) {
     let step = View::of(g);
     for row in 0..step.live() {
-        let token = g.words(1, row..row + 1)[0];
+        let token = g.words("tokens", row..row + 1)[0];
         for (place, word) in step.next(row, token) {
-            g.words_mut(0, place..place + 1)[0] = word;
+            g.words_mut("step", place..place + 1)[0] = word;
         }
     }
 }

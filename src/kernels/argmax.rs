@@ -65,7 +65,7 @@ fn cpu(g: &Group<'_>) {
         return;
     }
     let ids = (part * slice).min(g.word("limit"))..((part + 1) * slice).min(g.word("limit"));
-    let logits = g.singles(1, row * width + ids.start..row * width + ids.end);
+    let logits = g.f32s("logits", row * width + ids.start..row * width + ids.end);
     let mut leader = [0, NONE];
     for (id, &logit) in (ids.start as u32..).zip(logits) {
         let key = key(logit);
@@ -74,7 +74,7 @@ fn cpu(g: &Group<'_>) {
         }
     }
     let at = 2 * (row * g.define("PARTS") + part);
-    g.words_mut(2, at..at + 2).copy_from_slice(&leader);
+    g.words_mut("leaders", at..at + 2).copy_from_slice(&leader);
 }
 
 /// Orders as the value does, both zeros alike: 0 for −∞, `NONE` for NaN.

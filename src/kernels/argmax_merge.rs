@@ -44,8 +44,8 @@ fn cpu(g: &Group<'_>) {
     if row >= View::of(g).live() {
         return;
     }
-    let leaders = g.words(1, 2 * row * parts..2 * (row + 1) * parts).chunks_exact(2);
+    let leaders = g.words("leaders", 2 * row * parts..2 * (row + 1) * parts).chunks_exact(2);
     let leader =
         leaders.fold([0, NONE], |best, leader| if leader[0] > best[0] { [leader[0], leader[1]] } else { best });
-    g.words_mut(2, row..row + 1)[0] = if leader[0] == NONE { NONE } else { leader[1] };
+    g.words_mut("tokens", row..row + 1)[0] = if leader[0] == NONE { NONE } else { leader[1] };
 }

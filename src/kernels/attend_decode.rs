@@ -186,8 +186,8 @@ fn cpu(g: &Group<'_>) {
     for head in kv_head * group..(kv_head + 1) * group {
         let partial = attend(g, (row, head), step.span_of(row).slot, positions.clone());
         let at = (row * q_heads + head) * splits + split;
-        g.store(5, at * width, &partial.sum);
-        g.singles_mut(6, 2 * at..2 * at + 2).copy_from_slice(&[partial.largest, partial.weight]);
+        g.store("sums", at * width, &partial.sum);
+        g.f32s_mut("stats", 2 * at..2 * at + 2).copy_from_slice(&[partial.largest, partial.weight]);
     }
 }
 
@@ -202,7 +202,7 @@ pub(super) struct Partial {
 pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, positions: Range<usize>) -> Partial {
     let (q_heads, kv_heads, width) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"));
     let first = (row * q_heads + head) * width;
-    let q = g.floats(2, first..first + width).to_vec();
+    let q = g.floats("q", first..first + width).to_vec();
     let kv_head = head / (q_heads / kv_heads);
     let pages = Pages::of(g, slot);
     let at = |position: usize| {
@@ -210,13 +210,13 @@ pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, posi
         first..first + width
     };
     let scale = (width as f32).sqrt().recip();
-    let scores: Vec<f32> = positions.clone().map(|s| g.floats(3, at(s)).dot(&q) * scale).collect();
+    let scores: Vec<f32> = positions.clone().map(|s| g.floats("keys", at(s)).dot(&q) * scale).collect();
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut partial = Partial { largest, weight: 0.0, sum: vec![0.0; width] };
     for (position, score) in positions.zip(scores) {
         let weight = (score - largest).exp();
         partial.weight += weight;
-        g.floats(4, at(position)).add_to(&mut partial.sum, weight);
+        g.floats("values", at(position)).add_to(&mut partial.sum, weight);
     }
     partial
 }

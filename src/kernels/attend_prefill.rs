@@ -102,9 +102,9 @@ pub(super) fn rows(g: &Group<'_>, span: Span, offsets: Range<usize>) {
         let (row, position) = (span.row as usize + offset, span.position as usize + offset);
         let partial = attend(g, (row, head), span.slot, 0..position + 1);
         let gate = row * 2 * (q_heads + kv_heads) * width + (2 * head + 1) * width;
-        let gate = g.floats(5, gate..gate + width);
+        let gate = g.floats("x", gate..gate + width);
         let out: Vec<f32> =
             partial.sum.iter().enumerate().map(|(i, sum)| sum / partial.weight * sigmoid(gate.get(i))).collect();
-        g.store(6, (row * q_heads + head) * width, &out);
+        g.store("out", (row * q_heads + head) * width, &out);
     }
 }

@@ -61,8 +61,8 @@ fn cpu(g: &Group<'_>) {
     for row in weights.start / inner..weights.end.div_ceil(inner) {
         let own = weights.start.max(row * inner)..weights.end.min((row + 1) * inner);
         let (stored, written) = (row * inner, g.word("first") * inner);
-        let values = g.floats(0, stored..stored + inner).to_vec();
-        let words = g.words_mut(1, (written + own.start) / 2..(written + own.end) / 2);
+        let values = g.floats("w", stored..stored + inner).to_vec();
+        let words = g.words_mut("y", (written + own.start) / 2..(written + own.end) / 2);
         let halves = bytemuck::cast_slice_mut::<u32, f16>(words);
         halves
             .iter_mut()

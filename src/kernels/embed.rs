@@ -59,6 +59,6 @@ fn cpu(g: &Group<'_>) {
         return;
     }
     if let Some(id) = step.id(row).checked_sub(g.word("first")).filter(|&id| id < g.word("count")) {
-        g.store(2, row * width, &g.floats(1, id * width..(id + 1) * width).to_vec());
+        g.store("x", row * width, &g.floats("table", id * width..(id + 1) * width).to_vec());
     }
 }

@@ -81,8 +81,9 @@ fn cpu(g: &Group<'_>) {
     }
     let at = (row * heads + head) * width;
     let z = row * g.define("STRIDE") + g.define("Z") + head * width;
-    let (o, z, weight) = (g.floats(1, at..at + width).to_vec(), g.floats(2, z..z + width), g.floats(3, 0..width));
-    g.store(4, at, &gated(&o, z, weight, g.single("eps")));
+    let (o, z, weight) =
+        (g.floats("o", at..at + width).to_vec(), g.floats("x", z..z + width), g.floats("weight", 0..width));
+    g.store("y", at, &gated(&o, z, weight, g.f32("eps")));
 }
 
 /// o / sqrt(mean(o²) + eps) · weight · silu(z), for one head

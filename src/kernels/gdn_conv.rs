@@ -1,5 +1,5 @@
 //! y\[t, c\] = silu(Σ_j w\[c, j\] · x\[t − 3 + j, c\]); then per head q, k = l2norm(q)/√Dk, l2norm(k). Beside them the gates:
-//! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), rate\[t, h\] = sigmoid(b\[t, h\]).
+//! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), beta\[t, h\] = sigmoid(b\[t, h\]).
 //!
 //! What lies before the step's rows comes from a ring of the last 4 rows of x, kept by position mod 4.
 
@@ -31,7 +31,7 @@ pub static KERNEL: Kernel = Kernel {
         step::BINDING,
         Binding::read("x", Element::F32),
         Binding::read("weight", Element::Float),
-        Binding::update("ring", Element::F32),
+        Binding::update("conv_state", Element::F32),
         Binding::write("y", Element::F32),
         Binding::read("a_dt", Element::F32),
         Binding::write("gates", Element::F32),
@@ -51,7 +51,7 @@ const TEAM: u32 = 32;
 pub struct Mixed {
     /// \[T, C\] f32: queries, keys and values, convolved and normalised.
     pub qkv: Tensor,
-    /// \[T, 2·Hv\] f32: logarithms of decays, then write rates.
+    /// \[T, 2·Hv\] f32: logarithms of decays, then write betas.
     pub gates: Tensor,
 }
 
@@ -92,8 +92,8 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
             written: d.bytes("y", rows * channels) + d.bytes("gates", rows * gates),
         },
         cache: Bytes {
-            read: d.bytes("ring", load.before(taps - 1) * channels),
-            written: d.bytes("ring", load.last(taps - 1) * channels),
+            read: d.bytes("conv_state", load.before(taps - 1) * channels),
+            written: d.bytes("conv_state", load.last(taps - 1) * channels),
         },
         flops: Flops::vector(rows * (channels * taps + keys)),
     }
@@ -109,7 +109,7 @@ fn cpu(g: &Group<'_>) {
     let (of_head, channels) = (heads.channels_of(head), heads.channels() as usize);
     for offset in rows.clone() {
         let row = (reach.span.row as usize + offset) * channels;
-        let y = g.singles_mut(4, row + of_head.start..row + of_head.end);
+        let y = g.f32s_mut("y", row + of_head.start..row + of_head.end);
         reach.mix(g, offset, (head, y));
     }
     if rows.start == 0 {
@@ -139,13 +139,13 @@ impl Reach {
     /// The gates of the row at `offset`.
     fn gates(&self, g: &Group<'_>, offset: usize) {
         let (row, heads) = (self.span.row as usize + offset, self.heads.value as usize);
-        let (a_log, dt_bias) = g.singles(5, 0..2 * heads).split_at(heads);
+        let (a_log, dt_bias) = g.f32s("a_dt", 0..2 * heads).split_at(heads);
         let end = (row + 1) * self.heads.projected() as usize;
-        let (b, a) = g.singles(1, end - 2 * heads..end).split_at(heads);
-        let (decays, rates) = g.singles_mut(6, row * 2 * heads..(row + 1) * 2 * heads).split_at_mut(heads);
+        let (b, a) = g.f32s("x", end - 2 * heads..end).split_at(heads);
+        let (decays, betas) = g.f32s_mut("gates", row * 2 * heads..(row + 1) * 2 * heads).split_at_mut(heads);
         for head in 0..heads {
             decays[head] = log_decay(a_log[head], a[head] + dt_bias[head]);
-            rates[head] = sigmoid(b[head]);
+            betas[head] = sigmoid(b[head]);
         }
     }
 
@@ -153,15 +153,15 @@ impl Reach {
     fn before<'a>(&self, g: &Group<'a>, (offset, back): (usize, usize), channels: Range<usize>) -> Option<&'a [f32]> {
         let position = self.span.position as usize + offset;
         let (binding, row) = if back <= offset {
-            (1, (self.span.row as usize + offset - back) * self.heads.projected() as usize)
+            ("x", (self.span.row as usize + offset - back) * self.heads.projected() as usize)
         } else {
-            (3, self.ring(position.checked_sub(back)?))
+            ("conv_state", self.state_row(position.checked_sub(back)?))
         };
-        Some(g.singles(binding, row + channels.start..row + channels.end))
+        Some(g.f32s(binding, row + channels.start..row + channels.end))
     }
 
-    /// Where the ring keeps a position.
-    fn ring(&self, position: usize) -> usize {
+    /// Where conv_state keeps a position.
+    fn state_row(&self, position: usize) -> usize {
         (self.span.slot as usize * TAPS as usize + position % TAPS as usize) * self.heads.channels() as usize
     }
 
@@ -169,9 +169,9 @@ impl Reach {
     pub(super) fn keep(&self, g: &Group<'_>, channels: Range<usize>) {
         let rows = self.span.rows as usize;
         for offset in rows.saturating_sub(TAPS as usize - 1)..rows {
-            let place = self.ring(self.span.position as usize + offset);
+            let place = self.state_row(self.span.position as usize + offset);
             let last = self.before(g, (offset, 0), channels.clone()).expect("a row of the step");
-            g.singles_mut(3, place + channels.start..place + channels.end).copy_from_slice(last);
+            g.f32s_mut("conv_state", place + channels.start..place + channels.end).copy_from_slice(last);
         }
     }
 }
@@ -179,7 +179,7 @@ impl Reach {
 /// y\[c\] = Σ_j w\[c, j\] · x\[t − 3 + j, c\] for the channels from `first` on.
 fn convolve(g: &Group<'_>, span: &Reach, offset: usize, (first, y): (usize, &mut [f32])) {
     let (taps, width) = (TAPS as usize, y.len());
-    let weight = g.floats(2, first * taps..(first + width) * taps);
+    let weight = g.floats("weight", first * taps..(first + width) * taps);
     y.fill(0.0);
     for tap in 0..taps {
         let x = span.before(g, (offset, taps - 1 - tap), first..first + width);

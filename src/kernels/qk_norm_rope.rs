@@ -105,14 +105,14 @@ fn cpu(g: &Group<'_>) {
         return;
     }
     let first = row * 2 * (q_heads + kv_heads) * width;
-    let of = |head: usize| g.singles(2, first + head * width..first + (head + 1) * width);
+    let of = |head: usize| g.f32s("x", first + head * width..first + (head + 1) * width);
     let place = Pages::of(g, step.span_of(row).slot).place(step.position(row));
     match (head.checked_sub(q_heads), head.checked_sub(q_heads + kv_heads)) {
-        (_, Some(value)) => g.store(7, (place * kv_heads + value) * width, of(q_heads + head)),
-        (Some(key), _) => g.store(6, (place * kv_heads + key) * width, &turned(g, of(q_heads + head), 1)),
+        (_, Some(value)) => g.store("values", (place * kv_heads + value) * width, of(q_heads + head)),
+        (Some(key), _) => g.store("keys", (place * kv_heads + key) * width, &turned(g, of(q_heads + head), 1)),
         (None, None) => {
             let y = turned(g, of(2 * head), 0);
-            g.singles_mut(5, (row * q_heads + head) * width..(row * q_heads + head + 1) * width).copy_from_slice(&y);
+            g.f32s_mut("q", (row * q_heads + head) * width..(row * q_heads + head + 1) * width).copy_from_slice(&y);
         }
     }
 }
@@ -120,10 +120,10 @@ fn cpu(g: &Group<'_>) {
 /// A head of the group's row after one of the norms and rope.
 fn turned(g: &Group<'_>, x: &[f32], norm: usize) -> Vec<f32> {
     let (width, rotary, position) = (x.len(), g.define("ROTARY"), View::of(g).position(g.at(1)));
-    let normed = normed(x, g.floats(3, norm * width..(norm + 1) * width), g.single("eps"));
+    let normed = normed(x, g.floats("norms", norm * width..(norm + 1) * width), g.f32("eps"));
     let mut y = normed.clone();
     let half = rotary / 2;
-    let angles = g.singles(4, position * rotary..(position + 1) * rotary);
+    let angles = g.f32s("rope", position * rotary..(position + 1) * rotary);
     for (i, angle) in angles.chunks_exact(2).enumerate() {
         y[i] = normed[i] * angle[0] - normed[half + i] * angle[1];
         y[half + i] = normed[half + i] * angle[0] + normed[i] * angle[1];

@@ -68,8 +68,8 @@ fn cpu(g: &Group<'_>) {
     if row >= step.live() {
         return;
     }
-    let x = g.floats(1, row * width..(row + 1) * width).to_vec();
-    g.store(3, row * width, &normed(&x, g.floats(2, 0..width), g.single("eps")));
+    let x = g.floats("x", row * width..(row + 1) * width).to_vec();
+    g.store("y", row * width, &normed(&x, g.floats("weight", 0..width), g.f32("eps")));
 }
 
 /// x / sqrt(mean(x²) + eps) · (1 + weight), for one row

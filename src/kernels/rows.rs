@@ -41,6 +41,6 @@ fn cpu(g: &Group<'_>) {
     let (step, width, i) = (View::of(g), g.define("WIDTH"), g.at(0));
     if i < step.live() {
         let row = step.output(i);
-        g.store(2, i * width, &g.floats(1, row * width..(row + 1) * width).to_vec());
+        g.store("y", i * width, &g.floats("x", row * width..(row + 1) * width).to_vec());
     }
 }

@@ -45,10 +45,10 @@ fn cpu(g: &Group<'_>) {
     let count = (4 * KERNEL.lanes as usize).min(width - first);
     if row < step.live() {
         let half =
-            |half: usize| g.floats(1, (2 * row + half) * width + first..(2 * row + half) * width + first + count);
+            |half: usize| g.floats("x", (2 * row + half) * width + first..(2 * row + half) * width + first + count);
         let (gate, up) = (half(0), half(1));
         let y: Vec<f32> = (0..count).map(|i| silu(gate.get(i)) * up.get(i)).collect();
-        g.store(2, row * width + first, &y);
+        g.store("y", row * width + first, &y);
     }
 }
 

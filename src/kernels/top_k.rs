@@ -64,13 +64,13 @@ fn cpu(g: &Group<'_>) {
     if row >= View::of(g).live() {
         return;
     }
-    let logits = g.singles(1, row * width..row * width + g.word("limit"));
+    let logits = g.f32s("logits", row * width..row * width + g.word("limit"));
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
     if count < order.len() {
         order.select_nth_unstable_by_key(count, |&id| (!key(logits[id as usize]), id));
     }
-    let ids = g.words_mut(2, row * count..(row + 1) * count);
-    let values = g.singles_mut(3, row * count..(row + 1) * count);
+    let ids = g.words_mut("ids", row * count..(row + 1) * count);
+    let values = g.f32s_mut("values", row * count..(row + 1) * count);
     for i in 0..count {
         let id = order.get(i).copied();
         ids[i] = id.unwrap_or(u32::MAX);

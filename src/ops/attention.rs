@@ -3,7 +3,7 @@
 use crate::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
-        attend_mma::{Squares, attend_mma},
+        attend_mma::{AttentionTiling, attend_mma},
         attend_prefill::{self, Attend},
         operands::{caches::Blocks, heads::AttentionHeads, step::Step},
     },
@@ -22,8 +22,8 @@ pub fn attend_prefill(
     heads.check(&attend_prefill::KERNEL);
     cache.check(&attend_prefill::KERNEL, heads);
     let attend = Attend { q, x, cache, heads, dtype };
-    match Squares::fit(p.caps(), cache, (heads, dtype)) {
-        Some(squares) => attend_mma(p, step, attend, squares),
+    match AttentionTiling::fit(p.caps(), cache, (heads, dtype)) {
+        Some(tiling) => attend_mma(p, step, attend, tiling),
         None => attend_prefill::attend_prefill(p, step, attend),
     }
 }

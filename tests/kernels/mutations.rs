@@ -33,7 +33,7 @@ mutations!(
     [cases::advance::cases],
     [
         fault("advance", "step[STEP_POSITION_OF + row] += 1", "step[STEP_POSITION_OF + row] += 2"),
-        fault("advance", "row < live(step)", "row <= live(step)"),
+        fault("advance", "row < row_count(step)", "row <= row_count(step)"),
         fault("advance", "4 * step[STEP_SEQUENCE_OF + row] + 2", "4 * step[STEP_SEQUENCE_OF + row] + 1"),
     ]
 );
@@ -55,7 +55,7 @@ mutations!(
         no_barrier("argmax_merge", 0),
         fault("argmax_merge", "other.x > best.x", "other.x >= best.x"),
         fault("argmax_merge", "found.x == NONE ?", "found.y == NONE ?"),
-        fault("argmax_merge", "row >= live(step)", "row > live(step)"),
+        fault("argmax_merge", "row >= row_count(step)", "row > row_count(step)"),
     ]
 );
 mutations!(
@@ -65,7 +65,7 @@ mutations!(
         fault("attend_decode", "rows[WORDS + at / HEAD_QUADS].word", "rows[WORDS + at / HEAD_QUADS / 2].word"),
         fault("attend_decode", "words[w], scale", "words[0], scale"),
         fault("attend_decode", "uint FIRST = SCALED == 1 ? WIDE : 1", "uint FIRST = 1"),
-        fault("attend_decode", "uint APART = SCALED == 1 ? 1 : TEAM", "uint APART = TEAM"),
+        fault("attend_decode", "uint DISTANCE = SCALED == 1 ? 1 : TEAM", "uint DISTANCE = TEAM"),
         fault("attend_decode", "word ^ 0x80808080u", "word"),
         no_barrier("attend_decode", 0),
         no_barrier("attend_decode", 1),
@@ -85,9 +85,9 @@ mutations!(
         no_barrier("attend_merge", 0),
         fault("attend_merge", "exp(stat[i].x - top)", "exp(top - stat[i].x)"),
         fault("attend_merge", "at(i) * share < context;", "at(i) * share <= context;"),
-        fault("attend_merge", "(r * SHARE * splits.apart", "((r + 1) * SHARE * splits.apart"),
+        fault("attend_merge", "(r * SHARE * splits.stride", "((r + 1) * SHARE * splits.stride"),
         fault("attend_merge", "context <= SHARE * share ?", "context <= SHARE * share + 1 ?"),
-        fault("attend_merge", "return i * apart + part;", "return (i + part) * apart;"),
+        fault("attend_merge", "return i * stride + part;", "return (i + part) * stride;"),
         fault("attend_merge", "fade * merged.sum", "merged.sum"),
         fault("attend_merge", "gate = sigmoid(", "gate = silu("),
     ]
@@ -111,7 +111,7 @@ mutations!(
             "simdgroup_multiply(sums[i], sums[i], diagonal)"
         ),
         fault("attend_mma", "uint4(0, 1, 2, 3) <= uint4(row.position)", "uint4(0, 1, 2, 3) < uint4(row.position)"),
-        fault("attend_mma", "staged + team * EDGE * PITCH", "staged + member / 16 * EDGE * PITCH"),
+        fault("attend_mma", "staged + subgroup * FRAGMENT * PITCH", "staged + member / 16 * FRAGMENT * PITCH"),
     ]
 );
 mutations!(
@@ -126,8 +126,8 @@ mutations!(
         no_barrier("attend_prefill", 3),
         no_barrier("attend_prefill", 4),
         fault("attend_prefill", "<= positions;", "< positions;"),
-        fault("attend_prefill", "exp(largest - most)", "exp(most - largest)"),
-        fault("attend_prefill", "simd_shuffle_xor(most, apart)", "simd_shuffle_down(most, apart)"),
+        fault("attend_prefill", "exp(largest - row_max)", "exp(row_max - largest)"),
+        fault("attend_prefill", "simd_shuffle_xor(row_max, distance)", "simd_shuffle_down(row_max, distance)"),
     ]
 );
 mutations!(
@@ -160,7 +160,7 @@ mutations!(
         fault("embed", "first + 8)", "first + 7)"),
         fault("embed", "HIGHS + at / 4]", "HIGHS + at / 8]"),
         fault("embed", "id >= params.count", "id > params.count"),
-        fault("embed", "row >= live(step)", "row > live(step)"),
+        fault("embed", "row >= row_count(step)", "row > row_count(step)"),
         fault("embed", "- params.first", ""),
     ]
 );
@@ -181,10 +181,10 @@ mutations!(
         fault("gdn_conv", "-exp(a_dt[head])", "exp(a_dt[head])"),
         fault("gdn_conv", "+ a_dt[VALUE_HEADS + head]", "+ a_dt[head]"),
         fault("gdn_conv", "sigmoid(x[b])", "sigmoid(x[b + VALUE_HEADS])"),
-        fault("gdn_conv", "(part.end - part.first) * VALUE_HEADS", "part.end * VALUE_HEADS"),
+        fault("gdn_conv", "(tile.end - tile.first) * VALUE_HEADS", "tile.end * VALUE_HEADS"),
         fault("gdn_conv", "threadgroup_barrier(mem_flags::mem_device);", ""),
         fault("gdn_conv", "taps[i].y, window[i].y", "taps[i].y, window[i].z"),
-        fault("gdn_conv", "begin + r < part.end", "begin + r <= part.end"),
+        fault("gdn_conv", "begin + r < tile.end", "begin + r <= tile.end"),
         fault("gdn_conv", "uint2(at, 3)", "uint2(at, 2)"),
     ]
 );
@@ -199,7 +199,7 @@ mutations!(
         no_barrier("gdn_chunk_solve", 4),
         no_barrier("gdn_chunk_solve", 5),
         fault("gdn_chunk_solve", "head / SHARING % KEY_HEADS", "head % KEY_HEADS"),
-        fault("gdn_chunk_solve", "rates[row] * decay_of", "decay_of"),
+        fault("gdn_chunk_solve", "betas[row] * decay_of", "decay_of"),
         fault("gdn_chunk_solve", "float4(-known)", "float4(known)"),
         fault("gdn_chunk_solve", "ulong2(0, 0), true", "ulong2(0, 0), false"),
     ]
@@ -213,10 +213,10 @@ mutations!(
         fault("gdn_chunk_state", "simdgroup_barrier(mem_flags::mem_threadgroup);", ""),
         fault(
             "gdn_chunk_state",
-            "simdgroup_multiply(squares[i][j], factor, squares[i][j])",
-            "simdgroup_multiply(squares[i][j], squares[i][j], squares[i][j])"
+            "simdgroup_multiply(fragments[i][j], factor, fragments[i][j])",
+            "simdgroup_multiply(fragments[i][j], fragments[i][j], fragments[i][j])"
         ),
-        fault("gdn_chunk_state", "row < part.rows", "row <= part.rows"),
+        fault("gdn_chunk_state", "row < chunk.rows", "row <= chunk.rows"),
     ]
 );
 mutations!(
@@ -239,7 +239,7 @@ mutations!(
     [
         no_barrier("gdn_scan", 0),
         no_barrier("gdn_scan", 1),
-        fault("gdn_scan", "simd_shuffle_xor(value, apart)", "simd_shuffle_up(value, apart)"),
+        fault("gdn_scan", "simd_shuffle_xor(value, distance)", "simd_shuffle_up(value, distance)"),
         fault("gdn_scan", "head / SHARING % KEY_HEADS", "head / SHARING"),
         fault("gdn_scan", "- decay * sums.x", "- sums.x"),
         fault("gdn_scan", "n < VALUE_WIDTH && member == 0", "member == 0"),
@@ -253,7 +253,7 @@ mutations!(
         no_barrier("matmul", 1),
         fault("matmul", "n < params.count", "n <= params.count"),
         fault("matmul", "float4(rows[r]), columns", "float4(columns[r]), rows"),
-        fault("matmul", "row < rows_alive &&", ""),
+        fault("matmul", "row < active_rows &&", ""),
     ]
 );
 mutations!(
@@ -303,7 +303,7 @@ mutations!(
         fault("norm_matvec", "/ float(K) + eps", "/ float(K)"),
         fault("norm_matvec", "weights[i][j] *= gain;", ""),
         fault("norm_matvec", "squares[r * SHARERS + lane / TEAM]", "squares[r]"),
-        fault("norm_matvec", "row + r < alive", "row + r <= alive"),
+        fault("norm_matvec", "row + r < active_rows", "row + r <= active_rows"),
     ]
 );
 mutations!(
@@ -366,7 +366,7 @@ mutations!(
     [cases::rows::cases],
     [
         fault("rows", "x[row * QUADS + i]", "x[output * QUADS + i]"),
-        fault("rows", "output >= live(step)", "output > live(step)"),
+        fault("rows", "output >= row_count(step)", "output > row_count(step)"),
     ]
 );
 mutations!(
@@ -375,7 +375,7 @@ mutations!(
     [
         fault("silu_mul", "2 * row * QUADS + i", "(2 * row + 1) * QUADS + i"),
         fault("silu_mul", "|| i >= QUADS", ""),
-        fault("silu_mul", "row >= live(step)", "row > live(step)"),
+        fault("silu_mul", "row >= row_count(step)", "row > row_count(step)"),
     ]
 );
 mutations!(

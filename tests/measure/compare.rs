@@ -131,8 +131,8 @@ fn negated(g: &Group<'_>) {
     let (width, portion) = (g.define("WIDTH"), 4 * silu_mul::KERNEL.lanes as usize);
     let (row, first) = (g.at(1) * g.define("WIDTH"), g.at(0) * portion);
     let range = row + first..row + (first + portion).min(width);
-    let values: Vec<f32> = g.floats(2, range.clone()).to_vec().iter().map(|value| -value).collect();
-    g.store(2, range.start, &values);
+    let values: Vec<f32> = g.floats("y", range.clone()).to_vec().iter().map(|value| -value).collect();
+    g.store("y", range.start, &values);
 }
 
 /// A device that does something else than it is told.

@@ -62,7 +62,7 @@ impl Dispatch {
 impl Dispatch {
     /// What it costs at the least; nothing where no row is alive.
     pub fn cost(&self, load: &Load) -> Cost {
-        let counts_rows = self.defines.iter().any(|(name, _)| *name == "LIVE");
+        let counts_rows = self.defines.iter().any(|(name, _)| *name == "ROW_COUNT");
         if counts_rows && load.rows(self) == 0 {
             return Cost::default();
         }
@@ -110,7 +110,7 @@ impl Dispatch {
 impl Load {
     /// How many rows of the tensors of a launch are alive.
     pub fn rows(&self, launch: &Dispatch) -> u64 {
-        match launch.size("LIVE") {
+        match launch.size("ROW_COUNT") {
             live if live == RowCount::Outputs as u64 => self.outputs(),
             _ => self.tokens(),
         }

@@ -52,11 +52,11 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// A launch constant that is a single.
+    /// A launch constant of type f32.
     ///
     /// # Panics
     /// If the kernel has no such constant, or of another kind.
-    pub fn single(&self, name: &str) -> f32 {
+    pub fn f32(&self, name: &str) -> f32 {
         match self.param(name) {
             (Scalar::F32(_), bits) => f32::from_bits(bits),
             _ => panic!("{}: parameter {name} is not f32", self.dispatch.kernel.name),
@@ -70,19 +70,27 @@ impl<'a> Group<'a> {
         (*kind, *bits)
     }
 
+    /// The number of a binding of this name.
+    fn binding(&self, name: &str) -> usize {
+        let kernel = self.dispatch.kernel;
+        let found = kernel.bindings.iter().position(|binding| binding.name == name);
+        found.unwrap_or_else(|| panic!("{}: no binding {name}", kernel.name))
+    }
+
     /// Words of a binding.
     ///
     /// # Panics
-    /// If the range is not in the buffer; so do all that follow.
-    pub fn words(&self, binding: usize, range: Range<usize>) -> &'a [u32] {
-        self.memory[binding].words(range)
+    /// If the kernel has no binding of this name, or the range is not in the buffer; so do all that follow.
+    pub fn words(&self, name: &str, range: Range<usize>) -> &'a [u32] {
+        self.memory[self.binding(name)].words(range)
     }
 
-    /// Singles of a binding.
+    /// Elements of a binding of type f32.
     ///
     /// # Panics
     /// If it holds other elements.
-    pub fn singles(&self, binding: usize, range: Range<usize>) -> &'a [f32] {
+    pub fn f32s(&self, name: &str, range: Range<usize>) -> &'a [f32] {
+        let binding = self.binding(name);
         self.expect(binding, DType::F32);
         bytemuck::cast_slice(self.memory[binding].words(range))
     }
@@ -91,13 +99,14 @@ impl<'a> Group<'a> {
     ///
     /// # Panics
     /// If it holds words, or for what is quantised if the range is no whole row.
-    pub fn floats(&self, binding: usize, range: Range<usize>) -> Floats<'a> {
+    pub fn floats(&self, name: &str, range: Range<usize>) -> Floats<'a> {
+        let binding = self.binding(name);
         let memory = &self.memory[binding];
         match self.dispatch.elements[binding] {
             DType::F16 => Floats::F16(bytemuck::cast_slice(memory.halves(range))),
             DType::Bf16 => Floats::Bf16(bytemuck::cast_slice(memory.halves(range))),
             DType::F32 => Floats::F32(bytemuck::cast_slice(memory.words(range))),
-            DType::U32 => panic!("{}: binding {binding} is u32", self.dispatch.kernel.name),
+            DType::U32 => panic!("{}: {name} is u32", self.dispatch.kernel.name),
             _ => self.quantised(binding, range),
         }
     }
@@ -113,51 +122,58 @@ impl<'a> Group<'a> {
         let (dtype, shape) = (self.dispatch.elements[binding], self.dispatch.shapes[binding]);
         let width = shape[1] as usize;
         let whole = range.start.is_multiple_of(width) && range.len() == width;
-        assert!(whole, "{}: a whole row of binding {binding}", self.dispatch.kernel.name);
+        assert!(whole, "{}: a whole row of {}", self.dispatch.kernel.name, self.dispatch.kernel.bindings[binding].name);
         Planes::of(dtype, shape).row(range.start / width)
     }
 
-    /// Singles of a binding, to be written.
+    /// Elements of a binding of type f32, to be written.
     ///
     /// # Panics
     /// If it holds other elements, or is not written by the kernel.
-    pub fn singles_mut(&self, binding: usize, range: Range<usize>) -> &'a mut [f32] {
+    pub fn f32s_mut(&self, name: &str, range: Range<usize>) -> &'a mut [f32] {
+        let binding = self.written(name);
         self.expect(binding, DType::F32);
-        bytemuck::cast_slice_mut(self.words_mut(binding, range))
+        bytemuck::cast_slice_mut(self.memory[binding].words_mut(range))
     }
 
     /// Words of a binding, to be written.
     ///
     /// # Panics
     /// If it is not written by the kernel.
-    pub fn words_mut(&self, binding: usize, range: Range<usize>) -> &'a mut [u32] {
-        assert!(self.dispatch.kernel.bindings[binding].access.writes(), "{}", self.dispatch.kernel.name);
-        self.memory[binding].words_mut(range)
+    pub fn words_mut(&self, name: &str, range: Range<usize>) -> &'a mut [u32] {
+        self.memory[self.written(name)].words_mut(range)
     }
 
-    /// Writes elements of a binding of type f32 or f16, from element `at` on, or a whole head of 8 bits. Halves saturate.
+    /// The number of a binding of this name that the kernel writes.
+    fn written(&self, name: &str) -> usize {
+        let (binding, kernel) = (self.binding(name), self.dispatch.kernel);
+        assert!(kernel.bindings[binding].access.writes(), "{}: {name} is only read", kernel.name);
+        binding
+    }
+
+    /// Writes elements of a binding of type f32 or f16, from element `at` on, or a whole head of 8 bits. f16 saturates.
     ///
     /// # Panics
     /// If it holds other elements, or is not written by the kernel.
-    pub fn store(&self, binding: usize, at: usize, values: &[f32]) {
-        assert!(self.dispatch.kernel.bindings[binding].access.writes(), "{}", self.dispatch.kernel.name);
-        let range = at..at + values.len();
+    pub fn store(&self, name: &str, at: usize, values: &[f32]) {
+        let binding = self.written(name);
+        let (memory, range) = (&self.memory[binding], at..at + values.len());
         match self.dispatch.elements[binding] {
-            DType::F32 => self.singles_mut(binding, range).copy_from_slice(values),
+            DType::F32 => bytemuck::cast_slice_mut(memory.words_mut(range)).copy_from_slice(values),
             DType::F16 => {
-                let halves = bytemuck::cast_slice_mut::<u16, f16>(self.memory[binding].halves_mut(range));
+                let halves = bytemuck::cast_slice_mut::<u16, f16>(memory.halves_mut(range));
                 for (half, value) in halves.iter_mut().zip(values) {
                     *half = f16::from_f32(value.clamp(-65504.0, 65504.0));
                 }
             }
             DType::Q8Heads => {
                 let [codes, scale, _] = self.planes(binding, range).map(|bytes| bytes.start / 4..bytes.end / 4);
-                let codes = bytemuck::cast_slice_mut(self.words_mut(binding, codes));
+                let codes = bytemuck::cast_slice_mut(memory.words_mut(codes));
                 let bits = heads::quantise(values, codes).to_bits();
-                self.words_mut(binding, scale).fill(bits);
+                memory.words_mut(scale).fill(bits);
             }
             DType::Packed(packs) => self.store_packed(binding, at, (packs, values)),
-            other => panic!("{}: binding {binding} is {other}, which nothing writes", self.dispatch.kernel.name),
+            other => panic!("{}: {name} is {other}, which nothing writes", self.dispatch.kernel.name),
         }
     }
 
@@ -168,7 +184,7 @@ impl<'a> Group<'a> {
         let row = Planes::of(DType::Packed(packs), shape).row(at / width);
         packed::pack(packs, values, [at % width, width], |plane, word, words| {
             let word = row[plane].start / 4 + word;
-            self.words_mut(binding, word..word + 4).copy_from_slice(&words);
+            self.memory[binding].words_mut(word..word + 4).copy_from_slice(&words);
         });
     }
 

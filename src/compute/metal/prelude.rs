@@ -45,7 +45,10 @@ pub const LIBRARY: &[(&str, &str)] = parts![
 ];
 
 /// Parts that a kernel's WGSL needs and its MSL does not, and why.
-pub const ABSENT: &[(&str, &str)] = &[("packed", "no instruction of Apple's GPUs multiplies packed bytes")];
+pub const ABSENT: &[(&str, &str)] = &[
+    ("few_rows", "what a product reads of its rows is a member of the kernel's `Operands`"),
+    ("packed", "no instruction of Apple's GPUs multiplies packed bytes"),
+];
 
 /// No option of Apple's compiler keeps it from making one `fma` of a product and a sum of one expression; the pragma does.
 const HEADERS: &str = "#include <metal_stdlib>\n#include <metal_simdgroup_matrix>\n\

@@ -14,7 +14,10 @@ use std::{
 
 use wgpu::{Features, PipelineCacheDescriptor};
 
-use super::{device::Device, prelude::LIBRARY};
+use super::{
+    device::Device,
+    prelude::{FORMATS, LIBRARY},
+};
 use crate::compute::{kernel::fingerprint, lock::lock};
 
 const MARK: &[u8; 8] = b"bimetal\n";
@@ -45,7 +48,7 @@ impl PipelineCache {
             return None;
         }
         let key = wgpu::util::pipeline_cache_key(&device.handle.adapter_info())?;
-        let library = fingerprint(LIBRARY.iter().copied());
+        let library = fingerprint(LIBRARY.iter().chain(FORMATS).map(|part| (part.file, part.text)));
         let path = directory.join(format!("{key}_{:016x}", texts ^ library));
         let known = read(&path).unwrap_or_else(|why| {
             match why.kind() {

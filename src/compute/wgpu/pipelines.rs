@@ -68,8 +68,11 @@ impl Pipelines {
 
     /// The pipeline of each dispatch; compiles those that are missing, on as many threads as there are.
     pub(super) fn of(&self, device: &Device, caps: &Caps, dispatches: &[Dispatch]) -> Result<Vec<ComputePipeline>> {
-        let key = |dispatch: &Dispatch| (ptr::from_ref(dispatch.kernel).addr(), prelude::prelude(dispatch, caps));
-        let keys: Vec<Key> = dispatches.iter().map(key).collect();
+        let key = |dispatch: &Dispatch| {
+            let prelude = prelude::prelude(dispatch, caps)?;
+            Ok((ptr::from_ref(dispatch.kernel).addr(), prelude))
+        };
+        let keys: Vec<Key> = dispatches.iter().map(key).collect::<Result<_>>()?;
         let missing: Vec<_> = {
             let (compiled, mut seen) = (lock(&self.compiled), HashSet::new());
             let pairs = keys.iter().zip(dispatches);

@@ -3,52 +3,105 @@
 //! The whole text is: extensions, defines, how each float binding's elements are found, unpacked and packed, library
 //! parts, and the kernel's own text. Everything before the library is the pipeline's key, together with the kernel.
 
-mod ggml;
-mod quantised;
+mod formats;
 
 use std::fmt::Write;
-
-use quantised::Quantised;
 
 use super::unroll::unroll;
 use crate::{
     compute::{
         caps::Caps,
         dtype::DType,
-        kernel::{Dispatch, Element},
+        kernel::{Dispatch, Element, RowsAre},
     },
     error::{Error, Result},
 };
+use formats::Bound;
 
-/// The shared parts of shaders, by name.
-pub const LIBRARY: &[(&str, &str)] = &[
-    ("activations", include_str!("../../../wgsl/lib/activations.wgsl")),
-    ("chunks", include_str!("../../../wgsl/lib/chunks.wgsl")),
-    ("dots", include_str!("../../../wgsl/lib/dots.wgsl")),
-    ("ggml", ggml::LIBRARY),
-    ("heads", include_str!("../../../wgsl/lib/heads.wgsl")),
-    ("leader", include_str!("../../../wgsl/lib/leader.wgsl")),
-    ("matrix_16", include_str!("../../../wgsl/lib/matrix_16.wgsl")),
-    ("matrix_8", include_str!("../../../wgsl/lib/matrix_8.wgsl")),
-    ("packed", include_str!("../../../wgsl/lib/packed.wgsl")),
-    ("packing", quantised::PACKING),
-    ("pages", include_str!("../../../wgsl/lib/pages.wgsl")),
-    ("pieces", include_str!("../../../wgsl/lib/pieces.wgsl")),
-    ("quants", quantised::LIBRARY),
-    ("reduce", include_str!("../../../wgsl/lib/reduce.wgsl")),
-    ("reduce_subgroup", include_str!("../../../wgsl/lib/reduce_subgroup.wgsl")),
-    ("scales", include_str!("../../../wgsl/lib/scales.wgsl")),
-    ("splits", include_str!("../../../wgsl/lib/splits.wgsl")),
-    ("sums", include_str!("../../../wgsl/lib/sums.wgsl")),
-    ("sums_subgroup", include_str!("../../../wgsl/lib/sums_subgroup.wgsl")),
-    ("team", include_str!("../../../wgsl/lib/team.wgsl")),
-    ("team_subgroup", include_str!("../../../wgsl/lib/team_subgroup.wgsl")),
-    ("step", include_str!("../../../wgsl/lib/step.wgsl")),
-    ("triangle", include_str!("../../../wgsl/lib/triangle.wgsl")),
-];
+/// A part of shaders that kernels share.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its name: the stem of its file.
+    pub name: &'static str,
+    /// Its file in the repository.
+    pub file: &'static str,
+    /// Its text, with directives.
+    pub text: &'static str,
+}
+
+macro_rules! parts {
+    ($folder:literal, [$($name:literal),* $(,)?]) => {
+        &[$(Part {
+            name: $name,
+            file: concat!($folder, $name, ".wgsl"),
+            text: include_str!(concat!("../../../", $folder, $name, ".wgsl")),
+        }),*]
+    };
+}
+
+/// The shared parts of shaders.
+pub const LIBRARY: &[Part] = parts!(
+    "wgsl/lib/",
+    [
+        "activations",
+        "chunks",
+        "dots",
+        "few_rows",
+        "ggml",
+        "heads",
+        "leader",
+        "matrix_16",
+        "matrix_8",
+        "packed",
+        "packing",
+        "pages",
+        "pieces",
+        "quants",
+        "reduce",
+        "reduce_subgroup",
+        "scales",
+        "splits",
+        "sums",
+        "sums_subgroup",
+        "team",
+        "team_subgroup",
+        "step",
+        "triangle",
+    ]
+);
+
+/// How shaders read and write elements, a file for each format. `$NAME` stands for the name of a binding.
+pub const FORMATS: &[Part] = parts!(
+    "wgsl/lib/formats/",
+    [
+        "bf16",
+        "f16",
+        "f32",
+        "float_writes",
+        "packed",
+        "q4",
+        "q4_0",
+        "q4_k",
+        "q5_k",
+        "q6_k",
+        "q8",
+        "q8_heads",
+        "quads_as_f16",
+        "words",
+    ]
+);
+
+impl Part {
+    fn of(parts: &[Part], name: &str) -> Option<Part> {
+        parts.iter().find(|part| part.name == name).copied()
+    }
+}
 
 /// What specialises a launch's shader: extensions, defines, and the quads of its float bindings.
-pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
+///
+/// # Errors
+/// [`Error::Shader`] if a shared part has a wrong directive.
+pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     let mut text = String::new();
     if caps.half {
         text.push_str("enable f16;\n");
@@ -66,164 +119,66 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> String {
     if dispatch.kernel.bindings.iter().any(|binding| binding.element == Element::Wide) {
         text.push_str("alias Piece = array<vec4<f32>, WIDE>;\n");
     }
-    let packed = dispatch.known("PACKED") == Some(1);
-    if dispatch.elements.iter().any(|dtype| dtype.is_quantised()) {
-        text.push_str(quantised::LIBRARY);
-    }
-    if packed || dispatch.elements.iter().any(|dtype| matches!(dtype, DType::Packed(_))) {
-        text.push_str(quantised::PACKING);
-    }
-    if dispatch.elements.iter().any(|dtype| dtype.is_ggml()) {
-        text.push_str(ggml::LIBRARY);
-    }
-    for (at, binding) in dispatch.kernel.bindings.iter().enumerate() {
-        let (name, dtype) = (binding.name, dispatch.elements[at]);
-        let quantised = dtype.is_quantised().then(|| Quantised { name, dtype, shape: dispatch.shapes[at] });
-        match (binding.element, quantised) {
-            (Element::Inputs, Some(quantised)) => quantised.stores(&mut text),
-            (Element::Wide, Some(quantised)) if packed => quantised.codes(&mut text),
-            (Element::Wide, Some(quantised)) => quantised.pieces(&mut text, dispatch.define("WIDE")),
-            (Element::Wide, None) => piece(&mut text, (name, dtype), dispatch.define("WIDE")),
-            (Element::Halves, Some(quantised)) => quantised.fetches(&mut text),
-            (Element::Halves, None) if binding.access.writes() => pair(&mut text, name),
-            (Element::Halves, None) => halves(&mut text, name, dispatch.known("W_WIDE") == Some(2)),
-            (Element::Float | Element::Heads, Some(quantised)) => quantised.quads(&mut text),
-            (Element::Float | Element::F16 | Element::Heads | Element::Inputs, _) => {
-                quad(&mut text, (name, dtype), binding.access.writes(), caps.half);
-            }
-            (Element::F32 | Element::U32, _) => {}
-        }
-        match binding.element {
-            Element::Heads => keep(&mut text, quantised, name),
-            Element::Inputs if quantised.is_none() => store(&mut text, name),
-            _ => {}
+    let any = |of: fn(&DType) -> bool| dispatch.elements.iter().any(of);
+    let packing = multiplies_bytes(dispatch) || any(|dtype| matches!(dtype, DType::Packed(_)));
+    for (part, used) in
+        [("quants", any(|dtype| dtype.is_quantised())), ("packing", packing), ("ggml", any(|dtype| dtype.is_ggml()))]
+    {
+        if used {
+            text.push_str(&shared(dispatch, part)?);
         }
     }
-    text
+    for bound in (0..dispatch.elements.len()).filter_map(|at| Bound::of(dispatch, at, caps.half)) {
+        text.push_str(&bound.text().map_err(|log| refused(dispatch, log))?);
+    }
+    Ok(text)
 }
 
 /// The whole text of a launch's shader.
 ///
 /// # Errors
-/// [`Error::Shader`] if the kernel asks for a part that the library does not have, or repeats lines by what is no define.
+/// [`Error::Shader`] if the kernel asks for a part that the library does not have, or has a wrong directive.
 pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
-    let mut text = prelude(dispatch, caps);
-    for name in dispatch.kernel.library {
-        let name = match *name {
-            "reduce" if caps.subgroup.is_some() => "reduce_subgroup",
-            "sums" if caps.subgroup.is_some() => "sums_subgroup",
-            "team"
-                if caps.subgroup.is_some_and(|[least, _]| dispatch.known("TEAM").is_some_and(|team| team <= least)) =>
-            {
-                "team_subgroup"
-            }
-            "matrix" if caps.matrix_units == Some(8) => "matrix_8",
-            "matrix" => "matrix_16",
-            name => name,
-        };
-        let part = LIBRARY.iter().find(|(known, _)| *known == name).ok_or_else(|| Error::Shader {
-            kernel: dispatch.label(),
-            log: format!("the shader library has no part {name}"),
-        })?;
-        text.push_str(part.1);
+    let kernel = dispatch.kernel;
+    let mut text = prelude(dispatch, caps)?;
+    for name in kernel.library {
+        text.push_str(&shared(dispatch, variant(dispatch, caps, name))?);
     }
-    text.push_str(dispatch.kernel.source.wgsl);
-    let broken = |log| Error::Shader { kernel: dispatch.label(), log };
-    unroll(&text, &|name| dispatch.known(name)).map_err(broken)
+    let own = unroll(&format!("wgsl/{}.wgsl", kernel.name), kernel.source.wgsl, &|name| value(dispatch, name));
+    Ok(text + &own.map_err(|log| refused(dispatch, log))?)
 }
 
-/// Four elements as they lie in memory, and their way to and from f32.
-fn quad(text: &mut String, (name, dtype): (&str, DType), writes: bool, half: bool) {
-    let (stored, unpacked) = match dtype {
-        DType::F16 if half => ("vec4<f16>", "vec4<f32>(quad)"),
-        DType::F16 => ("vec2<u32>", "vec4<f32>(unpack2x16float(quad.x), unpack2x16float(quad.y))"),
-        DType::Bf16 => (
-            "vec2<u32>",
-            "bitcast<vec4<f32>>(vec4<u32>(quad.x << 16u, quad.x & 0xffff0000u, quad.y << 16u, quad.y & 0xffff0000u))",
-        ),
-        _ => ("vec4<f32>", "quad"),
-    };
-    _ = writeln!(text, "alias Quad_{name} = {stored};");
-    _ = writeln!(text, "fn unpack_{name}(quad: Quad_{name}) -> vec4<f32> {{ return {unpacked}; }}");
-    if !writes {
-        _ = writeln!(text, "fn quad_{name}(at: u32) -> vec4<f32> {{ return unpack_{name}({name}[at]); }}");
+/// The text of a part of the library.
+fn shared(dispatch: &Dispatch, name: &str) -> Result<String> {
+    let missing = || refused(dispatch, format!("the shader library has no part {name}"));
+    let part = Part::of(LIBRARY, name).ok_or_else(missing)?;
+    unroll(part.file, part.text, &|name| value(dispatch, name)).map_err(|log| refused(dispatch, log))
+}
+
+/// The file of a part of the library that suits the device.
+fn variant<'a>(dispatch: &Dispatch, caps: &Caps, name: &'a str) -> &'a str {
+    let in_subgroup = |[least, _]: [u32; 2]| dispatch.known("TEAM").is_some_and(|team| team <= least);
+    match name {
+        "reduce" if caps.subgroup.is_some() => "reduce_subgroup",
+        "sums" if caps.subgroup.is_some() => "sums_subgroup",
+        "team" if caps.subgroup.is_some_and(in_subgroup) => "team_subgroup",
+        "matrix" if caps.matrix_units == Some(8) => "matrix_8",
+        "matrix" => "matrix_16",
+        name => name,
     }
-    if !writes || dtype == DType::Bf16 {
-        return;
-    }
-    _ = writeln!(text, "fn pack_{name}(value: vec4<f32>) -> Quad_{name} {{");
-    if dtype == DType::F16 {
-        // Halves saturate instead of becoming infinite. What clamp makes of NaN is the driver's choice, so NaN passes
-        // by it, and is told by its bits because compilers may assume that there is none.
-        text.push_str("    let nan = (bitcast<vec4<u32>>(value) & vec4(0x7fffffffu)) > vec4(0x7f800000u);\n");
-        text.push_str("    let bounded = select(clamp(value, vec4(-65504.0), vec4(65504.0)), value, nan);\n");
-    }
-    let packed = match dtype {
-        DType::F16 if half => "vec4<f16>(bounded)",
-        DType::F16 => "vec2<u32>(pack2x16float(bounded.xy), pack2x16float(bounded.zw))",
-        _ => "value",
-    };
-    _ = writeln!(text, "    return {packed};\n}}");
 }
 
-/// Halves are fetched as they are: a quad, or a pair of them as other weights come.
-fn halves(text: &mut String, name: &str, pairs: bool) {
-    _ = writeln!(text, "alias Quad_{name} = vec4<f16>;");
-    if pairs {
-        _ = writeln!(text, "alias Fetch_{name} = array<vec4<f16>, 2>;\nfn fetch_{name}(at: u32) -> Fetch_{name} {{");
-        _ = writeln!(text, "    return Fetch_{name}({name}[2u * at], {name}[2u * at + 1u]);\n}}");
-        _ = writeln!(text, "fn halves_{name}(fetch: Fetch_{name}) -> Fetch_{name} {{ return fetch; }}");
-        return;
-    }
-    _ = writeln!(text, "alias Fetch_{name} = vec4<f16>;");
-    _ = writeln!(text, "fn fetch_{name}(at: u32) -> vec4<f16> {{ return {name}[at]; }}");
-    _ = writeln!(text, "fn halves_{name}(fetch: vec4<f16>) -> array<vec4<f16>, 1> {{ return array(fetch); }}");
+/// Whether a product of few rows multiplies packed bytes.
+fn multiplies_bytes(dispatch: &Dispatch) -> bool {
+    dispatch.known("ROWS_ARE").is_some_and(|rows_are| rows_are != RowsAre::Floats as u32)
 }
 
-/// Two quads of halves, which are stored at once. Packing what already is a half changes nothing.
-fn pair(text: &mut String, name: &str) {
-    let halves = ["first.xy", "first.zw", "last.xy", "last.zw"];
-    let words = halves.map(|pair| format!("pack2x16float(vec2<f32>({pair}))")).join(", ");
-    _ = writeln!(text, "alias Pair_{name} = vec4<u32>;");
-    _ = writeln!(text, "fn pair_{name}(first: vec4<f16>, last: vec4<f16>) -> vec4<u32> {{ return vec4({words}); }}");
+/// The value of a name in a directive: a define of the launch, or a constant.
+fn value(dispatch: &Dispatch, name: &str) -> Option<u32> {
+    let constant = || RowsAre::NAMES.iter().find(|(known, _)| *known == name).map(|(_, rows_are)| *rows_are as u32);
+    dispatch.known(name).or_else(constant)
 }
 
-/// How a quad is stored, if it is; lanes need not agree.
-fn store(text: &mut String, name: &str) {
-    _ = writeln!(text, "fn store_{name}(at: u32, quad: vec4<f32>, stores: bool) {{");
-    _ = writeln!(text, "    if stores {{\n        {name}[at] = pack_{name}(quad);\n    }}\n}}");
-}
-
-/// How a quad of a head that has some scale is kept, and the scale.
-fn keep(text: &mut String, quantised: Option<Quantised<'_>>, name: &str) {
-    let (kept, scale) = match quantised {
-        Some(heads) => ("codes_of(quad, scale)".to_owned(), heads.keep_scale()),
-        None => (format!("pack_{name}(quad)"), String::new()),
-    };
-    _ = writeln!(text, "fn keep_{name}(at: u32, quad: vec4<f32>, scale: u32) {{\n    {name}[at] = {kept};{scale}\n}}");
-}
-
-/// WIDE quads that lie side by side, and how they are loaded from a binding: two at once where they have 16 bits.
-fn piece(text: &mut String, (name, dtype): (&str, DType), wide: u32) {
-    let narrow = dtype.is_narrow();
-    let stored = match (narrow, wide) {
-        (true, 1) => "vec2<u32>",
-        (true, _) => "vec4<u32>",
-        (false, _) => "vec4<f32>",
-    };
-    let halves = |words: &str, [x, y]: [&str; 2]| match dtype {
-        DType::F16 => format!("vec4(unpack2x16float({words}.{x}), unpack2x16float({words}.{y}))"),
-        _ => format!(
-            "bitcast<vec4<f32>>(vec4({words}.{x} << 16u, {words}.{x} & 0xffff0000u, {words}.{y} << 16u, {words}.{y} & 0xffff0000u))"
-        ),
-    };
-    let loads = if narrow { wide.div_ceil(2) } else { wide };
-    _ = writeln!(text, "alias Wide_{name} = {stored};\nfn load_{name}(at: u32) -> Piece {{");
-    (0..loads).for_each(|i| _ = writeln!(text, "    let load_{i} = {name}[at * {loads}u + {i}u];"));
-    let quad = |i: u32| match narrow {
-        true => halves(&format!("load_{}", i / 2), [["x", "y"], ["z", "w"]][i as usize % 2]),
-        false => format!("load_{i}"),
-    };
-    let quads: Vec<_> = (0..wide).map(quad).collect();
-    _ = writeln!(text, "    return Piece({});\n}}", quads.join(", "));
+fn refused(dispatch: &Dispatch, log: String) -> Error {
+    Error::Shader { kernel: dispatch.label(), log }
 }

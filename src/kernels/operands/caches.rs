@@ -60,7 +60,7 @@ pub(crate) struct Pages<'a> {
 impl<'a> Pages<'a> {
     pub(crate) fn of(g: &Group<'a>, slot: u32) -> Self {
         let (slot, most) = (slot as usize, g.define("MAX_BLOCKS"));
-        Self { blocks: g.words(1, slot * most..(slot + 1) * most), block: g.define("BLOCK") }
+        Self { blocks: g.words("tables", slot * most..(slot + 1) * most), block: g.define("BLOCK") }
     }
 
     /// The row of the cache that holds a position.

@@ -24,6 +24,9 @@ use crate::{
 /// Rows that one group of a tiled kernel takes of one sequence.
 pub const TILE: u32 = 32;
 
+/// Words of the header: the counts of tiles and of sequences follow those of rows and of outputs.
+const STEP_TILE_COUNT: usize = 2;
+const STEP_SEQUENCE_COUNT: usize = 3;
 const HEADER: u32 = 4;
 
 /// Capacities of a step, which fix where everything is.
@@ -236,7 +239,7 @@ impl<'a> Builder<'a> {
     fn sizes(self, step: &Step) -> Self {
         self.define("MAX_ROWS", step.layout.rows)
             .define("MAX_SEQUENCES", step.layout.sequences)
-            .define("LIVE", step.count as u32)
+            .define("ROW_COUNT", step.count as u32)
     }
 }
 
@@ -258,11 +261,11 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The step bound at binding 0.
     pub fn of(group: &Group<'a>) -> Self {
-        let outputs = group.words(0, 0..HEADER as usize)[RowCount::Outputs as usize];
+        let outputs = group.words("step", 0..HEADER as usize)[RowCount::Outputs as usize];
         let [rows, sequences] = ["MAX_ROWS", "MAX_SEQUENCES"].map(|name| group.define(name) as u32);
         // A kernel does not know how many outputs there may be, only how many there are.
         let layout = Layout { rows, sequences, outputs };
-        Self { words: group.words(0, 0..layout.words() as usize), layout, live: group.define("LIVE") }
+        Self { words: group.words("step", 0..layout.words() as usize), layout, live: group.define("ROW_COUNT") }
     }
 
     fn word(&self, base: u32, at: usize) -> usize {
@@ -276,7 +279,7 @@ impl<'a> View<'a> {
 
     /// How many sequences take part.
     pub fn sequences(&self) -> usize {
-        self.words[3] as usize
+        self.words[STEP_SEQUENCE_COUNT] as usize
     }
 
     /// The token id of a row.
@@ -310,7 +313,7 @@ impl<'a> View<'a> {
 
     /// A tile of one sequence: its span, and the rows of the tile within the span. None past the last tile.
     pub fn tile(&self, tile: usize) -> Option<(Span, Range<usize>)> {
-        if tile >= self.words[2] as usize {
+        if tile >= self.words[STEP_TILE_COUNT] as usize {
             return None;
         }
         let span = self.span(self.word(self.layout.tile_list(), 2 * tile));

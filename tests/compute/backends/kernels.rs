@@ -44,9 +44,9 @@ static SCALE: Kernel = Kernel {
     },
     cpu: |g: &Group<'_>| {
         let range = g.at(0) * 128..((g.at(0) + 1) * 128).min(g.define("COUNT"));
-        let x = g.floats(0, range.clone()).to_vec();
-        let y: Vec<f32> = x.iter().map(|x| g.single("factor") * x + g.single("bias")).collect();
-        g.store(1, range.start, &y);
+        let x = g.floats("x", range.clone()).to_vec();
+        let y: Vec<f32> = x.iter().map(|x| g.f32("factor") * x + g.f32("bias")).collect();
+        g.store("y", range.start, &y);
     },
     cost: |_, _| Cost::default(),
 };
@@ -90,9 +90,9 @@ pub static SHIFT: Kernel = Kernel {
     },
     cpu: |g: &Group<'_>| {
         let (count, offset) = (g.define("COUNT"), g.define("OFFSET"));
-        let x = g.singles(0, 0..count);
+        let x = g.f32s("x", 0..count);
         for i in g.at(0) * 32..((g.at(0) + 1) * 32).min(count) {
-            g.singles_mut(1, i..i + 1)[0] = x[(i + offset) % count] + 1.0;
+            g.f32s_mut("y", i..i + 1)[0] = x[(i + offset) % count] + 1.0;
         }
     },
     cost: |_, _| Cost::default(),

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use bimetal::{
     compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
     kernels::{
-        gdn_chunk_solve::{CHUNK, Squares, gdn_chunk_solve},
+        gdn_chunk_solve::{CHUNK, ChunkTiling, gdn_chunk_solve},
         operands::heads::DeltaHeads,
     },
 };
@@ -30,12 +30,12 @@ const STEP_CASES: [StepCase; 4] = [
 fn solved(on: (&Caps, &Arc<dyn Backend>), step_case: StepCase, heads: DeltaHeads) -> Vec<Output> {
     let op = |case: &Case, p: &Pass| {
         let mixed = inputs(case, step_case, heads);
-        let squares = Squares::fit(on.0, heads, DType::F16).unwrap();
-        let solved = gdn_chunk_solve(p, &step_case.step(case, 10), &mixed, heads, squares);
-        p.mark("reads", &solved.reads);
-        p.mark("writes", &solved.writes);
+        let tiling = ChunkTiling::fit(on.0, heads, DType::F16).unwrap();
+        let solved = gdn_chunk_solve(p, &step_case.step(case, 10), &mixed, heads, tiling);
+        p.mark("state_reads", &solved.state_reads);
+        p.mark("state_writes", &solved.state_writes);
         p.mark("u", &solved.u);
-        p.mark("keep", &solved.keep);
+        p.mark("chunk_decay", &solved.chunk_decay);
         p.mark("qkv", &mixed.qkv);
         p.mark("gates", &mixed.gates);
     };

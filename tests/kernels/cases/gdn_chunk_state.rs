@@ -11,7 +11,7 @@ use crate::{
 use bimetal::{
     compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
     kernels::{
-        gdn_chunk_solve::{Squares, gdn_chunk_solve},
+        gdn_chunk_solve::{ChunkTiling, gdn_chunk_solve},
         gdn_chunk_state::gdn_chunk_state,
         gdn_conv::Mixed,
         gdn_scan::gdn_scan,
@@ -39,9 +39,9 @@ fn cases() -> impl Iterator<Item = (&'static StepCase, DeltaHeads)> {
 }
 
 /// What a device with matrix units of some size can do.
-pub fn with_units(edge: u32, width: u32) -> Caps {
+pub fn with_units(fragment: u32, width: u32) -> Caps {
     let mut caps = Cpu::default().caps().clone();
-    (caps.matrix_units, caps.subgroup, caps.half) = (Some(edge), Some([width, width]), true);
+    (caps.matrix_units, caps.subgroup, caps.half) = (Some(fragment), Some([width, width]), true);
     (caps.group_memory, caps.lanes) = (32 << 10, 1024);
     caps
 }
@@ -93,21 +93,21 @@ pub fn plain_loops() {
 }
 
 /// The parts of a chunk one by one. Without matrix units there are none, and then this compares the plain loops for
-/// squares of 8 with those for squares of 16.
+/// tiling of 8 with those for tiling of 16.
 #[test]
 pub fn parts() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     let solve = |caps: &Caps, backend: &Arc<dyn Backend>, (step_case, heads): (&StepCase, DeltaHeads)| {
         outputs("gdn_chunk_solve", backend, caps, |case, p| {
-            let squares = Squares::fit(caps, heads, DType::F16).unwrap();
+            let tiling = ChunkTiling::fit(caps, heads, DType::F16).unwrap();
             let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
             let mixed = inputs(case, *step_case, heads);
-            let solved = gdn_chunk_solve(p, &step, &mixed, heads, squares);
-            p.mark("reads", &solved.reads);
-            p.mark("writes", &solved.writes);
+            let solved = gdn_chunk_solve(p, &step, &mixed, heads, tiling);
+            p.mark("state_reads", &solved.state_reads);
+            p.mark("state_writes", &solved.state_writes);
             p.mark("u", &solved.u);
-            p.mark("keep", &solved.keep);
-            p.mark("o", &gdn_chunk_state(p, &step, &solved, (slots, squares), mixed.qkv.rows()));
+            p.mark("chunk_decay", &solved.chunk_decay);
+            p.mark("o", &gdn_chunk_state(p, &step, &solved, (slots, tiling), mixed.qkv.rows()));
             p.mark("state", &slots.state);
         })
     };
@@ -249,18 +249,18 @@ pub fn chosen() {
     let heads = |key_width, value_width| DeltaHeads::grouped([1, 2, key_width, value_width]);
     let caps = with_units(16, 32);
     for (key, value) in [(128, 128), (64, 64), (128, 32)] {
-        assert!(Squares::fit(&caps, heads(key, value), DType::F16).is_some(), "{key} × {value}");
+        assert!(ChunkTiling::fit(&caps, heads(key, value), DType::F16).is_some(), "{key} × {value}");
         assert!(
-            Squares::fit(&with_units(8, 8), heads(key, value), DType::F16).is_some(),
-            "{key} × {value}, squares of 8"
+            ChunkTiling::fit(&with_units(8, 8), heads(key, value), DType::F16).is_some(),
+            "{key} × {value}, tiling of 8"
         );
     }
     for (key, value) in [(256, 128), (96, 64), (32, 32), (128, 48)] {
-        assert!(Squares::fit(&caps, heads(key, value), DType::F16).is_none(), "{key} × {value}");
+        assert!(ChunkTiling::fit(&caps, heads(key, value), DType::F16).is_none(), "{key} × {value}");
     }
-    assert!(Squares::fit(&caps, heads(128, 128), DType::F32).is_none(), "full precision");
-    assert!(Squares::fit(Cpu::default().caps(), heads(128, 128), DType::F16).is_none(), "without matrix units");
+    assert!(ChunkTiling::fit(&caps, heads(128, 128), DType::F32).is_none(), "full precision");
+    assert!(ChunkTiling::fit(Cpu::default().caps(), heads(128, 128), DType::F16).is_none(), "without matrix units");
     let small = Caps { group_memory: 16 << 10, ..caps };
-    assert!(Squares::fit(&small, heads(128, 128), DType::F16).is_none(), "too little group memory");
-    assert!(Squares::fit(&with_units(8, 4), heads(128, 128), DType::F16).is_none(), "fewer lanes than rows");
+    assert!(ChunkTiling::fit(&small, heads(128, 128), DType::F16).is_none(), "too little group memory");
+    assert!(ChunkTiling::fit(&with_units(8, 4), heads(128, 128), DType::F16).is_none(), "fewer lanes than rows");
 }

@@ -10,6 +10,7 @@ use bimetal::{
         caps::{Caps, DeviceKind},
         cpu::Cpu,
         dtype::{DType, Packs},
+        kernel::RowsAre,
         pass::Pass,
     },
     kernels::operands::{matrix::Matrix, step::Phase},
@@ -124,9 +125,9 @@ pub fn chosen() {
             let p = Pass::new(caps);
             let (x, w) = operands(case, DECODES[0], (inner, &[3]), types);
             drop(matmul(&p, &DECODES[0].step(case, 10), &x, &w));
-            found.set(p.finish().dispatches[0].define("PACKED"));
+            found.set(p.finish().dispatches[0].define("ROWS_ARE"));
         });
-        found.get() == 1
+        found.get() == RowsAre::PackedHere as u32
     };
     assert!(packed(&able, 1024, Q8) && packed(&able, 12288, Q4));
     assert!(!packed(&able, 17408, Q4), "more than a group's memory of 32 KiB");
