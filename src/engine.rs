@@ -4,6 +4,7 @@
 //! when a preempted sequence is computed again, so that what a sequence yields depends on the sequence alone.
 
 mod ahead;
+mod dry_run;
 mod memory;
 mod options;
 mod phase_runner;
@@ -20,6 +21,7 @@ use std::{
 };
 
 use ahead::Ahead;
+pub use dry_run::{DryEngine, DryStep};
 pub use options::Options;
 use phase_runner::{LogitsRow, PhaseRunner};
 use readback::{PendingTokens, Select};

@@ -20,10 +20,9 @@ use crate::{
         caps::DeviceKind,
         devices::{Choice, open},
     },
-    engine::{AtEnd, Engine, Event, Finish, Request, scheduler::SequenceId},
+    engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId},
     error::{Error, Result},
     hub,
-    measure::ledger::Rehearsal,
     model::{
         Model, built_in,
         checkpoint::Checkpoint,
@@ -290,6 +289,6 @@ fn compile(backend: &Arc<dyn Backend>, source: &Source<'_>, options: GeneratorOp
     if backend.caps().kind == DeviceKind::Cpu {
         return Ok(());
     }
-    let dry_run = Rehearsal::new(backend.caps().clone(), source, options.precision, options.engine)?;
+    let dry_run = DryEngine::new(backend.caps().clone(), source, options.precision, options.engine)?;
     backend.compile(&dry_run.answer()?)
 }

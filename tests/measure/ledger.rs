@@ -20,7 +20,7 @@ use bimetal::{
         tensor::Tensor,
     },
     engine::{
-        AtEnd, Engine, Options, Request,
+        AtEnd, DryEngine, Engine, Options, Request,
         sampler::{Mode, Sampling},
     },
     kernels::{
@@ -30,7 +30,7 @@ use bimetal::{
     },
     measure::{
         chips::{self, Chip},
-        ledger::{Ledger, Rehearsal},
+        ledger::Ledger,
     },
     model::{
         Model, Precision,
@@ -63,10 +63,10 @@ fn discrete() -> Caps {
     Caps::typical("wgpu", DeviceKind::Discrete)
 }
 
-fn rehearsal(caps: Caps, shape: &str, sequences: u32, context: u32) -> Rehearsal {
+fn dry_engine(caps: Caps, shape: &str, sequences: u32, context: u32) -> DryEngine {
     let options = Options { context: Some(context), budget: Some(512), sequences, ..Options::default() };
     let config = Config::named(shape).unwrap();
-    Rehearsal::new(caps, &Source::Random(&config), DType::F16.into(), options).unwrap()
+    DryEngine::new(caps, &Source::Random(&config), DType::F16.into(), options).unwrap()
 }
 
 fn sum(ledger: &Ledger) -> Cost {
@@ -82,7 +82,7 @@ fn the_shape_has_the_published_size() {
 #[test]
 fn a_decoded_token_reads_every_weight_once_and_its_states() {
     let depth = 1000;
-    let ledger = rehearsal(discrete(), "0.8b", 1, 2048).decode(1, depth).unwrap();
+    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 1, 2048).decode(1, depth).unwrap());
     let cost = sum(&ledger);
     assert_eq!(cost.weights, WEIGHTS + 2 * 1024, "the head is the embedding; one row of that");
     let context = u64::from(depth) + 1;
@@ -102,15 +102,16 @@ fn a_decoded_token_reads_every_weight_once_and_its_states() {
 /// Each launch waits for the one before it, which costs more than what most of them compute.
 #[test]
 fn a_decoded_token_takes_few_launches() {
-    let ledger = rehearsal(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap();
+    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap());
     // The embedding, 5 a DeltaNet layer and 7 an attention layer, the head, two for the choice.
     assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2);
 }
 
 #[test]
 fn sequences_share_weights_and_nothing_else() {
-    let mut engine = rehearsal(discrete(), "0.8b", 8, 1024);
-    let (one, all) = (sum(&engine.decode(1, 300).unwrap()), sum(&engine.decode(8, 300).unwrap()));
+    let mut engine = dry_engine(discrete(), "0.8b", 8, 1024);
+    let (one, all) =
+        (sum(&Ledger::of(&engine.decode(1, 300).unwrap())), sum(&Ledger::of(&engine.decode(8, 300).unwrap())));
     assert_eq!(all.weights - one.weights, 7 * 2 * 1024, "a row of the embedding each");
     assert_eq!(all.cache.moved(), 8 * one.cache.moved());
     assert_eq!(all.activations.moved(), 8 * one.activations.moved());
@@ -120,7 +121,7 @@ fn sequences_share_weights_and_nothing_else() {
 #[test]
 fn a_token_of_a_prompt_costs_a_gigaflop_and_the_head_is_for_the_last() {
     let (rows, depth) = (512, 0);
-    let ledger = rehearsal(discrete(), "0.8b", 1, 1024).prefill(rows, depth).unwrap();
+    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 1, 1024).prefill(rows, depth).unwrap());
     let (cost, rows) = (sum(&ledger), u64::from(rows));
     assert_eq!(cost.weights, WEIGHTS + rows * 2 * 1024);
     let attention = 2 * 2 * (rows * (rows + 1) / 2) * 6 * 8 * 256;
@@ -136,8 +137,9 @@ fn a_token_of_a_prompt_costs_a_gigaflop_and_the_head_is_for_the_last() {
 
 #[test]
 fn a_prompt_that_goes_on_reads_what_is_there() {
-    let mut engine = rehearsal(discrete(), "0.8b", 1, 2048);
-    let (first, on) = (sum(&engine.prefill(512, 0).unwrap()), sum(&engine.prefill(512, 1000).unwrap()));
+    let mut engine = dry_engine(discrete(), "0.8b", 1, 2048);
+    let (first, on) =
+        (sum(&Ledger::of(&engine.prefill(512, 0).unwrap())), sum(&Ledger::of(&engine.prefill(512, 1000).unwrap())));
     assert_eq!(on.cache.read - first.cache.read, 1000 * KV_TOKEN + STATES + 3 * RING_ROW);
     assert_eq!(on.cache.written, first.cache.written);
     assert_eq!(on.flops.total() - first.flops.total(), 2 * 2 * 512 * 1000 * 6 * 8 * 256);
@@ -145,14 +147,14 @@ fn a_prompt_that_goes_on_reads_what_is_there() {
 
 #[test]
 fn the_context_it_says_is_enough_for_many_long_sequences() {
-    let context = Rehearsal::context(16, 30_000, 512);
-    let ledger = rehearsal(discrete(), "0.8b", 16, context).decode(16, 30_000).unwrap();
+    let context = DryEngine::context(16, 30_000, 512);
+    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 16, context).decode(16, 30_000).unwrap());
     assert_eq!(sum(&ledger).cache.written, 16 * (STATES + RING_ROW + KV_TOKEN));
 }
 
 #[test]
 fn an_untied_embedding_is_not_read_as_a_head_is() {
-    let cost = sum(&rehearsal(discrete(), "9b", 1, 256).decode(1, 16).unwrap());
+    let cost = sum(&Ledger::of(&dry_engine(discrete(), "9b", 1, 256).decode(1, 16).unwrap()));
     let config = Config::named("9b").unwrap();
     let table = u64::from(config.vocabulary) * u64::from(config.hidden);
     let singles = config.count(LayerKind::Linear) as u64 * 2 * u64::from(config.value_heads)
@@ -162,8 +164,10 @@ fn an_untied_embedding_is_not_read_as_a_head_is() {
 
 #[test]
 fn a_table_in_parts_is_read_as_a_whole_one_is() {
-    let whole = sum(&rehearsal(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap());
-    let parts = sum(&rehearsal(Caps { max_binding: 64 << 20, ..discrete() }, "0.8b", 1, 256).decode(1, 16).unwrap());
+    let whole = sum(&Ledger::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap()));
+    let parts = sum(&Ledger::of(
+        &dry_engine(Caps { max_binding: 64 << 20, ..discrete() }, "0.8b", 1, 256).decode(1, 16).unwrap(),
+    ));
     assert_eq!(parts.activations.written, whole.activations.written);
     // Each of the head's 8 parts reads the norm's weight and sums up the squares.
     assert_eq!(parts.weights - whole.weights, 7 * 2 * 1024);
@@ -174,15 +178,15 @@ fn a_table_in_parts_is_read_as_a_whole_one_is() {
 fn full_precision_leaves_the_matrix_units_alone() {
     let options = Options { context: Some(256), sequences: 1, ..Options::default() };
     let config = Config::named("0.8b").unwrap();
-    let dry_run = Rehearsal::new(discrete(), &Source::Random(&config), DType::F32.into(), options);
-    let ledger = dry_run.unwrap().decode(1, 16).unwrap();
+    let dry_run = DryEngine::new(discrete(), &Source::Random(&config), DType::F32.into(), options);
+    let ledger = Ledger::of(&dry_run.unwrap().decode(1, 16).unwrap());
     assert_eq!(sum(&ledger).flops.matrix, 0);
 }
 
 #[test]
 fn the_splits_of_a_device_show() {
     let splits = |caps: Caps, depth: u32| {
-        let ledger = rehearsal(caps, "0.8b", 1, 4096).decode(1, depth).unwrap();
+        let ledger = Ledger::of(&dry_engine(caps, "0.8b", 1, 4096).decode(1, depth).unwrap());
         let entry = ledger.kernels().into_iter().find(|entry| entry.name() == "attend_decode").unwrap();
         entry.cost.activations.written / (6 * 8 * (256 + 2) * 4)
     };
@@ -195,11 +199,11 @@ fn the_splits_of_a_device_show() {
 
 #[test]
 fn what_does_not_fit_one_step_is_an_error() {
-    let mut engine = rehearsal(discrete(), "0.8b", 2, 1024);
+    let mut engine = dry_engine(discrete(), "0.8b", 2, 1024);
     assert!(engine.decode(3, 16).err().unwrap().to_string().contains("3 sequences of 16 tokens"));
     assert!(engine.prefill(513, 16).err().unwrap().to_string().contains("513 tokens"));
     // And the engine goes on.
-    assert_eq!(sum(&engine.decode(2, 16).unwrap()).cache.written, 2 * (STATES + RING_ROW + KV_TOKEN));
+    assert_eq!(sum(&Ledger::of(&engine.decode(2, 16).unwrap())).cache.written, 2 * (STATES + RING_ROW + KV_TOKEN));
 }
 
 /// The forward pass of the 0.8B shape as one step, recorded without a device.
@@ -358,7 +362,7 @@ fn a_floor_is_what_takes_longer() {
     assert_eq!(floor(100_000_000, 0, 0), 3e-3);
     assert_eq!(floor(0, 4_000_000_000, 2_000_000_000), 3e-3);
     assert_eq!(floor(100_000_000, 4_000_000_000, 2_000_000_000), 3e-3);
-    let ledger = rehearsal(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap();
+    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap());
     let each: f64 = ledger.kernels().iter().map(|entry| ledger.floor(&chip, entry.kernel)).sum();
     let all = ledger.floor(&chip, None);
     assert!((each - all).abs() < 1e-9 * all && all >= chip.floor(&sum(&ledger)), "{each} {all}");
@@ -366,7 +370,7 @@ fn a_floor_is_what_takes_longer() {
 
 #[test]
 fn an_answer_launches_what_prompts_and_both_ways_to_choose_take() {
-    let launches = rehearsal(discrete(), "0.8b", 1, 64).answer().unwrap();
+    let launches = dry_engine(discrete(), "0.8b", 1, 64).answer().unwrap();
     let names: BTreeSet<_> = launches.iter().map(|launch| launch.kernel.name).collect();
     for name in ["embed", "gdn_conv", "gdn_decode", "attend_decode", "advance", "argmax", "top_k"] {
         assert!(names.contains(name), "{name} is not among {names:?}");

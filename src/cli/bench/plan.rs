@@ -9,9 +9,10 @@ use bimetal::{
         cpu::Cpu,
         devices::Choice,
     },
+    engine::DryEngine,
     measure::{
         chips::{self, Chip},
-        ledger::{Entry, Ledger, Rehearsal},
+        ledger::{Entry, Ledger},
     },
     model::weights::Source,
 };
@@ -92,7 +93,7 @@ fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<
     let budget = arguments.target.engine.options(1, 0).engine.budget_on(caps);
     let Arguments { sequences, depth: depths, .. } = arguments;
     let mut options = arguments.target.engine.options(most(sequences), 0);
-    let needed = Rehearsal::context(most(sequences), most(depths), budget);
+    let needed = DryEngine::context(most(sequences), most(depths), budget);
     let needed = needed.max(most(depths).saturating_add(budget).saturating_add(1));
     if needed > source.config().context {
         let context = source.config().context;
@@ -100,14 +101,14 @@ fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<
         return Err(Error::Request(what));
     }
     options.engine.context = options.engine.context.or(Some(needed.next_multiple_of(16)));
-    let mut rehearsal = Rehearsal::new(caps.clone(), source, options.precision, options.engine)?;
+    let mut dry_engine = DryEngine::new(caps.clone(), source, options.precision, options.engine)?;
     let mut steps = Vec::new();
     for &depth in depths {
         for &sequences in sequences {
-            let ledger = rehearsal.decode(sequences, depth)?;
+            let ledger = Ledger::of(&dry_engine.decode(sequences, depth)?);
             steps.push(Step { name: format!("decode @ d{depth} x{sequences}"), tokens: sequences, ledger });
         }
-        let ledger = rehearsal.prefill(budget, depth)?;
+        let ledger = Ledger::of(&dry_engine.prefill(budget, depth)?);
         steps.push(Step { name: format!("prompt {budget} @ d{depth}"), tokens: budget, ledger });
     }
     Ok(steps)

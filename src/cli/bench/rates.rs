@@ -21,8 +21,7 @@ use crate::cli::{
 };
 use bimetal::{
     Result,
-    engine::{AtEnd, Engine, Request, sampler::Sampling},
-    measure::ledger::Rehearsal,
+    engine::{AtEnd, DryEngine, Engine, Request, sampler::Sampling},
     model::config::Config,
 };
 
@@ -95,7 +94,7 @@ impl Arguments {
 
 /// Tokens of each sequence until all of them are being decoded: the first go on while the last are being prepared.
 pub fn room(sequences: u32, depth: u32, budget: u32) -> u32 {
-    if sequences > 1 { Rehearsal::context(sequences, depth.max(1), budget) } else { depth.max(1) }
+    if sequences > 1 { DryEngine::context(sequences, depth.max(1), budget) } else { depth.max(1) }
 }
 
 fn measure((bar, test): (&ProgressBar, String), repeat: u32, mut once: impl FnMut() -> Result<f64>) -> Result<Line> {

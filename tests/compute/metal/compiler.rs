@@ -8,9 +8,8 @@ use bimetal::{
         dtype::DType,
         metal::prelude::shader,
     },
-    engine::Options,
+    engine::{DryEngine, Options},
     kernels::ALL,
-    measure::ledger::Rehearsal,
     model::{Precision, config::Config, weights::Source},
 };
 
@@ -62,7 +61,7 @@ fn texts() -> BTreeMap<String, String> {
         let mut caps = Caps { matrix_units, ..Caps::apple() };
         caps.tiles.expand = Some(Expand::USUAL);
         let precision = Precision { activations: Some(inputs), weights: quant };
-        let rehearsal = Rehearsal::new(caps, &Source::Random(&config), precision, options).unwrap();
+        let rehearsal = DryEngine::new(caps, &Source::Random(&config), precision, options).unwrap();
         let launches = rehearsal.answer().unwrap();
         texts.extend(launches.iter().map(|launch| (shader(launch).unwrap(), launch.label())));
     }

@@ -2,15 +2,18 @@
 
 use std::process::Command;
 
-use bimetal::{compute::caps::Caps, measure::chips};
+use bimetal::{
+    compute::caps::Caps,
+    measure::{chips, ledger::Ledger},
+};
 use serde_json::Value;
 
-use super::{HEAD, PRODUCTS, WEIGHTS, rehearsal, sum};
+use super::{HEAD, PRODUCTS, WEIGHTS, dry_engine, sum};
 
 #[test]
 fn a_decoded_token_is_one_submission_of_few_launches_and_one_wait() {
     for depth in [1, 1000, 30_000] {
-        let ledger = rehearsal(Caps::apple(), "0.8b", 1, 32_768).decode(1, depth).unwrap();
+        let ledger = Ledger::of(&dry_engine(Caps::apple(), "0.8b", 1, 32_768).decode(1, depth).unwrap());
         assert_eq!([ledger.submissions, ledger.waits], [1, 1], "the token is read, and nothing else is waited for");
         let launches = ledger.total().launches;
         assert!(launches <= 150, "{launches} launches at depth {depth}");
@@ -20,7 +23,7 @@ fn a_decoded_token_is_one_submission_of_few_launches_and_one_wait() {
 
 #[test]
 fn several_sequences_are_still_one_submission() {
-    let ledger = rehearsal(Caps::apple(), "0.8b", 8, 1024).decode(8, 300).unwrap();
+    let ledger = Ledger::of(&dry_engine(Caps::apple(), "0.8b", 8, 1024).decode(8, 300).unwrap());
     assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
     assert!(ledger.total().launches <= 150);
     assert_eq!(sum(&ledger).weights, WEIGHTS + 8 * 2 * 1024);
@@ -29,7 +32,7 @@ fn several_sequences_are_still_one_submission() {
 #[test]
 fn a_chunk_of_a_prompt_takes_few_launches_and_the_head_for_its_last_row() {
     for depth in [0, 1000] {
-        let ledger = rehearsal(Caps::apple(), "0.8b", 1, 2048).prefill(512, depth).unwrap();
+        let ledger = Ledger::of(&dry_engine(Caps::apple(), "0.8b", 1, 2048).prefill(512, depth).unwrap());
         let launches = ledger.total().launches;
         assert!(launches <= 260, "{launches} launches at depth {depth}");
         assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
@@ -42,9 +45,9 @@ fn a_chunk_of_a_prompt_takes_few_launches_and_the_head_for_its_last_row() {
 /// The README's table of what nobody has measured is what the plan says.
 #[test]
 fn the_predicted_figures_are_the_plans() {
-    let mut engine = rehearsal(Caps::apple(), "0.8b", 1, 8192);
-    let prefill = [0, 4096].map(|depth| (512.0, engine.prefill(512, depth).unwrap()));
-    let decode = [0, 4096].map(|depth| (1.0, engine.decode(1, depth).unwrap()));
+    let mut engine = dry_engine(Caps::apple(), "0.8b", 1, 8192);
+    let prefill = [0, 4096].map(|depth| (512.0, Ledger::of(&engine.prefill(512, depth).unwrap())));
+    let decode = [0, 4096].map(|depth| (1.0, Ledger::of(&engine.decode(1, depth).unwrap())));
     let readme = std::fs::read_to_string("README.md").unwrap();
     let rows: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("| M")).collect();
     assert!(rows.len() >= 5);

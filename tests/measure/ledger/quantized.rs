@@ -13,16 +13,16 @@ fn quantised_weights_count_what_they_take() {
         let options = Options { context: Some(256), ..Options::default() };
         let precision = Precision { activations: Some(DType::F16), weights: Some(format) };
         let dry_run =
-            |options: Options| Rehearsal::new(discrete(), &Source::Random(&config), precision, options).unwrap();
-        let mut rehearsal = dry_run(options);
-        let ledger = rehearsal.decode(1, 16).unwrap();
+            |options: Options| DryEngine::new(discrete(), &Source::Random(&config), precision, options).unwrap();
+        let mut dry_engine = dry_run(options);
+        let ledger = Ledger::of(&dry_engine.decode(1, 16).unwrap());
         let quantised = |weights: u64| weights * sixteenths / 128;
         let rest = 2 * (SMALL + SINGLES + gates);
         assert_eq!(sum(&ledger).weights, quantised(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
         assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
         // A prompt's products read them once, wherever they become halves.
         for (budget, expanded) in [(512, true), (128, false)] {
-            let prefill = dry_run(Options { budget: Some(budget), ..options }).prefill(64, 0).unwrap();
+            let prefill = Ledger::of(&dry_run(Options { budget: Some(budget), ..options }).prefill(64, 0).unwrap());
             let of = |name: &str| prefill.kernels().into_iter().find(|entry| entry.kernel == Some(name));
             let (before, products) = (of("dequantise"), of("matmul_mma").unwrap());
             let reading = if expanded { before.as_ref().unwrap() } else { &products };
@@ -84,8 +84,8 @@ fn weights_of_a_file_count_what_they_take_there() {
     let checkpoint = checkpoint("gguf/mixed.gguf");
     let options = Options { context: Some(256), ..Options::default() };
     let source = Source::Checkpoint(&checkpoint);
-    let mut rehearsal = Rehearsal::new(discrete(), &source, DType::F32.into(), options).unwrap();
-    let cost = sum(&rehearsal.decode(1, 16).unwrap());
+    let mut dry_engine = DryEngine::new(discrete(), &source, DType::F32.into(), options).unwrap();
+    let cost = sum(&Ledger::of(&dry_engine.decode(1, 16).unwrap()));
     let all: u64 = checkpoint.summary().bytes.values().sum();
     // One row of the embedding, which is the head too. A projection has a launch for each type at the most, which norms its
     // rows again: four of the DeltaNet's, three of the attention's.
@@ -99,11 +99,11 @@ fn weights_of_a_file_count_what_they_take_there() {
 fn keys_and_values_of_8_bits_count_what_they_take() {
     let config = Config::named("0.8b").unwrap();
     let options = Options { context: Some(2048), kv: DType::Q8Heads, ..Options::default() };
-    let mut rehearsal = Rehearsal::new(discrete(), &Source::Random(&config), DType::F16.into(), options).unwrap();
-    let (token, ledger) = (6 * 2 * 2 * (256 + 4), rehearsal.decode(1, 1000).unwrap());
+    let mut dry_engine = DryEngine::new(discrete(), &Source::Random(&config), DType::F16.into(), options).unwrap();
+    let (token, ledger) = (6 * 2 * 2 * (256 + 4), Ledger::of(&dry_engine.decode(1, 1000).unwrap()));
     assert_eq!(sum(&ledger).cache.read, STATES + 3 * RING_ROW + 1001 * token);
     assert_eq!(sum(&ledger).cache.written, STATES + RING_ROW + token);
-    let prompt = rehearsal.prefill(64, 0).unwrap();
+    let prompt = Ledger::of(&dry_engine.prefill(64, 0).unwrap());
     let attention = prompt.kernels().into_iter().find(|entry| entry.name().starts_with("attend_")).unwrap();
     assert_eq!(attention.cost.cache.read, 64 * token);
 }
