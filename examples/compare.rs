@@ -11,8 +11,6 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::Parser;
-
 use bimetal::{
     Result,
     compute::{
@@ -23,6 +21,7 @@ use bimetal::{
     measure::backend_diff::{self, Finding},
     model::{Model, built_in, checkpoint::Checkpoint, weights::Source},
 };
+use clap::Parser;
 
 /// A prompt of this many tokens less one, and a decode step.
 const TOKENS: u32 = 66;

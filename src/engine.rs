@@ -20,14 +20,6 @@ use std::{
     sync::Arc,
 };
 
-use ahead::Ahead;
-pub use dry_run::{DryEngine, DryStep};
-pub use options::Options;
-use phase_runner::{LogitsRow, PhaseRunner};
-use readback::{PendingTokens, Select};
-pub use request::{AtEnd, Event, Finish, Request};
-pub use runner::{LogitRows, Prepared, Recording, Runner};
-
 use crate::{
     engine::{
         sampler::Sampler,
@@ -43,6 +35,13 @@ use crate::{
         cache::{BLOCK, Plan},
     },
 };
+use ahead::Ahead;
+pub use dry_run::{DryEngine, DryStep};
+pub use options::Options;
+use phase_runner::{LogitsRow, PhaseRunner};
+use readback::{PendingTokens, Select};
+pub use request::{AtEnd, Event, Finish, Request};
+pub use runner::{LogitRows, Prepared, Recording, Runner};
 
 /// Prompts are cut at multiples of this many tokens.
 pub const ALIGN: u32 = 64;

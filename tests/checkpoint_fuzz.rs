@@ -11,13 +11,6 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use proptest::{collection::vec, prelude::*, sample::Index};
-use serde_json::{Value, json};
-use support::{
-    fixtures::fixture,
-    scratch::{Scratch, WEIGHTS, file, parts},
-};
-
 use bimetal::{
     compute::{backend::Backend, cpu::Cpu, dtype::DType},
     model::{
@@ -25,6 +18,13 @@ use bimetal::{
         checkpoint::{Checkpoint, expected, quantise},
         weights::Source,
     },
+};
+use proptest::{collection::vec, prelude::*, sample::Index};
+use serde_json::{Value, json};
+
+use support::{
+    fixtures::fixture,
+    scratch::{Scratch, WEIGHTS, file, parts},
 };
 
 static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());

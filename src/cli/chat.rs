@@ -7,8 +7,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use bimetal::{
+    Error, Result,
+    compute::backend::Backend,
+    engine::sampler::{Mode, Sampling},
+    generate::{Conversation, GenerationOptions, Generator},
+    text::chat_template::Options,
+};
 use clap::Args;
-use lines::Lines;
 
 use super::{
     generate::closing,
@@ -17,14 +23,7 @@ use super::{
     output::{note, print},
     sampling::SamplingArguments,
 };
-
-use bimetal::{
-    Error, Result,
-    compute::backend::Backend,
-    engine::sampler::{Mode, Sampling},
-    generate::{Conversation, GenerationOptions, Generator},
-    text::chat_template::Options,
-};
+use lines::Lines;
 
 /// Flags of `chat`.
 #[derive(Args)]

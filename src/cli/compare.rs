@@ -2,6 +2,13 @@
 
 use std::{path::Path, time::Duration};
 
+use bimetal::{
+    Error, Result,
+    generate::TextAssets,
+    hub::RepoSpec,
+    measure::perplexity::{Comparison, Mean, Side, compare},
+    model::{Precision, checkpoint::Checkpoint, weights::Source},
+};
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
@@ -10,14 +17,6 @@ use super::{
     model::{DeviceArguments, ModelArguments, PrecisionArguments, Quant, weights},
     output::{print, print_json},
     table::table,
-};
-
-use bimetal::{
-    Error, Result,
-    generate::TextAssets,
-    hub::RepoSpec,
-    measure::perplexity::{Comparison, Mean, Side, compare},
-    model::{Precision, checkpoint::Checkpoint, weights::Source},
 };
 
 /// Flags of `compare`.

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Read, stdin};
 
+use bimetal::{Error, Result, generate::Timing};
 use clap::Args;
 
 use super::{
@@ -9,8 +10,6 @@ use super::{
     output::{note, print},
     sampling::SamplingArguments,
 };
-
-use bimetal::{Error, Result, generate::Timing};
 
 /// Flags of `generate`.
 #[derive(Args)]

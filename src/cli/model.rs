@@ -2,13 +2,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
-
-use super::{
-    output::note,
-    progress::{FileBars, LOADING, bar},
-};
-
 use bimetal::{
     Result,
     compute::{
@@ -20,6 +13,12 @@ use bimetal::{
     generate::{Generator, GeneratorOptions},
     hub, kernels,
     model::{Model, Precision, built_in, checkpoint::Checkpoint, weights::Source},
+};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
+
+use super::{
+    output::note,
+    progress::{FileBars, LOADING, bar},
 };
 
 /// A chunk of a prompt and one token of a sequence that answers.

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use bimetal::{
+    Result,
+    generate::TextAssets,
+    measure::perplexity::{Perplexity, Side, perplexity},
+    model::weights::Source,
+};
 use clap::Args;
 use serde_json::json;
 
@@ -9,13 +15,6 @@ use super::{
     evaluation::{TextArguments, figure, figure_json, rate, report, require_complete, timed},
     model::{DeviceArguments, ModelArguments, PrecisionArguments, weights},
     output::{print, print_json},
-};
-
-use bimetal::{
-    Result,
-    generate::TextAssets,
-    measure::perplexity::{Perplexity, Side, perplexity},
-    model::weights::Source,
 };
 
 /// Flags of `perplexity`.

@@ -1,12 +1,11 @@
 //! How tokens are chosen: flags over what the checkpoint asks for.
 
-use clap::{Args, builder::NonEmptyStringValueParser};
-
 use bimetal::{
     Result,
     engine::sampler::Sampling,
     generate::{GenerationOptions, StopAt},
 };
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 /// How tokens are chosen. What is not given comes from the checkpoint's generation_config.json, or else from the advice
 /// of the model's authors.

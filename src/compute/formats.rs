@@ -28,10 +28,10 @@ mod q8;
 
 use std::ops::Range;
 
-pub use ggml::{Blocks, split};
 use half::f16;
 
 use crate::compute::dtype::{DType, PLANES, Planes};
+pub use ggml::{Blocks, split};
 
 /// The version of the formats, which files of quantised weights state.
 pub const VERSION: u32 = 1;

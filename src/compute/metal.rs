@@ -19,13 +19,6 @@ mod queue;
 
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
-use driver::Driver;
-use memory::Buffers;
-pub use opening::{ELSEWHERE, LEAST_MACOS, devices, open};
-use pipelines::Pipelines;
-use program::Prepared;
-use queue::Queue;
-
 use crate::{
     compute::{
         backend::Backend,
@@ -37,6 +30,12 @@ use crate::{
     },
     error::Result,
 };
+use driver::Driver;
+use memory::Buffers;
+pub use opening::{ELSEWHERE, LEAST_MACOS, devices, open};
+use pipelines::Pipelines;
+use program::Prepared;
+use queue::Queue;
 
 /// A GPU through Metal.
 pub struct Metal<D: Driver> {

@@ -8,8 +8,6 @@ mod recorded;
 
 use std::{any::Any, cell::RefCell, marker::PhantomData};
 
-pub use recorded::{Mark, Recorded};
-
 use crate::compute::{
     caps::Caps,
     dtype::DType,
@@ -19,6 +17,7 @@ use crate::compute::{
     tensor::Tensor,
 };
 use barrier::Hazards;
+pub use recorded::{Mark, Recorded};
 
 /// A recording: plain data, made without touching any device.
 pub struct Pass {

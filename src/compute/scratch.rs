@@ -1,7 +1,8 @@
 //! Memory for results inside one recording: numbered, and lent again when the tensor that held it is dropped.
 
-use crate::compute::lock::lock;
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::compute::lock::lock;
 
 /// The scratch memory of one recording, shared by its tensors. Locked rather than borrowed, so that tensors of any kind
 /// may cross threads.

@@ -22,12 +22,6 @@ use std::{
     time::Duration,
 };
 
-pub use adapter::Adapter;
-use device::{Device, Refusal};
-use memory::Buffers;
-use pipelines::Pipelines;
-use program::Prepared;
-
 use crate::{
     compute::{
         backend::Backend,
@@ -38,6 +32,11 @@ use crate::{
     },
     error::{Error, Result},
 };
+pub use adapter::Adapter;
+use device::{Device, Refusal};
+use memory::Buffers;
+use pipelines::Pipelines;
+use program::Prepared;
 
 /// A GPU through wgpu.
 pub struct Wgpu {

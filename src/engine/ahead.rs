@@ -6,7 +6,6 @@
 //! yields.
 
 use super::{AtEnd, Engine, readback::PendingTokens};
-
 use crate::{
     compute::caps::DeviceKind,
     engine::sampler::Need,

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText};
-
 use crate::{
     engine::{AtEnd, scheduler::SequenceId},
     error::Result,

@@ -4,8 +4,6 @@ mod tiling;
 
 use std::ops::Range;
 
-pub(super) use tiling::{Extras, MatvecTiling, Sums};
-
 use crate::{
     compute::{
         caps::Caps,
@@ -20,6 +18,7 @@ use crate::{
         step::{self, Step, View},
     },
 };
+pub(super) use tiling::{Extras, MatvecTiling, Sums};
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
 pub static KERNEL: Kernel = Kernel {

@@ -7,8 +7,6 @@ mod difference;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-pub use difference::Difference;
-
 use crate::{
     compute::{
         backend::Backend,
@@ -26,6 +24,7 @@ use crate::{
         cache::{BLOCK, Plan},
     },
 };
+pub use difference::Difference;
 
 /// NaN in every element type: what scratch memory holds at first, so that a result that is not written shows.
 const POISON: u32 = 0x7fc0_7fc0;

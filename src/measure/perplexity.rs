@@ -13,16 +13,15 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use rayon::prelude::*;
 
-pub use distribution::Distribution;
-pub use passage::{Cut, Passage, Window, utf8};
-use reader::{Part, Reader, parts};
-pub use statistics::{Mean, quantile};
-
 use crate::{
     compute::{dtype::DType, memory::Pending},
     error::{Error, Result},
     model::Model,
 };
+pub use distribution::Distribution;
+pub use passage::{Cut, Passage, Window, utf8};
+use reader::{Part, Reader, parts};
+pub use statistics::{Mean, quantile};
 
 /// A model and how it is run. What it computes in is its [`crate::model::Precision`].
 pub struct Side {

@@ -9,18 +9,11 @@ mod upload;
 
 use std::{ops::Range, sync::Arc, thread};
 
-use convert::Found;
-use quantize::{Target, Weighted, is_quantised};
-pub use source::Source;
-use source::Stored;
-use upload::{Uploader, Values};
-
 use super::{
     Precision,
     config::{Config, LayerKind},
     qwen3_5::{self, Attention, DeltaNet, Layer, Mixer},
 };
-
 use crate::{
     compute::{
         backend::Backend,
@@ -39,6 +32,11 @@ use crate::{
         rms_norm::Norm,
     },
 };
+use convert::Found;
+use quantize::{Target, Weighted, is_quantised};
+pub use source::Source;
+use source::Stored;
+use upload::{Uploader, Values};
 
 /// Told how many bytes are done, of how many.
 pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;

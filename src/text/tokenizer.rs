@@ -7,10 +7,9 @@ mod decoder;
 
 use std::{panic, path::Path, sync::Arc};
 
-pub use decoder::{Decoder, SpecialTokens};
-
 use crate::{Error, Result};
 use decoder::Pieces;
+pub use decoder::{Decoder, SpecialTokens};
 
 /// Ids at or above this are taken for damage: the largest real vocabularies have about a quarter of a million.
 const HIGHEST_VOCABULARY: u32 = 1 << 24;

@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::server::{COMMIT, Hub};
 use bimetal::{
     Error, Result,
     hub::{HubOptions, RepoSpec, fetch},
 };
+
+use crate::server::{COMMIT, Hub};
 
 /// A cache of one test's own, gone with it.
 struct Scratch(PathBuf);

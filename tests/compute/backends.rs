@@ -21,9 +21,9 @@ use bimetal::{
         tensor::Tensor,
     },
 };
-use kernels::{BROKEN, NO_SUCH_PART, SHIFT, scale, shift};
 
 use crate::support::backends::{Present, backends};
+use kernels::{BROKEN, NO_SUCH_PART, SHIFT, scale, shift};
 
 fn tensor(backend: &Arc<dyn Backend>, values: &[f32]) -> Tensor {
     Tensor::from_slice(backend, [1, values.len() as u32], DType::F32, "values", values).unwrap()

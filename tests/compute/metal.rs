@@ -25,6 +25,7 @@ use bimetal::{
         tensor::Tensor,
     },
 };
+
 use recorder::{Op, Recorder};
 
 static ADD: Kernel = Kernel {

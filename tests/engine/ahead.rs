@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use crate::parity::{Subject, engine, options, prompt, settings};
 use bimetal::{
     compute::{backend::Backend, caps::DeviceKind},
     engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId},
 };
+
+use crate::parity::{Subject, engine, options, prompt, settings};
 
 /// When a sequence comes, how long it is, how many tokens it may add, and when it is cancelled, if it is.
 struct Visit {

@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::support::{
-    backends::{Present, backends},
-    fixtures::checkpoint,
-};
 use bimetal::{
     compute::{backend::Backend, dtype::DType},
     engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId},
     model::{Model, Precision, weights::Source},
+};
+
+use crate::support::{
+    backends::{Present, backends},
+    fixtures::checkpoint,
 };
 
 /// A fixture, the types in which it computes, and that of keys and values.

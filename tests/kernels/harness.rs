@@ -8,10 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use bytemuck::{cast_slice, pod_collect_to_vec};
-use half::{bf16, f16};
-
-use crate::support::{backends as present, backends::Present};
 use bimetal::compute::{
     backend::Backend,
     caps::{Caps, Expand},
@@ -22,6 +18,10 @@ use bimetal::compute::{
     pass::Pass,
     tensor::Tensor,
 };
+use bytemuck::{cast_slice, pod_collect_to_vec};
+use half::{bf16, f16};
+
+use crate::support::{backends as present, backends::Present};
 
 /// NaN in every element type; what outputs hold before a run, and what rows that are not alive hold after it.
 const POISON: u32 = 0x7fc0_7fc0;

@@ -2,9 +2,6 @@
 
 use std::{ops::Range, sync::Arc};
 
-use half::f16;
-
-use crate::harness::{Case, Random};
 use bimetal::{
     compute::{
         dtype::{DType, Planes},
@@ -17,6 +14,9 @@ use bimetal::{
         step::{Input, Layout, Phase, SequenceId, Step, Work},
     },
 };
+use half::f16;
+
+use crate::harness::{Case, Random};
 
 /// Tokens of a block, small so that a tile of keys has several.
 pub const BLOCK: u32 = 8;

@@ -7,13 +7,6 @@ mod msl;
 
 use std::{collections::BTreeSet, fs};
 
-use naga::{
-    AddressSpace, ScalarKind, StorageAccess, TypeInner,
-    front::wgsl,
-    valid::{Capabilities, ValidationFlags, Validator},
-};
-
-use crate::selection::kernels;
 use bimetal::{
     compute::{
         caps::Caps,
@@ -23,6 +16,13 @@ use bimetal::{
     },
     kernels::{ALL, gdn_chunk_solve::ChunkTiling},
 };
+use naga::{
+    AddressSpace, ScalarKind, StorageAccess, TypeInner,
+    front::wgsl,
+    valid::{Capabilities, ValidationFlags, Validator},
+};
+
+use crate::selection::kernels;
 
 /// Bytes that lanes may share on the least device that WebGPU allows.
 const GROUP_MEMORY: u32 = 16 << 10;

@@ -7,16 +7,6 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use naga::{
-    back::msl::{BindTarget, EntryPointResources, Options, PipelineOptions, write_string},
-    front::wgsl,
-    valid::{Capabilities, ValidationFlags, Validator},
-};
-
-use crate::{
-    shader_override::{SIZES, ShaderOverride},
-    support::{backends as present, backends::Present},
-};
 use bimetal::{
     Result,
     compute::{
@@ -31,6 +21,16 @@ use bimetal::{
         pass::{Pass, Program},
         wgpu::prelude::shader,
     },
+};
+use naga::{
+    back::msl::{BindTarget, EntryPointResources, Options, PipelineOptions, write_string},
+    front::wgsl,
+    valid::{Capabilities, ValidationFlags, Validator},
+};
+
+use crate::{
+    shader_override::{SIZES, ShaderOverride},
+    support::{backends as present, backends::Present},
 };
 
 /// What stands before what naga wrote.

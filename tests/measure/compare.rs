@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::support::{backends::backends, fixtures::checkpoint};
 use bimetal::{
     Error, Result,
     compute::{
@@ -21,6 +20,8 @@ use bimetal::{
     measure::backend_diff::{self, Finding},
     model::{Model, weights::Source},
 };
+
+use crate::support::{backends::backends, fixtures::checkpoint};
 
 /// A prompt and one token more.
 const IDS: u32 = 66;

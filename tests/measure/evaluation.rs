@@ -2,7 +2,6 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use crate::support::{backends::backends, fixtures::checkpoint};
 use bimetal::{
     Error,
     compute::{backend::Backend, cpu::Cpu, dtype::DType},
@@ -12,6 +11,8 @@ use bimetal::{
     model::{Model, Precision, built_in, weights::Source},
     text::tokenizer::Tokenizer,
 };
+
+use crate::support::{backends::backends, fixtures::checkpoint};
 
 /// Two documents, a separator after each.
 const EXCERPT: &str = include_str!("../fixtures/excerpt.txt");

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::support::fixtures::checkpoint;
 use bimetal::{
     Error,
     compute::{backend::Backend, cpu::Cpu, dtype::DType},
@@ -15,6 +14,8 @@ use bimetal::{
         weights::Source,
     },
 };
+
+use crate::support::fixtures::checkpoint;
 
 const AMPLE: Room = Room { bytes: u64::MAX, binding: u64::MAX };
 

@@ -3,6 +3,15 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
+use bimetal::{
+    compute::{
+        backend::Backend,
+        dtype::{DType, Planes},
+        formats::{Blocks, Row, split},
+    },
+    kernels::operands::step::Phase,
+    model::checkpoint::{Checkpoint, TensorView, expected},
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -13,15 +22,6 @@ use crate::{
         backends,
         fixtures::{checkpoint, fixture},
     },
-};
-use bimetal::{
-    compute::{
-        backend::Backend,
-        dtype::{DType, Planes},
-        formats::{Blocks, Row, split},
-    },
-    kernels::operands::step::Phase,
-    model::checkpoint::{Checkpoint, TensorView, expected},
 };
 
 fn require_golden(gguf: &Path, fixture: &Path, is_compared: fn(&str) -> bool) {

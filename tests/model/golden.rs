@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use bimetal::{compute::backend::Backend, kernels::operands::step::Phase, model::checkpoint::Checkpoint};
+
 use crate::{
     harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
     support::{backends, fixtures::fixture},
 };
-use bimetal::{compute::backend::Backend, kernels::operands::step::Phase, model::checkpoint::Checkpoint};
 
 /// In full precision, in any tensor.
 pub const BOUND: f32 = 1e-3;

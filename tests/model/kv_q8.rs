@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::{
-    harness::{FULL, HALF, Look, Precision, Rig, largest_error},
-    support::{backends, fixtures},
-};
 use bimetal::{
     compute::{backend::Backend, cpu::Cpu, dtype::DType},
     kernels::operands::step::Phase,
     model::{built_in, checkpoint::Checkpoint},
+};
+
+use crate::{
+    harness::{FULL, HALF, Look, Precision, Rig, largest_error},
+    support::{backends, fixtures},
 };
 
 const BYTES: Precision = Precision { kv: DType::Q8Heads, ..FULL };

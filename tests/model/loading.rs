@@ -2,10 +2,6 @@
 
 use std::{fs, ops::Range, sync::Arc};
 
-use half::{bf16, f16};
-use safetensors::SafeTensors;
-
-use crate::{harness::weights, support::fixtures::fixture};
 use bimetal::{
     Error, Result,
     compute::{
@@ -24,6 +20,10 @@ use bimetal::{
         weights::Source,
     },
 };
+use half::{bf16, f16};
+use safetensors::SafeTensors;
+
+use crate::{harness::weights, support::fixtures::fixture};
 
 /// The host's memory, behind what looks like matrix units.
 struct Units(Cpu, Caps);

@@ -2,10 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::{
-    harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error, weights},
-    support::{backends, fixtures},
-};
 use bimetal::{
     compute::{
         backend::Backend,
@@ -20,6 +16,11 @@ use bimetal::{
         qwen3_5::{Layer, Mixer},
         weights::Source,
     },
+};
+
+use crate::{
+    harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error, weights},
+    support::{backends, fixtures},
 };
 
 const FORMATS: [DType; 2] = [DType::Q8, DType::Q4];

@@ -2,10 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{
-    harness::{FULL, HALF, Look, Precision, Rig},
-    support::fixtures::checkpoint,
-};
 use bimetal::{
     compute::{
         backend::Backend,
@@ -14,6 +10,11 @@ use bimetal::{
     },
     kernels::operands::step::Phase,
     model::qwen3_5::Mixer,
+};
+
+use crate::{
+    harness::{FULL, HALF, Look, Precision, Rig},
+    support::fixtures::checkpoint,
 };
 
 /// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::{harness, support::backends};
 use bimetal::{
     engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
     generate::{GenerationOptions, Generator, GeneratorOptions},
     model::built_in,
 };
+
+use crate::{harness, support::backends};
 
 /// Logits may differ by this much; where the reference's two best are closer, another greedy path may be right.
 const BOUND: f32 = 2e-3;

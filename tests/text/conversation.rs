@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::support::backends::backends;
 use bimetal::{
     Error,
     compute::{backend::Backend, dtype::DType},
@@ -14,6 +13,8 @@ use bimetal::{
         tokenizer::SpecialTokens,
     },
 };
+
+use crate::support::backends::backends;
 
 const QUESTIONS: [&str; 3] = ["Tell me a story about a cat.", "What did the cat do then?", "And the dog?"];
 

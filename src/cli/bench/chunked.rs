@@ -2,9 +2,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::recording::{Shape, ids, record, runner};
-
-use crate::cli::output::print;
 use bimetal::{
     Result,
     compute::tensor::Tensor,
@@ -12,6 +9,9 @@ use bimetal::{
     kernels::operands::step::{Input, Phase, SequenceId, Work},
     model::{Model, cache::BLOCK},
 };
+
+use super::recording::{Shape, ids, record, runner};
+use crate::cli::output::print;
 
 const TOKENS: u32 = 1000;
 

@@ -10,6 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bimetal::{
+    Error, Result,
+    engine::{AtEnd, Engine, Options},
+    model::{Model, config::Config},
+};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -21,16 +26,10 @@ use super::{
     target::Target,
     work::median,
 };
-
 use crate::cli::{
     output::{note, print, print_json},
     progress::{MEASURING, bar},
     table::table,
-};
-use bimetal::{
-    Error, Result,
-    engine::{AtEnd, Engine, Options},
-    model::{Model, config::Config},
 };
 
 /// Lengths that are measured where none are given.

@@ -12,23 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Args, builder::PossibleValuesParser};
-use serde_json::{Value, json};
-
-use super::{
-    LONGEST,
-    profile::name,
-    recording::{Shape, fill, record, runner, warm_up},
-    target::{Target, chip},
-    work::{Work, heading, median},
-};
-use copies::Copies;
-
-use crate::cli::{
-    output::{print, print_json},
-    progress::{MEASURING, bar},
-    table::table,
-};
 use bimetal::{
     Error, Result,
     compute::{
@@ -43,6 +26,22 @@ use bimetal::{
     measure::chips::Chip,
     model::{Model, Precision, weights::Source},
 };
+use clap::{Args, builder::PossibleValuesParser};
+use serde_json::{Value, json};
+
+use super::{
+    LONGEST,
+    profile::name,
+    recording::{Shape, fill, record, runner, warm_up},
+    target::{Target, chip},
+    work::{Work, heading, median},
+};
+use crate::cli::{
+    output::{print, print_json},
+    progress::{MEASURING, bar},
+    table::table,
+};
+use copies::Copies;
 
 /// Most launches that are measured as one.
 const MOST_LAUNCHES: usize = 4096;

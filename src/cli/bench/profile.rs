@@ -6,6 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bimetal::{
+    Error, Result,
+    compute::{cost::Cost, dtype::DType, kernel::Dispatch},
+    engine::Prepared,
+    kernels::operands::step::Phase,
+    measure::chips::Chip,
+    model::Model,
+};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -16,19 +24,10 @@ use super::{
     trace,
     work::{Work, heading, median},
 };
-
 use crate::cli::{
     output::{note, print, print_json},
     progress::{MEASURING, bar},
     table::table,
-};
-use bimetal::{
-    Error, Result,
-    compute::{cost::Cost, dtype::DType, kernel::Dispatch},
-    engine::Prepared,
-    kernels::operands::step::Phase,
-    measure::chips::Chip,
-    model::Model,
 };
 
 /// A step whose launches were timed, each alone.

@@ -5,6 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bimetal::{
+    Result,
+    engine::{AtEnd, DryEngine, Engine, Request, sampler::Sampling},
+    model::config::Config,
+};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -13,16 +18,10 @@ use super::{
     recording::{ids, warm_up},
     work::median,
 };
-
 use crate::cli::{
     output::{print, print_json},
     progress::{MEASURING, bar},
     table::table,
-};
-use bimetal::{
-    Result,
-    engine::{AtEnd, DryEngine, Engine, Request, sampler::Sampling},
-    model::config::Config,
 };
 
 /// One line of results: tokens per second of each run.

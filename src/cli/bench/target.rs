@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use clap::Args;
-use serde_json::{Map, Value, json};
-
-use crate::cli::model::{DeviceArguments, EngineArguments, ModelArguments, weights};
 use bimetal::{
     Error, Result,
     compute::{backend::Backend, caps::Caps},
     measure::chips::{self, Chip},
     model::{Model, Precision, cache::BLOCK, checkpoint::Checkpoint, config::Config, weights::Source},
 };
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::cli::model::{DeviceArguments, EngineArguments, ModelArguments, weights};
 
 /// Flags that every measurement has.
 #[derive(Args)]

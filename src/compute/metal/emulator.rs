@@ -16,15 +16,14 @@ mod translate;
 
 use std::{ptr::NonNull, sync::Arc};
 
-use compile::Compiler;
-use kernel::Kernel;
-use queue::{Binding, Launch, Queue, Ticket};
-use runtime::{Buffers, Runtime};
-
 use crate::compute::{
     caps::{Caps, DeviceKind, Tiles},
     metal::driver::{Driver, Outcome, Shader},
 };
+use compile::Compiler;
+use kernel::Kernel;
+use queue::{Binding, Launch, Queue, Ticket};
+use runtime::{Buffers, Runtime};
 
 /// In which order the lanes of a group run, and launches between two barriers.
 ///

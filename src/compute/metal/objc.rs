@@ -12,7 +12,6 @@ use std::{
     thread::JoinHandle,
 };
 
-use archive::Archive;
 use objc2::{
     available,
     rc::{Retained, autoreleasepool},
@@ -33,6 +32,7 @@ use super::{
 };
 use crate::compute::caps::{Caps, DeviceKind, Tiles};
 use crate::compute::lock::lock;
+use archive::Archive;
 
 // What finds the default device is in this framework.
 #[allow(unsafe_code)]

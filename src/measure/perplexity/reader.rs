@@ -3,7 +3,6 @@
 use std::{future::ready, ops::Range, sync::Arc};
 
 use super::Side;
-
 use crate::{
     compute::{dtype::DType, memory::Pending},
     engine::{ALIGN, LogitRows, Prepared, Runner},

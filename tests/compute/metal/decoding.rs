@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::Rig;
-
-use crate::support::fixtures::checkpoint;
 use bimetal::{
     compute::dtype::DType,
     engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
     model::{Model, weights::Source},
 };
+
+use super::Rig;
+use crate::support::fixtures::checkpoint;
 
 #[test]
 fn a_token_is_one_command_buffer_and_one_wait() {

@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::timeline::{CUT, SINGLE, Timeline, mix};
-
 use bimetal::{
     engine::scheduler::{
         Batch, Limits, Origin, Outcome, Scheduler, SequenceId, Snapshot,
@@ -15,6 +13,8 @@ use bimetal::{
     },
     kernels::operands::step::{Phase, Work},
 };
+
+use super::timeline::{CUT, SINGLE, Timeline, mix};
 
 pub struct World {
     pub limits: Limits,

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use crate::harness::check;
 use bimetal::kernels::{
     advance::advance,
     embed::embed,
@@ -9,6 +8,8 @@ use bimetal::kernels::{
         step::{Input, Layout, Phase, SequenceId, Step, Work},
     },
 };
+
+use crate::harness::check;
 
 /// The tokens take the place of the ids, which an embedding shows, and everything moves on by one position, which a second
 /// look at the words shows.

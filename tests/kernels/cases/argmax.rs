@@ -1,11 +1,12 @@
-use crate::{
-    harness::{Case, Random, check},
-    step_cases::*,
-};
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::step::Phase,
     ops::select::argmax,
+};
+
+use crate::{
+    harness::{Case, Random, check},
+    step_cases::*,
 };
 
 const ROWS: StepCase =

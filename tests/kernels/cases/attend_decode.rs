@@ -1,14 +1,15 @@
-use crate::{
-    harness::{Case, backends, check, outputs},
-    kv_case::backends_and_caches,
-    step_cases::*,
-};
 use bimetal::{
     compute::{caps::Caps, dtype::DType, pass::Pass},
     kernels::{
         attend_decode::attend_decode,
         operands::{heads::AttentionHeads, step::Phase},
     },
+};
+
+use crate::{
+    harness::{Case, backends, check, outputs},
+    kv_case::backends_and_caches,
+    step_cases::*,
 };
 
 #[test]

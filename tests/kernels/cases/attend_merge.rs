@@ -1,9 +1,5 @@
 use std::sync::Arc;
 
-use crate::{
-    harness::{Case, backends, check, check_rows_packed, compare, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{
         backend::Backend,
@@ -16,6 +12,11 @@ use bimetal::{
         attend_merge::attend_merge,
         operands::{heads::AttentionHeads, step::Phase},
     },
+};
+
+use crate::{
+    harness::{Case, backends, check, check_rows_packed, compare, outputs},
+    step_cases::*,
 };
 
 #[test]

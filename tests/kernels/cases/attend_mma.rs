@@ -1,11 +1,5 @@
 use std::{cell::Cell, sync::Arc};
 
-use super::matmul_mma::in_f16;
-use crate::{
-    harness::{Case, Output, backends, check, outputs},
-    kv_case::KvCase,
-    step_cases::*,
-};
 use bimetal::{
     compute::{
         backend::Backend,
@@ -16,6 +10,13 @@ use bimetal::{
     },
     kernels::operands::{heads::AttentionHeads, step::Phase},
     ops::attention::attend_prefill,
+};
+
+use super::matmul_mma::in_f16;
+use crate::{
+    harness::{Case, Output, backends, check, outputs},
+    kv_case::KvCase,
+    step_cases::*,
 };
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {

@@ -1,12 +1,13 @@
-use crate::{
-    harness::{Case, check, outputs},
-    kv_case::{KvCase, backends_and_caches},
-    step_cases::*,
-};
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::{heads::AttentionHeads, step::Phase},
     ops::attention::attend_prefill,
+};
+
+use crate::{
+    harness::{Case, check, outputs},
+    kv_case::{KvCase, backends_and_caches},
+    step_cases::*,
 };
 
 #[test]

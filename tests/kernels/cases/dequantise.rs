@@ -1,11 +1,5 @@
 use std::{cell::RefCell, sync::Arc};
 
-use super::matvec::{Types, operands};
-
-use crate::{
-    harness::{Case, backends, check_expanded, expanded, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{
         backend::Backend,
@@ -16,6 +10,12 @@ use bimetal::{
     },
     kernels::{dequantise::dequantise, operands::matrix::Matrix},
     ops::matmul::{expanded_bytes, matmul, matmul_add},
+};
+
+use super::matvec::{Types, operands};
+use crate::{
+    harness::{Case, backends, check_expanded, expanded, outputs},
+    step_cases::*,
 };
 
 const GATES: Types = (DType::F16, &[DType::Q4, DType::F16]);

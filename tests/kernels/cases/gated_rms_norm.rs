@@ -1,8 +1,9 @@
-use crate::{harness::check, step_cases::*};
 use bimetal::{
     compute::dtype::DType,
     kernels::{gated_rms_norm::gated_rms_norm, operands::heads::DeltaHeads, rms_norm::Norm},
 };
+
+use crate::{harness::check, step_cases::*};
 
 #[test]
 pub fn cases() {

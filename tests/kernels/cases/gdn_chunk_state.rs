@@ -2,12 +2,6 @@
 
 use std::sync::Arc;
 
-use super::gdn_scan::{inputs, orders, slots};
-
-use crate::{
-    harness::{Case, Output, backends, check_by, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
     kernels::{
@@ -18,6 +12,12 @@ use bimetal::{
         operands::{heads::DeltaHeads, step::Phase},
     },
     ops::delta_net::gdn_prefill,
+};
+
+use super::gdn_scan::{inputs, orders, slots};
+use crate::{
+    harness::{Case, Output, backends, check_by, outputs},
+    step_cases::*,
 };
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {

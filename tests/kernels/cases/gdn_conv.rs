@@ -1,13 +1,14 @@
-use crate::{
-    harness::{Case, Random, backends, check, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
         gdn_conv::gdn_conv,
         operands::{caches::Slots, heads::DeltaHeads, step::Phase},
     },
+};
+
+use crate::{
+    harness::{Case, Random, backends, check, outputs},
+    step_cases::*,
 };
 
 #[test]

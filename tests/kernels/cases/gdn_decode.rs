@@ -1,9 +1,3 @@
-use super::{gdn_conv::a_dt, gdn_scan::orders};
-
-use crate::{
-    harness::{Case, backends, check, check_rows_packed, compare, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{
         dtype::{DType, Packs},
@@ -18,6 +12,12 @@ use bimetal::{
         operands::{caches::Slots, heads::DeltaHeads, step::Phase},
         rms_norm::Norm,
     },
+};
+
+use super::{gdn_conv::a_dt, gdn_scan::orders};
+use crate::{
+    harness::{Case, backends, check, check_rows_packed, compare, outputs},
+    step_cases::*,
 };
 
 #[test]

@@ -1,7 +1,3 @@
-use crate::{
-    harness::{Case, Random, backends, check, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
     kernels::{
@@ -9,6 +5,11 @@ use bimetal::{
         gdn_scan::gdn_scan,
         operands::{caches::Slots, heads::DeltaHeads, step::Phase},
     },
+};
+
+use crate::{
+    harness::{Case, Random, backends, check, outputs},
+    step_cases::*,
 };
 
 #[test]

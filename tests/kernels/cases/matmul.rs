@@ -1,13 +1,13 @@
-use super::matvec::{Types, cases_of};
-
-use crate::{
-    harness::{Case, Output, backends, compare, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::{matrix::Matrix, step::Phase},
     ops::matmul::matmul,
+};
+
+use super::matvec::{Types, cases_of};
+use crate::{
+    harness::{Case, Output, backends, compare, outputs},
+    step_cases::*,
 };
 
 const F32: Types = (DType::F32, &[DType::F32]);

@@ -1,13 +1,13 @@
-use super::matvec::{Types, cases_of};
-
-use crate::{
-    harness::{Case, Output, backends, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::operands::{matrix::Matrix, step::Phase},
     ops::matmul::matmul,
+};
+
+use super::matvec::{Types, cases_of};
+use crate::{
+    harness::{Case, Output, backends, outputs},
+    step_cases::*,
 };
 
 const F16: Types = (DType::F16, &[DType::F16]);

@@ -1,9 +1,5 @@
 use std::{cell::Cell, sync::Arc};
 
-use crate::{
-    harness::{Case, backends, check, check_filled, check_packed, check_rows_packed, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{
         backend::Backend,
@@ -15,6 +11,11 @@ use bimetal::{
     },
     kernels::operands::{matrix::Matrix, step::Phase},
     ops::matmul::{matmul, matmul_add},
+};
+
+use crate::{
+    harness::{Case, backends, check, check_filled, check_packed, check_rows_packed, outputs},
+    step_cases::*,
 };
 
 /// Types of x and of each part of the matrix.

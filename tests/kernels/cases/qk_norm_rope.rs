@@ -1,15 +1,16 @@
 use std::sync::Arc;
 
-use crate::{
-    harness::{Case, Output, backends, check, check_by, compare, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{backend::Backend, cpu::Cpu, dtype::DType, formats::heads::quantise, pass::Pass, tensor::Tensor},
     kernels::{
         operands::{heads::AttentionHeads, step::Phase},
         qk_norm_rope::{QkNorm, qk_norm_rope},
     },
+};
+
+use crate::{
+    harness::{Case, Output, backends, check, check_by, compare, outputs},
+    step_cases::*,
 };
 
 #[test]

@@ -1,10 +1,11 @@
-use crate::{
-    harness::{Case, Output, Random, backends, outputs},
-    step_cases::*,
-};
 use bimetal::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{operands::step::Phase, top_k::top_k},
+};
+
+use crate::{
+    harness::{Case, Output, Random, backends, outputs},
+    step_cases::*,
 };
 
 const ROWS: StepCase =

@@ -3,12 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    launches::{DTYPES, launch},
-    stems,
-};
-
-use crate::selection::kernels;
 use bimetal::{
     compute::{
         kernel::{Access, Binding, Element, Kernel, Scalar},
@@ -16,6 +10,12 @@ use bimetal::{
     },
     kernels::ALL,
 };
+
+use super::{
+    launches::{DTYPES, launch},
+    stems,
+};
+use crate::selection::kernels;
 
 /// What is not bound to a buffer: name of the attribute, and the type that our kernels take it as.
 const BUILT_IN: [(&str, &str); 4] = [

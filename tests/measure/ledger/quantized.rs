@@ -1,7 +1,6 @@
 //! What quantised weights, keys and values cost.
 
 use super::*;
-
 use crate::support::fixtures::checkpoint;
 
 /// What is quantised is counted with its scales: 8.5 and 4.5625 bits a weight, but for the two matrices of a DeltaNet's gates.

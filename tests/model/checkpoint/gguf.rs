@@ -2,12 +2,6 @@
 
 use std::{collections::BTreeMap, fs};
 
-use serde_json::Value;
-
-use crate::{
-    container::{self, ARRAY, F32, Gguf, STRING, U32, list, number, string, text, value},
-    support::fixtures::{self, checkpoint, fixture},
-};
 use bimetal::{
     compute::dtype::DType,
     generate::TextAssets,
@@ -16,6 +10,12 @@ use bimetal::{
         config::{LayerKind, ValueOrder},
     },
     text::tokenizer::Tokenizer,
+};
+use serde_json::Value;
+
+use crate::{
+    container::{self, ARRAY, F32, Gguf, STRING, U32, list, number, string, text, value},
+    support::fixtures::{self, checkpoint, fixture},
 };
 
 /// A whole and small model.
