@@ -36,7 +36,7 @@ pub static KERNEL: Kernel = Kernel {
         Binding::write("out", Element::Float),
     ],
     params: &[],
-    library: &["step", "pages", "activations", "matrix"],
+    library: &["step", "pages", "activations", "matrix", "fragment_blocks"],
     lanes: 128,
     source: source!("attend_mma"),
     cpu,
