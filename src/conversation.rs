@@ -1,6 +1,6 @@
 //! A conversation: messages written by the checkpoint's template, each turn reusing what is computed of the last.
 
-use std::time::Instant;
+use web_time::Instant;
 
 use crate::{
     chat::{Message, Options, Template},

@@ -18,12 +18,13 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use floats::Floats;
 pub use group::Group;
 use memory::Memory;
+use web_time::Instant;
 
 use crate::{
     backend::{Backend, BufferId, Caps, DeviceKind, Few, Pending, Strips, Tiles},

@@ -1,12 +1,8 @@
 //! Text in, text out: an engine with a checkpoint's tokenizer, streaming pieces as they come.
 
-use std::{
-    collections::BTreeSet,
-    panic::resume_unwind,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
+
+use web_time::Instant;
 
 use crate::{
     backend::{Backend, Caps, DeviceKind},
@@ -23,6 +19,7 @@ use crate::{
     scheduler::SequenceId,
     stop::StopMatcher,
     text::Text,
+    threads,
     tokenizer::{Decoder, SpecialTokens},
 };
 
@@ -99,16 +96,17 @@ impl Generator {
     ) -> Result<Self> {
         let source = Source::Checkpoint(checkpoint);
         let (text, model) = thread::scope(|scope| {
-            scope.spawn(|| {
+            let compiling = threads::begin(scope, || {
                 if let Err(why) = compile(backend, &source, setup) {
                     log::debug!("not compiled ahead: {why}");
                 }
             });
-            let text = scope.spawn(|| Text::of(checkpoint));
+            let text = threads::begin(scope, || Text::of(checkpoint));
             let started = Instant::now();
             let model = Model::load(backend, &source, setup.form(), progress);
             log::debug!("weights in {:.1?}", started.elapsed());
-            (text.join().unwrap_or_else(|panic| resume_unwind(panic)), model)
+            compiling.join();
+            (text.join(), model)
         });
         let (text, mut model) = (text?, model?);
         model.vocabulary = model.vocabulary.min(text.tokenizer.vocabulary() as u32);
@@ -142,10 +140,10 @@ impl Generator {
     }
 }
 
-/// Compiles what a first answer takes, while the weights are on their way. What goes wrong here goes wrong again, and is
-/// told, where it is needed.
+/// Compiles what a first answer takes, while the weights are on their way; not in a browser, which would stand still
+/// meanwhile. What goes wrong here goes wrong again, and is told, where it is needed.
 fn compile(backend: &Arc<dyn Backend>, source: &Source<'_>, setup: Setup) -> Result<()> {
-    if backend.caps().kind == DeviceKind::Cpu {
+    if backend.caps().kind == DeviceKind::Cpu || cfg!(target_family = "wasm") {
         return Ok(());
     }
     backend.compile(&Rehearsal::new(backend.caps().clone(), source, setup)?.answer()?)

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod error;
 pub mod evaluation;
 pub mod generator;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod hub;
 pub mod kernels;
 pub mod ledger;
@@ -31,6 +32,7 @@ pub mod step;
 pub mod stop;
 pub mod tensor;
 pub mod text;
+mod threads;
 pub mod tokenizer;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;

@@ -31,3 +31,5 @@ mod rig;
 mod split;
 #[path = "model/stories.rs"]
 mod stories;
+#[path = "model/waiting.rs"]
+mod waiting;

@@ -73,7 +73,7 @@ impl Memory {
         device.check()?;
         let buffer = self.buffer(id);
         for (chunk, at) in data.chunks(STAGED as usize).zip((at..).step_by(STAGED as usize)) {
-            let written = device.attempt(|| device.queue.write_buffer(&buffer, at, chunk));
+            let written = device.attempt("a write", || device.queue.write_buffer(&buffer, at, chunk));
             written.map_err(|refusal| refusal.during("a write"))?;
             self.staged(device, chunk.len() as u64);
         }
@@ -102,7 +102,7 @@ impl Memory {
 
     fn start_read(&self, device: &Arc<Device>, id: BufferId, range: Range<u64>) -> Result<Reading> {
         let copy = self.copy(device, id, range)?;
-        let submission = device.attempt(|| {
+        let submission = device.attempt("a read", || {
             let mut encoder = device.handle.create_command_encoder(&Default::default());
             copy.encode(&mut encoder);
             device.submit(Some(encoder.finish()))
@@ -164,7 +164,7 @@ pub(super) fn new_buffer(device: &Device, caps: &Caps, bytes: u64, label: &str) 
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
     let new = || {
         let descriptor = BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
-        device.attempt(|| device.handle.create_buffer(&descriptor))
+        device.attempt(label, || device.handle.create_buffer(&descriptor))
     };
     device.check()?;
     // Memory of freed buffers comes back only when the device has finished with them.
@@ -195,7 +195,7 @@ impl Readback {
         }
         let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
         let descriptor = BufferDescriptor { label: Some("readback"), size, usage, mapped_at_creation: false };
-        device.attempt(|| device.handle.create_buffer(&descriptor)).map_err(|refusal| match refusal {
+        device.attempt("readback", || device.handle.create_buffer(&descriptor)).map_err(|refusal| match refusal {
             Refusal::Memory => Error::OutOfMemory { label: "readback".into(), bytes, hint: String::new() },
             other => other.during("a read"),
         })
@@ -252,6 +252,10 @@ impl Future for Reading {
             }
             outcome
         };
+        // What a browser has against earlier work comes before what that work computed.
+        if self.device.poll_late(context).is_pending() {
+            return Poll::Pending;
+        }
         if let Some(outcome) = take() {
             return Poll::Ready(self.finish(outcome));
         }
