@@ -85,22 +85,28 @@ mod tests {
 
     /// An answer from outside.
     #[derive(Clone, Default)]
-    struct Later(Arc<Mutex<(Option<Option<String>>, Option<Waker>)>>);
+    struct Later(Arc<Mutex<Said>>);
+
+    #[derive(Default)]
+    struct Said {
+        answer: Option<Option<String>>,
+        waker: Option<Waker>,
+    }
 
     impl Later {
         fn answer(&self) -> Answer {
             let shared = self.0.clone();
             Box::pin(poll_fn(move |context| {
-                let (answer, waker) = &mut *lock(&shared);
-                *waker = Some(context.waker().clone());
-                answer.take().map_or(Poll::Pending, Poll::Ready)
+                let said = &mut *lock(&shared);
+                said.waker = Some(context.waker().clone());
+                said.answer.take().map_or(Poll::Pending, Poll::Ready)
             }))
         }
 
         fn say(&self, what: Option<&str>) {
-            let (answer, waker) = &mut *lock(&self.0);
-            *answer = Some(what.map(str::to_owned));
-            waker.take().into_iter().for_each(Waker::wake);
+            let said = &mut *lock(&self.0);
+            said.answer = Some(what.map(str::to_owned));
+            said.waker.take().into_iter().for_each(Waker::wake);
         }
     }
 
