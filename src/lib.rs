@@ -4,6 +4,7 @@ pub mod compute;
 pub mod engine;
 pub mod error;
 pub mod generate;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod hub;
 pub mod kernels;
 pub mod measure;

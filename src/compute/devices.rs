@@ -84,39 +84,48 @@ pub struct DeviceEntry {
     pub auto: bool,
 }
 
-/// Opens a backend. `device` is a part of a device's name or its number, as [`devices`] tells them.
+/// Opens a backend, and waits for it. `device` is a part of a device's name or its number, as [`devices`] tells them.
 ///
 /// # Errors
 /// [`Error::NoBackend`] with what was tried and why it was not taken.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn open(choice: Choice, device: Option<&str>) -> Result<Opened> {
+    pollster::block_on(open_async(choice, device))
+}
+
+/// Opens a backend, without blocking where a driver answers later. `device` is a part of a device's name or its number.
+///
+/// # Errors
+/// [`Error::NoBackend`] with what was tried and why it was not taken.
+pub async fn open_async(choice: Choice, device: Option<&str>) -> Result<Opened> {
     match (choice, device) {
         (Choice::Metal, device) => Ok(opened(named_metal(device)?, "asked for", Vec::new())),
         (Choice::Cpu, None) => Ok(opened(cpu(), "asked for", Vec::new())),
         (Choice::Cpu, Some(_)) => Err(none("cpu", "it has no devices to choose from; leave the device out")),
-        (Choice::Wgpu, Some(device)) => gpus::named(device),
+        (Choice::Wgpu, Some(device)) => gpus::named(device).await,
         // Numbers are wgpu's devices'.
         (Choice::Auto, Some(device)) => match named_metal(Some(device)) {
             Ok(backend) if device.parse::<usize>().is_err() => Ok(opened(backend, "named", Vec::new())),
-            _ => gpus::named(device),
+            _ => gpus::named(device).await,
         },
         (Choice::Wgpu, None) => {
             let mut reasons = Vec::new();
-            match gpus::best(&mut reasons) {
+            match gpus::best(&mut reasons).await {
                 Some(opened) => Ok(Opened { skipped: reasons, ..opened }),
                 None => Err(Error::NoBackend { reasons }),
             }
         }
-        (Choice::Auto, None) => Ok(auto()),
+        (Choice::Auto, None) => Ok(auto().await),
     }
 }
 
-fn auto() -> Opened {
+async fn auto() -> Opened {
     let mut skipped = match metal::open() {
         Ok(backend) => return opened(backend, "the GPU of this Mac", Vec::new()),
         Err(Error::NoBackend { reasons }) => reasons,
         Err(other) => vec![("metal".to_owned(), other.to_string())],
     };
-    match gpus::best(&mut skipped) {
+    match gpus::best(&mut skipped).await {
         Some(opened) => Opened { skipped, ..opened },
         None => opened(cpu(), "no GPU was usable", skipped),
     }
@@ -155,13 +164,20 @@ fn rank(kind: DeviceKind) -> Option<u32> {
 }
 
 /// Every device of every backend in this build, those that [`Choice::Auto`] prefers first in each backend's own order.
+/// Waits for them.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn devices() -> Vec<DeviceEntry> {
+    pollster::block_on(devices_async())
+}
+
+/// Every device of every backend in this build, those that [`Choice::Auto`] prefers first in each backend's own order.
+pub async fn devices_async() -> Vec<DeviceEntry> {
     let entry = |caps: Caps| {
         let features = caps.matrix_units.map(|_| "matrix units");
         DeviceEntry { index: None, caps, features: features.into_iter().collect(), auto: false }
     };
     let mut entries: Vec<_> = metal::devices().into_iter().map(entry).collect();
-    entries.extend(gpus::all());
+    entries.extend(gpus::all().await);
     entries.push(entry(cpu().caps().clone()));
     // Metal itself comes before the same GPU through wgpu.
     let order = |entry: &DeviceEntry| match entry.caps.backend {
@@ -181,16 +197,16 @@ mod gpus {
 
     const WITHOUT: &str = "this build is without it; build with --features wgpu";
 
-    pub(super) fn all() -> Vec<DeviceEntry> {
+    pub(super) async fn all() -> Vec<DeviceEntry> {
         Vec::new()
     }
 
-    pub(super) fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> {
+    pub(super) async fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> {
         skipped.push(("wgpu".into(), WITHOUT.into()));
         None
     }
 
-    pub(super) fn named(_: &str) -> Result<Opened> {
+    pub(super) async fn named(_: &str) -> Result<Opened> {
         Err(none("wgpu", WITHOUT))
     }
 }

@@ -7,8 +7,10 @@ mod clock;
 mod device;
 mod error;
 mod instance;
+mod late;
 mod memory;
 mod pace;
+#[cfg_attr(target_arch = "wasm32", path = "wgpu/no_pipeline_cache.rs")]
 mod pipeline_cache;
 mod pipelines;
 pub mod prelude;
@@ -87,17 +89,32 @@ impl Restrict {
 }
 
 impl Wgpu {
-    /// Every device that wgpu finds, in the drivers' order; none on a machine without a driver.
+    /// Every device that wgpu finds, in the drivers' order; none on a machine without a driver. Waits for them.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn adapters() -> Vec<Adapter> {
-        Adapter::all()
+        pollster::block_on(Self::adapters_async())
+    }
+
+    /// Every device that wgpu finds, in the drivers' order: the one that it chooses, in a browser.
+    pub async fn adapters_async() -> Vec<Adapter> {
+        Adapter::all().await
+    }
+
+    /// Opens a device, and waits for it.
+    ///
+    /// # Errors
+    /// [`Error::NoBackend`] if its driver refuses.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(adapter: &Adapter, restrict: Restrict) -> Result<Self> {
+        pollster::block_on(Self::request(adapter, restrict))
     }
 
     /// Opens a device.
     ///
     /// # Errors
     /// [`Error::NoBackend`] if its driver refuses.
-    pub fn open(adapter: &Adapter, restrict: Restrict) -> Result<Self> {
-        let (device, queue, caps) = adapter.open(restrict)?;
+    pub async fn request(adapter: &Adapter, restrict: Restrict) -> Result<Self> {
+        let (device, queue, caps) = adapter.open(restrict).await?;
         let device = Arc::new(Device::new(device, queue));
         let submission = restrict.submission.unwrap_or(crate::compute::submission::TARGET);
         Ok(Self { caps, device, memory: Buffers::default(), pipelines: Pipelines::default(), submission })

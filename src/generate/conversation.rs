@@ -1,6 +1,6 @@
 //! A conversation: messages written by the checkpoint's template, each turn reusing what is computed of the last.
 
-use std::time::Instant;
+use web_time::Instant;
 
 use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText};
 use crate::{

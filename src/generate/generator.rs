@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
-    panic::resume_unwind,
     sync::Arc,
     thread,
-    time::Instant,
 };
+
+use web_time::Instant;
 
 use super::{
     GenerationOptions, GeneratorOptions, StopAt, Stream, TextAssets, TextEvent, Timing,
@@ -19,6 +19,7 @@ use crate::{
         backend::Backend,
         caps::DeviceKind,
         devices::{Choice, open},
+        threads,
     },
     engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId},
     error::{Error, Result},
@@ -103,16 +104,17 @@ impl Generator {
     ) -> Result<Self> {
         let source = Source::Checkpoint(checkpoint);
         let (text, model) = thread::scope(|scope| {
-            scope.spawn(|| {
+            let compiling = threads::begin(scope, || {
                 if let Err(why) = compile(backend, &source, options) {
                     log::debug!("not compiled ahead: {why}");
                 }
             });
-            let text = scope.spawn(|| TextAssets::of(checkpoint));
+            let text = threads::begin(scope, || TextAssets::of(checkpoint));
             let started = Instant::now();
             let model = Model::load(backend, &source, options.precision, progress);
             log::debug!("weights in {:.1?}", started.elapsed());
-            (text.join().unwrap_or_else(|panic| resume_unwind(panic)), model)
+            compiling.join();
+            (text.join(), model)
         });
         let (text, mut model) = (text?, model?);
         model.vocabulary = model.vocabulary.min(text.tokenizer.vocabulary() as u32);
@@ -283,10 +285,11 @@ impl Generator {
     }
 }
 
-/// Compiles what a first answer takes, while the weights are on their way. What goes wrong here goes wrong again, and is
+/// Compiles what a first answer takes, while the weights are on their way; not in a browser, which would stand still
+/// meanwhile. What goes wrong here goes wrong again, and is
 /// reported, where it is needed.
 fn compile(backend: &Arc<dyn Backend>, source: &Source<'_>, options: GeneratorOptions) -> Result<()> {
-    if backend.caps().kind == DeviceKind::Cpu {
+    if backend.caps().kind == DeviceKind::Cpu || cfg!(target_family = "wasm") {
         return Ok(());
     }
     let dry_run = DryEngine::new(backend.caps().clone(), source, options.precision, options.engine)?;

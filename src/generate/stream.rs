@@ -1,9 +1,8 @@
 //! One text, piece by piece.
 
-use std::{
-    mem,
-    time::{Duration, Instant},
-};
+use std::{mem, time::Duration};
+
+use web_time::Instant;
 
 use super::Generator;
 use crate::{

@@ -21,3 +21,4 @@ mod split;
 mod stories;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;

@@ -31,7 +31,9 @@ pub(super) fn time(device: &Device, program: &Prepared) -> Result<Option<Vec<Dur
     device.health.start(&program.label);
     let mut times = Vec::new();
     for launches in program.launches.chunks(PORTION) {
-        let readings = device.attempt(|| run(device, launches)).map_err(|refusal| refusal.during(&program.label))?;
+        let readings = device
+            .attempt(&program.label, || run(device, launches))
+            .map_err(|refusal| refusal.during(&program.label))?;
         device.wait(None);
         device.check()?;
         times.extend(readings.times(device)?);

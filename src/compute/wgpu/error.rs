@@ -40,6 +40,11 @@ impl Health {
         state.refused.get_or_insert((label, what));
     }
 
+    /// Notes work of a label that was refused after it had been accepted.
+    pub(super) fn refused_work(&self, label: &str, what: String) {
+        lock(&self.0).refused.get_or_insert_with(|| (label.into(), what));
+    }
+
     /// Notes that the device is gone.
     pub(super) fn lost(&self, what: String) {
         let state = &mut *lock(&self.0);

@@ -12,10 +12,10 @@ use std::{
 use wgpu::{BufferDescriptor, BufferUsages, COPY_BUFFER_ALIGNMENT, CommandEncoder, MapMode, SubmissionIndex};
 
 use super::device::{Device, Refusal};
-use crate::compute::lock::lock;
 use crate::{
     compute::{
         caps::Caps,
+        lock::lock,
         memory::{BufferId, Pending},
     },
     error::{Error, Result},
@@ -74,7 +74,7 @@ impl Buffers {
         device.check()?;
         let buffer = self.buffer(id);
         for (chunk, at) in data.chunks(STAGED as usize).zip((at..).step_by(STAGED as usize)) {
-            let written = device.attempt(|| device.queue.write_buffer(&buffer, at, chunk));
+            let written = device.attempt("a write", || device.queue.write_buffer(&buffer, at, chunk));
             written.map_err(|refusal| refusal.during("a write"))?;
             self.staged(device, chunk.len() as u64);
         }
@@ -103,7 +103,7 @@ impl Buffers {
 
     fn start_read(&self, device: &Arc<Device>, id: BufferId, range: Range<u64>) -> Result<Reading> {
         let copy = self.copy(device, id, range)?;
-        let submission = device.attempt(|| {
+        let submission = device.attempt("a read", || {
             let mut encoder = device.handle.create_command_encoder(&Default::default());
             copy.encode(&mut encoder);
             device.submit(Some(encoder.finish()))
@@ -165,7 +165,7 @@ pub(super) fn new_buffer(device: &Device, caps: &Caps, bytes: u64, label: &str) 
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
     let new = || {
         let descriptor = BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
-        device.attempt(|| device.handle.create_buffer(&descriptor))
+        device.attempt(label, || device.handle.create_buffer(&descriptor))
     };
     device.check()?;
     // Buffers of freed buffers comes back only when the device has finished with them.
@@ -196,7 +196,7 @@ impl Readback {
         }
         let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
         let descriptor = BufferDescriptor { label: Some("readback"), size, usage, mapped_at_creation: false };
-        device.attempt(|| device.handle.create_buffer(&descriptor)).map_err(|refusal| match refusal {
+        device.attempt("readback", || device.handle.create_buffer(&descriptor)).map_err(|refusal| match refusal {
             Refusal::OutOfMemory => Error::OutOfMemory { label: "readback".into(), bytes, hint: String::new() },
             other => other.during("a read"),
         })
@@ -253,6 +253,10 @@ impl Future for Reading {
             }
             outcome
         };
+        // What a browser has against earlier work comes before what that work computed.
+        if self.device.poll_late(context).is_pending() {
+            return Poll::Pending;
+        }
         if let Some(outcome) = take() {
             return Poll::Ready(self.finish(outcome));
         }

@@ -57,7 +57,7 @@ impl PipelineCache {
             }
             Vec::new()
         });
-        let handle = device.attempt(|| create(device, &known)).ok()?;
+        let handle = device.attempt("kept pipelines", || create(device, &known)).ok()?;
         log::debug!("{}: {} bytes of pipelines", path.display(), known.len());
         let file = Arc::new(CacheFile { path, stored: Mutex::new(known.len()) });
         Some(Self { handle, file, writing: Mutex::default() })

@@ -10,9 +10,9 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Instant,
 };
 
+use web_time::Instant;
 use wgpu::{
     BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline,
     ComputePipelineDescriptor, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModule,
@@ -100,7 +100,7 @@ impl Pipelines {
 
     fn compile(&self, device: &Device, caps: &Caps, dispatch: &Dispatch) -> Result<ComputePipeline> {
         let (kernel, text) = (dispatch.kernel, prelude::shader(dispatch, caps)?);
-        let pipeline = device.attempt(|| {
+        let pipeline = device.attempt(&dispatch.label(), || {
             let layout = self.layout(device, kernel);
             let module = module(device, kernel, text);
             device.handle.create_compute_pipeline(&ComputePipelineDescriptor {

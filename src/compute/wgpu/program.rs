@@ -58,7 +58,7 @@ impl Prepared {
     pub(super) fn run(&self, device: &Device, copies: &[Copy]) -> Result<SubmissionIndex> {
         device.check()?;
         device.health.start(&self.label);
-        let submitted = device.attempt(|| {
+        let submitted = device.attempt(&self.label, || {
             let (pieces, readings) = self.pace.begin(device);
             let new_encoder = || device.handle.create_command_encoder(&Default::default());
             let mut encoder = new_encoder();
@@ -146,7 +146,7 @@ impl Params {
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let size = bytes.len() as u64;
         let descriptor = wgpu::BufferDescriptor { label: Some("params"), size, usage, mapped_at_creation: false };
-        let buffer = device.attempt(|| {
+        let buffer = device.attempt("params", || {
             let buffer = device.handle.create_buffer(&descriptor);
             device.queue.write_buffer(&buffer, 0, &bytes);
             buffer
@@ -192,7 +192,7 @@ impl Groups<'_> {
         let entry = |(binding, buffer)| BindGroupEntry { binding, resource: BindingResource::Buffer(buffer) };
         let entries: Vec<_> = (0..).zip(storage).map(entry).collect();
         let descriptor = BindGroupDescriptor { label: Some(dispatch.kernel.name), layout, entries: &entries };
-        let group = device.attempt(|| device.handle.create_bind_group(&descriptor));
+        let group = device.attempt(&dispatch.label(), || device.handle.create_bind_group(&descriptor));
         let group = group.map_err(|refusal| refusal.during(&dispatch.label()))?;
         self.known.insert(key, group.clone());
         Ok(group)

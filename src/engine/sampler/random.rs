@@ -12,9 +12,10 @@ impl Random {
         Random(seed)
     }
 
-    /// Seeded by the keys that the standard library draws from the operating system for its hash maps.
+    /// Seeded by the operating system, or by the browser. Where neither gives numbers, by the keys that the standard
+    /// library has for its hash maps.
     pub(super) fn unpredictable() -> Random {
-        Random(RandomState::new().build_hasher().finish())
+        Random(getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish()))
     }
 
     fn next(&mut self) -> u64 {

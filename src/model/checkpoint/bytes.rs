@@ -1,15 +1,14 @@
 //! The bytes of one weight file, mapped or in memory: the only unsafe code of loading.
 
-use std::{borrow::Cow, fs::File, path::Path};
-
-use memmap2::Mmap;
+use std::{borrow::Cow, path::Path};
 
 use crate::{Error, Result};
 
 /// The contents of one weight file.
 #[derive(Debug)]
 pub(super) enum Bytes {
-    Mapped(Mmap),
+    #[cfg(not(target_arch = "wasm32"))]
+    Mapped(memmap2::Mmap),
     Memory(Cow<'static, [u8]>),
 }
 
@@ -18,15 +17,23 @@ impl Bytes {
     // SAFETY: the map is read-only, and its bytes are only ever seen as `&[u8]`, for which every value is
     // valid. What is left is another process shortening or rewriting the file meanwhile, which no system lets a reader
     // rule out; `Checkpoint::open` documents it. The alternative, reading, would cost the file's size in memory.
+    #[cfg(not(target_arch = "wasm32"))]
     #[allow(unsafe_code)]
     pub(super) fn map(path: &Path) -> Result<Bytes> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+        let file = std::fs::File::open(path).map_err(Error::io(path))?;
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
         Ok(Bytes::Mapped(map))
+    }
+
+    /// A browser has no files: checkpoints come as bytes there.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn map(path: &Path) -> Result<Bytes> {
+        Err(Error::io(path)(std::io::ErrorKind::Unsupported.into()))
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
         match self {
+            #[cfg(not(target_arch = "wasm32"))]
             Bytes::Mapped(map) => map,
             Bytes::Memory(bytes) => bytes,
         }

@@ -5,7 +5,7 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, channel, sync_channel},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread::{Scope, ScopedJoinHandle},
 };
@@ -29,15 +29,33 @@ const PIECES: usize = 2;
 pub(super) struct Uploader<'scope> {
     full: Option<SyncSender<Piece>>,
     empty: Receiver<Vec<u8>>,
-    /// One that was made in vain.
+    /// A vector that nothing was handed over in.
     spare: Option<Vec<u8>>,
-    thread: Option<ScopedJoinHandle<'scope, Result<()>>>,
+    writing: Option<Writing<'scope>>,
+}
+
+/// Who writes pieces.
+enum Writing<'scope> {
+    /// A thread of its own.
+    Beside(ScopedJoinHandle<'scope, Result<()>>),
+    /// Whoever hands them over: there are no threads here.
+    AtOnce { back: Sender<Vec<u8>>, outcome: Result<()> },
 }
 
 struct Piece {
     buffer: Arc<Buffer>,
     at: u64,
     bytes: Vec<u8>,
+}
+
+impl Piece {
+    /// Hands it to the device, and its vector back.
+    fn write(self, back: &Sender<Vec<u8>>) -> Result<()> {
+        let Self { buffer, at, bytes } = self;
+        buffer.write(at, &bytes)?;
+        _ = back.send(bytes);
+        Ok(())
+    }
 }
 
 /// Values as they are stored, and the type that they are to have on the device.
@@ -50,17 +68,21 @@ pub(super) struct Values<'a> {
 
 impl<'scope> Uploader<'scope> {
     pub(super) fn new(scope: &'scope Scope<'scope, '_>) -> Self {
+        if cfg!(target_family = "wasm") { Self::at_once() } else { Self::beside(scope) }
+    }
+
+    /// One that hands pieces over on a thread of its own.
+    fn beside(scope: &'scope Scope<'scope, '_>) -> Self {
         let (full, waiting) = sync_channel::<Piece>(PIECES);
-        let (back, empty) = channel();
-        (0..PIECES).for_each(|_| _ = back.send(Vec::new()));
-        let thread = scope.spawn(move || {
-            for Piece { buffer, at, bytes } in waiting {
-                buffer.write(at, &bytes)?;
-                _ = back.send(bytes);
-            }
-            Ok(())
-        });
-        Self { full: Some(full), empty, spare: None, thread: Some(thread) }
+        let (back, empty) = vectors();
+        let writing = scope.spawn(move || waiting.into_iter().try_for_each(|piece| piece.write(&back)));
+        Self { full: Some(full), empty, spare: None, writing: Some(Writing::Beside(writing)) }
+    }
+
+    /// One that hands pieces over before it makes more.
+    fn at_once() -> Self {
+        let (back, empty) = vectors();
+        Self { full: None, empty, spare: None, writing: Some(Writing::AtOnce { back, outcome: Ok(()) }) }
     }
 
     /// Uploads values to byte `at` of a buffer; `done` is told which bytes of the stored ones are no longer needed. Stops
@@ -154,8 +176,14 @@ impl<'scope> Uploader<'scope> {
     }
 
     /// Whether a piece is on its way.
-    fn send(&self, piece: Piece) -> bool {
-        self.full.as_ref().is_some_and(|full| full.send(piece).is_ok())
+    fn send(&mut self, piece: Piece) -> bool {
+        match &mut self.writing {
+            Some(Writing::AtOnce { back, outcome }) => {
+                *outcome = piece.write(back);
+                outcome.is_ok()
+            }
+            _ => self.full.as_ref().is_some_and(|full| full.send(piece).is_ok()),
+        }
     }
 
     /// Waits until the device has everything.
@@ -164,7 +192,44 @@ impl<'scope> Uploader<'scope> {
     /// Those of writing.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.full = None;
-        let thread = self.thread.take().map(ScopedJoinHandle::join);
-        thread.map_or(Ok(()), |outcome| outcome.expect("writing does not panic"))
+        match self.writing.take() {
+            Some(Writing::Beside(thread)) => thread.join().expect("writing does not panic"),
+            Some(Writing::AtOnce { outcome, .. }) => outcome,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Vectors for pieces, and the way back for those that were handed over.
+fn vectors() -> (Sender<Vec<u8>>, Receiver<Vec<u8>>) {
+    let (back, empty) = channel();
+    (0..PIECES).for_each(|_| _ = back.send(Vec::new()));
+    (back, empty)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::thread;
+
+    use super::{Arc, Buffer, DType, Found, Uploader, Values};
+    use crate::compute::{backend::Backend, cpu::Cpu};
+
+    #[test]
+    fn with_and_without_a_thread_the_same_bytes_arrive() {
+        let backend: Arc<dyn Backend> = Arc::new(Cpu::new(1));
+        let floats: Vec<u8> = (0..64_u16).flat_map(|i| f32::from(i).to_le_bytes()).collect();
+        let bytes = |mut uploader: Uploader<'_>| {
+            let buffer = Buffer::new(&backend, 256, "weights").unwrap();
+            for (at, part) in [(0, &floats[..96]), (48, &floats[96..])] {
+                let values = Values { from: DType::F32, to: DType::F16, data: part };
+                assert!(matches!(uploader.upload(values, (&buffer, at), |_| {}), Ok(Found::Fit)));
+            }
+            uploader.finish().unwrap();
+            pollster::block_on(buffer.read(0..128)).unwrap()
+        };
+        let wanted: Vec<u8> = (0..64).flat_map(|i| half::f16::from_f32(i as f32).to_le_bytes()).collect();
+        assert_eq!(bytes(Uploader::at_once()), wanted);
+        assert_eq!(thread::scope(|scope| bytes(Uploader::beside(scope))), wanted);
     }
 }
