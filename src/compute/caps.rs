@@ -25,8 +25,6 @@ pub struct Tiles {
     pub matvec: Few,
     /// Parts into which `attend_decode` splits a context, whatever its length.
     pub attend_splits: u32,
-    /// How the subgroups of an `attend_mma` group share its work.
-    pub attend_by: Strips,
     /// Most lanes that share a column of a recurrent state in `gdn_scan`.
     pub scan_team: u32,
     /// Squares of columns of a recurrent state that a subgroup has side by side in `gdn_chunk_state`.
@@ -59,15 +57,6 @@ pub struct Few {
     pub fill: u32,
 }
 
-/// What one of several subgroups has of a tile of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strips {
-    /// Some columns of all rows: scores are added up between subgroups.
-    Columns,
-    /// Some rows with all of their columns, in registers: nothing but what is staged passes between subgroups.
-    Rows,
-}
-
 /// A product on matrix units turns each weight into a half once for every 64 or 128 rows. Writing all halves once takes about
 /// as long as doing that one and a half times, and a launch: with fewer rows there is nothing to gain.
 const WORTH_EXPANDING: u32 = 256;
@@ -96,7 +85,6 @@ impl Tiles {
             matmul: [64, 64],
             matvec,
             attend_splits,
-            attend_by: Strips::Columns,
             scan_team: 8,
             state_squares: 1,
             budget,
@@ -110,14 +98,23 @@ impl Tiles {
     pub fn apple() -> Self {
         let tiles = Self::of(DeviceKind::Integrated);
         let matvec = Few { lanes: 64, ..tiles.matvec };
-        Self { matvec, attend_by: Strips::Rows, scan_team: 4, state_squares: 2, ..tiles }
+        Self { matvec, scan_team: 4, state_squares: 2, ..tiles }
     }
+}
+
+/// The language of the texts that a backend compiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShadingLanguage {
+    /// The WebGPU Shading Language.
+    Wgsl,
+    /// The Metal Shading Language.
+    Msl,
 }
 
 /// All that recording code may know of a backend.
 #[derive(Clone, Debug)]
 pub struct Caps {
-    /// The backend's name: `cpu`, `wgpu`.
+    /// The backend's name: `cpu`, `wgpu`, `metal`.
     pub backend: &'static str,
     /// The device, as its driver names it.
     pub device: String,
@@ -148,6 +145,11 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// The language of the texts that the backend compiles; WGSL for one that compiles none.
+    pub fn language(&self) -> ShadingLanguage {
+        if self.backend == "metal" { ShadingLanguage::Msl } else { ShadingLanguage::Wgsl }
+    }
+
     /// What a GPU of some kind usually offers, so that recordings can be made for one that is not there. Its memory is
     /// unknown and so never too small.
     pub fn typical(backend: &'static str, kind: DeviceKind) -> Self {

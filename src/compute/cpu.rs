@@ -22,7 +22,7 @@ use web_time::Instant;
 use crate::{
     compute::{
         backend::Backend,
-        caps::{Caps, DeviceKind, Few, Strips, Tiles},
+        caps::{Caps, DeviceKind, Few, Tiles},
         kernel::{Dispatch, Group, host_memory::HostMemory},
         lock::lock,
         memory::{BufferId, Memory, Pending, Slot},
@@ -74,7 +74,6 @@ impl Cpu {
                 matmul: [64, 16],
                 matvec: Few { lanes: 1, columns: 64, rows: 8, fill: 1 },
                 attend_splits: 1,
-                attend_by: Strips::Columns,
                 scan_team: 8,
                 state_squares: 1,
                 budget: 512,

@@ -1,23 +1,10 @@
 use std::{cell::Cell, sync::Arc};
 
-use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, Tiles},
-        cpu::Cpu,
-        dtype::DType,
-        pass::Pass,
-    },
-    kernels::operands::{heads::AttentionHeads, step::Phase},
-    ops::attention::attend_prefill,
-};
 
 use super::matmul_mma::in_f16;
-use crate::{
-    harness::{Case, Output, backends, check, outputs},
-    kv_case::KvCase,
-    step_cases::*,
-};
+
+use bimetal::{compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass}, kernels::operands::{heads::AttentionHeads, step::Phase}, ops::attention::attend_prefill};
+use crate::{harness::{Case, Output, backends, check, outputs}, kv_case::KvCase, step_cases::*};
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
     StepCase { kind: Phase::Prefill, spans, spare: 3 }
@@ -42,7 +29,7 @@ pub fn cases() {
         (POSITIONS[3], [2, 2, 128]),
         (POSITIONS[1], [2, 1, 256]),
         (POSITIONS[3], [4, 1, 256]),
-        // Squares of 8 alone take these.
+        // Fragments of 8 alone take these.
         (POSITIONS[2], [3, 1, 32]),
     ] {
         let heads = AttentionHeads { query, kv, width };
@@ -60,7 +47,7 @@ pub fn heads_of_8_bits() {
         (POSITIONS[1], [4, 2, 64]),
         (POSITIONS[2], [4, 1, 128]),
         (POSITIONS[3], [4, 2, 256]),
-        // Squares of 8 alone take these.
+        // Fragments of 8 alone take these.
         (POSITIONS[2], [3, 1, 32]),
     ] {
         let heads = AttentionHeads { query, kv, width };
@@ -118,16 +105,16 @@ pub fn chosen() {
     for width in [64, 128, 256] {
         assert_eq!(recorded(&caps, width, DType::F16), "attend_mma", "{width}");
     }
-    assert_eq!(recorded(&caps, 32, DType::F16), "attend_prefill", "less than a subgroup's squares");
+    assert_eq!(recorded(&caps, 32, DType::F16), "attend_prefill", "less than a subgroup's fragments");
     assert_eq!(recorded(&caps, 512, DType::F16), "attend_prefill", "more than registers hold");
     assert_eq!(recorded(&caps, 256, DType::Q8Heads), "attend_mma", "a cache of 8 bits");
     assert_eq!(recorded(&caps, 256, DType::F32), "attend_prefill", "a cache of f32");
     caps.group_memory = 32 << 10;
     assert_eq!(recorded(&caps, 256, DType::F16), "attend_prefill", "too little group memory");
     (caps.matrix_units, caps.subgroup) = (Some(8), Some([8, 8]));
-    assert_eq!(recorded(&caps, 256, DType::F16), "attend_mma", "squares of 8");
+    assert_eq!(recorded(&caps, 256, DType::F16), "attend_mma", "fragments of 8");
     assert_eq!(recorded(&caps, 32, DType::F16), "attend_prefill", "fewer lanes than rows");
-    (caps.subgroup, caps.tiles) = (Some([32, 32]), Tiles::apple());
+    (caps.subgroup, caps.backend) = (Some([32, 32]), "metal");
     for width in [32, 64, 128, 256] {
         assert_eq!(recorded(&caps, width, DType::F16), "attend_mma", "{width} by rows");
     }
