@@ -4,7 +4,7 @@
 //! Operations panic on tensors whose shapes do not fit together, naming kernel and argument.
 #![allow(clippy::missing_panics_doc)]
 
-#[cfg(any(feature = "wgpu", target_os = "macos"))]
+#[cfg(any(all(feature = "wgpu", not(target_arch = "wasm32")), target_os = "macos"))]
 use std::hash::{DefaultHasher, Hasher};
 
 /// The shader texts of a kernel, by its name. They run without checks of indices: what indexes private and group memory is
@@ -58,7 +58,7 @@ kernels!(
 );
 
 /// A number for shader texts with their names, by which files made of them are told from those of other texts.
-#[cfg(any(feature = "wgpu", target_os = "macos"))]
+#[cfg(any(all(feature = "wgpu", not(target_arch = "wasm32")), target_os = "macos"))]
 pub(crate) fn fingerprint<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for part in texts.flat_map(|(name, text)| [name, text]) {
