@@ -9,7 +9,7 @@ use bimetal::{
     wgpu::{Restrict, Wgpu},
 };
 
-use crate::rig::{FULL, HALF, Look, Precision, Rig};
+use crate::rig::{FULL, HALF, Look, Precision, Rig, weights};
 
 /// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a
 /// GPU that splits contexts into many parts. The tables have up to 128 KiB; no row of any matrix divides it, so that
@@ -30,7 +30,7 @@ fn bits(rig: &mut Rig) -> Vec<u32> {
 
 /// Parts of the embedding, the head, an MLP's widest matrix and each kind of mixer's.
 fn parts(rig: &Rig) -> Vec<usize> {
-    let weights = rig.weights();
+    let weights = weights(rig.runner.model());
     let mixers = weights.layers.iter().map(|layer| match &layer.mixer {
         Mixer::Attention(attention) => &attention.qkv,
         Mixer::DeltaNet(delta_net) => &delta_net.qkvzba,
