@@ -13,7 +13,7 @@ use crate::{
 
 impl Engine {
     /// Computes one step and returns the tokens that came of it; none while prompts are being computed. Waits for the
-    /// device.
+    /// device, which nothing in a browser may do but on the host's own cores.
     ///
     /// # Errors
     /// [`crate::Error::Device`], and [`crate::Error::OutOfMemory`] when a program is prepared. The step's sequences are forgotten.

@@ -59,11 +59,6 @@ impl Rig {
         Self { backend: backend.clone(), runner }
     }
 
-    /// The weights of the model.
-    pub fn weights(&self) -> &qwen3_5::Weights {
-        weights(self.runner.model())
-    }
-
     /// Computes `ids` at `position` as a prompt or, for one id, as a decode step, with logits for every row.
     pub fn run(&mut self, phase: Phase, ids: &[u32], position: u32, look: Look) -> Output {
         let range = position as usize..position as usize + ids.len();

@@ -2,20 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::DeviceKind,
-        wgpu::{Restrict, Wgpu},
-    },
-    kernels::operands::step::Phase,
-    model::qwen3_5::Mixer,
-};
+use bimetal::{compute::{backend::Backend, caps::DeviceKind, wgpu::{Restrict, Wgpu}}, kernels::operands::step::Phase, model::qwen3_5::Mixer};
+use crate::{harness::{FULL, HALF, Look, Precision, Rig}, rig::weights, support::fixtures::checkpoint};
 
-use crate::{
-    harness::{FULL, HALF, Look, Precision, Rig},
-    support::fixtures::checkpoint,
-};
+
 
 /// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a
 /// GPU that splits contexts into many parts. The tables have up to 128 KiB; no row of any matrix divides it, so that
@@ -36,7 +26,7 @@ fn bits(rig: &mut Rig) -> Vec<u32> {
 
 /// Parts of the embedding, the head, an MLP's widest matrix and each kind of mixer's.
 fn parts(rig: &Rig) -> Vec<usize> {
-    let weights = rig.weights();
+    let weights = weights(rig.runner.model());
     let mixers = weights.layers.iter().map(|layer| match &layer.mixer {
         Mixer::Attention(attention) => &attention.qkv,
         Mixer::DeltaNet(delta_net) => &delta_net.qkvzba,
