@@ -105,7 +105,7 @@ fn placed(weights: &[f32; GROUP], bounds: &Bounds, (unit, distance): (f32, f32))
         let place = (around + more).clamp(0.0, 15.0);
         Terms { distance, place, error: error(&scaled, FIRST - STEP * place) * scale * scale }
     });
-    tried.into_iter().reduce(|best, next| if next.error < best.error { next } else { best }).expect("PLACES is not empty")
+    tried.into_iter().reduce(|best, next| if next.error < best.error { next } else { best }).expect("places exist")
 }
 
 /// Σ (weight − its value)² in squared distances; weights are in distances.
