@@ -123,7 +123,7 @@ impl<'a> Group<'a> {
         let (dtype, shape) = (self.dispatch.elements[binding], self.dispatch.shapes[binding]);
         let width = shape[1] as usize;
         let whole = range.start.is_multiple_of(width) && range.len() == width;
-        assert!(whole, "{}: not a whole row of {}", self.dispatch.kernel.name, self.dispatch.kernel.bindings[binding].name);
+        assert!(whole, "{}: partial row of {}", self.dispatch.kernel.name, self.dispatch.kernel.bindings[binding].name);
         Planes::of(dtype, shape).row(range.start / width)
     }
 
