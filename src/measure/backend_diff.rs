@@ -117,7 +117,7 @@ pub fn pass(reference: &Arc<dyn Backend>, tested: &Arc<dyn Backend>, pass: Pass)
 pub fn model(reference: &Arc<dyn Backend>, model: &Arc<Model>, ids: &[u32], kv: DType) -> Result<[Vec<Finding>; 2]> {
     let vocabulary = model.config.vocabulary;
     let Some((last, prompt)) = ids.split_last().filter(|(_, prompt)| !prompt.is_empty()) else {
-        return Err(Error::Request(format!("a prompt and a decode step need two ids or more, found {}", ids.len())));
+        return Err(Error::Request(format!("a prefill and a decode step need at least two ids, found {}", ids.len())));
     };
     if let Some(id) = ids.iter().find(|id| **id >= vocabulary) {
         return Err(Error::Request(format!("token id {id} is not below the vocabulary of {vocabulary}")));
@@ -160,7 +160,7 @@ impl Copies<'_> {
             if let Some(copy) = self.known.get(&original.id()) {
                 return Ok(copy.clone());
             }
-            let copy = Buffer::new(self.reference, original.bytes(), "a copy to compare with")?;
+            let copy = Buffer::new(self.reference, original.bytes(), "reference copy")?;
             copy.write(0, &contents(original)?)?;
             Ok(self.known.entry(original.id()).or_insert(Slot::Buffer(copy)).clone())
         });

@@ -52,7 +52,7 @@ pub fn named(name: &str) -> Result<&'static Chip> {
     let found = all().iter().find(|chip| plain(&chip.name) == wanted || alone(chip).as_ref() == Some(&wanted));
     found.ok_or_else(|| {
         let names: Vec<_> = all().iter().map(|chip| chip.name.as_str()).collect();
-        Error::Request(format!("no chip is called {name:?}; there are {}", names.join(", ")))
+        Error::Request(format!("unknown chip {name:?}: choose one of {}", names.join(", ")))
     })
 }
 

@@ -98,7 +98,7 @@ impl<D: Driver> Buffers<D> {
         let refused = |hint| Error::OutOfMemory { label: label.into(), bytes, hint };
         let most = caps.max_binding.min(caps.max_buffer);
         if bytes > most {
-            return Err(refused(format!("; {} takes at most {most} bytes at once", caps.device)));
+            return Err(refused(format!("; {} allows at most {most} bytes at once", caps.device)));
         }
         let used = self.used.fetch_add(bytes, Ordering::Relaxed);
         let new = || queue.driver.new_buffer(bytes.max(4), label);
@@ -120,8 +120,8 @@ impl<D: Driver> Buffers<D> {
 /// The memory limit and its use, as text.
 fn full(caps: &Caps, used: u64) -> String {
     match caps.memory {
-        Some(memory) => format!("; of the {memory} bytes that {} may use at once, {used} are taken", caps.device),
-        None => format!("; {used} bytes are taken on {}", caps.device),
+        Some(memory) => format!("; {} may use {memory} bytes, and {used} are in use", caps.device),
+        None => format!("; {used} bytes are in use on {}", caps.device),
     }
 }
 

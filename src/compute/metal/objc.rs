@@ -86,7 +86,7 @@ impl Device {
     /// The reason the device is rejected.
     pub fn open() -> Result<Self, String> {
         if !available!(macos = 13.0) {
-            return Err(format!("{LEAST_MACOS} or later is needed, whose Metal compiles language version 3.0"));
+            return Err(format!("{LEAST_MACOS} or later is needed: its Metal compiles language version 3.0"));
         }
         autoreleasepool(|_| {
             let device = MTLCreateSystemDefaultDevice().ok_or("this Mac has no GPU that Metal knows")?;
@@ -203,10 +203,10 @@ impl Driver for Device {
             let (width, lanes) = (pipeline.threadExecutionWidth(), pipeline.maxTotalThreadsPerThreadgroup());
             match shader.lanes as usize {
                 _ if width != SIMD as usize => {
-                    Err(format!("SIMD groups of {width} lanes, and it is written for {SIMD}"))
+                    Err(format!("SIMD groups have {width} lanes; the kernel requires {SIMD}"))
                 }
                 wanted if wanted > lanes => {
-                    Err(format!("groups of {wanted} lanes, and the device takes {lanes} of it"))
+                    Err(format!("workgroups of {wanted} lanes; the device allows {lanes} for this kernel"))
                 }
                 _ => Ok(pipeline),
             }

@@ -216,13 +216,13 @@ fn check(dispatch: &Dispatch, most: u32) -> Result<()> {
     let constants = size_of_val(&*dispatch.params);
     let refuse = |what| Err(Error::Device { label: dispatch.label(), what });
     match () {
-        () if dispatch.lanes > most => refuse(format!("{} lanes in a group; this device takes {most}", dispatch.lanes)),
+        () if dispatch.lanes > most => refuse(format!("{} lanes; this device allows {most}", dispatch.lanes)),
         () if lanes > u64::from(u32::MAX) => {
             let [grid, lanes] = [&dispatch.grid[..], &[dispatch.lanes]];
-            refuse(format!("a grid of {grid:?} groups of {lanes:?} lanes; Metal counts up to {} lanes", u32::MAX))
+            refuse(format!("a grid of {grid:?} workgroups of {lanes:?} lanes; Metal allows {} lanes", u32::MAX))
         }
-        () if bindings > BUFFERS => refuse(format!("{bindings} bindings; Metal takes {BUFFERS}")),
-        () if constants > CONSTANTS => refuse(format!("{constants} bytes of constants; Metal takes {CONSTANTS}")),
+        () if bindings > BUFFERS => refuse(format!("{bindings} bindings; Metal allows {BUFFERS}")),
+        () if constants > CONSTANTS => refuse(format!("{constants} bytes of constants; Metal allows {CONSTANTS}")),
         () => Ok(()),
     }
 }

@@ -160,7 +160,7 @@ pub(super) fn new_buffer(device: &Device, caps: &Caps, bytes: u64, label: &str) 
     let refused = |hint: String| Error::OutOfMemory { label: label.into(), bytes, hint };
     let most = caps.max_binding.min(caps.max_buffer);
     if bytes > most {
-        return Err(refused(format!("; {} takes at most {most} bytes at once", caps.device)));
+        return Err(refused(format!("; {} allows at most {most} bytes at once", caps.device)));
     }
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
     let new = || {
@@ -178,7 +178,7 @@ pub(super) fn new_buffer(device: &Device, caps: &Caps, bytes: u64, label: &str) 
     });
     let buffer = buffer.map_err(|refusal| match refusal {
         Refusal::OutOfMemory => refused(match caps.memory {
-            Some(memory) => format!("; {} has {memory} bytes in all", caps.device),
+            Some(memory) => format!("; {} has {memory} bytes in total", caps.device),
             None => String::new(),
         }),
         other => other.during(label),

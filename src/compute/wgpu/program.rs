@@ -112,7 +112,7 @@ fn check_grids(device: &Device, dispatches: &[Dispatch]) -> Result<()> {
         None => Ok(()),
         Some(dispatch) => Err(Error::Device {
             label: dispatch.label(),
-            what: format!("a grid of {:?} groups; this device takes {most} in each dimension", dispatch.grid),
+            what: format!("a grid of {:?} workgroups; this device allows {most} per dimension", dispatch.grid),
         }),
     }
 }

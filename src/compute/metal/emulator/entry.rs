@@ -126,10 +126,10 @@ fn parameter(tokens: &[Token<'_>]) -> Result<Parameter, Complaint> {
         }
         [attribute, "]", ..] => {
             let known = BUILT_IN.iter().find(|(known, _)| *known == attribute);
-            let unknown = || refuse(format!("the emulator does not know what `{}` is: [[{attribute}]]", name.text));
+            let unknown = || refuse(format!("the emulator lacks the attribute of `{}`: [[{attribute}]]", name.text));
             Source::BuiltIn(known.ok_or_else(unknown)?.1)
         }
-        _ => return Err(refuse(format!("the emulator does not know where `{}` comes from", name.text))),
+        _ => return Err(refuse(format!("`{}` has no attribute that gives its value", name.text))),
     };
     let text = kind.iter().map(|token| token.text).collect::<Vec<_>>().join(" ");
     Ok(Parameter { name: name.text.to_owned(), text, source })

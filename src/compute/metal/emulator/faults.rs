@@ -32,20 +32,18 @@ impl Report {
             }
             2 => format!("lane {lane} waits at {at} for lanes that have returned, {} of them", self.returned),
             3 => {
-                format!(
-                    "lanes of a SIMD group disagree about what is done to matrices: lane {lane} came last from {at}"
-                )
+                format!("lanes of a SIMD group disagree about matrix operations: the last one of lane {lane} is {at}")
             }
             4 => format!("lane {lane} reads or writes {}{}", self.place(kernel, bound), since(self.site, &at)),
             5 => format!("lane {lane} indexes an array past its end{}", since(self.site, &at)),
             6 => format!("lane {lane} divides by zero"),
             7 => format!(
-                "{} bytes of threadgroup memory or more than 64 pieces with `{}`, of at most 32768",
+                "{} bytes of threadgroup memory, of at most 32768, or more than 64 variables, with `{}`",
                 self.address,
                 self.piece(kernel)
             ),
             8 => format!("a barrier that orders no memory, at {at}"),
-            _ => "too little memory for the stacks of lanes".into(),
+            _ => "out of memory for the stacks of lanes".into(),
         };
         format!("{}: {what}", kernel.label)
     }

@@ -29,7 +29,7 @@ impl Kernel {
     pub(super) fn new(compiler: &Compiler, shader: &Shader<'_>, strict: bool) -> Result<Self, String> {
         let Shader { name, label, text, lanes } = *shader;
         if !(1..=1024).contains(&lanes) {
-            return Err(format!("groups of {lanes} lanes: 1 to 1024 are possible"));
+            return Err(format!("workgroups of {lanes} lanes: 1 to 1024 are allowed"));
         }
         let complain = |Complaint { line, what }| format!("{}: {what}", told(text, line as u32));
         if strict {

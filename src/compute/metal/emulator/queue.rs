@@ -112,7 +112,7 @@ impl Launch {
         let kernel = self.kernel.as_ref().ok_or("a launch without a pipeline")?;
         let refuse = |what: String| Err(format!("{}: {what}", kernel.label));
         if self.lanes != kernel.lanes {
-            return refuse(format!("launched with {} lanes, compiled for {}", self.lanes, kernel.lanes));
+            return refuse(format!("dispatched with {} lanes, compiled for {}", self.lanes, kernel.lanes));
         }
         let mut bound = Vec::new();
         for (at, name) in &kernel.buffers {

@@ -275,8 +275,8 @@ impl Writer<'_> {
         self.before(at).is_some_and(|token| matches!(token.text, "{" | "}" | ";"))
     }
 
-    /// Whether a type name is followed by constructor arguments, outside a declaration such as `thread float4
-    /// (&sums)[4]`.
+    /// Whether a type name is followed by constructor arguments, outside a declaration such as
+    /// `thread float4 (&sums)[4]`.
     fn constructs(&self, at: usize) -> bool {
         let declares = |token: Token<'_>| SPACES.contains(&token.text) || token.text == "const";
         self.next(at + 1) == Some("(") && !self.before(at).is_some_and(declares)
