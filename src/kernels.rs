@@ -4,6 +4,7 @@
 //! Operations panic on tensors whose shapes do not fit together, naming kernel and argument.
 #![allow(clippy::missing_panics_doc)]
 
+use crate::compute::kernel;
 
 /// The shader texts of a kernel, by its name. They run without checks of indices: what indexes private and group memory is
 /// a loop counter with constant bounds or a lane below LANES, and the tests find what leaves a buffer by what lies behind

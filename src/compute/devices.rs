@@ -1,39 +1,32 @@
-//! Which backend runs, decided when the program does.
+//! Backend and device selection, at run time.
 
 #[cfg(feature = "wgpu")]
 mod gpus;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cpu::Cpu,
-        metal,
-    },
-    error::{Error, Result},
-};
+use crate::{compute::{backend::Backend, caps::{Caps, DeviceKind}, cpu::Cpu, metal}, error::{Error, Result}};
 
-/// The backend that was asked for.
+
+/// The requested backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Choice {
-    /// The best that is there: Metal, then a GPU through wgpu, then the host's cores.
+    /// The best available: Metal, then a GPU through wgpu, then the CPU.
     #[default]
     Auto,
-    /// The host's cores.
+    /// The CPU cores of the host.
     Cpu,
     /// A GPU through wgpu.
     Wgpu,
-    /// A GPU through Metal itself.
+    /// A GPU through native Metal.
     Metal,
 }
 
 impl Choice {
-    /// All of them, in the order in which help lists them.
+    /// All choices, in the order of the help text.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Cpu, Self::Wgpu, Self::Metal];
 
-    /// The name that it is asked for by.
+    /// The name in requests.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -61,33 +54,33 @@ impl FromStr for Choice {
     }
 }
 
-/// An open backend, and how the choice fell on it.
+/// An open backend, and the reason for the choice.
 pub struct Opened {
     /// The backend.
     pub backend: Arc<dyn Backend>,
-    /// Why it was taken.
+    /// Why this backend was chosen.
     pub why: String,
-    /// What would have been better but was not taken, and why not.
+    /// Better devices that were not chosen, with the reason for each.
     pub skipped: Vec<(String, String)>,
 }
 
-/// What `devices` tells of one device.
+/// One entry of the device list.
 #[derive(Clone, Debug)]
 pub struct DeviceEntry {
-    /// Its number, by which `device` may name it; the host's cores have none.
+    /// The number that `device` can give; `None` for the CPU.
     pub index: Option<usize>,
-    /// What it can do: backend, name, kind, driver, memory and limits among it.
+    /// Capabilities, such as backend, name, kind, driver, memory and limits.
     pub caps: Caps,
-    /// Features that it offers and this crate knows, in words.
+    /// The device's features that this crate uses, as text.
     pub features: Vec<&'static str>,
-    /// Whether [`Choice::Auto`] takes it, if it opens.
+    /// Whether [`Choice::Auto`] chooses it, if it opens.
     pub auto: bool,
 }
 
-/// Opens a backend, and waits for it. `device` is a part of a device's name or its number, as [`devices`] tells them.
+/// Opens a backend, and waits for it. `device` is part of a device name, or a number of [`devices`].
 ///
 /// # Errors
-/// [`Error::NoBackend`] with what was tried and why it was not taken.
+/// [`Error::NoBackend`] with each attempt and the reason it failed.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn open(choice: Choice, device: Option<&str>) -> Result<Opened> {
     pollster::block_on(open_async(choice, device))
@@ -103,7 +96,7 @@ pub async fn open_async(choice: Choice, device: Option<&str>) -> Result<Opened> 
         (Choice::Cpu, None) => Ok(opened(cpu(), "asked for", Vec::new())),
         (Choice::Cpu, Some(_)) => Err(none("cpu", "it has no devices to choose from; leave the device out")),
         (Choice::Wgpu, Some(device)) => gpus::named(device).await,
-        // Numbers are wgpu's devices'.
+        // Device numbers belong to wgpu.
         (Choice::Auto, Some(device)) => match named_metal(Some(device)) {
             Ok(backend) if device.parse::<usize>().is_err() => Ok(opened(backend, "named", Vec::new())),
             _ => gpus::named(device).await,
@@ -131,7 +124,7 @@ async fn auto() -> Opened {
     }
 }
 
-/// The one GPU that Metal has here, which a device that is asked for must name.
+/// The single GPU that Metal offers here; a requested device must match its name.
 fn named_metal(device: Option<&str>) -> Result<Arc<dyn Backend>> {
     let backend = metal::open()?;
     let name = &backend.caps().device;
@@ -153,7 +146,7 @@ fn none(who: &str, why: &str) -> Error {
     Error::NoBackend { reasons: vec![(who.into(), why.into())] }
 }
 
-/// How much better a kind of GPU is than others; software and the host's cores are none.
+/// Rank of a kind of GPU, best first; `None` for software drivers and the CPU.
 fn rank(kind: DeviceKind) -> Option<u32> {
     match kind {
         DeviceKind::Discrete => Some(0),
@@ -163,7 +156,7 @@ fn rank(kind: DeviceKind) -> Option<u32> {
     }
 }
 
-/// Every device of every backend in this build, those that [`Choice::Auto`] prefers first in each backend's own order.
+/// Every device of every backend in this build. Each backend lists the devices that [`Choice::Auto`] prefers first.
 /// Waits for them.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn devices() -> Vec<DeviceEntry> {
@@ -179,7 +172,7 @@ pub async fn devices_async() -> Vec<DeviceEntry> {
     let mut entries: Vec<_> = metal::devices().into_iter().map(entry).collect();
     entries.extend(gpus::all().await);
     entries.push(entry(cpu().caps().clone()));
-    // Metal itself comes before the same GPU through wgpu.
+    // Native Metal ranks above the same GPU through wgpu.
     let order = |entry: &DeviceEntry| match entry.caps.backend {
         "metal" => Some((0, 0)),
         _ => rank(entry.caps.kind).map(|rank| (1, rank)),
@@ -190,7 +183,7 @@ pub async fn devices_async() -> Vec<DeviceEntry> {
     entries
 }
 
-/// A build without wgpu finds no GPU.
+/// A build without wgpu has no GPUs from it.
 #[cfg(not(feature = "wgpu"))]
 mod gpus {
     use super::{DeviceEntry, Opened, Result, none};

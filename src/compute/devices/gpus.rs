@@ -1,17 +1,12 @@
-//! The GPUs that wgpu finds, and choosing among them.
+//! The GPUs of wgpu, and the choice among them.
 
 use std::sync::Arc;
 
 use super::{DeviceEntry, Opened, opened, rank};
-use crate::{
-    compute::{
-        backend::Backend,
-        wgpu::{Adapter, Restrict, Wgpu},
-    },
-    error::{Error, Result},
-};
 
-/// Every one of them, in wgpu's order.
+use crate::{compute::{backend::Backend, wgpu::{Adapter, Restrict, Wgpu}}, error::{Error, Result}};
+
+/// All GPUs, in wgpu's order.
 pub(super) async fn all() -> Vec<DeviceEntry> {
     let entry = |(index, adapter): (usize, &Adapter)| DeviceEntry {
         index: Some(index),
@@ -22,7 +17,7 @@ pub(super) async fn all() -> Vec<DeviceEntry> {
     Wgpu::adapters_async().await.iter().enumerate().map(entry).collect()
 }
 
-/// The best GPU that opens; notes why others do not.
+/// The best GPU that opens. Adds the others and their reasons to `skipped`.
 pub(super) async fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> {
     let adapters = Wgpu::adapters_async().await;
     if adapters.is_empty() {
@@ -45,14 +40,14 @@ pub(super) async fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> 
     None
 }
 
-/// Why a software device is not taken unasked, and how to ask.
+/// Why a software device is not chosen by default, and how to request it.
 fn software(adapter: &Adapter) -> String {
     let name = &adapter.caps().device;
     let word = name.split_whitespace().next().unwrap_or(name).to_lowercase();
     format!("a software driver, slower than the cpu backend; --backend wgpu --device {word} takes it")
 }
 
-/// The device that `device` names, whatever its kind.
+/// The device that `device` names, of any kind.
 pub(super) async fn named(device: &str) -> Result<Opened> {
     let adapters = Wgpu::adapters_async().await;
     let by_number = device.parse().ok().and_then(|index: usize| adapters.get(index));
