@@ -84,8 +84,8 @@ impl Conversation {
         Ok(if warmed.is_some() { stream } else { stream.keeping_prompt() })
     }
 
-    /// The prefix of the prompt that all later prompts share. `None` if they share the whole prompt. A template may
-    /// drop the thinking of earlier answers, and then they share less.
+    /// The prefix of the prompt that all later prompts share, as a template may drop the thinking of earlier answers.
+    /// `None` if they share the whole prompt, or if no such prefix is found.
     fn stable(&self, template: &Template, whole: &str) -> Result<Option<String>> {
         let mut later = self.messages.clone();
         later.extend([Message::new("assistant", "."), Message::new("user", ".")]);

@@ -161,7 +161,7 @@ impl Generator {
     }
 
     /// Computes one step and returns its events. There are no events during prefill or while a character is incomplete.
-    /// If a stream has queued events, returns these first and computes nothing.
+    /// Events queued while a stream advanced are returned first, without a step.
     ///
     /// # Errors
     /// Those of [`Engine::step`]. The texts in the failed step are over: [`Engine::is_running`] says which continue.
