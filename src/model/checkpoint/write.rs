@@ -96,7 +96,7 @@ impl<'a> Entry<'a> {
         let wanted = if matrix && !view.dtype.is_quantised() { format } else { view.dtype };
         let mut entry = Self { view, to: wanted };
         if wanted != view.dtype && entry.weighted().largest() > LARGEST {
-            log::warn!("{} has values that half precision does not: it stays {}", view.name, view.dtype);
+            log::warn!("{} has values too large for f16: it stays {}", view.name, view.dtype);
             entry.to = view.dtype;
         }
         Ok(entry)

@@ -1,5 +1,5 @@
-//! The way of weights to a device: while one piece is read, looked at and converted on all cores, a thread of its own hands
-//! the piece before to the device.
+//! Uploads weights in pieces: all cores read, check and convert one piece while a thread writes the previous piece to
+//! the device.
 
 use std::{
     ops::Range,
@@ -19,17 +19,17 @@ use crate::{
     error::Result,
 };
 
-/// Bytes of a piece on the device.
+/// Bytes per piece on the device.
 const PIECE: usize = 16 << 20;
 
-/// Pieces that are there at once: one that is made, one that is handed over.
+/// Number of pieces in memory: one in conversion, one in upload.
 const PIECES: usize = 2;
 
-/// Hands pieces to a device.
+/// Sends pieces to a device.
 pub(super) struct Uploader<'scope> {
     full: Option<SyncSender<Piece>>,
     empty: Receiver<Vec<u8>>,
-    /// One that was made in vain.
+    /// A spare buffer.
     spare: Option<Vec<u8>>,
     thread: Option<ScopedJoinHandle<'scope, Result<()>>>,
 }
@@ -40,7 +40,7 @@ struct Piece {
     bytes: Vec<u8>,
 }
 
-/// Values as they are stored, and the type that they are to have on the device.
+/// Stored values, and their type on the device.
 #[derive(Clone, Copy)]
 pub(super) struct Values<'a> {
     pub(super) from: DType,
@@ -63,11 +63,11 @@ impl<'scope> Uploader<'scope> {
         Self { full: Some(full), empty, spare: None, thread: Some(thread) }
     }
 
-    /// Uploads values to byte `at` of a buffer; `done` is told which bytes of the stored ones are no longer needed. Stops
-    /// where some do not fit.
+    /// Uploads values to byte `at` of a buffer. `done` gets the ranges of stored bytes that are no longer needed. Stops
+    /// at the first piece with values that do not fit.
     ///
     /// # Errors
-    /// Those of writing, of this or of earlier values.
+    /// Errors of this write or of earlier ones.
     pub(super) fn upload(
         &mut self,
         values: Values<'_>,
@@ -96,11 +96,11 @@ impl<'scope> Uploader<'scope> {
         Ok(Found::Fit)
     }
 
-    /// Quantises weights, or hands on quantised ones, into rows of `target` from one on; `done` is told which bytes of the
-    /// stored ones are no longer needed. Stops where some do not fit.
+    /// Quantizes weights, or copies quantized ones, into rows of `target` from a first row on. `done` gets the ranges
+    /// of stored bytes that are no longer needed. Stops at the first piece with weights that do not fit.
     ///
     /// # Errors
-    /// Those of writing, of this or of earlier values.
+    /// Errors of this write or of earlier ones.
     pub(super) fn quantise(
         &mut self,
         weights: Weighted<'_>,
@@ -128,10 +128,10 @@ impl<'scope> Uploader<'scope> {
         Ok(Found::Fit)
     }
 
-    /// Hands over what scales the weights of a target.
+    /// Uploads the scales of a target.
     ///
     /// # Errors
-    /// Those of writing, of this or of earlier values.
+    /// Errors of this write or of earlier ones.
     pub(super) fn complete(&mut self, target: Target) -> Result<()> {
         let Target { buffer, planes, words, units } = target;
         for (plane, scales) in [(1, words), (2, units)] {
@@ -148,23 +148,23 @@ impl<'scope> Uploader<'scope> {
         Ok(())
     }
 
-    /// A vector for a piece. Nobody gives one back any more if one could not be written.
+    /// An empty buffer for a piece. `None` after a failed write.
     fn empty(&mut self) -> Option<Vec<u8>> {
         self.spare.take().or_else(|| self.empty.recv().ok())
     }
 
-    /// Whether a piece is on its way.
+    /// Queues a piece. Returns whether the thread still accepts pieces.
     fn send(&self, piece: Piece) -> bool {
         self.full.as_ref().is_some_and(|full| full.send(piece).is_ok())
     }
 
-    /// Waits until the device has everything.
+    /// Waits until the device has all pieces.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of any write.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.full = None;
         let thread = self.thread.take().map(ScopedJoinHandle::join);
-        thread.map_or(Ok(()), |outcome| outcome.expect("writing does not panic"))
+        thread.map_or(Ok(()), |outcome| outcome.expect("the upload thread does not panic"))
     }
 }
