@@ -65,7 +65,7 @@ pub fn filled() {
     }
 }
 
-/// Packed dot products: lanes with several rows or one, ragged rows, and several parts.
+/// Packed dot products: rows split over several lanes or not, ragged rows, and several parts.
 #[test]
 pub fn packed() {
     for (step_case, inner, parts, types) in [
@@ -115,7 +115,8 @@ pub fn taken() {
     }
 }
 
-/// Packed dot products are used if the device prefers them, the weights support them, and a row fits in workgroup
+/// Packed dot products are used if the device supports them, the weights support them, and a row fits in workgroup
+/// memory.
 /// memory.
 #[test]
 pub fn chosen() {
