@@ -145,7 +145,7 @@ pub fn fetch(spec: &RepoSpec, options: &HubOptions, progress: &mut Progress<'_>)
         None => Snapshot::of(&options.cache, spec, remote.commit()?),
     };
     match fill(&mut remote, &snapshot) {
-        Err(error) if snapshot.is_usable() => log::warn!("{spec}: using what is in the cache: {error}"),
+        Err(error) if snapshot.is_usable() => log::warn!("{spec}: using the cached files: {error}"),
         outcome => outcome?,
     }
     Ok(snapshot.directory())

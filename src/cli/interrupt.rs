@@ -15,5 +15,5 @@ pub fn watch(interrupted: &Arc<AtomicBool>) -> Result<()> {
             std::process::exit(130);
         }
     };
-    ctrlc::set_handler(handler).map_err(|error| Error::Request(format!("Ctrl-C cannot be watched: {error}")))
+    ctrlc::set_handler(handler).map_err(|error| Error::Request(format!("cannot handle Ctrl-C: {error}")))
 }

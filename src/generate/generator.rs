@@ -103,7 +103,7 @@ impl Generator {
         let (text, model) = thread::scope(|scope| {
             scope.spawn(|| {
                 if let Err(why) = compile(backend, &source, options) {
-                    log::debug!("not compiled ahead: {why}");
+                    log::debug!("kernels not compiled ahead: {why}");
                 }
             });
             let text = scope.spawn(|| TextAssets::of(checkpoint));

@@ -103,7 +103,7 @@ impl<'a, 'p> Remote<'a, 'p> {
             }
         }
         let why =
-            format!("the file on disk had not the {size} bytes that the hub promised, twice over: try again later");
+            format!("twice, the file on disk did not have the {size} bytes that the hub promised: try again later");
         Err(Error::Download { what: format!("{}/{file}", self.spec), why }.into())
     }
 

@@ -33,7 +33,7 @@ pub(super) fn explain(spec: &RepoSpec, options: &HubOptions, file: &str, error: 
     let why = match &error {
         ApiError::IoError(error) => match local(error) {
             Some(cause) => format!("{cause} in {}: {error}. What has come so far is kept", options.cache.display()),
-            None => format!("the connection broke: {error}. Run the same command again: it goes on where it stopped"),
+            None => format!("the connection broke: {error}. Run the same command again: it resumes the download"),
         },
         ApiError::LockAcquisition(path) => {
             format!("another process is downloading this file (it holds {}): wait for it", path.display())

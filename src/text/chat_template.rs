@@ -105,7 +105,7 @@ impl Template {
     /// [`Error::Template`] with the line, for a template that does not compile or is too long.
     pub fn new(source: &str) -> Result<Template> {
         if source.len() > LONGEST {
-            return Err(Error::Template(format!("it has {} bytes, at most {LONGEST} are taken", source.len())));
+            return Err(Error::Template(format!("it has {} bytes, expected at most {LONGEST}", source.len())));
         }
         on_large_stack(|| {
             let mut environment = environment()?;
@@ -173,7 +173,7 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> std::result::Result<T, minijin
     thread::scope(|scope| {
         let worker = thread::Builder::new().name(NAME.to_owned()).stack_size(STACK);
         let started = worker.spawn_scoped(scope, || work().map_err(|error| report(&error)));
-        let handle = started.map_err(|error| Error::Template(format!("no thread could be started for it: {error}")))?;
+        let handle = started.map_err(|error| Error::Template(format!("cannot start a thread for it: {error}")))?;
         handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
@@ -207,7 +207,9 @@ fn report(error: &minijinja::Error) -> Error {
         cause = inner;
     }
     let what = match (cause.kind(), cause.detail()) {
-        (ErrorKind::OutOfFuel, _) => "it does too much: an endless loop, or far more output than input".to_owned(),
+        (ErrorKind::OutOfFuel, _) => {
+            "its work limit is reached: an endless loop, or far more output than input".to_owned()
+        }
         (ErrorKind::InvalidOperation, Some(detail)) => detail.to_owned(),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),

@@ -19,7 +19,7 @@ pub struct TensorView<'a> {
     pub name: &'a str,
     /// The file that holds it.
     pub file: &'a Path,
-    /// Floats, or a quantised type.
+    /// Floats, or a quantized type.
     pub dtype: DType,
     /// Outermost dimension first.
     pub shape: &'a [usize],

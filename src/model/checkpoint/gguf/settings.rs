@@ -55,7 +55,7 @@ impl<'a> Keys<'a> {
             other => return unsupported(format!("a GGUF file of architecture {other:?}"), SUPPORTED),
         }
         if let Some(Value::Text(kind)) = self.values.get("general.type").filter(|kind| !is_text(kind, "model")) {
-            return unsupported(format!("a GGUF file of type {kind:?}"), "give the file of the model itself");
+            return unsupported(format!("a GGUF file of type {kind:?}"), "give the model's own file");
         }
         if let Some(Value::Unsigned(parts @ 2..)) = self.values.get("split.count") {
             let hint = "put the parts together with `llama-gguf-split --merge`";
