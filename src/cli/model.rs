@@ -1,4 +1,4 @@
-//! Flags for the model, the device and the engine, and what they open.
+//! Flags for the model, the device and the engine, and functions that open them.
 
 use std::{sync::Arc, time::Instant};
 

@@ -35,7 +35,7 @@ use crate::{
 /// ```no_run
 /// # fn main() -> bimetal::Result<()> {
 /// let mut llm = bimetal::generate::Generator::open("Qwen/Qwen3.5-0.8B")?;
-/// // One text, as it comes.
+/// // One text, streamed.
 /// for piece in llm.generate("Once upon a time")? {
 ///     print!("{}", piece?);
 /// }

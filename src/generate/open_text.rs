@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// What one step added to one text.
+/// The text that one step added to one sequence.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TextEvent {
     /// The text's sequence, as [`super::Generator::add`] returned it.

@@ -130,8 +130,8 @@ impl Checkpoint {
         self.place.path()
     }
 
-    /// Checks that every tensor of the text model exists, with a usable dtype and the configured shape, and that there
-    /// are no other tensors of the text model.
+    /// Checks that every tensor of the text model exists, with a usable dtype and the configured shape. Checks that the
+    /// text model has no other tensors.
     ///
     /// # Errors
     /// [`Error::Tensor`] for the first bad tensor, by name.
@@ -147,8 +147,8 @@ impl Checkpoint {
     /// The tensor `name`, without prefix: `layers.0.mlp.up_proj.weight`, `lm_head.weight`.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if the tensor is missing or unknown to the model, if its dtype is not f32, f16, bf16 or
-    /// quantized, or if its shape does not match the configuration.
+    /// [`Error::Tensor`] if the tensor is missing, or unknown to the model. Also if its dtype is not f32, f16, bf16 or
+    /// quantized, or its shape does not match the configuration.
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
         let expected = self.expected.get(name).ok_or_else(|| {
             let want = "a tensor of this model".to_string();

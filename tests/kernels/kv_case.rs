@@ -22,7 +22,7 @@ pub struct KvCase {
 }
 
 impl KvCase {
-    /// The largest element of a query, and half that of a key: scores differ enough for some keys to outweigh all
+    /// The largest element of a query; keys go up to twice that. Scores differ enough for some keys to outweigh all
     /// others.
     fn largest(&self) -> f32 {
         20.0 / (self.heads.width as f32).sqrt()

@@ -45,7 +45,7 @@ fn every_backend_makes_the_same_of_them() {
     }
 }
 
-/// Root mean square of the differences, as a share of that of the logits.
+/// Root mean square of the differences, relative to the root mean square of the logits.
 #[test]
 fn little_is_lost() {
     let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), built_in::open().unwrap());

@@ -112,7 +112,7 @@ fn rows_go_packed_from_launch_to_launch() {
     }
 }
 
-/// Root mean square of the differences, as a share of that of the logits.
+/// Root mean square of the differences, relative to the root mean square of the logits.
 fn share(found: &[Vec<f32>], wanted: &[Vec<f32>]) -> f64 {
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
     let difference = square(&mut found.iter().flatten().zip(wanted.iter().flatten()).map(|(a, b)| a - b));

@@ -1,4 +1,4 @@
-//! Reads GGUF files: the container, the configuration from its keys, tensors in the original form, the tokenizer.
+//! Reads GGUF files: the container, the configuration from its keys, the tensors, and the tokenizer from its keys.
 //!
 //! Small tensors return to the form of other checkpoints: norm weights lose their added one, and −exp(A_log) becomes
 //! A_log. Value heads stay tiled, as the configuration says: matrix columns cannot move where heads share a block.

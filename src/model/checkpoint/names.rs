@@ -61,7 +61,7 @@ impl Names {
         }
     }
 
-    /// The inverse of [`Names::full`], where it exists. It does not say that the model has this tensor.
+    /// The inverse of [`Names::full`], if there is one. It does not say that the model has this tensor.
     pub(super) fn short<'a>(&self, full: &'a str) -> Option<Cow<'a, str>> {
         match self {
             Self::Prefixed(_) if full == HEAD => Some(full.into()),

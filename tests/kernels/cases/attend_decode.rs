@@ -45,7 +45,7 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType, range: f32) 
     }
 }
 
-/// A NaN key makes every result that uses it NaN, also in 8 bits, where the head's scale is NaN.
+/// A NaN key makes every result that uses it NaN. The same in 8 bits, where the head's scale is NaN.
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = AttentionHeads { query: 4, kv: 2, width: 64 };

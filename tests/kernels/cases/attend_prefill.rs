@@ -33,8 +33,8 @@ fn attend(kv_case: KvCase, to: DType) -> impl Fn(&Case, &Pass) {
     move |case, p| kv_case.prefill(case, p, &kv_case.queries(case), to)
 }
 
-/// A NaN key makes every result that uses it NaN, also in 8 bits, where the head's scale is NaN, and with matrix units
-/// if there are any.
+/// A NaN key makes every result that uses it NaN, also with matrix units. The same in 8 bits, where the head's scale is
+/// NaN.
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = AttentionHeads { query: 2, kv: 1, width: 64 };

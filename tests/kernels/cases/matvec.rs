@@ -174,8 +174,8 @@ pub const COMPANY: [StepCase; 3] = [
     StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
 ];
 
-/// A row's result has the same bits in a recording for one row and in larger ones. The number of rows per read of the
-/// weights, and of columns per read of the row, has no effect, as floats and as packed bytes.
+/// A row's result has the same bits in a recording for one row and in larger ones, as floats and as packed bytes. The
+/// number of rows per read of the weights, and of columns per read of the row, has no effect.
 pub fn batch_invariance_of(op: impl Fn(&Case, &Pass, StepCase)) {
     for (name, backend) in backends() {
         let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|most| (bytes, most)));
