@@ -35,7 +35,7 @@ impl Scheduler {
     /// a [`Snapshot`] of the sequence. Returns `None` if the sequence has no state or no slot is free.
     ///
     /// # Panics
-    /// If the last batch is not committed, or the sequence is finished.
+    /// If the last batch is not committed, or the sequence is finished or canceled.
     pub fn lend_slot(&mut self, id: SequenceId) -> Option<u32> {
         self.assert_closed();
         let computed = self.at(id).computed;
@@ -47,7 +47,7 @@ impl Scheduler {
     /// Frees the slot of a snapshot of the sequence.
     ///
     /// # Panics
-    /// If the sequence is finished or has no such snapshot.
+    /// If the sequence is finished or canceled, or does not have this snapshot.
     pub fn return_slot(&mut self, id: SequenceId, slot: u32) {
         let snapshots = &mut self.at_mut(id).snapshots;
         let place = snapshots.iter().position(|snapshot| snapshot.slot == slot);

@@ -1,4 +1,4 @@
-//! Read access to a scheduler. All methods on a sequence but [`Scheduler::state`] panic if it is finished.
+//! Read access to a scheduler. All methods on a sequence but [`Scheduler::state`] panic if it is finished or canceled.
 
 use super::{Limits, Scheduler, Segment, SequenceId, Snapshot, State, sequence::Sequence};
 

@@ -144,7 +144,7 @@ pub fn like_the_scan() {
     }
 }
 
-/// A state without decay and writes stays as it is. It is read with more digits than one f16: with one f16 instead of
+/// A state without decay and writes stays unchanged. It is read with more digits than one f16: with one f16 instead of
 /// two, the error is 1.8e-4.
 #[test]
 pub fn digits() {
@@ -192,8 +192,8 @@ pub fn wipes() {
     }
 }
 
-/// A prompt gives the same bits for any cut at multiples of a chunk and with any other rows in the step, also from the
-/// middle of a chunk.
+/// A prompt gives the same bits for any cut at multiples of a chunk, also from the middle of a chunk. Other rows in the
+/// step have no effect.
 #[test]
 pub fn batch_invariance() {
     const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(170, 10, 1)], spare: 0 };
