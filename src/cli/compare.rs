@@ -1,4 +1,4 @@
-//! `compare`: how far a model is from a reference.
+//! `compare`: the differences of a model from a reference.
 
 use std::{path::Path, time::Duration};
 
@@ -22,10 +22,10 @@ use super::{
 /// Flags of `compare`.
 #[derive(Args)]
 pub struct Arguments {
-    /// The reference
+    /// The reference model.
     #[command(flatten)]
     model: ModelArguments,
-    /// What is compared with it: the same model with weights as q8, q4 or none has them, or another checkpoint of the
+    /// Model to compare with the reference: the same one with weights in q8, q4 or none, or another checkpoint with the
     /// same vocabulary
     #[arg(short, long, value_name = "FORMAT|DIR|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
     against: String,
@@ -40,9 +40,9 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What a reference is compared with.
+/// The model to compare with the reference.
 enum Against {
-    /// The same checkpoint with weights in another format.
+    /// The reference's checkpoint with weights in another format.
     Format(Quant),
     /// Another checkpoint.
     Checkpoint(ModelArguments),
@@ -63,7 +63,7 @@ impl Arguments {
     }
 }
 
-/// Measures and prints.
+/// Compares the models and prints the result.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let against = arguments.against()?;
     let text = arguments.text.read()?;
@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     require_complete(&measured.extent, &passage)
 }
 
-/// Makes sure that an id stands for the same text in both.
+/// Checks that each id means the same text in both models.
 fn require_alike(arguments: &Arguments, [ours, theirs]: [&Checkpoint; 2], text: &str) -> Result<()> {
     let [vocabulary, other] = [ours, theirs].map(|checkpoint| checkpoint.config().vocabulary);
     let refuse = |what: String| {

@@ -1,4 +1,4 @@
-//! `perplexity`: how well a model foresees a text.
+//! `perplexity`: how well a model predicts a text.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Measures and prints.
+/// Measures perplexity and prints it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let text = arguments.text.read()?;
     let checkpoint = arguments.model.open()?;

@@ -1,4 +1,4 @@
-//! The model that the binary carries: small, trained by this project, there without a download.
+//! The built-in model: a small model, trained by this project, inside the binary.
 
 use std::borrow::Cow;
 
@@ -10,13 +10,13 @@ macro_rules! file {
     };
 }
 
-/// What it is called in messages.
+/// Its name in messages.
 pub const NAME: &str = "tiny-stories, the built-in model";
 
 /// The built-in model. See `models/tiny-stories/README.md`.
 ///
 /// # Errors
-/// None, unless the build was broken.
+/// Only if the build is broken.
 pub fn open() -> Result<Checkpoint> {
     Checkpoint::embedded(
         file!("config.json"),

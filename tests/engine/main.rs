@@ -1,4 +1,4 @@
-//! The engine: which sequences share a step, which token follows, and that results depend on the sequence alone.
+//! The engine: the sequences of a step, the next token, and results that depend only on the sequence.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod ahead;

@@ -1,4 +1,4 @@
-//! The built-in model against what the reference recorded of it.
+//! The built-in model against its recorded reference.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use bimetal::{
 
 use crate::{harness, support::backends};
 
-/// Logits may differ by this much; where the reference's two best are closer, another greedy path may be right.
+/// Maximum difference of logits. If the reference's two best are closer, another greedy token may be right.
 const BOUND: f32 = 2e-3;
 
 #[test]

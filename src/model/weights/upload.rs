@@ -1,5 +1,5 @@
-//! The way of weights to a device: while one piece is read, looked at and converted on all cores, a thread of its own hands
-//! the piece before to the device.
+//! Uploads weights in pieces: all cores read, check and convert one piece while a thread writes the previous piece to
+//! the device.
 
 use std::{
     ops::Range,
@@ -14,22 +14,20 @@ use super::{
     convert::{Found, convert},
     quantize::{Target, Weighted},
 };
-use crate::{
-    compute::{dtype::DType, memory::Buffer},
-    error::Result,
-};
 
-/// Bytes of a piece on the device.
+use crate::{compute::{dtype::DType, memory::Buffer}, error::Result};
+
+/// Bytes per piece on the device.
 const PIECE: usize = 16 << 20;
 
-/// Pieces that are there at once: one that is made, one that is handed over.
+/// Number of pieces in memory: one in conversion, one in upload.
 const PIECES: usize = 2;
 
-/// Hands pieces to a device.
+/// Sends pieces to a device.
 pub(super) struct Uploader<'scope> {
     full: Option<SyncSender<Piece>>,
     empty: Receiver<Vec<u8>>,
-    /// A vector that nothing was handed over in.
+    /// A spare buffer.
     spare: Option<Vec<u8>>,
     writing: Option<Writing<'scope>>,
 }
@@ -49,7 +47,7 @@ struct Piece {
 }
 
 impl Piece {
-    /// Hands it to the device, and its vector back.
+    /// Writes the piece to the device, and gives its vector back.
     fn write(self, back: &Sender<Vec<u8>>) -> Result<()> {
         let Self { buffer, at, bytes } = self;
         buffer.write(at, &bytes)?;
@@ -58,7 +56,7 @@ impl Piece {
     }
 }
 
-/// Values as they are stored, and the type that they are to have on the device.
+/// Stored values, and their type on the device.
 #[derive(Clone, Copy)]
 pub(super) struct Values<'a> {
     pub(super) from: DType,
@@ -85,11 +83,11 @@ impl<'scope> Uploader<'scope> {
         Self { full: None, empty, spare: None, writing: Some(Writing::AtOnce { back, outcome: Ok(()) }) }
     }
 
-    /// Uploads values to byte `at` of a buffer; `done` is told which bytes of the stored ones are no longer needed. Stops
-    /// where some do not fit.
+    /// Uploads values to byte `at` of a buffer. `done` gets the ranges of stored bytes that are no longer needed. Stops
+    /// at the first piece with values that do not fit.
     ///
     /// # Errors
-    /// Those of writing, of this or of earlier values.
+    /// Errors of this write or of earlier ones.
     pub(super) fn upload(
         &mut self,
         values: Values<'_>,
@@ -118,11 +116,11 @@ impl<'scope> Uploader<'scope> {
         Ok(Found::Fit)
     }
 
-    /// Quantises weights, or hands on quantised ones, into rows of `target` from one on; `done` is told which bytes of the
-    /// stored ones are no longer needed. Stops where some do not fit.
+    /// Quantizes weights, or copies quantized ones, into rows of `target` from a first row on. `done` gets the ranges
+    /// of stored bytes that are no longer needed. Stops at the first piece with weights that do not fit.
     ///
     /// # Errors
-    /// Those of writing, of this or of earlier values.
+    /// Errors of this write or of earlier ones.
     pub(super) fn quantise(
         &mut self,
         weights: Weighted<'_>,
@@ -150,10 +148,10 @@ impl<'scope> Uploader<'scope> {
         Ok(Found::Fit)
     }
 
-    /// Hands over what scales the weights of a target.
+    /// Uploads the scales of a target.
     ///
     /// # Errors
-    /// Those of writing, of this or of earlier values.
+    /// Errors of this write or of earlier ones.
     pub(super) fn complete(&mut self, target: Target) -> Result<()> {
         let Target { buffer, planes, words, units } = target;
         for (plane, scales) in [(1, words), (2, units)] {
@@ -170,12 +168,12 @@ impl<'scope> Uploader<'scope> {
         Ok(())
     }
 
-    /// A vector for a piece. Nobody gives one back any more if one could not be written.
+    /// An empty buffer for a piece. `None` after a failed write.
     fn empty(&mut self) -> Option<Vec<u8>> {
         self.spare.take().or_else(|| self.empty.recv().ok())
     }
 
-    /// Whether a piece is on its way.
+    /// Queues or writes a piece. Returns whether more pieces are accepted.
     fn send(&mut self, piece: Piece) -> bool {
         match &mut self.writing {
             Some(Writing::AtOnce { back, outcome }) => {
@@ -186,10 +184,10 @@ impl<'scope> Uploader<'scope> {
         }
     }
 
-    /// Waits until the device has everything.
+    /// Waits until the device has all pieces.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of any write.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.full = None;
         match self.writing.take() {

@@ -11,8 +11,8 @@ use bimetal::kernels::{
 
 use crate::harness::check;
 
-/// The tokens take the place of the ids, which an embedding shows, and everything moves on by one position, which a second
-/// look at the words shows.
+/// The tokens replace the ids, as an embedding shows. Every position increases by one, as a second read of the words
+/// shows.
 #[test]
 pub fn cases() {
     for (count, rows, sequences) in [(1_u32, 1_u32, 1_u32), (3, 4, 5), (70, 70, 70)] {

@@ -25,7 +25,7 @@ pub fn cases() {
     }
 }
 
-/// Rows of zeros: what keeps them from becoming NaN is eps.
+/// Rows of zeros: only eps keeps them from becoming NaN.
 #[test]
 pub fn zeros() {
     let heads = DeltaHeads::grouped([1, 2, 16, 12]);

@@ -57,7 +57,7 @@ pub fn odd_values() {
     });
 }
 
-/// The candidates' order is free; which they are, and their bits, is not.
+/// The order of candidates is free; the set of candidates and their bits are not.
 fn same(label: &str, op: impl Fn(&Case, &Pass)) {
     let oracle = std::sync::Arc::new(bimetal::compute::cpu::Cpu::default())
         as std::sync::Arc<dyn bimetal::compute::backend::Backend>;
