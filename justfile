@@ -7,9 +7,13 @@ default:
 test BACKENDS="cpu":
     REQUIRE={{BACKENDS}} cargo test --features emulator
 
-# One kernel: its bindings against its table, and its numbers on every backend
+# One kernel: its texts against its table, and its cases on every backend; fails where there are none
 kernel NAME:
-    cargo test --features emulator --test twins --test kernels -- {{NAME}}
+    KERNEL={{NAME}} cargo test --features emulator --test kernels -- selection:: twins:: cases::{{NAME}}::
+
+# The faults planted in one kernel's Metal text, each of which its cases must catch
+mutations NAME:
+    KERNEL={{NAME}} cargo test --features emulator --test kernels -- --exact mutations::every_text_has_faults mutations::{{NAME}}
 
 # Formatting, and clippy with and without wgpu
 lint:

@@ -1,35 +1,29 @@
-//! Eight prompts at once: the scheduler shares every step among them.
+//! Eight prompts at once: every step computes a token of each. A text ends with its first paragraph.
 
 use std::collections::BTreeMap;
 
 use bimetal::{
-    default_model,
-    engine::{AtEnd, Request},
-    generator::{Generator, Setup},
-    open::{Choice, open},
-    tokenizer::SpecialTokens,
+    Result,
+    generate::{GenerationOptions, Generator},
 };
 
-/// Queues all prompts, then steps until none is left.
-pub fn main() -> bimetal::Result<()> {
-    let backend = open(Choice::Auto, None)?.backend;
-    let mut generator = Generator::open(&backend, &default_model::open()?, Setup::default(), &mut |_, _| {})?;
-    let heroes = ["fox", "bear", "duck", "girl", "robot", "mouse", "king", "frog"];
+/// Adds all prompts, then steps until every text is over.
+pub fn main() -> Result<()> {
+    let mut llm = Generator::built_in()?;
+    let stop = vec!["\n".to_string()];
+    let options = GenerationOptions { max_tokens: 60, stop, ..llm.generation_options() };
     let mut texts = BTreeMap::new();
-    for hero in heroes {
-        let start = format!("Once upon a time, there was a little {hero}");
-        let prompt = generator.text.tokenizer.encode(&start)?;
-        let (sampling, stop) = (generator.text.sampling.clone(), generator.text.stop.ids.clone());
-        let id = generator.engine.add(Request { prompt, sampling, max_tokens: 60, stop, at_end: AtEnd::Free })?;
-        texts.insert(id, (start, generator.text.tokenizer.decoder(SpecialTokens::Skip)));
+    for hero in ["fox", "bear", "duck", "girl", "robot", "mouse", "king", "frog"] {
+        let prompt = format!("Once upon a time, there was a little {hero}");
+        texts.insert(llm.add(&prompt, &options)?, prompt);
     }
-    while !generator.engine.is_idle() {
-        for event in generator.engine.step()? {
-            if let Some((text, decoder)) = texts.get_mut(&event.sequence) {
-                text.push_str(decoder.push(event.token));
+    while !llm.is_idle() {
+        for event in llm.step()? {
+            if let Some(text) = texts.get_mut(&event.id) {
+                text.push_str(&event.text);
             }
         }
     }
-    texts.values().for_each(|(text, _)| println!("{text}\n"));
+    texts.values().for_each(|text| println!("{text}\n"));
     Ok(())
 }

@@ -13,12 +13,13 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use bimetal::{
     Result,
-    backend::Backend,
-    compare::{self, Finding},
-    default_model,
-    dtype::DType,
-    model::{Model, checkpoint::Checkpoint, weights::Source},
-    open::{Choice, open},
+    compute::{
+        backend::Backend,
+        devices::{Choice, open},
+        dtype::DType,
+    },
+    measure::backend_diff::{self, Finding},
+    model::{Model, built_in, checkpoint::Checkpoint, weights::Source},
 };
 use clap::Parser;
 
@@ -41,11 +42,11 @@ struct Arguments {
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let (reference, tested) = (backend(arguments.reference)?, backend(arguments.tested)?);
-    let checkpoint = arguments.model.map_or_else(default_model::open, |dir| Checkpoint::open(&dir))?;
+    let checkpoint = arguments.model.map_or_else(built_in::open, |dir| Checkpoint::open(&dir))?;
     let model = Arc::new(Model::load(&tested, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {})?);
     let ids: Vec<u32> = (0..TOKENS).map(|i| i.wrapping_mul(2_654_435_761) % model.vocabulary).collect();
     println!("{}, believed; {}, tested", reference.caps().device, tested.caps().device);
-    let [prompt, decode] = compare::model(&reference, &model, &ids, DType::F16)?;
+    let [prompt, decode] = backend_diff::model(&reference, &model, &ids, DType::F16)?;
     for (phase, findings) in [("prompt", prompt), ("decode step", decode)] {
         if let Some(first) = findings.iter().find(|finding| finding.is_over()) {
             println!("{phase}: {first}");

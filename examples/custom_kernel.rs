@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use bimetal::{
     Result,
-    backend::Backend,
-    cost::Cost,
-    cpu::Group,
-    dtype::DType,
-    open::{Choice, devices, open},
-    pass::{Binding, Element, Kernel, Pass, Source},
-    tensor::Tensor,
+    compute::{
+        backend::Backend,
+        cost::Cost,
+        devices::{Choice, devices, open},
+        dtype::DType,
+        kernel::{Binding, Element, Group, Kernel, Source},
+        pass::Pass,
+        tensor::Tensor,
+    },
 };
 
 /// Each group has 64 lanes and each lane computes four elements: float bindings are read and written by quads.
@@ -57,8 +59,8 @@ const MSL: &str = "
 /// One group's part as a plain loop: what every shader is tested against, and what runs where there is no GPU.
 fn cpu(g: &Group<'_>) {
     let range = g.at(0) * 256..((g.at(0) + 1) * 256).min(g.define("COUNT"));
-    let y: Vec<f32> = g.floats(0, range.clone()).to_vec().iter().map(|x| x / (1.0 + x.abs())).collect();
-    g.store(1, range.start, &y);
+    let y: Vec<f32> = g.floats("x", range.clone()).to_vec().iter().map(|x| x / (1.0 + x.abs())).collect();
+    g.store("y", range.start, &y);
 }
 
 /// The operation: gives the launch its shape and its tensors. The borrow checker sees to it that x and y are not one.

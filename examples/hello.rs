@@ -1,21 +1,15 @@
-//! Opens a device, loads the built-in model, and streams a story.
+//! Opens the built-in model on the best device, and streams a story.
 
 use std::io::{Write, stdout};
 
-use bimetal::{
-    default_model,
-    generator::{Generator, Settings, Setup},
-    open::{Choice, open},
-};
+use bimetal::{Error, Result, generate::Generator};
 
-/// Opens, loads, streams.
-pub fn main() -> bimetal::Result<()> {
-    let backend = open(Choice::Auto, None)?.backend;
-    let mut generator = Generator::open(&backend, &default_model::open()?, Setup::default(), &mut |_, _| {})?;
-    let settings = Settings { most: 200, ..generator.settings() };
-    for piece in generator.stream("Once upon a time", &settings)? {
+/// Opens, generates, prints.
+pub fn main() -> Result<()> {
+    let mut llm = Generator::built_in()?;
+    for piece in llm.generate("Once upon a time")? {
         print!("{}", piece?);
-        stdout().flush().map_err(bimetal::Error::io("standard output"))?;
+        stdout().flush().map_err(Error::io("standard output"))?;
     }
     println!();
     Ok(())

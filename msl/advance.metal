@@ -6,7 +6,7 @@ kernel void advance(
     device const uint* tokens [[buffer(1)]],
     uint lane [[thread_index_in_threadgroup]])
 {
-    for (uint row = lane; row < live(step); row += LANES) {
+    for (uint row = lane; row < row_count(step); row += LANES) {
         step[STEP_IDS + row] = tokens[row];
         step[STEP_POSITION_OF + row] += 1;
         step[STEP_SPANS + 4 * step[STEP_SEQUENCE_OF + row] + 2] += 1;

@@ -28,7 +28,7 @@ kernel void argmax(
 {
     threadgroup uint2 parts[LEADER_PARTS];
     const uint row = group.y;
-    if (row >= live(step)) {
+    if (row >= row_count(step)) {
         return;
     }
     const uint end = min((group.x + 1) * SLICE, params.limit);

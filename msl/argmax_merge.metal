@@ -10,7 +10,7 @@ kernel void argmax_merge(
 {
     threadgroup uint2 parts[LEADER_PARTS];
     const uint row = group.x;
-    if (row >= live(step)) {
+    if (row >= row_count(step)) {
         return;
     }
     uint2 best = uint2(0, NONE);

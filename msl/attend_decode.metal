@@ -9,7 +9,7 @@ static_assert(TEAM * WIDE == QUADS && TEAM * TEAMS == LANES && GROUP * KV_HEADS 
 
 // A lane's first quad, and how far apart its quads are: those of heads of 8 bits are 16 bytes that lie side by side.
 constant constexpr uint FIRST = SCALED == 1 ? WIDE : 1;
-constant constexpr uint APART = SCALED == 1 ? 1 : TEAM;
+constant constexpr uint DISTANCE = SCALED == 1 ? 1 : TEAM;
 
 template <uint COUNT> struct Words;
 template <> struct Words<2> {
@@ -28,7 +28,7 @@ typedef Held<Quad_values>::type HeldValue;
 template <typename Q> inline void hold(thread Q* piece, device const Q* rows, uint at) {
     #pragma unroll
     for (uint w = 0; w < WIDE; w++) {
-        piece[w] = rows[at + w * APART];
+        piece[w] = rows[at + w * DISTANCE];
     }
 }
 
@@ -117,7 +117,7 @@ kernel void attend_decode(
     const uint row = group.z;
     // A decode step has one row of each sequence.
     const Span own = span(step, row);
-    if (row >= live(step)) {
+    if (row >= row_count(step)) {
         return;
     }
     const uint context = own.position + 1;
@@ -137,7 +137,7 @@ kernel void attend_decode(
         heads[h].weight = 0.0f;
         #pragma unroll
         for (uint w = 0; w < WIDE; w++) {
-            heads[h].query[w] = unpack(q[(query + h) * QUADS + member * FIRST + w * APART]) * rsqrt(float(HEAD));
+            heads[h].query[w] = unpack(q[(query + h) * QUADS + member * FIRST + w * DISTANCE]) * rsqrt(float(HEAD));
             heads[h].sum[w] = 0.0f;
         }
     }
@@ -181,7 +181,7 @@ kernel void attend_decode(
     for (uint h = 0; h < GROUP; h++) {
         #pragma unroll
         for (uint w = 0; w < WIDE; w++) {
-            parts[(h % TOGETHER * TEAMS + team) * QUADS + member * FIRST + w * APART] = heads[h].sum[w];
+            parts[(h % TOGETHER * TEAMS + team) * QUADS + member * FIRST + w * DISTANCE] = heads[h].sum[w];
         }
         if (h % TOGETHER < TOGETHER - 1 && h < GROUP - 1) {
             continue;

@@ -12,15 +12,15 @@ struct Merged {
     float4 sum;
 };
 
-// Which splits a lane takes: from `part` on, `apart` from each other; each is of `share` positions of the context.
+// Which splits a lane takes: from `part` on, `stride` from each other; each is of `share` positions of the context.
 struct Splits {
     uint part;
-    uint apart;
+    uint stride;
     uint share;
     uint context;
 
     uint at(uint i) const {
-        return i * apart + part;
+        return i * stride + part;
     }
     // Whether a split is not empty.
     bool counts(uint i) const {
@@ -33,7 +33,7 @@ inline Merged merge(device const float2* stats, device const float4* sums, Split
     Merged merged = {float2(LOWEST, 0.0f), 0.0f};
     #pragma unroll
     for (uint r = 0; r < ROUNDS; r++) {
-        if (r * SHARE * splits.apart * splits.share >= splits.context) {
+        if (r * SHARE * splits.stride * splits.share >= splits.context) {
             break;
         }
         // All at once; in place of an empty split the first one, which weighs nothing.
@@ -74,7 +74,7 @@ kernel void attend_merge(
     threadgroup float4 totals[LANES];
     const uint row = group.y;
     const uint context = span(step, row).position + 1;
-    if (row >= live(step)) {
+    if (row >= row_count(step)) {
         return;
     }
     const uint quad = lane % QUADS;
@@ -83,13 +83,13 @@ kernel void attend_merge(
     const float4 gate = sigmoid(x[row * (STRIDE / 4) + (2 * group.x + 1) * QUADS + quad]);
     const uint share = split_share(context);
     // Splits that a lane takes all at once need no lanes besides.
-    const uint apart = context <= SHARE * share ? 1 : PARTS;
-    if (part >= apart) {
+    const uint stride = context <= SHARE * share ? 1 : PARTS;
+    if (part >= stride) {
         return;
     }
-    const Splits splits = {part, apart, share, context};
+    const Splits splits = {part, stride, share, context};
     Merged merged = merge(stats + head * SPLITS, sums + head * SPLITS * QUADS + quad, splits);
-    if (apart > 1) {
+    if (stride > 1) {
         if (quad == 0) {
             tops[part] = merged.stat;
         }

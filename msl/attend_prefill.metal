@@ -10,7 +10,7 @@ constant constexpr uint ROW_BLOCKS = TILE / 4;
 // For scores: a lane has 4 rows and 2 keys; q and k are staged in slices of the head.
 constant constexpr uint KEY_LANES = LANES / ROW_BLOCKS;
 constant constexpr uint SLICE_QUADS = QUADS < 8 ? QUADS : 8;
-// One quad more than a slice has, which puts neighbouring rows into different banks.
+// One quad more than a slice has, which puts neighboring rows into different banks.
 constant constexpr uint PITCH = SLICE_QUADS + 1;
 // Rows that the lanes stage at once.
 constant constexpr uint AT_ONCE = LANES / SLICE_QUADS;
@@ -83,23 +83,23 @@ kernel void attend_prefill(
     threadgroup float4 weights[KEYS * ROW_BLOCKS];
     threadgroup float4 scales[ROW_BLOCKS];
     const uint head = group.x;
-    const Tile part = tile(step, group.y);
-    if (part.end == 0) {
+    const Tile tile = tile_at(step, group.y);
+    if (tile.end == 0) {
         return;
     }
     const float scale = rsqrt(float(HEAD));
     const uint row_block = lane / KEY_LANES;
     const uint key_lane = lane % KEY_LANES;
     const uint kv_head = head / (Q_HEADS / KV_HEADS);
-    const uint last = part.span.position + part.end - 1;
+    const uint last = tile.span.position + tile.end - 1;
     // Positions of this lane's 4 rows.
-    const uint4 positions = min(part.span.position + part.first + 4 * row_block + uint4(0, 1, 2, 3), uint4(last));
+    const uint4 positions = min(tile.span.position + tile.first + 4 * row_block + uint4(0, 1, 2, 3), uint4(last));
     float4 largest = LOWEST;
     Sums sums = {};
     for (uint base = 0; base <= last; base += KEYS) {
         // Past the last key it is repeated: its weight is zero, and what it is multiplied with must not be NaN.
         if (lane < KEYS) {
-            places[lane] = place(tables, part.span.slot, min(base + lane, last));
+            places[lane] = place(tables, tile.span.slot, min(base + lane, last));
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
         float4 scores[2] = {0.0f, 0.0f};
@@ -115,7 +115,7 @@ kernel void attend_prefill(
                     k_slice[at * PITCH + lane % SLICE_QUADS] = next.keys[i];
                 }
                 // Rows past the tile's last repeat it.
-                const uint row = part.span.row + min(part.first + at, part.end - 1);
+                const uint row = tile.span.row + min(tile.first + at, tile.end - 1);
                 next.queries[i] = unpack(q[(row * Q_HEADS + head) * QUADS + quad]);
                 next.keys[i] = quad_of(keys, (places[at] * KV_HEADS + kv_head) * QUADS + quad);
             }
@@ -125,26 +125,26 @@ kernel void attend_prefill(
             }
             threadgroup_barrier(mem_flags::mem_threadgroup);
         }
-        float4 most = largest;
-        bool4 seen[2];
+        float4 row_max = largest;
+        bool4 visible[2];
         #pragma unroll
         for (uint i = 0; i < 2; i++) {
-            seen[i] = uint4(base + key_lane + i * KEY_LANES) <= positions;
-            scores[i] = select(float4(LOWEST), scores[i] * scale, seen[i]);
-            most = max(most, scores[i]);
+            visible[i] = uint4(base + key_lane + i * KEY_LANES) <= positions;
+            scores[i] = select(float4(LOWEST), scores[i] * scale, visible[i]);
+            row_max = max(row_max, scores[i]);
         }
         #pragma unroll
-        for (uint apart = 1; apart < KEY_LANES; apart *= 2) {
-            most = max(most, simd_shuffle_xor(most, apart));
+        for (uint distance = 1; distance < KEY_LANES; distance *= 2) {
+            row_max = max(row_max, simd_shuffle_xor(row_max, distance));
         }
         // Exactly one where nothing larger came: tiles beyond a row's position must leave no trace.
         if (key_lane == 0) {
-            scales[row_block] = select(exp(largest - most), float4(1.0f), largest == most);
+            scales[row_block] = select(exp(largest - row_max), float4(1.0f), largest == row_max);
         }
-        largest = most;
+        largest = row_max;
         #pragma unroll
         for (uint i = 0; i < 2; i++) {
-            weights[(key_lane + i * KEY_LANES) * ROW_BLOCKS + row_block] = select(float4(0.0f), exp(scores[i] - most), seen[i]);
+            weights[(key_lane + i * KEY_LANES) * ROW_BLOCKS + row_block] = select(float4(0.0f), exp(scores[i] - row_max), visible[i]);
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
         #pragma unroll
@@ -172,9 +172,9 @@ kernel void attend_prefill(
         const uint block = lane / QUADS + i * BLOCK_STEP;
         #pragma unroll
         for (uint r = 0; r < 4; r++) {
-            const uint offset = part.first + 4 * block + r;
-            if (block < ROW_BLOCKS && offset < part.end) {
-                const uint row = part.span.row + offset;
+            const uint offset = tile.first + 4 * block + r;
+            if (block < ROW_BLOCKS && offset < tile.end) {
+                const uint row = tile.span.row + offset;
                 const uint quad = lane % QUADS;
                 const float4 gate = unpack(x[(row * 2 * (Q_HEADS + KV_HEADS) + 2 * head + 1) * QUADS + quad]);
                 const float4 sum = sums.rows[i][r] / sums.totals[i][r];

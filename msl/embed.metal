@@ -17,7 +17,7 @@ kernel void embed(
     uint lane [[thread_index_in_threadgroup]])
 {
     const uint row = group.x;
-    if (row >= live(step)) {
+    if (row >= row_count(step)) {
         return;
     }
     // An id below `first` wraps around and is beyond `count` too.

@@ -21,7 +21,7 @@ kernel void gated_rms_norm(
     threadgroup float parts[REDUCE_PARTS];
     const uint head = group.x;
     const uint row = group.y;
-    if (row >= live(step)) {
+    if (row >= row_count(step)) {
         return;
     }
     const uint first = (row * VALUE_HEADS + head) * QUADS;

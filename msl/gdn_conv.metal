@@ -1,5 +1,5 @@
 // y[t, c] = silu(Σ_j w[c, j] · x[t − 3 + j, c]), per head q, k = l2norm(q)/√Dk, l2norm(k); gates[t] = −exp(a_log)·softplus(a + dt_bias), sigmoid(b)
-// x [T, STRIDE]: C channels, z, b, a; weight [C, 4], ring [slots, 4·C] by position mod 4, y [T, C], a_dt [2, Hv], gates [T, 2·Hv] with decays first
+// x [T, STRIDE]: C channels, z, b, a; weight [C, 4], conv_state [slots, 4·C] by position mod 4, y [T, C], a_dt [2, Hv], gates [T, 2·Hv] with decays first
 // one group a head and tile of one sequence's rows, RUN rows after each other to each TEAM of its lanes; behind the heads, one for the gates
 constant constexpr uint KEY_CHANNELS = 2 * KEY_HEADS * KEY_WIDTH;
 constant constexpr uint VALUES = VALUE_HEADS * VALUE_WIDTH;
@@ -12,28 +12,28 @@ constant constexpr uint WIDEST = KEY_WIDTH > VALUE_WIDTH ? KEY_WIDTH : VALUE_WID
 constant constexpr uint SHARE = (WIDEST + TEAM - 1) / TEAM;
 static_assert(RUN * LANES == TILE * TEAM, "a tile's rows are shared out evenly");
 
-// Where the ring keeps a channel at a position.
+// Where conv_state keeps a channel at a position.
 inline uint kept(Span rows, uint position, uint channel) {
     return (rows.slot * 4 + position % 4) * CHANNELS + channel;
 }
 
 // What the convolution sees `back` rows before row `offset` of a span.
-inline float before(device const float* x, device const float* ring, Span rows, uint2 row, uint channel) {
+inline float before(device const float* x, device const float* conv_state, Span rows, uint2 row, uint channel) {
     const uint offset = row.x;
     const uint back = row.y;
     if (back <= offset) {
         return x[(rows.row + offset - back) * STRIDE + channel];
     }
     if (back - offset <= rows.position) {
-        return ring[kept(rows, rows.position + offset - back, channel)];
+        return conv_state[kept(rows, rows.position + offset - back, channel)];
     }
     return 0.0f;
 }
 
-// Logarithms of decays, and rates, of a tile's rows.
-inline void store_gates(device float* gates, device const float* x, device const float* a_dt, Tile part, uint lane) {
-    for (uint i = lane; i < (part.end - part.first) * VALUE_HEADS; i += LANES) {
-        const uint row = part.span.row + part.first + i / VALUE_HEADS;
+// Logarithms of decays, and betas, of a tile's rows.
+inline void store_gates(device float* gates, device const float* x, device const float* a_dt, Tile tile, uint lane) {
+    for (uint i = lane; i < (tile.end - tile.first) * VALUE_HEADS; i += LANES) {
+        const uint row = tile.span.row + tile.first + i / VALUE_HEADS;
         const uint head = i % VALUE_HEADS;
         const uint b = (row + 1) * STRIDE - 2 * VALUE_HEADS + head;
         gates[row * 2 * VALUE_HEADS + head] = -exp(a_dt[head]) * softplus(x[b + VALUE_HEADS] + a_dt[VALUE_HEADS + head]);
@@ -45,7 +45,7 @@ kernel void gdn_conv(
     device const uint* step [[buffer(0)]],
     device const float* x [[buffer(1)]],
     device const Quad_weight* weight [[buffer(2)]],
-    device float* ring [[buffer(3)]],
+    device float* conv_state [[buffer(3)]],
     device float* y [[buffer(4)]],
     device const float* a_dt [[buffer(5)]],
     device float* gates [[buffer(6)]],
@@ -53,35 +53,35 @@ kernel void gdn_conv(
     uint lane [[thread_index_in_threadgroup]])
 {
     const uint head = group.x;
-    const Tile part = tile(step, group.y);
-    if (part.end == 0) {
+    const Tile tile = tile_at(step, group.y);
+    if (tile.end == 0) {
         return;
     }
     if (head == 2 * KEY_HEADS + VALUE_HEADS) {
-        store_gates(gates, x, a_dt, part, lane);
+        store_gates(gates, x, a_dt, tile, lane);
         return;
     }
-    const Span rows = part.span;
+    const Span rows = tile.span;
     const bool is_key = head < 2 * KEY_HEADS;
     const uint width = is_key ? KEY_WIDTH : VALUE_WIDTH;
     const uint first = is_key ? head * KEY_WIDTH : KEY_CHANNELS + (head - 2 * KEY_HEADS) * VALUE_WIDTH;
     const uint member = lane % TEAM;
-    const uint begin = part.first + lane / TEAM * RUN;
+    const uint begin = tile.first + lane / TEAM * RUN;
     float4 taps[SHARE];
     // Of each channel the last 4 rows, which slide down the run.
     float4 window[SHARE];
     #pragma unroll
     for (uint i = 0; i < SHARE; i++) {
         const uint c = first + min(member + i * TEAM, width - 1);
-        const uint at = min(begin, part.end - 1);
+        const uint at = min(begin, tile.end - 1);
         taps[i] = unpack(weight[c]);
-        window[i].y = before(x, ring, rows, uint2(at, 3), c);
-        window[i].z = before(x, ring, rows, uint2(at, 2), c);
-        window[i].w = before(x, ring, rows, uint2(at, 1), c);
+        window[i].y = before(x, conv_state, rows, uint2(at, 3), c);
+        window[i].z = before(x, conv_state, rows, uint2(at, 2), c);
+        window[i].w = before(x, conv_state, rows, uint2(at, 1), c);
     }
     for (uint r = 0; r < RUN; r++) {
         // A team past the tile's last row computes with that one again and stores nothing.
-        const uint row = rows.row + min(begin + r, part.end - 1);
+        const uint row = rows.row + min(begin + r, tile.end - 1);
         float values[SHARE];
         float squares = 0.0f;
         #pragma unroll
@@ -103,18 +103,18 @@ kernel void gdn_conv(
         #pragma unroll
         for (uint i = 0; i < SHARE; i++) {
             const uint within = member + i * TEAM;
-            if (within < width && begin + r < part.end) {
+            if (within < width && begin + r < tile.end) {
                 y[row * CHANNELS + first + within] = values[i] * scale;
             }
         }
     }
-    // Only the first tile's group has read the ring, and only its head's channels.
-    if (part.first == 0) {
+    // Only the first tile's group has read conv_state, and only its head's channels.
+    if (tile.first == 0) {
         threadgroup_barrier(mem_flags::mem_device);
         for (uint i = lane; i < min(rows.rows, 3u) * width; i += LANES) {
             const uint offset = rows.rows - 1 - i / width;
             const uint channel = first + i % width;
-            ring[kept(rows, rows.position + offset, channel)] = x[(rows.row + offset) * STRIDE + channel];
+            conv_state[kept(rows, rows.position + offset, channel)] = x[(rows.row + offset) * STRIDE + channel];
         }
     }
 }

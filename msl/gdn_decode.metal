@@ -1,5 +1,5 @@
-// y = silu(conv(x)) per channel of q, k, v; S ← decay·S; u = rate·(v − Sᵀk̂); S ← S + k̂ uᵀ; o = norm(Sᵀq̂) · silu(z), for one token
-// x [S, STRIDE] of q, k, v, z, b, a; weight [C, 4]; ring [slots, 4·C] by position mod 4; a_dt [2, Hv]; norm [1, Dv]; state [slots, Hv·Dk·Dv]; o [S, Hv·Dv]
+// y = silu(conv(x)) per channel of q, k, v; S ← decay·S; u = beta·(v − Sᵀk̂); S ← S + k̂ uᵀ; o = norm(Sᵀq̂) · silu(z), for one token
+// x [S, STRIDE] of q, k, v, z, b, a; weight [C, 4]; conv_state [slots, 4·C] by position mod 4; a_dt [2, Hv]; norm [1, Dv]; state [slots, Hv·Dk·Dv]; o [S, Hv·Dv]
 // one group a value head and sequence; MEMBERS lanes share a column of the state and keep it in registers
 struct Params {
     float eps;
@@ -10,12 +10,12 @@ constant constexpr uint CHANNELS = 2 * KEY_HEADS * KEY_WIDTH + VALUES;
 // Behind the channels lie the gate z, b and a.
 constant constexpr uint STRIDE = CHANNELS + VALUES + 2 * VALUE_HEADS;
 constant constexpr uint MEMBERS = LANES / COLUMNS;
-// A lane keeps SHARE elements of a column: every MEMBERS-th, so that a SIMD group reads rows of neighbours.
+// A lane keeps SHARE elements of a column: every MEMBERS-th, so that a SIMD group reads rows of neighbors.
 constant constexpr uint KEY = SHARE * MEMBERS;
 constant constexpr uint VALUE = 2 * KEY;
 static_assert(COLUMNS >= VALUE_WIDTH && LANES % COLUMNS == 0 && KEY >= KEY_WIDTH, "a column for each lane");
 
-// A channel's token after convolution and activation. `kept` is where a slot's ring begins for the channel. An owner, which
+// A channel's token after convolution and activation. `kept` is where a slot of conv_state begins for the channel. An owner, which
 // is one of the heads that share a channel, keeps the token; nobody reads it there, only the three before it are looked at.
 inline float convolved(device float* kept, uint position, float4 taps, float now, bool owner) {
     float sum = 0.0f;
@@ -34,7 +34,7 @@ kernel void gdn_decode(
     device const uint* step [[buffer(0)]],
     device const float* x [[buffer(1)]],
     device const Quad_weight* weight [[buffer(2)]],
-    device float* ring [[buffer(3)]],
+    device float* conv_state [[buffer(3)]],
     device const float* a_dt [[buffer(4)]],
     device const Quad_norm* norm [[buffer(5)]],
     device float* state [[buffer(6)]],
@@ -65,7 +65,7 @@ kernel void gdn_decode(
     }
     device const float* token = x + rows.row * STRIDE;
     const float z = token[CHANNELS + head * VALUE_WIDTH + n];
-    const float rate = sigmoid(token[CHANNELS + VALUES + head]);
+    const float beta = sigmoid(token[CHANNELS + VALUES + head]);
     const float a = token[CHANNELS + VALUES + VALUE_HEADS + head];
     const float decay = exp(-exp(a_dt[head]) * softplus(a + a_dt[VALUE_HEADS + head]));
     const float gain = unpack(norm[n / 4])[n % 4];
@@ -75,7 +75,7 @@ kernel void gdn_decode(
         const uint width = part == 2 ? VALUE_WIDTH : KEY_WIDTH;
         const uint channel = part * KEY_HEADS * KEY_WIDTH + (part == 2 ? head : head / SHARING % KEY_HEADS) * width + at;
         const bool owner = part == 2 || (head % SHARING == 0 && head < SHARING * KEY_HEADS);
-        device float* kept = ring + rows.slot * 4 * CHANNELS + channel;
+        device float* kept = conv_state + rows.slot * 4 * CHANNELS + channel;
         mixed[i] = at < width ? convolved(kept, rows.position, unpack(weight[channel]), token[channel], owner) : 0.0f;
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
@@ -100,7 +100,7 @@ kernel void gdn_decode(
     }
     const float query_scale = rsqrt(simd_sum(products.x) + 1e-6f) * rsqrt(float(KEY_WIDTH));
     const float key_scale = rsqrt(simd_sum(products.y) + 1e-6f);
-    const float u = rate * (mixed[VALUE + n] - decay * key_scale * sums.x);
+    const float u = beta * (mixed[VALUE + n] - decay * key_scale * sums.x);
     const float out = query_scale * fma(decay, sums.y, key_scale * simd_sum(products.z) * u);
     #pragma unroll
     for (uint i = 0; i < SHARE; i++) {
@@ -109,7 +109,7 @@ kernel void gdn_decode(
             own[(i * MEMBERS + member) * VALUE_WIDTH] = fma(k, key_scale * u, decay * column[i]);
         }
     }
-    // One member counts for each column; its neighbours have the rest of a quad.
+    // One member counts for each column; its neighbors have the rest of a quad.
     const bool counted = inside && member == 0;
     const float sum = reduce_sum(counted ? out * out : 0.0f, lane, squares);
     const float y = out * rsqrt(sum / float(VALUE_WIDTH) + params.eps) * gain * silu(z);

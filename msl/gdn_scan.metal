@@ -1,6 +1,6 @@
-// S ← exp(decay)·S; u = rate·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq, token after token; value head h uses key head h / (Hv/Hk)
-// qkv [T, C] of q, k, v, gates [T, 2·Hv] of decays and rates, state [slots, Hv·Dk·Dv], o [T, Hv·Dv]
-// one group a value head, COLUMNS columns of its state and sequence; TEAM neighbouring lanes keep a column in registers
+// S ← exp(decay)·S; u = beta·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq, token after token; value head h uses key head h / (Hv/Hk)
+// qkv [T, C] of q, k, v, gates [T, 2·Hv] of decays and betas, state [slots, Hv·Dk·Dv], o [T, Hv·Dv]
+// one group a value head, COLUMNS columns of its state and sequence; TEAM neighboring lanes keep a column in registers
 constant constexpr uint CHANNELS = 2 * KEY_HEADS * KEY_WIDTH + VALUE_HEADS * VALUE_WIDTH;
 constant constexpr uint COLUMNS = LANES / TEAM;
 constant constexpr uint KEY_QUADS = KEY_WIDTH / 4;
@@ -60,7 +60,7 @@ kernel void gdn_scan(
     threadgroup float4 keys[FETCHES * LANES];
     threadgroup float4 queries[FETCHES * LANES];
     threadgroup float values[VALUE_FETCHES * LANES];
-    // Decay and rate of each token.
+    // Decay and beta of each token.
     threadgroup float2 gate[LANES];
     if (group.z >= sequences(step)) {
         return;

@@ -16,7 +16,7 @@ constant constexpr uint ROW_BLOCKS = TILE_ROWS / 4;
 constant constexpr uint COLUMN_BLOCKS = TILE_COLUMNS / 4;
 constant constexpr uint BLOCKS = (ROW_BLOCKS + COLUMN_BLOCKS) * SLICE_QUADS;
 constant constexpr uint SHARE = (BLOCKS + LANES - 1) / LANES;
-// Neighbouring lanes store blocks of the same rows and neighbouring k: swapping rows by k spreads them over the banks.
+// Neighboring lanes store blocks of the same rows and neighboring k: swapping rows by k spreads them over the banks.
 constant constexpr uint ROW_SWAP = ROW_BLOCKS % 8 == 0 ? 7 : 0;
 constant constexpr uint COLUMN_SWAP = COLUMN_BLOCKS % 8 == 0 ? 7 : 0;
 static_assert(LANES == ROW_BLOCKS * COLUMN_BLOCKS, "4 × 4 of y to a lane");
@@ -51,8 +51,8 @@ kernel void matmul(
     threadgroup float4 w_slice[SLICE * COLUMN_BLOCKS];
     const uint first_row = group.y * TILE_ROWS;
     const uint first_column = group.x * TILE_COLUMNS;
-    const uint rows_alive = live(step);
-    if (first_row >= rows_alive) {
+    const uint active_rows = row_count(step);
+    if (first_row >= active_rows) {
         return;
     }
     const uint row_block = lane / COLUMN_BLOCKS;
@@ -74,7 +74,7 @@ kernel void matmul(
             }
             // The next slice is on its way while this one is multiplied.
             if (strip < ROW_BLOCKS) {
-                fetch(blocks[i], x, first_row + 4 * strip, rows_alive - 1, slice * SLICE_QUADS + quad);
+                fetch(blocks[i], x, first_row + 4 * strip, active_rows - 1, slice * SLICE_QUADS + quad);
             } else if (block < BLOCKS) {
                 fetch(blocks[i], w, first_column + 4 * (strip - ROW_BLOCKS), params.count - 1, slice * SLICE_QUADS + quad);
             }
@@ -96,7 +96,7 @@ kernel void matmul(
         #pragma unroll
         for (uint c = 0; c < 4; c++) {
             const uint n = first_column + 4 * column_block + c;
-            if (row < rows_alive && n < params.count) {
+            if (row < active_rows && n < params.count) {
                 device float* to = y + row * params.stride + params.first + n;
                 *to = (ADD == 1 ? *to : 0.0f) + sums[r][c];
             }

@@ -45,9 +45,9 @@ kernel void matvec(
     threadgroup float parts[SUMS_PARTS];
     const uint row = group.y * ROWS;
     const uint column = group.x * COLUMNS + lane / TEAM * SHARE;
-    const uint alive = live(step);
+    const uint active_rows = row_count(step);
     // A prompt may want no logits. In a decode step every group has a row, and need not wait to learn it.
-    if (LIVE == 1 && row >= alive) {
+    if (ROW_COUNT == STEP_OUTPUT_COUNT && row >= active_rows) {
         return;
     }
     float values[VALUES];
@@ -58,7 +58,7 @@ kernel void matvec(
         #pragma unroll
         for (uint j = 0; j < SHARE; j++) {
             const bool mine = (r * SHARE + j) % TEAM == lane % TEAM;
-            if (mine && row + r < alive && column + j < params.count) {
+            if (mine && row + r < active_rows && column + j < params.count) {
                 device float* to = y + (row + r) * params.stride + params.first + column + j;
                 *to = ADD == 1 ? *to + values[r * SHARE + j] : values[r * SHARE + j];
             }

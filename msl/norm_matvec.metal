@@ -1,5 +1,5 @@
 // y[r, first + n] = s · Σ_k x[r, k] · (1 + norm[k]) · w[n, k], s = 1 / sqrt(mean(x[r]²) + eps), for few rows
-// x [S, K], norm [1, K], w [count, K], y [S, stride]; where TAIL is 1, the columns of tail [tail_count, K] follow those of w
+// x [S, K], norm [1, K], w [count, K], y [S, stride]; where HAS_TAIL is 1, the columns of tail [tail_count, K] follow those of w
 // one group for COLUMNS columns n of one matrix and ROWS rows r; a team of TEAM lanes computes SHARE columns, and the squares
 struct Params {
     uint rows;
@@ -51,11 +51,11 @@ kernel void norm_matvec(
     const uint row = group.y * ROWS;
     // The groups of the second matrix follow those of the first.
     const uint groups = (params.count + COLUMNS - 1) / COLUMNS;
-    const bool in_tail = TAIL == 1 && group.x >= groups;
+    const bool in_tail = HAS_TAIL == 1 && group.x >= groups;
     const uint column = (in_tail ? group.x - groups : group.x) * COLUMNS + lane / TEAM * SHARE;
     const uint columns = in_tail ? params.tail_count : params.count;
     const uint first = in_tail ? params.first + params.count : params.first;
-    const uint alive = live(step);
+    const uint active_rows = row_count(step);
     float values[VALUES];
     if (in_tail) {
         dots(Operands<Quad_tail>{x, norm, tail, row, params.rows - 1, column, columns - 1}, lane, values);
@@ -70,7 +70,7 @@ kernel void norm_matvec(
         #pragma unroll
         for (uint j = 0; j < SHARE; j++) {
             const bool mine = (r * SHARE + j) % TEAM == lane % TEAM;
-            if (mine && row + r < alive && column + j < columns) {
+            if (mine && row + r < active_rows && column + j < columns) {
                 y[(row + r) * params.stride + first + column + j] = values[r * SHARE + j] * scale[r];
             }
         }

@@ -59,7 +59,7 @@ kernel void norm_swiglu(
     threadgroup float results[ROWS * COLUMNS];
     const uint row = group.y * ROWS;
     const uint place = lane / TEAM * PAIRS;
-    const uint alive = live(step);
+    const uint active_rows = row_count(step);
     const Operands operands = Operands{
         x, norm, gate, up, row, params.rows - 1, params.gate_row, params.up_row, group.x * COLUMNS + place, params.count - 1};
     float values[VALUES];
@@ -78,11 +78,11 @@ kernel void norm_swiglu(
         }
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    // Neighbours store neighbours, in whole quads.
+    // Neighbors store neighbors, in whole quads.
     for (uint i = lane; i < ROWS * ROW_QUADS; i += LANES) {
         const uint r = i / ROW_QUADS;
         const uint n = group.x * COLUMNS + i % ROW_QUADS * 4;
-        if (row + r < alive && n < params.count) {
+        if (row + r < active_rows && n < params.count) {
             threadgroup const float* quad = results + 4 * i;
             const uint to = ((row + r) * params.stride + params.first + n) / 4;
             y[to] = pack<Quad_y>(float4(quad[0], quad[1], quad[2], quad[3]));

@@ -45,7 +45,7 @@ kernel void qk_norm_rope(
     // The head after the norm's weight, but for the common scale.
     threadgroup float weighted[HEAD];
     const uint row = group.y;
-    if (row >= live(step)) {
+    if (row >= row_count(step)) {
         return;
     }
     const uint position = position_of(step, row);

@@ -19,7 +19,7 @@ kernel void rms_norm(
 {
     threadgroup float parts[REDUCE_PARTS];
     const uint row = group.x;
-    if (row >= live(step)) {
+    if (row >= row_count(step)) {
         return;
     }
     float4 values[KEPT];

@@ -11,7 +11,7 @@ kernel void rows(
     uint lane [[thread_index_in_threadgroup]])
 {
     const uint output = group.x;
-    if (output >= live(step)) {
+    if (output >= row_count(step)) {
         return;
     }
     const uint row = output_row(step, output);

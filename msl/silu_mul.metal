@@ -12,7 +12,7 @@ kernel void silu_mul(
 {
     const uint i = group.x * LANES + lane;
     const uint row = group.y;
-    if (row >= live(step) || i >= QUADS) {
+    if (row >= row_count(step) || i >= QUADS) {
         return;
     }
     const float4 gate = unpack(x[2 * row * QUADS + i]);

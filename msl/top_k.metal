@@ -44,7 +44,7 @@ kernel void top_k(
     threadgroup uint3 found;
     threadgroup atomic_uint taken;
     const uint row = group.x;
-    if (row >= live(step)) {
+    if (row >= row_count(step)) {
         return;
     }
     device const float* own = logits + row * WIDTH;

@@ -4,12 +4,15 @@
 //! when a preempted sequence is computed again, so that what a sequence yields depends on the sequence alone.
 
 mod ahead;
+mod dry_run;
 mod memory;
 mod options;
 mod phase_runner;
 mod readback;
 mod request;
 mod runner;
+pub mod sampler;
+pub mod scheduler;
 mod session;
 mod step_loop;
 
@@ -20,15 +23,22 @@ use std::{
 };
 
 use crate::{
-    cache::{BLOCK, Plan},
+    engine::{
+        sampler::Sampler,
+        scheduler::{Limits, Scheduler, State},
+    },
     error::{Error, Result},
-    kernels::gdn_chunk_solve::CHUNK,
-    model::Model,
-    sampler::Sampler,
-    scheduler::{Limits, Scheduler, State},
-    step::{Layout, Phase, SequenceId},
+    kernels::{
+        gdn_chunk_solve::CHUNK,
+        operands::step::{Layout, Phase, SequenceId},
+    },
+    model::{
+        Model,
+        cache::{BLOCK, Plan},
+    },
 };
 use ahead::Ahead;
+pub use dry_run::{DryEngine, DryStep};
 pub use options::Options;
 use phase_runner::{LogitsRow, PhaseRunner};
 pub use request::{AtEnd, Event, Finish, Request};
@@ -87,8 +97,9 @@ impl Engine {
     /// [`Error::Request`] for a context that does not fit, with the one that would; [`Error::OutOfMemory`].
     pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
         let plan = options.plan(&model)?;
+        let budget = options.budget_on(model.backend.caps());
         let limits = Limits {
-            budget: options.budget as usize,
+            budget: budget as usize,
             align: ALIGN as usize,
             block: BLOCK as usize,
             blocks: plan.blocks as usize,
@@ -102,7 +113,7 @@ impl Engine {
             let layout = Layout { rows, sequences: options.sequences, outputs: options.sequences };
             PhaseRunner::new(&runner, phase, layout)
         };
-        let prefill = phase_runner(Phase::Prefill, options.budget)?;
+        let prefill = phase_runner(Phase::Prefill, budget)?;
         let decode = phase_runner(Phase::Decode, options.sequences)?;
         let copier = session::Copier::new(&runner.model().backend)?;
         let tables = vec![Vec::new(); plan.slots as usize];

@@ -5,7 +5,11 @@ mod download;
 mod explain;
 mod snapshot;
 
-use std::{ffi::OsString, fmt, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use hf_hub::Cache;
 
@@ -101,13 +105,25 @@ impl fmt::Debug for HubOptions {
     }
 }
 
-/// What a person sees of a download.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// A bar for each file on standard error, if that is a terminal.
-    Bar,
-    /// Nothing.
-    Hidden,
+/// Told which file is being downloaded, how many of its bytes are here, and how many it has.
+pub type Progress<'a> = dyn FnMut(&str, u64, u64) + 'a;
+
+/// Where a model is on this machine. `model` is a path, or `OWNER/NAME` or `OWNER/NAME@REVISION` on the hub, which is
+/// downloaded with the options of the environment. A path that exists wins.
+///
+/// # Errors
+/// Those of [`fetch`] and [`HubOptions::from_environment`]. A path is returned as it is: whether a model is there shows when it
+/// is opened.
+pub fn locate(model: &str, progress: &mut Progress<'_>) -> Result<PathBuf> {
+    let path = Path::new(model);
+    let Some(spec) = RepoSpec::parse(model).filter(|_| !path.exists()) else { return Ok(path.into()) };
+    // The name may have been meant as a path.
+    fetch(&spec, &HubOptions::from_environment()?, progress).map_err(|error| match error {
+        Error::Download { what, why } => {
+            Error::Download { what, why: format!("{why}. There is no directory {spec} on this machine either") }
+        }
+        other => other,
+    })
 }
 
 /// The directory of a complete snapshot of `spec`, after downloading what it lacks. A file that broke off is resumed.
@@ -117,25 +133,25 @@ pub enum Progress {
 /// # Errors
 /// [`Error::Download`] with the file, what went wrong and what to do; [`Error::Io`] and [`Error::Format`] for the
 /// cache.
-pub fn fetch(spec: &RepoSpec, options: &HubOptions, progress: Progress) -> Result<PathBuf> {
+pub fn fetch(spec: &RepoSpec, options: &HubOptions, progress: &mut Progress<'_>) -> Result<PathBuf> {
     let cached = Snapshot::cached(&options.cache, spec);
     if let Some(snapshot) = cached.as_ref().filter(|snapshot| snapshot.is_settled()) {
         return Ok(snapshot.directory());
     }
-    let remote = Remote::new(spec, options, progress)?;
+    let mut remote = Remote::new(spec, options, progress)?;
     // One commit for all files: a push in the middle of a download must not mix two models.
     let snapshot = match cached {
         Some(snapshot) => snapshot,
         None => Snapshot::of(&options.cache, spec, remote.commit()?),
     };
-    match fill(&remote, &snapshot) {
+    match fill(&mut remote, &snapshot) {
         Err(error) if snapshot.is_usable() => log::warn!("{spec}: using what is in the cache: {error}"),
         outcome => outcome?,
     }
     Ok(snapshot.directory())
 }
 
-fn fill(remote: &Remote, snapshot: &Snapshot) -> Result<()> {
+fn fill(remote: &mut Remote<'_, '_>, snapshot: &Snapshot) -> Result<()> {
     for file in REQUIRED {
         remote.require(snapshot, file)?;
     }

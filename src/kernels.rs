@@ -4,15 +4,14 @@
 //! Operations panic on tensors whose shapes do not fit together, naming kernel and argument.
 #![allow(clippy::missing_panics_doc)]
 
-#[cfg(any(all(feature = "wgpu", not(target_arch = "wasm32")), target_os = "macos"))]
-use std::hash::{DefaultHasher, Hasher};
+use crate::compute::kernel;
 
 /// The shader texts of a kernel, by its name. They run without checks of indices: what indexes private and group memory is
 /// a loop counter with constant bounds or a lane below LANES, and the tests find what leaves a buffer by what lies behind
 /// it.
 macro_rules! source {
     ($name:literal) => {
-        $crate::pass::Source {
+        $crate::compute::kernel::Source {
             wgsl: include_str!(concat!("../../wgsl/", $name, ".wgsl")),
             msl: Some(include_str!(concat!("../../msl/", $name, ".metal"))),
             proven: true,
@@ -24,9 +23,11 @@ macro_rules! kernels {
     ($($name:ident),* $(,)?) => {
         $(pub mod $name;)*
         /// Every kernel: what the tests of shaders and of parity walk.
-        pub static ALL: &[&crate::pass::Kernel] = &[$(&$name::KERNEL),*];
+        pub static ALL: &[&crate::compute::kernel::Kernel] = &[$(&$name::KERNEL),*];
     };
 }
+
+pub mod operands;
 
 kernels!(
     advance,
@@ -57,13 +58,9 @@ kernels!(
     top_k,
 );
 
-/// A number for shader texts with their names, by which files made of them are told from those of other texts.
-#[cfg(any(all(feature = "wgpu", not(target_arch = "wasm32")), target_os = "macos"))]
-pub(crate) fn fingerprint<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for part in texts.flat_map(|(name, text)| [name, text]) {
-        hasher.write_usize(part.len());
-        hasher.write(part.as_bytes());
-    }
-    hasher.finish()
+/// A number for the texts of all kernels in all languages, by which pipelines made of them are told from those of other texts.
+pub fn fingerprint() -> u64 {
+    let texts =
+        ALL.iter().flat_map(|kernel| [Some(kernel.source.wgsl), kernel.source.msl].map(|text| (kernel.name, text)));
+    kernel::fingerprint(texts.filter_map(|(name, text)| Some((name, text?))))
 }

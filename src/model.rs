@@ -1,36 +1,25 @@
 //! Models: the configuration and the checkpoint on disk, the weights on a device, the forward pass.
 
+pub mod built_in;
+pub mod cache;
 pub mod checkpoint;
 pub mod config;
-mod halves;
-pub mod quants;
+mod precision;
 pub mod qwen3_5;
-mod random;
-mod upload;
 pub mod weights;
 
 use std::sync::Arc;
 
-use crate::{backend::Backend, cache::Cache, dtype::DType, error::Result, pass::Pass, step::Step, tensor::Tensor};
+use crate::{
+    compute::{backend::Backend, pass::Pass, tensor::Tensor},
+    error::Result,
+    kernels::operands::step::Step,
+    model::cache::Cache,
+};
 use config::Config;
+pub use precision::Precision;
 pub use weights::Weights;
 use weights::{Progress, Source};
-
-/// In which types a model computes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Form {
-    /// What its matrix products take: f32 for full precision, f16 where a matrix unit wants it.
-    pub inputs: DType,
-    /// What large matrices are quantised to while they are loaded; none for weights as the checkpoint has them.
-    pub quant: Option<DType>,
-}
-
-/// With weights as the checkpoint has them.
-impl From<DType> for Form {
-    fn from(inputs: DType) -> Self {
-        Self { inputs, quant: None }
-    }
-}
 
 /// A model on a device.
 pub struct Model {
@@ -53,11 +42,11 @@ impl Model {
     pub fn load(
         backend: &Arc<dyn Backend>,
         source: &Source<'_>,
-        form: impl Into<Form>,
+        precision: impl Into<Precision>,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let config = source.config().clone();
-        let weights = Weights::load(backend, source, form.into(), progress)?;
+        let weights = Weights::load(backend, source, precision.into(), progress)?;
         Ok(Self { backend: backend.clone(), vocabulary: config.vocabulary, config, weights })
     }
 

@@ -2,9 +2,7 @@
 //! than the input accounts for.
 #![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
 
-#[allow(dead_code)]
-#[path = "checkpoint/scratch.rs"]
-mod scratch;
+mod support;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -14,19 +12,20 @@ use std::{
 };
 
 use bimetal::{
-    backend::Backend,
-    cpu::Cpu,
-    dtype::DType,
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
     model::{
         Model, Weights,
-        checkpoint::{Checkpoint, expected},
-        quants::quantise,
+        checkpoint::{Checkpoint, expected, quantise},
         weights::Source,
     },
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
-use scratch::{Scratch, WEIGHTS, file, fixture, parts};
 use serde_json::{Value, json};
+
+use support::{
+    fixtures::fixture,
+    scratch::{Scratch, WEIGHTS, file, parts},
+};
 
 static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32").join(WEIGHTS)).unwrap());

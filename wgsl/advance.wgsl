@@ -6,7 +6,7 @@
 
 @compute @workgroup_size(LANES)
 fn advance(@builtin(local_invocation_index) lane: u32) {
-    for (var row = lane; row < live(); row += LANES) {
+    for (var row = lane; row < row_count(); row += LANES) {
         step[STEP_IDS + row] = tokens[row];
         step[STEP_POSITION_OF + row] += 1u;
         step[STEP_SPANS + 4u * step[STEP_SEQUENCE_OF + row] + 2u] += 1u;

@@ -27,7 +27,7 @@ fn key_of(value: f32) -> u32 {
 @compute @workgroup_size(LANES)
 fn argmax(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.y;
-    if row >= live() {
+    if row >= row_count() {
         return;
     }
     let end = min((group.x + 1u) * SLICE, params.limit);

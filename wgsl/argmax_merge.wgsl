@@ -8,7 +8,7 @@
 @compute @workgroup_size(LANES)
 fn argmax_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.x;
-    if row >= live() {
+    if row >= row_count() {
         return;
     }
     var best = vec2(0u, NONE);

@@ -26,15 +26,15 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     let row = group.z;
     let team = lane / TEAM;
     let member = lane % TEAM;
-    // All that waits for nothing is loaded at once, for rows that are not alive too.
-    let alive = live();
+    // All that waits for nothing is loaded at once, for rows that are not active too.
+    let active_rows = row_count();
     // A decode step has one row of each sequence.
     let own = span(row);
     let query = (row * Q_HEADS + group.x * GROUP) * TEAM + member;
     #repeat h GROUP
     let q_$h = load_q(query + $hu * TEAM);
     #end
-    if row >= alive {
+    if row >= active_rows {
         return;
     }
     let context = own.position + 1u;
@@ -67,19 +67,19 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
         #end
         team_sums(&scores, lane);
         #repeat h GROUP
-        var most_$h = largest_$h;
+        var row_max_$h = largest_$h;
         #repeat k KEYS
         let score_$h_$k = select(LOWEST, SCALE * scores[$hu * KEYS + $ku], at_$k < end);
-        most_$h = max(most_$h, score_$h_$k);
+        row_max_$h = max(row_max_$h, score_$h_$k);
         #end
-        let fade_$h = exp(largest_$h - most_$h);
-        largest_$h = most_$h;
+        let fade_$h = exp(largest_$h - row_max_$h);
+        largest_$h = row_max_$h;
         weight_$h *= fade_$h;
         #repeat q WIDE
         sum_$h[$q] *= fade_$h;
         #end
         #repeat k KEYS
-        let weight_$h_$k = select(0.0, exp(score_$h_$k - most_$h), at_$k < end);
+        let weight_$h_$k = select(0.0, exp(score_$h_$k - row_max_$h), at_$k < end);
         weight_$h += weight_$h_$k;
         #repeat q WIDE
         sum_$h[$q] = fma(vec4(weight_$h_$k), value_$k[$q], sum_$h[$q]);

@@ -20,30 +20,30 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     let row = group.y;
     let quad = lane % QUADS;
     let part = lane / QUADS;
-    // All that waits for nothing is loaded at once, for rows that are not alive too.
-    let alive = live();
+    // All that waits for nothing is loaded at once, for rows that are not active too.
+    let active_rows = row_count();
     let context = span(row).position + 1u;
     let gate = x[row * (STRIDE / 4u) + (2u * group.x + 1u) * QUADS + quad];
-    if row >= alive {
+    if row >= active_rows {
         return;
     }
     let share = split_share(context);
     let first = (row * Q_HEADS + group.x) * SPLITS;
     // Splits that a lane takes all at once need no lanes besides.
-    let apart = select(PARTS, 1u, context <= SHARE * share);
+    let stride = select(PARTS, 1u, context <= SHARE * share);
     var top = LOWEST;
     var weight = 0.0;
     var sum = vec4(0.0);
-    if part < apart {
+    if part < stride {
         // In place of an empty split the first one is loaded, and weighs nothing.
         #repeat r ROUNDS
         #repeat i SHARE
-        let split_$r_$i = ($ru * SHARE + $iu) * apart + part;
+        let split_$r_$i = ($ru * SHARE + $iu) * stride + part;
         let counts_$r_$i = split_$r_$i * share < context;
         var stat_$r_$i = vec2<f32>();
         var sum_$r_$i = vec4<f32>();
         #end
-        if $ru == 0u || $ru * SHARE * apart * share < context {
+        if $ru == 0u || $ru * SHARE * stride * share < context {
             #repeat i SHARE
             stat_$r_$i = stats[first + select(0u, split_$r_$i, counts_$r_$i)];
             sum_$r_$i = sums[(first + select(0u, split_$r_$i, counts_$r_$i)) * QUADS + quad];
@@ -51,13 +51,13 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         }
         #end
         #repeat r ROUNDS
-        if $ru == 0u || $ru * SHARE * apart * share < context {
-            var most = top;
+        if $ru == 0u || $ru * SHARE * stride * share < context {
+            var row_max = top;
             #repeat i SHARE
-            most = max(most, select(LOWEST, stat_$r_$i.x, counts_$r_$i));
+            row_max = max(row_max, select(LOWEST, stat_$r_$i.x, counts_$r_$i));
             #end
-            let fade = exp(top - most);
-            top = most;
+            let fade = exp(top - row_max);
+            top = row_max;
             weight *= fade;
             sum *= fade;
             #repeat i SHARE
@@ -68,7 +68,7 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         }
         #end
     }
-    if apart > 1u {
+    if stride > 1u {
         if quad == 0u {
             tops[part] = vec2(top, weight);
         }

@@ -1,6 +1,6 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
 // tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
-// one group a query head and SIDE rows of one sequence; SIDE keys at a time pass by; a subgroup has 4·EDGE columns of the head
+// one group a query head and SIDE rows of one sequence; SIDE keys at a time pass by; a subgroup has 4·FRAGMENT columns of the head
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
 @group(0) @binding(2) var<storage, read> q: array<Quad_q>;
@@ -10,19 +10,20 @@
 @group(0) @binding(6) var<storage, read_write> out: array<Quad_out>;
 
 const QUADS: u32 = HEAD / 4u;
-const TEAMS: u32 = HEAD / (4u * EDGE);
-const WIDTH: u32 = LANES / TEAMS;
+const SUBGROUPS: u32 = HEAD / (4u * FRAGMENT);
+const WIDTH: u32 = LANES / SUBGROUPS;
 // Scores are powers of two: log2(e) / √D.
 const SCALE: f32 = 1.4426950408889634 * inverseSqrt(f32(HEAD));
 // Less than any score, and finite: WGSL promises no infinity.
 const LOWEST: f32 = -3.0e38;
-// A row's weights are relative to a reference that lets its largest be 2^FIRST; it moves when one would exceed 2^MOST.
+// A row's weights are relative to a reference that lets its largest be 2^FIRST_EXPONENT; it moves
+// when one would exceed 2^MAX_EXPONENT.
 // Half precision then has digits for small weights, and sums are rarely rescaled.
-const FIRST: f32 = 6.0;
-const MOST: f32 = 14.0;
-const_assert SIDE == 2u * EDGE && TILE % SIDE == 0u && LANES % QUADS == 0u;
+const FIRST_EXPONENT: f32 = 6.0;
+const MAX_EXPONENT: f32 = 14.0;
+const_assert SIDE == 2u * FRAGMENT && TILE % SIDE == 0u && LANES % QUADS == 0u;
 
-// Staged rows, weights and sums have a pitch that puts neighbouring rows into different banks.
+// Staged rows, weights and sums have a pitch that puts neighboring rows into different banks.
 const PITCH: u32 = QUADS + 2u;
 const SIDE_QUADS: u32 = SIDE / 4u;
 const WEIGHT_PITCH: u32 = SIDE_QUADS + 2u;
@@ -39,9 +40,9 @@ const SHARE: u32 = SIDE_QUADS / SHARERS;
 var<workgroup> staged: array<vec4<f16>, SIDE * PITCH>;
 var<workgroup> weights: array<vec4<f16>, SIDE * WEIGHT_PITCH>;
 // Of each subgroup: its columns' part of the scores; later what it rescales or stores.
-var<workgroup> sums: array<vec4<f32>, TEAMS * SIDE * SUM_PITCH>;
+var<workgroup> sums: array<vec4<f32>, SUBGROUPS * SIDE * SUM_PITCH>;
 var<workgroup> factors: array<f32, SIDE>;
-var<workgroup> moved: atomic<u32>;
+var<workgroup> needs_rescale: atomic<u32>;
 
 // What a lane stages next, of keys and of values, which are of one type.
 var<private> ahead: array<Fetch_keys, ROUNDS>;
@@ -49,80 +50,14 @@ var<private> ahead: array<Fetch_keys, ROUNDS>;
 var<private> reference: f32 = LOWEST;
 var<private> total: f32;
 
-struct Lefts { upper: Left, lower: Left }
-struct Rights { first: Right, second: Right }
-// SIDE by SIDE elements: the squares of the upper rows, and of the lower.
-struct Block { a: Sum, b: Sum, c: Sum, d: Sum }
-
-fn queries_at(at: u32) -> Lefts {
-    let below = at + EDGE * PITCH;
-    return Lefts(coopLoadT<Left>(&staged[at], PITCH), coopLoadT<Left>(&staged[below], PITCH));
-}
-
-fn weights_at(at: u32) -> Lefts {
-    let below = at + EDGE * WEIGHT_PITCH;
-    return Lefts(coopLoadT<Left>(&weights[at], WEIGHT_PITCH), coopLoadT<Left>(&weights[below], WEIGHT_PITCH));
-}
-
-fn keys_at(at: u32) -> Rights {
-    let below = at + EDGE * PITCH;
-    return Rights(coopLoad<Right>(&staged[at], PITCH), coopLoad<Right>(&staged[below], PITCH));
-}
-
-fn values_at(at: u32) -> Rights {
-    let beside = at + EDGE / 4u;
-    return Rights(coopLoadT<Right>(&staged[at], PITCH), coopLoadT<Right>(&staged[beside], PITCH));
-}
-
-fn multiply(rows: Lefts, columns: Rights, block: Block) -> Block {
-    let a = coopMultiplyAdd(rows.upper, columns.first, block.a);
-    let b = coopMultiplyAdd(rows.upper, columns.second, block.b);
-    let c = coopMultiplyAdd(rows.lower, columns.first, block.c);
-    let d = coopMultiplyAdd(rows.lower, columns.second, block.d);
-    return Block(a, b, c, d);
-}
-
-fn save(block: Block, at: u32) {
-    let pitch = SUM_PITCH;
-    let beside = at + EDGE / 4u;
-    let below = at + EDGE * SUM_PITCH;
-    let opposite = below + EDGE / 4u;
-    let a = block.a;
-    let b = block.b;
-    let c = block.c;
-    let d = block.d;
-    coopStoreT(a, &sums[at], pitch);
-    coopStoreT(b, &sums[beside], pitch);
-    coopStoreT(c, &sums[below], pitch);
-    coopStoreT(d, &sums[opposite], pitch);
-}
-
-// A block times each row's factor.
-fn rescaled(block: Block, at: u32, member: u32) -> Block {
-    save(block, at);
-    workgroupBarrier();
-    for (var i = member; i < SIDE * SIDE_QUADS; i += WIDTH) {
-        sums[at + i / SIDE_QUADS * SUM_PITCH + i % SIDE_QUADS] *= factors[i / SIDE_QUADS];
-    }
-    workgroupBarrier();
-    let beside = at + EDGE / 4u;
-    let below = at + EDGE * SUM_PITCH;
-    let opposite = below + EDGE / 4u;
-    let a = coopLoadT<Sum>(&sums[at], SUM_PITCH);
-    let b = coopLoadT<Sum>(&sums[beside], SUM_PITCH);
-    let c = coopLoadT<Sum>(&sums[below], SUM_PITCH);
-    let d = coopLoadT<Sum>(&sums[opposite], SUM_PITCH);
-    return Block(a, b, c, d);
-}
-
 // The row of the cache where a run of positions starts. Past the last one it is the last run.
-fn start_of(part: Tile, position: u32, last: u32) -> u32 {
-    return place(part.span.slot, min(position, last) / RUN * RUN);
+fn start_of(tile: Tile, position: u32, last: u32) -> u32 {
+    return place(tile.span.slot, min(position, last) / RUN * RUN);
 }
 
-fn fetch_key_tile(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
+fn fetch_key_tile(tile: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
     for (var run = 0u; run < SIDE / RUN; run++) {
-        let start = start_of(part, base + run * RUN, last) + lane / QUADS;
+        let start = start_of(tile, base + run * RUN, last) + lane / QUADS;
         for (var i = 0u; i < RUN / AT_ONCE; i++) {
             let row = start + i * AT_ONCE;
             ahead[run * (RUN / AT_ONCE) + i] = fetch_keys((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
@@ -131,9 +66,9 @@ fn fetch_key_tile(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
 }
 
 // Past the last position there may be NaN, which would outlive a weight of zero.
-fn fetch_value_tile(part: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
+fn fetch_value_tile(tile: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
     for (var run = 0u; run < SIDE / RUN; run++) {
-        let start = start_of(part, base + run * RUN, last) + lane / QUADS;
+        let start = start_of(tile, base + run * RUN, last) + lane / QUADS;
         for (var i = 0u; i < RUN / AT_ONCE; i++) {
             let row = start + i * AT_ONCE;
             let value = fetch_values((row * KV_HEADS + kv_head) * QUADS + lane % QUADS);
@@ -154,27 +89,27 @@ fn weigh(base: u32, position: u32, lane: u32) {
     let row = lane / SHARERS % SIDE;
     let first = lane % SHARERS * SHARE;
     var scores: array<vec4<f32>, SHARE>;
-    var most = LOWEST;
+    var row_max = LOWEST;
     for (var i = 0u; i < SHARE; i++) {
         var score = sums[row * SUM_PITCH + first + i];
-        for (var team = 1u; team < TEAMS; team++) {
-            score += sums[(team * SIDE + row) * SUM_PITCH + first + i];
+        for (var subgroup = 1u; subgroup < SUBGROUPS; subgroup++) {
+            score += sums[(subgroup * SIDE + row) * SUM_PITCH + first + i];
         }
-        let seen = vec4(base + 4u * (first + i)) + vec4(0u, 1u, 2u, 3u) <= vec4(position);
-        scores[i] = select(vec4(LOWEST), score * SCALE, seen);
-        most = max(most, max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w)));
+        let visible = vec4(base + 4u * (first + i)) + vec4(0u, 1u, 2u, 3u) <= vec4(position);
+        scores[i] = select(vec4(LOWEST), score * SCALE, visible);
+        row_max = max(row_max, max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w)));
     }
-    for (var apart = 1u; apart < SHARERS; apart *= 2u) {
-        most = max(most, subgroupShuffleXor(most, apart));
+    for (var distance = 1u; distance < SHARERS; distance *= 2u) {
+        row_max = max(row_max, subgroupShuffleXor(row_max, distance));
     }
     var factor = 1.0;
-    if most > reference + MOST {
-        // There is nothing to rescale where nothing was seen before.
+    if row_max > reference + MAX_EXPONENT {
+        // There is nothing to rescale before the first keys.
         if reference != LOWEST {
-            atomicStore(&moved, 1u);
+            atomicStore(&needs_rescale, 1u);
         }
-        factor = exp2(reference - (most - FIRST));
-        reference = most - FIRST;
+        factor = exp2(reference - (row_max - FIRST_EXPONENT));
+        reference = row_max - FIRST_EXPONENT;
     }
     var sum = vec4(0.0);
     for (var i = 0u; i < SHARE; i++) {
@@ -191,11 +126,11 @@ fn weigh(base: u32, position: u32, lane: u32) {
 }
 
 // Divides by the sum of weights, gates, and stores what the subgroup saved of the rows that exist.
-fn finish(part: Tile, head: u32, first: u32, at: u32, column: u32, member: u32) {
+fn finish(tile: Tile, head: u32, first: u32, at: u32, column: u32, member: u32) {
     for (var i = member; i < SIDE * SIDE_QUADS; i += WIDTH) {
         let offset = first + i / SIDE_QUADS;
-        if offset < part.end {
-            let row = part.span.row + offset;
+        if offset < tile.end {
+            let row = tile.span.row + offset;
             let quad = column + i % SIDE_QUADS;
             let gate = x[(row * 2u * (Q_HEADS + KV_HEADS) + 2u * head + 1u) * QUADS + quad];
             let sum = sums[at + i / SIDE_QUADS * SUM_PITCH + i % SIDE_QUADS] / factors[i / SIDE_QUADS];
@@ -207,81 +142,81 @@ fn finish(part: Tile, head: u32, first: u32, at: u32, column: u32, member: u32) 
 @compute @workgroup_size(LANES)
 fn attend_mma(
     @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(subgroup_id) team: u32,
+    @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) member: u32,
 ) {
     // Tiles with the most keys come last in a sequence and are started first. The count is that of the step itself, which
     // is known to be the same for all lanes: matrix units need that.
-    let parts = step[2] * (TILE / SIDE);
-    if group.y >= parts {
+    let strips = step[STEP_TILE_COUNT] * (TILE / SIDE);
+    if group.y >= strips {
         return;
     }
-    let index = parts - 1u - group.y;
-    let part = tile(index / (TILE / SIDE));
-    let first = part.first + index % (TILE / SIDE) * SIDE;
-    let lane = team * WIDTH + member;
+    let index = strips - 1u - group.y;
+    let tile = tile_at(index / (TILE / SIDE));
+    let first = tile.first + index % (TILE / SIDE) * SIDE;
+    let lane = subgroup * WIDTH + member;
     let head = group.x;
     let kv_head = head / (Q_HEADS / KV_HEADS);
-    let last = part.span.position + min(first + SIDE, part.end) - 1u;
+    let last = tile.span.position + min(first + SIDE, tile.end) - 1u;
     // Past the last row there is nothing to attend to.
-    let seen = select(0u, last + 1u, first < part.end);
-    let position = min(part.span.position + first + lane / SHARERS % SIDE, last);
-    let column = team * EDGE;
-    let own = team * SIDE * SUM_PITCH;
+    let visible_keys = select(0u, last + 1u, first < tile.end);
+    let position = min(tile.span.position + first + lane / SHARERS % SIDE, last);
+    let column = subgroup * FRAGMENT;
+    let own = subgroup * SIDE * SUM_PITCH;
     for (var i = 0u; i < ROUNDS; i++) {
         // Rows past the last repeat it.
-        let row = part.span.row + min(first + i * AT_ONCE + lane / QUADS, part.end - 1u);
+        let row = tile.span.row + min(first + i * AT_ONCE + lane / QUADS, tile.end - 1u);
         let quad = vec4<f16>(unpack_q(q[(row * Q_HEADS + head) * QUADS + lane % QUADS]));
         staged[(lane / QUADS + i * AT_ONCE) * PITCH + lane % QUADS] = quad;
     }
     workgroupBarrier();
     let q0 = queries_at(column);
-    let q1 = queries_at(column + EDGE / 4u);
-    let q2 = queries_at(column + EDGE / 2u);
-    let q3 = queries_at(column + EDGE / 4u * 3u);
+    let q1 = queries_at(column + FRAGMENT / 4u);
+    let q2 = queries_at(column + FRAGMENT / 2u);
+    let q3 = queries_at(column + FRAGMENT / 4u * 3u);
     var left = Block();
     var right = Block();
-    fetch_key_tile(part, kv_head, 0u, last, lane);
-    for (var base = 0u; base < seen; base += SIDE) {
+    fetch_key_tile(tile, kv_head, 0u, last, lane);
+    for (var base = 0u; base < visible_keys; base += SIDE) {
         workgroupBarrier();
         stage(lane);
-        fetch_value_tile(part, kv_head, base, last, lane);
+        fetch_value_tile(tile, kv_head, base, last, lane);
         if lane == 0u {
-            atomicStore(&moved, 0u);
+            atomicStore(&needs_rescale, 0u);
         }
         workgroupBarrier();
         var scores = multiply(q0, keys_at(column), Block());
-        scores = multiply(q1, keys_at(column + EDGE / 4u), scores);
-        scores = multiply(q2, keys_at(column + EDGE / 2u), scores);
-        scores = multiply(q3, keys_at(column + EDGE / 4u * 3u), scores);
+        scores = multiply(q1, keys_at(column + FRAGMENT / 4u), scores);
+        scores = multiply(q2, keys_at(column + FRAGMENT / 2u), scores);
+        scores = multiply(q3, keys_at(column + FRAGMENT / 4u * 3u), scores);
         save(scores, own);
         workgroupBarrier();
         stage(lane);
-        fetch_key_tile(part, kv_head, base + SIDE, last, lane);
+        fetch_key_tile(tile, kv_head, base + SIDE, last, lane);
         weigh(base, position, lane);
         workgroupBarrier();
-        if atomicLoad(&moved) != 0u {
+        if atomicLoad(&needs_rescale) != 0u {
             left = rescaled(left, own, member);
             right = rescaled(right, own, member);
         }
         let w0 = weights_at(0u);
-        let w1 = weights_at(EDGE / 4u);
+        let w1 = weights_at(FRAGMENT / 4u);
         left = multiply(w0, values_at(column), left);
-        left = multiply(w1, values_at(column + EDGE * PITCH), left);
-        right = multiply(w0, values_at(column + EDGE / 2u), right);
-        right = multiply(w1, values_at(column + EDGE * PITCH + EDGE / 2u), right);
+        left = multiply(w1, values_at(column + FRAGMENT * PITCH), left);
+        right = multiply(w0, values_at(column + FRAGMENT / 2u), right);
+        right = multiply(w1, values_at(column + FRAGMENT * PITCH + FRAGMENT / 2u), right);
     }
-    for (var apart = 1u; apart < SHARERS; apart *= 2u) {
-        total += subgroupShuffleXor(total, apart);
+    for (var distance = 1u; distance < SHARERS; distance *= 2u) {
+        total += subgroupShuffleXor(total, distance);
     }
     if lane % SHARERS == 0u && lane < SIDE * SHARERS {
         factors[lane / SHARERS] = total;
     }
     save(left, own);
     workgroupBarrier();
-    finish(part, head, first, own, column, member);
+    finish(tile, head, first, own, column, member);
     workgroupBarrier();
     save(right, own);
     workgroupBarrier();
-    finish(part, head, first, own, column + SIDE_QUADS, member);
+    finish(tile, head, first, own, column + SIDE_QUADS, member);
 }

@@ -21,7 +21,7 @@ const_assert LANES == 128u && LANES % QUADS == 0u;
 // For scores: a lane has 4 rows and 2 keys; q and k are staged in slices of the head.
 const KEY_LANES: u32 = LANES / ROW_BLOCKS;
 const SLICE_QUADS: u32 = min(8u, QUADS);
-// One quad more than a slice has, which puts neighbouring rows into different banks.
+// One quad more than a slice has, which puts neighboring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 1u;
 // Quads of each kind that a lane stages of a slice.
 const_assert FETCHES * LANES == TILE * SLICE_QUADS && KEYS == TILE;
@@ -55,12 +55,12 @@ var<private> total_$i: vec4<f32>;
 #end
 
 // Fetches this lane's share of a slice of the tile's queries and keys. Rows past the tile's last repeat it.
-fn fetch(part: Tile, head: u32, slice: u32, lane: u32) {
+fn fetch(tile: Tile, head: u32, slice: u32, lane: u32) {
     let kv_head = head / (Q_HEADS / KV_HEADS);
     let quad = slice * SLICE_QUADS + lane % SLICE_QUADS;
     #repeat i FETCHES
     let at_$i = lane / SLICE_QUADS + $iu * (LANES / SLICE_QUADS);
-    let row_$i = part.span.row + min(part.first + at_$i, part.end - 1u);
+    let row_$i = tile.span.row + min(tile.first + at_$i, tile.end - 1u);
     q_ahead_$i = unpack_q(q[(row_$i * Q_HEADS + head) * QUADS + quad]);
     k_ahead_$i = quad_keys((places[at_$i] * KV_HEADS + kv_head) * QUADS + quad);
     #end
@@ -124,14 +124,14 @@ fn accumulate(kv_head: u32, lane: u32) {
 }
 
 // Divides by the sum of weights, gates, and stores the rows that exist.
-fn finish(part: Tile, head: u32, lane: u32) {
+fn finish(tile: Tile, head: u32, lane: u32) {
     let quad = lane % QUADS;
     #repeat i BLOCKS_PER_LANE
     #repeat j 4
     let block_$i_$j = lane / QUADS + $iu * BLOCK_STEP;
-    let offset_$i_$j = part.first + 4u * block_$i_$j + $ju;
-    if block_$i_$j < ROW_BLOCKS && offset_$i_$j < part.end {
-        let row = part.span.row + offset_$i_$j;
+    let offset_$i_$j = tile.first + 4u * block_$i_$j + $ju;
+    if block_$i_$j < ROW_BLOCKS && offset_$i_$j < tile.end {
+        let row = tile.span.row + offset_$i_$j;
         let gate = (row * 2u * (Q_HEADS + KV_HEADS) + 2u * head + 1u) * QUADS + quad;
         let gated = sum_$i_$j / total_$i[$j] * sigmoid(unpack_x(x[gate]));
         out[(row * Q_HEADS + head) * QUADS + quad] = pack_out(gated);
@@ -143,24 +143,24 @@ fn finish(part: Tile, head: u32, lane: u32) {
 @compute @workgroup_size(LANES)
 fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let head = group.x;
-    let part = tile(group.y);
-    if part.end == 0u {
+    let tile = tile_at(group.y);
+    if tile.end == 0u {
         return;
     }
     let row_block = lane / KEY_LANES;
     let key_lane = lane % KEY_LANES;
     let kv_head = head / (Q_HEADS / KV_HEADS);
-    let last = part.span.position + part.end - 1u;
+    let last = tile.span.position + tile.end - 1u;
     // Positions of this lane's 4 rows.
-    let positions = min(vec4(part.span.position + part.first + 4u * row_block) + vec4(0u, 1u, 2u, 3u), vec4(last));
+    let positions = min(vec4(tile.span.position + tile.first + 4u * row_block) + vec4(0u, 1u, 2u, 3u), vec4(last));
     var largest = vec4(LOWEST);
     for (var base = 0u; base <= last; base += KEYS) {
         // Past the last key it is repeated: its weight is zero, and what it is multiplied with must not be NaN.
         if lane < KEYS {
-            places[lane] = place(part.span.slot, min(base + lane, last));
+            places[lane] = place(tile.span.slot, min(base + lane, last));
         }
         workgroupBarrier();
-        fetch(part, head, 0u, lane);
+        fetch(tile, head, 0u, lane);
         score_0 = vec4(0.0);
         score_1 = vec4(0.0);
         for (var slice = 0u; slice < QUADS / SLICE_QUADS; slice++) {
@@ -168,31 +168,31 @@ fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
             workgroupBarrier();
             // The next slice is on its way while this one is multiplied.
             if slice + 1u < QUADS / SLICE_QUADS {
-                fetch(part, head, slice + 1u, lane);
+                fetch(tile, head, slice + 1u, lane);
             }
             multiply(row_block, key_lane);
             workgroupBarrier();
         }
-        let seen0 = vec4(base + key_lane) <= positions;
-        let seen1 = vec4(base + key_lane + KEY_LANES) <= positions;
-        let scaled0 = select(vec4(LOWEST), score_0 * SCALE, seen0);
-        let scaled1 = select(vec4(LOWEST), score_1 * SCALE, seen1);
+        let visible0 = vec4(base + key_lane) <= positions;
+        let visible1 = vec4(base + key_lane + KEY_LANES) <= positions;
+        let scaled0 = select(vec4(LOWEST), score_0 * SCALE, visible0);
+        let scaled1 = select(vec4(LOWEST), score_1 * SCALE, visible1);
         maxima[key_lane * ROW_BLOCKS + row_block] = max(scaled0, scaled1);
         workgroupBarrier();
-        var most = largest;
+        var row_max = largest;
         for (var i = 0u; i < KEY_LANES; i++) {
-            most = max(most, maxima[i * ROW_BLOCKS + row_block]);
+            row_max = max(row_max, maxima[i * ROW_BLOCKS + row_block]);
         }
         // Exactly one where nothing larger came: tiles beyond a row's position must leave no trace.
         if key_lane == 0u {
-            scales[row_block] = select(exp(largest - most), vec4(1.0), largest == most);
+            scales[row_block] = select(exp(largest - row_max), vec4(1.0), largest == row_max);
         }
-        largest = most;
-        weights[key_lane * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(scaled0 - most), seen0);
-        weights[(key_lane + KEY_LANES) * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(scaled1 - most), seen1);
+        largest = row_max;
+        weights[key_lane * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(scaled0 - row_max), visible0);
+        weights[(key_lane + KEY_LANES) * ROW_BLOCKS + row_block] = select(vec4(0.0), exp(scaled1 - row_max), visible1);
         workgroupBarrier();
         accumulate(kv_head, lane);
         workgroupBarrier();
     }
-    finish(part, head, lane);
+    finish(tile, head, lane);
 }

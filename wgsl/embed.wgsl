@@ -16,7 +16,7 @@ const QUADS: u32 = WIDTH / 4u;
 @compute @workgroup_size(LANES)
 fn embed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.x;
-    if row >= live() {
+    if row >= row_count() {
         return;
     }
     // An id below `first` wraps around and is beyond `count` too.

@@ -18,7 +18,7 @@ const QUADS: u32 = VALUE_WIDTH / 4u;
 fn gated_rms_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let head = group.x;
     let row = group.y;
-    if row >= live() {
+    if row >= row_count() {
         return;
     }
     let first = (row * VALUE_HEADS + head) * QUADS;

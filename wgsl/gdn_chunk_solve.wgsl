@@ -1,41 +1,41 @@
-// reads = [−A⁻¹diag(β·eᶜ)K; diag(eᶜ)Q], writes = [(diag(e^(last − c))K)ᵀ; QKᵀ⊙D], u = A⁻¹diag(β)V, keep = e^last, A = I + tril(diag(β)KKᵀ⊙D, −1)
-// qkv [T, C], gates [T, 2·Hv]; of each chunk and value head reads [2·CHUNK, Dk], writes [Dk + CHUNK, CHUNK] f16, u [CHUNK, Dv], keep [1] f32
-// one group a value head and chunk; each of its TEAMS subgroups has EDGE rows of every product; D[t, s] = e^(c[t] − c[s]), s ≤ t
+// state_reads = [−A⁻¹diag(β·eᶜ)K; diag(eᶜ)Q], state_writes = [(diag(e^(last − c))K)ᵀ; QKᵀ⊙D], u = A⁻¹diag(β)V, chunk_decay = e^last, A = I + tril(diag(β)KKᵀ⊙D, −1)
+// qkv [T, C], gates [T, 2·Hv]; of each chunk and value head state_reads [2·CHUNK, Dk], state_writes [Dk + CHUNK, CHUNK] f16, u [CHUNK, Dv], chunk_decay [1] f32
+// one group a value head and chunk; each of its SUBGROUPS subgroups has FRAGMENT rows of every product; D[t, s] = e^(c[t] − c[s]), s ≤ t
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> gates: array<f32>;
-@group(0) @binding(3) var<storage, read_write> reads: array<Quad_reads>;
-@group(0) @binding(4) var<storage, read_write> writes: array<Quad_writes>;
+@group(0) @binding(3) var<storage, read_write> state_reads: array<Quad_state_reads>;
+@group(0) @binding(4) var<storage, read_write> state_writes: array<Quad_state_writes>;
 @group(0) @binding(5) var<storage, read_write> u: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> keep: array<f32>;
+@group(0) @binding(6) var<storage, read_write> chunk_decay: array<f32>;
 
 const KEY_QUADS: u32 = KEY_WIDTH / 4u;
 const VALUE_QUADS: u32 = VALUE_WIDTH / 4u;
 const ROW_QUADS: u32 = 2u * KEY_HEADS * KEY_QUADS + VALUE_HEADS * VALUE_QUADS;
-const SLICE_QUADS: u32 = SLICE_SQUARES * EDGE / 4u;
-// Staged rows have a pitch that puts neighbouring ones into different banks.
+const SLICE_QUADS: u32 = SLICE_FRAGMENTS * FRAGMENT / 4u;
+// Staged rows have a pitch that puts neighboring ones into different banks.
 const PITCH: u32 = SLICE_QUADS + 2u;
 const HALF_PITCH: u32 = CHUNK_QUADS + 2u;
 const ITEMS: u32 = CHUNK * SLICE_QUADS;
 // Rows from one of the quads that a lane fetches to the next.
 const STRIDE: u32 = LANES / SLICE_QUADS;
-const_assert TEAMS * EDGE == CHUNK && LANES >= CHUNK && PITCH <= HALF_PITCH && FETCHES * LANES == ITEMS;
+const_assert SUBGROUPS * FRAGMENT == CHUNK && LANES >= CHUNK && PITCH <= HALF_PITCH && FETCHES * LANES == ITEMS;
 
 var<workgroup> staged: array<vec4<f16>, CHUNK * PITCH>;
 // Slices of queries at first, then A⁻¹.
 var<workgroup> halves: array<vec4<f16>, CHUNK * HALF_PITCH>;
-// Logarithms of decays, summed up to each token, and rates; past the last token zero, so that nothing follows from it.
+// Logarithms of decays, summed up to each token, and betas; past the last token zero, so that nothing follows from it.
 var<workgroup> logs: array<f32, CHUNK>;
 var<workgroup> decays: array<f32, CHUNK>;
-var<workgroup> rates: array<f32, CHUNK>;
+var<workgroup> betas: array<f32, CHUNK>;
 
 // A logarithm whose exponential is zero. Less of one would cost the sums digits that slighter decays need.
-const NOTHING: f32 = -104.0;
+const MIN_LOG_DECAY: f32 = -104.0;
 
 // A quad of a row of the chunk, and zero past its last one.
-fn quad_of(part: Chunk, row: u32, quad: u32) -> vec4<f32> {
-    let source = qkv[(part.row + min(row, max(part.rows, 1u) - 1u)) * ROW_QUADS + quad];
-    return select(vec4(0.0), source, row < part.rows);
+fn quad_of(chunk: Chunk, row: u32, quad: u32) -> vec4<f32> {
+    let source = qkv[(chunk.row + min(row, max(chunk.rows, 1u) - 1u)) * ROW_QUADS + quad];
+    return select(vec4(0.0), source, row < chunk.rows);
 }
 
 // e^(c[t] − c[s]) for the s of a quad that are at most `last`; differences are taken of logarithms, and masked before.
@@ -45,13 +45,13 @@ fn decay_of(row: u32, quad: u32, last: vec4<bool>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(LANES)
-fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) team: u32) {
-    // Read from the step itself, what decides is known to be the same for all lanes: where it is not, matrix units have
-    // been seen to compute nonsense, although it was.
-    if group.y >= step[LIVE] / CHUNK + 2u * step[3] {
+fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32) {
+    // Before code for matrix units, branch only on step-buffer values: one driver miscompiles branches on workgroup
+    // values, even uniform ones.
+    if group.y >= step[ROW_COUNT] / CHUNK + 2u * step[STEP_SEQUENCE_COUNT] {
         return;
     }
-    let part = chunk(group.y);
+    let chunk = chunk_at(group.y);
     let head = group.x;
     let at = group.y * VALUE_HEADS + head;
     let query_from = head / SHARING % KEY_HEADS * KEY_QUADS;
@@ -60,13 +60,13 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     let own_quad = lane % SLICE_QUADS;
     #repeat i FETCHES
     let row_$i = lane / SLICE_QUADS + $iu * STRIDE;
-    var key_$i = quad_of(part, row_$i, key_from + own_quad);
-    var query_$i = quad_of(part, row_$i, query_from + own_quad);
+    var key_$i = quad_of(chunk, row_$i, key_from + own_quad);
+    var query_$i = quad_of(chunk, row_$i, query_from + own_quad);
     #end
     if lane < CHUNK {
-        let gate = (part.row + min(lane, max(part.rows, 1u) - 1u)) * 2u * VALUE_HEADS + head;
-        logs[lane] = select(0.0, max(gates[gate], NOTHING), lane < part.rows);
-        rates[lane] = select(0.0, gates[gate + VALUE_HEADS], lane < part.rows);
+        let gate = (chunk.row + min(lane, max(chunk.rows, 1u) - 1u)) * 2u * VALUE_HEADS + head;
+        logs[lane] = select(0.0, max(gates[gate], MIN_LOG_DECAY), lane < chunk.rows);
+        betas[lane] = select(0.0, gates[gate + VALUE_HEADS], lane < chunk.rows);
     }
     workgroupBarrier();
     if lane < CHUNK {
@@ -79,9 +79,9 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     workgroupBarrier();
     let last = decays[CHUNK - 1u];
     if lane == 0u {
-        keep[at] = exp(last);
+        chunk_decay[at] = exp(last);
     }
-    #repeat j TEAMS
+    #repeat j SUBGROUPS
     var gram_$j = Sum();
     var score_$j = Sum();
     #end
@@ -89,14 +89,14 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         #repeat i FETCHES
         staged[row_$i * PITCH + own_quad] = vec4<f16>(key_$i);
         halves[row_$i * PITCH + own_quad] = vec4<f16>(query_$i);
-        reads[(at * 2u * CHUNK + CHUNK + row_$i) * KEY_QUADS + slice + own_quad] = vec4<f16>(query_$i * exp(decays[row_$i]));
+        state_reads[(at * 2u * CHUNK + CHUNK + row_$i) * KEY_QUADS + slice + own_quad] = vec4<f16>(query_$i * exp(decays[row_$i]));
         #end
         workgroupBarrier();
         // The next slice is on its way while this one is multiplied; after the last, the first of keys once more.
         let next = (slice + SLICE_QUADS) % KEY_QUADS + own_quad;
         #repeat i FETCHES
-        key_$i = quad_of(part, row_$i, key_from + next);
-        query_$i = quad_of(part, row_$i, query_from + next);
+        key_$i = quad_of(chunk, row_$i, key_from + next);
+        query_$i = quad_of(chunk, row_$i, query_from + next);
         #end
         // Keys become columns, 8 of them by 4 quads of tokens at a time: neither side then touches parts of sectors.
         for (var i = lane; i < ITEMS; i += LANES) {
@@ -106,14 +106,14 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
             #repeat c 4
             column[$c] = f32(staged[(4u * quad + $cu) * PITCH + key / 4u][key % 4u]) * exp(last - decays[4u * quad + $cu]);
             #end
-            writes[(at * (KEY_WIDTH + CHUNK) + 4u * slice + key) * CHUNK_QUADS + quad] = vec4<f16>(column);
+            state_writes[(at * (KEY_WIDTH + CHUNK) + 4u * slice + key) * CHUNK_QUADS + quad] = vec4<f16>(column);
         }
-        for (var k = 0u; k < SLICE_SQUARES; k++) {
-            let left_at = team * EDGE * PITCH + k * EDGE / 4u;
+        for (var k = 0u; k < SLICE_FRAGMENTS; k++) {
+            let left_at = subgroup * FRAGMENT * PITCH + k * FRAGMENT / 4u;
             let key = coopLoadT<Left>(&staged[left_at], PITCH);
             let query = coopLoadT<Left>(&halves[left_at], PITCH);
-            #repeat j TEAMS
-            let right_at_$j = $ju * EDGE * PITCH + k * EDGE / 4u;
+            #repeat j SUBGROUPS
+            let right_at_$j = $ju * FRAGMENT * PITCH + k * FRAGMENT / 4u;
             let right_$j = coopLoad<Right>(&staged[right_at_$j], PITCH);
             gram_$j = coopMultiplyAdd(key, right_$j, gram_$j);
             score_$j = coopMultiplyAdd(query, right_$j, score_$j);
@@ -121,10 +121,10 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         }
         workgroupBarrier();
     }
-    let own = team * EDGE * TRIANGLE_PITCH;
+    let own = subgroup * FRAGMENT * TRIANGLE_PITCH;
     let pitch = TRIANGLE_PITCH;
-    #repeat j TEAMS
-    let score_to_$j = own + $ju * EDGE / 4u;
+    #repeat j SUBGROUPS
+    let score_to_$j = own + $ju * FRAGMENT / 4u;
     let scores_$j = score_$j;
     coopStoreT(scores_$j, &triangle[score_to_$j], pitch);
     #end
@@ -132,12 +132,12 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     for (var i = lane; i < CHUNK * CHUNK_QUADS; i += LANES) {
         let row = i / CHUNK_QUADS;
         let quad = i % CHUNK_QUADS;
-        let seen = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) <= vec4(row);
-        let score = triangle[row * TRIANGLE_PITCH + quad] * decay_of(row, quad, seen);
-        writes[(at * (KEY_WIDTH + CHUNK) + KEY_WIDTH + row) * CHUNK_QUADS + quad] = vec4<f16>(score);
+        let visible = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) <= vec4(row);
+        let score = triangle[row * TRIANGLE_PITCH + quad] * decay_of(row, quad, visible);
+        state_writes[(at * (KEY_WIDTH + CHUNK) + KEY_WIDTH + row) * CHUNK_QUADS + quad] = vec4<f16>(score);
     }
     workgroupBarrier();
-    #repeat j TEAMS
+    #repeat j SUBGROUPS
     let grams_$j = gram_$j;
     coopStoreT(grams_$j, &triangle[score_to_$j], pitch);
     #end
@@ -145,48 +145,48 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     for (var i = lane; i < CHUNK * CHUNK_QUADS; i += LANES) {
         let row = i / CHUNK_QUADS;
         let quad = i % CHUNK_QUADS;
-        let seen = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(row);
-        triangle[row * TRIANGLE_PITCH + quad] *= rates[row] * decay_of(row, quad, seen);
+        let visible = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(row);
+        triangle[row * TRIANGLE_PITCH + quad] *= betas[row] * decay_of(row, quad, visible);
     }
     workgroupBarrier();
     invert(lane);
     for (var i = lane; i < CHUNK * CHUNK_QUADS; i += LANES) {
         let row = i / CHUNK_QUADS;
         let quad = i % CHUNK_QUADS;
-        let seen = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) <= vec4(row);
-        halves[row * HALF_PITCH + quad] = vec4<f16>(select(vec4(0.0), triangle[row * TRIANGLE_PITCH + quad], seen));
+        let visible = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) <= vec4(row);
+        halves[row * HALF_PITCH + quad] = vec4<f16>(select(vec4(0.0), triangle[row * TRIANGLE_PITCH + quad], visible));
     }
     workgroupBarrier();
-    #repeat k TEAMS
-    let left_at_$k = team * EDGE * HALF_PITCH + $ku * EDGE / 4u;
+    #repeat k SUBGROUPS
+    let left_at_$k = subgroup * FRAGMENT * HALF_PITCH + $ku * FRAGMENT / 4u;
     let left_$k = coopLoadT<Left>(&halves[left_at_$k], HALF_PITCH);
     #end
     // Keys, then values.
     for (var slice = 0u; slice < KEY_QUADS + VALUE_QUADS; slice += SLICE_QUADS) {
         let of_keys = slice < KEY_QUADS;
         #repeat i FETCHES
-        let factor_$i = rates[row_$i] * select(1.0, -exp(decays[row_$i]), of_keys);
+        let factor_$i = betas[row_$i] * select(1.0, -exp(decays[row_$i]), of_keys);
         staged[row_$i * PITCH + own_quad] = vec4<f16>(factor_$i * key_$i);
         #end
         workgroupBarrier();
         let next = min(slice + SLICE_QUADS, KEY_QUADS + VALUE_QUADS - SLICE_QUADS);
         let source = select(value_from + next - KEY_QUADS, key_from + next, next < KEY_QUADS) + own_quad;
         #repeat i FETCHES
-        key_$i = quad_of(part, row_$i, source);
+        key_$i = quad_of(chunk, row_$i, source);
         #end
-        #repeat j SLICE_SQUARES
+        #repeat j SLICE_FRAGMENTS
         var sum_$j = Sum();
         #end
-        #repeat k TEAMS
-        #repeat j SLICE_SQUARES
-        let right_at_$k_$j = $ku * EDGE * PITCH + $ju * EDGE / 4u;
+        #repeat k SUBGROUPS
+        #repeat j SLICE_FRAGMENTS
+        let right_at_$k_$j = $ku * FRAGMENT * PITCH + $ju * FRAGMENT / 4u;
         let right_$k_$j = coopLoadT<Right>(&staged[right_at_$k_$j], PITCH);
         sum_$j = coopMultiplyAdd(left_$k, right_$k_$j, sum_$j);
         #end
         #end
-        #repeat j SLICE_SQUARES
+        #repeat j SLICE_FRAGMENTS
         let sums_$j = sum_$j;
-        let sum_to_$j = own + $ju * EDGE / 4u;
+        let sum_to_$j = own + $ju * FRAGMENT / 4u;
         coopStoreT(sums_$j, &triangle[sum_to_$j], pitch);
         #end
         workgroupBarrier();
@@ -195,7 +195,7 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
             let quad = slice + i % SLICE_QUADS;
             let sum = triangle[row * TRIANGLE_PITCH + i % SLICE_QUADS];
             if of_keys {
-                reads[(at * 2u * CHUNK + row) * KEY_QUADS + quad] = vec4<f16>(sum);
+                state_reads[(at * 2u * CHUNK + row) * KEY_QUADS + quad] = vec4<f16>(sum);
             } else {
                 u[(at * CHUNK + row) * VALUE_QUADS + quad - KEY_QUADS] = sum;
             }

@@ -1,10 +1,10 @@
-// y = silu(conv(x)) per channel of q, k, v; S ← decay·S; u = rate·(v − Sᵀk̂); S ← S + k̂ uᵀ; o = norm(Sᵀq̂) · silu(z), for one token
-// x [S, STRIDE] of q, k, v, z, b, a; weight [C, 4]; ring [slots, 4·C] by position mod 4; a_dt [2, Hv]; norm [1, Dv]; state [slots, Hv·Dk·Dv]; o [S, Hv·Dv]
+// y = silu(conv(x)) per channel of q, k, v; S ← decay·S; u = beta·(v − Sᵀk̂); S ← S + k̂ uᵀ; o = norm(Sᵀq̂) · silu(z), for one token
+// x [S, STRIDE] of q, k, v, z, b, a; weight [C, 4]; conv_state [slots, 4·C] by position mod 4; a_dt [2, Hv]; norm [1, Dv]; state [slots, Hv·Dk·Dv]; o [S, Hv·Dv]
 // one group a value head and sequence; MEMBERS lanes share a column of the state and pass it through registers
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weight: array<Quad_weight>;
-@group(0) @binding(3) var<storage, read_write> ring: array<f32>;
+@group(0) @binding(3) var<storage, read_write> conv_state: array<f32>;
 @group(0) @binding(4) var<storage, read> a_dt: array<f32>;
 @group(0) @binding(5) var<storage, read> norm: array<Quad_norm>;
 @group(0) @binding(6) var<storage, read_write> state: array<f32>;
@@ -32,9 +32,9 @@ var<workgroup> mixed: array<f32, VALUE_WIDTH>;
 var<workgroup> parts: array<vec2<f32>, LANES>;
 var<workgroup> inner: array<vec3<f32>, MEMBERS>;
 
-// What the ring keeps of a channel, so many tokens before the present one; zero before the sequence.
+// What conv_state keeps of a channel, so many tokens before the present one; zero before the sequence.
 fn before(rows: Span, channel: u32, back: u32) -> f32 {
-    let kept = ring[(rows.slot * 4u + (rows.position + 4u - back) % 4u) * CHANNELS + channel];
+    let kept = conv_state[(rows.slot * 4u + (rows.position + 4u - back) % 4u) * CHANNELS + channel];
     return select(0.0, kept, back <= rows.position);
 }
 
@@ -45,7 +45,7 @@ fn convolve(rows: Span, channel: u32, owner: bool) -> f32 {
     let now = x[rows.row * STRIDE + channel];
     let window = vec3(before(rows, channel, 3u), before(rows, channel, 2u), before(rows, channel, 1u));
     if owner {
-        ring[(rows.slot * 4u + rows.position % 4u) * CHANNELS + channel] = now;
+        conv_state[(rows.slot * 4u + rows.position % 4u) * CHANNELS + channel] = now;
     }
     return silu(vec4(fma(taps.w, now, fma(taps.z, window.z, fma(taps.y, window.y, taps.x * window.x))))).x;
 }

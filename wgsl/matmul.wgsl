@@ -24,7 +24,7 @@ const ROW_BLOCKS: u32 = TILE_ROWS / 4u;
 const COLUMN_BLOCKS: u32 = TILE_COLUMNS / 4u;
 const BLOCKS: u32 = (ROW_BLOCKS + COLUMN_BLOCKS) * SLICE_QUADS;
 const BLOCKS_PER_LANE: u32 = (BLOCKS + LANES - 1u) / LANES;
-// Neighbouring lanes store blocks of the same rows and neighbouring k: swapping rows by k spreads them over the banks.
+// Neighboring lanes store blocks of the same rows and neighboring k: swapping rows by k spreads them over the banks.
 const ROW_SWAP: u32 = select(0u, 7u, ROW_BLOCKS % 8u == 0u);
 const COLUMN_SWAP: u32 = select(0u, 7u, COLUMN_BLOCKS % 8u == 0u);
 
@@ -38,7 +38,7 @@ var<private> fetched: array<vec4<f32>, 4u * BLOCKS_PER_LANE>;
 
 // Fetches this lane's blocks of a slice. Past the last row or column the last one repeats; past K there is zero.
 fn fetch(slice: u32, first_row: u32, first_column: u32, lane: u32) {
-    let last_row = live() - 1u;
+    let last_row = row_count() - 1u;
     let last_column = params.count - 1u;
     for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
         let block = lane + i * LANES;
@@ -82,8 +82,8 @@ fn stage(lane: u32) {
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let first_row = group.y * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
-    let rows_alive = live();
-    if first_row >= rows_alive {
+    let active_rows = row_count();
+    if first_row >= active_rows {
         return;
     }
     let row_block = lane / COLUMN_BLOCKS;
@@ -100,8 +100,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             fetch(slice + 1u, first_row, first_column, lane);
         }
         for (var k = 0u; k < SLICE; k++) {
-            let rows = x_slice[k * ROW_BLOCKS + (row_block ^ (k / 4u & ROW_SWAP))];
-            let columns = w_slice[k * COLUMN_BLOCKS + (column_block ^ (k / 4u & COLUMN_SWAP))];
+            let rows = x_slice[k * ROW_BLOCKS + (row_block ^ ((k / 4u) & ROW_SWAP))];
+            let columns = w_slice[k * COLUMN_BLOCKS + (column_block ^ ((k / 4u) & COLUMN_SWAP))];
             sum0 = fma(rows.xxxx, columns, sum0);
             sum1 = fma(rows.yyyy, columns, sum1);
             sum2 = fma(rows.zzzz, columns, sum2);
@@ -114,7 +114,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         let row = first_row + 4u * row_block + r;
         for (var c = 0u; c < 4u; c++) {
             let n = first_column + 4u * column_block + c;
-            if row < rows_alive && n < params.count {
+            if row < active_rows && n < params.count {
                 let to = row * params.stride + params.first + n;
                 if ADD == 1u {
                     y[to] += sums[r][c];

@@ -1,6 +1,6 @@
-// y[r, first + n] (+)= Σ_k x[r, k] · w[n, k], for many rows, on matrix units; a sum runs through k in order, EDGE at a time
+// y[r, first + n] (+)= Σ_k x[r, k] · w[n, k], for many rows, on matrix units; a sum runs through k in order, FRAGMENT at a time
 // x [T, K], f16, w [count, K], f16 or what becomes it, y [T, stride]
-// one group for TILE_ROWS × TILE_COLUMNS of y, ROWS × COLUMNS squares of it to each of its ROW_TEAMS × COLUMN_TEAMS subgroups
+// one group for TILE_ROWS × TILE_COLUMNS of y, ROWS × COLUMNS fragments of it to each of its ROW_SUBGROUPS × COLUMN_SUBGROUPS subgroups
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<Quad_x>;
 @group(0) @binding(2) var<storage, read> w: array<Quad_w>;
@@ -13,24 +13,24 @@ struct Params {
 }
 @group(0) @binding(4) var<uniform> params: Params;
 
-const TEAMS: u32 = ROW_TEAMS * COLUMN_TEAMS;
-const WIDTH: u32 = LANES / TEAMS;
+const SUBGROUPS: u32 = ROW_SUBGROUPS * COLUMN_SUBGROUPS;
+const WIDTH: u32 = LANES / SUBGROUPS;
 const QUADS: u32 = K / 4u;
-const SLICE_QUADS: u32 = STEPS * EDGE / 4u;
+const SLICE_QUADS: u32 = STEPS * FRAGMENT / 4u;
 const SLICES: u32 = (QUADS + SLICE_QUADS - 1u) / SLICE_QUADS;
-// Two quads more than a slice has, which puts neighbouring rows into different banks.
+// Two quads more than a slice has, which puts neighboring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 2u;
 // Rows from one of the quads that a lane fetches to the next; of w it fetches W_WIDE quads that lie side by side at once.
 const STRIDE: u32 = LANES / SLICE_QUADS;
 const W_STRIDE: u32 = LANES * W_WIDE / SLICE_QUADS;
 
-const_assert ROW_TEAMS * ROWS * EDGE == TILE_ROWS && COLUMN_TEAMS * COLUMNS * EDGE == TILE_COLUMNS;
+const_assert ROW_SUBGROUPS * ROWS * FRAGMENT == TILE_ROWS && COLUMN_SUBGROUPS * COLUMNS * FRAGMENT == TILE_COLUMNS;
 const_assert X_FETCHES * STRIDE == TILE_ROWS && W_FETCHES * W_STRIDE == TILE_COLUMNS;
 
 var<workgroup> x_slice: array<vec4<f16>, TILE_ROWS * PITCH>;
 var<workgroup> w_slice: array<vec4<f16>, TILE_COLUMNS * PITCH>;
-// One square of each subgroup on its way to rows or columns that may not exist.
-var<workgroup> squares: array<f32, TEAMS * EDGE * EDGE>;
+// One fragment of each subgroup on its way to rows or columns that may not exist.
+var<workgroup> fragments: array<f32, SUBGROUPS * FRAGMENT * FRAGMENT>;
 
 // A quad of x, and what becomes one of w; past K there is zero.
 fn quad_of_x(row: u32, quad: u32) -> vec4<f16> {
@@ -51,24 +51,24 @@ fn fetch_of_w(row: u32, quad: u32) -> Fetch_w {
 fn matmul_mma(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
-    @builtin(subgroup_id) team: u32,
+    @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) member: u32,
 ) {
     let first_row = group.y * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
-    let rows_alive = live();
-    if first_row >= rows_alive {
+    let active_rows = row_count();
+    if first_row >= active_rows {
         return;
     }
-    let team_row = team / COLUMN_TEAMS * ROWS * EDGE;
-    let team_column = team % COLUMN_TEAMS * COLUMNS * EDGE;
+    let subgroup_row = subgroup / COLUMN_SUBGROUPS * ROWS * FRAGMENT;
+    let subgroup_column = subgroup % COLUMN_SUBGROUPS * COLUMNS * FRAGMENT;
     let own_row = lane / SLICE_QUADS;
     let own_quad = lane % SLICE_QUADS;
     let w_own_row = lane / (SLICE_QUADS / W_WIDE);
     let w_own_quad = lane % (SLICE_QUADS / W_WIDE) * W_WIDE;
     // What this lane fetches. Past the last row or column the last one repeats.
     #repeat i X_FETCHES
-    let x_row_$i = min(first_row + own_row + $iu * STRIDE, rows_alive - 1u);
+    let x_row_$i = min(first_row + own_row + $iu * STRIDE, active_rows - 1u);
     var x_next_$i = quad_of_x(x_row_$i, own_quad);
     #end
     #repeat i W_FETCHES
@@ -102,11 +102,11 @@ fn matmul_mma(
         #end
         #repeat k STEPS
         #repeat i ROWS
-        let x_at_$k_$i = (team_row + $iu * EDGE) * PITCH + $ku * EDGE / 4u;
+        let x_at_$k_$i = (subgroup_row + $iu * FRAGMENT) * PITCH + $ku * FRAGMENT / 4u;
         let left_$k_$i = coopLoadT<Left>(&x_slice[x_at_$k_$i], PITCH);
         #end
         #repeat j COLUMNS
-        let w_at_$k_$j = (team_column + $ju * EDGE) * PITCH + $ku * EDGE / 4u;
+        let w_at_$k_$j = (subgroup_column + $ju * FRAGMENT) * PITCH + $ku * FRAGMENT / 4u;
         let right_$k_$j = coopLoad<Right>(&w_slice[w_at_$k_$j], PITCH);
         #repeat i ROWS
         sum_$i_$j = coopMultiplyAdd(left_$k_$i, right_$k_$j, sum_$i_$j);
@@ -115,26 +115,26 @@ fn matmul_mma(
         #end
     }
     // The same for all lanes of the group: whether every row and column of its tile exists.
-    let whole = first_row + TILE_ROWS <= rows_alive && first_column + TILE_COLUMNS <= params.count;
+    let whole = first_row + TILE_ROWS <= active_rows && first_column + TILE_COLUMNS <= params.count;
     let stride = params.stride;
-    let own_square = team * EDGE * EDGE;
-    let pitch = EDGE;
+    let own_fragment = subgroup * FRAGMENT * FRAGMENT;
+    let pitch = FRAGMENT;
     #repeat i ROWS
     #repeat j COLUMNS
     {
         let sum = sum_$i_$j;
-        let row = first_row + team_row + $iu * EDGE;
-        let column = first_column + team_column + $ju * EDGE;
+        let row = first_row + subgroup_row + $iu * FRAGMENT;
+        let column = first_column + subgroup_column + $ju * FRAGMENT;
         if whole && ADD == 0u {
             let to = row * stride + params.first + column;
             coopStoreT(sum, &y[to], stride);
         } else {
-            coopStoreT(sum, &squares[own_square], pitch);
+            coopStoreT(sum, &fragments[own_fragment], pitch);
             workgroupBarrier();
-            for (var e = member; e < EDGE * EDGE; e += WIDTH) {
-                if row + e / EDGE < rows_alive && column + e % EDGE < params.count {
-                    let to = (row + e / EDGE) * stride + params.first + column + e % EDGE;
-                    y[to] = select(0.0, y[to], ADD == 1u) + squares[own_square + e];
+            for (var e = member; e < FRAGMENT * FRAGMENT; e += WIDTH) {
+                if row + e / FRAGMENT < active_rows && column + e % FRAGMENT < params.count {
+                    let to = (row + e / FRAGMENT) * stride + params.first + column + e % FRAGMENT;
+                    y[to] = select(0.0, y[to], ADD == 1u) + fragments[own_fragment + e];
                 }
             }
             workgroupBarrier();

@@ -16,39 +16,22 @@ struct Params {
 
 const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == ROWS * SHARE;
 
-var<private> first_row: u32;
-var<private> first_column: u32;
-
-// What is past the last row or column repeats the last one and is not stored.
-fn row_of(r: u32) -> u32 {
-    return min(first_row + r, params.rows - 1u);
+// Column j of the team. Past the last column it is the last one, which is not stored.
+fn column_of(j: u32) -> u32 {
+    return min(first_column + j, params.count - 1u);
 }
 
-#repeat n UNPACKED
-fn input(r: u32, at: u32) -> Piece {
-    return load_x(row_of(r) * PIECES + at);
+#if ROWS_ARE == FLOATS
+fn weight(matrix: u32, j: u32, at: u32) -> Piece {
+    return load_w(column_of(j) * PIECES + at);
 }
-#end
-
-#repeat n TAKES
-fn block_of_row(r: u32, at: u32) -> Row_block {
-    return block_x(row_of(r), at);
-}
-#end
-
-#repeat n PLAIN
-fn weight(part: u32, j: u32, at: u32) -> Piece {
-    return load_w(min(first_column + j, params.count - 1u) * PIECES + at);
-}
-#end
-
-#repeat n PACKED
+#else
 fn raw(j: u32, at: u32) -> Raw {
-    return raw_w(min(first_column + j, params.count - 1u) * BLOCKS + at);
+    return raw_w(column_of(j) * BLOCKS + at);
 }
 
 fn codes(j: u32, raw: Raw, at: u32) -> Codes {
-    return codes_w(raw, min(first_column + j, params.count - 1u) * BLOCKS + at);
+    return codes_w(raw, column_of(j) * BLOCKS + at);
 }
 #end
 
@@ -56,9 +39,9 @@ fn codes(j: u32, raw: Raw, at: u32) -> Codes {
 fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     first_row = group.y * ROWS;
     first_column = group.x * COLUMNS + lane / TEAM * SHARE;
-    let alive = live();
+    let active_rows = row_count();
     // A prompt may want no logits. In a decode step every group has a row, and need not wait to learn it.
-    if LIVE == 1u && first_row >= alive {
+    if ROW_COUNT == STEP_OUTPUT_COUNT && group.y * ROWS >= active_rows {
         return;
     }
     var values: array<f32, VALUES>;
@@ -66,7 +49,7 @@ fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     team_sums(&values, lane);
     #repeat r ROWS
     #repeat j SHARE
-    if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < alive && first_column + $ju < params.count {
+    if ($ru * SHARE + $ju) % TEAM == lane % TEAM && first_row + $ru < active_rows && first_column + $ju < params.count {
         let to = (first_row + $ru) * params.stride + params.first + first_column + $ju;
         if ADD == 1u {
             y[to] += values[$ru * SHARE + $ju];

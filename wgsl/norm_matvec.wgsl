@@ -1,5 +1,5 @@
 // y[r, first + n] = s · Σ_k x[r, k] · (1 + norm[k]) · w[n, k], s = 1 / sqrt(mean(x[r]²) + eps), for few rows
-// x [S, K], norm [1, K], w [count, K], y [S, stride]; where TAIL is 1, the columns of tail [tail_count, K] follow those of w
+// x [S, K], norm [1, K], w [count, K], y [S, stride]; where HAS_TAIL is 1, the columns of tail [tail_count, K] follow those of w
 // one group for COLUMNS columns n of one matrix and ROWS rows r; a team of TEAM lanes computes SHARE columns, and the squares
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> x: array<Wide_x>;
@@ -20,52 +20,42 @@ struct Params {
 
 const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == ROWS * SHARE + ROWS / SHARERS;
 
-var<private> first_row: u32;
-var<private> first_column: u32;
+// Columns of the matrix that the group multiplies.
 var<private> columns: u32;
 
-// What is past the last row or column repeats the last one and is not stored.
-fn input(r: u32, at: u32) -> Piece {
-    return load_x(min(first_row + r, params.rows - 1u) * PIECES + at);
+// Column j of the team. Past the last column it is the last one, which is not stored.
+fn column_of(j: u32) -> u32 {
+    return min(first_column + j, columns - 1u);
 }
 
-fn weight(part: u32, j: u32, at: u32) -> Piece {
-    let column = min(first_column + j, columns - 1u);
-    #repeat n TAIL
-    if part == 1u {
-        return load_tail(column * PIECES + at);
+// Matrix 0 is w, and matrix 1 is the tail.
+fn weight(matrix: u32, j: u32, at: u32) -> Piece {
+    #if HAS_TAIL
+    if matrix == 1u {
+        return load_tail(column_of(j) * PIECES + at);
     }
     #end
-    #repeat n PLAIN
-    return load_w(column * PIECES + at);
-    #end
-    #repeat n PACKED
+    #if ROWS_ARE == FLOATS
+    return load_w(column_of(j) * PIECES + at);
+    #else
     return Piece();
     #end
 }
 
-#repeat n PACKED
+#if ROWS_ARE != FLOATS
 fn raw(j: u32, at: u32) -> Raw {
-    return raw_w(min(first_column + j, columns - 1u) * BLOCKS + at);
+    return raw_w(column_of(j) * BLOCKS + at);
 }
 
 fn codes(j: u32, raw: Raw, at: u32) -> Codes {
-    return codes_w(raw, min(first_column + j, columns - 1u) * BLOCKS + at);
+    return codes_w(raw, column_of(j) * BLOCKS + at);
 }
 #end
 
-fn gain(at: u32) -> Piece {
-    var piece = load_norm(at);
-    #repeat q WIDE
-    piece[$q] += vec4(1.0);
-    #end
-    return piece;
-}
-
-#repeat t TAIL
+#if HAS_TAIL
 var<workgroup> spread_parts: array<f32, VALUES * LANES / TEAM>;
 
-// Adds up what SPREAD neighbouring teams have.
+// Adds up what SPREAD neighboring teams have.
 fn spread_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
     if lane % TEAM == 0u {
         for (var i = 0u; i < VALUES; i++) {
@@ -87,7 +77,7 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     first_row = group.y * ROWS;
     // The groups of the second matrix follow those of the first.
     let groups = (params.count + COLUMNS - 1u) / COLUMNS;
-    let in_tail = TAIL == 1u && group.x >= groups;
+    let in_tail = HAS_TAIL == 1u && group.x >= groups;
     if in_tail {
         first_column = (group.x - groups) * (COLUMNS / SPREAD) + lane / STRIDERS * SHARE;
     } else {
@@ -95,9 +85,9 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     }
     columns = select(params.count, params.tail_count, in_tail);
     let first = params.first + select(0u, params.count, in_tail);
-    let alive = live();
+    let active_rows = row_count();
     var values: array<f32, VALUES>;
-    #repeat n TAIL
+    #if HAS_TAIL
     if in_tail {
         dots(&values, lane, 1u);
     }
@@ -106,7 +96,7 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
         products(&values, lane);
     }
     team_sums(&values, lane);
-    #repeat t TAIL
+    #if HAS_TAIL
     if SPREAD > 1u && in_tail {
         spread_sums(&values, lane);
     }
@@ -116,7 +106,7 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     let scale = scales(&values, lane, params.eps);
     #repeat r ROWS
     #repeat j SHARE
-    if ($ru * SHARE + $ju) % TEAM == lane % strided && first_row + $ru < alive && first_column + $ju < columns {
+    if ($ru * SHARE + $ju) % TEAM == lane % strided && first_row + $ru < active_rows && first_column + $ju < columns {
         y[(first_row + $ru) * params.stride + first + first_column + $ju] = values[$ru * SHARE + $ju] * scale[$r];
     }
     #end

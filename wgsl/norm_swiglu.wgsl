@@ -22,58 +22,41 @@ struct Params {
 const QUADS: u32 = COLUMNS / 4u;
 const_assert COLUMNS % 4u == 0u && PAIRS * LANES == COLUMNS * TEAM && SHARE == 2u * PAIRS && VALUES == ROWS * SHARE + ROWS / SHARERS;
 
-var<private> first_row: u32;
-var<private> first_column: u32;
 var<workgroup> results: array<f32, ROWS * COLUMNS>;
 
-// What is past the last row or column repeats the last one and is not stored.
-fn input(r: u32, at: u32) -> Piece {
-    return load_x(min(first_row + r, params.rows - 1u) * PIECES + at);
-}
-
-// The row of gate or up that is weights j of the team.
-fn row_of(j: u32) -> u32 {
+// The row of gate or up that is weights j of the team. Past the last column it is that of the last one, which is not stored.
+fn weights_of(j: u32) -> u32 {
     return min(first_column + j % PAIRS, params.count - 1u) + select(params.up_row, params.gate_row, j < PAIRS);
 }
 
-#repeat n PLAIN
-fn weight(part: u32, j: u32, at: u32) -> Piece {
+#if ROWS_ARE == FLOATS
+fn weight(matrix: u32, j: u32, at: u32) -> Piece {
     if j < PAIRS {
-        return load_gate(row_of(j) * PIECES + at);
+        return load_gate(weights_of(j) * PIECES + at);
     }
-    return load_up(row_of(j) * PIECES + at);
+    return load_up(weights_of(j) * PIECES + at);
 }
-#end
-
-#repeat n PACKED
+#else
 fn raw(j: u32, at: u32) -> Raw {
     if j < PAIRS {
-        return raw_gate(row_of(j) * BLOCKS + at);
+        return raw_gate(weights_of(j) * BLOCKS + at);
     }
-    return raw_up(row_of(j) * BLOCKS + at);
+    return raw_up(weights_of(j) * BLOCKS + at);
 }
 
 fn codes(j: u32, raw: Raw, at: u32) -> Codes {
     if j < PAIRS {
-        return codes_gate(raw, row_of(j) * BLOCKS + at);
+        return codes_gate(raw, weights_of(j) * BLOCKS + at);
     }
-    return codes_up(raw, row_of(j) * BLOCKS + at);
+    return codes_up(raw, weights_of(j) * BLOCKS + at);
 }
 #end
-
-fn gain(at: u32) -> Piece {
-    var piece = load_norm(at);
-    #repeat q WIDE
-    piece[$q] += vec4(1.0);
-    #end
-    return piece;
-}
 
 @compute @workgroup_size(LANES)
 fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     first_row = group.y * ROWS;
     first_column = group.x * COLUMNS + lane / TEAM * PAIRS;
-    let alive = live();
+    let active_rows = row_count();
     var values: array<f32, VALUES>;
     products(&values, lane);
     team_sums(&values, lane);
@@ -87,13 +70,13 @@ fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     #end
     #end
     workgroupBarrier();
-    // Neighbours store neighbours, in whole quads. All lanes stay together, for some types of y have scales.
+    // Neighbors store neighbors, in whole quads. All lanes stay together, for some types of y have scales.
     for (var start = 0u; start < ROWS * QUADS; start += LANES) {
         let i = min(start + lane, ROWS * QUADS - 1u);
         let row = first_row + i / QUADS;
         let n = group.x * COLUMNS + i % QUADS * 4u;
         let quad = vec4(results[4u * i], results[4u * i + 1u], results[4u * i + 2u], results[4u * i + 3u]);
-        let stores = start + lane < ROWS * QUADS && row < alive && n < params.count;
+        let stores = start + lane < ROWS * QUADS && row < active_rows && n < params.count;
         store_y((row * params.stride + params.first + n) / 4u, quad, stores);
     }
 }

@@ -40,7 +40,7 @@ fn turned_quad(i: u32, angles: u32) -> vec4<f32> {
 @compute @workgroup_size(LANES)
 fn qk_norm_rope(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.y;
-    if row >= live() {
+    if row >= row_count() {
         return;
     }
     let position = position_of(row);

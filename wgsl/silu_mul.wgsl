@@ -11,7 +11,7 @@ const QUADS: u32 = WIDTH / 4u;
 fn silu_mul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = group.x * LANES + lane;
     let row = group.y;
-    if row >= live() || i >= QUADS {
+    if row >= row_count() || i >= QUADS {
         return;
     }
     let gate = unpack_x(x[2u * row * QUADS + i]);

@@ -51,7 +51,7 @@ fn search(row: u32, lane: u32, round: u32, least: vec2<u32>, wanted: u32) {
     for (var id = lane; id < params.limit; id += LANES) {
         let key = order(row, id);
         if all((key & mask) == least) {
-            let digit = select(key.y, key.x, round < 4u) >> shift & 255u;
+            let digit = (select(key.y, key.x, round < 4u) >> shift) & 255u;
             atomicAdd(&counts[lane % COPIES * BINS + digit], 1u);
         }
     }
@@ -78,7 +78,7 @@ fn search(row: u32, lane: u32, round: u32, least: vec2<u32>, wanted: u32) {
 @compute @workgroup_size(LANES)
 fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.x;
-    if row >= live() {
+    if row >= row_count() {
         return;
     }
     if lane == 0u {

@@ -31,7 +31,7 @@ inline uint chunks_before(device const uint* step, uint sequence) {
 }
 
 // A chunk by its number; past the last one it has no rows.
-inline Chunk chunk(device const uint* step, uint index) {
+inline Chunk chunk_at(device const uint* step, uint index) {
     for (uint i = 0; i < sequences(step); i++) {
         const Span rows = span(step, i);
         const uint count = chunks_of(rows);

@@ -1,11 +1,11 @@
 // Products of ROWS rows with the SHARE columns of a team. Its TEAM lanes stride over K quad by quad, so that a SIMD group
-// reads what lies side by side, and a lane asks for FLIGHT quads of each column before it uses the first.
+// reads what lies side by side, and a lane asks for QUADS_AHEAD quads of each column before it uses the first.
 // Operands are what the kernel knows of its bindings: `input(r, at)` and `weight(j, at)`, quad `at` of row r and of column j.
-// Where NORM is 1 and not 0, weights are scaled by `gain(at)`, quad `at` of 1 + norm, and Σ x² of rows follows the products:
+// Where HAS_NORM is 1, weights are scaled by `gain(at)`, quad `at` of 1 + norm, and Σ x² of rows follows the products:
 // of SHARERS teams, which need each row's only once together, each sums every SHARERS-th row's.
 
 constant constexpr uint QUADS = K / 4;
-constant constexpr uint FLIGHT = AHEAD * WIDE;
+constant constexpr uint QUADS_AHEAD = AHEAD * WIDE;
 // Where the sums of squares are.
 constant constexpr uint SQUARES = ROWS * SHARE;
 
@@ -22,7 +22,7 @@ inline void add_quads(thread const Operands& operands, uint first, uint sharer, 
     }
     #pragma unroll
     for (uint i = 0; i < COUNT; i++) {
-        if (NORM == 1) {
+        if (HAS_NORM == 1) {
             const float4 gain = operands.gain(first + i * TEAM);
             #pragma unroll
             for (uint j = 0; j < SHARE; j++) {
@@ -32,7 +32,7 @@ inline void add_quads(thread const Operands& operands, uint first, uint sharer, 
         #pragma unroll
         for (uint r = 0; r < ROWS; r++) {
             const float4 quad = operands.input(r, first + i * TEAM);
-            if (NORM == 1 && r % SHARERS == sharer) {
+            if (HAS_NORM == 1 && r % SHARERS == sharer) {
                 sums[SQUARES + r / SHARERS] = dot_quad(quad, quad, sums[SQUARES + r / SHARERS]);
             }
             #pragma unroll
@@ -44,7 +44,7 @@ inline void add_quads(thread const Operands& operands, uint first, uint sharer, 
 }
 
 // This lane's part of each sum: [row · SHARE + column], and [SQUARES + row / SHARERS] for the squares. The order of a row's
-// sums does not depend on ROWS, SHARE, FLIGHT and SHARERS.
+// sums does not depend on ROWS, SHARE, QUADS_AHEAD and SHARERS.
 template <typename Operands>
 inline void dots(thread const Operands& operands, uint lane, thread float* sums) {
     const uint sharer = lane / TEAM % SHARERS;
@@ -53,8 +53,8 @@ inline void dots(thread const Operands& operands, uint lane, thread float* sums)
         sums[i] = 0.0f;
     }
     uint at = lane % TEAM;
-    for (; at + (FLIGHT - 1) * TEAM < QUADS; at += FLIGHT * TEAM) {
-        add_quads<FLIGHT>(operands, at, sharer, sums);
+    for (; at + (QUADS_AHEAD - 1) * TEAM < QUADS; at += QUADS_AHEAD * TEAM) {
+        add_quads<QUADS_AHEAD>(operands, at, sharer, sums);
     }
     for (; at < QUADS; at += TEAM) {
         add_quads<1>(operands, at, sharer, sums);

@@ -1,6 +1,6 @@
-// What matrix units multiply: squares of 8 by 8, each held by a whole SIMD group. Sum += A · B, where A and
+// What matrix units multiply: fragments of 8 by 8, each held by a whole SIMD group. Sum += A · B, where A and
 // B may be either: factors are kept as halves, unless they are sums themselves.
 
-constant constexpr uint EDGE = 8;
+constant constexpr uint FRAGMENT = 8;
 typedef simdgroup_half8x8 Operand;
 typedef simdgroup_float8x8 Sum;

@@ -1,5 +1,6 @@
 // What changes from step to step: the words of src/step.rs, at the same places.
-// Needs MAX_ROWS, MAX_SEQUENCES, and LIVE: which count of the header says how many rows are alive.
+// Needs MAX_ROWS, MAX_SEQUENCES, and ROW_COUNT: the word that counts the rows of
+// the launch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
 
 // The rows of one sequence in a step: consecutive, as their positions are.
 struct Span {
@@ -17,6 +18,10 @@ struct Tile {
 };
 
 constant constexpr uint TILE = 32;
+constant constexpr uint STEP_ROW_COUNT = 0;
+constant constexpr uint STEP_OUTPUT_COUNT = 1;
+constant constexpr uint STEP_TILE_COUNT = 2;
+constant constexpr uint STEP_SEQUENCE_COUNT = 3;
 constant constexpr uint STEP_IDS = 4;
 constant constexpr uint STEP_SEQUENCE_OF = STEP_IDS + MAX_ROWS;
 constant constexpr uint STEP_POSITION_OF = STEP_SEQUENCE_OF + MAX_ROWS;
@@ -24,14 +29,14 @@ constant constexpr uint STEP_SPANS = STEP_POSITION_OF + MAX_ROWS;
 constant constexpr uint STEP_TILES = STEP_SPANS + 4 * MAX_SEQUENCES;
 constant constexpr uint STEP_OUTPUTS = STEP_TILES + 2 * (MAX_ROWS / TILE + MAX_SEQUENCES);
 
-// How many rows are alive.
-inline uint live(device const uint* step) {
-    return step[LIVE];
+// How many rows are active: the launch may have groups for more.
+inline uint row_count(device const uint* step) {
+    return step[ROW_COUNT];
 }
 
 // How many sequences take part.
 inline uint sequences(device const uint* step) {
-    return step[3];
+    return step[STEP_SEQUENCE_COUNT];
 }
 
 // The token id of a row.
@@ -56,8 +61,8 @@ inline Span span_of(device const uint* step, uint row) {
 }
 
 // A tile of one sequence.
-inline Tile tile(device const uint* step, uint index) {
-    if (index >= step[2]) {
+inline Tile tile_at(device const uint* step, uint index) {
+    if (index >= step[STEP_TILE_COUNT]) {
         return Tile{Span{0, 0, 0, 0}, 0, 0};
     }
     const Span rows = span(step, step[STEP_TILES + 2 * index]);

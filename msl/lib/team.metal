@@ -1,12 +1,12 @@
-// Sums over teams of TEAM neighbouring lanes of one SIMD group. TEAM is a power of two.
+// Sums over teams of TEAM neighboring lanes of one SIMD group. TEAM is a power of two.
 
 static_assert((TEAM & (TEAM - 1)) == 0 && TEAM <= SIMD, "lanes of a team");
 
 // The sum of a team's values, in each of its lanes; the order is that of a tree. All lanes of the SIMD group must call it.
 template <typename T> inline T team_sum(T value) {
     #pragma unroll
-    for (uint apart = 1; apart < TEAM; apart *= 2) {
-        value += simd_shuffle_xor(value, apart);
+    for (uint distance = 1; distance < TEAM; distance *= 2) {
+        value += simd_shuffle_xor(value, distance);
     }
     return value;
 }

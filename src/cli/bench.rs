@@ -91,9 +91,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let origin = arguments.target.open()?;
     let backend = arguments.target.device.open()?;
-    let setup = arguments.target.engine.setup(backend.caps(), [1, 0]);
-    let model = arguments.target.load(&backend, &origin, setup.form())?;
-    chunked::compare(&model, &setup)
+    let options = arguments.target.engine.options(1, 0);
+    let model = arguments.target.load(&backend, &origin, options.precision)?;
+    chunked::compare(&model, &options.engine)
 }
 
 /// The largest of some numbers.

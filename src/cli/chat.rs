@@ -9,14 +9,12 @@ use std::sync::{
 
 use bimetal::{
     Error, Result,
-    backend::Backend,
-    chat::Options,
-    conversation::Conversation,
-    generator::{Generator, Settings},
-    sampler::{Mode, Sampling},
+    compute::backend::Backend,
+    engine::sampler::{Mode, Sampling},
+    generate::{Conversation, GenerationOptions, Generator},
+    text::chat_template::Options,
 };
 use clap::Args;
-use lines::Lines;
 
 use super::{
     generate::closing,
@@ -25,6 +23,7 @@ use super::{
     output::{note, print},
     sampling::SamplingArguments,
 };
+use lines::Lines;
 
 /// Flags of `chat`.
 #[derive(Args)]
@@ -97,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 struct Chat {
     generator: Generator,
     conversation: Conversation,
-    settings: Settings,
+    options: GenerationOptions,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -105,22 +104,22 @@ impl Chat {
     fn open(arguments: &Arguments) -> Result<Self> {
         let checkpoint = arguments.model.open()?;
         let backend: Arc<dyn Backend> = arguments.device.open()?;
-        let generator = load(&backend, &checkpoint, arguments.engine.setup(backend.caps(), [1, 1]))?;
+        let generator = load(&backend, &checkpoint, arguments.engine.options(1, 1))?;
         generator.text.template()?;
-        let mut settings = arguments.sampling.settings(generator.settings());
+        let mut options = arguments.sampling.options(generator.generation_options());
         if arguments.think && checkpoint.side_file("generation_config.json")?.is_none() {
-            let advised = Settings { sampling: Sampling::model_card(Mode::Thinking), ..generator.settings() };
-            settings = arguments.sampling.settings(advised);
+            let sampling = Sampling::model_card(Mode::Thinking);
+            options = arguments.sampling.options(GenerationOptions { sampling, ..generator.generation_options() });
         }
-        let options = Options { generation_prompt: true, thinking: arguments.thinking(), ..Options::default() };
-        let conversation = Conversation::new(arguments.system.clone(), options);
-        Ok(Self { generator, conversation, settings, interrupted: Arc::default() })
+        let template = Options { generation_prompt: true, thinking: arguments.thinking(), ..Options::default() };
+        let conversation = Conversation::new(arguments.system.clone(), template);
+        Ok(Self { generator, conversation, options, interrupted: Arc::default() })
     }
 
     /// Streams one answer. After a request that cannot be served the conversation is as it was.
     fn answer(&mut self, said: &str) -> Result<()> {
         self.interrupted.store(false, Ordering::Relaxed);
-        let mut stream = self.conversation.say(&mut self.generator, said, &self.settings)?;
+        let mut stream = self.conversation.say(&mut self.generator, said, &self.options)?;
         let mut text = String::new();
         while let Some(piece) = stream.advance() {
             let piece = piece?;
@@ -131,10 +130,10 @@ impl Chat {
             }
         }
         print("\n")?;
-        let figures = stream.figures();
+        let timing = stream.timing();
         drop(stream);
         self.conversation.heard(&text);
-        note(&closing(&figures, self.generator.engine.memory()));
+        note(&closing(&timing, self.generator.engine().memory()));
         Ok(())
     }
 }

@@ -4,10 +4,10 @@ use std::{path::Path, time::Duration};
 
 use bimetal::{
     Error, Result,
-    evaluation::{Comparison, Mean, Side, compare},
+    generate::TextAssets,
     hub::RepoSpec,
-    model::{Form, checkpoint::Checkpoint, weights::Source},
-    text::Text,
+    measure::perplexity::{Comparison, Mean, Side, compare},
+    model::{Precision, checkpoint::Checkpoint, weights::Source},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let text = arguments.text.read()?;
     let checkpoint = arguments.model.open()?;
     let cut = arguments.text.cut(checkpoint.config())?;
-    let passage = arguments.text.passage(&text, &Text::of(&checkpoint)?.tokenizer, cut)?;
+    let passage = arguments.text.passage(&text, &TextAssets::of(&checkpoint)?.tokenizer, cut)?;
     let other = match &against {
         Against::Format(_) => None,
         Against::Checkpoint(other) => Some(other.open()?),
@@ -79,13 +79,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     drop(text);
     let backend = arguments.device.open()?;
-    let form = arguments.precision.form(backend.caps());
-    let other_form = Form { quant: if let Against::Format(format) = against { format.into() } else { None }, ..form };
-    let load = |checkpoint: &Checkpoint, form| {
-        let model = weights(&backend, &Source::Checkpoint(checkpoint), form)?;
+    let precision = arguments.precision.precision();
+    let other_weights = if let Against::Format(format) = against { format.into() } else { None };
+    let other_precision = Precision { weights: other_weights, ..precision };
+    let load = |checkpoint: &Checkpoint, precision| {
+        let model = weights(&backend, &Source::Checkpoint(checkpoint), precision)?;
         Ok(Side { model, kv: arguments.precision.kv.into() })
     };
-    let sides = [load(&checkpoint, form)?, load(other.as_ref().unwrap_or(&checkpoint), other_form)?];
+    let sides = [load(&checkpoint, precision)?, load(other.as_ref().unwrap_or(&checkpoint), other_precision)?];
     drop((checkpoint, other));
     if !arguments.json {
         print(&arguments.text.protocol(&passage, cut))?;
@@ -94,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         let own = json!({
             "model": arguments.model.name(), "against": arguments.against,
-            "precision": arguments.precision.as_json(form), "text": arguments.text.as_json(&passage, cut),
+            "precision": arguments.precision.as_json(sides[0].model.weights.inputs()), "text": arguments.text.as_json(&passage, cut),
         });
         print_json(&report(backend.caps(), [own, figures(&measured)], (&measured.extent, time)))?;
     } else {
@@ -114,7 +115,8 @@ fn require_alike(arguments: &Arguments, [ours, theirs]: [&Checkpoint; 2], text: 
     if vocabulary != other {
         return refuse(format!("their vocabularies have {vocabulary} and {other} ids"));
     }
-    let [ours, theirs] = [Text::of(ours)?.tokenizer.encode(text)?, Text::of(theirs)?.tokenizer.encode(text)?];
+    let [ours, theirs] =
+        [TextAssets::of(ours)?.tokenizer.encode(text)?, TextAssets::of(theirs)?.tokenizer.encode(text)?];
     match ours == theirs {
         true => Ok(()),
         false => refuse("their tokenizers make different ids of the text".into()),

@@ -2,7 +2,7 @@
 
 use bimetal::{
     Result,
-    open::{DeviceEntry, devices},
+    compute::devices::{DeviceEntry, devices},
 };
 use clap::Args;
 use serde_json::json;
@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ["", "#", "backend", "device", "kind", "driver", "memory", "binding", "group memory", "subgroup", "features"];
     let rows: Vec<_> = entries.iter().map(row).collect();
     let elsewhere =
-        bimetal::metal::ELSEWHERE.map(|why| format!(" The native Metal backend {why}.")).unwrap_or_default();
+        bimetal::compute::metal::ELSEWHERE.map(|why| format!(" The native Metal backend {why}.")).unwrap_or_default();
     let note = format!("* is what `--backend auto` takes.{elsewhere}\n");
     print(&(table(&heading, &rows) + &note))
 }

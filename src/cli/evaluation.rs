@@ -15,10 +15,10 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    backend::Caps,
-    evaluation::{Cut, Extent, Mean, Passage, Progress, utf8},
+    compute::caps::Caps,
+    measure::perplexity::{Cut, Extent, Mean, Passage, Progress, utf8},
     model::config::Config,
-    tokenizer::Tokenizer,
+    text::tokenizer::Tokenizer,
 };
 use clap::Args;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read, stdin};
 
-use bimetal::{Error, Result, generator::Figures};
+use bimetal::{Error, Result, generate::Timing};
 use clap::Args;
 
 use super::{
@@ -39,18 +39,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.sampling.check()?;
     let checkpoint = arguments.model.open()?;
     let backend = arguments.device.open()?;
-    let mut generator = load(&backend, &checkpoint, arguments.engine.setup(backend.caps(), [1, 0]))?;
+    let mut generator = load(&backend, &checkpoint, arguments.engine.options(1, 0))?;
     drop(checkpoint);
-    let settings = arguments.sampling.settings(generator.settings());
-    let mut stream = generator.stream(&prompt, &settings)?;
+    let options = arguments.sampling.options(generator.generation_options());
+    let mut stream = generator.stream(&prompt, &options)?;
     print(&prompt)?;
     for piece in &mut stream {
         print(&piece?)?;
     }
-    let figures = stream.figures();
+    let timing = stream.timing();
     drop(stream);
     print("\n")?;
-    note(&closing(&figures, generator.engine.memory()));
+    note(&closing(&timing, generator.engine().memory()));
     Ok(())
 }
 
@@ -66,15 +66,15 @@ fn from_stdin() -> Result<String> {
 }
 
 /// One line of figures.
-pub fn closing(figures: &Figures, memory: u64) -> String {
-    let reused = if figures.reused > 0 { format!(" ({} reused)", figures.reused) } else { String::new() };
+pub fn closing(timing: &Timing, memory: u64) -> String {
+    let reused = if timing.reused > 0 { format!(" ({} reused)", timing.reused) } else { String::new() };
     format!(
         "{} prompt tokens{reused}, prefill {:.0} tok/s, first token {:.0} ms, {} tokens, decode {:.1} tok/s, device memory {} MiB",
-        figures.prompt,
-        figures.prefill(),
-        figures.first.as_secs_f64() * 1e3,
-        figures.generated,
-        figures.decode(),
+        timing.prompt,
+        timing.prefill(),
+        timing.first.as_secs_f64() * 1e3,
+        timing.generated,
+        timing.decode(),
         memory.div_ceil(1 << 20),
     )
 }

@@ -2,8 +2,8 @@
 
 use bimetal::{
     Result,
-    cache::{BLOCK, Plan},
     model::{
+        cache::{BLOCK, Plan},
         checkpoint::Summary,
         config::{Config, LayerKind},
     },

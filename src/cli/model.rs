@@ -1,28 +1,24 @@
 //! Which model on which device: flags, and what they open.
 
-use std::{
-    io::{IsTerminal, stderr},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use bimetal::{
-    Error, Result,
-    backend::{Backend, Caps},
-    default_model,
-    dtype::DType,
+    Result,
+    compute::{
+        backend::Backend,
+        devices::{Choice, open},
+        dtype::DType,
+    },
     engine::{ALIGN, Options},
-    generator::{Generator, Setup},
-    hub::{self, HubOptions, RepoSpec},
-    model::{Form, Model, checkpoint::Checkpoint, weights::Source},
-    open::{Choice, open},
+    generate::{Generator, GeneratorOptions},
+    hub, kernels,
+    model::{Model, Precision, built_in, checkpoint::Checkpoint, weights::Source},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
 use super::{
     output::note,
-    progress::{LOADING, bar},
+    progress::{FileBars, LOADING, bar},
 };
 
 /// A chunk of a prompt and one token of a sequence that answers.
@@ -80,17 +76,17 @@ pub struct PrecisionArguments {
 }
 
 impl PrecisionArguments {
-    /// The types that a model computes in on a device.
-    pub fn form(&self, caps: &Caps) -> Form {
-        let inputs = self.inputs.map_or_else(|| Setup::inputs(caps), DType::from);
-        Form { inputs, quant: self.quant.into() }
+    /// The types that a model computes in; what is not given is the device's choice.
+    pub fn precision(&self) -> Precision {
+        Precision { activations: self.inputs.map(DType::from), weights: self.quant.into() }
     }
 
-    /// The same for programs.
-    pub fn as_json(&self, form: Form) -> serde_json::Value {
+    /// The same for programs, with the type of activations that a model got.
+    pub fn as_json(&self, activations: DType) -> serde_json::Value {
         let name = |dtype: DType| dtype.to_string();
         serde_json::json!({
-            "inputs": name(form.inputs), "kv": name(self.kv.into()), "quant": form.quant.map_or("none".into(), name),
+            "inputs": name(activations), "kv": name(self.kv.into()),
+            "quant": Option::<DType>::from(self.quant).map_or("none".into(), name),
         })
     }
 }
@@ -156,35 +152,32 @@ impl From<Quant> for Option<DType> {
 }
 
 impl EngineArguments {
-    /// For `sequences` sequences and as many snapshots of them.
-    pub fn setup(&self, caps: &Caps, [sequences, snapshots]: [u32; 2]) -> Setup {
+    /// For `sequences` sequences and as many snapshots of them as `snapshots` says.
+    pub fn options(&self, sequences: u32, snapshots: u32) -> GeneratorOptions {
         let engine = Options {
             context: self.context,
-            budget: self.budget.unwrap_or(caps.tiles.budget),
+            budget: self.budget,
             sequences,
             snapshots,
             kv: self.precision.kv.into(),
             memory: self.memory.map(|mebibytes| mebibytes << 20),
         };
-        let Form { inputs, quant } = self.precision.form(caps);
-        Setup { inputs, quant, engine }
+        GeneratorOptions { precision: self.precision.precision(), engine }
     }
 }
 
 impl ModelArguments {
     /// What the model is called in messages.
     pub fn name(&self) -> &str {
-        self.model.as_deref().unwrap_or(default_model::NAME)
+        self.model.as_deref().unwrap_or(built_in::NAME)
     }
 
-    /// The checkpoint, downloaded where it is on the hub.
+    /// The checkpoint, downloaded where it is on the hub, with a progress bar for each file on a terminal.
     pub fn open(&self) -> Result<Checkpoint> {
-        let Some(model) = &self.model else { return default_model::open() };
-        let directory = Path::new(model);
-        let checkpoint = match RepoSpec::parse(model).filter(|_| !directory.exists()) {
-            Some(spec) => Checkpoint::open(&fetch(&spec)?)?,
-            None => Checkpoint::open(directory)?,
-        };
+        let Some(model) = &self.model else { return built_in::open() };
+        let mut bars = FileBars::default();
+        let path = hub::locate(model, &mut |file, done, total| bars.show(file, done, total))?;
+        let checkpoint = Checkpoint::open(&path)?;
         checkpoint.check()?;
         Ok(checkpoint)
     }
@@ -202,27 +195,16 @@ impl DeviceArguments {
             log::info!("not {who}: {why}");
         }
         if let Some(caches) = dirs::cache_dir() {
-            opened.backend.keep_pipelines(&caches.join("bimetal"));
+            opened.backend.keep_pipelines(&caches.join("bimetal"), kernels::fingerprint());
         }
         Ok(opened.backend)
     }
 }
 
-/// Brings a model from the hub. Its name may have been meant as a path.
-fn fetch(spec: &RepoSpec) -> Result<PathBuf> {
-    let progress = if stderr().is_terminal() { hub::Progress::Bar } else { hub::Progress::Hidden };
-    hub::fetch(spec, &HubOptions::from_environment()?, progress).map_err(|error| match error {
-        Error::Download { what, why } => {
-            Error::Download { what, why: format!("{why}. There is no directory {spec} on this machine either") }
-        }
-        other => other,
-    })
-}
-
 /// Puts weights on a device, with a progress bar on a terminal.
-pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, form: Form) -> Result<Arc<Model>> {
+pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, precision: Precision) -> Result<Arc<Model>> {
     let bar = bar(LOADING, 0);
-    let model = Model::load(backend, source, form, &mut |done, total| {
+    let model = Model::load(backend, source, precision, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
@@ -230,9 +212,9 @@ pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, form: Form) -> R
 }
 
 /// Puts a checkpoint on a device, with a progress bar on a terminal.
-pub fn load(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, setup: Setup) -> Result<Generator> {
+pub fn load(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, options: GeneratorOptions) -> Result<Generator> {
     let bar = bar(LOADING, 0);
-    Generator::open(backend, checkpoint, setup, &mut |done, total| {
+    Generator::new(backend, checkpoint, options, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bimetal::{
     Result,
-    evaluation::{Perplexity, Side, perplexity},
+    generate::TextAssets,
+    measure::perplexity::{Perplexity, Side, perplexity},
     model::weights::Source,
-    text::Text,
 };
 use clap::Args;
 use serde_json::json;
@@ -38,11 +38,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let text = arguments.text.read()?;
     let checkpoint = arguments.model.open()?;
     let cut = arguments.text.cut(checkpoint.config())?;
-    let passage = arguments.text.passage(&text, &Text::of(&checkpoint)?.tokenizer, cut)?;
+    let passage = arguments.text.passage(&text, &TextAssets::of(&checkpoint)?.tokenizer, cut)?;
     drop(text);
     let backend = arguments.device.open()?;
-    let form = arguments.precision.form(backend.caps());
-    let model = weights(&backend, &Source::Checkpoint(&checkpoint), form)?;
+    let model = weights(&backend, &Source::Checkpoint(&checkpoint), arguments.precision.precision())?;
     drop(checkpoint);
     let side = Side { model, kv: arguments.precision.kv.into() };
     if !arguments.json {
@@ -51,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (measured, time) = timed(|progress| perplexity(&side, &passage, progress))?;
     if arguments.json {
         let own = json!({
-            "model": arguments.model.name(), "precision": arguments.precision.as_json(form),
+            "model": arguments.model.name(), "precision": arguments.precision.as_json(side.model.weights.inputs()),
             "text": arguments.text.as_json(&passage, cut),
             "perplexity": figure_json(measured.perplexity()), "nll": figure_json(measured.nll),
         });

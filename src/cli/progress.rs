@@ -4,6 +4,8 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
+/// For bytes of a file that is downloaded.
+const DOWNLOADING: &str = "{msg} [{elapsed_precise}] [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})";
 /// For bytes that arrive.
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
 /// For bytes that are quantised.
@@ -21,6 +23,35 @@ pub fn bar(template: &'static str, length: u64) -> ProgressBar {
     ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear)
 }
 
+/// A bar for each file that is downloaded, one after the other; they stay on the terminal.
+#[derive(Default)]
+pub struct FileBars {
+    file: String,
+    bar: Option<ProgressBar>,
+}
+
+impl FileBars {
+    /// Shows how many bytes of a file are here.
+    pub fn show(&mut self, file: &str, done: u64, total: u64) {
+        if self.file != file {
+            file.clone_into(&mut self.file);
+            self.bar = None;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            bar(DOWNLOADING, total).with_message(short(file)).with_finish(ProgressFinish::AndLeave)
+        });
+        bar.set_position(done);
+    }
+}
+
+/// A file's name, of a long one the end.
+fn short(file: &str) -> String {
+    match file.char_indices().rev().nth(29) {
+        Some((at, _)) if at > 0 => format!("..{}", &file[at..]),
+        _ => file.into(),
+    }
+}
+
 fn style(template: &'static str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("templates are constants, and the tests parse each")
 }
@@ -30,7 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_long_name_is_cut_at_its_beginning() {
+        assert_eq!(short("model.safetensors"), "model.safetensors");
+        assert_eq!(short("model.safetensors-00001-of-00002.safetensors"), "..ors-00001-of-00002.safetensors");
+    }
+
+    #[test]
     fn the_templates_are_understood() {
-        [LOADING, MEASURING, QUANTISING, SCORING].into_iter().for_each(|template| drop(style(template)));
+        [DOWNLOADING, LOADING, MEASURING, QUANTISING, SCORING].into_iter().for_each(|template| drop(style(template)));
     }
 }

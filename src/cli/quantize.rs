@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bimetal::{Result, dtype::DType, model::quants::quantise};
+use bimetal::{Result, compute::dtype::DType, model::checkpoint::quantise};
 use clap::{Args, ValueEnum};
 
 use super::{

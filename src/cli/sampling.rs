@@ -2,8 +2,8 @@
 
 use bimetal::{
     Result,
-    generator::{Ends, Settings},
-    sampler::Sampling,
+    engine::sampler::Sampling,
+    generate::{GenerationOptions, StopAt},
 };
 use clap::{Args, builder::NonEmptyStringValueParser};
 
@@ -50,12 +50,13 @@ impl SamplingArguments {
     /// # Errors
     /// [`bimetal::Error::Request`] naming the value and what is allowed.
     pub fn check(&self) -> Result<()> {
-        let (sampling, most) = (Sampling::plain(), usize::MAX);
-        self.settings(Settings { sampling, most, stop: Vec::new(), ends: Ends::AtStop }).sampling.validate()
+        let (sampling, max_tokens) = (Sampling::plain(), usize::MAX);
+        let plain = GenerationOptions { sampling, max_tokens, stop: Vec::new(), stop_at: StopAt::StopId };
+        self.options(plain).sampling.validate()
     }
 
-    /// The checkpoint's settings, changed by what was given.
-    pub fn settings(&self, checkpoint: Settings) -> Settings {
+    /// The checkpoint's options, changed by what was given.
+    pub fn options(&self, checkpoint: GenerationOptions) -> GenerationOptions {
         let Sampling { seed, .. } = checkpoint.sampling;
         let from = checkpoint.sampling;
         let sampling = Sampling {
@@ -68,7 +69,7 @@ impl SamplingArguments {
             frequency_penalty: self.frequency_penalty.unwrap_or(from.frequency_penalty),
             seed: self.seed.or(seed),
         };
-        let most = self.max_tokens.map_or(checkpoint.most, |most| most as usize);
-        Settings { sampling, most, stop: self.stop.clone(), ..checkpoint }
+        let max_tokens = self.max_tokens.map_or(checkpoint.max_tokens, |tokens| tokens as usize);
+        GenerationOptions { sampling, max_tokens, stop: self.stop.clone(), ..checkpoint }
     }
 }

@@ -7,11 +7,11 @@
 
 use super::{AtEnd, Engine, readback::PendingTokens};
 use crate::{
-    backend::DeviceKind,
-    cache::BLOCK,
+    compute::caps::DeviceKind,
+    engine::sampler::Need,
     error::Result,
-    sampler::Need,
-    step::{Phase, SequenceId, Work},
+    kernels::operands::step::{Phase, SequenceId, Work},
+    model::cache::BLOCK,
 };
 
 /// A step whose tokens nobody has looked at.

@@ -1,16 +1,17 @@
 //! How much device memory an engine takes beside its caches.
 
 use super::Options;
-use crate::{dtype::DType, model::Model};
+use crate::{compute::dtype::DType, model::Model};
 
 /// Bytes that the programs of an engine will hold, from above.
 pub(super) fn estimate(model: &Model, options: &Options) -> u64 {
     let config = &model.config;
     let widest = model.weights.widest() + u64::from(config.intermediate) + 4 * u64::from(config.hidden);
-    let rows = u64::from(options.budget) + 4 * u64::from(options.sequences);
     let caps = model.backend.caps();
+    let budget = options.budget_on(caps);
+    let rows = u64::from(budget) + 4 * u64::from(options.sequences);
     let on_units = caps.matrix_units.is_some() && model.weights.inputs() == DType::F16;
     let expanded =
-        if on_units { model.weights.expanded_bytes([options.budget, options.sequences], caps.tiles.expand) } else { 0 };
+        if on_units { model.weights.expanded_bytes([budget, options.sequences], caps.tiles.expand) } else { 0 };
     2 * (4 * rows * widest + expanded) + 4 * 4 * u64::from(options.sequences) * u64::from(config.vocabulary)
 }

@@ -1,11 +1,15 @@
 //! What an engine is made with.
 
 use crate::{
-    backend::DeviceKind,
-    cache::{Plan, Room, Wanted},
-    dtype::DType,
+    compute::{
+        caps::{Caps, DeviceKind},
+        dtype::DType,
+    },
     error::{Error, Result},
-    model::Model,
+    model::{
+        Model,
+        cache::{Plan, Room, Wanted},
+    },
 };
 
 /// What an engine is made with.
@@ -14,8 +18,8 @@ pub struct Options {
     /// Most tokens of one sequence; the model's own context where `None`, as far as memory allows and up to
     /// [`Options::USUAL_CONTEXT`].
     pub context: Option<u32>,
-    /// Most tokens computed in one step.
-    pub budget: u32,
+    /// Most tokens computed in one step. `None` asks the device: 2048 on a GPU with memory of its own, 512 elsewhere.
+    pub budget: Option<u32>,
     /// Most sequences at once.
     pub sequences: u32,
     /// Slots for snapshots of sessions besides.
@@ -28,13 +32,18 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { context: None, budget: 512, sequences: 8, snapshots: 0, kv: DType::F16, memory: None }
+        Self { context: None, budget: None, sequences: 8, snapshots: 0, kv: DType::F16, memory: None }
     }
 }
 
 impl Options {
     /// The context that is taken unless more is asked for.
     pub const USUAL_CONTEXT: u32 = 8192;
+
+    /// Most tokens computed in one step on a device: the number that is asked for, or else the one that suits the device.
+    pub fn budget_on(&self, caps: &Caps) -> u32 {
+        self.budget.unwrap_or(caps.tiles.budget)
+    }
 
     /// How large the caches become.
     ///

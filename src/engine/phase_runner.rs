@@ -7,10 +7,14 @@ use super::{
     runner::{LogitRows, Runner, logit_rows},
 };
 use crate::{
+    compute::pass::{Pass, Program},
     error::Result,
-    kernels::{advance::advance, argmax::argmax, top_k::top_k},
-    pass::{Pass, Program},
-    step::{Input, Layout, Phase, Step},
+    kernels::{
+        advance::advance,
+        operands::step::{Input, Layout, Phase, Step},
+        top_k::top_k,
+    },
+    ops::select::argmax,
 };
 
 /// Prefill or decode: programs by bucket, recorded when first needed.

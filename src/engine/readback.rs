@@ -3,13 +3,16 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    backend::{Backend, BufferId, Pending},
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        memory::{BufferId, Pending},
+        pass::Program,
+        tensor::Tensor,
+    },
+    engine::sampler::{Need, Sampler},
     error::{Error, Result},
     kernels::argmax,
-    pass::Program,
-    sampler::{Need, Sampler},
-    tensor::Tensor,
 };
 
 /// Candidates that the device selects of each row.

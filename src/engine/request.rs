@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{sampler::Sampling, step::SequenceId};
+use crate::{engine::sampler::Sampling, kernels::operands::step::SequenceId};
 
 /// What is wanted of one sequence.
 #[derive(Clone, Debug)]

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use crate::{
-    backend::{Backend, Caps},
-    cache::{BLOCK, Cache, Plan},
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
     error::Result,
-    kernels::argmax::argmax,
-    model::Model,
-    pass::{Pass, Program},
-    step::{Layout, Phase, Step},
-    tensor::Tensor,
+    kernels::operands::step::{Layout, Phase, Step},
+    model::{
+        Model,
+        cache::{BLOCK, Cache, Plan},
+    },
+    ops::select::argmax,
 };
 
 /// A model with the memory of its sequences.

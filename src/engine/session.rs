@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use super::{Engine, Request, runner::Runner};
 use crate::{
-    backend::Backend,
-    cache::State,
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        pass::{Pass, Program},
+        tensor::Tensor,
+    },
     error::{Error, Result},
-    kernels::copy_slot::copy_slot,
-    pass::{Pass, Program},
-    step::SequenceId,
-    tensor::Tensor,
+    kernels::{
+        copy_slot::copy_slot,
+        operands::{caches::State, step::SequenceId},
+    },
 };
 
 /// Copies one slot's state to another slot, in all layers.

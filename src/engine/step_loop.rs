@@ -6,9 +6,9 @@ use super::{
     readback::{PendingTokens, Select},
 };
 use crate::{
+    engine::scheduler::{Batch, Outcome, Scheduler},
     error::Result,
-    scheduler::{Batch, Outcome, Scheduler},
-    step::{Input, Phase, SequenceId, Work},
+    kernels::operands::step::{Input, Phase, SequenceId, Work},
 };
 
 impl Engine {

@@ -9,21 +9,20 @@ use hf_hub::{
     Cache, Repo, RepoType,
     api::sync::{Api, ApiBuilder, ApiError},
 };
-use indicatif::ProgressBar;
 
 use super::{HubOptions, Progress, RepoSpec, explain, snapshot::Snapshot};
 use crate::{Error, Result};
 
 /// One repository on the hub.
-pub(super) struct Remote<'a> {
+pub(super) struct Remote<'a, 'p> {
     api: Api,
     spec: &'a RepoSpec,
     options: &'a HubOptions,
-    progress: Progress,
+    progress: &'a mut Progress<'p>,
 }
 
-impl<'a> Remote<'a> {
-    pub fn new(spec: &'a RepoSpec, options: &'a HubOptions, progress: Progress) -> Result<Self> {
+impl<'a, 'p> Remote<'a, 'p> {
+    pub fn new(spec: &'a RepoSpec, options: &'a HubOptions, progress: &'a mut Progress<'p>) -> Result<Self> {
         let api = ApiBuilder::from_cache(Cache::new(options.cache.clone()))
             .with_endpoint(options.endpoint.clone())
             .with_token(options.token.clone())
@@ -52,7 +51,7 @@ impl<'a> Remote<'a> {
     }
 
     /// Sees to it that the snapshot has this file.
-    pub fn require(&self, snapshot: &Snapshot, file: &str) -> Result<()> {
+    pub fn require(&mut self, snapshot: &Snapshot, file: &str) -> Result<()> {
         if self.bring(snapshot, file)? {
             return Ok(());
         }
@@ -61,7 +60,7 @@ impl<'a> Remote<'a> {
     }
 
     /// Downloads this file if the snapshot lacks it; `false` if the hub does not have it either.
-    pub fn bring(&self, snapshot: &Snapshot, file: &str) -> Result<bool> {
+    pub fn bring(&mut self, snapshot: &Snapshot, file: &str) -> Result<bool> {
         if snapshot.has(file) {
             return Ok(true);
         }
@@ -79,7 +78,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    fn download(&self, snapshot: &Snapshot, file: &str) -> std::result::Result<(), Failure> {
+    fn download(&mut self, snapshot: &Snapshot, file: &str) -> std::result::Result<(), Failure> {
         let repo = self.repo(snapshot.commit());
         let promised = self.api.metadata(&self.api.repo(repo.clone()).url(file))?;
         let (size, blob) = (
@@ -109,7 +108,7 @@ impl<'a> Remote<'a> {
     }
 
     /// Downloads a file, going on after every interruption for as long as each attempt brings something.
-    fn persist(&self, repo: &Repo, file: &str, blob: &Path, size: u64) -> std::result::Result<(), ApiError> {
+    fn persist(&mut self, repo: &Repo, file: &str, blob: &Path, size: u64) -> std::result::Result<(), ApiError> {
         let part = partial(blob);
         loop {
             let mut before = length(&part);
@@ -118,11 +117,8 @@ impl<'a> Remote<'a> {
                 fs::remove_file(&part)?;
                 before = 0;
             }
-            let bar = match self.progress {
-                Progress::Bar => ProgressBar::new(0),
-                Progress::Hidden => ProgressBar::hidden(),
-            };
-            match self.api.repo(repo.clone()).download_with_progress(file, bar) {
+            let received = Received { file, done: 0, size, progress: &mut *self.progress };
+            match self.api.repo(repo.clone()).download_with_progress(file, received) {
                 Err(error) if explain::is_interruption(&error) && length(&part) > before => {
                     log::info!("{}/{file}: going on after an interruption: {error}", self.spec);
                 }
@@ -130,6 +126,34 @@ impl<'a> Remote<'a> {
             }
         }
     }
+}
+
+/// Bytes of one file as they come.
+struct Received<'a, 'p> {
+    file: &'a str,
+    done: u64,
+    size: u64,
+    progress: &'a mut Progress<'p>,
+}
+
+impl Received<'_, '_> {
+    fn report(&mut self, done: u64) {
+        // A server that sends the whole file in place of the rest sends more than is left.
+        self.done = done.min(self.size);
+        (self.progress)(self.file, self.done, self.size);
+    }
+}
+
+impl hf_hub::api::Progress for Received<'_, '_> {
+    fn init(&mut self, _: usize, _: &str) {
+        self.report(0);
+    }
+
+    fn update(&mut self, bytes: usize) {
+        self.report(self.done + bytes as u64);
+    }
+
+    fn finish(&mut self) {}
 }
 
 /// Where the crate keeps what has come of a blob.

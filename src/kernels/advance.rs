@@ -1,11 +1,13 @@
 //! ids\[r\] ← tokens\[r\], position\[r\] ← position\[r\] + 1: a decode step becomes the one after it, without the host.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{Phase, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{Phase, Step, View},
 };
 
 /// One group for all rows.
@@ -28,16 +30,17 @@ pub fn advance(p: &Pass, step: &Step, tokens: &Tensor) {
 
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let words = 3 * load.rows(d);
-    let activations = Bytes { read: d.bytes("step", words) + d.bytes("tokens", words / 3), written: d.bytes("step", words) };
+    let activations =
+        Bytes { read: d.bytes("step", words) + d.bytes("tokens", words / 3), written: d.bytes("step", words) };
     Cost { activations, ..Cost::default() }
 }
 
 fn cpu(g: &Group<'_>) {
     let step = View::of(g);
     for row in 0..step.live() {
-        let token = g.words(1, row..row + 1)[0];
+        let token = g.words("tokens", row..row + 1)[0];
         for (place, word) in step.next(row, token) {
-            g.words_mut(0, place..place + 1)[0] = word;
+            g.words_mut("step", place..place + 1)[0] = word;
         }
     }
 }

@@ -2,13 +2,14 @@
 //! `argmax_merge` chooses among the parts.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::argmax_merge::argmax_merge,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
 };
 
 /// One group for SLICE logits of a row.
@@ -32,11 +33,10 @@ const SLICE: u32 = 4096;
 /// Logits that a lane asks for before it compares the first of them.
 const AHEAD: u32 = 8;
 
-/// Greedy choice below `limit`. logits \[S, V\] f32 → tokens \[S, 1\] u32.
-pub fn argmax(p: &Pass, step: &Step, logits: &Tensor, limit: u32, tokens: &mut Tensor) {
-    assert_eq!([logits.rows(), 1], [tokens.rows(), tokens.width()], "argmax: tokens");
+/// The leaders of all parts below `limit`. logits \[S, V\] f32 → \[S, 2·PARTS\] u32: of each part a key that orders as logits
+/// do, and an id.
+pub(crate) fn argmax(p: &Pass, step: &Step, logits: &Tensor, limit: u32) -> Tensor {
     let (rows, parts) = (step.capacity().min(logits.rows()), logits.width().div_ceil(SLICE));
-    // Of each part a key that orders as logits do, and an id.
     let mut leaders = p.scratch([rows, 2 * parts], DType::U32);
     p.dispatch(&KERNEL)
         .define("WIDTH", logits.width())
@@ -48,7 +48,7 @@ pub fn argmax(p: &Pass, step: &Step, logits: &Tensor, limit: u32, tokens: &mut T
         .write(&mut leaders)
         .param("limit", limit.min(logits.width()))
         .grid([parts, rows, 1]);
-    argmax_merge(p, step, &leaders, tokens);
+    leaders
 }
 
 /// The logits below the limit are read, and a key and an id are written for each row and part.
@@ -65,7 +65,7 @@ fn cpu(g: &Group<'_>) {
         return;
     }
     let ids = (part * slice).min(g.word("limit"))..((part + 1) * slice).min(g.word("limit"));
-    let logits = g.singles(1, row * width + ids.start..row * width + ids.end);
+    let logits = g.f32s("logits", row * width + ids.start..row * width + ids.end);
     let mut leader = [0, NONE];
     for (id, &logit) in (ids.start as u32..).zip(logits) {
         let key = key(logit);
@@ -74,7 +74,7 @@ fn cpu(g: &Group<'_>) {
         }
     }
     let at = 2 * (row * g.define("PARTS") + part);
-    g.words_mut(2, at..at + 2).copy_from_slice(&leader);
+    g.words_mut("leaders", at..at + 2).copy_from_slice(&leader);
 }
 
 /// Orders as the value does, both zeros alike: 0 for −∞, `NONE` for NaN.

@@ -2,12 +2,16 @@
 //! NaN or none is above −∞.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    kernels::argmax::NONE,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        argmax::NONE,
+        operands::step::{self, Step, View},
+    },
 };
 
 /// One group a row.
@@ -23,7 +27,7 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// leaders \[S, 2·PARTS\] u32 of keys and ids → tokens \[S, 1\] u32.
-pub(super) fn argmax_merge(p: &Pass, step: &Step, leaders: &Tensor, tokens: &mut Tensor) {
+pub(crate) fn argmax_merge(p: &Pass, step: &Step, leaders: &Tensor, tokens: &mut Tensor) {
     let rows = leaders.rows();
     p.dispatch(&KERNEL).define("PARTS", leaders.width() / 2).step(step).read(leaders).write(tokens).grid([rows, 1, 1]);
 }
@@ -40,7 +44,8 @@ fn cpu(g: &Group<'_>) {
     if row >= View::of(g).live() {
         return;
     }
-    let leaders = g.words(1, 2 * row * parts..2 * (row + 1) * parts).chunks_exact(2);
-    let leader = leaders.fold([0, NONE], |best, leader| if leader[0] > best[0] { [leader[0], leader[1]] } else { best });
-    g.words_mut(2, row..row + 1)[0] = if leader[0] == NONE { NONE } else { leader[1] };
+    let leaders = g.words("leaders", 2 * row * parts..2 * (row + 1) * parts).chunks_exact(2);
+    let leader =
+        leaders.fold([0, NONE], |best, leader| if leader[0] > best[0] { [leader[0], leader[1]] } else { best });
+    g.words_mut("tokens", row..row + 1)[0] = if leader[0] == NONE { NONE } else { leader[1] };
 }

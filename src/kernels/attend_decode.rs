@@ -4,15 +4,19 @@
 use std::ops::Range;
 
 use crate::{
-    backend::Caps,
-    cache::Blocks,
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::qk_norm_rope::{Heads, Pages},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        caps::Caps,
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::{
+        caches::{Blocks, Pages},
+        heads::AttentionHeads,
+        step::{self, Step, View},
+    },
 };
 
 /// One group a key head, split and row; it serves all query heads of the key head.
@@ -84,7 +88,7 @@ pub struct Partials {
 
 impl Partials {
     /// Room for some rows' parts.
-    pub fn new(p: &Pass, rows: u32, heads: Heads) -> Self {
+    pub fn new(p: &Pass, rows: u32, heads: AttentionHeads) -> Self {
         let most = p.caps().tiles.attend_splits;
         let new = |width: u32| p.scratch([rows, heads.query * most * width], DType::F32);
         let splits = Splits { most, least: teams(heads) * keys(heads) };
@@ -94,23 +98,23 @@ impl Partials {
 
 /// Quads that a lane has of a row of the cache: 16 bytes where elements have 16 bits or 8, of the latter unless that are more
 /// than registers hold for all query heads.
-fn wide(heads: Heads, cache: &Blocks) -> u32 {
+fn wide(heads: AttentionHeads, cache: &Blocks) -> u32 {
     if cache.keys.dtype() == DType::Q8Heads && heads.query / heads.kv <= 4 { 4 } else { 2 }
 }
 
 /// Teams of lanes that share a row of the cache: no more than have little to merge.
-fn teams(heads: Heads) -> u32 {
+fn teams(heads: AttentionHeads) -> u32 {
     (2 * KERNEL.lanes / (heads.width / 4)).min(32)
 }
 
 /// Keys that a team takes together: as many as leave registers for all query heads.
-fn keys(heads: Heads) -> u32 {
+fn keys(heads: AttentionHeads) -> u32 {
     (24 / (heads.query / heads.kv)).clamp(1, 4)
 }
 
 /// Query heads whose sums the teams exchange at once: as many as group memory has room for beside what sums over a team
 /// take.
-fn together(caps: &Caps, heads: Heads, team: u32) -> u32 {
+fn together(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
     let (group, teams) = (heads.query / heads.kv, teams(heads));
     let (lanes, values) = (teams * team, group * keys(heads));
     let sums = caps.subgroup.map_or(16 * lanes, |[least, _]| 4 * values * lanes / team.min(least));
@@ -120,7 +124,7 @@ fn together(caps: &Caps, heads: Heads, team: u32) -> u32 {
 }
 
 /// Attention of one row of each sequence, in parts. q \[S, Hq·D\] f32.
-pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: Heads) -> Partials {
+pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: AttentionHeads) -> Partials {
     assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
     heads.check(&KERNEL);
     cache.check(&KERNEL, heads);
@@ -182,8 +186,8 @@ fn cpu(g: &Group<'_>) {
     for head in kv_head * group..(kv_head + 1) * group {
         let partial = attend(g, (row, head), step.span_of(row).slot, positions.clone());
         let at = (row * q_heads + head) * splits + split;
-        g.store(5, at * width, &partial.sum);
-        g.singles_mut(6, 2 * at..2 * at + 2).copy_from_slice(&[partial.largest, partial.weight]);
+        g.store("sums", at * width, &partial.sum);
+        g.f32s_mut("stats", 2 * at..2 * at + 2).copy_from_slice(&[partial.largest, partial.weight]);
     }
 }
 
@@ -198,7 +202,7 @@ pub(super) struct Partial {
 pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, positions: Range<usize>) -> Partial {
     let (q_heads, kv_heads, width) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"));
     let first = (row * q_heads + head) * width;
-    let q = g.floats(2, first..first + width).to_vec();
+    let q = g.floats("q", first..first + width).to_vec();
     let kv_head = head / (q_heads / kv_heads);
     let pages = Pages::of(g, slot);
     let at = |position: usize| {
@@ -206,13 +210,13 @@ pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, posi
         first..first + width
     };
     let scale = (width as f32).sqrt().recip();
-    let scores: Vec<f32> = positions.clone().map(|s| g.floats(3, at(s)).dot(&q) * scale).collect();
+    let scores: Vec<f32> = positions.clone().map(|s| g.floats("keys", at(s)).dot(&q) * scale).collect();
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut partial = Partial { largest, weight: 0.0, sum: vec![0.0; width] };
     for (position, score) in positions.zip(scores) {
         let weight = (score - largest).exp();
         partial.weight += weight;
-        g.floats(4, at(position)).add_to(&mut partial.sum, weight);
+        g.floats("values", at(position)).add_to(&mut partial.sum, weight);
     }
     partial
 }

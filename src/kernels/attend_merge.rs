@@ -2,13 +2,21 @@
 //! empty
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::{attend_decode::{Partials, Splits}, qk_norm_rope::Heads, silu_mul::sigmoid},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        attend_decode::{Partials, Splits},
+        operands::{
+            heads::AttentionHeads,
+            step::{self, Step, View},
+        },
+        silu_mul::sigmoid,
+    },
 };
 
 /// One group a query head and row.
@@ -33,7 +41,13 @@ pub static KERNEL: Kernel = Kernel {
 const AT_ONCE: u32 = 8;
 
 /// Puts the splits of decode attention together and gates the result. x \[S, projected\] f32 → \[S, Hq·D\] of `dtype`.
-pub fn attend_merge(p: &Pass, step: &Step, parts: &Partials, x: &Tensor, (heads, dtype): (Heads, DType)) -> Tensor {
+pub fn attend_merge(
+    p: &Pass,
+    step: &Step,
+    parts: &Partials,
+    x: &Tensor,
+    (heads, dtype): (AttentionHeads, DType),
+) -> Tensor {
     assert_eq!(x.width(), heads.projected(), "attend_merge: x");
     let mut out = p.scratch([x.rows(), heads.query * heads.width], dtype);
     let (quads, splits) = (heads.width / 4, parts.splits);
@@ -79,17 +93,17 @@ fn cpu(g: &Group<'_>) {
     }
     let at = row * g.define("Q_HEADS") + head;
     let count = Splits::ranges(g, step.position(row) + 1).count();
-    let stats = g.singles(2, 2 * at * splits..2 * (at * splits + count));
+    let stats = g.f32s("stats", 2 * at * splits..2 * (at * splits + count));
     let largest = stats.chunks_exact(2).map(|stat| stat[0]).fold(f32::NEG_INFINITY, f32::max);
     let (mut weight, mut sum) = (0.0, vec![0.0; width]);
     for (split, stat) in stats.chunks_exact(2).enumerate() {
         let scale = (stat[0] - largest).exp();
         weight += scale * stat[1];
-        let part = g.floats(1, (at * splits + split) * width..(at * splits + split + 1) * width);
+        let part = g.floats("sums", (at * splits + split) * width..(at * splits + split + 1) * width);
         sum.iter_mut().enumerate().for_each(|(i, sum)| *sum += scale * part.get(i));
     }
     let gate = row * g.define("STRIDE") + (2 * head + 1) * width;
-    let gate = g.floats(3, gate..gate + width);
+    let gate = g.floats("x", gate..gate + width);
     let out: Vec<f32> = sum.iter().enumerate().map(|(i, sum)| sum / weight * sigmoid(gate.get(i))).collect();
-    g.store(4, at * width, &out);
+    g.store("out", at * width, &out);
 }

@@ -1,4 +1,4 @@
-//! What `attend_prefill` computes, by matrix units: scores and weighted values are products of squares in half precision
+//! What `attend_prefill` computes, by matrix units: scores and weighted values are products of fragments in half precision
 //! with sums in single precision.
 //!
 //! A row's weights are relative to a reference that follows its largest score in coarse steps, so that sums are rarely
@@ -6,20 +6,24 @@
 //! its company.
 
 use crate::{
-    backend::{Caps, Strips},
-    cache::Blocks,
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        caps::{Caps, Strips},
+        dtype::DType,
+        kernel::{Binding, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
         attend_prefill::{self, Attend},
-        qk_norm_rope::Heads,
+        operands::{
+            caches::Blocks,
+            heads::AttentionHeads,
+            step::{self, Step, TILE, View},
+        },
     },
-    pass::{Binding, Element, Kernel, Pass},
-    step::{self, Step, TILE, View},
-    tensor::Tensor,
 };
 
-/// One group a query head and SIDE rows of one sequence; keys pass by in tiles of two squares, staged in group memory.
+/// One group a query head and SIDE rows of one sequence; keys pass by in tiles of two fragments, staged in group memory.
 pub static KERNEL: Kernel = Kernel {
     name: "attend_mma",
     bindings: &[
@@ -32,7 +36,7 @@ pub static KERNEL: Kernel = Kernel {
         Binding::write("out", Element::Float),
     ],
     params: &[],
-    library: &["step", "pages", "activations", "matrix"],
+    library: &["step", "pages", "activations", "matrix", "fragment_blocks"],
     lanes: 128,
     source: source!("attend_mma"),
     cpu,
@@ -41,61 +45,60 @@ pub static KERNEL: Kernel = Kernel {
 
 /// How a device's matrix units share out a head: rows of a group, and its lanes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Squares {
+pub(crate) struct AttentionTiling {
     by: Strips,
-    edge: u32,
+    fragment: u32,
     side: u32,
     lanes: u32,
 }
 
-impl Squares {
+impl AttentionTiling {
     /// None where the device has no matrix units, or where they do not suit the head, the types or the cache.
-    pub(super) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (Heads, DType)) -> Option<Self> {
-        let (edge, [width, _]) = (caps.matrix_units?, caps.subgroup?);
+    pub(crate) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (AttentionHeads, DType)) -> Option<Self> {
+        let (fragment, [width, _]) = (caps.matrix_units?, caps.subgroup?);
         let by = caps.tiles.attend_by;
-        let squares = match by {
-            // Each subgroup has four squares of a head, for two squares of rows.
-            Strips::Columns => Self { by, edge, side: 2 * edge, lanes: heads.width / (4 * edge) * width },
+        let tiling = match by {
+            // Each subgroup has four fragments of a head, for two fragments of rows.
+            Strips::Columns => Self { by, fragment, side: 2 * fragment, lanes: heads.width / (4 * fragment) * width },
             // Each has a square of rows; there are as many as fill a tile.
-            Strips::Rows => Self { by, edge, side: TILE, lanes: TILE / edge * width },
+            Strips::Rows => Self { by, fragment, side: TILE, lanes: TILE / fragment * width },
         };
-        let halves = dtype == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
+        let halves =
+            dtype == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
         // More than 256 columns do not fit into registers and group memory.
-        let head = heads.width.is_power_of_two() && (4 * edge..=256).contains(&heads.width);
+        let head = heads.width.is_power_of_two() && (4 * fragment..=256).contains(&heads.width);
         // A row is staged by whole runs of lanes, and a run of rows lies in one block.
-        let staged = width.is_multiple_of(edge) && cache.block.is_power_of_two() && cache.block >= width / edge;
+        let staged = width.is_multiple_of(fragment) && cache.block.is_power_of_two() && cache.block >= width / fragment;
         // Each row of a group has a lane that weighs its scores.
-        let lanes = (squares.side..=caps.lanes).contains(&squares.lanes);
-        let room = squares.group_memory(heads.width) <= caps.group_memory;
-        (halves && head && staged && lanes && room && TILE.is_multiple_of(squares.side)).then_some(squares)
+        let lanes = (tiling.side..=caps.lanes).contains(&tiling.lanes);
+        let room = tiling.group_memory(heads.width) <= caps.group_memory;
+        (halves && head && staged && lanes && room && TILE.is_multiple_of(tiling.side)).then_some(tiling)
     }
 
     /// Bytes that a group shares.
     fn group_memory(self, width: u32) -> u32 {
-        let Self { by, edge, side, .. } = self;
-        let keys = 2 * edge;
+        let Self { by, fragment, side, .. } = self;
+        let keys = 2 * fragment;
         let (scores, weights) = (4 * side * (keys + 4), 2 * side * (keys + 8));
         match by {
             // Staged rows, weights, each subgroup's sums, a factor for each row, and whether one has moved.
-            Strips::Columns => 2 * side * (width + 8) + weights + width / (4 * edge) * scores + 4 * side + 4,
+            Strips::Columns => 2 * side * (width + 8) + weights + width / (4 * fragment) * scores + 4 * side + 4,
             // Staged queries and then keys and values, scores, and a square of factors for each square of rows.
-            Strips::Rows => 2 * side.max(2 * keys) * (width + 8) + scores + 4 * side * edge,
+            Strips::Rows => 2 * side.max(2 * keys) * (width + 8) + scores + 4 * side * fragment,
         }
     }
 }
 
-/// Gated causal attention of many rows; shapes are those of `attend_prefill`, types those that [`Squares::fit`] asks for.
-pub(super) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, squares: Squares) -> Tensor {
+/// Gated causal attention of many rows; shapes are those of `attend_prefill`, types those that [`AttentionTiling::fit`] asks for.
+pub(crate) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, tiling: AttentionTiling) -> Tensor {
     let Attend { q, x, cache, heads, dtype } = attend;
     let mut out = p.scratch([q.rows(), q.width()], dtype);
     p.dispatch(&KERNEL)
-        .define("Q_HEADS", heads.query)
-        .define("KV_HEADS", heads.kv)
-        .define("HEAD", heads.width)
+        .attention_heads(heads)
         .define("BLOCK", cache.block)
         .define("MAX_BLOCKS", step.tables().width())
-        .define("SIDE", squares.side)
-        .lanes(squares.lanes)
+        .define("SIDE", tiling.side)
+        .lanes(tiling.lanes)
         .step(step)
         .read(step.tables())
         .read(q)
@@ -103,7 +106,7 @@ pub(super) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, squares: Squ
         .read(&cache.values)
         .read(x)
         .write(&mut out)
-        .grid([heads.query, step.tiles() * (TILE / squares.side), 1]);
+        .grid([heads.query, step.tiles() * (TILE / tiling.side), 1]);
     out
 }
 

@@ -3,19 +3,22 @@
 use std::ops::Range;
 
 use crate::{
-    cache::Blocks,
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
         attend_decode::attend,
-        attend_mma::{Squares, attend_mma},
-        qk_norm_rope::Heads,
+        operands::{
+            caches::Blocks,
+            heads::AttentionHeads,
+            step::{self, Span, Step, TILE, View},
+        },
         silu_mul::sigmoid,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Span, Step, TILE, View},
-    tensor::Tensor,
 };
 
 /// One group a query head and tile of one sequence's rows; keys pass by in tiles, with a running softmax.
@@ -40,30 +43,23 @@ pub static KERNEL: Kernel = Kernel {
 
 /// What attention of many rows takes.
 #[derive(Clone, Copy)]
-pub(super) struct Attend<'a> {
-    pub(super) q: &'a Tensor,
-    pub(super) x: &'a Tensor,
-    pub(super) cache: &'a Blocks,
-    pub(super) heads: Heads,
-    pub(super) dtype: DType,
+pub(crate) struct Attend<'a> {
+    pub(crate) q: &'a Tensor,
+    pub(crate) x: &'a Tensor,
+    pub(crate) cache: &'a Blocks,
+    pub(crate) heads: AttentionHeads,
+    pub(crate) dtype: DType,
 }
 
-/// Gated causal attention of many rows, by matrix units where they suit. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates) → \[T, Hq·D\] of `dtype`.
-pub fn attend_prefill(p: &Pass, step: &Step, (q, x): (&Tensor, &Tensor), cache: &Blocks, (heads, dtype): (Heads, DType)) -> Tensor {
-    assert_eq!([q.width(), x.width()], [heads.query * heads.width, heads.projected()], "attend_prefill: q, x");
-    heads.check(&KERNEL);
-    cache.check(&KERNEL, heads);
-    if let Some(squares) = Squares::fit(p.caps(), cache, (heads, dtype)) {
-        return attend_mma(p, step, Attend { q, x, cache, heads, dtype }, squares);
-    }
+/// Gated causal attention of many rows; shapes are those of [`crate::ops::attention::attend_prefill`].
+pub(crate) fn attend_prefill(p: &Pass, step: &Step, attend: Attend<'_>) -> Tensor {
+    let Attend { q, x, cache, heads, dtype } = attend;
     let quads = heads.width / 4;
     // What a lane stages of a slice of the head, and how many blocks of 4 rows it sums.
     let (fetches, blocks) = (TILE * quads.min(8) / KERNEL.lanes, (TILE / 4).div_ceil(KERNEL.lanes / quads));
     let mut out = p.scratch([q.rows(), q.width()], dtype);
     p.dispatch(&KERNEL)
-        .define("Q_HEADS", heads.query)
-        .define("KV_HEADS", heads.kv)
-        .define("HEAD", heads.width)
+        .attention_heads(heads)
         .define("BLOCK", cache.block)
         .define("MAX_BLOCKS", step.tables().width())
         .define("FETCHES", fetches)
@@ -106,9 +102,9 @@ pub(super) fn rows(g: &Group<'_>, span: Span, offsets: Range<usize>) {
         let (row, position) = (span.row as usize + offset, span.position as usize + offset);
         let partial = attend(g, (row, head), span.slot, 0..position + 1);
         let gate = row * 2 * (q_heads + kv_heads) * width + (2 * head + 1) * width;
-        let gate = g.floats(5, gate..gate + width);
+        let gate = g.floats("x", gate..gate + width);
         let out: Vec<f32> =
             partial.sum.iter().enumerate().map(|(i, sum)| sum / partial.weight * sigmoid(gate.get(i))).collect();
-        g.store(6, (row * q_heads + head) * width, &out);
+        g.store("out", (row * q_heads + head) * width, &out);
     }
 }

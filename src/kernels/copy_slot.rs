@@ -1,9 +1,9 @@
 //! state\[to\] = state\[from\]: one slot's state into another slot. `pair` holds from and to.
 
-use crate::{
+use crate::compute::{
     cost::{Bytes, Cost, Load},
-    cpu::Group,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
+    kernel::{Binding, Dispatch, Element, Group, Kernel},
+    pass::Pass,
     tensor::Tensor,
 };
 
@@ -36,7 +36,7 @@ fn cost(d: &Dispatch, _: &Load) -> Cost {
 fn cpu(g: &Group<'_>) {
     let width = g.define("WIDTH");
     let words = g.at(0) * WORDS as usize..((g.at(0) + 1) * WORDS as usize).min(width);
-    let [from, to] = [0, 1].map(|i| g.words(0, i..i + 1)[0] as usize * width);
-    g.singles_mut(1, to + words.start..to + words.end)
-        .copy_from_slice(g.singles(1, from + words.start..from + words.end));
+    let [from, to] = [0, 1].map(|i| g.words("pair", i..i + 1)[0] as usize * width);
+    g.f32s_mut("state", to + words.start..to + words.end)
+        .copy_from_slice(g.f32s("state", from + words.start..from + words.end));
 }

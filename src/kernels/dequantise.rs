@@ -3,12 +3,14 @@
 use half::f16;
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    matrix::Part,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::matrix::Part,
 };
 
 /// One group for SHARE · LANES pairs of quads.
@@ -59,9 +61,12 @@ fn cpu(g: &Group<'_>) {
     for row in weights.start / inner..weights.end.div_ceil(inner) {
         let own = weights.start.max(row * inner)..weights.end.min((row + 1) * inner);
         let (stored, written) = (row * inner, g.word("first") * inner);
-        let values = g.floats(0, stored..stored + inner).to_vec();
-        let words = g.words_mut(1, (written + own.start) / 2..(written + own.end) / 2);
+        let values = g.floats("w", stored..stored + inner).to_vec();
+        let words = g.words_mut("y", (written + own.start) / 2..(written + own.end) / 2);
         let halves = bytemuck::cast_slice_mut::<u32, f16>(words);
-        halves.iter_mut().zip(&values[own.start - row * inner..]).for_each(|(half, value)| *half = f16::from_f32(*value));
+        halves
+            .iter_mut()
+            .zip(&values[own.start - row * inner..])
+            .for_each(|(half, value)| *half = f16::from_f32(*value));
     }
 }

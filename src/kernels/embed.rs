@@ -1,13 +1,17 @@
 //! x\[r\] = table\[ids\[r\] − first\], for the ids that this part of the table holds.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    matrix::Matrix,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::{
+        matrix::Matrix,
+        step::{self, Step, View},
+    },
 };
 
 /// One group a row.
@@ -55,6 +59,6 @@ fn cpu(g: &Group<'_>) {
         return;
     }
     if let Some(id) = step.id(row).checked_sub(g.word("first")).filter(|&id| id < g.word("count")) {
-        g.store(2, row * width, &g.floats(1, id * width..(id + 1) * width).to_vec());
+        g.store("x", row * width, &g.floats("table", id * width..(id + 1) * width).to_vec());
     }
 }

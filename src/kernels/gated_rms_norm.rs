@@ -1,17 +1,21 @@
 //! y\[r, h\] = o\[r, h\] / sqrt(mean(o\[r, h\]²) + eps) · weight · silu(z\[r, h\]): a plain norm, then the gate
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
-        gdn_conv::Heads,
+        operands::{
+            heads::DeltaHeads,
+            step::{self, Step, View},
+        },
         rms_norm::{Norm, inverse_rms},
         silu_mul::silu,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
 };
 
 /// One group a value head and row.
@@ -34,7 +38,13 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Norm over each value head, gated by z. o \[T, Hv·Dv\] f32, x \[T, projected\] f32 (z), weight \[1, Dv\] → \[T, Hv·Dv\] of
 /// `dtype`.
-pub fn gated_rms_norm(p: &Pass, step: &Step, (o, x): (&Tensor, &Tensor), norm: &Norm, (heads, dtype): (Heads, DType)) -> Tensor {
+pub fn gated_rms_norm(
+    p: &Pass,
+    step: &Step,
+    (o, x): (&Tensor, &Tensor),
+    norm: &Norm,
+    (heads, dtype): (DeltaHeads, DType),
+) -> Tensor {
     assert_eq!([o.width(), x.width()], [heads.values(), heads.projected()], "gated_rms_norm: o, x");
     let mut y = p.scratch([o.rows(), o.width()], dtype);
     p.dispatch(&KERNEL)
@@ -58,10 +68,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
     let elements = load.rows(d) * d.size("VALUE_HEADS") * width;
     Cost {
         weights: d.bytes("weight", width),
-        activations: Bytes {
-            read: d.bytes("o", elements) + d.bytes("x", elements),
-            written: d.bytes("y", elements),
-        },
+        activations: Bytes { read: d.bytes("o", elements) + d.bytes("x", elements), written: d.bytes("y", elements) },
         flops: Flops::vector(elements),
         ..Cost::default()
     }
@@ -74,8 +81,9 @@ fn cpu(g: &Group<'_>) {
     }
     let at = (row * heads + head) * width;
     let z = row * g.define("STRIDE") + g.define("Z") + head * width;
-    let (o, z, weight) = (g.floats(1, at..at + width).to_vec(), g.floats(2, z..z + width), g.floats(3, 0..width));
-    g.store(4, at, &gated(&o, z, weight, g.single("eps")));
+    let (o, z, weight) =
+        (g.floats("o", at..at + width).to_vec(), g.floats("x", z..z + width), g.floats("weight", 0..width));
+    g.store("y", at, &gated(&o, z, weight, g.f32("eps")));
 }
 
 /// o / sqrt(mean(o²) + eps) · weight · silu(z), for one head

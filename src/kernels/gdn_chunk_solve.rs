@@ -1,24 +1,31 @@
 //! What a chunk of the gated delta rule can compute without the state S that it starts with. With c the sums of the
 //! logarithms of its decays, D\[t, s\] = exp(c\[t\] − c\[s\]) for s ≤ t, and A = I + tril(diag(β)·K·Kᵀ ⊙ D, −1):
-//! u = A⁻¹·diag(β)·V, reads = \[−A⁻¹·diag(β·exp c)·K; diag(exp c)·Q\],
-//! writes = \[(diag(exp(c_last − c))·K)ᵀ; Q·Kᵀ ⊙ D\], keep = exp(c_last).
+//! u = A⁻¹·diag(β)·V, state_reads = \[−A⁻¹·diag(β·exp c)·K; diag(exp c)·Q\],
+//! state_writes = \[(diag(exp(c_last − c))·K)ᵀ; Q·Kᵀ ⊙ D\], chunk_decay = exp(c_last).
 //!
 //! A chunk ends where a position is a multiple of [`CHUNK`], or where its prompt does; so it is the same wherever a prompt
 //! is cut at such multiples. Where a sequence goes on between two of them, its first chunk is a short one: what came
 //! before is in the state. Rows that a chunk lacks are zero, and nothing follows from them.
 //!
-//! A is inverted in single precision; the products' operands are halves. Keys are normalised, so no element of A⁻¹
+//! A is inverted in single precision; the products' operands are halves. Keys are normalized, so no element of A⁻¹
 //! exceeds 1, and whatever decays is rounded after it has decayed.
 
 use crate::{
-    backend::Caps,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::gdn_conv::{Heads, Mixed, shared_heads},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Span, Step, View},
-    tensor::Tensor,
+    compute::{
+        caps::Caps,
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        gdn_conv::Mixed,
+        operands::{
+            heads::DeltaHeads,
+            step::{self, Span, Step, View},
+        },
+    },
 };
 
 /// Most tokens of a chunk.
@@ -28,7 +35,7 @@ pub const CHUNK: u32 = 64;
 const SLICE: u32 = 32;
 
 /// A logarithm whose exponential is zero. Less of one would cost the sums digits that slighter decays need.
-const NOTHING: f32 = -104.0;
+pub const MIN_LOG_DECAY: f32 = -104.0;
 
 /// One group a value head and chunk.
 pub static KERNEL: Kernel = Kernel {
@@ -37,10 +44,10 @@ pub static KERNEL: Kernel = Kernel {
         step::BINDING,
         Binding::read("qkv", Element::F32),
         Binding::read("gates", Element::F32),
-        Binding::write("reads", Element::F16),
-        Binding::write("writes", Element::F16),
+        Binding::write("state_reads", Element::F16),
+        Binding::write("state_writes", Element::F16),
         Binding::write("u", Element::F32),
-        Binding::write("keep", Element::F32),
+        Binding::write("chunk_decay", Element::F32),
     ],
     params: &[],
     library: &["step", "chunks", "matrix", "triangle"],
@@ -52,38 +59,41 @@ pub static KERNEL: Kernel = Kernel {
 
 /// How a device's matrix units share out a chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Squares {
-    /// Rows and columns of a square.
-    pub(super) edge: u32,
+pub struct ChunkTiling {
+    /// Rows and columns of a fragment.
+    pub(super) fragment: u32,
     /// Columns of a state that a subgroup has side by side.
     pub(super) columns: u32,
-    /// Subgroups of a group: each has one square's rows of a chunk.
-    pub(super) teams: u32,
+    /// Subgroups of a group: each has one fragment's rows of a chunk.
+    pub(super) subgroups: u32,
     /// Lanes of a group.
     pub(super) lanes: u32,
 }
 
-impl Squares {
+impl ChunkTiling {
     /// None where the device has no matrix units, or where they do not suit the heads, or take no halves. What a step
     /// holds has no say, so that all steps of a sequence compute alike.
-    pub fn fit(caps: &Caps, heads: Heads, inputs: DType) -> Option<Self> {
-        let (edge, [width, _]) = (caps.matrix_units?, caps.subgroup?);
-        let teams = CHUNK / edge;
-        let squares = Self { edge, columns: caps.tiles.state_squares * edge, teams, lanes: teams * width };
+    pub fn fit(caps: &Caps, heads: DeltaHeads, inputs: DType) -> Option<Self> {
+        let (fragment, [width, _]) = (caps.matrix_units?, caps.subgroup?);
+        let subgroups = CHUNK / fragment;
+        let tiling =
+            Self { fragment, columns: caps.tiles.state_squares * fragment, subgroups, lanes: subgroups * width };
         // More of a state does not fit into registers and group memory.
         let widths = [64, 128].contains(&heads.key_width) && heads.value_width.is_multiple_of(SLICE);
         // Each row of a chunk has a lane, and lanes share out a group's columns evenly.
-        let lanes = (CHUNK..=caps.lanes).contains(&squares.lanes) && (CHUNK * squares.columns / 4).is_multiple_of(squares.lanes);
-        let room = Self::SOLVE_MEMORY.max(squares.state_memory(heads)) <= caps.group_memory;
-        (caps.half && inputs == DType::F16 && widths && lanes && room).then_some(squares)
+        let lanes =
+            (CHUNK..=caps.lanes).contains(&tiling.lanes) && (CHUNK * tiling.columns / 4).is_multiple_of(tiling.lanes);
+        let room = Self::SOLVE_MEMORY.max(tiling.state_memory(heads)) <= caps.group_memory;
+        (caps.half && inputs == DType::F16 && widths && lanes && room).then_some(tiling)
     }
 
-    /// Bytes that a group of this kernel shares: a slice, A⁻¹ in halves and in singles, decays and rates, and where it is.
-    const SOLVE_MEMORY: u32 = CHUNK * (2 * (SLICE + 8) + 2 * (CHUNK + 8) + 4 * (CHUNK + 4) + 12) + 8;
+    /// Most bytes that a group of `gdn_chunk_solve` shares: for each row of a chunk a slice in f16, a row of A⁻¹ in f16 and in
+    /// f32, and three numbers; and where the group is. Rows are longer by 8 and 4 elements, which spreads them over the banks.
+    pub const SOLVE_MEMORY: u32 = CHUNK * (2 * (SLICE + 8) + 2 * (CHUNK + 8) + 4 * (CHUNK + 4) + 3 * 4) + 8;
 
     /// Bytes that a group of `gdn_chunk_state` shares at most: columns of the state in singles and twice in halves, and of
     /// what passes through it.
-    fn state_memory(self, heads: Heads) -> u32 {
+    fn state_memory(self, heads: DeltaHeads) -> u32 {
         let (single, half) = (4 * (self.columns + 4), 2 * (self.columns + 8));
         heads.key_width * (single + 2 * half) + CHUNK * (single + half)
     }
@@ -92,13 +102,13 @@ impl Squares {
 /// Of each chunk and value head, what `gdn_chunk_state` takes.
 pub struct Solved {
     /// \[chunks·Hv·2·CHUNK, Dk\] f16: what the state is read with, for u and for queries.
-    pub reads: Tensor,
+    pub state_reads: Tensor,
     /// \[chunks·Hv·(Dk + CHUNK), CHUNK\] f16: what goes into the state and to queries.
-    pub writes: Tensor,
+    pub state_writes: Tensor,
     /// \[chunks·Hv·CHUNK, Dv\] f32: values without what the state knows already.
     pub u: Tensor,
     /// \[chunks, Hv\] f32: what the chunk leaves of the state.
-    pub keep: Tensor,
+    pub chunk_decay: Tensor,
 }
 
 /// Most chunks of a step: every sequence may begin and end in a part of one.
@@ -107,15 +117,21 @@ fn chunks(step: &Step, rows: u32) -> u32 {
 }
 
 /// Solves every chunk of the step.
-pub fn gdn_chunk_solve(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, heads: Heads, squares: Squares) -> Solved {
+pub fn gdn_chunk_solve(
+    p: &Pass,
+    step: &Step,
+    Mixed { qkv, gates }: &Mixed,
+    heads: DeltaHeads,
+    tiling: ChunkTiling,
+) -> Solved {
     assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_chunk_solve: qkv, gates");
     let chunks = chunks(step, qkv.rows());
     let of_each = chunks * heads.value;
     let mut solved = Solved {
-        reads: p.scratch([of_each * 2 * CHUNK, heads.key_width], DType::F16),
-        writes: p.scratch([of_each * (heads.key_width + CHUNK), CHUNK], DType::F16),
+        state_reads: p.scratch([of_each * 2 * CHUNK, heads.key_width], DType::F16),
+        state_writes: p.scratch([of_each * (heads.key_width + CHUNK), CHUNK], DType::F16),
         u: p.scratch([of_each * CHUNK, heads.value_width], DType::F32),
-        keep: p.scratch([chunks, heads.value], DType::F32),
+        chunk_decay: p.scratch([chunks, heads.value], DType::F32),
     };
     p.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
@@ -123,17 +139,17 @@ pub fn gdn_chunk_solve(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, head
         .define("SHARING", heads.sharing)
         .define("KEY_WIDTH", heads.key_width)
         .define("VALUE_WIDTH", heads.value_width)
-        .define("TEAMS", squares.teams)
-        .define("SLICE_SQUARES", SLICE / squares.edge)
-        .define("FETCHES", CHUNK * SLICE / 4 / squares.lanes)
-        .lanes(squares.lanes)
+        .define("SUBGROUPS", tiling.subgroups)
+        .define("SLICE_FRAGMENTS", SLICE / tiling.fragment)
+        .define("FETCHES", CHUNK * SLICE / 4 / tiling.lanes)
+        .lanes(tiling.lanes)
         .step(step)
         .read(qkv)
         .read(gates)
-        .write(&mut solved.reads)
-        .write(&mut solved.writes)
+        .write(&mut solved.state_reads)
+        .write(&mut solved.state_writes)
         .write(&mut solved.u)
-        .write(&mut solved.keep)
+        .write(&mut solved.chunk_decay)
         .grid([heads.value, chunks, 1]);
     solved
 }
@@ -141,11 +157,12 @@ pub fn gdn_chunk_solve(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, head
 /// A row's products with CHUNK others: of keys and of queries with keys, and of A⁻¹ with keys and values. Substitution
 /// takes a third of the multiply-adds that CHUNK columns of a product would.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
-    let [key_heads, heads, key, value] = ["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| d.size(name));
+    let [key_heads, heads, key, value] =
+        ["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| d.size(name));
     let (rows, chunk) = (load.rows(d), u64::from(CHUNK));
     let of_each = rows * heads;
-    let written = d.bytes("reads", of_each * 2 * key) + d.bytes("writes", of_each * (key + chunk));
-    let products = d.product(["reads", "writes"], of_each * chunk * (3 * key + value));
+    let written = d.bytes("state_reads", of_each * 2 * key) + d.bytes("state_writes", of_each * (key + chunk));
+    let products = d.product(["state_reads", "state_writes"], of_each * chunk * (3 * key + value));
     Cost {
         activations: Bytes {
             read: d.bytes("qkv", rows * (2 * key_heads * key + heads * value)) + d.bytes("gates", of_each * 2),
@@ -183,26 +200,26 @@ fn cpu(g: &Group<'_>) {
     }
 }
 
-/// What a value head has in a chunk: rows of keys, queries and values, and each row's decays so far and rate.
+/// What a value head has in a chunk: rows of keys, queries and values, and each row's decays so far and beta.
 struct Chunked {
-    heads: Heads,
+    heads: DeltaHeads,
     q: Vec<Vec<f32>>,
     k: Vec<Vec<f32>>,
     v: Vec<Vec<f32>>,
     decay: Vec<f32>,
-    rate: Vec<f32>,
+    beta: Vec<f32>,
 }
 
 impl Chunked {
     fn new(g: &Group<'_>, chunk: &Chunk) -> Self {
-        let (heads, head) = (shared_heads(g), g.at(0));
+        let (heads, head) = (DeltaHeads::shared_of(g), g.at(0));
         let key_head = heads.key_of(head);
         let rows = |head: usize| -> Vec<Vec<f32>> {
             let of_head = heads.channels_of(head);
             let row = |row: usize| match row < chunk.rows {
                 true => {
                     let from = (chunk.row + row) * heads.channels() as usize;
-                    g.singles(1, from + of_head.start..from + of_head.end).to_vec()
+                    g.f32s("qkv", from + of_head.start..from + of_head.end).to_vec()
                 }
                 false => vec![0.0; of_head.len()],
             };
@@ -211,29 +228,29 @@ impl Chunked {
         let gates = |at: usize| {
             let gate = move |row: usize| {
                 let from = (chunk.row + row) * 2 * heads.value as usize + at;
-                if row < chunk.rows { g.singles(2, from..from + 1)[0] } else { 0.0 }
+                if row < chunk.rows { g.f32s("gates", from..from + 1)[0] } else { 0.0 }
             };
             (0..CHUNK as usize).map(gate)
         };
         let mut sum = 0.0;
         let decay = gates(head).map(|decay| {
-            sum += decay.max(NOTHING);
+            sum += decay.max(MIN_LOG_DECAY);
             sum
         });
         let decay = decay.collect();
         let (keys, values) = (heads.key as usize, 2 * heads.key as usize);
-        let rate = gates(heads.value as usize + head).collect();
-        Self { heads, q: rows(key_head), k: rows(keys + key_head), v: rows(values + head), decay, rate }
+        let beta = gates(heads.value as usize + head).collect();
+        Self { heads, q: rows(key_head), k: rows(keys + key_head), v: rows(values + head), decay, beta }
     }
 
-    /// Solves A·x = diag(rate)·b, row after row.
+    /// Solves A·x = diag(beta)·b, row after row.
     fn solve(&self, mut b: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
         for row in 0..b.len() {
             let (known, rest) = b.split_at_mut(row);
             let x = &mut rest[0];
-            x.iter_mut().for_each(|x| *x *= self.rate[row]);
+            x.iter_mut().for_each(|x| *x *= self.beta[row]);
             for (at, known) in known.iter().enumerate() {
-                let factor = self.rate[row] * dot(&self.k[row], &self.k[at]) * self.decayed(row, at);
+                let factor = self.beta[row] * dot(&self.k[row], &self.k[at]) * self.decayed(row, at);
                 x.iter_mut().zip(known).for_each(|(x, known)| *x -= factor * known);
             }
         }
@@ -246,7 +263,7 @@ impl Chunked {
     }
 
     fn store(self, g: &Group<'_>) {
-        let Heads { value, key_width, value_width, .. } = self.heads;
+        let DeltaHeads { value, key_width, value_width, .. } = self.heads;
         let at = g.at(1) * value as usize + g.at(0);
         let (rows, width, last) = (CHUNK as usize, key_width as usize, CHUNK as usize - 1);
         let scaled = |x: &[Vec<f32>], sign: f32| -> Vec<Vec<f32>> {
@@ -254,7 +271,7 @@ impl Chunked {
             x.iter().zip(&self.decay).map(row).collect()
         };
         let reads = [self.solve(scaled(&self.k, -1.0)), scaled(&self.q, 1.0)].concat();
-        g.store(3, at * 2 * rows * width, &reads.concat());
+        g.store("state_reads", at * 2 * rows * width, &reads.concat());
         let keys = (0..width).flat_map(|key| (0..rows).map(move |row| (row, key)));
         let keys = keys.map(|(row, key)| self.k[row][key] * self.decayed(last, row));
         let scores = (0..rows).flat_map(|row| (0..rows).map(move |from| (row, from)));
@@ -262,9 +279,9 @@ impl Chunked {
             true => dot(&self.q[row], &self.k[from]) * self.decayed(row, from),
             false => 0.0,
         });
-        g.store(4, at * (width + rows) * rows, &keys.chain(scores).collect::<Vec<_>>());
-        g.store(5, at * rows * value_width as usize, &self.solve(self.v.clone()).concat());
-        g.store(6, at, &[self.decay[last].exp()]);
+        g.store("state_writes", at * (width + rows) * rows, &keys.chain(scores).collect::<Vec<_>>());
+        g.store("u", at * rows * value_width as usize, &self.solve(self.v.clone()).concat());
+        g.store("chunk_decay", at, &[self.decay[last].exp()]);
     }
 }
 

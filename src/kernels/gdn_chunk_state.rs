@@ -1,37 +1,41 @@
 //! The gated delta rule of a prompt, chunk after chunk, from what `gdn_chunk_solve` left of each: per value head with state
-//! S \[Dk, Dv\] n = u + reads\[..CHUNK\]·S; o = reads\[CHUNK..\]·S + writes\[Dk..\]·n; S ← keep·S + writes\[..Dk\]·n.
+//! S \[Dk, Dv\] n = u + state_reads\[..CHUNK\]·S; o = state_reads\[CHUNK..\]·S + state_writes\[Dk..\]·n;
+//! S ← chunk_decay·S + state_writes\[..Dk\]·n.
 //!
 //! The state is kept in single precision. Where it is a factor of a product of halves it is the sum of two of them, its
 //! leading 11 bits and the next 11: that doubles the two products that read it and loses 2^−21 of it at most. Columns of
 //! the state know nothing of each other, so groups share them out.
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
-    kernels::{
-        gdn_chunk_solve::{CHUNK, Chunk, Solved, Squares, gdn_chunk_solve},
-        gdn_conv::{Mixed, heads},
-        gdn_scan::gdn_scan,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    kernels::{
+        gdn_chunk_solve::{CHUNK, Chunk, ChunkTiling, Solved},
+        operands::{
+            caches::Slots,
+            heads::DeltaHeads,
+            step::{self, Step, View},
+        },
+    },
 };
 
 /// Subgroups side by side among the columns of a group.
-const COLUMN_TEAMS: u32 = 1;
+const COLUMN_SUBGROUPS: u32 = 1;
 
 /// One group a value head, COLUMNS columns of its state, and sequence.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_chunk_state",
     bindings: &[
         step::BINDING,
-        Binding::read("reads", Element::F16),
-        Binding::read("writes", Element::F16),
+        Binding::read("state_reads", Element::F16),
+        Binding::read("state_writes", Element::F16),
         Binding::read("u", Element::F32),
-        Binding::read("keep", Element::F32),
+        Binding::read("chunk_decay", Element::F32),
         Binding::update("state", Element::F32),
         Binding::write("o", Element::F32),
     ],
@@ -43,41 +47,32 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// What `gdn_scan` computes for the rows of prompts, in chunks where matrix units suit. → \[T, Hv·Dv\] f32. `inputs` is
-/// what products of the model take.
-pub fn gdn_prompt(p: &Pass, step: &Step, mixed: &Mixed, slots: &mut Slots, inputs: DType) -> Tensor {
-    match Squares::fit(p.caps(), slots.heads, inputs) {
-        None => gdn_scan(p, step, mixed, slots),
-        Some(squares) => {
-            let solved = gdn_chunk_solve(p, step, mixed, slots.heads, squares);
-            gdn_chunk_state(p, step, &solved, (slots, squares), mixed.qkv.rows())
-        }
-    }
-}
-
 /// Advances the states of the step's sequences by all their chunks. → \[T, Hv·Dv\] f32, T being `rows`.
-pub fn gdn_chunk_state(p: &Pass, step: &Step, solved: &Solved, (slots, squares): (&mut Slots, Squares), rows: u32) -> Tensor {
+pub fn gdn_chunk_state(
+    p: &Pass,
+    step: &Step,
+    solved: &Solved,
+    (slots, tiling): (&mut Slots, ChunkTiling),
+    rows: u32,
+) -> Tensor {
     let heads = slots.heads;
-    let columns = COLUMN_TEAMS * squares.columns;
-    let lanes = COLUMN_TEAMS * squares.lanes;
+    let columns = COLUMN_SUBGROUPS * tiling.columns;
+    let lanes = COLUMN_SUBGROUPS * tiling.lanes;
     let mut o = p.scratch([rows, heads.values()], DType::F32);
     p.dispatch(&KERNEL)
-        .define("KEY_HEADS", heads.key)
-        .define("VALUE_HEADS", heads.value)
-        .define("KEY_WIDTH", heads.key_width)
-        .define("VALUE_WIDTH", heads.value_width)
-        .define("TEAMS", squares.teams)
-        .define("COLUMN_TEAMS", COLUMN_TEAMS)
+        .delta_heads(heads)
+        .define("SUBGROUPS", tiling.subgroups)
+        .define("COLUMN_SUBGROUPS", COLUMN_SUBGROUPS)
         .define("COLUMNS", columns)
-        .define("KEY_SQUARES", heads.key_width / squares.edge)
-        .define("STATE_SQUARES", heads.key_width / CHUNK)
+        .define("KEY_FRAGMENTS", heads.key_width / tiling.fragment)
+        .define("STATE_FRAGMENTS", heads.key_width / CHUNK)
         .define("FETCHES", CHUNK * columns / 4 / lanes)
         .lanes(lanes)
         .step(step)
-        .read(&solved.reads)
-        .read(&solved.writes)
+        .read(&solved.state_reads)
+        .read(&solved.state_writes)
         .read(&solved.u)
-        .read(&solved.keep)
+        .read(&solved.chunk_decay)
         .write(&mut slots.state)
         .write(&mut o)
         .grid([heads.value, heads.value_width / columns, step.sequences()]);
@@ -89,23 +84,20 @@ pub fn gdn_chunk_state(p: &Pass, step: &Step, solved: &Solved, (slots, squares):
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let [heads, key, value] = ["VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| d.size(name));
     let (of_each, chunk, state) = (load.rows(d) * heads, u64::from(CHUNK), heads * key * value);
-    let read = d.bytes("reads", of_each * 2 * key) + d.bytes("writes", of_each * (key + chunk));
+    let read = d.bytes("state_reads", of_each * 2 * key) + d.bytes("state_writes", of_each * (key + chunk));
     Cost {
-        activations: Bytes {
-            read: read + d.bytes("u", of_each * value),
-            written: d.bytes("o", of_each * value),
-        },
+        activations: Bytes { read: read + d.bytes("u", of_each * value), written: d.bytes("o", of_each * value) },
         cache: Bytes {
             read: d.bytes("state", load.continued() * state),
             written: d.bytes("state", load.sequences() * state),
         },
-        flops: d.product(["reads", "writes"], of_each * value * (3 * key + chunk)),
+        flops: d.product(["state_reads", "state_writes"], of_each * value * (3 * key + chunk)),
         ..Cost::default()
     }
 }
 
 fn cpu(g: &Group<'_>) {
-    let (view, heads, head, sequence) = (View::of(g), heads(g), g.at(0), g.at(2));
+    let (view, heads, head, sequence) = (View::of(g), DeltaHeads::of(g), g.at(0), g.at(2));
     if sequence >= view.sequences() {
         return;
     }
@@ -117,7 +109,7 @@ fn cpu(g: &Group<'_>) {
     };
     let of_state = |key: usize| match span.position {
         0 => vec![0.0; columns.len()],
-        _ => g.singles(5, row_of_state(key)).to_vec(),
+        _ => g.f32s("state", row_of_state(key)).to_vec(),
     };
     let mut state: Vec<_> = (0..depth).map(of_state).collect();
     let first: usize = (0..sequence).map(|before| Chunk::of(view.span(before)).count()).sum();
@@ -126,24 +118,24 @@ fn cpu(g: &Group<'_>) {
         let o = advance(g, (at, width, columns.start), &mut state);
         for (row, o) in (chunk.row..chunk.row + chunk.rows).zip(o) {
             let from = row * heads.values() as usize + head * width;
-            g.singles_mut(6, from + columns.start..from + columns.end).copy_from_slice(&o);
+            g.f32s_mut("o", from + columns.start..from + columns.end).copy_from_slice(&o);
         }
     }
     for (key, row) in state.iter().enumerate() {
-        g.singles_mut(5, row_of_state(key)).copy_from_slice(row);
+        g.f32s_mut("state", row_of_state(key)).copy_from_slice(row);
     }
 }
 
 /// One chunk: advances some columns of a state, from column `first` of `width` on, and gives what is read of them.
 fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut [Vec<f32>]) -> Vec<Vec<f32>> {
     let (rows, depth, columns) = (CHUNK as usize, state.len(), state[0].len());
-    let reads = g.floats(1, at * 2 * rows * depth..(at + 1) * 2 * rows * depth);
-    let writes = g.floats(2, at * (depth + rows) * rows..(at + 1) * (depth + rows) * rows);
-    let keep = g.singles(4, at..at + 1)[0];
+    let reads = g.floats("state_reads", at * 2 * rows * depth..(at + 1) * 2 * rows * depth);
+    let writes = g.floats("state_writes", at * (depth + rows) * rows..(at + 1) * (depth + rows) * rows);
+    let chunk_decay = g.f32s("chunk_decay", at..at + 1)[0];
     let mut n: Vec<Vec<f32>> = (0..rows)
         .map(|row| {
             let from = (at * rows + row) * width + first;
-            g.singles(3, from..from + columns).to_vec()
+            g.f32s("u", from..from + columns).to_vec()
         })
         .collect();
     let mut o = vec![vec![0.0; columns]; rows];
@@ -151,7 +143,7 @@ fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut
     o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&reads, (rows + row) * depth), state));
     o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&writes, (depth + row) * rows), &n));
     for (key, row) in state.iter_mut().enumerate() {
-        row.iter_mut().for_each(|state| *state *= keep);
+        row.iter_mut().for_each(|state| *state *= chunk_decay);
         add(row, (&writes, key * rows), &n);
     }
     o

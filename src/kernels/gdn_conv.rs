@@ -1,19 +1,26 @@
 //! y\[t, c\] = silu(Σ_j w\[c, j\] · x\[t − 3 + j, c\]); then per head q, k = l2norm(q)/√Dk, l2norm(k). Beside them the gates:
-//! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), rate\[t, h\] = sigmoid(b\[t, h\]).
+//! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), beta\[t, h\] = sigmoid(b\[t, h\]).
 //!
 //! What lies before the step's rows comes from a ring of the last 4 rows of x, kept by position mod 4.
 
 use std::ops::Range;
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::silu_mul::{sigmoid, silu},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Span, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        operands::{
+            caches::Slots,
+            heads::{DeltaHeads, TAPS},
+            step::{self, Span, Step, View},
+        },
+        silu_mul::{sigmoid, silu},
+    },
 };
 
 /// One group a head and tile of one sequence's rows, so that the group of the first tile can read the ring and then write
@@ -24,7 +31,7 @@ pub static KERNEL: Kernel = Kernel {
         step::BINDING,
         Binding::read("x", Element::F32),
         Binding::read("weight", Element::Float),
-        Binding::update("ring", Element::F32),
+        Binding::update("conv_state", Element::F32),
         Binding::write("y", Element::F32),
         Binding::read("a_dt", Element::F32),
         Binding::write("gates", Element::F32),
@@ -40,81 +47,11 @@ pub static KERNEL: Kernel = Kernel {
 /// Most lanes that share a row of a head.
 const TEAM: u32 = 32;
 
-/// Taps of the convolution, and rows of the ring.
-pub const TAPS: u32 = 4;
-
-/// The heads of a DeltaNet layer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Heads {
-    /// Query and key heads.
-    pub key: u32,
-    /// Value heads.
-    pub value: u32,
-    /// Width of a query or key head.
-    pub key_width: u32,
-    /// Width of a value head.
-    pub value_width: u32,
-    /// Neighbouring value heads that share a query and a key head: all that do where value heads are grouped by key head,
-    /// one where they are tiled, so that value head h belongs to key head h mod `key`.
-    pub sharing: u32,
-}
-
-impl Heads {
-    /// Value heads grouped by key head: counts of key and value heads, then their widths.
-    pub fn grouped([key, value, key_width, value_width]: [u32; 4]) -> Self {
-        Self { key, value, key_width, value_width, sharing: value / key }
-    }
-
-    /// The same with tiled value heads.
-    pub fn tiled(self) -> Self {
-        Self { sharing: 1, ..self }
-    }
-
-    /// The query and key head of a value head.
-    pub(super) fn key_of(self, head: usize) -> usize {
-        head / self.sharing as usize % self.key as usize
-    }
-
-    /// Whether a value head is the first of those that share its query and key head.
-    pub(super) fn is_first(self, head: usize) -> bool {
-        head.is_multiple_of(self.sharing as usize) && head < (self.sharing * self.key) as usize
-    }
-
-    /// Channels of the convolution: queries, keys, values.
-    pub fn channels(self) -> u32 {
-        2 * self.key * self.key_width + self.values()
-    }
-
-    /// The channels of a head: queries come first, then keys, then values.
-    pub(super) fn channels_of(self, head: usize) -> Range<usize> {
-        let [keys, key_width, value_width] = [2 * self.key, self.key_width, self.value_width].map(|size| size as usize);
-        match head.checked_sub(keys) {
-            None => head * key_width..(head + 1) * key_width,
-            Some(value) => keys * key_width + value * value_width..keys * key_width + (value + 1) * value_width,
-        }
-    }
-
-    /// Width of all value heads.
-    pub fn values(self) -> u32 {
-        self.value * self.value_width
-    }
-
-    /// Width of the projections: channels, gate z, b, a.
-    pub fn projected(self) -> u32 {
-        self.channels() + self.values() + 2 * self.value
-    }
-
-    /// Words of the recurrent state of one sequence.
-    pub fn state(self) -> u32 {
-        self.values() * self.key_width
-    }
-}
-
 /// What a recurrence takes of a prompt's rows.
 pub struct Mixed {
-    /// \[T, C\] f32: queries, keys and values, convolved and normalised.
+    /// \[T, C\] f32: queries, keys and values, convolved and normalized.
     pub qkv: Tensor,
-    /// \[T, 2·Hv\] f32: logarithms of decays, then write rates.
+    /// \[T, 2·Hv\] f32: logarithms of decays, then write betas.
     pub gates: Tensor,
 }
 
@@ -127,10 +64,7 @@ pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Te
     let mut qkv = p.scratch([x.rows(), heads.channels()], DType::F32);
     let mut gates = p.scratch([x.rows(), 2 * heads.value], DType::F32);
     p.dispatch(&KERNEL)
-        .define("KEY_HEADS", heads.key)
-        .define("VALUE_HEADS", heads.value)
-        .define("KEY_WIDTH", heads.key_width)
-        .define("VALUE_WIDTH", heads.value_width)
+        .delta_heads(heads)
         // As many lanes to a row as its smaller heads can use.
         .define("TEAM", TEAM.min(heads.key_width.min(heads.value_width).next_power_of_two()))
         .step(step)
@@ -142,16 +76,6 @@ pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Te
         .write(&mut gates)
         .grid([2 * heads.key + heads.value + 1, step.tiles(), 1]);
     Mixed { qkv, gates }
-}
-
-/// The heads that a DeltaNet kernel was given that takes each for itself.
-pub(super) fn heads(g: &Group<'_>) -> Heads {
-    Heads::grouped(["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| g.define(name) as u32))
-}
-
-/// The heads that a kernel was given that brings value heads and their keys together.
-pub(super) fn shared_heads(g: &Group<'_>) -> Heads {
-    Heads { sharing: g.define("SHARING") as u32, ..heads(g) }
 }
 
 /// Of x the C channels and a and b of each row are read; of the ring, C channels of the up to 3 tokens before the step's
@@ -168,15 +92,15 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
             written: d.bytes("y", rows * channels) + d.bytes("gates", rows * gates),
         },
         cache: Bytes {
-            read: d.bytes("ring", load.before(taps - 1) * channels),
-            written: d.bytes("ring", load.last(taps - 1) * channels),
+            read: d.bytes("conv_state", load.before(taps - 1) * channels),
+            written: d.bytes("conv_state", load.last(taps - 1) * channels),
         },
         flops: Flops::vector(rows * (channels * taps + keys)),
     }
 }
 
 fn cpu(g: &Group<'_>) {
-    let (heads, head) = (heads(g), g.at(0));
+    let (heads, head) = (DeltaHeads::of(g), g.at(0));
     let Some((span, rows)) = View::of(g).tile(g.at(1)) else { return };
     let reach = Reach { span, heads };
     if head == (2 * heads.key + heads.value) as usize {
@@ -185,7 +109,7 @@ fn cpu(g: &Group<'_>) {
     let (of_head, channels) = (heads.channels_of(head), heads.channels() as usize);
     for offset in rows.clone() {
         let row = (reach.span.row as usize + offset) * channels;
-        let y = g.singles_mut(4, row + of_head.start..row + of_head.end);
+        let y = g.f32s_mut("y", row + of_head.start..row + of_head.end);
         reach.mix(g, offset, (head, y));
     }
     if rows.start == 0 {
@@ -196,11 +120,11 @@ fn cpu(g: &Group<'_>) {
 /// A sequence's rows, and where what lies before them is: for kernels whose bindings 1 to 3 are x, weight, ring.
 pub(super) struct Reach {
     pub(super) span: Span,
-    pub(super) heads: Heads,
+    pub(super) heads: DeltaHeads,
 }
 
 impl Reach {
-    /// A head's channels of the row at `offset`: convolved, activated, and those of queries and keys normalised.
+    /// A head's channels of the row at `offset`: convolved, activated, and those of queries and keys normalized.
     pub(super) fn mix(&self, g: &Group<'_>, offset: usize, (head, y): (usize, &mut [f32])) {
         convolve(g, self, offset, (self.heads.channels_of(head).start, y));
         y.iter_mut().for_each(|y| *y = silu(*y));
@@ -215,13 +139,13 @@ impl Reach {
     /// The gates of the row at `offset`.
     fn gates(&self, g: &Group<'_>, offset: usize) {
         let (row, heads) = (self.span.row as usize + offset, self.heads.value as usize);
-        let (a_log, dt_bias) = g.singles(5, 0..2 * heads).split_at(heads);
+        let (a_log, dt_bias) = g.f32s("a_dt", 0..2 * heads).split_at(heads);
         let end = (row + 1) * self.heads.projected() as usize;
-        let (b, a) = g.singles(1, end - 2 * heads..end).split_at(heads);
-        let (decays, rates) = g.singles_mut(6, row * 2 * heads..(row + 1) * 2 * heads).split_at_mut(heads);
+        let (b, a) = g.f32s("x", end - 2 * heads..end).split_at(heads);
+        let (decays, betas) = g.f32s_mut("gates", row * 2 * heads..(row + 1) * 2 * heads).split_at_mut(heads);
         for head in 0..heads {
             decays[head] = log_decay(a_log[head], a[head] + dt_bias[head]);
-            rates[head] = sigmoid(b[head]);
+            betas[head] = sigmoid(b[head]);
         }
     }
 
@@ -229,15 +153,15 @@ impl Reach {
     fn before<'a>(&self, g: &Group<'a>, (offset, back): (usize, usize), channels: Range<usize>) -> Option<&'a [f32]> {
         let position = self.span.position as usize + offset;
         let (binding, row) = if back <= offset {
-            (1, (self.span.row as usize + offset - back) * self.heads.projected() as usize)
+            ("x", (self.span.row as usize + offset - back) * self.heads.projected() as usize)
         } else {
-            (3, self.ring(position.checked_sub(back)?))
+            ("conv_state", self.state_row(position.checked_sub(back)?))
         };
-        Some(g.singles(binding, row + channels.start..row + channels.end))
+        Some(g.f32s(binding, row + channels.start..row + channels.end))
     }
 
-    /// Where the ring keeps a position.
-    fn ring(&self, position: usize) -> usize {
+    /// Where conv_state keeps a position.
+    fn state_row(&self, position: usize) -> usize {
         (self.span.slot as usize * TAPS as usize + position % TAPS as usize) * self.heads.channels() as usize
     }
 
@@ -245,9 +169,9 @@ impl Reach {
     pub(super) fn keep(&self, g: &Group<'_>, channels: Range<usize>) {
         let rows = self.span.rows as usize;
         for offset in rows.saturating_sub(TAPS as usize - 1)..rows {
-            let place = self.ring(self.span.position as usize + offset);
+            let place = self.state_row(self.span.position as usize + offset);
             let last = self.before(g, (offset, 0), channels.clone()).expect("a row of the step");
-            g.singles_mut(3, place + channels.start..place + channels.end).copy_from_slice(last);
+            g.f32s_mut("conv_state", place + channels.start..place + channels.end).copy_from_slice(last);
         }
     }
 }
@@ -255,7 +179,7 @@ impl Reach {
 /// y\[c\] = Σ_j w\[c, j\] · x\[t − 3 + j, c\] for the channels from `first` on.
 fn convolve(g: &Group<'_>, span: &Reach, offset: usize, (first, y): (usize, &mut [f32])) {
     let (taps, width) = (TAPS as usize, y.len());
-    let weight = g.floats(2, first * taps..(first + width) * taps);
+    let weight = g.floats("weight", first * taps..(first + width) * taps);
     y.fill(0.0);
     for tap in 0..taps {
         let x = span.before(g, (offset, taps - 1 - tap), first..first + width);
@@ -273,18 +197,4 @@ pub(super) fn log_decay(a_log: f32, a: f32) -> f32 {
 /// ln(1 + exp(a)), without overflow on either side.
 fn softplus(a: f32) -> f32 {
     a.max(0.0) + (-a.abs()).exp().ln_1p()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Heads;
-
-    #[test]
-    fn value_heads_of_a_key_head() {
-        let grouped = Heads::grouped([2, 6, 4, 4]);
-        let of = |heads: Heads| [0, 1, 2, 3, 4, 5].map(|head| (heads.key_of(head), heads.is_first(head)));
-        let (first, later) = (|key| (key, true), |key| (key, false));
-        assert_eq!(of(grouped), [first(0), later(0), later(0), first(1), later(1), later(1)]);
-        assert_eq!(of(grouped.tiled()), [first(0), first(1), later(0), later(1), later(0), later(1)]);
-    }
 }

@@ -2,20 +2,25 @@
 //! `gated_rms_norm` do one after the other, per value head with everything in one group.
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
         gated_rms_norm::gated,
-        gdn_conv::{Heads, Reach, TAPS, log_decay, shared_heads},
+        gdn_conv::{Reach, log_decay},
         gdn_scan::{Token, advance},
+        operands::{
+            caches::Slots,
+            heads::{DeltaHeads, TAPS},
+            step::{self, Span, Step, View},
+        },
         rms_norm::Norm,
         silu_mul::sigmoid,
     },
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Span, Step, View},
-    tensor::Tensor,
 };
 
 /// One group a value head and sequence; as many lanes share a column of its state as a group has for them.
@@ -25,7 +30,7 @@ pub static KERNEL: Kernel = Kernel {
         step::BINDING,
         Binding::read("x", Element::F32),
         Binding::read("weight", Element::Float),
-        Binding::update("ring", Element::F32),
+        Binding::update("conv_state", Element::F32),
         Binding::read("a_dt", Element::F32),
         Binding::read("norm", Element::Float),
         Binding::update("state", Element::F32),
@@ -100,15 +105,15 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
             written: d.bytes("o", rows * values),
         },
         cache: Bytes {
-            read: d.bytes("ring", load.before(taps - 1) * channels) + d.bytes("state", load.continued() * state),
-            written: d.bytes("ring", rows * channels) + d.bytes("state", load.sequences() * state),
+            read: d.bytes("conv_state", load.before(taps - 1) * channels) + d.bytes("state", load.continued() * state),
+            written: d.bytes("conv_state", rows * channels) + d.bytes("state", load.sequences() * state),
         },
         flops: Flops::vector(rows * (channels * taps + keys + 3 * state + values)),
     }
 }
 
 fn cpu(g: &Group<'_>) {
-    let (step, heads, head, sequence) = (View::of(g), shared_heads(g), g.at(0), g.at(1));
+    let (step, heads, head, sequence) = (View::of(g), DeltaHeads::shared_of(g), g.at(0), g.at(1));
     if sequence >= step.sequences() {
         return;
     }
@@ -127,23 +132,23 @@ fn cpu(g: &Group<'_>) {
         y
     });
     let (row, stride) = (reach.span.row as usize, heads.projected() as usize);
-    let x = g.singles(1, row * stride..(row + 1) * stride);
+    let x = g.f32s("x", row * stride..(row + 1) * stride);
     let z = heads.channels() as usize + head * width;
     let b = (heads.channels() + heads.values()) as usize + head;
-    let a_dt = g.singles(4, 0..2 * values);
+    let a_dt = g.f32s("a_dt", 0..2 * values);
     let decay = log_decay(a_dt[head], x[b + values] + a_dt[values + head]).exp();
-    let token = Token { q: &q, k: &k, v: &v, decay, rate: sigmoid(x[b]) };
+    let token = Token { q: &q, k: &k, v: &v, decay, beta: sigmoid(x[b]) };
     let mut o = vec![0.0; width];
     advance(&token, state(g, &reach.span, (heads, head)), &mut o);
-    let y = gated(&o, Floats::F32(&x[z..z + width]), g.floats(5, 0..width), g.single("eps"));
-    g.store(7, row * heads.values() as usize + head * width, &y);
+    let y = gated(&o, Floats::F32(&x[z..z + width]), g.floats("norm", 0..width), g.f32("eps"));
+    g.store("o", row * heads.values() as usize + head * width, &y);
 }
 
 /// A head's state, zero at the beginning of a sequence.
-fn state<'a>(g: &Group<'a>, span: &Span, (heads, head): (Heads, usize)) -> &'a mut [f32] {
+fn state<'a>(g: &Group<'a>, span: &Span, (heads, head): (DeltaHeads, usize)) -> &'a mut [f32] {
     let size = (heads.key_width * heads.value_width) as usize;
     let first = (span.slot as usize * heads.value as usize + head) * size;
-    let state = g.singles_mut(6, first..first + size);
+    let state = g.f32s_mut("state", first..first + size);
     if span.position == 0 {
         state.fill(0.0);
     }

@@ -1,17 +1,24 @@
 //! The gated delta rule, token after token, per value head with state S \[Dk, Dv\]:
-//! S ← exp(decay)·S; u = rate·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq. Value head h uses key head h / (Hv/Hk).
+//! S ← exp(decay)·S; u = beta·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq. Value head h uses key head h / (Hv/Hk).
 
 use std::ops::Range;
 
 use crate::{
-    cache::Slots,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::gdn_conv::{Heads, Mixed, shared_heads},
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        gdn_conv::Mixed,
+        operands::{
+            caches::Slots,
+            heads::DeltaHeads,
+            step::{self, Step, View},
+        },
+    },
 };
 
 /// Columns of a state that one group keeps in registers.
@@ -87,7 +94,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 }
 
 fn cpu(g: &Group<'_>) {
-    let (step, heads, head, sequence) = (View::of(g), shared_heads(g), g.at(0), g.at(2));
+    let (step, heads, head, sequence) = (View::of(g), DeltaHeads::shared_of(g), g.at(0), g.at(2));
     if sequence >= step.sequences() {
         return;
     }
@@ -101,16 +108,16 @@ fn cpu(g: &Group<'_>) {
     let mut state = vec![0.0; depth * columns.len()];
     if span.position > 0 {
         for (key, row) in state.chunks_exact_mut(columns.len()).enumerate() {
-            row.copy_from_slice(g.singles(3, at(key)));
+            row.copy_from_slice(g.f32s("state", at(key)));
         }
     }
     for row in (span.row as usize..).take(span.rows as usize) {
         let first = row * heads.values() as usize + head * width;
-        let o = g.singles_mut(4, first + columns.start..first + columns.end);
+        let o = g.f32s_mut("o", first + columns.start..first + columns.end);
         advance(&token(g, &heads, (row, head), columns.clone()), &mut state, o);
     }
     for (key, row) in state.chunks_exact(columns.len()).enumerate() {
-        g.singles_mut(3, at(key)).copy_from_slice(row);
+        g.f32s_mut("state", at(key)).copy_from_slice(row);
     }
 }
 
@@ -122,12 +129,12 @@ pub(super) struct Token<'a> {
     pub(super) v: &'a [f32],
     /// A factor.
     pub(super) decay: f32,
-    pub(super) rate: f32,
+    pub(super) beta: f32,
 }
 
 /// One token of the delta rule: advances some columns of a head's state and reads them.
 pub(super) fn advance(token: &Token<'_>, state: &mut [f32], o: &mut [f32]) {
-    let Token { q, k, v, decay, rate } = *token;
+    let Token { q, k, v, decay, beta } = *token;
     let count = v.len();
     let mut read = vec![0.0; count];
     for (state, k) in state.chunks_exact_mut(count).zip(k) {
@@ -136,7 +143,7 @@ pub(super) fn advance(token: &Token<'_>, state: &mut [f32], o: &mut [f32]) {
             *read += *state * k;
         }
     }
-    let u: Vec<f32> = v.iter().zip(&read).map(|(v, read)| rate * (v - read)).collect();
+    let u: Vec<f32> = v.iter().zip(&read).map(|(v, read)| beta * (v - read)).collect();
     o.fill(0.0);
     for ((state, k), q) in state.chunks_exact_mut(count).zip(k).zip(q) {
         for ((state, u), o) in state.iter_mut().zip(&u).zip(o.iter_mut()) {
@@ -147,17 +154,17 @@ pub(super) fn advance(token: &Token<'_>, state: &mut [f32], o: &mut [f32]) {
 }
 
 /// One row of the step, as bindings 1 and 2 hold it, for some columns of a head.
-fn token<'a>(g: &Group<'a>, heads: &Heads, (row, head): (usize, usize), columns: Range<usize>) -> Token<'a> {
+fn token<'a>(g: &Group<'a>, heads: &DeltaHeads, (row, head): (usize, usize), columns: Range<usize>) -> Token<'a> {
     let [keys, values, key_width, value_width] =
         [heads.key, heads.value, heads.key_width, heads.value_width].map(|size| size as usize);
     let (channels, key_head) = (heads.channels() as usize, heads.key_of(head));
-    let qkv = g.singles(1, row * channels..(row + 1) * channels);
-    let gates = g.singles(2, row * 2 * values..(row + 1) * 2 * values);
+    let qkv = g.f32s("qkv", row * channels..(row + 1) * channels);
+    let gates = g.f32s("gates", row * 2 * values..(row + 1) * 2 * values);
     Token {
         q: &qkv[key_head * key_width..][..key_width],
         k: &qkv[(keys + key_head) * key_width..][..key_width],
         v: &qkv[2 * keys * key_width + head * value_width..][..value_width][columns],
         decay: gates[head].exp(),
-        rate: gates[values + head],
+        beta: gates[values + head],
     }
 }

@@ -3,10 +3,14 @@
 use std::ops::Range;
 
 use crate::{
-    cpu::Group,
-    matrix::{Part, Product},
-    pass::{Binding, Element, Kernel, Pass, Scalar},
-    step::{self, Step},
+    compute::{
+        kernel::{Binding, Element, Group, Kernel, Scalar},
+        pass::Pass,
+    },
+    kernels::operands::{
+        matrix::{Part, Product},
+        step::{self, Step},
+    },
 };
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.

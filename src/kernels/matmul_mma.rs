@@ -1,19 +1,23 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows, on matrix units: f16 by f16 with sums in f32.
-//! Quantised weights become f16 on their way into group memory, or were [expanded](super::dequantise) before.
+//! Quantized weights become f16 on their way into group memory, or were [expanded](super::dequantise) before.
 
 use std::ops::Range;
 
 use half::f16;
 
 use crate::{
-    backend::Caps,
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    matrix::{Part, Product},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step},
-    tensor::Tensor,
+    compute::{
+        caps::Caps,
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::{
+        matrix::{Part, Product},
+        step::{self, Step},
+    },
 };
 
 /// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.
@@ -40,23 +44,23 @@ const MANY: u32 = 64;
 #[derive(Clone, Copy, Debug)]
 struct Tile {
     /// Subgroups along the rows and along the columns.
-    teams: [u32; 2],
-    /// Squares of one subgroup along the rows and along the columns.
-    squares: [u32; 2],
-    /// Squares of a slice of k.
+    subgroups: [u32; 2],
+    /// Fragments of one subgroup along the rows and along the columns.
+    fragments: [u32; 2],
+    /// Fragments of a slice of k.
     steps: u32,
 }
 
 impl Tile {
     /// Large tiles read less, small ones fill the device where the product is small. The shape of a tile does not change
     /// the order of a sum.
-    fn of([rows, columns]: [u32; 2], edge: u32) -> Self {
-        let side = 8 * edge;
-        match (rows.div_ceil(side) * columns.div_ceil(side), edge) {
-            (MANY.., 16) => Self { teams: [2, 4], squares: [4, 2], steps: 4 },
-            (_, 16) => Self { teams: [2, 2], squares: [2, 2], steps: 8 },
-            (MANY.., _) => Self { teams: [2, 2], squares: [4, 4], steps: 2 },
-            _ => Self { teams: [2, 2], squares: [2, 2], steps: 4 },
+    fn of([rows, columns]: [u32; 2], size: u32) -> Self {
+        let side = 8 * size;
+        match (rows.div_ceil(side) * columns.div_ceil(side), size) {
+            (MANY.., 16) => Self { subgroups: [2, 4], fragments: [4, 2], steps: 4 },
+            (_, 16) => Self { subgroups: [2, 2], fragments: [2, 2], steps: 8 },
+            (MANY.., _) => Self { subgroups: [2, 2], fragments: [4, 4], steps: 2 },
+            _ => Self { subgroups: [2, 2], fragments: [2, 2], steps: 4 },
         }
     }
 }
@@ -81,22 +85,22 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows:
         Rows::Stored(part) => (&part.tensor, part.rows(), 0),
         Rows::Expanded(w, of_y) => (*w, of_y.clone(), 1),
     };
-    let edge = p.caps().matrix_units.expect("matrix units");
-    let width = p.caps().subgroup.map_or(edge, |[least, _]| least);
+    let size = p.caps().matrix_units.expect("matrix units");
+    let width = p.caps().subgroup.map_or(size, |[least, _]| least);
     let (columns, stride) = (of_y.len() as u32, y.width());
-    let Tile { teams, squares, steps } = Tile::of([x.rows(), columns], edge);
-    let lanes = teams[0] * teams[1] * width;
-    let [tile_rows, tile_columns] = [0, 1].map(|side| teams[side] * squares[side] * edge);
-    let fetches = |rows: u32| rows * steps * edge / 4 / lanes;
+    let Tile { subgroups, fragments, steps } = Tile::of([x.rows(), columns], size);
+    let lanes = subgroups[0] * subgroups[1] * width;
+    let [tile_rows, tile_columns] = [0, 1].map(|side| subgroups[side] * fragments[side] * size);
+    let fetches = |rows: u32| rows * steps * size / 4 / lanes;
     let wide = if w.dtype().is_quantised() { 2 } else { 1 };
     p.dispatch(&KERNEL)
         .define("K", x.width())
         .define("TILE_ROWS", tile_rows)
         .define("TILE_COLUMNS", tile_columns)
-        .define("ROW_TEAMS", teams[0])
-        .define("COLUMN_TEAMS", teams[1])
-        .define("ROWS", squares[0])
-        .define("COLUMNS", squares[1])
+        .define("ROW_SUBGROUPS", subgroups[0])
+        .define("COLUMN_SUBGROUPS", subgroups[1])
+        .define("ROWS", fragments[0])
+        .define("COLUMNS", fragments[1])
         .define("STEPS", steps)
         .define("X_FETCHES", fetches(tile_rows))
         .define("W_FETCHES", fetches(tile_columns) / wide)

@@ -4,18 +4,22 @@
 use std::iter;
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        formats::packed::rounded,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, RowsAre, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
-        matvec::{Shares, Sums, ranges},
+        matvec::{Extras, MatvecTiling, Sums, ranges},
+        operands::{
+            matrix::{Matrix, Normed, Part},
+            step::{self, Step, View},
+        },
         rms_norm::normed,
     },
-    matrix::{Matrix, Normed, Part},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    quant::packed::rounded,
-    step::{self, Step, View},
-    tensor::Tensor,
 };
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
@@ -37,7 +41,7 @@ pub static KERNEL: Kernel = Kernel {
         ("stride", Scalar::U32(0)),
         ("eps", Scalar::F32(0.0)),
     ],
-    library: &["step", "pieces", "dots", "packed", "sums", "scales"],
+    library: &["step", "pieces", "few_rows", "dots", "packed", "sums", "scales"],
     lanes: 128,
     source: source!("norm_matvec"),
     cpu,
@@ -52,11 +56,17 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
         let count = part.tensor.rows();
         let tail_count = tail.map_or(0, |tail| tail.tensor.rows());
         // What follows are floats, which do not say how the weights before them are loaded.
-        let sums = Sums { inner, rows: DType::F32, weights: &[part.tensor.dtype()] };
-        let shares = Shares::new(p.caps(), sums, [x.rows(), count], 1);
-        let groups = count.div_ceil(shares.columns) + tail_count.div_ceil(shares.columns / shares.spread);
-        shares
-            .dispatch(p, &KERNEL, inner, [1, 1, tail.is_some().into()])
+        let sums = Sums {
+            inner,
+            output: [x.rows(), count],
+            rows: DType::F32,
+            weights: &[part.tensor.dtype()],
+            extras: if tail.is_some() { Extras::NormAndTail } else { Extras::Norm },
+        };
+        let tiling = MatvecTiling::new(p.caps(), &sums);
+        let groups = count.div_ceil(tiling.columns) + tail_count.div_ceil(tiling.columns / tiling.spread);
+        tiling
+            .dispatch(p, &KERNEL, &sums)
             .step(step)
             .read(x)
             .read(&norm.weight)
@@ -69,7 +79,7 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
             .param("tail_count", tail_count)
             .param("stride", stride)
             .param("eps", norm.eps)
-            .grid([groups, x.rows().div_ceil(shares.rows), 1]);
+            .grid([groups, x.rows().div_ceil(tiling.rows), 1]);
     }
 }
 
@@ -105,16 +115,16 @@ fn cpu(g: &Group<'_>) {
     let (inner, stride, size) = (g.define("K"), g.word("stride"), g.define("COLUMNS"));
     let (count, tail) = (g.word("count"), g.word("tail_count"));
     let (binding, first, columns) = match g.at(0).checked_sub(count.div_ceil(size)) {
-        None => (3, g.word("first"), columns.start..columns.end.min(count)),
+        None => ("w", g.word("first"), columns.start..columns.end.min(count)),
         Some(group) => {
             let size = size / g.define("SPREAD");
-            (4, g.word("first") + count, group * size..((group + 1) * size).min(tail))
+            ("tail", g.word("first") + count, group * size..((group + 1) * size).min(tail))
         }
     };
     for row in rows.start..rows.end.min(View::of(g).live()) {
-        let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
-        let h = if binding == 3 && g.define("PACKED") == 1 { rounded(&h) } else { h };
-        let y = g.singles_mut(5, row * stride + first + columns.start..row * stride + first + columns.end);
+        let h = normed(g.f32s("x", row * inner..(row + 1) * inner), g.floats("norm", 0..inner), g.f32("eps"));
+        let h = if binding == "w" && g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
+        let y = g.f32s_mut("y", row * stride + first + columns.start..row * stride + first + columns.end);
         for (y, column) in y.iter_mut().zip(columns.clone()) {
             *y = g.floats(binding, column * inner..(column + 1) * inner).dot(&h);
         }

@@ -3,19 +3,23 @@
 use std::ops::Range;
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::{BLOCK, DType},
+        formats::packed::rounded,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, RowsAre, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
     kernels::{
-        matvec::{Shares, Sums, ranges},
+        matvec::{Extras, MatvecTiling, Sums, ranges},
+        operands::{
+            matrix::{Matrix, Normed, Part},
+            step::{self, Step, View},
+        },
         rms_norm::normed,
         silu_mul::silu,
     },
-    matrix::{Matrix, Normed, Part},
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    quant::{BLOCK, packed::rounded},
-    step::{self, Step, View},
-    tensor::Tensor,
 };
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
@@ -38,7 +42,7 @@ pub static KERNEL: Kernel = Kernel {
         ("up_row", Scalar::U32(0)),
         ("eps", Scalar::F32(0.0)),
     ],
-    library: &["step", "activations", "pieces", "dots", "packed", "sums", "scales"],
+    library: &["step", "activations", "pieces", "few_rows", "dots", "packed", "sums", "scales"],
     lanes: 128,
     source: source!("norm_swiglu"),
     cpu,
@@ -65,11 +69,17 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
         let count = columns.end - columns.start;
         assert!(columns.start.is_multiple_of(run) && count.is_multiple_of(run), "norm_swiglu: parts in runs of {run}");
         let weights = [gate.tensor.dtype(), up.tensor.dtype()];
-        let sums = Sums { inner: x.width(), rows: x.dtype(), weights: &weights };
-        let shares = Shares::new(p.caps(), sums, [x.rows(), count], 2).in_runs(run, lanes);
-        shares
-            .dispatch(p, &KERNEL, x.width(), [2, 1, 0])
-            .define("PAIRS", shares.of_team())
+        let sums = Sums {
+            inner: x.width(),
+            output: [x.rows(), count],
+            rows: x.dtype(),
+            weights: &weights,
+            extras: Extras::NormAndGate,
+        };
+        let tiling = MatvecTiling::new(p.caps(), &sums).in_runs(run, lanes);
+        tiling
+            .dispatch(p, &KERNEL, &sums)
+            .define("PAIRS", tiling.of_team())
             .step(step)
             .read(x)
             .read(&norm.weight)
@@ -83,7 +93,7 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
             .param("gate_row", columns.start - gate.first)
             .param("up_row", width + columns.start - up.first)
             .param("eps", norm.eps)
-            .grid([count.div_ceil(shares.columns), x.rows().div_ceil(shares.rows), 1]);
+            .grid([count.div_ceil(tiling.columns), x.rows().div_ceil(tiling.rows), 1]);
     }
     y
 }
@@ -122,11 +132,11 @@ fn cpu(g: &Group<'_>) {
     let inner = g.define("K");
     let columns = columns.start..columns.end.min(g.word("count"));
     for row in rows.start..rows.end.min(View::of(g).live()) {
-        let h = normed(g.singles(1, row * inner..(row + 1) * inner), g.floats(2, 0..inner), g.single("eps"));
-        let h = if g.define("PACKED") == 1 { rounded(&h) } else { h };
-        let sum = |binding: usize, at: usize| g.floats(binding, at * inner..(at + 1) * inner).dot(&h);
-        let pair = |n: usize| silu(sum(3, g.word("gate_row") + n)) * sum(4, g.word("up_row") + n);
+        let h = normed(g.f32s("x", row * inner..(row + 1) * inner), g.floats("norm", 0..inner), g.f32("eps"));
+        let h = if g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
+        let sum = |binding: &str, at: usize| g.floats(binding, at * inner..(at + 1) * inner).dot(&h);
+        let pair = |n: usize| silu(sum("gate", g.word("gate_row") + n)) * sum("up", g.word("up_row") + n);
         let y: Vec<f32> = columns.clone().map(pair).collect();
-        g.store(5, row * g.word("stride") + g.word("first") + columns.start, &y);
+        g.store("y", row * g.word("stride") + g.word("first") + columns.start, &y);
     }
 }

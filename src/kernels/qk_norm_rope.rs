@@ -3,14 +3,21 @@
 //! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / BLOCK\] · BLOCK + position mod BLOCK.
 
 use crate::{
-    cache::Blocks,
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::Group,
-    dtype::DType,
-    kernels::rms_norm::normed,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::{
+        operands::{
+            caches::{Blocks, Pages},
+            heads::AttentionHeads,
+            step::{self, Step, View},
+        },
+        rms_norm::normed,
+    },
 };
 
 /// One group a head and row: query heads, then keys, then values.
@@ -34,30 +41,6 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// The heads of an attention layer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Heads {
-    /// Query heads.
-    pub query: u32,
-    /// Key and value heads.
-    pub kv: u32,
-    /// Width of a head.
-    pub width: u32,
-}
-
-impl Heads {
-    /// Asserts what the shaders of attention share out over their lanes.
-    pub(super) fn check(self, kernel: &Kernel) {
-        let width = self.width.is_power_of_two() && (16..=512).contains(&self.width);
-        assert!(width && self.query.is_multiple_of(self.kv), "{}: {self:?}", kernel.name);
-    }
-
-    /// Width of the projections: for each query head its query and its gate, then keys, then values.
-    pub fn projected(self) -> u32 {
-        2 * (self.query + self.kv) * self.width
-    }
-}
-
 /// The norms of queries and keys.
 pub struct QkNorm {
     /// \[2, D\] f32: over each query head, over each key head.
@@ -72,7 +55,7 @@ pub fn qk_norm_rope(
     p: &Pass,
     step: &Step,
     x: &Tensor,
-    (norm, rope, heads): (&QkNorm, &Tensor, Heads),
+    (norm, rope, heads): (&QkNorm, &Tensor, AttentionHeads),
     cache: &mut Blocks,
 ) -> Tensor {
     assert_eq!(x.width(), heads.projected(), "qk_norm_rope: x");
@@ -81,9 +64,7 @@ pub fn qk_norm_rope(
     cache.check(&KERNEL, heads);
     let mut q = p.scratch([x.rows(), heads.query * heads.width], DType::F32);
     p.dispatch(&KERNEL)
-        .define("Q_HEADS", heads.query)
-        .define("KV_HEADS", heads.kv)
-        .define("HEAD", heads.width)
+        .attention_heads(heads)
         .define("ROTARY", rope.width())
         .define("SCALED", cache.scaled())
         .define("BLOCK", cache.block)
@@ -124,14 +105,14 @@ fn cpu(g: &Group<'_>) {
         return;
     }
     let first = row * 2 * (q_heads + kv_heads) * width;
-    let of = |head: usize| g.singles(2, first + head * width..first + (head + 1) * width);
+    let of = |head: usize| g.f32s("x", first + head * width..first + (head + 1) * width);
     let place = Pages::of(g, step.span_of(row).slot).place(step.position(row));
     match (head.checked_sub(q_heads), head.checked_sub(q_heads + kv_heads)) {
-        (_, Some(value)) => g.store(7, (place * kv_heads + value) * width, of(q_heads + head)),
-        (Some(key), _) => g.store(6, (place * kv_heads + key) * width, &turned(g, of(q_heads + head), 1)),
+        (_, Some(value)) => g.store("values", (place * kv_heads + value) * width, of(q_heads + head)),
+        (Some(key), _) => g.store("keys", (place * kv_heads + key) * width, &turned(g, of(q_heads + head), 1)),
         (None, None) => {
             let y = turned(g, of(2 * head), 0);
-            g.singles_mut(5, (row * q_heads + head) * width..(row * q_heads + head + 1) * width).copy_from_slice(&y);
+            g.f32s_mut("q", (row * q_heads + head) * width..(row * q_heads + head + 1) * width).copy_from_slice(&y);
         }
     }
 }
@@ -139,31 +120,13 @@ fn cpu(g: &Group<'_>) {
 /// A head of the group's row after one of the norms and rope.
 fn turned(g: &Group<'_>, x: &[f32], norm: usize) -> Vec<f32> {
     let (width, rotary, position) = (x.len(), g.define("ROTARY"), View::of(g).position(g.at(1)));
-    let normed = normed(x, g.floats(3, norm * width..(norm + 1) * width), g.single("eps"));
+    let normed = normed(x, g.floats("norms", norm * width..(norm + 1) * width), g.f32("eps"));
     let mut y = normed.clone();
     let half = rotary / 2;
-    let angles = g.singles(4, position * rotary..(position + 1) * rotary);
+    let angles = g.f32s("rope", position * rotary..(position + 1) * rotary);
     for (i, angle) in angles.chunks_exact(2).enumerate() {
         y[i] = normed[i] * angle[0] - normed[half + i] * angle[1];
         y[half + i] = normed[half + i] * angle[0] + normed[i] * angle[1];
     }
     y
-}
-
-/// Where a slot's tokens are in the cache; for kernels whose binding 1 is the block tables.
-pub(super) struct Pages<'a> {
-    blocks: &'a [u32],
-    block: usize,
-}
-
-impl<'a> Pages<'a> {
-    pub(super) fn of(g: &Group<'a>, slot: u32) -> Self {
-        let (slot, most) = (slot as usize, g.define("MAX_BLOCKS"));
-        Self { blocks: g.words(1, slot * most..(slot + 1) * most), block: g.define("BLOCK") }
-    }
-
-    /// The row of the cache that holds a position.
-    pub(super) fn place(&self, position: usize) -> usize {
-        self.blocks[position / self.block] as usize * self.block + position % self.block
-    }
 }

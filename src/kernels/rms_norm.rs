@@ -1,12 +1,14 @@
 //! y\[r, i\] = x\[r, i\] / sqrt(mean(x\[r\]²) + eps) · (1 + weight\[i\])
 
 use crate::{
-    cost::{Bytes, Cost, Flops, Load},
-    cpu::{Floats, Group},
-    dtype::DType,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Flops, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
 };
 
 /// One group a row.
@@ -66,8 +68,8 @@ fn cpu(g: &Group<'_>) {
     if row >= step.live() {
         return;
     }
-    let x = g.floats(1, row * width..(row + 1) * width).to_vec();
-    g.store(3, row * width, &normed(&x, g.floats(2, 0..width), g.single("eps")));
+    let x = g.floats("x", row * width..(row + 1) * width).to_vec();
+    g.store("y", row * width, &normed(&x, g.floats("weight", 0..width), g.f32("eps")));
 }
 
 /// x / sqrt(mean(x²) + eps) · (1 + weight), for one row

@@ -1,12 +1,14 @@
 //! y\[i\] = x\[outputs\[i\]\]: the rows that want logits.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
 };
 
 /// One group an output.
@@ -24,11 +26,7 @@ pub static KERNEL: Kernel = Kernel {
 /// The rows of x \[T, D\] f32 that the step's outputs name → \[S, D\] f32. `outputs` counts outputs.
 pub fn rows(p: &Pass, outputs: &Step, x: &Tensor) -> Tensor {
     let mut y = p.scratch([outputs.capacity(), x.width()], DType::F32);
-    p.dispatch(&KERNEL).define("WIDTH", x.width()).step(outputs).read(x).write(&mut y).grid([
-        outputs.capacity(),
-        1,
-        1,
-    ]);
+    p.dispatch(&KERNEL).define("WIDTH", x.width()).step(outputs).read(x).write(&mut y).grid([outputs.capacity(), 1, 1]);
     y
 }
 
@@ -43,6 +41,6 @@ fn cpu(g: &Group<'_>) {
     let (step, width, i) = (View::of(g), g.define("WIDTH"), g.at(0));
     if i < step.live() {
         let row = step.output(i);
-        g.store(2, i * width, &g.floats(1, row * width..(row + 1) * width).to_vec());
+        g.store("y", i * width, &g.floats("x", row * width..(row + 1) * width).to_vec());
     }
 }

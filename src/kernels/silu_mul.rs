@@ -1,12 +1,14 @@
 //! y\[r, i\] = silu(x\[r, i\]) · x\[r, WIDTH + i\], silu(a) = a / (1 + exp(−a))
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    dtype::DType,
-    pass::{Binding, Dispatch, Element, Kernel, Pass},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        dtype::DType,
+        kernel::{Binding, Dispatch, Element, Group, Kernel},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
 };
 
 /// Quads of one row, LANES to a group.
@@ -42,10 +44,11 @@ fn cpu(g: &Group<'_>) {
     let first = g.at(0) * 4 * KERNEL.lanes as usize;
     let count = (4 * KERNEL.lanes as usize).min(width - first);
     if row < step.live() {
-        let half = |half: usize| g.floats(1, (2 * row + half) * width + first..(2 * row + half) * width + first + count);
+        let half =
+            |half: usize| g.floats("x", (2 * row + half) * width + first..(2 * row + half) * width + first + count);
         let (gate, up) = (half(0), half(1));
         let y: Vec<f32> = (0..count).map(|i| silu(gate.get(i)) * up.get(i)).collect();
-        g.store(2, row * width + first, &y);
+        g.store("y", row * width + first, &y);
     }
 }
 

@@ -1,11 +1,13 @@
 //! The COUNT largest logits\[r, i\] with i < limit, in no order; of equal ones the lower ids. NaN counts as the largest.
 
 use crate::{
-    cost::{Bytes, Cost, Load},
-    cpu::Group,
-    pass::{Binding, Dispatch, Element, Kernel, Pass, Scalar},
-    step::{self, Step, View},
-    tensor::Tensor,
+    compute::{
+        cost::{Bytes, Cost, Load},
+        kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
+        pass::Pass,
+        tensor::Tensor,
+    },
+    kernels::operands::step::{self, Step, View},
 };
 
 /// One group a row: a radix search for the last key that belongs, then a sweep that collects.
@@ -62,13 +64,13 @@ fn cpu(g: &Group<'_>) {
     if row >= View::of(g).live() {
         return;
     }
-    let logits = g.singles(1, row * width..row * width + g.word("limit"));
+    let logits = g.f32s("logits", row * width..row * width + g.word("limit"));
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
     if count < order.len() {
         order.select_nth_unstable_by_key(count, |&id| (!key(logits[id as usize]), id));
     }
-    let ids = g.words_mut(2, row * count..(row + 1) * count);
-    let values = g.singles_mut(3, row * count..(row + 1) * count);
+    let ids = g.words_mut("ids", row * count..(row + 1) * count);
+    let values = g.f32s_mut("values", row * count..(row + 1) * count);
     for i in 0..count {
         let id = order.get(i).copied();
         ids[i] = id.unwrap_or(u32::MAX);

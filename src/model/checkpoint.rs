@@ -9,9 +9,11 @@ use std::{
 
 use crate::{
     Error, Result,
-    dtype::DType,
+    compute::{
+        dtype::{BLOCK, DType, PLANES, Planes},
+        formats::Scales,
+    },
     model::config::Config,
-    quant::{BLOCK, PLANES, Planes, Scales},
 };
 
 mod bytes;
@@ -23,6 +25,7 @@ mod names;
 mod summary;
 mod table;
 mod view;
+mod write;
 
 use bytes::Bytes;
 use directory::{Files, Stored};
@@ -35,6 +38,7 @@ pub(crate) use header::{FORMAT, FORMAT_VERSION};
 pub use summary::{Skipped, Summary};
 pub use table::{Expected, Part, expected};
 pub use view::TensorView;
+pub use write::quantise;
 
 /// Side files handed to [`Checkpoint::embedded`]: names and contents.
 pub type SideFiles = &'static [(&'static str, &'static [u8])];

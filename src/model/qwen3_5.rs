@@ -3,25 +3,30 @@
 use std::sync::Arc;
 
 use crate::{
-    cache::{Blocks, Cache, Slots, State},
-    dtype::DType,
+    compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
         attend_decode::attend_decode,
         attend_merge::attend_merge,
-        attend_prefill::attend_prefill,
         embed::embed,
         gated_rms_norm::gated_rms_norm,
-        gdn_chunk_state::gdn_prompt,
-        gdn_conv::{self, gdn_conv},
+        gdn_conv::gdn_conv,
         gdn_decode::{Recurrence, gdn_decode},
-        qk_norm_rope::{self, QkNorm, qk_norm_rope},
+        operands::{
+            caches::{Blocks, Slots, State},
+            heads::{AttentionHeads, DeltaHeads},
+            matrix::{Matrix, Normed},
+            step::{Phase, Rows, Step},
+        },
+        qk_norm_rope::{QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
         rows::rows,
     },
-    matrix::{Matrix, Normed, matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
-    pass::Pass,
-    step::{Phase, Rows, Step},
-    tensor::Tensor,
+    model::cache::Cache,
+    ops::{
+        attention::attend_prefill,
+        delta_net::gdn_prefill,
+        matmul::{matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
+    },
 };
 
 /// All weights on a device.
@@ -69,7 +74,7 @@ pub struct Attention {
     /// \[D, Hq·D\]
     pub out: Matrix,
     /// Its heads.
-    pub heads: qk_norm_rope::Heads,
+    pub heads: AttentionHeads,
 }
 
 /// Gated DeltaNet.
@@ -81,7 +86,7 @@ pub struct DeltaNet {
     /// \[D, Hv·Dv\]
     pub out: Matrix,
     /// Its heads.
-    pub heads: gdn_conv::Heads,
+    pub heads: DeltaHeads,
 }
 
 /// Logits of the step's outputs: the rows that want them in a prompt, every row in a decode step. logits \[S, V\] f32.
@@ -151,7 +156,7 @@ fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slo
     match step.phase() {
         Phase::Prefill => {
             let mixed = gdn_conv(p, step, &x, (&w.recurrence.conv, &w.recurrence.a_dt), slots);
-            let o = gdn_prompt(p, step, &mixed, slots, h.inputs);
+            let o = gdn_prefill(p, step, &mixed, slots, h.inputs);
             gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
         }
         Phase::Decode => {

@@ -1,35 +1,42 @@
 //! From a checkpoint to a device: one tensor after the other, no second copy of the model in host memory.
 
+pub(crate) mod convert;
+pub mod quantize;
+mod random;
 mod sizes;
 mod source;
+mod upload;
 
 use std::{ops::Range, sync::Arc, thread};
 
-pub use source::Source;
-use source::Stored;
-
 use super::{
-    Form,
+    Precision,
     config::{Config, LayerKind},
-    halves::Found,
-    quants::{Target, Weighted, is_quantised},
     qwen3_5::{self, Attention, DeltaNet, Layer, Mixer},
-    upload::{Uploader, Values},
 };
 use crate::{
-    backend::{Backend, Expand},
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        caps::Expand,
+        dtype::{DType, Planes},
+        tensor::Tensor,
+    },
     error::{Error, Result},
     kernels::{
-        gdn_conv::TAPS,
         gdn_decode::Recurrence,
-        qk_norm_rope::{Heads, QkNorm},
+        operands::{
+            heads::{AttentionHeads, TAPS},
+            matrix::Matrix,
+        },
+        qk_norm_rope::QkNorm,
         rms_norm::Norm,
     },
-    matrix::Matrix,
-    quant::Planes,
-    tensor::Tensor,
 };
+use convert::Found;
+use quantize::{Target, Weighted, is_quantised};
+pub use source::Source;
+use source::Stored;
+use upload::{Uploader, Values};
 
 /// Told how many bytes are done, of how many.
 pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;
@@ -49,10 +56,11 @@ impl Weights {
     pub fn load(
         backend: &Arc<dyn Backend>,
         source: &Source<'_>,
-        Form { inputs, quant }: Form,
+        precision: Precision,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let config = source.config();
+        let (inputs, quant) = (precision.activations_on(backend.caps()), precision.weights);
         source.require_form(quant)?;
         let halves = inputs == DType::F16 && backend.caps().matrix_units.is_some();
         thread::scope(|scope| {
@@ -155,7 +163,7 @@ impl Loader<'_, '_, '_> {
 
     fn attention(&mut self, name: impl Fn(&str) -> String) -> Result<Attention> {
         let Config { hidden, query_heads, kv_heads, head_dim, .. } = *self.config;
-        let heads = Heads { query: query_heads, kv: kv_heads, width: head_dim };
+        let heads = AttentionHeads { query: query_heads, kv: kv_heads, width: head_dim };
         let qkv = [("q_proj.weight", 2 * query_heads), ("k_proj.weight", kv_heads), ("v_proj.weight", kv_heads)];
         let qkv = qkv.map(|(rest, count)| (name(rest), [count * head_dim, hidden]));
         Ok(Attention {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     run::{Outcome, run},
-    scratch::fixture,
+    support::fixtures::fixture,
 };
 
 fn bench(arguments: &[&str]) -> Outcome {

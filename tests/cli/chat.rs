@@ -2,7 +2,7 @@
 
 use crate::{
     run::{Outcome, built_in, checkpoint, pipe},
-    scratch::Scratch,
+    support::scratch::Scratch,
 };
 
 fn chat(arguments: &[&str], turns: &str) -> Outcome {
@@ -118,7 +118,7 @@ fn the_official_template_does_not_think_by_itself() {
     for name in ["config.json", "model.safetensors", "tokenizer.json", "generation_config.json"] {
         scratch.write(name, built_in(name));
     }
-    let template = crate::scratch::fixture("chat_template.jinja");
+    let template = crate::support::fixtures::fixture("chat_template.jinja");
     scratch.write("chat_template.jinja", std::fs::read(template).unwrap());
     let tokens = |flags: &[&str]| -> usize {
         let outcome = scratch.pipe(&[&["chat", "-n", "4"], flags].concat(), "Hi\n").succeeds();

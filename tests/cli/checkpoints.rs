@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     run::{checkpoint, run},
-    scratch::{INDEX, Scratch, WEIGHTS, remove},
+    support::scratch::{INDEX, Scratch, WEIGHTS, remove},
 };
 
 const WANTED: &str =

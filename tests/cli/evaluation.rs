@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     run::{Outcome, built_in, checkpoint, pipe, run},
-    scratch::{Scratch, fixture},
+    support::{fixtures::fixture, scratch::Scratch},
 };
 
 fn excerpt() -> String {

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     run::{pipe, run},
-    scratch::{Scratch, fixture},
+    support::{fixtures::fixture, scratch::Scratch},
 };
 
 fn mixed() -> String {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     run::{Outcome, run},
-    scratch::{Scratch, fixture},
+    support::{fixtures::fixture, scratch::Scratch},
 };
 
 /// Of the smallest model.

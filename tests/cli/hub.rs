@@ -2,8 +2,8 @@
 
 use crate::{
     run::{Outcome, checkpoint, command, finish, run},
-    scratch::{Scratch, WEIGHTS},
     server::Hub,
+    support::scratch::{Scratch, WEIGHTS},
 };
 
 fn generate(hub: &Hub, home: &Scratch) -> Outcome {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     run::{Outcome, run, threads},
-    scratch::{Scratch, fixture},
+    support::{fixtures::fixture, scratch::Scratch},
 };
 
 /// Of the smallest model.

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     run::{checkpoint, run},
-    scratch::Scratch,
+    support::scratch::Scratch,
 };
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::scratch::{Scratch, fixture};
+use crate::support::{fixtures::fixture, scratch::Scratch};
 
 /// What a run left behind.
 pub struct Outcome {

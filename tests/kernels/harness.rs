@@ -8,18 +8,20 @@ use std::{
     sync::Arc,
 };
 
-use bimetal::{
-    backend::{Backend, Caps, Expand},
+use bimetal::compute::{
+    backend::Backend,
+    caps::{Caps, Expand},
     cpu::Cpu,
-    dtype::DType,
+    dtype::{DType, Planes},
+    formats::{Blocks, Row, quantise, split},
+    memory::Buffer,
     pass::Pass,
-    quant::{Blocks, Planes, Row, quantise, split},
-    tensor::{Buffer, Tensor},
+    tensor::Tensor,
 };
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use half::{bf16, f16};
 
-use crate::present::{self, Present};
+use crate::support::{backends as present, backends::Present};
 
 /// NaN in every element type; what outputs hold before a run, and what rows that are not alive hold after it.
 const POISON: u32 = 0x7fc0_7fc0;
@@ -28,13 +30,13 @@ const SENTINEL: u32 = 0x7fa5_7fa5;
 const SENTINEL_BYTES: u64 = 1024;
 
 /// Makes the inputs of a case: the same ones on every backend, each followed by a sentinel.
-pub struct Lab {
+pub struct Case {
     backend: Arc<dyn Backend>,
     /// Every buffer with the bytes in front of its sentinel.
     buffers: RefCell<Vec<(Arc<Buffer>, u64)>>,
 }
 
-impl Lab {
+impl Case {
     pub fn new(backend: Arc<dyn Backend>) -> Self {
         Self { backend, buffers: RefCell::default() }
     }
@@ -97,11 +99,11 @@ impl Lab {
         buffer
     }
 
-    fn check_sentinels(&self, case: &str) {
+    fn check_sentinels(&self, label: &str) {
         for (at, (buffer, bytes)) in self.buffers.borrow().iter().enumerate() {
             let found = pollster::block_on(buffer.read(*bytes..bytes + SENTINEL_BYTES)).unwrap();
             let kept = cast_slice::<u8, u32>(&found).iter().all(|word| *word == SENTINEL);
-            assert!(kept, "{case}: wrote past the end of buffer {at} of {bytes} bytes");
+            assert!(kept, "{label}: wrote past the end of buffer {at} of {bytes} bytes");
         }
     }
 }
@@ -205,15 +207,15 @@ impl Output {
 }
 
 /// Records `op` for a backend with these capabilities, runs it on `backend`, and reads what it marked.
-pub fn outputs(case: &str, backend: &Arc<dyn Backend>, caps: &Caps, op: impl Fn(&Lab, &Pass)) -> Vec<Output> {
-    let (lab, p) = (Lab::new(backend.clone()), Pass::new(caps));
-    op(&lab, &p);
-    let recorded = p.finish().on_buffers(|bytes| Ok(lab.buffer(bytes))).unwrap();
-    let program = backend.load(Pass::replay(caps, &recorded.dispatches)).unwrap_or_else(|e| panic!("{case}: {e}"));
-    backend.run(&program).unwrap_or_else(|e| panic!("{case}: {e}"));
-    backend.wait().unwrap_or_else(|e| panic!("{case}: {e}"));
-    lab.check_sentinels(case);
-    let read = |mark: &bimetal::pass::Mark| {
+pub fn outputs(label: &str, backend: &Arc<dyn Backend>, caps: &Caps, op: impl Fn(&Case, &Pass)) -> Vec<Output> {
+    let (case, p) = (Case::new(backend.clone()), Pass::new(caps));
+    op(&case, &p);
+    let recorded = p.finish().on_buffers(|bytes| Ok(case.buffer(bytes))).unwrap();
+    let program = backend.load(Pass::replay(caps, &recorded.dispatches)).unwrap_or_else(|e| panic!("{label}: {e}"));
+    backend.run(&program).unwrap_or_else(|e| panic!("{label}: {e}"));
+    backend.wait().unwrap_or_else(|e| panic!("{label}: {e}"));
+    case.check_sentinels(label);
+    let read = |mark: &bimetal::compute::pass::Mark| {
         let bytes = pollster::block_on(mark.read()).unwrap();
         let bits = match mark.dtype {
             DType::F16 | DType::Bf16 => {
@@ -228,32 +230,32 @@ pub fn outputs(case: &str, backend: &Arc<dyn Backend>, caps: &Caps, op: impl Fn(
 }
 
 /// Compares what `op` marks on every backend present with what the plain loops make of it.
-pub fn check(case: &str, op: impl Fn(&Lab, &Pass)) {
-    check_by(case, op, compare);
+pub fn check(label: &str, op: impl Fn(&Case, &Pass)) {
+    check_by(label, op, compare);
 }
 
 /// As [`check`], on devices that few columns fill: there products share out rows and columns as on others those of large
 /// matrices do.
-pub fn check_filled(case: &str, op: impl Fn(&Lab, &Pass)) {
-    check_on(case, &|caps| Some(filled(caps)), op, compare);
+pub fn check_filled(label: &str, op: impl Fn(&Case, &Pass)) {
+    check_on(label, &|caps| Some(filled(caps)), op, compare);
 }
 
 /// As [`check`] and [`check_filled`], on devices that multiply bytes four at a time; software can, if not fast.
-pub fn check_packed(case: &str, op: impl Fn(&Lab, &Pass)) {
-    check_on(&format!("{case}, packed"), &|caps| Some(packed(caps)), &op, compare);
-    check_on(&format!("{case}, packed and filled"), &|caps| Some(filled(&packed(caps))), &op, compare);
+pub fn check_packed(label: &str, op: impl Fn(&Case, &Pass)) {
+    check_on(&format!("{label}, packed"), &|caps| Some(packed(caps)), &op, compare);
+    check_on(&format!("{label}, packed and filled"), &|caps| Some(filled(&packed(caps))), &op, compare);
 }
 
 /// The same where rows are packed between launches, on such devices alone.
-pub fn check_rows_packed(case: &str, op: impl Fn(&Lab, &Pass)) {
+pub fn check_rows_packed(label: &str, op: impl Fn(&Case, &Pass)) {
     let able = |caps: &Caps| Some(packed(caps)).filter(|caps| caps.packed_dots);
-    check_on(case, &able, &op, compare);
-    check_on(&format!("{case}, filled"), &|caps| able(caps).as_ref().map(filled), &op, compare);
+    check_on(label, &able, &op, compare);
+    check_on(&format!("{label}, filled"), &|caps| able(caps).as_ref().map(filled), &op, compare);
 }
 
 /// As [`check`], on devices that make halves of quantised weights before every product of a prompt, few at a time.
-pub fn check_expanded(case: &str, op: impl Fn(&Lab, &Pass)) {
-    check_on(&format!("{case}, expanded"), &|caps| Some(expanded(caps)), op, compare);
+pub fn check_expanded(label: &str, op: impl Fn(&Case, &Pass)) {
+    check_on(&format!("{label}, expanded"), &|caps| Some(expanded(caps)), op, compare);
 }
 
 /// A device that makes halves of quantised weights before every product of a prompt, few at a time.
@@ -277,44 +279,44 @@ pub fn filled(caps: &Caps) -> Caps {
 }
 
 /// As [`check`], with another comparison of reference and result that returns the error.
-pub fn check_by(case: &str, op: impl Fn(&Lab, &Pass), compare: impl Fn(&str, &Output, &Output) -> f64) {
-    check_on(case, &|caps| Some(caps.clone()), op, compare);
+pub fn check_by(label: &str, op: impl Fn(&Case, &Pass), compare: impl Fn(&str, &Output, &Output) -> f64) {
+    check_on(label, &|caps| Some(caps.clone()), op, compare);
 }
 
 fn check_on(
-    case: &str,
+    label: &str,
     caps: &dyn Fn(&Caps) -> Option<Caps>,
-    op: impl Fn(&Lab, &Pass),
+    op: impl Fn(&Case, &Pass),
     compare: impl Fn(&str, &Output, &Output) -> f64,
 ) {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     for (name, backend) in backends() {
         // The other's tiles, so that both make the same launches.
         let Some(caps) = caps(backend.caps()) else { continue };
-        let wanted = outputs(case, &oracle, &caps, &op);
-        let got = outputs(case, &backend, &caps, &op);
-        assert!(!wanted.is_empty(), "{case}: nothing marked");
+        let wanted = outputs(label, &oracle, &caps, &op);
+        let got = outputs(label, &backend, &caps, &op);
+        assert!(!wanted.is_empty(), "{label}: nothing marked");
         let error = |(wanted, got): (&Output, &Output)| {
-            format!("{} {:.1e}", wanted.name, compare(&format!("{case} on {name}"), wanted, got))
+            format!("{} {:.1e}", wanted.name, compare(&format!("{label} on {name}"), wanted, got))
         };
         let errors: Vec<_> = wanted.iter().zip(&got).map(error).collect();
-        println!("{case}: {name} against cpu: {}", errors.join(", "));
+        println!("{label}: {name} against cpu: {}", errors.join(", "));
     }
 }
 
 /// RMS(wanted − got) / RMS(wanted) within the bound of the type, words exactly; where the plain loop wrote nothing,
 /// nothing may be written.
-pub fn compare(case: &str, wanted: &Output, got: &Output) -> f64 {
-    let case = format!("{case}: {}", wanted.name);
+pub fn compare(label: &str, wanted: &Output, got: &Output) -> f64 {
+    let label = format!("{label}: {}", wanted.name);
     let (mut difference, mut size) = (0.0, 0.0);
     for (at, (&want, &found)) in wanted.bits.iter().zip(&got.bits).enumerate() {
         let place = [at as u32 / wanted.shape[1], at as u32 % wanted.shape[1]];
         if wanted.dtype == DType::U32 || want == wanted.poison() {
-            assert_eq!(want, found, "{case} at {place:?}");
+            assert_eq!(want, found, "{label} at {place:?}");
             continue;
         }
         let (want, found) = (wanted.value(want), got.value(found));
-        assert!(!found.is_nan() && !want.is_nan(), "{case} at {place:?}: {found} for {want}");
+        assert!(!found.is_nan() && !want.is_nan(), "{label} at {place:?}: {found} for {want}");
         // Where nothing was seen, shaders have a number below all others in place of −∞.
         if want == f32::NEG_INFINITY && found < -1e37 {
             continue;
@@ -328,7 +330,7 @@ pub fn compare(case: &str, wanted: &Output, got: &Output) -> f64 {
         DType::Packed(_) => 1e-4,
         _ => 1e-5,
     };
-    assert!(error <= bound, "{case}: error {error:.2e} of at most {bound:.0e}");
+    assert!(error <= bound, "{label}: error {error:.2e} of at most {bound:.0e}");
     error
 }
 
@@ -338,7 +340,7 @@ thread_local! {
 }
 
 /// Calls with other backends to compare with the plain loops.
-#[allow(dead_code)]
+#[cfg(all(unix, feature = "emulator"))]
 pub fn instead(backends: Vec<Present>, call: impl FnOnce()) {
     INSTEAD.set(Some(backends));
     call();
@@ -354,7 +356,7 @@ pub fn backends() -> Vec<Present> {
     let mut found: Vec<_> = present::backends().into_iter().filter(|(name, _)| *name != "cpu").collect();
     found.extend(present::opposite());
     #[cfg(all(unix, feature = "emulator", feature = "wgpu"))]
-    found.extend(super::translated::backends());
+    found.extend(crate::wgsl_on_emulator::backends());
     found
 }
 

@@ -1,35 +1,31 @@
 //! GGUF files run as what they were made of: logits against the fixtures, and quantised weights against the same ones in
 //! single precision.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use bimetal::{
-    backend::Backend,
-    dtype::DType,
+    compute::{
+        backend::Backend,
+        dtype::{DType, Planes},
+        formats::{Blocks, Row, split},
+    },
+    kernels::operands::step::Phase,
     model::checkpoint::{Checkpoint, TensorView, expected},
-    quant::{Blocks, Planes, Row, split},
-    step::Phase,
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
     container::{Gguf, grouped, placed},
     golden::{BOUND, errors, references},
-    present,
-    rig::{self, FULL, HALF, Look, Precision, Rig, largest_error},
+    harness::{self, FULL, HALF, Look, Precision, Rig, largest_error},
+    support::{
+        backends,
+        fixtures::{checkpoint, fixture},
+    },
 };
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
 fn require_golden(gguf: &Path, fixture: &Path, is_compared: fn(&str) -> bool) {
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         for file in references(fixture) {
             let errors = errors(&backend, gguf, &file, FULL);
             let compared: Vec<_> = errors.iter().filter(|(tensor, _)| is_compared(tensor)).collect();
@@ -55,7 +51,7 @@ fn converted_fixtures_equal_their_references() {
     let scratch = tempfile::tempdir().unwrap();
     for name in ["tiny-f32", "real-heads-bf16", "mixed-shards"] {
         let file = scratch.path().join(format!("{name}.gguf"));
-        fs::write(&file, Gguf::of(&Checkpoint::open(&fixture(name)).unwrap()).bytes()).unwrap();
+        fs::write(&file, Gguf::of(&checkpoint(name)).bytes()).unwrap();
         require_golden(&file, &fixture(name), |tensor| !tensor.starts_with("cache."));
     }
 }
@@ -117,12 +113,12 @@ fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precis
 #[test]
 fn quantised_weights_are_what_they_stand_for() {
     let scratch = tempfile::tempdir().unwrap();
-    let checkpoint = Checkpoint::open(&fixture("gguf/mixed.gguf")).unwrap();
+    let checkpoint = checkpoint("gguf/mixed.gguf");
     let plain = dequantised(&checkpoint, scratch.path());
     let types: BTreeMap<_, _> = checkpoint.summary().bytes;
     assert_eq!(types.len(), 8, "{types:?}");
     assert_eq!(checkpoint.config().parameters(), plain.summary().total_parameters());
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         // Rows that quantised weights are multiplied with have 16 bits where bytes are multiplied.
         let full = if backend.caps().packed_dots { 4e-3 } else { 1e-4 };
         for (precision, bound) in [(FULL, full), (HALF, 2e-2)] {
@@ -138,13 +134,13 @@ fn quantised_weights_are_what_they_stand_for() {
 /// What is quantised cannot be quantised again; floats can.
 #[test]
 fn quantising_a_file() {
-    let backend: Arc<dyn Backend> = Arc::new(bimetal::cpu::Cpu::default());
-    let q8 = bimetal::model::Form { inputs: DType::F32, quant: Some(DType::Q8) };
+    let backend: Arc<dyn Backend> = Arc::new(bimetal::compute::cpu::Cpu::default());
+    let q8 = bimetal::model::Precision { activations: Some(DType::F32), weights: Some(DType::Q8) };
     let load = |name: &str| {
-        let checkpoint = Checkpoint::open(&fixture(name)).unwrap();
+        let checkpoint = checkpoint(name);
         let source = bimetal::model::weights::Source::Checkpoint(&checkpoint);
         bimetal::model::Model::load(&backend, &source, q8, &mut |_, _| {})
-            .map(|model| rig::weights(&model).embed.parts()[0].tensor.dtype())
+            .map(|model| harness::weights(&model).embed.parts()[0].tensor.dtype())
     };
     assert_eq!(load("gguf/fast-decay-f16.gguf").unwrap(), DType::Q8);
     let refused = load("gguf/mixed.gguf").unwrap_err().to_string();

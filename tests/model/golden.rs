@@ -1,25 +1,27 @@
 //! Logits at every position, residual streams, caches and decode steps against the fixtures.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use bimetal::{backend::Backend, model::checkpoint::Checkpoint, step::Phase};
-use std::sync::Arc;
+use bimetal::{compute::backend::Backend, kernels::operands::step::Phase, model::checkpoint::Checkpoint};
 
 use crate::{
-    present,
-    rig::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
+    harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
+    support::{backends, fixtures::fixture},
 };
 
 /// In full precision, in any tensor.
 pub const BOUND: f32 = 1e-3;
 
 fn fixtures() -> Vec<PathBuf> {
-    let own = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")).unwrap();
+    let own = std::fs::read_dir(fixture("")).unwrap();
     let mut found: Vec<_> = own.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     found.extend(std::env::var("FIXTURES").unwrap_or_default().split(':').filter(|s| !s.is_empty()).map(PathBuf::from));
     found.retain(|path| path.join("reference.json").is_file());
     found.sort();
-    assert!(found.len() >= 5, "the fixtures are gone: {found:?}");
+    assert!(found.len() >= 6, "the fixtures are gone: {found:?}");
     found
 }
 
@@ -67,7 +69,7 @@ pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Pr
 
 #[test]
 fn full_precision_equals_the_reference() {
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         for dir in fixtures() {
             for file in references(&dir) {
                 let label =
@@ -86,7 +88,7 @@ fn full_precision_equals_the_reference() {
 /// reference's own bf16 run does.
 #[test]
 fn half_precision_is_as_close_as_a_bf16_reference() {
-    for (name, backend) in present::backends() {
+    for (name, backend) in backends::backends() {
         for dir in fixtures() {
             let noise: serde_json::Value =
                 serde_json::from_slice(&std::fs::read(dir.join("reference.json")).unwrap()).unwrap();

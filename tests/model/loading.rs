@@ -1,33 +1,34 @@
 //! Weights as a device with matrix units gets them: in half precision, but for those that have none.
 
-use std::{fs, ops::Range, path::Path, sync::Arc};
+use std::{fs, ops::Range, sync::Arc};
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, BufferId, Caps, Pending},
-    cpu::Cpu,
-    dtype::DType,
-    matrix::Matrix,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cpu::Cpu,
+        dtype::DType,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    kernels::operands::matrix::Matrix,
     model::{
         Model,
         checkpoint::Checkpoint,
         qwen3_5::{Layer, Mixer},
         weights::Source,
     },
-    pass::{Pass, Program},
 };
 use half::{bf16, f16};
 use safetensors::SafeTensors;
 
-use crate::rig::weights;
+use crate::{harness::weights, support::fixtures::fixture};
 
 /// The host's memory, behind what looks like matrix units.
 struct Units(Cpu, Caps);
 
-impl Backend for Units {
-    fn caps(&self) -> &Caps {
-        &self.1
-    }
+impl Memory for Units {
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
         self.0.alloc(bytes, label)
     }
@@ -39,6 +40,12 @@ impl Backend for Units {
     }
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         self.0.read(id, range)
+    }
+}
+
+impl Backend for Units {
+    fn caps(&self) -> &Caps {
+        &self.1
     }
     fn load(&self, pass: Pass) -> Result<Program> {
         self.0.load(pass)
@@ -58,7 +65,7 @@ const Z: &str = "model.layers.0.linear_attn.in_proj_z.weight";
 
 /// Loads a bf16 model after setting one value of one of its tensors.
 fn load(name: &str, value: f32) -> Result<Model> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/real-heads-bf16");
+    let dir = fixture("real-heads-bf16");
     let [config, mut bytes] = ["config.json", "model.safetensors"].map(|file| fs::read(dir.join(file)).unwrap());
     let at = {
         let tensors = SafeTensors::deserialize(&bytes).unwrap();

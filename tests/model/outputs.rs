@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use bimetal::{
-    dtype::DType,
+    compute::dtype::DType,
+    kernels::operands::step::{Phase, SequenceId, Work},
     model::checkpoint::Checkpoint,
-    step::{Phase, SequenceId, Work},
 };
 
 use crate::{
+    harness::{FULL, HALF, Look, Precision, Rig},
     present,
-    rig::{FULL, HALF, Look, Precision, Rig},
 };
 
 const SUBJECTS: [(&str, Precision); 3] =

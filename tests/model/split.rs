@@ -1,15 +1,21 @@
 //! Matrices larger than a device can bind, and programs too long for one submission: in pieces, with the same bits as whole.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bimetal::{
-    backend::{Backend, DeviceKind},
-    model::{checkpoint::Checkpoint, qwen3_5::Mixer},
-    step::Phase,
-    wgpu::{Restrict, Wgpu},
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        wgpu::{Restrict, Wgpu},
+    },
+    kernels::operands::step::Phase,
+    model::qwen3_5::Mixer,
 };
 
-use crate::rig::{FULL, HALF, Look, Precision, Rig, weights};
+use crate::{
+    harness::{FULL, HALF, Look, Precision, Rig, weights},
+    support::fixtures::checkpoint,
+};
 
 /// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a
 /// GPU that splits contexts into many parts. The tables have up to 128 KiB; no row of any matrix divides it, so that
@@ -43,8 +49,7 @@ fn check(name: &str, restrict: Restrict, fixture: &str, precision: Precision) {
     let mut adapters = Wgpu::adapters();
     adapters.sort_by_key(|adapter| adapter.caps().kind == DeviceKind::Software);
     let Some(adapter) = adapters.first() else { return println!("{name}: absent, so nothing was split") };
-    let checkpoint = Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture));
-    let checkpoint = checkpoint.unwrap();
+    let checkpoint = checkpoint(fixture);
     let open = |restrict| -> Arc<dyn Backend> { Arc::new(Wgpu::open(adapter, restrict).unwrap()) };
     let binding = BINDINGS[usize::from(adapter.caps().tiles.attend_splits > 16)];
     let [mut whole, mut split] =
@@ -64,7 +69,7 @@ fn check(name: &str, restrict: Restrict, fixture: &str, precision: Precision) {
 #[test]
 fn programs_in_pieces_give_the_bits_of_whole_ones() {
     let Some(adapter) = Wgpu::adapters().into_iter().next() else { return };
-    let checkpoint = Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-f32")).unwrap();
+    let checkpoint = checkpoint("tiny-f32");
     let restrict = Restrict::default();
     let [whole, pieces] = [Duration::from_secs(60), Duration::ZERO].map(|length| {
         let backend: Arc<dyn Backend> = Arc::new(Wgpu::open(&adapter, restrict.submission(length)).unwrap());

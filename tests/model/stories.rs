@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use bimetal::{
-    default_model,
-    engine::{AtEnd, Options, Request},
-    generator::{Generator, Settings, Setup},
-    sampler::Sampling,
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
+    generate::{GenerationOptions, Generator, GeneratorOptions},
+    model::built_in,
 };
 
-use crate::{present, rig};
+use crate::{harness, support::backends};
 
 /// Logits may differ by this much; where the reference's two best are closer, another greedy path may be right.
 const BOUND: f32 = 2e-3;
@@ -19,11 +18,12 @@ fn the_built_in_model_says_what_the_reference_recorded() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny-stories/reference.json");
     let recorded: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
-    for (name, backend) in present::backends() {
-        let engine = Options { kv: rig::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
-        let setup = Setup { inputs: rig::FULL.inputs, quant: None, engine };
-        let checkpoint = default_model::open().unwrap();
-        let mut generator = Generator::open(&backend, &checkpoint, setup, &mut |_, _| {}).unwrap();
+    for (name, backend) in backends::backends() {
+        let options = Options { kv: harness::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
+        let opened = GeneratorOptions { precision: harness::FULL.inputs.into(), engine: options };
+        let checkpoint = built_in::open().unwrap();
+        let generator = Generator::new(&backend, &checkpoint, opened, &mut |_, _| {}).unwrap();
+        let mut engine = Engine::new(generator.engine().model().clone(), options).unwrap();
         for case in recorded["cases"].as_array().unwrap() {
             let prompt = generator.text.tokenizer.encode(case["prompt"].as_str().unwrap()).unwrap();
             assert_eq!(prompt, ids(&case["prompt_ids"]), "prompt ids");
@@ -31,22 +31,22 @@ fn the_built_in_model_says_what_the_reference_recorded() {
             let stop: BTreeSet<u32> = [4093, 4095].into();
             let request =
                 Request { prompt, sampling: Sampling::greedy(), max_tokens: greedy.len(), stop, at_end: AtEnd::Keep };
-            let id = generator.engine.add(request).unwrap();
+            let id = engine.add(request).unwrap();
             let mut said = Vec::new();
-            while generator.engine.is_running(id) {
-                for event in generator.engine.step().unwrap() {
+            while engine.is_running(id) {
+                for event in engine.step().unwrap() {
                     if said.is_empty() {
-                        let logits = generator.engine.logits(id).unwrap().unwrap();
+                        let logits = engine.logits(id).unwrap().unwrap();
                         let top: Vec<f32> = serde_json::from_value(case["next_top8_logits"].clone()).unwrap();
                         let got: Vec<f32> = ids(&case["next_top8_ids"]).iter().map(|id| logits[*id as usize]).collect();
-                        let error = rig::largest_error(&got, &top);
+                        let error = harness::largest_error(&got, &top);
                         println!("{name}: {:?}: top-8 logits {error:.1e}", case["prompt"].as_str().unwrap());
                         assert!(error <= BOUND, "{name}: top-8 logits {got:?}, expected {top:?}");
                     }
                     said.push(event.token);
                 }
             }
-            generator.engine.cancel(id);
+            engine.cancel(id);
             let same = said.iter().zip(&greedy).take_while(|(a, b)| a == b).count();
             let gap = case["smallest_top1_top2_gap"].as_f64().unwrap() as f32;
             if same < greedy.len() {
@@ -59,16 +59,17 @@ fn the_built_in_model_says_what_the_reference_recorded() {
 
 #[test]
 fn a_text_of_no_tokens_ends() {
-    let (_, backend) = present::backends().remove(0);
-    let setup = Setup { engine: Options { context: Some(64), sequences: 1, ..Options::default() }, ..Setup::default() };
-    let mut generator = Generator::open(&backend, &default_model::open().unwrap(), setup, &mut |_, _| {}).unwrap();
+    let (_, backend) = backends::backends().remove(0);
+    let engine = Options { context: Some(64), sequences: 1, ..Options::default() };
+    let options = GeneratorOptions { engine, ..GeneratorOptions::default() };
+    let mut generator = Generator::new(&backend, &built_in::open().unwrap(), options, &mut |_, _| {}).unwrap();
     for _ in 0..2 {
-        let settings = Settings { most: 0, ..generator.settings() };
-        let mut stream = generator.stream("Once upon a time", &settings).unwrap();
+        let options = GenerationOptions { max_tokens: 0, ..generator.generation_options() };
+        let mut stream = generator.stream("Once upon a time", &options).unwrap();
         let steps = (0..100).take_while(|_| stream.advance().map(Result::unwrap).is_some()).count();
         assert!(steps < 100, "it goes on without computing anything");
-        assert_eq!(stream.figures().generated, 0);
+        assert_eq!(stream.timing().generated, 0);
         drop(stream);
-        assert!(generator.engine.is_idle());
+        assert!(generator.engine().is_idle() && generator.is_idle());
     }
 }

@@ -30,7 +30,7 @@ fn chunks_before(sequence: u32) -> u32 {
 }
 
 // A chunk by its number; past the last one it has no rows.
-fn chunk(index: u32) -> Chunk {
+fn chunk_at(index: u32) -> Chunk {
     var left = index;
     for (var i = 0u; i < sequences(); i++) {
         let rows = span(i);

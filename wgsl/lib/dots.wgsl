@@ -1,8 +1,8 @@
 // Products of ROWS rows with the SHARE columns of a team: TEAM lanes stride over K, a piece of WIDE quads at a time, and
 // ask for AHEAD pieces of each column before they use the first.
-// Needs VALUES and what the kernel knows of its bindings: `input(r, at)` and `weight(part, j, at)`, piece `at` of row r and of
-// column j of one of the matrices that it reads. Where NORM is 1 and not 0, weights are scaled by `gain(at)`, piece `at` of 1 + norm, and Σ x² of rows follows
-// the products: of SHARERS teams, which need each row's only once together, each sums every SHARERS-th row's.
+// Needs VALUES and what the kernel knows of its bindings: `input(r, at)` and `weight(matrix, j, at)`, piece `at` of row r and of
+// column j of one of the matrices that it reads. Where HAS_NORM is 1, weights are scaled by `gain(at)`, piece `at` of
+// 1 + norm, and Σ x² of rows follows the products: of SHARERS teams, which need each row's only once together, each sums every SHARERS-th row's.
 
 const PIECES: u32 = K / (4u * WIDE);
 // Lanes that stride together: SPREAD teams, whose sums are still to be added up where they are several.
@@ -11,10 +11,10 @@ const ROUNDS: u32 = (PIECES + STRIDERS - 1u) / STRIDERS;
 // Whether lanes run past the last piece.
 const RAGGED: bool = PIECES % (AHEAD * STRIDERS) != 0u;
 
-#repeat n FLOATS
+#if FLOAT_PRODUCTS
 // This lane's part of each sum: [row · SHARE + column], and [ROWS · SHARE + row / SHARERS] for the squares. The order of a
 // row's sums does not depend on ROWS, SHARE, AHEAD and SHARERS.
-fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
+fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, matrix: u32) {
     let member = lane % STRIDERS;
     let sharer = lane / TEAM % SHARERS;
     for (var round = 0u; round < ROUNDS; round += AHEAD) {
@@ -22,11 +22,11 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
         let at_$i = (round + $iu) * STRIDERS + member;
         let source_$i = min(at_$i, PIECES - 1u);
         #repeat j SHARE
-        var w_$i_$j = weight(part, $ju, source_$i);
+        var w_$i_$j = weight(matrix, $ju, source_$i);
         #end
         #end
         #repeat i AHEAD
-        #repeat n NORM
+        #if HAS_NORM
         let gain_$i = gain(source_$i);
         #repeat j SHARE
         w_$i_$j = scaled(w_$i_$j, gain_$i);
@@ -37,7 +37,7 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
         if RAGGED && at_$i >= PIECES {
             x_$i_$r = Piece();
         }
-        #repeat n NORM
+        #if HAS_NORM
         if $ru % SHARERS == sharer {
             (*sums)[ROWS * SHARE + $ru / SHARERS] = dot_piece(x_$i_$r, x_$i_$r, (*sums)[ROWS * SHARE + $ru / SHARERS]);
         }
@@ -51,7 +51,7 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, part: u32) {
 }
 #end
 
-#repeat n PLAIN
+#if ROWS_ARE == FLOATS
 // The products of the first matrix; `packed` has them where bytes are multiplied. All lanes of the group must call it.
 fn products(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
     dots(sums, lane, 0u);

@@ -23,6 +23,20 @@ fn terms_of_block(header: vec4<u32>, block: u32) -> vec2<f32> {
     return unpack2x16float(header.x) * vec2<f32>(select(split, low, block < 4u)) * vec2(1.0, -1.0);
 }
 
+// Of the nine halves that scale eight blocks: the one with a block's two signed bytes, and the last, the unit of all.
+fn bytes_at(block: u32) -> u32 {
+    return block / 8u * 9u + block % 8u;
+}
+
+fn unit_at(block: u32) -> u32 {
+    return block / 8u * 9u + 8u;
+}
+
+// The scales of both halves of a block, from the words with these.
+fn terms_of_bytes(bytes: u32, unit: u32, block: u32) -> vec2<f32> {
+    return half_of(unit, unit_at(block)) * numbers_of_bytes(bytes >> (bytes_at(block) % 2u * 16u));
+}
+
 // Two signed bytes.
 fn numbers_of_bytes(word: u32) -> vec2<f32> {
     return vec2<f32>(vec2(bitcast<i32>(word << 24u) >> 24u, bitcast<i32>(word << 16u) >> 24u));

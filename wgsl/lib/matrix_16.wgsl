@@ -1,7 +1,8 @@
-// What matrix units multiply: squares of 16 by 16, each held by a whole subgroup. Sum += Left · Right.
-// naga needs the index of a load, and index, square and pitch of a store, bound by `let` first.
+// What matrix units multiply: fragments of 16 by 16, each held by a whole subgroup. Sum += Left · Right.
+// naga needs the index of a load, and index, fragment and pitch of a store, bound by `let` first.
 
-const EDGE: u32 = 16u;
+// Rows and columns of a fragment.
+const FRAGMENT: u32 = 16u;
 alias Left = coop_mat16x16<f16, A>;
 alias Right = coop_mat16x16<f16, B>;
 alias Sum = coop_mat16x16<f32, C>;

@@ -1,16 +1,16 @@
-// `products` of quantised weights where bytes are multiplied four at a time: rows are numbers of 16 bits that share a scale
-// for each 32, in two bytes each, and TEAM lanes stride over blocks of 32. Where PACKS is 1 the group turns its rows into
-// such numbers; where it is 0 another launch has left them so.
+// `products` of quantized weights where bytes are multiplied four at a time: rows are numbers of 16 bits that share a scale
+// for each 32, in two bytes each, and TEAM lanes stride over blocks of 32. Where rows are PACKED_HERE the group turns
+// its rows into such numbers; where they are PACKED_BEFORE an earlier launch has done so.
 // Needs what `dots` needs, with pieces of two quads, `raw(j, at)`: what is loaded of block `at` of column j, and
 // `codes(j, raw, at)`: that block as packed bytes; where rows come packed, `block_of_row(r, at)` instead of `input`.
-// Where NIBBLES is 1, even and odd elements of each eight are apart, as `codes` has them.
-#repeat n PACKED
+// Where EVEN_ODD is 1, even and odd elements of each eight are apart, as `codes` has them.
+#if ROWS_ARE != FLOATS
 
 const BLOCKS: u32 = K / 32u;
 const TURNS: u32 = (BLOCKS + TEAM - 1u) / TEAM;
 const RAGGED_BLOCKS: bool = BLOCKS % (BLOCKS_AHEAD * TEAM) != 0u;
 
-#repeat n PACKS
+#if ROWS_ARE == PACKED_HERE
 const ITEMS: u32 = ROWS * 4u * BLOCKS;
 
 // [row][high, high, low, low bytes of 16 elements][block]
@@ -28,12 +28,12 @@ fn pack_rows(lane: u32) {
         let quarter = at % 4u;
         var piece = input(row, at);
         var squares = dot_piece(piece, piece, 0.0);
-        #repeat m NORM
+        #if HAS_NORM
         piece = scaled(piece, gain(at));
         #end
         squares += subgroupShuffleXor(squares, 1u);
         squares += subgroupShuffleXor(squares, 2u);
-        if NIBBLES == 1u {
+        if EVEN_ODD == 1u {
             piece = Piece(vec4(piece[0].xz, piece[1].xz), vec4(piece[0].yw, piece[1].yw));
         }
         let coded = coded(piece[0], piece[1], 1u);
@@ -69,7 +69,7 @@ fn multiply(sums: ptr<function, array<f32, VALUES>>, at: u32, w: array<Codes, SH
     if RAGGED_BLOCKS && at >= BLOCKS {
         row_$r.terms = vec4(0.0);
     }
-    #repeat m NORM
+    #if HAS_NORM
     if $ru % SHARERS == sharer {
         (*sums)[ROWS * SHARE + $ru / SHARERS] += row_$r.terms.w;
     }
@@ -96,7 +96,7 @@ fn products(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
     w_$i[$j] = codes($ju, raw($ju, first_$i), first_$i);
     #end
     #end
-    #repeat n PACKS
+    #if ROWS_ARE == PACKED_HERE
     pack_rows(lane);
     #end
     for (var turn = BLOCKS_AHEAD; turn < TURNS; turn += BLOCKS_AHEAD) {

@@ -1,7 +1,7 @@
 // How rows become what packed products take: numbers of 16 bits, in two bytes each, and for each 32 of them a scale.
 
 // An element is a number from −32512 to 32512, and that is 256 · a high byte + a low byte, both signed.
-const MOST: f32 = 32512.0;
+const MAX_NUMBER: f32 = 32512.0;
 
 // A block of a row: high and low bytes of its first and last 16 elements.
 // terms: scale, sums of the first and the last 16 elements, and for what norms rows the sum of their squares
@@ -30,13 +30,13 @@ fn coded(first: vec4<f32>, last: vec4<f32>, reach: u32) -> Coded {
     size = max(size, subgroupShuffleXor(size, 2u * reach));
     // What is smaller than 2⁻¹⁰⁰ becomes zero.
     let largest = select(bitcast<f32>(size), 0.0, size < 0x0d800000u);
-    let inverse = select(MOST / largest, 0.0, size < 0x0d800000u);
+    let inverse = select(MAX_NUMBER / largest, 0.0, size < 0x0d800000u);
     let a = vec4<i32>(round(first * inverse));
     let b = vec4<i32>(round(last * inverse));
     var sum = dot(a, vec4(1)) + dot(b, vec4(1));
     sum += subgroupShuffleXor(sum, reach);
     let other = subgroupShuffleXor(sum, 2u * reach);
-    let scale = largest / MOST;
+    let scale = largest / MAX_NUMBER;
     let high = vec2(pack4xI8((a + 128) >> vec4(8u)), pack4xI8((b + 128) >> vec4(8u)));
     return Coded(high, vec2(pack4xI8(a), pack4xI8(b)), vec3(scale, scale * f32(sum), scale * f32(other)));
 }

@@ -1,5 +1,10 @@
-// How codes of quantised weights become values. A code is put into the digits of a float whose last digits count whole
+// How codes of quantized weights become values. A code is put into the digits of a float whose last digits count whole
 // numbers, and what that float is without it is taken off: no conversion of integers, and exact.
+
+// The half with number `at` of a plane of them, from the word that holds it.
+fn half_of(word: u32, at: u32) -> f32 {
+    return unpack2x16float(word >> (at % 2u * 16u)).x;
+}
 
 // Four weights of a signed byte each.
 fn quad_of_bytes(word: u32, scale: f32) -> vec4<f32> {

@@ -2,16 +2,16 @@
 
 const_assert countOneBits(LANES) == 1u;
 
-// Lanes that surely share a subgroup, and how many such bundles there are.
-const REDUCE_BUNDLE: u32 = min(LANES, SUBGROUP);
-const REDUCE_BUNDLES: u32 = LANES / REDUCE_BUNDLE;
+// Lanes that surely share a subgroup, and how many such subgroups there are.
+const REDUCE_SUBGROUP: u32 = min(LANES, SUBGROUP);
+const REDUCE_SUBGROUPS: u32 = LANES / REDUCE_SUBGROUP;
 
-var<workgroup> reduce_parts: array<f32, REDUCE_BUNDLES>;
+var<workgroup> reduce_parts: array<f32, REDUCE_SUBGROUPS>;
 
-// The sum of a bundle's values, in each of its lanes; the order is that of a tree.
-fn reduce_bundle(value: f32) -> f32 {
+// The sum of a subgroup's values, in each of its lanes; the order is that of a tree.
+fn reduce_subgroup(value: f32) -> f32 {
     var sum = value;
-    for (var reach = 1u; reach < REDUCE_BUNDLE; reach *= 2u) {
+    for (var reach = 1u; reach < REDUCE_SUBGROUP; reach *= 2u) {
         sum += subgroupShuffleXor(sum, reach);
     }
     return sum;
@@ -19,17 +19,17 @@ fn reduce_bundle(value: f32) -> f32 {
 
 // The sum of all lanes' values, in every lane. All lanes must call it.
 fn reduce_sum(value: f32, lane: u32) -> f32 {
-    let sum = reduce_bundle(value);
-    if lane % REDUCE_BUNDLE == 0u {
-        reduce_parts[lane / REDUCE_BUNDLE] = sum;
+    let sum = reduce_subgroup(value);
+    if lane % REDUCE_SUBGROUP == 0u {
+        reduce_parts[lane / REDUCE_SUBGROUP] = sum;
     }
     workgroupBarrier();
-    // Every bundle adds up what all of them have left.
+    // Every subgroup adds up what all of them have left.
     var left = 0.0;
-    for (var at = lane % REDUCE_BUNDLE; at < REDUCE_BUNDLES; at += REDUCE_BUNDLE) {
+    for (var at = lane % REDUCE_SUBGROUP; at < REDUCE_SUBGROUPS; at += REDUCE_SUBGROUP) {
         left += reduce_parts[at];
     }
-    let total = reduce_bundle(left);
+    let total = reduce_subgroup(left);
     workgroupBarrier();
     return total;
 }

@@ -1,5 +1,6 @@
 // What changes from step to step: the words of src/step.rs, at the same places.
-// Needs the binding `step`, MAX_ROWS, MAX_SEQUENCES, and LIVE: which count of the header says how many rows are alive.
+// Needs the binding `step`, MAX_ROWS, MAX_SEQUENCES, and ROW_COUNT: the word that counts the rows of
+// the launch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
 
 // The rows of one sequence in a step: consecutive, as their positions are.
 struct Span {
@@ -17,6 +18,10 @@ struct Tile {
 }
 
 const TILE: u32 = 32u;
+const STEP_ROW_COUNT: u32 = 0u;
+const STEP_OUTPUT_COUNT: u32 = 1u;
+const STEP_TILE_COUNT: u32 = 2u;
+const STEP_SEQUENCE_COUNT: u32 = 3u;
 const STEP_IDS: u32 = 4u;
 const STEP_SEQUENCE_OF: u32 = STEP_IDS + MAX_ROWS;
 const STEP_POSITION_OF: u32 = STEP_SEQUENCE_OF + MAX_ROWS;
@@ -24,14 +29,14 @@ const STEP_SPANS: u32 = STEP_POSITION_OF + MAX_ROWS;
 const STEP_TILES: u32 = STEP_SPANS + 4u * MAX_SEQUENCES;
 const STEP_OUTPUTS: u32 = STEP_TILES + 2u * (MAX_ROWS / TILE + MAX_SEQUENCES);
 
-// How many rows are alive.
-fn live() -> u32 {
-    return step[LIVE];
+// How many rows are active: the launch may have groups for more.
+fn row_count() -> u32 {
+    return step[ROW_COUNT];
 }
 
 // How many sequences take part.
 fn sequences() -> u32 {
-    return step[3];
+    return step[STEP_SEQUENCE_COUNT];
 }
 
 // The token id of a row.
@@ -56,8 +61,8 @@ fn span_of(row: u32) -> Span {
 }
 
 // A tile of one sequence.
-fn tile(index: u32) -> Tile {
-    if index >= step[2] {
+fn tile_at(index: u32) -> Tile {
+    if index >= step[STEP_TILE_COUNT] {
         return Tile(Span(0u, 0u, 0u, 0u), 0u, 0u);
     }
     let rows = span(step[STEP_TILES + 2u * index]);

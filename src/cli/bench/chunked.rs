@@ -4,12 +4,10 @@ use std::{sync::Arc, time::Instant};
 
 use bimetal::{
     Result,
-    cache::BLOCK,
-    engine::Prepared,
-    generator::Setup,
-    model::Model,
-    step::{Input, Phase, SequenceId, Work},
-    tensor::Tensor,
+    compute::tensor::Tensor,
+    engine::{Options, Prepared},
+    kernels::operands::step::{Input, Phase, SequenceId, Work},
+    model::{Model, cache::BLOCK},
 };
 
 use super::recording::{Shape, ids, record, runner};
@@ -18,11 +16,12 @@ use crate::cli::output::print;
 const TOKENS: u32 = 1000;
 
 /// Prints both rates, their ratio and the largest difference of the last token's logits.
-pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
-    let shapes = [(Phase::Prefill, setup.engine.budget), (Phase::Decode, 1)];
+pub fn compare(model: &Arc<Model>, options: &Options) -> Result<()> {
+    let budget = options.budget_on(model.backend.caps());
+    let shapes = [(Phase::Prefill, budget), (Phase::Decode, 1)];
     let shapes = shapes.map(|(phase, rows)| Shape { phase, rows, depth: 0 });
     let context = TOKENS.next_multiple_of(BLOCK);
-    let mut runner = runner(&model.backend, model, context, 1, setup.engine.kv)?;
+    let mut runner = runner(&model.backend, model, context, 1, options.kv)?;
     let ids = ids(TOKENS, model.vocabulary);
     let mut measured = Vec::new();
     for shape in shapes {
@@ -37,7 +36,7 @@ pub fn compare(model: &Arc<Model>, setup: &Setup) -> Result<()> {
     print(&format!(
         "{TOKENS} tokens: in chunks of {} {chunked:.1} tok/s, token by token {looped:.1} tok/s, {:.1} times; logits \
          max_abs_diff {apart:.6}\n",
-        setup.engine.budget,
+        budget,
         chunked / looped,
     ))
 }

@@ -12,8 +12,7 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    engine::{AtEnd, Engine},
-    generator::Setup,
+    engine::{AtEnd, Engine, Options},
     model::{Model, config::Config},
 };
 use clap::Args;
@@ -93,14 +92,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         fs::File::create(path).map_err(Error::io(path))?;
     }
     let backend = target.device.open()?;
-    let setup = target.engine.setup(backend.caps(), [1, 0]);
-    let many = room(most(&arguments.sequences), arguments.depth, setup.engine.budget) + arguments.decode + 1;
+    let options = target.engine.options(1, 0);
+    let budget = options.engine.budget_on(backend.caps());
+    let many = room(most(&arguments.sequences), arguments.depth, budget) + arguments.decode + 1;
     let many = target.context(origin.config(), many, "-s, -d and -n")?;
-    let model = target.load(&backend, &origin, setup.form())?;
+    let model = target.load(&backend, &origin, options.precision)?;
     let rounds = contexts.len() + arguments.sequences.len();
     let bar = bar(MEASURING, rounds as u64 * u64::from(arguments.repeat));
-    let over = arguments.over_contexts(&model, (setup, longest), &contexts, &bar)?;
-    let growth = Growth { contexts: over, sequences: arguments.over_sequences(&model, (setup, many), &bar)? };
+    let over =
+        arguments.over_contexts(&model, Options { context: Some(longest), ..options.engine }, &contexts, &bar)?;
+    let together = Options { context: Some(many), sequences: most(&arguments.sequences), ..options.engine };
+    let growth = Growth { contexts: over, sequences: arguments.over_sequences(&model, together, &bar)? };
     drop(bar);
     let caps = backend.caps();
     let title = format!("{} on {} ({}), median of {}", target.name(), caps.device, caps.backend, arguments.repeat);
@@ -148,12 +150,11 @@ impl Arguments {
     fn over_contexts(
         &self,
         model: &Arc<Model>,
-        (mut setup, context): (Setup, u32),
+        options: Options,
         contexts: &[u32],
         bar: &ProgressBar,
     ) -> Result<Vec<Point>> {
-        setup.engine.context = Some(context);
-        let mut engine = Engine::new(model.clone(), setup.engine)?;
+        let mut engine = Engine::new(model.clone(), options)?;
         warm_up(|| grow(&mut engine, &contexts[..1], self.decode, &mut |_| {}).map(drop))?;
         let mut done = |context: u32| {
             bar.set_message(format!("{context} tokens"));
@@ -163,15 +164,8 @@ impl Arguments {
         Ok(medians(&runs.collect::<Result<Vec<_>>>()?))
     }
 
-    fn over_sequences(
-        &self,
-        model: &Arc<Model>,
-        (mut setup, context): (Setup, u32),
-        bar: &ProgressBar,
-    ) -> Result<Vec<Point>> {
-        setup.engine.context = Some(context);
-        setup.engine.sequences = most(&self.sequences);
-        let mut engine = Engine::new(model.clone(), setup.engine)?;
+    fn over_sequences(&self, model: &Arc<Model>, options: Options, bar: &ProgressBar) -> Result<Vec<Point>> {
+        let mut engine = Engine::new(model.clone(), options)?;
         let mut points = Vec::new();
         for &sequences in &self.sequences {
             bar.set_message(format!("{sequences} sequences"));

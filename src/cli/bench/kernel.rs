@@ -14,14 +14,17 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, Caps},
-    chips::Chip,
-    cost::Cost,
-    kernels,
-    model::{Model, weights::Source},
-    paper::Paper,
-    pass::{Dispatch, Pass, Program},
-    step::Phase,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cost::Cost,
+        dry_run::Paper,
+        kernel::Dispatch,
+        pass::{Pass, Program},
+    },
+    kernels::{self, operands::step::Phase},
+    measure::chips::Chip,
+    model::{Model, Precision, weights::Source},
 };
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};
@@ -95,7 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let target = &arguments.target;
     let origin = target.open()?;
     let backend = target.device.open()?;
-    let budget = target.engine.setup(backend.caps(), [1, 0]).engine.budget;
+    let budget = target.engine.options(1, 0).engine.budget_on(backend.caps());
     let shapes = [(Phase::Decode, arguments.sequences), (Phase::Prefill, budget)];
     let shapes = shapes.map(|(phase, rows)| {
         let depth = if phase == Phase::Decode { arguments.depth.max(1) } else { arguments.depth };
@@ -147,11 +150,12 @@ struct Recorded {
 
 /// Records a step on paper; only its words and its block tables are on the device.
 fn on_paper(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
-    let setup = arguments.target.engine.setup(backend.caps(), [shape.sequences(), 0]);
+    let options = arguments.target.engine.options(shape.sequences(), 0);
     let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));
-    let model = Arc::new(Model::load(&paper, &Source::Shapes(source), setup.inputs, &mut |_, _| {})?);
-    let context = setup.engine.context.unwrap_or(shape.context());
-    let mut runner = runner(backend, &model, context, shape.sequences(), setup.engine.kv)?;
+    let precision = Precision { weights: None, ..options.precision };
+    let model = Arc::new(Model::load(&paper, &Source::Shapes(source), precision, &mut |_, _| {})?);
+    let context = options.engine.context.unwrap_or(shape.context());
+    let mut runner = runner(backend, &model, context, shape.sequences(), options.engine.kv)?;
     let mut recording = record(&mut runner, shape)?;
     recording.choose(&model)?;
     fill(&recording.step, shape, model.vocabulary)?;

@@ -2,13 +2,19 @@
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, Caps, DeviceKind},
-    chips::{self, Chip},
-    cost::Cost,
-    cpu::Cpu,
-    ledger::{Entry, Ledger, Rehearsal},
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cost::Cost,
+        cpu::Cpu,
+        devices::Choice,
+    },
+    engine::DryEngine,
+    measure::{
+        chips::{self, Chip},
+        ledger::{Entry, Ledger},
+    },
     model::weights::Source,
-    open::Choice,
 };
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -84,25 +90,25 @@ fn caps(arguments: &Arguments) -> Caps {
 
 /// A decode step for each depth and number of sequences, and a prompt's last chunk for each depth.
 fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<Step>> {
-    let budget = arguments.target.engine.setup(caps, [1, 0]).engine.budget;
+    let budget = arguments.target.engine.options(1, 0).engine.budget_on(caps);
     let Arguments { sequences, depth: depths, .. } = arguments;
-    let mut setup = arguments.target.engine.setup(caps, [most(sequences), 0]);
-    let needed = Rehearsal::context(most(sequences), most(depths), budget);
+    let mut options = arguments.target.engine.options(most(sequences), 0);
+    let needed = DryEngine::context(most(sequences), most(depths), budget);
     let needed = needed.max(most(depths).saturating_add(budget).saturating_add(1));
     if needed > source.config().context {
         let context = source.config().context;
         let what = format!("depths and --budget take {needed} tokens; the model's context holds {context}");
         return Err(Error::Request(what));
     }
-    setup.engine.context = setup.engine.context.or(Some(needed.next_multiple_of(16)));
-    let mut rehearsal = Rehearsal::new(caps.clone(), source, setup)?;
+    options.engine.context = options.engine.context.or(Some(needed.next_multiple_of(16)));
+    let mut dry_engine = DryEngine::new(caps.clone(), source, options.precision, options.engine)?;
     let mut steps = Vec::new();
     for &depth in depths {
         for &sequences in sequences {
-            let ledger = rehearsal.decode(sequences, depth)?;
+            let ledger = Ledger::of(&dry_engine.decode(sequences, depth)?);
             steps.push(Step { name: format!("decode @ d{depth} x{sequences}"), tokens: sequences, ledger });
         }
-        let ledger = rehearsal.prefill(budget, depth)?;
+        let ledger = Ledger::of(&dry_engine.prefill(budget, depth)?);
         steps.push(Step { name: format!("prompt {budget} @ d{depth}"), tokens: budget, ledger });
     }
     Ok(steps)

@@ -7,7 +7,12 @@ use std::{
 };
 
 use bimetal::{
-    Error, Result, chips::Chip, cost::Cost, dtype::DType, engine::Prepared, model::Model, pass::Dispatch, step::Phase,
+    Error, Result,
+    compute::{cost::Cost, dtype::DType, kernel::Dispatch},
+    engine::Prepared,
+    kernels::operands::step::Phase,
+    measure::chips::Chip,
+    model::Model,
 };
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -56,13 +61,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.trace.iter().try_for_each(|path| fs::File::create(path).map(drop).map_err(Error::io(path)))?;
     let backend = arguments.target.device.open()?;
     let chip = chip(arguments.chip.as_deref(), backend.caps())?;
-    let setup = arguments.target.engine.setup(backend.caps(), [1, 0]);
-    let shapes = shapes(arguments, setup.engine.budget);
+    let options = arguments.target.engine.options(1, 0);
+    let shapes = shapes(arguments, options.engine.budget_on(backend.caps()));
     let longest = shapes.iter().map(|shape| shape.context()).max().unwrap_or(0);
     arguments.target.context(origin.config(), longest, "-d and --budget")?;
-    let model = arguments.target.load(&backend, &origin, setup.form())?;
+    let model = arguments.target.load(&backend, &origin, options.precision)?;
     let bar = bar(MEASURING, shapes.len() as u64 * u64::from(arguments.repeat));
-    let profile = |shape| Profile::new(&model, shape, (setup.engine.kv, arguments.repeat), &bar);
+    let profile = |shape| Profile::new(&model, shape, (options.engine.kv, arguments.repeat), &bar);
     let profiles = shapes.into_iter().map(profile).collect::<Result<Vec<_>>>()?;
     drop(bar);
     if let Some(path) = &arguments.trace {

@@ -7,10 +7,8 @@ use std::{
 
 use bimetal::{
     Result,
-    engine::{AtEnd, Engine, Request},
-    ledger::Rehearsal,
+    engine::{AtEnd, DryEngine, Engine, Request, sampler::Sampling},
     model::config::Config,
-    sampler::Sampling,
 };
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -47,16 +45,17 @@ impl Line {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = arguments.target.open()?;
     let backend = arguments.target.device.open()?;
-    let mut setup = arguments.target.engine.setup(backend.caps(), [most(&arguments.sequences), 0]);
-    let context = arguments.context(origin.config(), setup.engine.budget)?;
-    let model = arguments.target.load(&backend, &origin, setup.form())?;
-    setup.engine.context = Some(context);
-    let mut engine = Engine::new(model, setup.engine)?;
+    let mut options = arguments.target.engine.options(most(&arguments.sequences), 0);
+    let budget = options.engine.budget_on(backend.caps());
+    let context = arguments.context(origin.config(), budget)?;
+    let model = arguments.target.load(&backend, &origin, options.precision)?;
+    options.engine.context = Some(context);
+    let mut engine = Engine::new(model, options.engine)?;
     let lines = arguments.lines(&mut engine)?;
     if arguments.target.json {
-        return print_json(&as_json(arguments, (&engine, setup.engine.budget), &lines));
+        return print_json(&as_json(arguments, (&engine, budget), &lines));
     }
-    print(&text(arguments, (&engine, setup.engine.budget), &lines))
+    print(&text(arguments, (&engine, budget), &lines))
 }
 
 impl Arguments {
@@ -94,7 +93,7 @@ impl Arguments {
 
 /// Tokens of each sequence until all of them are being decoded: the first go on while the last are being prepared.
 pub fn room(sequences: u32, depth: u32, budget: u32) -> u32 {
-    if sequences > 1 { Rehearsal::context(sequences, depth.max(1), budget) } else { depth.max(1) }
+    if sequences > 1 { DryEngine::context(sequences, depth.max(1), budget) } else { depth.max(1) }
 }
 
 fn measure((bar, test): (&ProgressBar, String), repeat: u32, mut once: impl FnMut() -> Result<f64>) -> Result<Line> {
@@ -222,9 +221,7 @@ mod tests {
     use std::{path::Path, sync::Arc};
 
     use bimetal::{
-        backend::Backend,
-        cpu::Cpu,
-        dtype::DType,
+        compute::{backend::Backend, cpu::Cpu, dtype::DType},
         engine::Options,
         model::{Model, checkpoint::Checkpoint, weights::Source},
     };
@@ -241,7 +238,8 @@ mod tests {
         let (sequences, depth, steps, budget) = (3, 100, 4, 67);
         let context = Some(room(sequences, depth, budget) + steps + 1);
         let mut engine =
-            Engine::new(Arc::new(model), Options { context, budget, sequences, ..Options::default() }).unwrap();
+            Engine::new(Arc::new(model), Options { context, budget: Some(budget), sequences, ..Options::default() })
+                .unwrap();
         for sequences in [1, 2, 3] {
             let measured = together(&mut engine, (sequences, depth), steps).unwrap();
             assert_eq!(measured.decoded, (sequences * steps) as usize);

@@ -7,13 +7,13 @@ use std::{
 
 use bimetal::{
     Result,
-    backend::Backend,
-    cache::{BLOCK, Plan},
-    cost::Load,
-    dtype::DType,
+    compute::{backend::Backend, cost::Load, dtype::DType},
     engine::{LogitRows, Recording, Runner},
-    model::Model,
-    step::{Input, Layout, Phase, SequenceId, Step, Work},
+    kernels::operands::step::{Input, Layout, Phase, SequenceId, Step, Work},
+    model::{
+        Model,
+        cache::{BLOCK, Plan},
+    },
 };
 
 /// How long a device is kept busy before anything counts: after a pause its clocks are low, and rise slowly.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use bimetal::{
     Error, Result,
-    backend::{Backend, Caps},
-    cache::BLOCK,
-    chips::{self, Chip},
-    model::{Form, Model, checkpoint::Checkpoint, config::Config, weights::Source},
+    compute::{backend::Backend, caps::Caps},
+    measure::chips::{self, Chip},
+    model::{Model, Precision, cache::BLOCK, checkpoint::Checkpoint, config::Config, weights::Source},
 };
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -71,8 +70,8 @@ impl Target {
     }
 
     /// Puts the model on a device, with a progress bar on a terminal.
-    pub fn load(&self, backend: &Arc<dyn Backend>, origin: &Origin, form: Form) -> Result<Arc<Model>> {
-        weights(backend, &origin.source(), form)
+    pub fn load(&self, backend: &Arc<dyn Backend>, origin: &Origin, precision: Precision) -> Result<Arc<Model>> {
+        weights(backend, &origin.source(), precision)
     }
 
     /// The context to plan for `needed` tokens, given what flags ask for them.

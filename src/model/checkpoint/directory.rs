@@ -18,7 +18,7 @@ use super::{
     header::{self, Header, Slot},
     names::{Names, PREFIXES},
 };
-use crate::{Error, Result, dtype::DType};
+use crate::{Error, Result, compute::dtype::DType};
 
 pub(super) const CONFIG: &str = "config.json";
 pub(crate) const SINGLE: &str = "model.safetensors";

@@ -5,7 +5,7 @@ use std::fmt;
 use safetensors::tensor::Dtype;
 
 use super::gguf::Kind;
-use crate::dtype::DType;
+use crate::compute::dtype::DType;
 
 /// A file's own name for a type.
 #[derive(Clone, Copy, Debug)]

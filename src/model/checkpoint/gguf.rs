@@ -14,11 +14,6 @@ mod value;
 
 use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
-pub(super) use kind::{Kind, READ};
-use settings::Keys;
-pub(super) use text::side_file;
-pub(super) use value::Value;
-
 use super::{
     bytes::Bytes,
     directory::{Files, Shard, Stored},
@@ -26,6 +21,10 @@ use super::{
     names::Names,
 };
 use crate::{Error, Result, model::config::Config};
+pub(super) use kind::{Kind, READ};
+use settings::Keys;
+pub(super) use text::side_file;
+pub(super) use value::Value;
 
 /// The keys of a file.
 pub(super) type Values = BTreeMap<String, Value>;

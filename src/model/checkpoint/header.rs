@@ -6,7 +6,10 @@ use safetensors::tensor::{Dtype, TensorInfo};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::{Error, Result, dtype::DType, quant::VERSION};
+use crate::{
+    Error, Result,
+    compute::{dtype::DType, formats::VERSION},
+};
 
 /// Where one tensor stands in its file.
 #[derive(Debug)]

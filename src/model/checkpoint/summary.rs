@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use super::{Checkpoint, Part};
-use crate::{dtype::DType, model::config::Config};
+use crate::{compute::dtype::DType, model::config::Config};
 
 /// The contents of a checkpoint in numbers.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,8 +6,10 @@ use half::{bf16, f16};
 
 use crate::{
     Error, Result,
-    dtype::DType,
-    quant::{BLOCK, Blocks, Scales, UNIT},
+    compute::{
+        dtype::{BLOCK, DType, UNIT},
+        formats::{Blocks, Scales},
+    },
 };
 
 /// One tensor as the checkpoint stores it. The bytes are little-endian and need not be aligned.

@@ -1,7 +1,7 @@
 //! How many parameters a configuration has.
 
 use super::{Config, LayerKind};
-use crate::kernels::gdn_conv::TAPS;
+use crate::kernels::operands::heads::TAPS;
 
 impl Config {
     /// Parameters of the model; a tied head counts once.

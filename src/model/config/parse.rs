@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{Config, LayerKind, Spelling, ValueOrder, fields::Fields};
-use crate::{Error, Result, kernels::gdn_conv::TAPS};
+use crate::{Error, Result, kernels::operands::heads::TAPS};
 
 /// Upper bounds of the sizes. They are far above any model of the family, and so low that no product of widths leaves
 /// u32 and no product of a whole tensor leaves u64.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    backend::Expand,
-    matrix::Matrix,
+    compute::caps::Expand,
+    kernels::operands::matrix::Matrix,
     model::qwen3_5::{Layer, Mixer, Weights},
+    ops::matmul::expanded_bytes,
 };
 
 impl Weights {
@@ -20,8 +21,8 @@ impl Weights {
     }
 
     pub(super) fn expanded_bytes(&self, [rows, outputs]: [u32; 2], expand: Option<Expand>) -> u64 {
-        let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| matrix.expanded_bytes(rows, expand));
-        of_layers.max().unwrap_or(0).max(self.head.expanded_bytes(outputs, expand))
+        let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| expanded_bytes(matrix, rows, expand));
+        of_layers.max().unwrap_or(0).max(expanded_bytes(&self.head, outputs, expand))
     }
 }
 

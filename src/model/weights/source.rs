@@ -3,16 +3,13 @@
 use std::{borrow::Cow, ops::Range};
 
 use crate::{
-    dtype::DType,
+    compute::{dtype::DType, formats::Scales},
     error::{Error, Result},
     model::{
         checkpoint::{Checkpoint, TensorView},
         config::Config,
-        halves::widen,
-        quants,
-        random::random,
+        weights::{convert::widen, quantize, random::random},
     },
-    quant::Scales,
 };
 
 /// Where weights come from.
@@ -99,7 +96,7 @@ impl Source<'_> {
             (_, Some(wanted)) if !wanted.is_quantised() => {
                 Err(Error::Request(format!("{wanted} is no format of quantised weights: choose q8 or q4")))
             }
-            (Source::Checkpoint(checkpoint), Some(wanted)) => quants::require_original(checkpoint, wanted),
+            (Source::Checkpoint(checkpoint), Some(wanted)) => quantize::require_original(checkpoint, wanted),
             (Source::Shapes(source), wanted) => source.require_form(wanted),
             _ => Ok(()),
         }

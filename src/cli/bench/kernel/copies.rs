@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bimetal::{
     Result,
-    backend::Backend,
-    dtype::DType,
-    pass::{Access, Binding, Dispatch, Slot},
-    step,
-    tensor::Buffer,
+    compute::{
+        backend::Backend,
+        dtype::DType,
+        kernel::{Access, Binding, Dispatch},
+        memory::{Buffer, Slot},
+    },
+    kernels::operands::step,
 };
 use half::{bf16, f16};
 

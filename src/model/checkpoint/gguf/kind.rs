@@ -1,6 +1,6 @@
 //! The types that tensors of a GGUF file may have.
 
-use crate::dtype::DType;
+use crate::compute::dtype::DType;
 
 /// A type: its number and name in the format, how many values its blocks hold in how many bytes, and what it is here, if
 /// it is something here.

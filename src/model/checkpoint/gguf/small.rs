@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::{directory::Stored, names::block};
-use crate::{Error, Result, model::halves::widen};
+use crate::{Error, Result, model::weights::convert::widen};
 
 /// What undoes a convention.
 #[derive(Clone, Copy)]

@@ -1,0 +1,100 @@
+//! A device on paper: it has capabilities and no memory, computes nothing, and notes what is asked of it.
+//!
+//! Whatever runs on a backend runs on this one, and what it would have cost can be read afterwards: [`crate::measure::ledger`].
+
+use std::{
+    mem,
+    ops::Range,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        lock::lock,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    error::Result,
+};
+
+/// A backend that only takes notes. What is read from it is zeros.
+pub struct Paper {
+    caps: Caps,
+    last: AtomicU32,
+    notes: Mutex<Notes>,
+}
+
+/// What was asked of a device.
+#[derive(Default)]
+pub struct Notes {
+    /// Every launch, in order; what it would have bound is gone.
+    pub launches: Vec<Dispatch>,
+    /// Programs handed over.
+    pub submissions: u64,
+    /// Times that the host waited for the device.
+    pub waits: u64,
+}
+
+impl Paper {
+    /// A device with these capabilities.
+    pub fn new(caps: Caps) -> Self {
+        Self { caps, last: AtomicU32::new(0), notes: Mutex::default() }
+    }
+
+    /// What was asked since this was last called.
+    pub fn take(&self) -> Notes {
+        mem::take(&mut *self.notes())
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        lock(&self.notes)
+    }
+}
+
+impl Memory for Paper {
+    fn alloc(&self, _: u64, _: &str) -> Result<BufferId> {
+        Ok(BufferId(self.last.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn free(&self, _: BufferId) {}
+
+    fn write(&self, _: BufferId, _: u64, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn read(&self, _: BufferId, range: Range<u64>) -> Pending {
+        self.notes().waits += 1;
+        Box::pin(async move { Ok(vec![0; (range.end - range.start) as usize]) })
+    }
+}
+
+impl Backend for Paper {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn load(&self, pass: Pass) -> Result<Program> {
+        let recorded = pass.finish();
+        Ok(Program::new(recorded, ()))
+    }
+
+    fn run(&self, program: &Program) -> Result<()> {
+        // Without the buffers, which hold on to this backend.
+        let launches = program.dispatches.iter().map(|launch| Dispatch { slots: Vec::new(), ..launch.clone() });
+        let mut notes = self.notes();
+        notes.launches.extend(launches);
+        notes.submissions += 1;
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.notes().waits += 1;
+        Ok(())
+    }
+}

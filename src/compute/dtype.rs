@@ -1,0 +1,173 @@
+//! Element types of tensors, in a checkpoint and on a device.
+
+use std::{fmt, ops::Range};
+
+/// Weights that share a block word; rows are whole blocks.
+pub const BLOCK: usize = 32;
+
+/// Weights that share a unit in `q4`; the last ones of a row may be fewer.
+pub const UNIT: usize = 256;
+
+/// Number of planes of every format.
+pub const PLANES: usize = 3;
+
+/// How weights lie in bytes that are multiplied four at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Packs {
+    /// One after the other.
+    Bytes,
+    /// Of each eight, the even ones and then the odd ones.
+    Nibbles,
+}
+
+/// The type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of a single: 8 exponent bits, 7 mantissa bits.
+    Bf16,
+    /// Unsigned 32-bit words: ids, positions, tables.
+    U32,
+    /// Quantised weights of 8 bits: [`crate::compute::formats`].
+    Q8,
+    /// Quantised weights of 4 bits.
+    Q4,
+    /// GGML's Q4_0.
+    Q4_0,
+    /// GGML's Q4_K.
+    Q4K,
+    /// GGML's Q5_K.
+    Q5K,
+    /// GGML's Q6_K.
+    Q6K,
+    /// Rows of x for products with packed bytes that lie so: [`crate::compute::formats::packed`].
+    Packed(Packs),
+    /// Keys and values of 8 bits, of which each row is a head with a scale of its own: [`crate::compute::formats::heads`].
+    Q8Heads,
+}
+
+impl DType {
+    /// Bytes of one element.
+    ///
+    /// # Panics
+    /// For quantised elements, of which one alone is nothing: see [`DType::size`].
+    pub const fn bytes(self) -> u64 {
+        match self {
+            DType::F32 | DType::U32 => 4,
+            DType::F16 | DType::Bf16 => 2,
+            _ => panic!("quantised weights come in blocks"),
+        }
+    }
+
+    /// Bytes of a matrix of `rows` × `width` elements on a device.
+    ///
+    /// # Panics
+    /// For quantised weights in rows of no whole blocks.
+    pub fn size(self, [rows, width]: [u32; 2]) -> u64 {
+        match self.is_quantised() {
+            true => Planes::of(self, [rows, width]).bytes,
+            false => u64::from(rows) * u64::from(width) * self.bytes(),
+        }
+    }
+
+    /// Whether elements share scales.
+    pub const fn is_quantised(self) -> bool {
+        !matches!(self, DType::F32 | DType::F16 | DType::Bf16 | DType::U32)
+    }
+
+    /// Whether elements are in a format that only GGUF files have.
+    pub const fn is_ggml(self) -> bool {
+        matches!(self, DType::Q4_0 | DType::Q4K | DType::Q5K | DType::Q6K)
+    }
+
+    /// How its weights become packed bytes, if they do.
+    pub const fn packs(self) -> Option<Packs> {
+        match self {
+            DType::Q8 => Some(Packs::Bytes),
+            DType::Q4 | DType::Q4_0 | DType::Q4K | DType::Q5K | DType::Q6K => Some(Packs::Nibbles),
+            _ => None,
+        }
+    }
+
+    /// Whether elements have 16 bits at the most.
+    pub const fn is_narrow(self) -> bool {
+        !matches!(self, DType::F32 | DType::U32)
+    }
+
+    /// Whether matrix units take elements: halves, and what is quantised, which becomes halves on the way.
+    pub const fn has_halves(self) -> bool {
+        matches!(self, DType::F16) || self.is_quantised()
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::Bf16 => "bf16",
+            DType::U32 => "u32",
+            DType::Q8 | DType::Q8Heads => "q8",
+            DType::Q4 => "q4",
+            DType::Q4_0 => "q4_0",
+            DType::Q4K => "q4_K",
+            DType::Q5K => "q5_K",
+            DType::Q6K => "q6_K",
+            DType::Packed(_) => "packed",
+        })
+    }
+}
+
+/// Where the planes of a quantised matrix lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Planes {
+    /// Bytes of a row in each plane.
+    pub row: [usize; PLANES],
+    /// The first byte of each plane.
+    pub start: [usize; PLANES],
+    /// Bytes of all planes.
+    pub bytes: u64,
+}
+
+impl Planes {
+    /// The planes of a matrix of `rows` × `width` weights.
+    ///
+    /// # Panics
+    /// If the type is not quantised, or rows are no whole blocks.
+    pub fn of(dtype: DType, [rows, width]: [u32; 2]) -> Self {
+        let (rows, width) = (rows as usize, width as usize);
+        let row = match dtype {
+            DType::Q8 => [width, width / 16, 0],
+            DType::Q4 => [width / 2, width / 16, 2 * width.div_ceil(UNIT)],
+            DType::Q4_0 | DType::Q4K => [width / 2, width / 16, 0],
+            DType::Q5K => [width / 2, width / 16, width / 8],
+            DType::Q6K => [width / 2, width / 128 * 9, width / 4],
+            DType::Q8Heads => [width, 4, 0],
+            DType::Packed(_) => [2 * width, width / 2, 0],
+            _ => panic!("{dtype} is not quantised"),
+        };
+        let block = if dtype == DType::Q8Heads { 1 } else { super_block(dtype) };
+        assert!(width.is_multiple_of(block), "{dtype}: rows of {width} weights are no whole blocks of {block}");
+        let [codes, words, units] = row.map(|bytes| (rows * bytes).next_multiple_of(16));
+        Self { row, start: [0, codes, codes + words], bytes: (codes + words + units) as u64 }
+    }
+
+    /// The bytes of one row in each plane.
+    pub fn row(&self, row: usize) -> [Range<usize>; PLANES] {
+        [0, 1, 2].map(|plane| {
+            let start = self.start[plane] + row * self.row[plane];
+            start..start + self.row[plane]
+        })
+    }
+}
+
+/// Weights of what rows are whole ones of.
+pub const fn super_block(dtype: DType) -> usize {
+    match dtype {
+        DType::Q4K | DType::Q5K | DType::Q6K => 256,
+        _ => BLOCK,
+    }
+}

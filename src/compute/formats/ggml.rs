@@ -1,0 +1,165 @@
+//! GGML's blocks as GGUF files hold them, and their way into planes: the same bits in another order.
+//!
+//! Codes of four bits lie in both halves of GGML's bytes, a block of 32 or 64 weights apart; in a plane they follow each
+//! other. What is above four bits has a plane of its own, also in the order of weights.
+
+use half::f16;
+
+use super::{LARGEST, Row, all_finite};
+use crate::compute::dtype::DType;
+use crate::compute::dtype::{BLOCK, PLANES, Planes};
+
+/// Blocks of 32 weights in a super-block of the K formats.
+const BLOCKS: usize = 8;
+
+/// How a format's blocks lie in a file.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Blocks {
+    /// Weights of a block; rows are whole blocks.
+    pub weights: usize,
+    /// Bytes of a block.
+    pub bytes: usize,
+    /// Where in a block its f16 scales are, and the largest number that each is multiplied by.
+    scales: &'static [(usize, f32)],
+}
+
+impl Blocks {
+    /// GGML's blocks of a format.
+    ///
+    /// # Panics
+    /// For a format that is none of GGML's.
+    pub fn of(dtype: DType) -> Self {
+        let (weights, bytes, scales): (_, _, &[(usize, f32)]) = match dtype {
+            DType::Q8 => (32, 34, &[(0, 128.0)]),
+            DType::Q4_0 => (32, 18, &[(0, 8.0)]),
+            // Weights are differences of two products.
+            DType::Q4K => (256, 144, &[(0, 2.0 * 63.0 * 15.0), (2, 2.0 * 63.0)]),
+            DType::Q5K => (256, 176, &[(0, 2.0 * 63.0 * 31.0), (2, 2.0 * 63.0)]),
+            DType::Q6K => (256, 210, &[(208, 128.0 * 32.0)]),
+            _ => panic!("{dtype} is no format of GGML's"),
+        };
+        Self { weights, bytes, scales }
+    }
+
+    /// Bytes of a row of so many weights.
+    pub fn row(self, width: usize) -> usize {
+        width / self.weights * self.bytes
+    }
+
+    /// The first block with a scale that is no number, or so large that weights could leave the range of half precision,
+    /// and that scale.
+    pub fn find_unfit(self, data: &[u8]) -> Option<(usize, f32)> {
+        let mut blocks = data.chunks_exact(self.bytes).enumerate();
+        blocks.find_map(|(at, block)| {
+            let mut scales = self.scales.iter().map(|(from, factor)| (half_at(block, *from), factor));
+            // Comparing is false for what is no number.
+            let fits = |(scale, factor): &(f32, &f32)| scale.abs() * **factor <= LARGEST;
+            scales.find(|scale| !fits(scale)).map(|(scale, _)| (at, scale))
+        })
+    }
+}
+
+fn half_at(bytes: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
+}
+
+/// Brings one row of blocks into the row of each plane.
+///
+/// # Panics
+/// If the format is none of GGML's, or lengths do not fit.
+pub fn split(dtype: DType, row: &[u8], [codes, words, units]: [&mut [u8]; PLANES]) {
+    let Blocks { weights, bytes, .. } = Blocks::of(dtype);
+    let width = row.len() / bytes * weights;
+    assert_eq!([codes.len(), words.len(), units.len()], Planes::of(dtype, [1, width as u32]).row, "{dtype}: planes");
+    let [per_codes, per_words, per_units] = [codes.len(), words.len(), units.len()].map(|all| all / (width / weights));
+    for (at, block) in row.chunks_exact(bytes).enumerate() {
+        let codes = &mut codes[at * per_codes..(at + 1) * per_codes];
+        let words = &mut words[at * per_words..(at + 1) * per_words];
+        let units = &mut units[at * per_units..(at + 1) * per_units];
+        match dtype {
+            DType::Q8 => {
+                words.copy_from_slice(&block[..2]);
+                codes.copy_from_slice(&block[2..]);
+            }
+            DType::Q4_0 => {
+                words.copy_from_slice(&block[..2]);
+                pack(codes, |at| block[2 + at % 16] >> (at / 16 * 4));
+            }
+            DType::Q4K => {
+                words.copy_from_slice(&block[..16]);
+                pack(codes, |at| block[16 + at / 64 * 32 + at % 32] >> (at % 64 / 32 * 4));
+            }
+            DType::Q5K => {
+                words.copy_from_slice(&block[..16]);
+                pack(codes, |at| block[48 + at / 64 * 32 + at % 32] >> (at % 64 / 32 * 4));
+                for (byte, from) in units.iter_mut().zip((0..256).step_by(8)) {
+                    *byte = (0..8).fold(0, |byte, i| byte | (block[16 + (from + i) % 32] >> (from / 32) & 1) << i);
+                }
+            }
+            _ => {
+                words.copy_from_slice(&block[192..]);
+                pack(codes, |at| block[at / 128 * 64 + at % 64] >> (at % 128 / 64 * 4));
+                for (byte, from) in units.iter_mut().zip((0..256).step_by(4)) {
+                    let high = |at: usize| block[128 + at / 128 * 32 + at % 32] >> (at % 128 / 32 * 2) & 3;
+                    *byte = (0..4).fold(0, |byte, i| byte | high(from + i) << (2 * i));
+                }
+            }
+        }
+    }
+}
+
+/// Two codes a byte, the first one low; of what `code` says, four bits count.
+fn pack(codes: &mut [u8], code: impl Fn(usize) -> u8) {
+    codes.iter_mut().enumerate().for_each(|(at, byte)| *byte = code(2 * at) & 15 | code(2 * at + 1) << 4);
+}
+
+/// The weights of a row in planes.
+pub(super) fn dequantise(row: &Row<'_>, weights: &mut [f32]) {
+    let [codes, words, units] = row.planes;
+    let low = |at: usize| codes[at / 2] >> (at % 2 * 4) & 15;
+    for (block, weights) in weights.chunks_exact_mut(BLOCK).enumerate() {
+        let (above, at) = (block / BLOCKS, block * BLOCK);
+        let weights = weights.iter_mut().enumerate();
+        match row.dtype {
+            DType::Q4_0 => {
+                let scale = half_at(words, 2 * block);
+                weights.for_each(|(i, weight)| *weight = scale * (f32::from(low(at + i)) - 8.0));
+            }
+            DType::Q4K | DType::Q5K => {
+                let [scale, least] = terms(&words[16 * above..][..16], block % BLOCKS);
+                let fifth = |at: usize| units.get(at / 8).map_or(0, |byte| byte >> (at % 8) & 1);
+                weights.for_each(|(i, weight)| {
+                    *weight = scale * f32::from(low(at + i) | fifth(at + i) << 4) - least;
+                });
+            }
+            _ => {
+                let header = &words[18 * above..][..18];
+                let high = |at: usize| units[at / 4] >> (at % 4 * 2) & 3;
+                weights.for_each(|(i, weight)| {
+                    let scale = half_at(header, 16) * f32::from(header[2 * (block % BLOCKS) + i / 16] as i8);
+                    *weight = scale * (f32::from(low(at + i) | high(at + i) << 4) - 32.0);
+                });
+            }
+        }
+    }
+}
+
+/// Distance and −(least value) of one of the eight blocks whose scales are in these 16 bytes: two halves that six bits
+/// each multiply, of which the last blocks' two highest lie beside the first blocks' six.
+fn terms(header: &[u8], block: usize) -> [f32; 2] {
+    let [scales, mins, both] = [4, 8, 12].map(|from| header[from + block % 4]);
+    let [scale, least] = match block < 4 {
+        true => [scales & 63, mins & 63],
+        false => [both & 15 | scales >> 6 << 4, both >> 4 | mins >> 6 << 4],
+    };
+    [half_at(header, 0) * f32::from(scale), half_at(header, 2) * f32::from(least)]
+}
+
+/// Whether all scales of a row in planes are numbers.
+pub(super) fn is_finite(row: &Row<'_>) -> bool {
+    match row.dtype {
+        DType::Q4_0 => all_finite(row.planes[1]),
+        DType::Q4K | DType::Q5K => row.planes[1].chunks_exact(16).all(|header| all_finite(&header[..4])),
+        _ => row.planes[1].chunks_exact(18).all(|header| all_finite(&header[16..])),
+    }
+}

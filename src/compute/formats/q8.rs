@@ -1,0 +1,32 @@
+//! `q8`: a scale for 32 weights, and a signed byte for each.
+
+use half::f16;
+
+use super::ROUND;
+use crate::compute::dtype::{BLOCK, PLANES};
+
+/// Codes reach from −127 to 127.
+const MOST: f32 = 127.0;
+
+pub(super) fn quantise(weights: &[f32], [codes, words, _]: [&mut [u8]; PLANES]) {
+    let blocks = weights.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK)).zip(words.as_chunks_mut().0);
+    for ((weights, codes), word) in blocks {
+        let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
+        let scale = f16::from_f32(largest / MOST);
+        *word = scale.to_le_bytes();
+        let inverse = if scale == f16::ZERO { 0.0 } else { 1.0 / scale.to_f32() };
+        for (code, weight) in codes.iter_mut().zip(weights) {
+            // Its last byte is the rounded number.
+            let place = (weight * inverse).clamp(-MOST, MOST);
+            *code = (place + ROUND).to_bits() as u8;
+        }
+    }
+}
+
+pub(super) fn dequantise([codes, words, _]: [&[u8]; PLANES], weights: &mut [f32]) {
+    let blocks = weights.chunks_exact_mut(BLOCK).zip(codes.chunks_exact(BLOCK)).zip(words.as_chunks().0);
+    for ((weights, codes), word) in blocks {
+        let scale = f16::from_le_bytes(*word).to_f32();
+        weights.iter_mut().zip(codes).for_each(|(weight, code)| *weight = scale * f32::from(*code as i8));
+    }
+}

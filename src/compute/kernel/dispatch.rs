@@ -1,0 +1,118 @@
+//! One launch of a kernel, as plain data, and what it costs.
+
+use crate::compute::{
+    cost::{Cost, Flops, Load, RowCount},
+    dtype::DType,
+    kernel::{Binding, Kernel},
+    memory::Slot,
+};
+
+/// One launch of a kernel.
+#[derive(Clone)]
+pub struct Dispatch {
+    /// What runs.
+    pub kernel: &'static Kernel,
+    /// Compile-time constants, in the order given; with the elements they are the pipeline's key.
+    pub defines: Vec<(&'static str, u32)>,
+    /// What each binding is bound to.
+    pub slots: Vec<Slot>,
+    /// The element type of each binding.
+    pub elements: Vec<DType>,
+    /// Rows and width of the tensor at each binding.
+    pub shapes: Vec<[u32; 2]>,
+    /// Launch constants, one word each, in the order of [`Kernel::params`].
+    pub params: Vec<u32>,
+    /// Lanes of one group.
+    pub lanes: u32,
+    /// Groups in each dimension.
+    pub grid: [u32; 3],
+    /// Whether everything before must be finished, and its writes be visible, when this starts.
+    pub barrier: bool,
+}
+
+impl Dispatch {
+    /// The value of a define.
+    ///
+    /// # Panics
+    /// If the launch has no such define.
+    pub fn define(&self, name: &str) -> u32 {
+        self.known(name).unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name))
+    }
+
+    /// The value of a define, if there is one of that name.
+    pub fn known(&self, name: &str) -> Option<u32> {
+        self.defines.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+
+    /// The bindings that it may change, with what they are bound to.
+    pub fn written(&self) -> impl Iterator<Item = (&'static Binding, &Slot, DType)> {
+        let bound = self.kernel.bindings.iter().zip(&self.slots).zip(&self.elements);
+        bound
+            .filter(|((binding, _), _)| binding.access.writes())
+            .map(|((binding, slot), &dtype)| (binding, slot, dtype))
+    }
+
+    /// The kernel's name with its defines, for errors and traces.
+    pub fn label(&self) -> String {
+        let defines: Vec<_> = self.defines.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{}[{}]", self.kernel.name, defines.join(" "))
+    }
+}
+
+impl Dispatch {
+    /// What it costs at the least; nothing where no row is alive.
+    pub fn cost(&self, load: &Load) -> Cost {
+        let counts_rows = self.defines.iter().any(|(name, _)| *name == "ROW_COUNT");
+        if counts_rows && load.rows(self) == 0 {
+            return Cost::default();
+        }
+        (self.kernel.cost)(self, load)
+    }
+
+    /// The value of a define, to count with.
+    pub fn size(&self, define: &str) -> u64 {
+        u64::from(self.define(define))
+    }
+
+    /// The word of a launch constant.
+    ///
+    /// # Panics
+    /// If the kernel has no such parameter.
+    pub fn word(&self, param: &str) -> u64 {
+        let at = self.kernel.params.iter().position(|(name, _)| *name == param);
+        let word = at.and_then(|at| self.params.get(at));
+        u64::from(*word.unwrap_or_else(|| panic!("{}: no parameter {param}", self.kernel.name)))
+    }
+
+    /// Bytes of some elements of a binding.
+    pub fn bytes(&self, binding: &str, elements: u64) -> u64 {
+        let (at, of) = (self.binding(binding), |[rows, width]: [u32; 2]| u64::from(rows) * u64::from(width));
+        match self.elements[at].is_quantised() {
+            // Scales are counted with what they scale.
+            true => self.elements[at].size(self.shapes[at]) * elements / of(self.shapes[at]).max(1),
+            false => elements * self.elements[at].bytes(),
+        }
+    }
+
+    /// Operations of a product of matrices: for the matrix units where both operands have 16 bits at the most.
+    pub fn product(&self, operands: [&str; 2], multiply_adds: u64) -> Flops {
+        let half = operands.iter().all(|operand| self.elements[self.binding(operand)].is_narrow());
+        let flops = 2 * multiply_adds;
+        if half { Flops { matrix: flops, vector: 0 } } else { Flops { matrix: 0, vector: flops } }
+    }
+
+    fn binding(&self, name: &str) -> usize {
+        let at = self.kernel.bindings.iter().position(|binding| binding.name == name);
+        at.unwrap_or_else(|| panic!("{}: no binding {name}", self.kernel.name))
+    }
+}
+
+impl Load {
+    /// How many rows of the tensors of a launch are alive.
+    pub fn rows(&self, launch: &Dispatch) -> u64 {
+        match launch.size("ROW_COUNT") {
+            live if live == RowCount::Outputs as u64 => self.outputs(),
+            _ => self.tokens(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The executor for Apple GPUs, through Metal itself.
+//!
+//! It owns memory and runs recordings, on any [`Driver`]: the operating system's Metal on a Mac, an emulator or a recorder
+//! in tests elsewhere. Launches of a recording run concurrently but for the barriers that it asks for; command buffers run
+//! in order, several of them under way at once.
+
+pub mod driver;
+#[cfg(all(unix, feature = "emulator"))]
+pub mod emulator;
+mod memory;
+#[cfg(target_os = "macos")]
+mod objc;
+mod opening;
+mod pace;
+mod pipelines;
+pub mod prelude;
+mod program;
+mod queue;
+
+use std::{ops::Range, path::Path, sync::Arc, time::Duration};
+
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+        submission::TARGET,
+    },
+    error::Result,
+};
+use driver::Driver;
+use memory::Buffers;
+pub use opening::{ELSEWHERE, LEAST_MACOS, devices, open};
+use pipelines::Pipelines;
+use program::Prepared;
+use queue::Queue;
+
+/// A GPU through Metal.
+pub struct Metal<D: Driver> {
+    queue: Arc<Queue<D>>,
+    memory: Buffers<D>,
+    pipelines: Pipelines<D>,
+    /// How long a command buffer may take, about.
+    submission: Duration,
+}
+
+impl<D: Driver> Metal<D> {
+    /// The executor of a device.
+    pub fn new(driver: D) -> Self {
+        let queue = Arc::new(Queue::new(Arc::new(driver)));
+        Self { queue, memory: Buffers::new(), pipelines: Pipelines::new(), submission: TARGET }
+    }
+
+    /// With programs cut into command buffers of about this length, as if more would hold the device for too long; with
+    /// none, every launch is one.
+    pub fn submission(self, length: Duration) -> Self {
+        Self { submission: length, ..self }
+    }
+
+    /// The device.
+    pub fn driver(&self) -> &D {
+        &self.queue.driver
+    }
+
+    /// How many command buffers were handed to the device so far.
+    pub fn submissions(&self) -> u64 {
+        self.queue.committed()
+    }
+}
+
+impl<D: Driver> Memory for Metal<D> {
+    fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
+        self.memory.alloc(&self.queue, bytes, label)
+    }
+
+    fn free(&self, id: BufferId) {
+        self.memory.free(id);
+    }
+
+    fn write(&self, id: BufferId, at: u64, data: &[u8]) -> Result<()> {
+        self.memory.of(id).write(at, data)
+    }
+
+    fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
+        self.memory.of(id).read(range)
+    }
+}
+
+impl<D: Driver> Backend for Metal<D> {
+    fn caps(&self) -> &Caps {
+        self.queue.driver.caps()
+    }
+
+    fn load(&self, pass: Pass) -> Result<Program> {
+        let recorded = pass.finish();
+        let prepared = Prepared::new(self, &recorded)?;
+        Ok(Program::new(recorded, prepared))
+    }
+
+    fn keep_pipelines(&self, directory: &Path, texts: u64) {
+        self.pipelines.keep(&self.queue.driver, directory, texts);
+    }
+
+    fn compile(&self, launches: &[Dispatch]) -> Result<()> {
+        self.pipelines.of(&self.queue.driver, launches).map(drop)
+    }
+
+    fn run(&self, program: &Program) -> Result<()> {
+        prepared::<D>(program).run(&self.queue)
+    }
+
+    fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>> {
+        prepared::<D>(program).time(&self.queue).map(Some)
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.queue.wait_for(self.queue.committed());
+        self.queue.check()
+    }
+}
+
+fn prepared<D: Driver>(program: &Program) -> &Prepared<D> {
+    program.prepared()
+}

@@ -1,0 +1,176 @@
+//! Metal without a Mac, for tests: the shaders' own texts, compiled by clang with a shim in place of Apple's headers, each
+//! lane a fiber. [`crate::compute::devices`] never returns it.
+//!
+//! It is stricter than a GPU where that shows mistakes: memory is guarded and full of NaN at first, lanes that must meet at
+//! one place must all come, and of the two orders in which lanes may run both are used. It cannot show races between groups,
+//! what Apple's compiler makes of a text, or speed.
+
+mod compile;
+mod entry;
+mod faults;
+mod kernel;
+mod queue;
+mod runtime;
+mod tokens;
+mod translate;
+
+use std::{ptr::NonNull, sync::Arc};
+
+use crate::compute::{
+    caps::{Caps, DeviceKind, Tiles},
+    metal::driver::{Driver, Outcome, Shader},
+};
+use compile::Compiler;
+use kernel::Kernel;
+use queue::{Binding, Launch, Queue, Ticket};
+use runtime::{Buffers, Runtime};
+
+/// In which order the lanes of a group run, and launches between two barriers.
+///
+/// A lane runs until it must wait for others, so in either order a barrier that is missing shows where lanes want what
+/// those after them write. Groups take turns, so that one run sees both orders; the two kinds differ in which group starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    /// Even groups from the first lane to the last, odd ones from the last to the first; launches as recorded.
+    #[default]
+    Alternating,
+    /// The other way around; groups from the last to the first, and launches between two barriers backwards.
+    Opposite,
+}
+
+/// The emulated device.
+pub struct Emulator {
+    caps: Caps,
+    compiler: Compiler,
+    runtime: Arc<Runtime>,
+    queue: Queue,
+    strict: bool,
+}
+
+impl Emulator {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// There is no clang of version 16 or later, or it cannot compile the runtime.
+    pub fn new(order: Order) -> Result<Self, String> {
+        let compiler = Compiler::find()?;
+        let runtime = Runtime::load(&compiler)?;
+        let queue = Queue::new(runtime.clone(), order);
+        Ok(Self { caps: caps(), compiler, runtime, queue, strict: true })
+    }
+
+    /// One that takes texts as other programs write them, which have no address spaces to be strict about.
+    pub fn lenient(self) -> Self {
+        Self { strict: false, ..self }
+    }
+}
+
+/// Those of a GPU of the family Apple7.
+fn caps() -> Caps {
+    Caps {
+        backend: "metal",
+        device: "emulator".into(),
+        driver: "clang and fibers".into(),
+        kind: DeviceKind::Integrated,
+        memory: Some(4 << 30),
+        max_binding: 2 << 30,
+        max_buffer: 2 << 30,
+        group_memory: 32768,
+        subgroup: Some([32, 32]),
+        half: true,
+        matrix_units: Some(8),
+        packed_dots: false,
+        lanes: 1024,
+        tiles: Tiles::apple(),
+    }
+}
+
+/// A command buffer that is being encoded.
+pub struct Commands {
+    launches: Vec<Launch>,
+    kernel: Option<Arc<Kernel>>,
+    bindings: Vec<Option<Binding>>,
+    barrier: bool,
+}
+
+/// Buffers of the emulated device.
+#[derive(Clone)]
+pub struct Buffer(Arc<Buffers>);
+
+/// A kernel that clang has compiled.
+#[derive(Clone)]
+pub struct Pipeline(Arc<Kernel>);
+
+/// A command buffer on its way.
+pub struct Committed(Arc<Ticket>);
+
+impl Driver for Emulator {
+    type Buffer = Buffer;
+    type Pipeline = Pipeline;
+    type Commands = Commands;
+    type Committed = Committed;
+
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn new_buffer(&self, bytes: u64, _label: &str) -> Option<Buffer> {
+        Buffers::new(&self.runtime, bytes).map(|memory| Buffer(Arc::new(memory)))
+    }
+
+    fn contents(&self, buffer: &Buffer) -> NonNull<u8> {
+        buffer.0.start()
+    }
+
+    fn new_pipeline(&self, shader: &Shader<'_>) -> Result<Pipeline, String> {
+        Kernel::new(&self.compiler, shader, self.strict).map(|kernel| Pipeline(Arc::new(kernel)))
+    }
+
+    fn begin(&self, _label: &str) -> Result<Commands, String> {
+        Ok(Commands { launches: Vec::new(), kernel: None, bindings: Vec::new(), barrier: false })
+    }
+
+    fn set_pipeline(&self, commands: &mut Commands, pipeline: &Pipeline) {
+        commands.kernel = Some(pipeline.0.clone());
+    }
+
+    fn set_buffer(&self, commands: &mut Commands, at: usize, buffer: &Buffer) {
+        commands.bind(at, buffer.0.clone());
+    }
+
+    fn set_bytes(&self, commands: &mut Commands, at: usize, bytes: &[u8]) {
+        // Guarded like every buffer, and as long as it lasts.
+        if let Some(memory) = Buffers::new(&self.runtime, bytes.len() as u64) {
+            let memory = Arc::new(memory);
+            queue::fill(&memory, bytes);
+            commands.bind(at, memory);
+        }
+    }
+
+    fn barrier(&self, commands: &mut Commands) {
+        commands.barrier = true;
+    }
+
+    fn dispatch(&self, commands: &mut Commands, groups: [u32; 3], lanes: u32) {
+        let (kernel, bindings) = (commands.kernel.clone(), commands.bindings.clone());
+        let barrier = std::mem::take(&mut commands.barrier);
+        commands.launches.push(Launch { kernel, bindings, grid: groups, lanes, barrier });
+    }
+
+    fn commit(&self, commands: Commands) -> Committed {
+        Committed(self.queue.commit(commands.launches))
+    }
+
+    fn wait(&self, committed: &Committed) -> Outcome {
+        committed.0.wait()
+    }
+}
+
+impl Commands {
+    fn bind(&mut self, at: usize, binding: Binding) {
+        if self.bindings.len() <= at {
+            self.bindings.resize(at + 1, None);
+        }
+        self.bindings[at] = Some(binding);
+    }
+}

@@ -1,0 +1,133 @@
+//! The runtime in C++, loaded: memory with guards, and groups that run.
+#![allow(unsafe_code)]
+
+use std::{ffi::c_void, ptr::NonNull, sync::Arc};
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
+
+use super::{compile::Compiler, faults::Report};
+
+/// A shader's function that a lane starts with.
+pub(super) type Entry = unsafe extern "C" fn(*const *mut c_void);
+
+type Run =
+    unsafe extern "C" fn(*mut c_void, Entry, *const *mut c_void, *const u32, u64, u32, bool, *mut Report) -> bool;
+
+/// Its functions.
+pub(super) struct Runtime {
+    memory: Symbol<unsafe extern "C" fn(u64) -> *mut u8>,
+    memory_ends: Symbol<unsafe extern "C" fn(*mut u8, u64)>,
+    worker: Symbol<unsafe extern "C" fn() -> *mut c_void>,
+    worker_ends: Symbol<unsafe extern "C" fn(*mut c_void)>,
+    run: Symbol<Run>,
+    /// Shaders call into it, so it is never unloaded.
+    _library: Library,
+}
+
+impl Runtime {
+    /// Compiles and loads it.
+    pub(super) fn load(compiler: &Compiler) -> Result<Arc<Self>, String> {
+        let path = compiler.runtime()?;
+        // SAFETY: the library is the one that was just compiled from our own text; its functions have these types.
+        let loaded = unsafe {
+            Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL).and_then(|library| {
+                Ok(Self {
+                    memory: library.get(b"emulator_memory\0")?,
+                    memory_ends: library.get(b"emulator_memory_ends\0")?,
+                    worker: library.get(b"emulator_worker\0")?,
+                    worker_ends: library.get(b"emulator_worker_ends\0")?,
+                    run: library.get(b"emulator_run\0")?,
+                    _library: library,
+                })
+            })
+        };
+        loaded.map(Arc::new).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+/// A buffer: memory full of NaN between pages that nobody may touch, which ends where the page after it starts.
+pub(super) struct Buffers {
+    runtime: Arc<Runtime>,
+    start: NonNull<u8>,
+    bytes: u64,
+}
+
+// SAFETY: it is plain memory; who reads and writes it looks after order, as on a GPU.
+unsafe impl Send for Buffers {}
+// SAFETY: as above.
+unsafe impl Sync for Buffers {}
+
+impl Buffers {
+    /// None if there is not enough.
+    pub(super) fn new(runtime: &Arc<Runtime>, bytes: u64) -> Option<Self> {
+        // SAFETY: any size may be asked for.
+        let start = NonNull::new(unsafe { (runtime.memory)(bytes) })?;
+        Some(Self { runtime: runtime.clone(), start, bytes })
+    }
+
+    pub(super) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        // SAFETY: it came from there with this size, and nobody has it any more.
+        unsafe { (self.runtime.memory_ends)(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+/// One thread's room for the lanes of a group.
+pub(super) struct Worker {
+    runtime: Arc<Runtime>,
+    room: NonNull<c_void>,
+}
+
+/// Groups of one launch.
+pub(super) struct Groups<'a> {
+    pub(super) entry: Entry,
+    pub(super) buffers: &'a [*mut c_void],
+    pub(super) grid: [u32; 3],
+    pub(super) lanes: u32,
+}
+
+// SAFETY: buffers are memory that threads share as those of a GPU do.
+unsafe impl Sync for Groups<'_> {}
+
+impl Worker {
+    /// None without memory.
+    pub(super) fn new(runtime: &Arc<Runtime>) -> Option<Self> {
+        // SAFETY: it takes nothing.
+        let room = NonNull::new(unsafe { (runtime.worker)() })?;
+        Some(Self { runtime: runtime.clone(), room })
+    }
+
+    /// Whether this worker is one of that runtime.
+    pub(super) fn is_of(&self, runtime: &Arc<Runtime>) -> bool {
+        Arc::ptr_eq(&self.runtime, runtime)
+    }
+
+    /// Runs one group, its lanes in ascending or descending order.
+    pub(super) fn run(&self, groups: &Groups<'_>, group: u64, reversed: bool) -> Result<(), Report> {
+        let mut report = Report::default();
+        let Groups { entry, buffers, grid, lanes } = groups;
+        // SAFETY: the entry was compiled for these buffers, whose number was checked; what a shader does beyond them
+        // hits a guard, which the runtime turns into a report.
+        let went_well = unsafe {
+            let (room, buffers, grid) = (self.room.as_ptr(), buffers.as_ptr(), grid.as_ptr());
+            (self.runtime.run)(room, *entry, buffers, grid, group, *lanes, reversed, &raw mut report)
+        };
+        if went_well { Ok(()) } else { Err(report) }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // SAFETY: it came from there, and nothing runs in it.
+        unsafe { (self.runtime.worker_ends)(self.room.as_ptr()) }
+    }
+}

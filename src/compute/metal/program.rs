@@ -1,0 +1,228 @@
+//! Recordings made ready to run: everything that a run needs and that does not change between runs.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use super::{
+    Metal,
+    driver::Driver,
+    memory::Place,
+    pace::Pace,
+    queue::{Queue, Then},
+};
+use crate::compute::lock::lock;
+use crate::{
+    compute::{
+        kernel::Dispatch,
+        memory::{BufferId, Slot},
+        pass::Recorded,
+    },
+    error::{Error, Result},
+};
+
+/// Buffers that a kernel may have.
+const BUFFERS: usize = 31;
+
+/// Bytes of launch constants.
+const CONSTANTS: usize = 4096;
+
+/// A program as this backend runs it. It holds all of its memory; dropping it frees that.
+pub(super) struct Prepared<D: Driver> {
+    /// Names the program in errors.
+    label: Arc<str>,
+    /// Every buffer that it touches, once, and whether it writes it.
+    places: Vec<(Arc<Place<D>>, bool)>,
+    launches: Vec<Launch<D>>,
+    pace: Arc<Pace>,
+}
+
+struct Launch<D: Driver> {
+    pipeline: D::Pipeline,
+    /// Which of the program's places each binding is.
+    slots: Vec<usize>,
+    /// The launch constants, as bytes.
+    params: Vec<u8>,
+    grid: [u32; 3],
+    lanes: u32,
+    barrier: bool,
+}
+
+impl<D: Driver> Prepared<D> {
+    /// Prepares a finished recording.
+    pub(super) fn new(backend: &Metal<D>, recorded: &Recorded) -> Result<Self> {
+        backend.queue.check()?;
+        let dispatches = &recorded.dispatches;
+        dispatches.iter().try_for_each(|dispatch| check(dispatch, backend.queue.driver.caps().lanes))?;
+        let pipelines = backend.pipelines.of(&backend.queue.driver, dispatches)?;
+        let scratch = &recorded.scratch;
+        let mut places = Places { backend, scratch, known: HashMap::new(), found: Vec::new() };
+        let launch = |(dispatch, pipeline): (&Dispatch, D::Pipeline)| {
+            Ok(Launch {
+                pipeline,
+                slots: places.of(dispatch)?,
+                params: bytemuck::cast_slice(&dispatch.params).to_vec(),
+                grid: dispatch.grid,
+                lanes: dispatch.lanes,
+                barrier: dispatch.barrier,
+            })
+        };
+        let launches = dispatches.iter().zip(pipelines).map(launch).collect::<Result<Vec<_>>>()?;
+        let places = places.found;
+        let pace = Pace::new(backend.queue.driver.caps().kind, launches.len(), backend.submission);
+        Ok(Self { label: recorded.label().into(), places, launches, pace: Arc::new(pace) })
+    }
+
+    /// Encodes and commits it, as as many command buffers as its pace asks for.
+    pub(super) fn run(&self, queue: &Queue<D>) -> Result<()> {
+        queue.check()?;
+        let _turn = queue.turn();
+        let (pieces, run) = self.pace.begin();
+        let then = |_| {
+            let pace = self.pace.clone();
+            Box::new(move |seconds| pace.ended(run, seconds)) as Then
+        };
+        let committed = self.commit(queue, &pieces, then);
+        committed.inspect_err(|_| self.pace.ended(run, None))
+    }
+
+    /// Runs each launch as a command buffer of its own, waits, and says how long each took.
+    pub(super) fn time(&self, queue: &Queue<D>) -> Result<Vec<Duration>> {
+        queue.check()?;
+        let times = Arc::new(Mutex::new(vec![Duration::ZERO; self.launches.len()]));
+        let pieces: Vec<_> = (0..self.launches.len()).map(|at| at..at + 1).collect();
+        let then = |at: usize| {
+            let times = times.clone();
+            let note = move |seconds: Option<f64>| {
+                let time = Duration::try_from_secs_f64(seconds.unwrap_or_default());
+                lock(&times)[at] = time.unwrap_or_default();
+            };
+            Box::new(note) as Then
+        };
+        let turn = queue.turn();
+        self.commit(queue, &pieces, then)?;
+        drop(turn);
+        queue.wait_for_committed(queue.committed());
+        queue.check()?;
+        Ok(std::mem::take(&mut *lock(&times)))
+    }
+
+    /// Commits a command buffer for each piece. The caller has the turn.
+    fn commit(&self, queue: &Queue<D>, pieces: &[Range<usize>], then: impl Fn(usize) -> Then) -> Result<()> {
+        let last = queue.committed() + pieces.len() as u64;
+        let buffers: Vec<_> = self.places.iter().map(|(place, writes)| place.used_by(last, *writes)).collect();
+        for (number, piece) in pieces.iter().enumerate() {
+            let label = self.label_of(piece, pieces.len());
+            let mut commands = queue.begin(&label)?;
+            let mut encoder = Encoder { driver: &*queue.driver, buffers: &buffers, bound: [None; BUFFERS] };
+            for (at, launch) in self.launches[piece.clone()].iter().enumerate() {
+                // A command buffer sees what those before it wrote.
+                encoder.encode(&mut commands, launch, launch.barrier && at > 0);
+            }
+            queue.commit(commands, label, then(number));
+        }
+        Ok(())
+    }
+
+    /// What a piece of the program is called.
+    fn label_of(&self, piece: &Range<usize>, pieces: usize) -> Arc<str> {
+        match pieces {
+            1 => self.label.clone(),
+            _ => format!("{} (launches {} to {})", self.label, piece.start + 1, piece.end).into(),
+        }
+    }
+}
+
+/// Encodes launches into one command buffer, and what is bound there so far.
+struct Encoder<'a, D: Driver> {
+    driver: &'a D,
+    buffers: &'a [D::Buffer],
+    bound: [Option<usize>; BUFFERS],
+}
+
+impl<D: Driver> Encoder<'_, D> {
+    fn encode(&mut self, commands: &mut D::Commands, launch: &Launch<D>, barrier: bool) {
+        if barrier {
+            self.driver.barrier(commands);
+        }
+        self.driver.set_pipeline(commands, &launch.pipeline);
+        for (at, &place) in launch.slots.iter().enumerate() {
+            if self.bound[at].replace(place) != Some(place) {
+                self.driver.set_buffer(commands, at, &self.buffers[place]);
+            }
+        }
+        if !launch.params.is_empty() {
+            let at = launch.slots.len();
+            self.bound[at] = None;
+            self.driver.set_bytes(commands, at, &launch.params);
+        }
+        self.driver.dispatch(commands, launch.grid, launch.lanes);
+    }
+}
+
+/// The buffers of a program, found one after the other.
+struct Places<'a, D: Driver> {
+    backend: &'a Metal<D>,
+    scratch: &'a [u64],
+    known: HashMap<Key, usize>,
+    found: Vec<(Arc<Place<D>>, bool)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Buffer(BufferId),
+    Scratch(u32),
+}
+
+impl<D: Driver> Places<'_, D> {
+    /// The places of a launch's bindings.
+    fn of(&mut self, dispatch: &Dispatch) -> Result<Vec<usize>> {
+        let bound = dispatch.slots.iter().zip(dispatch.kernel.bindings);
+        let places = bound.map(|(slot, binding)| {
+            let at = self.place(slot)?;
+            self.found[at].1 |= binding.access.writes();
+            Ok(at)
+        });
+        places.collect()
+    }
+
+    fn place(&mut self, slot: &Slot) -> Result<usize> {
+        let key = match slot {
+            Slot::Buffer(buffer) => Key::Buffer(buffer.id()),
+            Slot::Scratch(number) => Key::Scratch(*number),
+        };
+        if let Some(&at) = self.known.get(&key) {
+            return Ok(at);
+        }
+        let Metal { memory, queue, .. } = self.backend;
+        let place = match key {
+            Key::Buffer(id) => memory.of(id),
+            Key::Scratch(number) => memory.place(queue, self.scratch[number as usize], "scratch")?,
+        };
+        self.found.push((place, false));
+        self.known.insert(key, self.found.len() - 1);
+        Ok(self.found.len() - 1)
+    }
+}
+
+/// Whether Metal takes a launch at all.
+fn check(dispatch: &Dispatch, most: u32) -> Result<()> {
+    let lanes =
+        dispatch.grid.iter().fold(u64::from(dispatch.lanes), |lanes, &groups| lanes.saturating_mul(groups.into()));
+    let bindings = dispatch.slots.len() + usize::from(!dispatch.params.is_empty());
+    let constants = size_of_val(&*dispatch.params);
+    let refuse = |what| Err(Error::Device { label: dispatch.label(), what });
+    match () {
+        () if dispatch.lanes > most => refuse(format!("{} lanes in a group; this device takes {most}", dispatch.lanes)),
+        () if lanes > u64::from(u32::MAX) => {
+            let [grid, lanes] = [&dispatch.grid[..], &[dispatch.lanes]];
+            refuse(format!("a grid of {grid:?} groups of {lanes:?} lanes; Metal counts up to {} lanes", u32::MAX))
+        }
+        () if bindings > BUFFERS => refuse(format!("{bindings} bindings; Metal takes {BUFFERS}")),
+        () if constants > CONSTANTS => refuse(format!("{constants} bytes of constants; Metal takes {CONSTANTS}")),
+        () => Ok(()),
+    }
+}

@@ -1,0 +1,166 @@
+//! Command buffers under way: their order, how each ended, and what went wrong while nobody was asking.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use super::driver::{Driver, Outcome};
+use crate::compute::lock::lock;
+use crate::error::{Error, Result};
+
+/// Command buffers under way at most; Metal's own queue takes 64.
+const MOST: usize = 32;
+
+/// The command buffers of one device, numbered from 1 in the order in which they run.
+pub(super) struct Queue<D: Driver> {
+    pub(super) driver: Arc<D>,
+    state: Mutex<State<D>>,
+    /// Held by whoever encodes and commits, from the moment at which it claims numbers.
+    turn: Mutex<()>,
+}
+
+struct State<D: Driver> {
+    committed: u64,
+    /// All up to this one have ended.
+    ended: u64,
+    under_way: VecDeque<Flight<D>>,
+    failures: Vec<Failure>,
+    /// Failures up to this one were told to somebody.
+    told: u64,
+}
+
+struct Flight<D: Driver> {
+    number: u64,
+    commands: Arc<D::Committed>,
+    label: Arc<str>,
+    then: Then,
+}
+
+/// What is done with the seconds that a command buffer took; none of one that failed.
+pub(super) type Then = Box<dyn FnOnce(Option<f64>) + Send>;
+
+/// How one command buffer failed.
+#[derive(Clone)]
+struct Failure {
+    number: u64,
+    label: Arc<str>,
+    what: String,
+}
+
+impl Failure {
+    fn error(&self) -> Error {
+        Error::Device { label: self.label.to_string(), what: self.what.clone() }
+    }
+}
+
+impl<D: Driver> Queue<D> {
+    pub(super) fn new(driver: Arc<D>) -> Self {
+        let state = State { committed: 0, ended: 0, under_way: VecDeque::new(), failures: Vec::new(), told: 0 };
+        Self { driver, state: Mutex::new(state), turn: Mutex::default() }
+    }
+
+    /// Waits for the right to commit, and keeps others from it.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        lock(&self.turn)
+    }
+
+    /// How many were committed. The next one has the next number, for whoever has the turn.
+    pub(super) fn committed(&self) -> u64 {
+        lock(&self.state).committed
+    }
+
+    /// The last of those that are known to have ended.
+    pub(super) fn ended(&self) -> u64 {
+        lock(&self.state).ended
+    }
+
+    /// Begins a command buffer once there is room for one. The caller has the turn.
+    pub(super) fn begin(&self, label: &str) -> Result<D::Commands> {
+        let full = lock(&self.state).under_way.len() >= MOST;
+        if full {
+            self.wait_for_first();
+        }
+        self.driver.begin(label).map_err(|what| Error::Device { label: label.into(), what })
+    }
+
+    /// Commits one. The caller has the turn.
+    pub(super) fn commit(&self, commands: D::Commands, label: Arc<str>, then: Then) {
+        let commands = Arc::new(self.driver.commit(commands));
+        let state = &mut *lock(&self.state);
+        state.committed += 1;
+        state.under_way.push_back(Flight { number: state.committed, commands, label, then });
+    }
+
+    /// Waits until every command buffer up to a number has ended, also if somebody is about to commit that one. Whoever has
+    /// the turn, or a buffer's lock, would wait for itself.
+    pub(super) fn wait_for(&self, number: u64) {
+        if number > self.committed() {
+            drop(self.turn());
+        }
+        self.wait_for_committed(number);
+    }
+
+    /// Waits until every committed command buffer up to a number has ended.
+    pub(super) fn wait_for_committed(&self, number: u64) {
+        while self.first_under_way().is_some_and(|first| first <= number) {
+            self.wait_for_first();
+        }
+    }
+
+    /// Says what went wrong, if anything did that was not told yet.
+    pub(super) fn check(&self) -> Result<()> {
+        let state = &mut *lock(&self.state);
+        let failure = state.failures.iter().find(|failure| failure.number > state.told).cloned();
+        state.outcome(failure)
+    }
+
+    /// The same, of the command buffers after `since` up to `number`, whether it was told or not.
+    pub(super) fn check_between(&self, since: u64, number: u64) -> Result<()> {
+        let state = &mut *lock(&self.state);
+        let within = |failure: &&Failure| failure.number > since && failure.number <= number;
+        let failure = state.failures.iter().find(within).cloned();
+        state.outcome(failure)
+    }
+
+    fn first_under_way(&self) -> Option<u64> {
+        lock(&self.state).under_way.front().map(|flight| flight.number)
+    }
+
+    /// Waits for the first of those under way, and takes note of how it ended. Several threads may do this at once.
+    fn wait_for_first(&self) {
+        let first = lock(&self.state).under_way.front().map(|flight| (flight.number, flight.commands.clone()));
+        let Some((number, commands)) = first else { return };
+        let outcome = self.driver.wait(&commands);
+        let ended = {
+            let state = &mut *lock(&self.state);
+            let first = state.under_way.front().is_some_and(|flight| flight.number == number);
+            first.then(|| state.under_way.pop_front()).flatten().map(|flight| state.end(flight, outcome))
+        };
+        if let Some((then, seconds)) = ended {
+            then(seconds);
+        }
+    }
+}
+
+impl<D: Driver> State<D> {
+    fn end(&mut self, flight: Flight<D>, outcome: Outcome) -> (Then, Option<f64>) {
+        let Flight { number, label, then, .. } = flight;
+        self.ended = number;
+        let seconds = outcome.error.is_none().then_some(outcome.seconds.max(0.0));
+        self.failures.extend(outcome.error.map(|what| Failure { number, label, what }));
+        (then, seconds)
+    }
+
+    fn outcome(&mut self, failure: Option<Failure>) -> Result<()> {
+        let Some(failure) = failure else { return Ok(()) };
+        self.told = self.told.max(failure.number);
+        Err(failure.error())
+    }
+}
+
+impl<D: Driver> Drop for Queue<D> {
+    fn drop(&mut self) {
+        self.wait_for_committed(u64::MAX);
+    }
+}

@@ -1,0 +1,237 @@
+//! Recordings: which kernels run on which buffers, as plain data.
+//!
+//! Recording touches no device and cannot fail. Shape mistakes are assertions in the operation, naming kernel and
+//! argument; memory, compile errors and limits surface in [`crate::compute::backend::Backend::load`].
+
+mod barrier;
+mod recorded;
+
+use std::{any::Any, cell::RefCell, marker::PhantomData};
+
+use crate::compute::{
+    caps::Caps,
+    dtype::DType,
+    kernel::{Dispatch, Element, Kernel, Scalar},
+    memory::Slot,
+    scratch::Scratch,
+    tensor::Tensor,
+};
+use barrier::Hazards;
+pub use recorded::{Mark, Recorded};
+
+/// A recording: plain data, made without touching any device.
+pub struct Pass {
+    caps: Caps,
+    scratch: Scratch,
+    tape: RefCell<Tape>,
+}
+
+#[derive(Default)]
+struct Tape {
+    dispatches: Vec<Dispatch>,
+    hazards: Hazards,
+    marks: Vec<Mark>,
+}
+
+impl Pass {
+    /// An empty recording for a backend with these capabilities.
+    pub fn new(caps: &Caps) -> Self {
+        Self { caps: caps.clone(), scratch: Scratch::default(), tape: RefCell::default() }
+    }
+
+    /// A recording of launches that another one holds, barriers included: all of it again, or a part to look at what it
+    /// leaves behind.
+    ///
+    /// # Panics
+    /// If a launch uses scratch memory; [`Recorded::on_buffers`] gives it memory of its own.
+    pub fn replay(caps: &Caps, dispatches: &[Dispatch]) -> Self {
+        let owned = |slot: &Slot| matches!(slot, Slot::Buffer(_));
+        assert!(dispatches.iter().all(|d| d.slots.iter().all(owned)), "replay: launches that use scratch memory");
+        let pass = Self::new(caps);
+        pass.tape.borrow_mut().dispatches = dispatches.to_vec();
+        pass
+    }
+
+    /// What the backend can do.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// A tensor for results inside this recording; its memory is lent again when it is dropped.
+    pub fn scratch(&self, shape: [u32; 2], dtype: DType) -> Tensor {
+        Tensor::scratch(&self.scratch, shape, dtype, Scratch::take)
+    }
+
+    /// The same for tensors of many sizes that are dropped soon: all of them are lent one piece of memory, which is as large
+    /// as the largest.
+    pub fn passing(&self, shape: [u32; 2], dtype: DType) -> Tensor {
+        Tensor::scratch(&self.scratch, shape, dtype, Scratch::take_growing)
+    }
+
+    /// Starts a launch of `kernel`; [`Builder::grid`] completes it.
+    pub fn dispatch<'a>(&'a self, kernel: &'static Kernel) -> Builder<'a> {
+        let dispatch = Dispatch {
+            kernel,
+            defines: Vec::new(),
+            slots: Vec::new(),
+            elements: Vec::new(),
+            shapes: Vec::new(),
+            params: Vec::new(),
+            lanes: kernel.lanes,
+            grid: [1; 3],
+            barrier: false,
+        };
+        Builder { pass: self, dispatch, tensors: PhantomData }
+    }
+
+    /// Names a tensor as it is at this point.
+    pub fn mark(&self, name: impl Into<String>, tensor: &Tensor) {
+        let tape = &mut *self.tape.borrow_mut();
+        tape.marks.push(Mark {
+            name: name.into(),
+            after: tape.dispatches.len(),
+            slot: tensor.slot(),
+            shape: [tensor.rows(), tensor.width()],
+            dtype: tensor.dtype(),
+        });
+    }
+
+    /// The finished recording.
+    pub fn finish(self) -> Recorded {
+        let tape = self.tape.into_inner();
+        Recorded { dispatches: tape.dispatches, scratch: self.scratch.sizes(), marks: tape.marks }
+    }
+}
+
+/// A launch being put together.
+///
+/// The lifetime ties the launch to the tensors it binds, so that binding one for reading and for writing at once does
+/// not compile:
+///
+/// ```
+/// # use bimetal::{kernels::rows::KERNEL, pass::Pass, tensor::Tensor};
+/// fn distinct(p: &Pass, x: &Tensor, y: &mut Tensor, step: &Tensor) {
+///     p.dispatch(&KERNEL).read(step).read(x).write(y).grid([1; 3]);
+/// }
+/// ```
+/// ```compile_fail,E0502
+/// # use bimetal::{kernels::rows::KERNEL, pass::Pass, tensor::Tensor};
+/// fn aliased(p: &Pass, x: &mut Tensor, step: &Tensor) {
+///     p.dispatch(&KERNEL).read(step).read(x).write(x).grid([1; 3]);
+/// }
+/// ```
+pub struct Builder<'a> {
+    pass: &'a Pass,
+    dispatch: Dispatch,
+    tensors: PhantomData<&'a mut Tensor>,
+}
+
+impl<'a> Builder<'a> {
+    /// A compile-time constant of the shader.
+    pub fn define(mut self, name: &'static str, value: u32) -> Self {
+        self.dispatch.defines.push((name, value));
+        self
+    }
+
+    /// Binds the next binding for reading.
+    ///
+    /// # Panics
+    /// If the kernel does not read it there, or takes no such elements.
+    pub fn read(self, tensor: &'a Tensor) -> Self {
+        self.bind(tensor, false)
+    }
+
+    /// Binds the next binding for writing.
+    ///
+    /// # Panics
+    /// If the kernel does not write it there, or takes no such elements.
+    pub fn write(self, tensor: &'a mut Tensor) -> Self {
+        self.bind(tensor, true)
+    }
+
+    /// Binds the next binding for writing, of a tensor that others hold too: none of them in this launch.
+    pub(crate) fn write_shared(self, tensor: &'a Tensor) -> Self {
+        self.bind(tensor, true)
+    }
+
+    /// The next launch constant, by name.
+    ///
+    /// # Panics
+    /// If the kernel's next one has another name or kind.
+    pub fn param(mut self, name: &str, value: impl Into<Scalar>) -> Self {
+        let (kernel, value) = (self.dispatch.kernel, value.into());
+        let expected = kernel.params.get(self.dispatch.params.len());
+        let fits = expected.is_some_and(|(known, like)| *known == name && like.same_kind(value));
+        assert!(fits, "{}: parameter {name} is not {expected:?}", kernel.name);
+        self.dispatch.params.push(value.bits());
+        self
+    }
+
+    /// Lanes of one group, where it is not the kernel's own number.
+    pub fn lanes(mut self, lanes: u32) -> Self {
+        self.dispatch.lanes = lanes;
+        self
+    }
+
+    /// Completes the launch with its number of groups in each dimension.
+    ///
+    /// # Panics
+    /// If a binding or a launch constant is missing, or the grid is empty.
+    pub fn grid(self, grid: [u32; 3]) {
+        let Builder { pass, mut dispatch, .. } = self;
+        let kernel = dispatch.kernel;
+        assert_eq!(dispatch.slots.len(), kernel.bindings.len(), "{}: bindings", kernel.name);
+        assert_eq!(dispatch.params.len(), kernel.params.len(), "{}: parameters", kernel.name);
+        assert!(grid.iter().all(|&groups| groups > 0), "{}: empty grid {grid:?}", kernel.name);
+        dispatch.grid = grid;
+        let tape = &mut *pass.tape.borrow_mut();
+        dispatch.barrier = tape.hazards.barrier(&dispatch);
+        tape.dispatches.push(dispatch);
+    }
+
+    fn bind(mut self, tensor: &Tensor, writes: bool) -> Self {
+        let (kernel, at) = (self.dispatch.kernel, self.dispatch.slots.len());
+        let Some(binding) = kernel.bindings.get(at) else { panic!("{}: more than {at} bindings", kernel.name) };
+        assert_eq!(binding.access.writes(), writes, "{}: access of {}", kernel.name, binding.name);
+        let written = !tensor.dtype().is_quantised() || matches!(binding.element, Element::Heads | Element::Inputs);
+        assert!(!writes || written, "{}: nothing writes {}", kernel.name, tensor.dtype());
+        assert!(binding.element.takes(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
+        let whole = match binding.element {
+            Element::Wide => tensor.width().is_multiple_of(4 * self.dispatch.define("WIDE")),
+            Element::Float | Element::F16 | Element::Halves | Element::Heads | Element::Inputs => {
+                tensor.rows() == 1 || tensor.width().is_multiple_of(4)
+            }
+            Element::F32 | Element::U32 => true,
+        };
+        assert!(whole, "{}: rows of {} in quads", kernel.name, binding.name);
+        self.dispatch.slots.push(tensor.slot());
+        self.dispatch.elements.push(tensor.dtype());
+        self.dispatch.shapes.push([tensor.rows(), tensor.width()]);
+        self
+    }
+}
+
+/// A recording that a backend has prepared.
+pub struct Program {
+    /// What runs; keeps the buffers alive.
+    pub dispatches: Vec<Dispatch>,
+    /// Bytes of scratch memory that the program holds.
+    pub scratch_bytes: u64,
+    prepared: Box<dyn Any + Send + Sync>,
+}
+
+impl Program {
+    /// A recording with what a backend has prepared for it: pipelines, scratch buffers, bind groups.
+    pub fn new(recorded: Recorded, prepared: impl Any + Send + Sync) -> Self {
+        let scratch_bytes = recorded.scratch.iter().sum();
+        Self { dispatches: recorded.dispatches, scratch_bytes, prepared: Box::new(prepared) }
+    }
+
+    /// What the backend has prepared.
+    ///
+    /// # Panics
+    /// If the program is one of another backend.
+    pub fn prepared<T: 'static>(&self) -> &T {
+        self.prepared.downcast_ref().expect("a program of this backend")
+    }
+}

@@ -1,0 +1,53 @@
+//! Which launches must wait for earlier ones, derived from what each binding declares.
+
+use std::collections::HashSet;
+
+use crate::compute::memory::BufferId;
+use crate::compute::{kernel::Dispatch, memory::Slot};
+
+/// What has been read and written since the last barrier.
+#[derive(Default)]
+pub(super) struct Hazards {
+    read: HashSet<Place>,
+    written: HashSet<Place>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    Buffer(BufferId),
+    Scratch(u32),
+}
+
+impl From<&Slot> for Place {
+    fn from(slot: &Slot) -> Self {
+        match slot {
+            Slot::Buffer(buffer) => Place::Buffer(buffer.id()),
+            Slot::Scratch(number) => Place::Scratch(*number),
+        }
+    }
+}
+
+impl Hazards {
+    /// Whether `dispatch` must wait: it touches what was written, or writes what was read. Then notes its own use.
+    pub(super) fn barrier(&mut self, dispatch: &Dispatch) -> bool {
+        let uses = || {
+            let writes = dispatch.kernel.bindings.iter().map(|binding| binding.access.writes());
+            dispatch.slots.iter().map(Place::from).zip(writes)
+        };
+        let conflict =
+            |(place, writes): (Place, bool)| self.written.contains(&place) || (writes && self.read.contains(&place));
+        let barrier = uses().any(conflict);
+        if barrier {
+            self.read.clear();
+            self.written.clear();
+        }
+        for (place, writes) in uses() {
+            if writes {
+                self.written.insert(place)
+            } else {
+                self.read.insert(place)
+            };
+        }
+        barrier
+    }
+}

@@ -1,0 +1,92 @@
+//! Memory for results inside one recording: numbered, and lent again when the tensor that held it is dropped.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::compute::lock::lock;
+
+/// The scratch memory of one recording, shared by its tensors. Locked rather than borrowed, so that tensors of any kind
+/// may cross threads.
+#[derive(Clone, Default)]
+pub(crate) struct Scratch(Arc<Mutex<Pool>>);
+
+#[derive(Default)]
+struct Pool {
+    pieces: Vec<Piece>,
+    free: Vec<u32>,
+}
+
+/// A piece of memory, or what is wanted of one.
+#[derive(Clone, Copy)]
+struct Piece {
+    bytes: u64,
+    /// Whether it becomes as large as the largest tensor that it is lent to.
+    grows: bool,
+}
+
+impl Scratch {
+    /// The number of a piece of `bytes` bytes: one that was given back, if there is one of this size.
+    pub(crate) fn take(&self, bytes: u64) -> u32 {
+        self.lend(Piece { bytes, grows: false })
+    }
+
+    /// The number of a piece of at least `bytes` bytes, which is lent to no tensors but such. However their sizes differ, there
+    /// are only as many pieces as there are tensors at a time.
+    pub(crate) fn take_growing(&self, bytes: u64) -> u32 {
+        self.lend(Piece { bytes, grows: true })
+    }
+
+    fn lend(&self, wanted: Piece) -> u32 {
+        let Pool { pieces, free } = &mut *self.pool();
+        let fits = |known: Piece| known.grows == wanted.grows && (wanted.grows || known.bytes == wanted.bytes);
+        if let Some(at) = free.iter().position(|&number| fits(pieces[number as usize])) {
+            let number = free.swap_remove(at);
+            let piece = &mut pieces[number as usize];
+            piece.bytes = piece.bytes.max(wanted.bytes);
+            return number;
+        }
+        pieces.push(wanted);
+        pieces.len() as u32 - 1
+    }
+
+    pub(crate) fn give(&self, number: u32) {
+        self.pool().free.push(number);
+    }
+
+    /// Bytes of each piece so far.
+    pub(super) fn sizes(&self) -> Vec<u64> {
+        self.pool().pieces.iter().map(|piece| piece.bytes).collect()
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        lock(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Scratch;
+
+    #[test]
+    fn pieces_are_lent_again() {
+        let scratch = Scratch::default();
+        let [a, b] = [16, 16].map(|bytes| scratch.take(bytes));
+        assert_ne!(a, b);
+        scratch.give(a);
+        assert_eq!([scratch.take(32), scratch.take(16)], [2, a]);
+        assert_eq!(scratch.sizes(), [16, 16, 32]);
+    }
+
+    #[test]
+    fn what_grows_is_one_piece_of_the_largest_size() {
+        let scratch = Scratch::default();
+        let a = scratch.take_growing(16);
+        scratch.give(a);
+        assert_ne!(scratch.take(16), a, "lent to tensors of its kind alone");
+        assert_eq!(scratch.take_growing(48), a);
+        let b = scratch.take_growing(32);
+        assert_ne!(b, a, "two at a time");
+        [a, b].into_iter().for_each(|number| scratch.give(number));
+        assert_eq!(scratch.take_growing(16), a, "the first that is free");
+        assert_eq!(scratch.sizes(), [48, 16, 32]);
+    }
+}

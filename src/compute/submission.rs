@@ -1,0 +1,149 @@
+//! How a program is cut into submissions, so that none holds a slow device for long: others draw with it, and drivers
+//! reset a device that does not answer.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use crate::compute::caps::DeviceKind;
+
+/// How long a submission may hold a device, about.
+pub(crate) const TARGET: Duration = Duration::from_millis(100);
+
+/// Submissions of a program of unknown length on a device that may be slow.
+const CAUTIOUS: usize = 8;
+
+/// Most submissions of one program.
+const MOST: usize = 1024;
+
+/// Submissions of a program that was never measured; with no time for any, every launch is one.
+pub(crate) fn pieces_at_first(kind: DeviceKind, target: Duration) -> usize {
+    match kind {
+        _ if target.is_zero() => MOST,
+        DeviceKind::Discrete => 1,
+        _ => CAUTIOUS,
+    }
+}
+
+/// What launches are thought to take.
+pub(crate) struct Estimate {
+    seconds: Vec<f64>,
+    /// Whether that has been measured; before, only their ratios are guessed.
+    known: bool,
+}
+
+/// Shorter than any launch: what takes no time at all could never be found to take more.
+const LEAST: f64 = 1e-9;
+
+impl Estimate {
+    /// Of launches of which nothing is known.
+    pub(crate) fn new(launches: usize) -> Self {
+        Self { seconds: vec![1.0; launches], known: false }
+    }
+
+    /// Seconds of all of them, if that was measured.
+    pub(crate) fn measured(&self) -> Option<f64> {
+        self.known.then(|| self.total())
+    }
+
+    fn total(&self) -> f64 {
+        self.seconds.iter().sum()
+    }
+
+    /// Takes over what pieces took. A program whose rows are alive in part takes less than one that is full, so less is
+    /// believed by halves.
+    pub(crate) fn learn(&mut self, pieces: &[Range<usize>], times: &[f64]) {
+        let less = self.known && times.iter().sum::<f64>() < self.total();
+        for (piece, time) in pieces.iter().zip(times) {
+            let seconds = &mut self.seconds[piece.clone()];
+            let scale = time / seconds.iter().sum::<f64>();
+            let scale = if less { (1.0 + scale) / 2.0 } else { scale };
+            seconds.iter_mut().for_each(|seconds| *seconds = (*seconds * scale).max(LEAST));
+        }
+        self.known = true;
+    }
+
+    /// At most `count` pieces that take about the same time, none of them empty.
+    pub(crate) fn cut(&self, count: usize) -> Arc<[Range<usize>]> {
+        let count = count.clamp(1, MOST).min(self.seconds.len());
+        let share = self.total() / count.max(1) as f64;
+        let (mut pieces, mut start, mut sum) = (Vec::new(), 0, 0.0);
+        for (at, seconds) in self.seconds.iter().enumerate() {
+            // A launch belongs to the piece in which its middle lies.
+            if at > start && sum + seconds / 2.0 >= share * (pieces.len() + 1) as f64 && pieces.len() + 1 < count {
+                pieces.push(start..at);
+                start = at;
+            }
+            sum += seconds;
+        }
+        if start < self.seconds.len() {
+            pieces.push(start..self.seconds.len());
+        }
+        pieces.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Estimate, Range};
+
+    fn new(seconds: &[f64]) -> Estimate {
+        Estimate { seconds: seconds.to_vec(), known: false }
+    }
+
+    /// How long each piece takes of launches that take `truth`.
+    fn times(pieces: &[Range<usize>], truth: &[f64]) -> Vec<f64> {
+        pieces.iter().map(|piece| truth[piece.clone()].iter().sum()).collect()
+    }
+
+    #[test]
+    fn pieces_are_all_launches_in_order() {
+        for (launches, count) in [(0, 1), (1, 8), (7, 1), (7, 3), (7, 7), (7, 100), (5000, 100_000)] {
+            let pieces = new(&vec![1.0; launches]).cut(count);
+            assert_eq!(pieces.len(), count.min(launches).min(super::MOST), "{launches} in {count}");
+            assert_eq!(pieces.iter().cloned().flatten().collect::<Vec<_>>(), (0..launches).collect::<Vec<_>>());
+            let lengths = || pieces.iter().map(ExactSizeIterator::len);
+            assert!(lengths().max().unwrap_or(0) - lengths().min().unwrap_or(0) <= 1, "{launches} in {count}");
+        }
+    }
+
+    #[test]
+    fn no_more_pieces_than_the_time_asks_for() {
+        let truth: Vec<f64> = (0..100).map(|i| if i % 10 == 0 { 0.02 } else { 0.001 }).collect();
+        let mut estimate = new(&[1.0; 100]);
+        let mut pieces = estimate.cut(1);
+        for _ in 0..6 {
+            estimate.learn(&pieces, &times(&pieces, &truth));
+            assert!((estimate.total() - 0.29).abs() < 1e-9, "{}", estimate.total());
+            pieces = estimate.cut(3);
+            assert_eq!(pieces.len(), 3);
+        }
+        assert!(times(&pieces, &truth).into_iter().all(|time| time < 0.125), "{:?}", times(&pieces, &truth));
+    }
+
+    #[test]
+    fn pieces_even_out_where_the_time_lies() {
+        // The last tenth takes nine tenths of the time.
+        let truth: Vec<f64> = (0..200).map(|i| if i < 180 { 0.1 / 180.0 } else { 0.9 / 20.0 }).collect();
+        let mut estimate = new(&[1.0; 200]);
+        let mut pieces = estimate.cut(8);
+        for _ in 0..8 {
+            estimate.learn(&pieces, &times(&pieces, &truth));
+            pieces = estimate.cut(10);
+        }
+        assert!(times(&pieces, &truth).into_iter().all(|time| time < 0.15), "{:?}", times(&pieces, &truth));
+    }
+
+    #[test]
+    fn less_is_believed_by_halves_and_more_at_once() {
+        let mut estimate = new(&[1.0; 4]);
+        let whole = estimate.cut(1);
+        for (time, total) in [(0.8, 0.8), (0.4, 0.6), (0.4, 0.5), (0.9, 0.9), (0.0, 0.45)] {
+            estimate.learn(&whole, &[time]);
+            assert!((estimate.total() - total).abs() < 1e-6, "{time}: {}", estimate.total());
+        }
+        for _ in 0..200 {
+            estimate.learn(&whole, &[0.0]);
+        }
+        estimate.learn(&whole, &[0.5]);
+        assert!((estimate.total() - 0.5).abs() < 1e-6, "{}", estimate.total());
+    }
+}

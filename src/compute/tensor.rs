@@ -1,0 +1,149 @@
+//! Tensors: whole buffers with a shape. No views, no strides, no offsets.
+
+use std::{ops::Range, sync::Arc};
+
+use bytemuck::Pod;
+
+use crate::{
+    compute::{
+        dtype::DType,
+        memory::{AsMemory, Buffer, Slot},
+        scratch::Scratch,
+    },
+    error::Result,
+};
+
+/// A matrix of `rows` × `width` elements that owns one whole buffer, row-major and without padding.
+///
+/// `&Tensor` binds for reading and `&mut Tensor` for writing, so one dispatch cannot bind a buffer both ways.
+pub struct Tensor {
+    rows: u32,
+    width: u32,
+    dtype: DType,
+    home: Home,
+}
+
+enum Home {
+    Device(Arc<Buffer>),
+    Scratch(Scratch, u32),
+}
+
+impl Tensor {
+    /// A tensor in memory of its own, contents undefined.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`] with `label`.
+    pub fn new(memory: &impl AsMemory, [rows, width]: [u32; 2], dtype: DType, label: &str) -> Result<Self> {
+        let bytes = dtype.size([rows, width]);
+        Ok(Self::over(Buffer::new(memory, bytes, label)?, [rows, width], dtype))
+    }
+
+    /// A tensor over a buffer, which may be longer than the tensor.
+    ///
+    /// # Panics
+    /// If it is shorter.
+    pub fn over(buffer: Arc<Buffer>, [rows, width]: [u32; 2], dtype: DType) -> Self {
+        let tensor = Self { rows, width, dtype, home: Home::Device(buffer) };
+        assert!(tensor.bytes() <= tensor.buffer().bytes(), "tensor of {} bytes over a smaller buffer", tensor.bytes());
+        tensor
+    }
+
+    /// A tensor with the given elements.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`] with `label`.
+    ///
+    /// # Panics
+    /// If their number is not that of the shape.
+    pub fn from_slice<P: Pod>(
+        memory: &impl AsMemory,
+        shape: [u32; 2],
+        dtype: DType,
+        label: &str,
+        data: &[P],
+    ) -> Result<Self> {
+        let tensor = Self::new(memory, shape, dtype, label)?;
+        assert_eq!(size_of_val(data) as u64, tensor.bytes(), "{label}: elements");
+        tensor.write(0, data)?;
+        Ok(tensor)
+    }
+
+    /// A tensor in scratch memory, whose number `take` finds for so many bytes.
+    pub(crate) fn scratch(
+        pool: &Scratch,
+        [rows, width]: [u32; 2],
+        dtype: DType,
+        take: impl Fn(&Scratch, u64) -> u32,
+    ) -> Self {
+        let bytes = dtype.size([rows, width]).next_multiple_of(16).max(16);
+        Self { rows, width, dtype, home: Home::Scratch(pool.clone(), take(pool, bytes)) }
+    }
+
+    pub(crate) fn slot(&self) -> Slot {
+        match &self.home {
+            Home::Device(buffer) => Slot::Buffer(buffer.clone()),
+            Home::Scratch(_, number) => Slot::Scratch(*number),
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Elements of one row.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Type of the elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Size of all elements in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.dtype.size([self.rows, self.width])
+    }
+
+    /// The buffer of a tensor that is not scratch.
+    ///
+    /// # Panics
+    /// For scratch, whose memory exists only inside a program.
+    pub fn buffer(&self) -> &Arc<Buffer> {
+        match &self.home {
+            Home::Device(buffer) => buffer,
+            Home::Scratch(..) => panic!("scratch has memory only inside a program"),
+        }
+    }
+
+    /// Overwrites elements from element `at` on.
+    ///
+    /// # Errors
+    /// Those of [`super::memory::Memory::write`].
+    ///
+    /// # Panics
+    /// For scratch, for elements that do not fit, and for quantised ones.
+    pub fn write<P: Pod>(&self, at: u64, data: &[P]) -> Result<()> {
+        self.buffer().write(at * self.dtype.bytes(), bytemuck::cast_slice(data))
+    }
+
+    /// Waits for the elements of `range`, as bytes.
+    ///
+    /// # Errors
+    /// Those of [`super::memory::Memory::read`].
+    ///
+    /// # Panics
+    /// For scratch, for elements that there are not, and for quantised ones.
+    pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        self.buffer().read(range.start * self.dtype.bytes()..range.end * self.dtype.bytes()).await
+    }
+}
+
+impl Drop for Tensor {
+    fn drop(&mut self) {
+        if let Home::Scratch(pool, number) = &self.home {
+            pool.give(*number);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! When a program's submissions are measured, by the device's clock while they run, and how that decides the next cut.
+
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use wgpu::Features;
+
+use super::{clock::Readings, device::Device};
+use crate::compute::lock::lock;
+use crate::compute::{
+    caps::DeviceKind,
+    submission::{Estimate, pieces_at_first},
+};
+
+/// A program that is far from the target is measured in its first runs, and then in every so many.
+const FIRST: u32 = 3;
+const EVERY: u32 = 32;
+const FAR: f64 = 0.125;
+
+/// The cut of one program.
+pub(super) struct Pace {
+    target: f64,
+    measured: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    estimate: Estimate,
+    pieces: Arc<[Range<usize>]>,
+    runs: u32,
+    under_way: Option<Measurement>,
+    idle: Option<Readings>,
+}
+
+/// A run that is being measured.
+struct Measurement {
+    pieces: Arc<[Range<usize>]>,
+    readings: Readings,
+}
+
+impl Pace {
+    pub(super) fn new(device: &Device, kind: DeviceKind, (launches, target): (usize, Duration)) -> Self {
+        let estimate = Estimate::new(launches);
+        let pieces = estimate.cut(pieces_at_first(kind, target));
+        let state = State { pieces, estimate, runs: 0, under_way: None, idle: None };
+        let measured = device.handle.features().contains(Features::TIMESTAMP_QUERY) && !target.is_zero();
+        Self { target: target.as_secs_f64(), measured, state: Mutex::new(state) }
+    }
+
+    /// The launches of each submission of the next run, and where to put the clock's readings if it is to be measured.
+    pub(super) fn begin(&self, device: &Device) -> (Arc<[Range<usize>]>, Option<Readings>) {
+        let state = &mut *lock(&self.state);
+        state.learn(device, self.target);
+        let far = state.estimate.measured().is_some_and(|seconds| seconds < FAR * self.target);
+        let due = !far || state.runs < FIRST || state.runs.is_multiple_of(EVERY);
+        state.runs = state.runs.wrapping_add(1);
+        let pieces = state.pieces.clone();
+        if !self.measured || !due || state.under_way.is_some() || pieces.is_empty() {
+            return (pieces, None);
+        }
+        let idle = state.idle.take().filter(|readings| readings.passes() == pieces.len());
+        let readings = idle.unwrap_or_else(|| Readings::new(device, pieces.len()));
+        (pieces, Some(readings))
+    }
+
+    /// Takes note of a run that was submitted with readings.
+    pub(super) fn submitted(&self, pieces: Arc<[Range<usize>]>, readings: Readings) {
+        readings.request();
+        lock(&self.state).under_way = Some(Measurement { pieces, readings });
+    }
+}
+
+impl State {
+    /// Looks, without waiting, whether a measurement has arrived.
+    fn learn(&mut self, device: &Device, target: f64) {
+        let Some(Measurement { pieces, readings }) = self.under_way.take_if(|run| run.readings.arrived()) else {
+            return;
+        };
+        let Ok(times) = readings.times(device) else { return };
+        self.idle = Some(readings);
+        self.estimate.learn(&pieces, &times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>());
+        let seconds = self.estimate.measured().unwrap_or_default();
+        self.pieces = self.estimate.cut((seconds / target).ceil() as usize);
+    }
+}

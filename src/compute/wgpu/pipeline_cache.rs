@@ -1,0 +1,198 @@
+//! What the driver made of shaders, kept in a file from one process to the next.
+//!
+//! A file belongs to one driver and to the shader texts of one build, which its name says. It holds a mark, a checksum of
+//! its name and its contents, and the driver's bytes: only files that this crate wrote, and wrote whole, reach a driver.
+
+use std::{
+    fs::{self, File},
+    hash::{DefaultHasher, Hasher},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+};
+
+use wgpu::{Features, PipelineCacheDescriptor};
+
+use super::{
+    device::Device,
+    prelude::{FORMATS, LIBRARY},
+};
+use crate::compute::{kernel::fingerprint, lock::lock};
+
+const MARK: &[u8; 8] = b"bimetal\n";
+
+/// Bytes before the driver's: the mark and the checksum.
+const HEADER: usize = MARK.len() + size_of::<u64>();
+
+/// Far more than the pipelines of all models take.
+const MOST: u64 = 1 << 28;
+
+/// The driver's cache, and the file that it came from and goes to.
+pub(super) struct PipelineCache {
+    pub(super) handle: wgpu::PipelineCache,
+    file: Arc<CacheFile>,
+    writing: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct CacheFile {
+    path: PathBuf,
+    /// How many of the driver's bytes it holds.
+    stored: Mutex<usize>,
+}
+
+impl PipelineCache {
+    /// The cache that `directory` holds for a device, or an empty one; none where the driver offers none.
+    pub(super) fn open(device: &Device, directory: &Path, texts: u64) -> Option<Self> {
+        if !device.handle.features().contains(Features::PIPELINE_CACHE) {
+            return None;
+        }
+        let key = wgpu::util::pipeline_cache_key(&device.handle.adapter_info())?;
+        let library = fingerprint(LIBRARY.iter().chain(FORMATS).map(|part| (part.file, part.text)));
+        let path = directory.join(format!("{key}_{:016x}", texts ^ library));
+        let known = read(&path).unwrap_or_else(|why| {
+            match why.kind() {
+                io::ErrorKind::NotFound => log::debug!("{}: no pipelines yet", path.display()),
+                _ => log::info!("{}: not used for pipelines: {why}", path.display()),
+            }
+            Vec::new()
+        });
+        let handle = device.attempt("kept pipelines", || create(device, &known)).ok()?;
+        log::debug!("{}: {} bytes of pipelines", path.display(), known.len());
+        let file = Arc::new(CacheFile { path, stored: Mutex::new(known.len()) });
+        Some(Self { handle, file, writing: Mutex::default() })
+    }
+
+    /// Writes the file anew if the driver knows more than it holds, beside what goes on.
+    pub(super) fn keep(&self) {
+        let (handle, file) = (self.handle.clone(), self.file.clone());
+        let writing = &mut *lock(&self.writing);
+        let earlier = writing.take();
+        let write = move || {
+            earlier.into_iter().for_each(|earlier| drop(earlier.join()));
+            file.store(handle.get_data().unwrap_or_default());
+        };
+        match thread::Builder::new().spawn(write) {
+            Ok(thread) => *writing = Some(thread),
+            Err(why) => log::info!("pipelines are not kept: {why}"),
+        }
+    }
+}
+
+impl Drop for PipelineCache {
+    fn drop(&mut self) {
+        lock(&self.writing).take().into_iter().for_each(|writing| drop(writing.join()));
+    }
+}
+
+impl CacheFile {
+    /// Drivers put their pipelines into any order: what is new shows in the length.
+    fn store(&self, data: Vec<u8>) {
+        let stored = &mut *lock(&self.stored);
+        if data.len() == *stored {
+            return;
+        }
+        match write(&self.path, &data) {
+            Ok(()) => log::debug!("{}: wrote {} bytes of pipelines", self.path.display(), data.len()),
+            Err(why) => log::info!("{}: pipelines are not kept: {why}", self.path.display()),
+        }
+        *stored = data.len();
+    }
+}
+
+/// A cache that begins with what an earlier one knew.
+#[allow(unsafe_code)]
+fn create(device: &Device, known: &[u8]) -> wgpu::PipelineCache {
+    let data = (!known.is_empty()).then_some(known);
+    let descriptor = PipelineCacheDescriptor { label: None, data, fallback: true };
+    // SAFETY: the bytes are those that wgpu gave out for this driver, since they come from a file of this crate whose
+    // checksum covers them and its name; wgpu itself looks whether device and driver are still the same.
+    unsafe { device.handle.create_pipeline_cache(&descriptor) }
+}
+
+/// A checksum of the name and the contents of a file. Another release of the standard library may compute another one,
+/// and then takes the file for a foreign one.
+fn checksum(path: &Path, data: &[u8]) -> [u8; 8] {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(path.file_name().unwrap_or_default().as_encoded_bytes());
+    hasher.write(data);
+    hasher.finish().to_le_bytes()
+}
+
+/// The driver's bytes in a file.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+    let about = fs::metadata(path)?;
+    if !about.is_file() || about.len() > MOST {
+        return Err(broken("it is no file of a sensible size"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST).read_to_end(&mut bytes)?;
+    let whole = bytes.get(HEADER..).filter(|data| {
+        let (mark, sum) = bytes[..HEADER].split_at(MARK.len());
+        mark == MARK && sum == checksum(path, data)
+    });
+    whole.map(<[u8]>::to_vec).ok_or_else(|| broken("it is damaged or of something else"))
+}
+
+/// Puts the driver's bytes into a file, which is there whole or not at all.
+fn write(path: &Path, data: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(MARK)?;
+    file.write_all(&checksum(path, data))?;
+    file.write_all(data)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{fs, sync::Mutex};
+
+    use super::{CacheFile, HEADER, read, write};
+
+    #[test]
+    fn only_whole_files_under_their_own_name_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let [path, other] = ["one", "other"].map(|name| directory.path().join("new").join(name));
+        assert!(read(&path).is_err());
+        let data: Vec<u8> = (0..1000_u32).map(|i| (i * 7) as u8).collect();
+        write(&path, &data).unwrap();
+        assert_eq!(read(&path).unwrap(), data);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left behind");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&other, &whole).unwrap();
+        assert!(read(&other).is_err(), "of another driver");
+        for length in (0..HEADER).chain([HEADER + 1, whole.len() - 1]) {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert!(read(&path).is_err(), "{length} bytes");
+        }
+        for at in [0, MARK_END, HEADER, whole.len() - 1] {
+            let mut broken = whole.clone();
+            broken[at] ^= 4;
+            fs::write(&path, &broken).unwrap();
+            assert!(read(&path).is_err(), "byte {at}");
+        }
+        write(&path, &data).unwrap();
+        assert_eq!(read(&path).unwrap(), data, "replaced");
+        fs::create_dir(directory.path().join("directory")).unwrap();
+        assert!(read(&directory.path().join("directory")).is_err());
+    }
+
+    const MARK_END: usize = super::MARK.len();
+
+    #[test]
+    fn a_file_is_written_only_when_there_is_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = CacheFile { path: directory.path().join("cache"), stored: Mutex::new(0) };
+        file.store(vec![1, 2, 3]);
+        assert_eq!(read(&file.path).unwrap(), [1, 2, 3]);
+        file.store(vec![3, 2, 1]);
+        assert_eq!(read(&file.path).unwrap(), [1, 2, 3], "the same in another order");
+        file.store(vec![1, 2, 3, 4]);
+        assert_eq!(read(&file.path).unwrap(), [1, 2, 3, 4]);
+    }
+}

@@ -1,0 +1,185 @@
+//! The text before a shader. WGSL has neither includes nor element types as parameters; this is where both come from.
+//!
+//! The whole text is: extensions, defines, how each float binding's elements are found, unpacked and packed, library
+//! parts, and the kernel's own text. Everything before the library is the pipeline's key, together with the kernel.
+
+mod formats;
+
+use std::fmt::Write;
+
+use super::unroll::unroll;
+use crate::{
+    compute::{
+        caps::Caps,
+        dtype::DType,
+        kernel::{Dispatch, Element, RowsAre},
+    },
+    error::{Error, Result},
+};
+use formats::Bound;
+
+/// A part of shaders that kernels share.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its name: the stem of its file.
+    pub name: &'static str,
+    /// Its file in the repository.
+    pub file: &'static str,
+    /// Its text, with directives.
+    pub text: &'static str,
+}
+
+macro_rules! parts {
+    ($folder:literal, [$($name:literal),* $(,)?]) => {
+        &[$(Part {
+            name: $name,
+            file: concat!($folder, $name, ".wgsl"),
+            text: include_str!(concat!("../../../", $folder, $name, ".wgsl")),
+        }),*]
+    };
+}
+
+/// The shared parts of shaders.
+pub const LIBRARY: &[Part] = parts!(
+    "wgsl/lib/",
+    [
+        "activations",
+        "chunks",
+        "dots",
+        "few_rows",
+        "fragment_blocks",
+        "ggml",
+        "heads",
+        "leader",
+        "matrix_16",
+        "matrix_8",
+        "packed",
+        "packing",
+        "pages",
+        "pieces",
+        "quants",
+        "reduce",
+        "reduce_subgroup",
+        "scales",
+        "splits",
+        "sums",
+        "sums_subgroup",
+        "team",
+        "team_subgroup",
+        "step",
+        "triangle",
+    ]
+);
+
+/// How shaders read and write elements, a file for each format. `$NAME` stands for the name of a binding.
+pub const FORMATS: &[Part] = parts!(
+    "wgsl/lib/formats/",
+    [
+        "bf16",
+        "f16",
+        "f32",
+        "float_writes",
+        "packed",
+        "q4",
+        "q4_0",
+        "q4_k",
+        "q5_k",
+        "q6_k",
+        "q8",
+        "q8_heads",
+        "quads_as_f16",
+        "words",
+    ]
+);
+
+impl Part {
+    fn of(parts: &[Part], name: &str) -> Option<Part> {
+        parts.iter().find(|part| part.name == name).copied()
+    }
+}
+
+/// What specialises a launch's shader: extensions, defines, and the quads of its float bindings.
+///
+/// # Errors
+/// [`Error::Shader`] if a shared part has a wrong directive.
+pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
+    let mut text = String::new();
+    if caps.half {
+        text.push_str("enable f16;\n");
+    }
+    if dispatch.kernel.library.contains(&"matrix") {
+        text.push_str("enable wgpu_cooperative_matrix;\n");
+    }
+    for (name, value) in &dispatch.defines {
+        _ = writeln!(text, "const {name}: u32 = {value}u;");
+    }
+    _ = writeln!(text, "const LANES: u32 = {}u;", dispatch.lanes);
+    if let Some([least, _]) = caps.subgroup {
+        _ = writeln!(text, "const SUBGROUP: u32 = {least}u;");
+    }
+    if dispatch.kernel.bindings.iter().any(|binding| binding.element == Element::Wide) {
+        text.push_str("alias Piece = array<vec4<f32>, WIDE>;\n");
+    }
+    let any = |of: fn(&DType) -> bool| dispatch.elements.iter().any(of);
+    let packing = multiplies_bytes(dispatch) || any(|dtype| matches!(dtype, DType::Packed(_)));
+    for (part, used) in
+        [("quants", any(|dtype| dtype.is_quantised())), ("packing", packing), ("ggml", any(|dtype| dtype.is_ggml()))]
+    {
+        if used {
+            text.push_str(&shared(dispatch, part)?);
+        }
+    }
+    for bound in (0..dispatch.elements.len()).filter_map(|at| Bound::of(dispatch, at, caps.half)) {
+        text.push_str(&bound.text().map_err(|log| refused(dispatch, log))?);
+    }
+    Ok(text)
+}
+
+/// The whole text of a launch's shader.
+///
+/// # Errors
+/// [`Error::Shader`] if the kernel asks for a part that the library does not have, or has a wrong directive.
+pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
+    let kernel = dispatch.kernel;
+    let mut text = prelude(dispatch, caps)?;
+    for name in kernel.library {
+        text.push_str(&shared(dispatch, variant(dispatch, caps, name))?);
+    }
+    let own = unroll(&format!("wgsl/{}.wgsl", kernel.name), kernel.source.wgsl, &|name| value(dispatch, name));
+    Ok(text + &own.map_err(|log| refused(dispatch, log))?)
+}
+
+/// The text of a part of the library.
+fn shared(dispatch: &Dispatch, name: &str) -> Result<String> {
+    let missing = || refused(dispatch, format!("the shader library has no part {name}"));
+    let part = Part::of(LIBRARY, name).ok_or_else(missing)?;
+    unroll(part.file, part.text, &|name| value(dispatch, name)).map_err(|log| refused(dispatch, log))
+}
+
+/// The file of a part of the library that suits the device.
+fn variant<'a>(dispatch: &Dispatch, caps: &Caps, name: &'a str) -> &'a str {
+    let in_subgroup = |[least, _]: [u32; 2]| dispatch.known("TEAM").is_some_and(|team| team <= least);
+    match name {
+        "reduce" if caps.subgroup.is_some() => "reduce_subgroup",
+        "sums" if caps.subgroup.is_some() => "sums_subgroup",
+        "team" if caps.subgroup.is_some_and(in_subgroup) => "team_subgroup",
+        "matrix" if caps.matrix_units == Some(8) => "matrix_8",
+        "matrix" => "matrix_16",
+        name => name,
+    }
+}
+
+/// Whether a product of few rows multiplies packed bytes.
+fn multiplies_bytes(dispatch: &Dispatch) -> bool {
+    dispatch.known("ROWS_ARE").is_some_and(|rows_are| rows_are != RowsAre::Floats as u32)
+}
+
+/// The value of a name in a directive: a define of the launch, or a constant.
+fn value(dispatch: &Dispatch, name: &str) -> Option<u32> {
+    let constant = || RowsAre::NAMES.iter().find(|(known, _)| *known == name).map(|(_, rows_are)| *rows_are as u32);
+    dispatch.known(name).or_else(constant)
+}
+
+fn refused(dispatch: &Dispatch, log: String) -> Error {
+    Error::Shader { kernel: dispatch.label(), log }
+}

@@ -1,0 +1,200 @@
+//! Recordings made ready to run: everything that a run needs and that does not change between runs.
+
+use std::{collections::HashMap, mem, sync::Arc};
+
+use wgpu::{
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, BufferBinding, BufferSize, BufferUsages,
+    ComputePass, SubmissionIndex,
+};
+
+use super::{
+    Wgpu,
+    device::{Device, Refusal},
+    memory::{Copy, new_buffer},
+    pace::Pace,
+};
+use crate::{
+    compute::{kernel::Dispatch, memory::Slot, pass::Recorded},
+    error::{Error, Result},
+};
+
+/// A program as this backend runs it. It holds all of its memory; dropping it frees that.
+pub(super) struct Prepared {
+    /// Names the program in errors.
+    pub(super) label: Arc<str>,
+    pub(super) launches: Vec<Launch>,
+    pace: Pace,
+}
+
+pub(super) struct Launch {
+    pipeline: wgpu::ComputePipeline,
+    group: BindGroup,
+    /// Where its parameters are, if it has any.
+    offset: Option<u32>,
+    grid: [u32; 3],
+}
+
+impl Prepared {
+    /// Prepares a finished recording.
+    pub(super) fn new(backend: &Wgpu, recorded: &Recorded) -> Result<Self> {
+        let (device, dispatches) = (&*backend.device, &recorded.dispatches);
+        device.check()?;
+        check_grids(device, dispatches)?;
+        let pipelines = backend.pipelines.of(device, &backend.caps, dispatches)?;
+        let new = |&bytes: &u64| new_buffer(device, &backend.caps, bytes, "scratch");
+        let scratch = recorded.scratch.iter().map(new).collect::<Result<Vec<_>>>()?;
+        let params = Params::new(device, dispatches)?;
+        let mut groups = Groups { backend, params: &params, scratch: &scratch, known: HashMap::new() };
+        let launches = dispatches.iter().zip(pipelines).zip(&params.offsets).map(|((dispatch, pipeline), &offset)| {
+            Ok(Launch { pipeline, group: groups.of(dispatch)?, offset, grid: dispatch.grid })
+        });
+        let launches = launches.collect::<Result<Vec<_>>>()?;
+        let pace = Pace::new(device, backend.caps.kind, (launches.len(), backend.submission));
+        device.check()?;
+        Ok(Self { label: recorded.label().into(), launches, pace })
+    }
+
+    /// Encodes and submits it, in as many pieces as its pace asks for, and copies with the last one.
+    pub(super) fn run(&self, device: &Device, copies: &[Copy]) -> Result<SubmissionIndex> {
+        device.check()?;
+        device.health.start(&self.label);
+        let submitted = device.attempt(&self.label, || {
+            let (pieces, readings) = self.pace.begin(device);
+            let new_encoder = || device.handle.create_command_encoder(&Default::default());
+            let mut encoder = new_encoder();
+            for (number, piece) in pieces.iter().enumerate() {
+                if number > 0 {
+                    device.submit(Some(mem::replace(&mut encoder, new_encoder()).finish()));
+                }
+                let around = readings.as_ref().map(|readings| readings.around(number)).unwrap_or_default();
+                encode(&self.launches[piece.clone()], encoder.begin_compute_pass(&around));
+            }
+            readings.iter().for_each(|readings| readings.fetch(&mut encoder));
+            copies.iter().for_each(|copy| copy.encode(&mut encoder));
+            let submission = device.submit(Some(encoder.finish()));
+            readings.into_iter().for_each(|readings| self.pace.submitted(pieces.clone(), readings));
+            submission
+        });
+        submitted.map_err(|refusal| refusal.during(&self.label))
+    }
+}
+
+/// Encodes launches as one pass.
+fn encode(launches: &[Launch], mut pass: ComputePass<'_>) {
+    let mut current = None;
+    for launch in launches {
+        if current != Some(&launch.pipeline) {
+            pass.set_pipeline(&launch.pipeline);
+            current = Some(&launch.pipeline);
+        }
+        launch.encode(&mut pass);
+    }
+}
+
+impl Launch {
+    /// Encodes everything but the pipeline.
+    fn encode(&self, pass: &mut ComputePass<'_>) {
+        pass.set_bind_group(0, &self.group, self.offset.as_slice());
+        let [x, y, z] = self.grid;
+        pass.dispatch_workgroups(x, y, z);
+    }
+
+    /// Encodes it as all of a pass.
+    pub(super) fn encode_alone(&self, mut pass: ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        self.encode(&mut pass);
+    }
+}
+
+fn check_grids(device: &Device, dispatches: &[Dispatch]) -> Result<()> {
+    let most = device.handle.limits().max_compute_workgroups_per_dimension;
+    match dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|&groups| groups > most)) {
+        None => Ok(()),
+        Some(dispatch) => Err(Error::Device {
+            label: dispatch.label(),
+            what: format!("a grid of {:?} groups; this device takes {most} in each dimension", dispatch.grid),
+        }),
+    }
+}
+
+/// The launch constants of all launches, in one uniform buffer; equal ones share a place.
+struct Params {
+    buffer: Option<wgpu::Buffer>,
+    offsets: Vec<Option<u32>>,
+}
+
+impl Params {
+    fn new(device: &Device, dispatches: &[Dispatch]) -> Result<Self> {
+        let stride = device.handle.limits().min_uniform_buffer_offset_alignment as usize;
+        let (mut bytes, mut places) = (Vec::new(), HashMap::new());
+        let place = |dispatch: &Dispatch| {
+            if dispatch.params.is_empty() {
+                return None;
+            }
+            let offset = *places.entry(dispatch.params.clone()).or_insert_with(|| {
+                let offset = bytes.len();
+                bytes.extend_from_slice(bytemuck::cast_slice(&dispatch.params));
+                bytes.resize((offset + window(dispatch)).next_multiple_of(stride), 0_u8);
+                offset as u32
+            });
+            Some(offset)
+        };
+        let offsets = dispatches.iter().map(place).collect();
+        if bytes.is_empty() {
+            return Ok(Self { buffer: None, offsets });
+        }
+        let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
+        let size = bytes.len() as u64;
+        let descriptor = wgpu::BufferDescriptor { label: Some("params"), size, usage, mapped_at_creation: false };
+        let buffer = device.attempt("params", || {
+            let buffer = device.handle.create_buffer(&descriptor);
+            device.queue.write_buffer(&buffer, 0, &bytes);
+            buffer
+        });
+        let buffer = buffer.map_err(|refusal| match refusal {
+            Refusal::OutOfMemory => Error::OutOfMemory { label: "params".into(), bytes: size, hint: String::new() },
+            other => other.during("preparing a program"),
+        })?;
+        Ok(Self { buffer: Some(buffer), offsets })
+    }
+}
+
+/// Bytes of the uniform that a launch sees.
+fn window(dispatch: &Dispatch) -> usize {
+    size_of_val(&*dispatch.params).next_multiple_of(16)
+}
+
+/// Bind groups of one program; launches that bind the same buffers in the same way share one.
+struct Groups<'a> {
+    backend: &'a Wgpu,
+    params: &'a Params,
+    scratch: &'a [wgpu::Buffer],
+    known: HashMap<(wgpu::BindGroupLayout, Vec<wgpu::Buffer>, usize), BindGroup>,
+}
+
+impl Groups<'_> {
+    fn of(&mut self, dispatch: &Dispatch) -> Result<BindGroup> {
+        let device = &*self.backend.device;
+        let layout = self.backend.pipelines.layout(device, dispatch.kernel).group;
+        let place = |slot: &Slot| match slot {
+            Slot::Buffer(buffer) => self.backend.memory.buffer(buffer.id()),
+            Slot::Scratch(number) => self.scratch[*number as usize].clone(),
+        };
+        let buffers: Vec<_> = dispatch.slots.iter().map(place).collect();
+        let key = (layout, buffers, window(dispatch));
+        if let Some(group) = self.known.get(&key) {
+            return Ok(group.clone());
+        }
+        let (layout, buffers, window) = &key;
+        let uniform = self.params.buffer.as_ref().zip(BufferSize::new(*window as u64));
+        let uniform = uniform.map(|(buffer, size)| BufferBinding { buffer, offset: 0, size: Some(size) });
+        let storage = buffers.iter().map(wgpu::Buffer::as_entire_buffer_binding).chain(uniform);
+        let entry = |(binding, buffer)| BindGroupEntry { binding, resource: BindingResource::Buffer(buffer) };
+        let entries: Vec<_> = (0..).zip(storage).map(entry).collect();
+        let descriptor = BindGroupDescriptor { label: Some(dispatch.kernel.name), layout, entries: &entries };
+        let group = device.attempt(&dispatch.label(), || device.handle.create_bind_group(&descriptor));
+        let group = group.map_err(|refusal| refusal.during(&dispatch.label()))?;
+        self.known.insert(key, group.clone());
+        Ok(group)
+    }
+}

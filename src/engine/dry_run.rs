@@ -1,0 +1,135 @@
+//! An engine without a device: it is asked for steps, and notes what it would ask of the device.
+//!
+//! No weights are allocated. It tells what must be compiled before a first answer, and what a step costs.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    ALIGN, AtEnd, Engine, Options, Request,
+    sampler::{Mode, Sampling},
+    scheduler::SequenceId,
+};
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        cost::Load,
+        dry_run::{Notes, Paper},
+        kernel::Dispatch,
+    },
+    error::{Error, Result},
+    model::{Model, Precision, weights::Source},
+};
+
+/// What one step asked of the device.
+pub struct DryStep {
+    /// Launches, submissions and waits.
+    pub log: Notes,
+    /// The tokens that it computed.
+    pub load: Load,
+}
+
+/// An engine on a dry-run device.
+pub struct DryEngine {
+    paper: Arc<Paper>,
+    engine: Engine,
+}
+
+impl DryEngine {
+    /// An engine for a model's shape on a device with these capabilities. `options` must allow for the context
+    /// and the sequences that are to be asked for: [`DryEngine::context`].
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for a checkpoint that lacks weights; [`Error::Request`] for a context that the device could
+    /// not bind.
+    pub fn new(caps: Caps, source: &Source<'_>, precision: Precision, options: Options) -> Result<Self> {
+        let paper = Arc::new(Paper::new(caps));
+        let backend: Arc<dyn Backend> = paper.clone();
+        let model = Model::load(&backend, &Source::Shapes(source), precision, &mut |_, _| {})?;
+        let engine = Engine::new(Arc::new(model), options)?;
+        Ok(Self { paper, engine })
+    }
+
+    /// The context that `sequences` sequences need to be decoded after `depth` tokens each, given the budget of a step:
+    /// the first go on while the last are being prepared.
+    pub fn context(sequences: u32, depth: u32, budget: u32) -> u32 {
+        // What is left of a step beside a token of each sequence that is already being decoded.
+        let chunk = (budget.saturating_sub(sequences) / ALIGN * ALIGN).max(ALIGN);
+        let steps = depth.div_ceil(chunk).saturating_add(2);
+        depth.saturating_add(sequences.saturating_mul(steps)).saturating_add(4)
+    }
+
+    /// One more token for each of `sequences` sequences after `depth` tokens, at least one.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if the engine cannot decode so many sequences together.
+    pub fn decode(&mut self, sequences: u32, depth: u32) -> Result<DryStep> {
+        let depth = depth.max(1);
+        let most = self.engine.plan().context.saturating_sub(depth);
+        let ids = (0..sequences).map(|_| self.add(depth, most)).collect::<Result<Vec<_>>>()?;
+        let mut first = BTreeSet::new();
+        while first.len() < ids.len() && !self.engine.is_idle() {
+            first.extend(self.engine.step()?.iter().map(|event| event.sequence));
+        }
+        self.paper.take();
+        let tokens = self.engine.step()?.len();
+        let step = DryStep { log: self.paper.take(), load: Load::decode(sequences, depth) };
+        ids.into_iter().for_each(|id| self.engine.cancel(id));
+        let together = tokens == sequences as usize;
+        together.then_some(step).ok_or_else(|| unfit(&format!("{sequences} sequences of {depth} tokens")))
+    }
+
+    /// A prompt's last `rows` tokens after `depth` others, the first answer's token included.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if the engine does not compute so many in one step.
+    pub fn prefill(&mut self, rows: u32, depth: u32) -> Result<DryStep> {
+        let whole = self.request(depth.saturating_add(rows), 1);
+        let id = if depth == 0 {
+            self.engine.add(whole)?
+        } else {
+            let id = self.add(depth, 1)?;
+            while !self.engine.is_idle() {
+                self.engine.step()?;
+            }
+            self.engine.resume(id, whole)?;
+            id
+        };
+        self.paper.take();
+        let tokens = self.engine.step()?.len();
+        let step = DryStep { log: self.paper.take(), load: Load::prompt(rows, depth) };
+        self.engine.cancel(id);
+        (tokens == 1).then_some(step).ok_or_else(|| unfit(&format!("{rows} tokens of a prompt after {depth}")))
+    }
+
+    /// Every launch of two short answers, one chosen greedily and one by chance: what an engine has to compile before it
+    /// can answer.
+    ///
+    /// # Errors
+    /// Those of [`Engine::step`].
+    pub fn answer(mut self) -> Result<Vec<Dispatch>> {
+        for sampling in [Sampling::greedy(), Sampling::model_card(Mode::Direct)] {
+            let id = self.engine.add(Request { sampling, at_end: AtEnd::Free, ..self.request(1, 8) })?;
+            while !self.engine.is_idle() {
+                self.engine.step()?;
+            }
+            self.engine.cancel(id);
+        }
+        Ok(self.paper.take().launches)
+    }
+
+    fn add(&mut self, prompt: u32, max_tokens: u32) -> Result<SequenceId> {
+        let request = self.request(prompt, max_tokens);
+        self.engine.add(request)
+    }
+
+    /// A dry-run device answers with zeros, so every sequence consists of them.
+    fn request(&self, prompt: u32, max_tokens: u32) -> Request {
+        let (prompt, max_tokens) = (vec![0; prompt as usize], max_tokens as usize);
+        Request { prompt, sampling: Sampling::greedy(), max_tokens, stop: BTreeSet::new(), at_end: AtEnd::Keep }
+    }
+}
+
+fn unfit(what: &str) -> Error {
+    Error::Request(format!("{what} do not fit one step of this engine; raise --budget or --context, or ask for fewer"))
+}

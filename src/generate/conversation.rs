@@ -1,0 +1,142 @@
+//! A conversation: messages written by the checkpoint's template, each turn reusing what is computed of the last.
+
+use web_time::Instant;
+
+use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText};
+use crate::{
+    engine::{AtEnd, scheduler::SequenceId},
+    error::Result,
+    text::{
+        chat_template::{Message, Options, Template},
+        tokenizer::SpecialTokens,
+    },
+};
+
+/// Messages so far, and the sequence that holds what is computed of them.
+#[derive(Default)]
+pub struct Conversation {
+    /// What was said, the system's message first.
+    pub messages: Vec<Message>,
+    /// What the template is told.
+    pub options: Options,
+    sequence: Option<SequenceId>,
+    /// The ids at whose end the state is kept, for a past that turns out otherwise than it was computed.
+    kept: Vec<u32>,
+}
+
+impl Conversation {
+    /// A conversation that begins with a system message, if any.
+    pub fn new(system: Option<String>, options: Options) -> Self {
+        let messages = system.into_iter().map(|content| Message::new("system", content)).collect();
+        Self { messages, options, sequence: None, kept: Vec::new() }
+    }
+
+    /// Asks for the answer to `content`. The answer becomes a message with [`Conversation::heard`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Template`]; [`crate::Error::Request`] where the conversation has outgrown the context.
+    pub fn say<'a>(
+        &mut self,
+        generator: &'a mut Generator,
+        content: &str,
+        options: &GenerationOptions,
+    ) -> Result<Stream<'a>> {
+        self.messages.push(Message::new("user", content));
+        self.answer(generator, options).inspect_err(|_| {
+            self.messages.pop();
+        })
+    }
+
+    /// Notes what was answered, whole or interrupted.
+    pub fn heard(&mut self, content: &str) {
+        self.messages.push(Message::new("assistant", content));
+    }
+
+    /// The sequence that holds what is computed of the conversation; none before the first answer.
+    pub fn sequence(&self) -> Option<SequenceId> {
+        self.sequence
+    }
+
+    /// Forgets everything but the system's message.
+    pub fn clear(&mut self, generator: &mut Generator) {
+        self.messages.retain(|message| message.role == "system");
+        self.kept.clear();
+        if let Some(id) = self.sequence.take() {
+            generator.cancel(id);
+        }
+    }
+
+    fn answer<'a>(&mut self, generator: &'a mut Generator, options: &GenerationOptions) -> Result<Stream<'a>> {
+        let started = Instant::now();
+        let template = generator.text.template()?;
+        let whole = template.render(&self.messages, &self.options)?;
+        let stable = self.stable(template, &whole)?;
+        let ids = self.ids(generator, &whole)?;
+        let prefix = stable.map(|stable| self.ids(generator, &stable)).transpose()?;
+        let prefix = prefix.filter(|prefix| ids.starts_with(prefix) && prefix.len() < ids.len());
+        let mut text = OpenText::new(&generator.text.tokenizer, &options.stop, Timing::new(ids.len(), started))?;
+        let warmed = prefix.as_ref().map(|prefix| self.warm(generator, prefix, options)).transpose()?;
+        let kept = prefix.unwrap_or_else(|| ids.clone());
+        let (id, reused) = self.submit(generator, ids, options)?;
+        self.kept = kept;
+        text.timing.reused = warmed.unwrap_or(reused);
+        let stream = generator.follow(id, text);
+        Ok(if warmed.is_some() { stream } else { stream.keeping_prompt() })
+    }
+
+    /// The beginning of the prompt that later turns keep, where they do not keep all of it: templates drop the
+    /// thinking of earlier answers.
+    fn stable(&self, template: &Template, whole: &str) -> Result<Option<String>> {
+        let mut later = self.messages.clone();
+        later.extend([Message::new("assistant", "."), Message::new("user", ".")]);
+        let later = template.render(&later, &self.options)?;
+        if later.starts_with(whole) {
+            return Ok(None);
+        }
+        let told = Options { generation_prompt: false, ..self.options.clone() };
+        let stable = template.render(&self.messages, &told)?;
+        Ok((whole.starts_with(&stable) && later.starts_with(&stable)).then_some(stable))
+    }
+
+    /// The ids of a prompt. Where it goes on from what the model has seen, or else from what the state is kept of, those
+    /// ids stay, since text need not encode to the ids that it came from.
+    fn ids(&self, generator: &Generator, whole: &str) -> Result<Vec<u32>> {
+        let tokenizer = &generator.text.tokenizer;
+        let seen = self.sequence.and_then(|id| generator.engine.tokens(id)).unwrap_or_default();
+        for known in [seen, &self.kept] {
+            if let Some(rest) = whole.strip_prefix(&tokenizer.decode(known, SpecialTokens::Show)) {
+                return Ok([known, &tokenizer.encode(rest)?].concat());
+            }
+        }
+        tokenizer.encode(whole)
+    }
+
+    /// Queues the ids behind what is computed of them. Returns the sequence, and how many ids are computed.
+    fn submit(
+        &mut self,
+        generator: &mut Generator,
+        ids: Vec<u32>,
+        options: &GenerationOptions,
+    ) -> Result<(SequenceId, usize)> {
+        let request = generator.request(ids, options, AtEnd::Keep);
+        if let Some(id) = self.sequence.filter(|id| generator.engine.is_kept(*id)) {
+            return Ok((id, generator.engine.resume(id, request)?));
+        }
+        let id = generator.engine.add(request)?;
+        self.sequence = Some(id);
+        Ok((id, 0))
+    }
+
+    /// Computes the beginning of a prompt and keeps a snapshot of the state there. Returns how many of its ids were
+    /// computed before.
+    fn warm(&mut self, generator: &mut Generator, prefix: &[u32], options: &GenerationOptions) -> Result<usize> {
+        let silent = GenerationOptions { max_tokens: 0, stop: Vec::new(), ..options.clone() };
+        let text = OpenText::new(&generator.text.tokenizer, &[], Timing::new(prefix.len(), Instant::now()))?;
+        let (id, reused) = self.submit(generator, prefix.to_vec(), &silent)?;
+        generator.follow(id, text).try_for_each(|piece| piece.map(drop))?;
+        if generator.engine.is_kept(id) {
+            generator.engine.snapshot(id)?;
+        }
+        Ok(reused)
+    }
+}

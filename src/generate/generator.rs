@@ -1,0 +1,295 @@
+//! A model with its tokenizer on a device, which serves many texts at once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
+    sync::Arc,
+    thread,
+};
+
+use web_time::Instant;
+
+use super::{
+    GenerationOptions, GeneratorOptions, StopAt, Stream, TextAssets, TextEvent, Timing,
+    failure::{Failure, again},
+    open_text::OpenText,
+};
+use crate::{
+    compute::{backend::Backend, caps::DeviceKind, threads},
+    engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId},
+    error::{Error, Result},
+    model::{
+        Model,
+        checkpoint::Checkpoint,
+        weights::{Progress, Source},
+    },
+};
+
+/// A model with its tokenizer on a device. Texts are served together: each step of the device computes a part of all of
+/// them.
+///
+/// ```no_run
+/// # fn main() -> bimetal::Result<()> {
+/// let mut llm = bimetal::generate::Generator::open("Qwen/Qwen3.5-0.8B")?;
+/// // One text, as it comes.
+/// for piece in llm.generate("Once upon a time")? {
+///     print!("{}", piece?);
+/// }
+/// // Many texts at once.
+/// let options = llm.generation_options();
+/// for prompt in ["A fox", "A bear"] {
+///     llm.add(prompt, &options)?;
+/// }
+/// while !llm.is_idle() {
+///     for event in llm.step()? {
+///         println!("{}: {:?} {:?}", event.id, event.text, event.finish);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Generator {
+    /// What the checkpoint says about text.
+    pub text: TextAssets,
+    pub(super) engine: Engine,
+    /// Texts that are not over.
+    texts: BTreeMap<SequenceId, OpenText>,
+    /// Events that nobody has taken yet, oldest first.
+    events: Vec<TextEvent>,
+    /// Errors of steps that were taken for a stream and ended other texts, oldest first.
+    errors: VecDeque<Error>,
+}
+
+impl Generator {
+    /// Opens a model on the best device of this machine: `OWNER/NAME` or `OWNER/NAME@REVISION` on the hub, a checkpoint
+    /// directory, or a GGUF file. All options are the defaults, which ask the device.
+    ///
+    /// # Errors
+    /// Those of [`crate::hub::locate`], [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(model: &str) -> Result<Self> {
+        let checkpoint = Checkpoint::open(&crate::hub::locate(model, &mut |_, _, _| {})?)?;
+        checkpoint.check()?;
+        Self::on_best_device(&checkpoint)
+    }
+
+    /// Opens the built-in model on the best device of this machine, with the defaults of [`Generator::open`].
+    ///
+    /// # Errors
+    /// Those of [`Generator::new`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn built_in() -> Result<Self> {
+        Self::on_best_device(&crate::model::built_in::open()?)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
+        use crate::compute::devices::{Choice, open};
+
+        let backend = open(Choice::Auto, None)?.backend;
+        Self::new(&backend, checkpoint, GeneratorOptions::default(), &mut |_, _| {})
+    }
+
+    /// Puts a checkpoint on a backend. `progress` is told the bytes of weights done, and all of them.
+    ///
+    /// # Errors
+    /// Everything that can be wrong with a checkpoint, [`Error::Request`] for options that do not fit, and
+    /// [`Error::OutOfMemory`].
+    pub fn new(
+        backend: &Arc<dyn Backend>,
+        checkpoint: &Checkpoint,
+        options: GeneratorOptions,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self> {
+        let source = Source::Checkpoint(checkpoint);
+        let (text, model) = thread::scope(|scope| {
+            let compiling = threads::begin(scope, || {
+                if let Err(why) = compile(backend, &source, options) {
+                    log::debug!("not compiled ahead: {why}");
+                }
+            });
+            let text = threads::begin(scope, || TextAssets::of(checkpoint));
+            let started = Instant::now();
+            let model = Model::load(backend, &source, options.precision, progress);
+            log::debug!("weights in {:.1?}", started.elapsed());
+            compiling.join();
+            (text.join(), model)
+        });
+        let (text, mut model) = (text?, model?);
+        model.vocabulary = model.vocabulary.min(text.tokenizer.vocabulary() as u32);
+        let engine = Engine::new(Arc::new(model), options.engine)?;
+        Ok(Self { text, engine, texts: BTreeMap::new(), events: Vec::new(), errors: VecDeque::new() })
+    }
+
+    /// The engine, for reading. To work with token ids, make an [`Engine`] of your own from [`Engine::model`].
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The checkpoint's own options: its sampling and its stop ids, and as many tokens as the context holds.
+    pub fn generation_options(&self) -> GenerationOptions {
+        let sampling = self.text.sampling.clone();
+        GenerationOptions { sampling, max_tokens: usize::MAX, stop: Vec::new(), stop_at: StopAt::StopId }
+    }
+
+    /// Continues a text with the checkpoint's own options.
+    ///
+    /// # Errors
+    /// Those of [`Generator::add`].
+    pub fn generate(&mut self, prompt: &str) -> Result<Stream<'_>> {
+        self.stream(prompt, &self.generation_options())
+    }
+
+    /// Continues a text and streams it. Texts that were added go on beside it; their events come out of the next
+    /// [`Generator::step`].
+    ///
+    /// # Errors
+    /// Those of [`Generator::add`].
+    pub fn stream(&mut self, prompt: &str, options: &GenerationOptions) -> Result<Stream<'_>> {
+        let id = self.add(prompt, options)?;
+        Ok(Stream::new(self, id))
+    }
+
+    /// Queues a text to be continued by [`Generator::step`].
+    ///
+    /// # Errors
+    /// [`Error::Request`] for an empty prompt, one longer than the context, an empty stop string, or unusable sampling.
+    pub fn add(&mut self, prompt: &str, options: &GenerationOptions) -> Result<SequenceId> {
+        let ids = self.text.tokenizer.encode(prompt)?;
+        let text = OpenText::new(&self.text.tokenizer, &options.stop, Timing::new(ids.len(), Instant::now()))?;
+        let id = self.engine.add(self.request(ids, options, AtEnd::Free))?;
+        self.texts.insert(id, text);
+        Ok(id)
+    }
+
+    /// Computes one step and returns what came of it for each text; nothing while prompts are computed and while
+    /// characters are incomplete. Events that arrived while a stream advanced are returned first, without a step.
+    ///
+    /// # Errors
+    /// Those of [`Engine::step`]. Texts that the failed step computed are over: [`Engine::is_running`] says which go on.
+    /// An error that ended texts while a stream advanced is returned here too.
+    pub fn step(&mut self) -> Result<Vec<TextEvent>> {
+        if self.events.is_empty() {
+            match self.errors.pop_front() {
+                Some(error) => return Err(error),
+                None => self.advance().map_err(|failure| failure.error)?,
+            }
+        }
+        Ok(mem::take(&mut self.events))
+    }
+
+    /// Ends a text and gives its memory back. No more events of it come.
+    pub fn cancel(&mut self, id: SequenceId) {
+        self.forget(id);
+        self.engine.cancel(id);
+    }
+
+    /// Whether no text is open and [`Generator::step`] has nothing to return.
+    pub fn is_idle(&self) -> bool {
+        self.texts.is_empty() && self.events.is_empty() && self.errors.is_empty()
+    }
+
+    /// What an open text took so far.
+    pub(super) fn timing(&self, id: SequenceId) -> Option<Timing> {
+        self.texts.get(&id).map(|text| text.timing)
+    }
+
+    /// A stream of a sequence that the engine computes.
+    pub(super) fn follow(&mut self, id: SequenceId, text: OpenText) -> Stream<'_> {
+        self.texts.insert(id, text);
+        Stream::new(self, id)
+    }
+
+    /// Ends a text where it stands. Its sequence is kept or freed, as its request says.
+    pub(super) fn interrupt(&mut self, id: SequenceId) {
+        self.forget(id);
+        self.engine.interrupt(id);
+    }
+
+    fn forget(&mut self, id: SequenceId) {
+        self.texts.remove(&id);
+        self.events.retain(|event| event.id != id);
+    }
+
+    /// Takes the oldest event of one text from the queue.
+    pub(super) fn take(&mut self, id: SequenceId) -> Option<TextEvent> {
+        let at = self.events.iter().position(|event| event.id == id)?;
+        Some(self.events.remove(at))
+    }
+
+    /// Computes one step for the reader of one text. An error that ended other texts waits for their reader.
+    pub(super) fn advance_for(&mut self, id: SequenceId) -> Result<()> {
+        let Err(Failure { error, mut ended }) = self.advance() else { return Ok(()) };
+        if !ended.remove(&id) {
+            self.errors.push_back(error);
+            return Ok(());
+        }
+        if !ended.is_empty() {
+            self.errors.push_back(again(&error));
+        }
+        Err(error)
+    }
+
+    /// Computes one step and queues its events.
+    fn advance(&mut self) -> std::result::Result<(), Failure> {
+        let outcome = self.engine.step();
+        let events = outcome.map_err(|error| Failure { error, ended: self.drop_failed() })?;
+        events.iter().for_each(|event| self.accept(event));
+        // A sequence that wants no token ends without an event.
+        for id in self.stopped() {
+            self.end(id, String::new(), Finish::Length);
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, event: &Event) {
+        let id = event.sequence;
+        let Some(text) = self.texts.get_mut(&id) else { return };
+        let (piece, finish) = text.push(event);
+        match finish {
+            Some(finish) => self.end(id, piece, finish),
+            None if piece.is_empty() => {}
+            None => {
+                let timing = text.timing;
+                self.events.push(TextEvent { id, text: piece, finish, timing });
+            }
+        }
+    }
+
+    /// Queues the last event of a text and ends its sequence.
+    fn end(&mut self, id: SequenceId, text: String, finish: Finish) {
+        let Some(OpenText { timing, .. }) = self.texts.remove(&id) else { return };
+        self.engine.interrupt(id);
+        self.events.push(TextEvent { id, text, finish: Some(finish), timing });
+    }
+
+    /// Open texts whose sequence is not being computed any more.
+    fn stopped(&self) -> BTreeSet<SequenceId> {
+        self.texts.keys().copied().filter(|id| !self.engine.is_running(*id)).collect()
+    }
+
+    /// Forgets the texts that a failed step ended.
+    fn drop_failed(&mut self) -> BTreeSet<SequenceId> {
+        let ended = self.stopped();
+        self.texts.retain(|id, _| !ended.contains(id));
+        ended
+    }
+
+    pub(super) fn request(&self, prompt: Vec<u32>, options: &GenerationOptions, at_end: AtEnd) -> Request {
+        let stop = match options.stop_at {
+            StopAt::StopId => self.text.stop.ids.clone(),
+            StopAt::Length => BTreeSet::new(),
+        };
+        Request { prompt, sampling: options.sampling.clone(), max_tokens: options.max_tokens, stop, at_end }
+    }
+}
+
+/// Compiles what a first answer takes, while the weights are on their way; not in a browser, which would stand still
+/// meanwhile. What goes wrong here goes wrong again, and is reported, where it is needed.
+fn compile(backend: &Arc<dyn Backend>, source: &Source<'_>, options: GeneratorOptions) -> Result<()> {
+    if backend.caps().kind == DeviceKind::Cpu || cfg!(target_family = "wasm") {
+        return Ok(());
+    }
+    let dry_run = DryEngine::new(backend.caps().clone(), source, options.precision, options.engine)?;
+    backend.compile(&dry_run.answer()?)
+}

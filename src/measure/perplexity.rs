@@ -1,0 +1,230 @@
+//! What a model makes of a text that is there already: how surprised it is by every id, and how far another model's
+//! distributions are from its own.
+//!
+//! An engine leaves logits for the last row of a prompt; here every row has some, computed as an engine does it. They are
+//! looked at part by part and forgotten, while the next part is computed: a few numbers for each id are kept.
+
+mod distribution;
+mod passage;
+mod reader;
+mod statistics;
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use rayon::prelude::*;
+
+use crate::{
+    compute::{dtype::DType, memory::Pending},
+    error::{Error, Result},
+    model::Model,
+};
+pub use distribution::Distribution;
+pub use passage::{Cut, Passage, Window, utf8};
+use reader::{Part, Reader, parts};
+pub use statistics::{Mean, quantile};
+
+/// A model and how it is run. What it computes in is its [`crate::model::Precision`].
+pub struct Side {
+    /// The model, on its device.
+    pub model: Arc<Model>,
+    /// Type of keys and values in the cache.
+    pub kv: DType,
+}
+
+/// Told how many ids are computed, of how many; says whether to go on.
+pub type Progress<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
+
+/// How much of a passage was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Extent {
+    /// Ids that were scored.
+    pub scored: usize,
+    /// Ids that were computed.
+    pub computed: usize,
+    /// Whether that is all of it.
+    pub complete: bool,
+}
+
+/// How well a model foresees a text.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Perplexity {
+    /// The mean negative logarithm of what it thought of each scored id, in nats.
+    pub nll: Mean,
+    /// What that is a mean of.
+    pub extent: Extent,
+}
+
+impl Perplexity {
+    /// The exponential of the mean.
+    pub fn perplexity(&self) -> Mean {
+        self.nll.exp()
+    }
+}
+
+/// How far a model is from a reference, over all scored ids of a text.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Comparison {
+    /// Mean negative logarithm of the ids, in nats: the reference's.
+    pub reference: Mean,
+    /// The other model's.
+    pub against: Mean,
+    /// The mean of the difference of both, which is the logarithm of the ratio of perplexities, against to reference.
+    pub log_ratio: Mean,
+    /// Kullback–Leibler divergence of the next id's distribution from the reference's, in nats.
+    pub divergence: Mean,
+    /// Its median, the value that 99 % are below, and its largest.
+    pub divergence_quantiles: [f64; 3],
+    /// Share of ids for which both think the same id likeliest.
+    pub same_top: Mean,
+    /// By how much more likely the other model thought the id that came.
+    pub gained: Mean,
+    /// The root of the mean of that squared.
+    pub gained_root: f64,
+    /// The values that 1 % and 99 % of it are below.
+    pub gained_quantiles: [f64; 2],
+    /// What these figures are of.
+    pub extent: Extent,
+}
+
+/// How well a model foresees a text.
+///
+/// # Errors
+/// [`Error::Request`] for ids that the model does not have and windows longer than its context; [`Error::Device`] where it
+/// computes no numbers; [`Error::OutOfMemory`].
+pub fn perplexity(side: &Side, passage: &Passage, progress: &mut Progress<'_>) -> Result<Perplexity> {
+    let mut losses = Vec::new();
+    let extent = run(&[side], passage, progress, &mut |targets, logits| {
+        let width = logits[0].len() / targets.len();
+        let rows = logits[0].par_chunks_exact(width).zip(targets);
+        let scored = rows.map(|(row, id)| Ok(-distribution(row)?.log(*id)));
+        losses.extend(scored.collect::<Result<Vec<f64>>>()?);
+        Ok(())
+    })?;
+    Ok(Perplexity { nll: Mean::of(&losses), extent })
+}
+
+/// How far a model is from a reference, both reading the same text side by side.
+///
+/// # Errors
+/// Those of [`perplexity`], and [`Error::Request`] for vocabularies that differ.
+pub fn compare([reference, against]: [&Side; 2], passage: &Passage, progress: &mut Progress<'_>) -> Result<Comparison> {
+    let [ours, theirs] = [reference, against].map(|side| side.model.config.vocabulary);
+    if ours != theirs {
+        let what = "distributions over different ids cannot be compared: give models of the same family";
+        return Err(Error::Request(format!("the vocabulary is of {ours} ids, and of {theirs} in the other; {what}")));
+    }
+    let mut seen = Vec::new();
+    let extent = run(&[reference, against], passage, progress, &mut |targets, logits| {
+        let [p, q] = [&logits[0], &logits[1]].map(|logits| logits.par_chunks_exact(logits.len() / targets.len()));
+        let rows = p.zip(q).zip(targets);
+        let compared = rows.map(|((p, q), id)| Ok(Seen::of([&distribution(p)?, &distribution(q)?], *id)));
+        seen.extend(compared.collect::<Result<Vec<Seen>>>()?);
+        Ok(())
+    })?;
+    Ok(summary(&seen, extent))
+}
+
+/// What two models thought of one id.
+struct Seen {
+    losses: [f64; 2],
+    divergence: f64,
+    same_top: bool,
+}
+
+impl Seen {
+    fn of([p, q]: [&Distribution<'_>; 2], id: u32) -> Self {
+        let same_top = p.likeliest == q.likeliest;
+        Self { losses: [-p.log(id), -q.log(id)], divergence: p.divergence(q), same_top }
+    }
+
+    fn gained(&self) -> f64 {
+        let [before, after] = self.losses.map(|loss| (-loss).exp());
+        after - before
+    }
+}
+
+fn summary(seen: &[Seen], extent: Extent) -> Comparison {
+    let all = |of: &dyn Fn(&Seen) -> f64| seen.iter().map(of).collect::<Vec<f64>>();
+    let sorted = |mut numbers: Vec<f64>| {
+        numbers.sort_by(f64::total_cmp);
+        numbers
+    };
+    let (divergences, gained) = (all(&|seen| seen.divergence), all(&Seen::gained));
+    let same_top = all(&|seen| f64::from(u8::from(seen.same_top)));
+    let squares: Vec<f64> = gained.iter().map(|gained| gained.powi(2)).collect();
+    let (divergence, gain) = (Mean::of(&divergences), Mean::of(&gained));
+    let (divergences, gained) = (sorted(divergences), sorted(gained));
+    Comparison {
+        reference: Mean::of(&all(&|seen| seen.losses[0])),
+        against: Mean::of(&all(&|seen| seen.losses[1])),
+        log_ratio: Mean::of(&all(&|seen| seen.losses[1] - seen.losses[0])),
+        divergence,
+        divergence_quantiles: [0.5, 0.99, 1.0].map(|share| quantile(&divergences, share)),
+        same_top: Mean::of(&same_top),
+        gained: gain,
+        gained_root: Mean::of(&squares).value.sqrt(),
+        gained_quantiles: [0.01, 0.99].map(|share| quantile(&gained, share)),
+        extent,
+    }
+}
+
+fn distribution(row: &[f32]) -> Result<Distribution<'_>> {
+    Distribution::of(row).ok_or_else(|| {
+        let what = "the model's logits hold NaN, or nothing finite: its weights or this device compute nonsense";
+        Error::Device { label: "scoring".into(), what: what.into() }
+    })
+}
+
+/// Looks at the logits, side by side, that score some ids: \[ids, V\] each.
+type Score<'a> = dyn FnMut(&[u32], &[Vec<f32>]) -> Result<()> + 'a;
+
+/// Computes a passage's windows on all sides and scores one part while the next is on its way.
+fn run(sides: &[&Side], passage: &Passage, progress: &mut Progress<'_>, score: &mut Score<'_>) -> Result<Extent> {
+    let longest = passage.longest();
+    sides.iter().try_for_each(|side| fit(&side.model, passage))?;
+    let rows = reader::rows(sides, longest);
+    let readers = sides.iter().map(|side| Reader::new(side, longest, rows)).collect::<Result<Vec<_>>>()?;
+    let total = passage.windows.iter().map(|window| window.ids.len() - 1).sum();
+    let (mut extent, mut before) = (Extent::default(), None);
+    let mut settle = |(part, asked): (Part<'_>, Vec<Pending>)| -> Result<ControlFlow<()>> {
+        let logits = asked.into_iter().map(pollster::block_on).map(|bytes| Ok(singles(&bytes?)));
+        let logits = logits.collect::<Result<Vec<_>>>()?;
+        if !part.targets.is_empty() {
+            score(part.targets, &logits)?;
+        }
+        extent.scored += part.targets.len();
+        extent.computed += part.ids.len();
+        Ok(progress(extent.computed, total))
+    };
+    for part in parts(&passage.ids, &passage.windows, rows) {
+        let asked = readers.iter().map(|reader| reader.compute(&part)).collect::<Result<Vec<_>>>()?;
+        let Some(earlier) = before.replace((part, asked)) else { continue };
+        if settle(earlier)?.is_break() {
+            before = None;
+            break;
+        }
+    }
+    if let Some(last) = before {
+        _ = settle(last)?;
+    }
+    extent.complete = extent.computed == total;
+    Ok(extent)
+}
+
+/// Whether a model can read a passage.
+fn fit(model: &Model, passage: &Passage) -> Result<()> {
+    let (vocabulary, context, longest) = (model.config.vocabulary, model.config.context, passage.longest());
+    if let Some(id) = passage.ids.iter().find(|id| **id >= vocabulary) {
+        let what = format!("token id {id} is not below the model's vocabulary of {vocabulary}");
+        return Err(Error::Request(format!("{what}: its tokenizer is not of this model")));
+    }
+    if longest > context {
+        let what = format!("a window of {longest} ids is longer than the model was made for");
+        return Err(Error::Request(format!("{what}: --window {context} at most")));
+    }
+    Ok(())
+}
+
+fn singles(bytes: &[u8]) -> Vec<f32> {
+    bytemuck::allocation::pod_collect_to_vec(bytes)
+}

@@ -1,0 +1,158 @@
+//! Which ids of a text are scored, and after which others.
+
+use std::{ops::Range, path::Path};
+
+use crate::{
+    error::{Error, Result},
+    text::tokenizer::Tokenizer,
+};
+
+/// What stands between documents.
+const SEPARATOR: &str = "<|endoftext|>";
+
+/// Ids that are computed from an empty state, one after the other, each but the last in view of those before it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// Of the text.
+    pub ids: Range<usize>,
+    /// How many of the last ones are scored: all but the first one at most.
+    pub scored: usize,
+}
+
+/// How ids become windows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// Ids that a window computes; it has one more, whose logits nobody needs.
+    pub window: u32,
+    /// Ids from the beginning of one window to that of the next one, which scores no id that was scored before.
+    pub stride: u32,
+}
+
+/// A text as ids, and the windows to be scored of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Passage {
+    /// All of them.
+    pub ids: Vec<u32>,
+    /// In order.
+    pub windows: Vec<Window>,
+    /// Parts of the text that know nothing of each other.
+    pub documents: usize,
+}
+
+impl Cut {
+    /// Windows without overlap.
+    pub fn apart(window: u32) -> Self {
+        Self { window, stride: window }
+    }
+
+    /// The windows of some ids: every id but the first is scored once.
+    fn windows(self, all: Range<usize>) -> impl Iterator<Item = Window> {
+        let (window, stride, last) = (self.window as usize, self.stride as usize, all.end.saturating_sub(1));
+        let ends = move |start: usize| (start + window).min(last);
+        let starts = (all.start..last).step_by(stride);
+        // The first window that reaches the end is the last one.
+        starts.take_while(move |start| *start == all.start || ends(start - stride) < last).map(move |start| {
+            let before = if start == all.start { start } else { ends(start - stride) };
+            Window { ids: start..ends(start) + 1, scored: ends(start) - before }
+        })
+    }
+}
+
+impl Passage {
+    /// A text in windows that pay no heed to where documents end. At most `most` of its ids.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text of less than two ids, which has nothing to score.
+    pub fn windows(text: &str, tokenizer: &Tokenizer, cut: Cut, most: usize) -> Result<Self> {
+        let mut ids = tokenizer.encode(text)?;
+        ids.truncate(most);
+        if ids.len() < 2 {
+            let what = "and the first id of a window is not scored: at least 2 are needed, so give more text";
+            return Err(Error::Request(format!("the text has {} ids, {what}", ids.len())));
+        }
+        let windows = cut.windows(0..ids.len()).collect();
+        Ok(Self { ids, windows, documents: 1 })
+    }
+
+    /// A text as documents, each between two separators that are part of it, the last of them scored. Documents without
+    /// text are left out, and what is beyond `most` ids of them, each with the separator that follows.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text without documents, and where the tokenizer has no separator.
+    pub fn documents(text: &str, tokenizer: &Tokenizer, cut: Cut, most: usize) -> Result<Self> {
+        let separator = tokenizer.id_of(SEPARATOR).ok_or_else(|| {
+            let what = "--documents needs it to part documents; leave the flag out";
+            Error::Request(format!("the tokenizer has no {SEPARATOR}, and {what}"))
+        })?;
+        let mut passage = Self { ids: vec![separator], windows: Vec::new(), documents: 0 };
+        for document in text.split(SEPARATOR).filter(|document| !document.is_empty()) {
+            let first = passage.ids.len() - 1;
+            passage.ids.extend(tokenizer.encode(document)?);
+            passage.ids.push(separator);
+            passage.ids.truncate(most.saturating_add(1));
+            passage.windows.extend(cut.windows(first..passage.ids.len()));
+            passage.documents += 1;
+            if passage.ids.len() > most {
+                break;
+            }
+        }
+        if passage.documents == 0 {
+            return Err(Error::Request(format!("the text has no documents, only {SEPARATOR}: give one with some")));
+        }
+        Ok(passage)
+    }
+
+    /// How many ids are scored.
+    pub fn scored(&self) -> usize {
+        self.windows.iter().map(|window| window.scored).sum()
+    }
+
+    /// Tokens of the longest window, as a cache has to hold them.
+    pub fn longest(&self) -> u32 {
+        self.windows.iter().map(|window| window.ids.len() as u32 - 1).max().unwrap_or(0)
+    }
+}
+
+/// The text of a file's bytes.
+///
+/// # Errors
+/// [`Error::Format`] naming the file where it is empty, or not UTF-8.
+pub fn utf8(bytes: Vec<u8>, file: &Path) -> Result<String> {
+    let refused = |what: String| Error::Format { file: file.into(), what };
+    if bytes.is_empty() {
+        return Err(refused("it is empty; give a text to score".into()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        refused(format!("byte {at} is not UTF-8, as a text has to be; convert it first"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(cut: Cut, ids: Range<usize>) -> Vec<(Range<usize>, usize)> {
+        cut.windows(ids).map(|window| (window.ids, window.scored)).collect()
+    }
+
+    #[test]
+    fn windows_share_one_id() {
+        assert_eq!(windows(Cut::apart(4), 0..10), [(0..5, 4), (4..9, 4), (8..10, 1)]);
+        // One that ends with the text is the last.
+        assert_eq!(windows(Cut::apart(4), 0..9), [(0..5, 4), (4..9, 4)]);
+        assert_eq!(windows(Cut::apart(4), 3..5), [(3..5, 1)]);
+        assert_eq!(windows(Cut::apart(4), 3..4), []);
+    }
+
+    #[test]
+    fn windows_that_overlap_score_what_is_new() {
+        let cut = Cut { window: 4, stride: 3 };
+        assert_eq!(windows(cut, 0..10), [(0..5, 4), (3..8, 3), (6..10, 2)]);
+        assert_eq!(windows(cut, 0..8), [(0..5, 4), (3..8, 3)]);
+        for (window, stride, ids) in [(7, 1, 50), (8, 3, 41), (5, 5, 23), (64, 9, 10)] {
+            let scored: usize = windows(Cut { window, stride }, 0..ids).iter().map(|(_, scored)| scored).sum();
+            assert_eq!(scored, ids - 1, "window {window}, stride {stride}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Weights on their way: looked at, and turned into half precision where matrix units take that.
+
+use bytemuck::Pod;
+use half::{bf16, f16, slice::HalfFloatSliceExt};
+use rayon::prelude::*;
+
+use crate::compute::dtype::DType;
+
+/// The least magnitude that rounds to infinity in half precision.
+const OVERFLOW: f32 = 65520.0;
+
+/// Values that one thread takes at a time, and those of them that it handles while they are in its nearest cache.
+const PORTION: usize = 1 << 18;
+const BLOCK: usize = 4096;
+
+/// What values turned out to be, the best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Found {
+    /// All of them are there.
+    Fit,
+    /// Some have no finite value in the narrower type.
+    Wide,
+    /// Some are no numbers, or infinite.
+    NotFinite,
+}
+
+/// Writes the same values in another type into `out`, rounded to nearest, on all cores, and says what they are. What was
+/// written is of use if they fit.
+///
+/// # Panics
+/// If `out` has another length, and for words. Types change to half precision or not at all.
+pub fn convert(from: DType, to: DType, data: &[u8], out: &mut [u8]) -> Found {
+    assert!(to == from || to == DType::F16, "{from} to {to}");
+    let [read, written] = [from, to].map(|dtype| dtype.bytes() as usize);
+    assert_eq!(data.len() / read, out.len() / written, "values");
+    let portions = out.par_chunks_mut(PORTION * written).zip(data.par_chunks(PORTION * read));
+    let found = portions.map(|(out, data)| {
+        let blocks = out.chunks_mut(BLOCK * written).zip(data.chunks(BLOCK * read));
+        blocks.map(|(out, data)| block((from, to), data, out)).max().unwrap_or(Found::Fit)
+    });
+    found.max().unwrap_or(Found::Fit)
+}
+
+/// Writes stored floats as singles.
+///
+/// # Panics
+/// If there are not as many, and for what is no float.
+pub fn widen(from: DType, data: &[u8], singles: &mut [f32]) {
+    assert_eq!(data.len(), singles.len() * from.bytes() as usize, "values");
+    match from {
+        DType::F16 => {
+            let halves = data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32());
+            singles.iter_mut().zip(halves).for_each(|(single, half)| *single = half);
+        }
+        DType::Bf16 => {
+            let bits = data.as_chunks().0.iter().map(|bytes| u32::from(u16::from_le_bytes(*bytes)) << 16);
+            singles.iter_mut().zip(bits).for_each(|(single, bits)| *single = f32::from_bits(bits));
+        }
+        DType::F32 => {
+            let values = data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+            singles.iter_mut().zip(values).for_each(|(single, value)| *single = value);
+        }
+        _ => panic!("{from} is no float"),
+    }
+}
+
+/// Magnitudes are compared by their bits, as integers, which compilers turn into vector code.
+fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
+    let narrower = to != from;
+    let mut singles = [0.0; BLOCK];
+    let (found, count) = match from {
+        DType::Bf16 => {
+            let words = data.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
+            let largest = words.clone().fold(0, |largest, bits| largest.max(bits & 0x7fff));
+            if narrower {
+                let places = singles.iter_mut().zip(words);
+                places.for_each(|(single, bits)| *single = f32::from_bits(u32::from(bits) << 16));
+            }
+            (found(largest, bf16::INFINITY.to_bits(), bf16::from_f32(OVERFLOW).to_bits(), narrower), data.len() / 2)
+        }
+        DType::F32 => {
+            let words = data.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+            let largest = words.clone().fold(0, |largest, bits| largest.max(bits & 0x7fff_ffff));
+            if narrower {
+                singles.iter_mut().zip(words).for_each(|(single, bits)| *single = f32::from_bits(bits));
+            }
+            (found(largest, f32::INFINITY.to_bits(), OVERFLOW.to_bits(), narrower), data.len() / 4)
+        }
+        DType::F16 => {
+            let words = data.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
+            let largest = words.fold(0, |largest, bits| largest.max(bits & 0x7fff));
+            (found(largest, f16::INFINITY.to_bits(), u16::MAX, narrower), data.len() / 2)
+        }
+        _ => panic!("{from} is no float"),
+    };
+    if narrower {
+        let mut halves = [f16::ZERO; BLOCK];
+        halves[..count].convert_from_f32_slice(&singles[..count]);
+        out.copy_from_slice(bytemuck::cast_slice(&halves[..count]));
+    } else {
+        out.copy_from_slice(data);
+    }
+    found
+}
+
+fn found<T: Pod + Ord>(largest: T, infinite: T, overflow: T, narrower: bool) -> Found {
+    match () {
+        () if largest >= infinite => Found::NotFinite,
+        () if narrower && largest >= overflow => Found::Wide,
+        () => Found::Fit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::{DType, Found, convert};
+
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect()
+    }
+
+    fn found(from: DType, to: DType, data: &[u8]) -> Found {
+        convert(from, to, data, &mut vec![0; data.len() / from.bytes() as usize * to.bytes() as usize])
+    }
+
+    #[test]
+    fn what_would_become_infinite_does_not_fit() {
+        let brains = |values: &[f32]| found(DType::Bf16, DType::F16, &bytes(values));
+        assert_eq!(brains(&[65280.0, -65280.0, 0.0, 1e-30]), Found::Fit);
+        assert_eq!(brains(&[0.0, 65536.0]), Found::Wide);
+        assert_eq!(brains(&[-1e9]), Found::Wide);
+        assert_eq!(brains(&[f32::NAN, -1e9]), Found::NotFinite);
+        let single = |value: f32| found(DType::F32, DType::F16, &value.to_le_bytes());
+        assert_eq!([65519.0, -65520.0, f32::NEG_INFINITY].map(single), [Found::Fit, Found::Wide, Found::NotFinite]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_found_in_every_type_and_place() {
+        for dtype in [DType::F32, DType::F16, DType::Bf16] {
+            let of = |value: f32| match dtype {
+                DType::F32 => value.to_le_bytes().to_vec(),
+                DType::F16 => f16::from_f32(value).to_le_bytes().to_vec(),
+                _ => bf16::from_f32(value).to_le_bytes().to_vec(),
+            };
+            let good = of(-6e4).repeat(600_001);
+            assert_eq!(found(dtype, dtype, &good), Found::Fit, "{dtype}");
+            for at in [0, 4095, 4096, 300_000, 600_000] {
+                for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let (mut bad, bytes) = (good.clone(), dtype.bytes() as usize);
+                    bad[at * bytes..(at + 1) * bytes].copy_from_slice(&of(value));
+                    assert_eq!(found(dtype, dtype, &bad), Found::NotFinite, "{dtype}: {value} at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_keep_their_order_over_all_portions() {
+        let values: Vec<f32> = (0..3_000_000).map(|i| (i % 4001) as f32 / 64.0 - 20.0).collect();
+        let (data, mut same) = (bytes(&values), vec![0; 6_000_000]);
+        let mut converted = same.clone();
+        assert_eq!(convert(DType::Bf16, DType::Bf16, &data, &mut same), Found::Fit);
+        assert!(same == data);
+        assert_eq!(convert(DType::Bf16, DType::F16, &data, &mut converted), Found::Fit);
+        for (half, value) in converted.as_chunks::<2>().0.iter().zip(values) {
+            assert_eq!(f16::from_le_bytes(*half).to_f32(), f16::from_f32(bf16::from_f32(value).to_f32()).to_f32());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Weights on their way to a quantised form, on a device or in a file.
+
+use std::{ops::Range, sync::Arc};
+
+use rayon::prelude::*;
+
+use super::convert::{Found, widen};
+use crate::{
+    compute::{
+        dtype::{BLOCK, DType, PLANES, Planes},
+        formats::{self, Blocks, Row, Scales, Unfit},
+        memory::Buffer,
+    },
+    error::{Error, Result},
+    model::checkpoint::Checkpoint,
+};
+
+/// Rows that one thread takes at a time.
+const PORTION: usize = 8;
+
+/// Whether a matrix of this name and width is quantised where that is asked for: all large ones in rows of whole blocks.
+/// What makes the gates of a DeltaNet is small, and a decay is taken to the power of all tokens.
+pub(in crate::model) fn is_quantised(name: &str, width: u32) -> bool {
+    let gates = ["in_proj_a.weight", "in_proj_b.weight"].iter().any(|gate| name.ends_with(gate));
+    !gates && (width as usize).is_multiple_of(BLOCK)
+}
+
+/// Makes sure that a checkpoint's weights can be brought to a format: they must not be in another one.
+pub(in crate::model) fn require_original(checkpoint: &Checkpoint, wanted: DType) -> Result<()> {
+    // Some matrices of a GGUF file may be in the format that is asked for and others not.
+    let found = checkpoint.quantised().filter(|found| *found != wanted || checkpoint.is_gguf());
+    found.map_or(Ok(()), |found| {
+        let place = checkpoint.path().display();
+        Err(Error::Request(format!("{place}: its weights are {found} already; {wanted} needs the original checkpoint")))
+    })
+}
+
+/// A quantised tensor on its way to a device.
+pub(in crate::model) struct Target {
+    pub(in crate::model) buffer: Arc<Buffer>,
+    pub(in crate::model) planes: Planes,
+    /// The planes of what scales codes.
+    pub(in crate::model) words: Vec<u8>,
+    pub(in crate::model) units: Vec<u8>,
+}
+
+impl Target {
+    pub(in crate::model) fn new(buffer: &Arc<Buffer>, planes: Planes) -> Self {
+        let [_, words, units] = planes.start;
+        let (words, units) = (vec![0; units - words], vec![0; planes.bytes as usize - units]);
+        Self { buffer: buffer.clone(), planes, words, units }
+    }
+
+    /// Some rows of the block words and of the units.
+    pub(in crate::model) fn scales(&mut self, row: usize, rows: usize) -> [&mut [u8]; 2] {
+        let [_, words, units] = self.planes.row.map(|bytes| row * bytes..(row + rows) * bytes);
+        [&mut self.words[words], &mut self.units[units]]
+    }
+}
+
+/// Rows of weights as they are stored, and the form that they are to have.
+#[derive(Clone, Copy)]
+pub(in crate::model) struct Weighted<'a> {
+    pub(in crate::model) from: DType,
+    /// Quantised, and the same as `from` if that is.
+    pub(in crate::model) to: DType,
+    pub(in crate::model) width: u32,
+    /// Floats, or codes.
+    pub(in crate::model) data: &'a [u8],
+    pub(in crate::model) scales: Scales<'a>,
+}
+
+impl Weighted<'_> {
+    /// Bytes of a stored row, without what scales it.
+    pub(in crate::model) fn row_bytes(&self) -> usize {
+        self.scales.row_bytes(self.from, self.width)
+    }
+
+    /// Number of rows.
+    pub(in crate::model) fn rows(&self) -> usize {
+        self.data.len() / self.row_bytes()
+    }
+
+    /// The largest magnitude of stored floats.
+    pub(in crate::model) fn largest(&self) -> f32 {
+        let rows = self.data.par_chunks(self.row_bytes()).with_min_len(PORTION).map_init(
+            || vec![0.0; self.width as usize],
+            |singles, row| {
+                widen(self.from, row, singles);
+                singles.iter().fold(0.0, |largest: f32, single| largest.max(single.abs()))
+            },
+        );
+        rows.reduce(|| 0.0, f32::max)
+    }
+
+    /// Writes some rows of each plane, on all cores, and says whether their weights fit. What was written is of use if
+    /// they do.
+    pub(in crate::model) fn convert(
+        &self,
+        rows: Range<usize>,
+        codes: &mut [u8],
+        [words, units]: [&mut [u8]; 2],
+    ) -> Found {
+        let [per_codes, per_words, per_units] = Planes::of(self.to, [1, self.width]).row;
+        let mut unit_rows: Vec<&mut [u8]> = units.chunks_mut(per_units.max(1)).collect();
+        // A plane that is not there has nothing for any row.
+        unit_rows.resize_with(rows.len(), Default::default);
+        let planes = codes.par_chunks_mut(per_codes).zip(words.par_chunks_mut(per_words)).zip(unit_rows);
+        let found = planes.zip(rows).with_min_len(PORTION).map_init(
+            || vec![0.0; self.width as usize],
+            |singles, (((codes, words), units), row)| self.row(row, [codes, words, units], singles),
+        );
+        found.max().unwrap_or(Found::Fit)
+    }
+
+    fn row(&self, row: usize, planes: [&mut [u8]; PLANES], singles: &mut [f32]) -> Found {
+        let stored = &self.data[row * self.row_bytes()..(row + 1) * self.row_bytes()];
+        if !self.from.is_quantised() {
+            widen(self.from, stored, singles);
+            return match formats::quantise(self.to, singles, planes) {
+                Ok(()) => Found::Fit,
+                Err(Unfit::Wide) => Found::Wide,
+                Err(Unfit::NotFinite) => Found::NotFinite,
+            };
+        }
+        let [codes, words, units] = planes;
+        let fit = match self.scales {
+            Scales::Within => {
+                formats::split(self.from, stored, [codes, words, units]);
+                Blocks::of(self.from).find_unfit(stored).is_none()
+            }
+            Scales::Apart([from_words, from_units]) => {
+                let of_row = |bytes: usize| row * bytes..(row + 1) * bytes;
+                codes.copy_from_slice(stored);
+                words.copy_from_slice(&from_words[of_row(words.len())]);
+                units.copy_from_slice(&from_units[of_row(units.len())]);
+                Row { dtype: self.from, planes: [codes, words, units] }.is_finite()
+            }
+        };
+        if fit { Found::Fit } else { Found::NotFinite }
+    }
+}

@@ -1,0 +1,125 @@
+//! Products with weight matrices: which kernels compute them on this device.
+
+use crate::{
+    compute::{caps::Expand, dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::{
+        dequantise::dequantise,
+        matmul,
+        matmul_mma::{self, Rows, matmul_mma},
+        matvec,
+        norm_matvec::norm_matvec,
+        norm_swiglu,
+        operands::{
+            matrix::{Epilogue, Matrix, Normed, Part, Product},
+            step::{self, Step},
+        },
+        rms_norm::rms_norm,
+        silu_mul::silu_mul,
+    },
+};
+
+/// y = x · wᵀ. x \[T, in\], w \[out, in\] → \[T, out\] f32.
+pub fn matmul(p: &Pass, step: &Step, x: &Tensor, w: &Matrix) -> Tensor {
+    let mut y = p.scratch([x.rows(), w.rows()], DType::F32);
+    product(p, step, Product { x, w, y: &mut y, epilogue: Epilogue::Store });
+    y
+}
+
+/// y = x · wᵀ into a tensor that outlives the recording.
+pub fn matmul_into(p: &Pass, step: &Step, x: &Tensor, w: &Matrix, y: &mut Tensor) {
+    product(p, step, Product { x, w, y, epilogue: Epilogue::Store });
+}
+
+/// y += x · wᵀ. x \[T, in\], w \[out, in\], y \[T, out\] f32.
+pub fn matmul_add(p: &Pass, step: &Step, y: &mut Tensor, x: &Tensor, w: &Matrix) {
+    product(p, step, Product { x, w, y, epilogue: Epilogue::Add });
+}
+
+/// y = norm(x) · wᵀ. w \[out, in\] → \[T, out\] f32.
+pub fn norm_matmul(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix) -> Tensor {
+    let mut y = p.scratch([h.x.rows(), w.rows()], DType::F32);
+    norm_matmul_into(p, step, h, w, &mut y);
+    y
+}
+
+/// y = norm(x) · wᵀ into a tensor that outlives the recording.
+pub fn norm_matmul_into(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix, y: &mut Tensor) {
+    match step.rows() {
+        step::Rows::Many => matmul_into(p, step, &rms_norm(p, step, h.x, h.norm, h.inputs), w, y),
+        step::Rows::Few => {
+            check([h.x, y], w);
+            norm_matvec(p, step, h, w, y);
+        }
+    }
+}
+
+/// The gated half of an MLP: silu(norm(x) · gateᵀ) · (norm(x) · upᵀ). gate, then up: \[2·I, in\] → \[T, I\] of the type that
+/// products take.
+pub fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
+    match step.rows() {
+        step::Rows::Many => silu_mul(p, step, &norm_matmul(p, step, h, gate_up), h.inputs),
+        step::Rows::Few => norm_swiglu::norm_swiglu(p, step, h, gate_up),
+    }
+}
+
+/// What a product with `w` takes of rows that are made in runs of `run` elements: `inputs`, or in a decode step packed rows
+/// where it would turn them into such, so that this is done once.
+pub fn takes(p: &Pass, step: &Step, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
+    match step.rows() {
+        step::Rows::Many => inputs,
+        step::Rows::Few => matvec::takes(p.caps(), w, (inputs, run)),
+    }
+}
+
+fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
+    let Product { x, w, y, .. } = &product;
+    let w = *w;
+    check([x, y], w);
+    // By what the rows are and not by how many there happen to be: a row's sum must not depend on its company.
+    match step.rows() {
+        step::Rows::Many => {
+            let on_units = |part: &Part| matmul_mma::fits(p.caps(), product.x.dtype(), part);
+            for parts in w.parts().chunk_by(|a, b| on_units(a) == on_units(b)) {
+                match on_units(&parts[0]) {
+                    true => on_matrix_units(p, step, &mut product, parts),
+                    false => parts.iter().for_each(|part| matmul::matmul(p, step, &mut product, part)),
+                }
+            }
+        }
+        step::Rows::Few => matvec::matvec(p, step, product),
+    }
+}
+
+/// The product with consecutive parts of a matrix that matrix units take. Both ways give the same bits.
+fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Part]) {
+    let expand = p.caps().tiles.expand;
+    if !is_expanded(product.x.rows(), parts, expand) {
+        parts.iter().for_each(|part| matmul_mma(p, step, product, &Rows::Stored(part)));
+        return;
+    }
+    let rows = parts[0].first..parts[parts.len() - 1].rows().end;
+    let mut halves = p.passing([rows.len() as u32, product.w.width()], DType::F16);
+    parts.iter().for_each(|part| dequantise(p, part, part.first - rows.start, &mut halves));
+    matmul_mma(p, step, product, &Rows::Expanded(&halves, rows));
+}
+
+/// Bytes of scratch memory that a prompt's product of `rows` rows with `w` takes on matrix units, at the most.
+pub fn expanded_bytes(w: &Matrix, rows: u32, expand: Option<Expand>) -> u64 {
+    let has_halves = |part: &Part| part.tensor.dtype().has_halves();
+    let runs = w.parts().chunk_by(|a, b| has_halves(a) == has_halves(b));
+    let expanded = runs.filter(|parts| is_expanded(rows, parts, expand));
+    let bytes = |parts: &[Part]| parts.iter().map(|part| DType::F16.size([part.tensor.rows(), w.width()])).sum();
+    expanded.map(bytes).max().unwrap_or(0)
+}
+
+/// Whether it is worth while to make halves of parts before they are multiplied with so many rows.
+fn is_expanded(rows: u32, parts: &[Part], expand: Option<Expand>) -> bool {
+    let weights: u64 = parts.iter().map(|part| u64::from(part.tensor.rows()) * u64::from(part.tensor.width())).sum();
+    let quantised = parts.iter().any(|part| part.tensor.dtype().is_quantised());
+    quantised && expand.is_some_and(|expand| rows >= expand.rows && weights <= expand.weights.into())
+}
+
+fn check([x, y]: [&Tensor; 2], w: &Matrix) {
+    assert_eq!(x.width(), w.width(), "matmul: inner width");
+    assert!(x.rows() <= y.rows() && w.rows() == y.width(), "matmul: output");
+}

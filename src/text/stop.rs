@@ -1,0 +1,162 @@
+//! Where a generation ends: ids that end it, and strings that end it. Knows no model and no sampling.
+
+use std::{collections::BTreeSet, path::Path};
+
+use serde_json::Value;
+
+use crate::{Error, Result, text::tokenizer::Tokenizer};
+
+/// The ids and strings that end a generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stop {
+    /// Ids that end it; they are not part of the text.
+    pub ids: BTreeSet<u32>,
+    /// Strings that end it; neither they nor what follows is part of the text.
+    pub strings: Vec<String>,
+}
+
+impl Stop {
+    /// The ends that every chat of this family has, whatever its files say: `<|im_end|>` and `<|endoftext|>`.
+    pub fn of(tokenizer: &Tokenizer) -> Stop {
+        let ids = ["<|im_end|>", "<|endoftext|>"].iter().filter_map(|token| tokenizer.id_of(token)).collect();
+        Stop { ids, strings: Vec::new() }
+    }
+
+    /// Adds the ends that one of a model's files names: `eos_token_id` (an id, a list or null; also inside
+    /// `text_config`) and `eos_token` (a string or an added token).
+    ///
+    /// The same for config.json, generation_config.json and tokenizer_config.json, whose answers often differ: an end
+    /// that is named too often costs nothing, one that is missed costs a run that does not end.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for an `eos_token_id` that is none of these.
+    pub fn add_from(&mut self, json: &Value, file: &Path, tokenizer: &Tokenizer) -> Result<()> {
+        for holder in [Some(json), json.get("text_config")].into_iter().flatten() {
+            self.add_ids(holder.get("eos_token_id").unwrap_or(&Value::Null), file)?;
+        }
+        let token = json.get("eos_token").map(|token| token.get("content").unwrap_or(token));
+        self.ids.extend(token.and_then(Value::as_str).and_then(|token| tokenizer.id_of(token)));
+        Ok(())
+    }
+
+    fn add_ids(&mut self, value: &Value, file: &Path) -> Result<()> {
+        let ids = match value {
+            Value::Null => &[],
+            Value::Array(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for id in ids {
+            let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
+            let what = || format!("eos_token_id is {value}, expected a token id, a list of them or null");
+            self.ids.insert(number.ok_or_else(|| Error::Format { file: file.to_owned(), what: what() })?);
+        }
+        Ok(())
+    }
+
+    /// Adds strings that end the text.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for an empty one.
+    pub fn add_strings(&mut self, strings: impl IntoIterator<Item = String>) -> Result<()> {
+        for string in strings {
+            if string.is_empty() {
+                return Err(Error::Request("a stop string is empty, expected at least one character".to_owned()));
+            }
+            self.strings.push(string);
+        }
+        Ok(())
+    }
+
+    /// A matcher for the stop strings, for one generation.
+    pub fn matcher(&self) -> StopMatcher {
+        let needles = self.strings.iter().filter(|string| !string.is_empty()).map(|string| Needle::new(string));
+        StopMatcher { needles: needles.collect(), held: String::new(), text: String::new(), stopped: false }
+    }
+}
+
+/// One stop string and how much of it the text so far ends with (Knuth, Morris, Pratt).
+#[derive(Debug, Clone)]
+struct Needle {
+    bytes: Vec<u8>,
+    /// `borders[n]`: the longest proper prefix of the first `n` bytes that is also their end.
+    borders: Vec<usize>,
+    matched: usize,
+}
+
+impl Needle {
+    fn new(string: &str) -> Needle {
+        let bytes = string.as_bytes().to_vec();
+        let mut borders = vec![0; bytes.len() + 1];
+        for end in 1..bytes.len() {
+            borders[end + 1] = extend(&bytes, &borders, (borders[end], bytes[end]));
+        }
+        Needle { bytes, borders, matched: 0 }
+    }
+
+    /// True when `byte` completes the string.
+    fn advance(&mut self, byte: u8) -> bool {
+        self.matched = extend(&self.bytes, &self.borders, (self.matched, byte));
+        self.matched == self.bytes.len()
+    }
+}
+
+/// How many bytes of the needle match once `byte` follows `matched` matching ones; `matched` is less than all.
+fn extend(bytes: &[u8], borders: &[usize], (mut matched, byte): (usize, u8)) -> usize {
+    while matched > 0 && bytes[matched] != byte {
+        matched = borders[matched];
+    }
+    matched + usize::from(bytes[matched] == byte)
+}
+
+/// Looks for stop strings in text that arrives in pieces.
+///
+/// The string that is complete first ends the text (of several, the one that began first), so the result does not
+/// depend on how the text is cut into pieces.
+#[derive(Debug, Clone)]
+pub struct StopMatcher {
+    needles: Vec<Needle>,
+    /// The longest end of the text so far that may be the beginning of a stop string.
+    held: String,
+    text: String,
+    stopped: bool,
+}
+
+impl StopMatcher {
+    /// The text that is now certain to come before any stop string.
+    pub fn push(&mut self, piece: &str) -> &str {
+        self.text.clear();
+        if self.stopped {
+            return &self.text;
+        }
+        self.text.push_str(&self.held);
+        let known = self.text.len();
+        self.text.push_str(piece);
+        self.held.clear();
+        for position in known..self.text.len() {
+            let byte = self.text.as_bytes()[position];
+            let complete =
+                self.needles.iter_mut().filter_map(|needle| needle.advance(byte).then_some(needle.bytes.len()));
+            if let Some(longest) = complete.max() {
+                self.stopped = true;
+                self.text.truncate(position + 1 - longest);
+                return &self.text;
+            }
+        }
+        // The matched bytes are whole characters from their start on: a stop string begins with one.
+        let held = self.needles.iter().map(|needle| needle.matched).max().unwrap_or(0);
+        self.held = self.text.split_off(self.text.len() - held);
+        &self.text
+    }
+
+    /// What was held back, when no text follows.
+    pub fn finish(&mut self) -> &str {
+        self.text = std::mem::take(&mut self.held);
+        self.needles.iter_mut().for_each(|needle| needle.matched = 0);
+        &self.text
+    }
+
+    /// Whether a stop string was found: the generation is over.
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+}

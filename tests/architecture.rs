@@ -1,0 +1,136 @@
+//! The layers of `src/`: which may use which. Imports point down, so that a reader of one layer needs only those below it.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each layer, and what it may use beside itself. A file below `src/` whose layer is not here fails.
+const LAYERS: &[(&str, &str)] = &[
+    ("error", ""),
+    ("compute", "error"),
+    ("kernels", "compute error"),
+    ("ops", "kernels compute error"),
+    ("model", "ops kernels compute error"),
+    ("engine", "model ops kernels compute error"),
+    ("text", "error"),
+    ("hub", "error"),
+    ("generate", "hub text engine model compute error"),
+    ("measure", "text engine model ops kernels compute error"),
+];
+
+/// What stands on the layers: the crate's root, and the program, which uses the crate from outside.
+const ABOVE: &[&str] = &["lib", "main", "cli"];
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// All Rust files in a directory and below.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The layer of a file: its first folder below `src/`, or its own name there.
+fn layer(file: &Path) -> String {
+    let below = file.strip_prefix(source()).unwrap();
+    below.with_extension("").components().next().unwrap().as_os_str().to_str().unwrap().to_owned()
+}
+
+/// The modules that a text names behind `crate::`, every branch of a `use` tree; without comments, and without the tests
+/// at its end.
+fn named(text: &str) -> Vec<String> {
+    let code: String = text.lines().map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n").collect();
+    let code = code.split("#[cfg(test)]\nmod ").next().unwrap_or("");
+    let mut found = Vec::new();
+    for (at, start) in code.match_indices("crate::") {
+        match code[at + start.len()..].strip_prefix('{') {
+            None => found.push(word(&code[at + start.len()..])),
+            Some(tree) => found.extend(branches(tree)),
+        }
+    }
+    found
+}
+
+/// The first word of each branch of a `use` tree, whose opening brace is already behind.
+fn branches(tree: &str) -> Vec<String> {
+    let (mut found, mut depth, mut fresh) = (Vec::new(), 0, true);
+    for (at, character) in tree.char_indices() {
+        if depth == 0 && fresh && !character.is_whitespace() {
+            found.push(word(&tree[at..]));
+            fresh = false;
+        }
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => fresh = true,
+            _ => {}
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
+}
+
+/// Each import that points up, as `file: layer`, once.
+fn upward() -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files(&source()) {
+        let from = layer(&file);
+        if ABOVE.contains(&&*from) {
+            continue;
+        }
+        let rule = LAYERS.iter().find(|(name, _)| *name == from);
+        let (_, below) = rule.unwrap_or_else(|| panic!("{}: no layer {from} in this table", file.display()));
+        for to in named(&fs::read_to_string(&file).unwrap()) {
+            let is_layer = LAYERS.iter().any(|(name, _)| *name == to);
+            if is_layer && to != from && !below.split(' ').any(|name| name == to) {
+                found.push(format!("{}: {to}", file.strip_prefix(source()).unwrap().display()));
+            }
+        }
+    }
+    found.dedup();
+    found
+}
+
+#[test]
+fn imports_point_down() {
+    let found = upward();
+    assert!(found.is_empty(), "these imports point up: {found:#?}");
+}
+
+/// What the table allows must itself point down: no two layers may use each other.
+#[test]
+fn layers_have_no_circle() {
+    for (at, (name, below)) in LAYERS.iter().enumerate() {
+        for other in below.split(' ').filter(|other| !other.is_empty()) {
+            let place = LAYERS.iter().position(|(known, _)| known == &other);
+            assert!(
+                place.is_some_and(|place| place < at),
+                "{name} may use {other}, which is not above it in the table"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_branch_of_an_import_is_seen() {
+    let text = "use crate::{\n    a::{b, c::{self}},\n    d,\n};\n// crate::e\nuse crate::f::g;\nfn h() { crate::i::j() }\n\
+                #[cfg(test)]\nmod tests {\n    use crate::k;\n}\n";
+    assert_eq!(named(text), ["a", "d", "f", "i"]);
+}

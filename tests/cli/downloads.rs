@@ -1,0 +1,303 @@
+//! Downloads against a hub of the test's own: whole, interrupted, refused, and with no room.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use bimetal::{
+    Error, Result,
+    hub::{HubOptions, RepoSpec, fetch},
+};
+
+use crate::server::{COMMIT, Hub};
+
+/// A cache of one test's own, gone with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("bimetal-hub-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn weights() -> Vec<u8> {
+    (0..100_000u32).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+fn options(hub: &Hub, scratch: &Scratch) -> HubOptions {
+    HubOptions { endpoint: hub.endpoint.clone(), cache: scratch.0.join("hub"), token: None }
+}
+
+fn get(hub: &Hub, scratch: &Scratch) -> Result<PathBuf> {
+    fetch(&RepoSpec::parse("maker/model").unwrap(), &options(hub, scratch), &mut |_, _, _| {})
+}
+
+fn model(weights: &[u8]) -> Hub {
+    Hub::new(&[("config.json", b"{}"), ("tokenizer.json", b"{\"a\":1}"), ("model.safetensors", weights)])
+}
+
+/// The blob directory, where a test may put an obstacle before the download.
+fn blobs(scratch: &Scratch) -> PathBuf {
+    let path = scratch.0.join("hub/models--maker--model/blobs");
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+#[track_caller]
+fn complaint(outcome: Result<PathBuf>) -> String {
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, Error::Download { .. }), "{error:?}");
+    error.to_string()
+}
+
+#[track_caller]
+fn assert_says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{text:?} does not say {word:?}");
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn brings_what_is_needed_and_asks_nothing_again() {
+    let (hub, scratch, weights) = (model(&weights()), Scratch::new("full"), weights());
+    hub.set(|state| {
+        state.files.insert("chat_template.jinja".into(), b"{{ messages }}".to_vec());
+        state.files.insert("README.md".into(), b"not needed".to_vec());
+        state.files.insert("pytorch_model.bin".into(), b"not needed".to_vec());
+        state.redirect = true;
+    });
+    let directory = get(&hub, &scratch).unwrap();
+    assert_eq!(names(&directory), ["chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json"]);
+    assert_eq!(fs::read(directory.join("model.safetensors")).unwrap(), weights);
+    assert!(directory.ends_with(format!("models--maker--model/snapshots/{COMMIT}")));
+    let requests = hub.requests();
+    assert!(requests.iter().all(|request| !request.path.contains("README") && !request.path.contains(".bin")));
+    assert!(requests.iter().any(|request| request.path.starts_with("/elsewhere/")));
+
+    assert_eq!(get(&hub, &scratch).unwrap(), directory);
+    assert_eq!(hub.requests().len(), 0);
+}
+
+#[test]
+fn follows_the_index_to_its_shards() {
+    let index =
+        br#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"}}"#;
+    let hub = model(b"not named by the index");
+    hub.set(|state| {
+        state.files.insert("model.safetensors.index.json".into(), index.to_vec());
+        state.files.insert("model-1.safetensors".into(), vec![1; 5000]);
+        state.files.insert("model-2.safetensors".into(), vec![2; 7000]);
+    });
+    let scratch = Scratch::new("shards");
+    let directory = get(&hub, &scratch).unwrap();
+    assert_eq!(fs::read(directory.join("model-1.safetensors")).unwrap(), vec![1; 5000]);
+    assert_eq!(fs::read(directory.join("model-2.safetensors")).unwrap(), vec![2; 7000]);
+    assert!(!directory.join("model.safetensors").exists());
+}
+
+#[test]
+fn refuses_an_index_that_leads_out_of_the_repository() {
+    let hub = model(b"");
+    let index = br#"{"weight_map": {"a": "../../../elsewhere.safetensors"}}"#;
+    hub.set(|state| drop(state.files.insert("model.safetensors.index.json".into(), index.to_vec())));
+    let error = get(&hub, &Scratch::new("escape")).unwrap_err();
+    assert_says(&error.to_string(), &["model.safetensors.index.json", "outside", "../../../elsewhere.safetensors"]);
+}
+
+#[test]
+fn goes_on_by_itself_after_a_cut_connection() {
+    let (hub, scratch, weights) = (model(&weights()), Scratch::new("cut"), weights());
+    // The two small files come whole; the weights break off twice.
+    hub.set(|state| state.cuts = vec![usize::MAX, usize::MAX, 150_000, 100_000]);
+    let directory = get(&hub, &scratch).unwrap();
+    assert_eq!(fs::read(directory.join("model.safetensors")).unwrap(), weights);
+    let ranges: Vec<_> = content(&hub);
+    assert_eq!(ranges, ["bytes=0-", "bytes=150000-", "bytes=250000-"]);
+}
+
+/// The ranges in which the weights' content was asked for.
+fn content(hub: &Hub) -> Vec<String> {
+    let requests = hub.requests().into_iter();
+    requests.filter(|r| r.is_content() && r.path.ends_with("/model.safetensors")).map(|r| r.range).collect()
+}
+
+#[test]
+fn a_second_run_resumes_what_the_first_left() {
+    let (hub, scratch, weights) = (model(&weights()), Scratch::new("resume"), weights());
+    hub.set(|state| state.cuts = vec![usize::MAX, usize::MAX, 200_000, 0]);
+    assert_says(&complaint(get(&hub, &scratch)), &["maker/model/model.safetensors", "broke", "again"]);
+    assert_eq!(content(&hub), ["bytes=0-", "bytes=200000-"]);
+
+    let directory = get(&hub, &scratch).unwrap();
+    assert_eq!(fs::read(directory.join("model.safetensors")).unwrap(), weights);
+    assert_eq!(content(&hub), ["bytes=200000-"]);
+}
+
+#[test]
+fn starts_over_where_a_part_cannot_be_continued() {
+    // One as long as the whole file, and a server that sends everything whatever part it is asked for.
+    for (name, part, whole) in
+        [("part-full", 400_000, false), ("part-long", 500_000, false), ("part-whole", 1000, true)]
+    {
+        let (hub, scratch, weights) = (model(&weights()), Scratch::new(name), weights());
+        fs::write(blobs(&scratch).join("tag-model.part"), vec![9; part]).unwrap();
+        hub.set(|state| state.whole = whole);
+        let directory = get(&hub, &scratch).unwrap();
+        assert!(fs::read(directory.join("model.safetensors")).unwrap() == weights, "{name}");
+    }
+}
+
+#[test]
+fn tells_how_much_of_each_file_has_come() {
+    let (hub, scratch) = (model(&weights()), Scratch::new("told"));
+    hub.set(|state| state.cuts = vec![usize::MAX, usize::MAX, 150_000]);
+    let mut told = Vec::new();
+    let spec = RepoSpec::parse("maker/model").unwrap();
+    let mut note = |file: &str, done: u64, total: u64| told.push((file.to_owned(), done, total));
+    fetch(&spec, &options(&hub, &scratch), &mut note).unwrap();
+    let of =
+        |name: &str| told.iter().filter(|(file, ..)| file == name).map(|told| (told.1, told.2)).collect::<Vec<_>>();
+    assert_eq!(of("config.json").last(), Some(&(2, 2)));
+    let weights = of("model.safetensors");
+    assert!(weights.iter().all(|(done, total)| done <= total && *total == 400_000));
+    // The second attempt begins where the first broke off.
+    assert!(weights.contains(&(150_000, 400_000)) && weights.last() == Some(&(400_000, 400_000)), "{weights:?}");
+}
+
+#[test]
+fn tells_a_file_shorter_than_promised() {
+    let hub = model(&weights());
+    hub.set(|state| state.overpromise = 10);
+    let text = complaint(get(&hub, &Scratch::new("short")));
+    assert_says(&text, &["maker/model/config.json", "12 bytes", "promised"]);
+}
+
+#[test]
+fn says_what_to_do_about_a_refusal() {
+    let hub = model(b"");
+    let (scratch, spec) = (Scratch::new("refusal"), RepoSpec::parse("maker/model@v2").unwrap());
+    let ask = |status, token: Option<&str>| {
+        hub.set(|state| state.status = Some(status));
+        let options = HubOptions { token: token.map(Into::into), ..options(&hub, &scratch) };
+        complaint(fetch(&spec, &options, &mut |_, _, _| {}))
+    };
+    assert_says(&ask(401, None), &["maker/model@v2/config.json", "401", "name", "gated", "HF_TOKEN", &hub.endpoint]);
+    assert_says(&ask(401, Some("bad")), &["401", "not accepted", "HF_TOKEN"]);
+    assert_says(&ask(403, None), &["403", "gated", "/maker/model", "HF_TOKEN"]);
+    assert_says(&ask(403, Some("other")), &["403", "account", "terms"]);
+    assert_says(&ask(404, None), &["404", "no such repository or revision", "name"]);
+    assert_says(&ask(503, None), &["503", "later"]);
+}
+
+#[test]
+fn says_when_there_is_no_hub() {
+    let (hub, scratch) = (model(b""), Scratch::new("nobody"));
+    let nobody = HubOptions { endpoint: "http://127.0.0.1:9".into(), ..options(&hub, &scratch) };
+    let spec = RepoSpec::parse("maker/model").unwrap();
+    let text = complaint(fetch(&spec, &nobody, &mut |_, _, _| {}));
+    assert_says(&text, &["no connection to http://127.0.0.1:9", "network", "HF_ENDPOINT"]);
+}
+
+#[test]
+fn a_usable_snapshot_of_another_tool_runs_without_a_network() {
+    let (hub, scratch) = (model(b"weights"), Scratch::new("offline"));
+    let repository = scratch.0.join("hub/models--maker--model");
+    let snapshot = repository.join("snapshots").join(COMMIT);
+    for path in [&snapshot, &repository.join("refs")] {
+        fs::create_dir_all(path).unwrap();
+    }
+    fs::write(repository.join("refs/main"), COMMIT).unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::write(snapshot.join(file), file).unwrap();
+    }
+    hub.set(|state| state.status = Some(503));
+    assert_eq!(get(&hub, &scratch).unwrap(), snapshot);
+}
+
+#[test]
+fn a_repository_without_safetensors_is_no_model() {
+    let hub = Hub::new(&[("config.json", b"{}"), ("tokenizer.json", b"{}"), ("model.gguf", b"other")]);
+    let text = complaint(get(&hub, &Scratch::new("formless")));
+    assert_says(&text, &["maker/model/model.safetensors", "no such file", "safetensors"]);
+}
+
+#[test]
+fn a_link_to_a_blob_that_was_deleted_is_mended() {
+    let (hub, scratch, weights) = (model(&weights()), Scratch::new("dangling"), weights());
+    let directory = get(&hub, &scratch).unwrap();
+    fs::remove_file(fs::canonicalize(directory.join("model.safetensors")).unwrap()).unwrap();
+    assert_eq!(get(&hub, &scratch).unwrap(), directory);
+    assert_eq!(fs::read(directory.join("model.safetensors")).unwrap(), weights);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_a_full_disk() {
+    let (hub, scratch) = (model(&weights()), Scratch::new("full-disk"));
+    // Whatever is written there meets a disk without room.
+    std::os::unix::fs::symlink("/dev/full", blobs(&scratch).join("tag-model.part")).unwrap();
+    let text = complaint(get(&hub, &scratch));
+    assert_says(&text, &["maker/model/model.safetensors", "disk is full", "HF_HOME", scratch.0.to_str().unwrap()]);
+}
+
+#[test]
+fn sends_the_token_with_every_request() {
+    let (hub, scratch) = (model(b"weights"), Scratch::new("token"));
+    let variables = |name: &str| match name {
+        "HF_HOME" => Some(scratch.0.clone().into_os_string()),
+        "HF_ENDPOINT" => Some(format!("{}/", hub.endpoint).into()),
+        _ => None,
+    };
+    fs::write(scratch.0.join("token"), "from-the-file\n").unwrap();
+    let options = HubOptions::from_variables(variables).unwrap();
+    assert_eq!((&options.cache, &options.endpoint), (&scratch.0.join("hub"), &hub.endpoint));
+    fetch(&RepoSpec::parse("maker/model").unwrap(), &options, &mut |_, _, _| {}).unwrap();
+    assert!(hub.requests().iter().all(|r| r.authorization.as_deref() == Some("Bearer from-the-file")));
+
+    let named = |name: &str| if name == "HF_TOKEN" { Some("from-the-variable".into()) } else { variables(name) };
+    let options = HubOptions::from_variables(named).unwrap();
+    assert_eq!(options.token.as_deref(), Some("from-the-variable"));
+    assert!(!format!("{options:?}").contains("from-the-variable"));
+}
+
+#[test]
+fn asks_for_the_revision() {
+    let (hub, scratch) = (model(b"weights"), Scratch::new("revision"));
+    let spec = RepoSpec::parse("maker/model@refs/pr/1").unwrap();
+    let directory = fetch(&spec, &options(&hub, &scratch), &mut |_, _, _| {}).unwrap();
+    assert!(hub.requests()[0].path.starts_with("/maker/model/resolve/refs%2Fpr%2F1/"));
+    assert_eq!(fetch(&spec, &options(&hub, &scratch), &mut |_, _, _| {}).unwrap(), directory);
+    let commit = RepoSpec::parse(&format!("maker/model@{COMMIT}")).unwrap();
+    assert_eq!(fetch(&commit, &options(&hub, &scratch), &mut |_, _, _| {}).unwrap(), directory);
+    assert_eq!(hub.requests().len(), 0);
+}
+
+#[test]
+fn reads_a_specification_or_leaves_it() {
+    for text in ["Qwen/Qwen3.5-0.8B", "a/b@main", "a/b@v1.0", "a_b/c-d@refs/pr/3"] {
+        assert!(RepoSpec::parse(text).is_some(), "{text}");
+    }
+    assert_eq!(RepoSpec::parse("a/b@main"), RepoSpec::parse("a/b"));
+    assert_eq!(RepoSpec::parse("a/b@v1").unwrap().to_string(), "a/b@v1");
+    for text in
+        ["", "name", "/b", "a/", "./model", "../model", "a/b/c", "a/b@", "a/b@../x", "~/model", "a b/c", "a/b?x"]
+    {
+        assert!(RepoSpec::parse(text).is_none(), "{text}");
+    }
+}

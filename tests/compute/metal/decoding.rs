@@ -1,0 +1,48 @@
+//! An engine on the recorder: what decoding asks of the device, token by token.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bimetal::{
+    compute::dtype::DType,
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
+    model::{Model, weights::Source},
+};
+
+use super::Rig;
+use crate::support::fixtures::checkpoint;
+
+#[test]
+fn a_token_is_one_command_buffer_and_one_wait() {
+    let rig = Rig::new();
+    rig.driver().script().seconds = 1e-5;
+    let checkpoint = checkpoint("tiny-f32");
+    let model = Model::load(&rig.backend, &Source::Checkpoint(&checkpoint), DType::F16, &mut |_, _| {}).unwrap();
+    let options = Options { context: Some(128), sequences: 2, ..Options::default() };
+    let mut engine = Engine::new(Arc::new(model), options).unwrap();
+    for _ in 0..2 {
+        let (prompt, stop) = (vec![1; 20], BTreeSet::new());
+        let request = Request { prompt, sampling: Sampling::greedy(), max_tokens: 90, stop, at_end: AtEnd::Free };
+        engine.add(request).unwrap();
+    }
+    // Until the prompts are done, and the programs of both turns have been measured.
+    for _ in 0..16 {
+        engine.step().unwrap();
+    }
+    let (ahead, before) = (engine.steps_ahead(), counts(&rig));
+    for _ in 0..40 {
+        assert_eq!(engine.step().unwrap().len(), 2);
+    }
+    let after = counts(&rig);
+    // All but those that need a new block, which the host gives out when it has seen the token.
+    let ahead = engine.steps_ahead() - ahead;
+    assert!((36..=40).contains(&ahead), "{ahead} while the host looked at the last");
+    assert_eq!([after[0] - before[0], after[1] - before[1]], [40, 40], "command buffers, waits");
+    let most = rig.driver().notes().most_under_way;
+    assert!(most >= 2, "{most} under way");
+}
+
+/// Command buffers and waits so far.
+fn counts(rig: &Rig) -> [usize; 2] {
+    let notes = rig.driver().notes();
+    [notes.committed.len(), notes.waits.len()]
+}

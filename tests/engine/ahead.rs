@@ -1,0 +1,110 @@
+//! A decode step that the device begins before it is asked for changes nothing of what sequences yield.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bimetal::{
+    compute::{backend::Backend, caps::DeviceKind},
+    engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId},
+};
+
+use crate::parity::{Subject, engine, options, prompt, settings};
+
+/// When a sequence comes, how long it is, how many tokens it may add, and when it is cancelled, if it is.
+struct Visit {
+    step: usize,
+    length: usize,
+    most: usize,
+    gone: Option<usize>,
+}
+
+/// They come while others decode, end at different times, and one leaves in the middle.
+const VISITS: [Visit; 5] = [
+    Visit { step: 0, length: 20, most: 40, gone: None },
+    Visit { step: 3, length: 70, most: 9, gone: None },
+    Visit { step: 5, length: 5, most: 30, gone: Some(17) },
+    Visit { step: 9, length: 33, most: 25, gone: None },
+    Visit { step: 30, length: 2, most: 20, gone: None },
+];
+
+/// What a sequence yields, token by token: the token and the bits of the logits behind it. The last token's logits go with
+/// a sequence that is forgotten.
+type Yield = Vec<(u32, Option<Vec<u32>>)>;
+
+fn add(engine: &mut Engine, (visit, seed): (&Visit, u32), stop: &BTreeSet<u32>, at_end: AtEnd) -> SequenceId {
+    let prompt = prompt(visit.length, seed);
+    let request = Request { prompt, sampling: Sampling::greedy(), max_tokens: visit.most, stop: stop.clone(), at_end };
+    engine.add(request).unwrap()
+}
+
+fn step(engine: &mut Engine, yields: &mut BTreeMap<SequenceId, Yield>) {
+    for event in engine.step().unwrap() {
+        let logits = engine.logits(event.sequence).unwrap();
+        let bits = logits.map(|logits| logits.iter().map(|logit| logit.to_bits()).collect());
+        yields.entry(event.sequence).or_default().push((event.token, bits));
+    }
+}
+
+/// Each visit for itself, kept at its end: such sequences are never computed ahead.
+fn alone(backend: &Arc<dyn Backend>, subject: Subject, stop: &BTreeSet<u32>) -> Vec<Yield> {
+    let mut engine = engine(backend, subject, options());
+    let yields = (0..).zip(&VISITS).map(|(seed, visit)| {
+        let (id, mut yields) = (add(&mut engine, (visit, seed), stop, AtEnd::Keep), BTreeMap::new());
+        while !engine.is_idle() {
+            step(&mut engine, &mut yields);
+        }
+        engine.cancel(id);
+        yields.remove(&id).unwrap()
+    });
+    let yields = yields.collect();
+    assert_eq!(engine.steps_ahead(), 0);
+    yields
+}
+
+/// All visits together, forgotten at their end.
+fn together(engine: &mut Engine, stop: &BTreeSet<u32>) -> Vec<Yield> {
+    let (mut ids, mut yields) = (vec![None; VISITS.len()], BTreeMap::new());
+    for at in 0.. {
+        for ((seed, visit), id) in (0..).zip(&VISITS).zip(&mut ids) {
+            if visit.step == at {
+                *id = Some(add(engine, (visit, seed), stop, AtEnd::Free));
+            }
+            if visit.gone == Some(at) {
+                engine.cancel(id.unwrap());
+            }
+        }
+        if at > 30 && engine.is_idle() {
+            break;
+        }
+        step(engine, &mut yields);
+    }
+    ids.into_iter().map(|id| yields.remove(&id.unwrap()).unwrap_or_default()).collect()
+}
+
+#[test]
+fn what_is_computed_ahead_is_what_would_have_been_computed() {
+    for (name, backend, subject) in settings() {
+        let none = BTreeSet::new();
+        let free = alone(&backend, subject, &none);
+        // Ends the first sequence after some tokens, and others where they happen to say it.
+        let stop = BTreeSet::from([free[0][11].0]);
+        for (stop, wanted) in [(&none, &free), (&stop, &alone(&backend, subject, &stop))] {
+            for sequences in [1, 3] {
+                let mut engine = engine(&backend, subject, Options { sequences, ..options() });
+                for (visit, (got, wanted)) in together(&mut engine, stop).iter().zip(wanted).enumerate() {
+                    let whole = VISITS[visit].gone.is_none();
+                    assert!(!whole || got.len() == wanted.len(), "{name}: {} of {} tokens", got.len(), wanted.len());
+                    for (at, (got, wanted)) in got.iter().zip(wanted).enumerate() {
+                        assert_eq!(got.0, wanted.0, "{name}: token {at} of visit {visit}");
+                        assert!(got.1.is_none() || got.1 == wanted.1, "{name}: logits of token {at} of visit {visit}");
+                    }
+                }
+                let ahead = engine.steps_ahead();
+                assert_eq!(ahead > 0, backend.caps().kind != DeviceKind::Cpu, "{name}: {ahead} steps ahead");
+                println!("{name}: {ahead} steps ahead, with {sequences} at once");
+            }
+        }
+    }
+}

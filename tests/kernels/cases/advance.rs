@@ -1,0 +1,39 @@
+use std::sync::Arc;
+
+use bimetal::kernels::{
+    advance::advance,
+    embed::embed,
+    operands::{
+        matrix::Matrix,
+        step::{Input, Layout, Phase, SequenceId, Step, Work},
+    },
+};
+
+use crate::harness::check;
+
+/// The tokens take the place of the ids, which an embedding shows, and everything moves on by one position, which a second
+/// look at the words shows.
+#[test]
+pub fn cases() {
+    for (count, rows, sequences) in [(1_u32, 1_u32, 1_u32), (3, 4, 5), (70, 70, 70)] {
+        check(&format!("advance {count} of {rows}"), |case, p| {
+            let tables = Arc::new(case.words([sequences, 1], &vec![0; sequences as usize]));
+            let step = Step::new(case.backend(), Layout { rows, sequences, outputs: sequences }, Phase::Decode, tables)
+                .unwrap();
+            let ids: Vec<u32> = (0..count).map(|i| i % 7).collect();
+            let work = |i: u32| {
+                let at = 10 * i as usize;
+                Work::new(SequenceId::new(i.into()), Phase::Decode, at..at + 1).with_last_output()
+            };
+            let work: Vec<_> = (0..count).map(work).collect();
+            let input = |((slot, work), tokens)| Input { work, tokens, slot };
+            let inputs = (0..).zip(&work).zip(ids.chunks(1)).map(input);
+            step.write(&inputs.collect::<Vec<_>>()).unwrap();
+            let tokens: Vec<u32> = (0..sequences).map(|i| (i * 5 + 3) % 7).collect();
+            advance(p, &step, &case.words([sequences, 1], &tokens));
+            let table = case.spread("table", [7, 16], bimetal::compute::dtype::DType::F32, -1.0..1.0);
+            p.mark("ids", &embed(p, &step, &Matrix::new(vec![table])));
+            p.mark("step", step.words());
+        });
+    }
+}

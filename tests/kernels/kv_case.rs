@@ -1,0 +1,58 @@
+//! Steps of attention: heads, and a cache that holds what their sequences have left there.
+
+use std::sync::Arc;
+
+use bimetal::{
+    compute::{backend::Backend, dtype::DType, pass::Pass, tensor::Tensor},
+    kernels::operands::{caches::Blocks, heads::AttentionHeads},
+    ops::attention::attend_prefill,
+};
+
+use crate::{
+    harness::{Case, backends},
+    step_cases::StepCase,
+};
+
+#[derive(Clone, Copy)]
+pub struct KvCase {
+    pub step: StepCase,
+    pub heads: AttentionHeads,
+    /// Type of keys and values.
+    pub cache: DType,
+}
+
+impl KvCase {
+    /// The largest element of a query, half of that of a key: scores differ enough for some keys to outweigh all others.
+    fn largest(&self) -> f32 {
+        20.0 / (self.heads.width as f32).sqrt()
+    }
+
+    /// Queries in f32. They depend on slot and position, so that another cut of the same sequence has the same ones.
+    pub fn queries(&self, case: &Case) -> Tensor {
+        let (width, largest) = (self.heads.query * self.heads.width, self.largest());
+        self.step.by_position(case, "q", width, -largest..largest)
+    }
+
+    /// The rows that hold the gates.
+    pub fn gates(&self, case: &Case) -> Tensor {
+        self.step.by_position(case, "x", self.heads.projected(), -6.0..6.0)
+    }
+
+    pub fn blocks(&self, case: &Case) -> Blocks {
+        let largest = 2.0 * self.largest();
+        self.step.blocks(case, self.heads, self.cache, -largest..largest)
+    }
+
+    /// Records a prefill with these queries, and marks what comes out as `out`.
+    pub fn prefill(&self, case: &Case, p: &Pass, q: &Tensor, to: DType) {
+        let (step, x, blocks) = (self.step.step(case, 10), self.gates(case), self.blocks(case));
+        p.mark("out", &attend_prefill(p, &step, (q, &x), &blocks, (self.heads, to)));
+    }
+}
+
+/// Every backend with keys and values of 16 bits, and with those of 8.
+pub fn backends_and_caches() -> impl Iterator<Item = (&'static str, Arc<dyn Backend>, DType)> {
+    let both =
+        |(name, backend): (_, Arc<dyn Backend>)| [DType::F16, DType::Q8Heads].map(|kv| (name, backend.clone(), kv));
+    backends().into_iter().flat_map(both)
+}

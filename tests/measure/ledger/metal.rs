@@ -1,0 +1,79 @@
+//! What steps of the 0.8B shape cost on an Apple GPU, where each launch and each wait is dearer than most of what they do.
+
+use std::process::Command;
+
+use bimetal::{
+    compute::caps::Caps,
+    measure::{chips, ledger::Ledger},
+};
+use serde_json::Value;
+
+use super::{HEAD, PRODUCTS, WEIGHTS, dry_engine, sum};
+
+#[test]
+fn a_decoded_token_is_one_submission_of_few_launches_and_one_wait() {
+    for depth in [1, 1000, 30_000] {
+        let ledger = Ledger::of(&dry_engine(Caps::apple(), "0.8b", 1, 32_768).decode(1, depth).unwrap());
+        assert_eq!([ledger.submissions, ledger.waits], [1, 1], "the token is read, and nothing else is waited for");
+        let launches = ledger.total().launches;
+        assert!(launches <= 150, "{launches} launches at depth {depth}");
+        assert_eq!(sum(&ledger).weights, WEIGHTS + 2 * 1024, "each once, and a row of the embedding");
+    }
+}
+
+#[test]
+fn several_sequences_are_still_one_submission() {
+    let ledger = Ledger::of(&dry_engine(Caps::apple(), "0.8b", 8, 1024).decode(8, 300).unwrap());
+    assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
+    assert!(ledger.total().launches <= 150);
+    assert_eq!(sum(&ledger).weights, WEIGHTS + 8 * 2 * 1024);
+}
+
+#[test]
+fn a_chunk_of_a_prompt_takes_few_launches_and_the_head_for_its_last_row() {
+    for depth in [0, 1000] {
+        let ledger = Ledger::of(&dry_engine(Caps::apple(), "0.8b", 1, 2048).prefill(512, depth).unwrap());
+        let launches = ledger.total().launches;
+        assert!(launches <= 260, "{launches} launches at depth {depth}");
+        assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
+        let of = |name: &str| ledger.kernels().into_iter().find(|entry| entry.name() == name).unwrap().cost;
+        assert_eq!(of("matvec").flops.matrix, 2 * HEAD, "one row of logits");
+        assert_eq!(of("matmul_mma").flops.matrix, 2 * 512 * PRODUCTS, "all rows of everything else, on matrix units");
+    }
+}
+
+/// The README's table of what nobody has measured is what the plan says.
+#[test]
+fn the_predicted_figures_are_the_plans() {
+    let mut engine = dry_engine(Caps::apple(), "0.8b", 1, 8192);
+    let prefill = [0, 4096].map(|depth| (512.0, Ledger::of(&engine.prefill(512, depth).unwrap())));
+    let decode = [0, 4096].map(|depth| (1.0, Ledger::of(&engine.decode(1, depth).unwrap())));
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let rows: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("| M")).collect();
+    assert!(rows.len() >= 5);
+    for row in rows {
+        let mut cells = row.split('|').map(str::trim);
+        let chip = chips::named(&format!("M{}", cells.next().unwrap())).unwrap();
+        for ((tokens, ledger), cell) in prefill.iter().chain(&decode).zip(cells) {
+            let (found, rate) = (cell.replace(',', "").parse::<f64>().unwrap(), tokens / ledger.floor(chip, None));
+            assert!((found - rate).abs() <= 0.01 * rate, "{}: {found}, and the plan says {rate}", chip.name);
+        }
+    }
+}
+
+#[test]
+fn the_plan_for_metal_is_about_apples_chips() {
+    let arguments = ["bench", "--plan", "--backend", "metal", "--shape", "0.8b", "--json"];
+    let output = Command::new(env!("CARGO_BIN_EXE_bimetal")).args(arguments).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["backend"], "metal");
+    let apple = chips::all().iter().filter(|chip| chip.name.starts_with("Apple")).count();
+    for step in report["steps"].as_array().unwrap() {
+        let floors = step["floors"].as_array().unwrap();
+        assert_eq!(floors.len(), apple);
+        assert!(floors.iter().all(|floor| floor["chip"].as_str().unwrap().starts_with("Apple")), "{floors:?}");
+        let launches: Vec<_> = step["kernels"].as_array().unwrap().iter().map(|kernel| &kernel["kernel"]).collect();
+        let prompt = step["step"].as_str().unwrap().starts_with("prompt");
+        assert_eq!(launches.iter().any(|name| *name == "matmul_mma"), prompt, "matrix units: {launches:?}");
+    }
+}

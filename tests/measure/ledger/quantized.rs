@@ -1,0 +1,108 @@
+//! What quantised weights, keys and values cost.
+
+use super::*;
+use crate::support::fixtures::checkpoint;
+
+/// What is quantised is counted with its scales: 8.5 and 4.5625 bits a weight, but for the two matrices of a DeltaNet's gates.
+#[test]
+fn quantised_weights_count_what_they_take() {
+    let config = Config::named("0.8b").unwrap();
+    let gates = 18 * 2 * 16 * 1024;
+    for (format, sixteenths) in [(DType::Q8, 136), (DType::Q4, 73)] {
+        let options = Options { context: Some(256), ..Options::default() };
+        let precision = Precision { activations: Some(DType::F16), weights: Some(format) };
+        let dry_run =
+            |options: Options| DryEngine::new(discrete(), &Source::Random(&config), precision, options).unwrap();
+        let mut dry_engine = dry_run(options);
+        let ledger = Ledger::of(&dry_engine.decode(1, 16).unwrap());
+        let quantised = |weights: u64| weights * sixteenths / 128;
+        let rest = 2 * (SMALL + SINGLES + gates);
+        assert_eq!(sum(&ledger).weights, quantised(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
+        assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
+        // A prompt's products read them once, wherever they become halves.
+        for (budget, expanded) in [(512, true), (128, false)] {
+            let prefill = Ledger::of(&dry_run(Options { budget: Some(budget), ..options }).prefill(64, 0).unwrap());
+            let of = |name: &str| prefill.kernels().into_iter().find(|entry| entry.kernel == Some(name));
+            let (before, products) = (of("dequantise"), of("matmul_mma").unwrap());
+            let reading = if expanded { before.as_ref().unwrap() } else { &products };
+            assert_eq!(reading.cost.weights, quantised(PRODUCTS - gates) + 2 * gates, "{format}");
+            // A product for each matrix, or two with the gates' rows apart.
+            assert_eq!(before.is_some(), expanded);
+            assert_eq!(products.launches, 18 * (4 + u64::from(!expanded)) + 6 * 4, "{format}");
+            if let Some(before) = before {
+                assert_eq!((products.cost.weights, before.launches), (0, 18 * 5 + 6 * 4), "{format}");
+                assert_eq!(before.cost.activations, Bytes { read: 0, written: 2 * PRODUCTS }, "{format}");
+            }
+        }
+    }
+}
+
+/// What weights become before they are multiplied is foreseen before programs are made.
+#[test]
+fn halves_of_weights_are_foreseen() {
+    let config = Config::named("0.8b").unwrap();
+    for (budget, expanded) in [(512, 2 * (6144 + 2048 + 32) * 1024), (128, 0)] {
+        let [plain, quantised] = [None, Some(DType::Q4)].map(|quant| {
+            // Rows that go packed from launch to launch take other space, so there are none.
+            let caps = Caps { packed_dots: false, ..discrete() };
+            let backend: Arc<dyn Backend> = Arc::new(Paper::new(caps));
+            let source = Source::Random(&config);
+            let precision = Precision { activations: Some(DType::F16), weights: quant };
+            let model = Arc::new(Model::load(&backend, &Source::Shapes(&source), precision, &mut |_, _| {}).unwrap());
+            let taken = |memory: u64| {
+                let options =
+                    Options { context: Some(1024), budget: Some(budget), memory: Some(memory), ..Options::default() };
+                Engine::new(model.clone(), options)
+            };
+            // The least that is taken.
+            let (mut refused, mut enough) = (0, 8 << 30);
+            while enough - refused > 1 {
+                let middle = u64::midpoint(refused, enough);
+                if taken(middle).is_ok() { enough = middle } else { refused = middle }
+            }
+            let mut engine = taken(enough).unwrap();
+            for sampling in [Sampling::greedy(), Sampling::model_card(Mode::Direct)] {
+                let prompt = vec![0; 100];
+                engine
+                    .add(Request { prompt, sampling, max_tokens: 4, stop: BTreeSet::new(), at_end: AtEnd::Free })
+                    .unwrap();
+                while !engine.is_idle() {
+                    engine.step().unwrap();
+                }
+            }
+            (engine.memory() - model.weights.bytes(), enough - model.weights.bytes())
+        });
+        // Of both programs, the largest matrix of a layer in halves.
+        assert_eq!([quantised.0 - plain.0, quantised.1 - plain.1], [2 * expanded; 2], "budget {budget}");
+    }
+}
+
+/// Every type that a GGUF file may have, of which a step reads each weight once as it lies there.
+#[test]
+fn weights_of_a_file_count_what_they_take_there() {
+    let checkpoint = checkpoint("gguf/mixed.gguf");
+    let options = Options { context: Some(256), ..Options::default() };
+    let source = Source::Checkpoint(&checkpoint);
+    let mut dry_engine = DryEngine::new(discrete(), &source, DType::F32.into(), options).unwrap();
+    let cost = sum(&Ledger::of(&dry_engine.decode(1, 16).unwrap()));
+    let all: u64 = checkpoint.summary().bytes.values().sum();
+    // One row of the embedding, which is the head too. A projection has a launch for each type at the most, which norms its
+    // rows again: four of the DeltaNet's, three of the attention's.
+    let (row, norm) = (210, 1024);
+    let again = cost.weights - (all + row);
+    assert!(again.is_multiple_of(norm) && (1..=3 + 2).contains(&(again / norm)), "{again}");
+}
+
+/// A byte for each element of keys and values and 4 for each head, where half precision takes 2 for each element.
+#[test]
+fn keys_and_values_of_8_bits_count_what_they_take() {
+    let config = Config::named("0.8b").unwrap();
+    let options = Options { context: Some(2048), kv: DType::Q8Heads, ..Options::default() };
+    let mut dry_engine = DryEngine::new(discrete(), &Source::Random(&config), DType::F16.into(), options).unwrap();
+    let (token, ledger) = (6 * 2 * 2 * (256 + 4), Ledger::of(&dry_engine.decode(1, 1000).unwrap()));
+    assert_eq!(sum(&ledger).cache.read, STATES + 3 * RING_ROW + 1001 * token);
+    assert_eq!(sum(&ledger).cache.written, STATES + RING_ROW + token);
+    let prompt = Ledger::of(&dry_engine.prefill(64, 0).unwrap());
+    let attention = prompt.kernels().into_iter().find(|entry| entry.name().starts_with("attend_")).unwrap();
+    assert_eq!(attention.cost.cache.read, 64 * token);
+}

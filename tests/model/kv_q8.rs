@@ -1,0 +1,58 @@
+//! Keys and values of 8 bits: every backend makes the same of them, and little is lost.
+
+use std::sync::Arc;
+
+use bimetal::{
+    compute::{backend::Backend, cpu::Cpu, dtype::DType},
+    kernels::operands::step::Phase,
+    model::{built_in, checkpoint::Checkpoint},
+};
+
+use crate::{
+    harness::{FULL, HALF, Look, Precision, Rig, largest_error},
+    support::{backends, fixtures},
+};
+
+const BYTES: Precision = Precision { kv: DType::Q8Heads, ..FULL };
+
+/// Logits of a prompt, of decode steps after it, and of another chunk behind those.
+fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision) -> Vec<f32> {
+    let ids: Vec<u32> = (0..70).map(|i| (i * 97 + i * i % 13) % 96).collect();
+    let mut rig = Rig::new(backend, checkpoint, precision, 96);
+    let mut logits = rig.run(Phase::Prefill, &ids, 0, Look::Logits).logits;
+    for (position, id) in (70..).zip([3, 61, 9]) {
+        logits.extend(rig.run(Phase::Decode, &[id], position, Look::Logits).logits);
+    }
+    logits.extend(rig.run(Phase::Prefill, &ids[..20], 73, Look::Logits).logits);
+    logits.concat()
+}
+
+#[test]
+fn every_backend_makes_the_same_of_them() {
+    let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
+    // In half precision, matrix units read them where there are some; what rounding moves next to the middle between two codes
+    // gets another one then.
+    for (name, precision, bound) in
+        [("tiny-f32", BYTES, 3e-3), ("real-heads-bf16", Precision { kv: DType::Q8Heads, ..HALF }, 0.05)]
+    {
+        let checkpoint = fixtures::checkpoint(name);
+        let wanted = logits(&oracle, &checkpoint, precision);
+        for (backend_name, backend) in backends::backends() {
+            let error = largest_error(&logits(&backend, &checkpoint, precision), &wanted);
+            println!("{name} on {backend_name}: {error:.1e}");
+            assert!(error <= bound, "{name} on {backend_name}: {error}");
+        }
+    }
+}
+
+/// As a share of the logits, by the root of mean squares.
+#[test]
+fn little_is_lost() {
+    let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), built_in::open().unwrap());
+    let [wanted, found] = [FULL, BYTES].map(|precision| logits(&backend, &checkpoint, precision));
+    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
+    let lost = square(&mut found.iter().zip(&wanted).map(|(found, wanted)| found - wanted));
+    let share = (lost / square(&mut wanted.iter().copied())).sqrt();
+    println!("{share:.1e} of the logits");
+    assert!((1e-5..0.01).contains(&share), "{share}");
+}

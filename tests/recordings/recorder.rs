@@ -1,0 +1,137 @@
+//! A device that computes nothing and writes down what it is asked for: programs, what they bind, words written and read.
+
+use std::{
+    collections::HashMap,
+    fmt::Write,
+    ops::Range,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use bimetal::{
+    Result,
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        memory::{BufferId, Memory, Pending, Slot},
+        pass::{Pass, Program},
+    },
+};
+
+/// The device.
+pub struct Recorder {
+    caps: Caps,
+    last: AtomicU32,
+    log: Mutex<Log>,
+}
+
+/// A program that was run.
+pub struct ProgramRun {
+    /// Its dispatches. What they bind is in `memory`.
+    pub dispatches: Vec<Dispatch>,
+    /// Sizes of scratch buffers, and a line for each dispatch with the buffers that it binds.
+    pub memory: String,
+    /// What the host wrote and read since the program before; the last program of a step also has what was read after it.
+    pub transfers: String,
+}
+
+#[derive(Default)]
+struct Log {
+    runs: Vec<ProgramRun>,
+    transfers: String,
+    /// Numbers of buffers, in the order of their first use: allocating in another order changes nothing.
+    numbers: HashMap<BufferId, usize>,
+}
+
+impl Log {
+    fn number(&mut self, id: BufferId) -> usize {
+        let next = self.numbers.len();
+        *self.numbers.entry(id).or_insert(next)
+    }
+
+    fn bound(&mut self, slot: &Slot) -> String {
+        match slot {
+            Slot::Buffer(buffer) => format!("buffer {}", self.number(buffer.id())),
+            Slot::Scratch(number) => format!("scratch {number}"),
+        }
+    }
+}
+
+impl Recorder {
+    /// A device with these capabilities.
+    pub fn new(caps: Caps) -> Self {
+        Self { caps, last: AtomicU32::new(0), log: Mutex::default() }
+    }
+
+    /// The programs that ran since this was last called.
+    pub fn take(&self) -> Vec<ProgramRun> {
+        let log = &mut *self.log();
+        let rest = std::mem::take(&mut log.transfers);
+        if let Some(last) = log.runs.last_mut() {
+            last.transfers.push_str(&rest);
+        }
+        std::mem::take(&mut log.runs)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap()
+    }
+}
+
+impl Memory for Recorder {
+    fn alloc(&self, _: u64, _: &str) -> Result<BufferId> {
+        Ok(BufferId(self.last.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn free(&self, _: BufferId) {}
+
+    fn write(&self, id: BufferId, at: u64, data: &[u8]) -> Result<()> {
+        let log = &mut *self.log();
+        let words: Vec<u32> = bytemuck::allocation::pod_collect_to_vec(data);
+        let number = log.number(id);
+        writeln!(log.transfers, "write buffer {number} from byte {at}: {words:?}").unwrap();
+        Ok(())
+    }
+
+    /// Zeros, which are a token of every model.
+    fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
+        let log = &mut *self.log();
+        let number = log.number(id);
+        writeln!(log.transfers, "read buffer {number}, bytes {} to {}", range.start, range.end).unwrap();
+        Box::pin(async move { Ok(vec![0; (range.end - range.start) as usize]) })
+    }
+}
+
+impl Backend for Recorder {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn load(&self, pass: Pass) -> Result<Program> {
+        let recorded = pass.finish();
+        let scratch = recorded.scratch.clone();
+        Ok(Program::new(recorded, scratch))
+    }
+
+    fn run(&self, program: &Program) -> Result<()> {
+        let log = &mut *self.log();
+        let scratch = program.prepared::<Vec<u64>>();
+        let mut memory = format!("scratch of {scratch:?} bytes\n");
+        for dispatch in &program.dispatches {
+            let bound: Vec<_> = dispatch.slots.iter().map(|slot| log.bound(slot)).collect();
+            writeln!(memory, "{}: {}", dispatch.kernel.name, bound.join(", ")).unwrap();
+        }
+        // Without the buffers, which hold on to this device.
+        let dispatches = program.dispatches.iter().map(|dispatch| Dispatch { slots: Vec::new(), ..dispatch.clone() });
+        let transfers = std::mem::take(&mut log.transfers);
+        log.runs.push(ProgramRun { dispatches: dispatches.collect(), memory, transfers });
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! What several test binaries need. Each of them includes the whole folder.
+#![allow(dead_code, reason = "no binary needs all of it")]
+
+pub mod backends;
+pub mod fixtures;
+pub mod scratch;

@@ -1,0 +1,51 @@
+//! A generator serves many texts: each is what it is alone, ends where it should, and loses nothing to the others.
+
+mod batch;
+mod defaults;
+mod errors;
+mod streams;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bimetal::{
+    compute::{backend::Backend, dtype::DType},
+    engine::{Finish, Options, sampler::Sampling, scheduler::SequenceId},
+    generate::{GenerationOptions, Generator, GeneratorOptions, StopAt},
+    model::built_in,
+};
+
+const CONTEXT: u32 = 64;
+const PROMPT: &str = "Once upon a time, there was a little";
+
+/// Full precision, and memory for some sequences and no more.
+fn generator(backend: &Arc<dyn Backend>, sequences: u32) -> Generator {
+    let engine = Options { context: Some(CONTEXT), budget: Some(128), sequences, ..Options::default() };
+    let options = GeneratorOptions { precision: DType::F32.into(), engine };
+    Generator::new(backend, &built_in::open().unwrap(), options, &mut |_, _| {}).unwrap()
+}
+
+fn options(stop: Vec<String>) -> GenerationOptions {
+    GenerationOptions { sampling: Sampling::greedy(), max_tokens: 24, stop, stop_at: StopAt::StopId }
+}
+
+/// What a text says when nobody else is served, and why it ends.
+fn alone(g: &mut Generator, prompt: &str, options: &GenerationOptions) -> (String, Option<Finish>) {
+    let mut stream = g.stream(prompt, options).unwrap();
+    let said = stream.by_ref().map(Result::unwrap).collect();
+    (said, stream.finish())
+}
+
+/// Steps until no text is open. What each said, and why it ended.
+fn finish(g: &mut Generator) -> BTreeMap<SequenceId, (String, Option<Finish>)> {
+    let mut texts = BTreeMap::<_, (String, Option<Finish>)>::new();
+    while !g.is_idle() {
+        for event in g.step().unwrap() {
+            let text = texts.entry(event.id).or_default();
+            assert_eq!(text.1, None, "an event after the last one of {}", event.id);
+            text.0.push_str(&event.text);
+            text.1 = event.finish;
+        }
+    }
+    assert!(g.engine().is_idle());
+    texts
+}

@@ -1,0 +1,10 @@
+//! Text in, text out: tokens, chat templates, streams, conversations, and the examples of the documentation.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod chat;
+mod conversation;
+mod examples;
+mod generator;
+#[path = "../support/mod.rs"]
+mod support;
+mod tokenizer;
