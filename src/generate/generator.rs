@@ -14,22 +14,8 @@ use super::{
     failure::{Failure, again},
     open_text::OpenText,
 };
-use crate::{
-    compute::{
-        backend::Backend,
-        caps::DeviceKind,
-        devices::{Choice, open},
-        threads,
-    },
-    engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId},
-    error::{Error, Result},
-    hub,
-    model::{
-        Model, built_in,
-        checkpoint::Checkpoint,
-        weights::{Progress, Source},
-    },
-};
+
+use crate::{compute::{backend::Backend, caps::DeviceKind, threads}, engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId}, error::{Error, Result}, model::{Model, checkpoint::Checkpoint, weights::{Progress, Source}}};
 
 /// A model with its tokenizer on a device. It generates many texts together: one step computes a part of each text.
 ///
@@ -70,9 +56,10 @@ impl Generator {
     /// directory, or a GGUF file. All options have their defaults, which depend on the device.
     ///
     /// # Errors
-    /// Those of [`hub::locate`], [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
+    /// Those of [`crate::hub::locate`], [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn open(model: &str) -> Result<Self> {
-        let checkpoint = Checkpoint::open(&hub::locate(model, &mut |_, _, _| {})?)?;
+        let checkpoint = Checkpoint::open(&crate::hub::locate(model, &mut |_, _, _| {})?)?;
         checkpoint.check()?;
         Self::on_best_device(&checkpoint)
     }
@@ -81,11 +68,15 @@ impl Generator {
     ///
     /// # Errors
     /// Those of [`Generator::new`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn built_in() -> Result<Self> {
-        Self::on_best_device(&built_in::open()?)
+        Self::on_best_device(&crate::model::built_in::open()?)
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
+        use crate::compute::devices::{Choice, open};
+
         let backend = open(Choice::Auto, None)?.backend;
         Self::new(&backend, checkpoint, GeneratorOptions::default(), &mut |_, _| {})
     }

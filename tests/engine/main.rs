@@ -7,3 +7,4 @@ mod sampler;
 mod scheduler;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;

@@ -21,4 +21,3 @@ mod split;
 mod stories;
 #[path = "../support/mod.rs"]
 mod support;
-mod waiting;

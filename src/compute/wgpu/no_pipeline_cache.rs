@@ -10,7 +10,7 @@ pub(super) struct PipelineCache {
 }
 
 impl PipelineCache {
-    pub(super) fn open(_: &Device, _: &Path) -> Option<Self> {
+    pub(super) fn open(_: &Device, _: &Path, _: u64) -> Option<Self> {
         None
     }
 
