@@ -1,6 +1,5 @@
 //! A device's capabilities: the limits and preferred work sizes that recording code may use.
 
-
 /// The kind of device a backend computes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeviceKind {

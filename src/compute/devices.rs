@@ -5,8 +5,15 @@ mod gpus;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{compute::{backend::Backend, caps::{Caps, DeviceKind}, cpu::Cpu, metal}, error::{Error, Result}};
-
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::{Caps, DeviceKind},
+        cpu::Cpu,
+        metal,
+    },
+    error::{Error, Result},
+};
 
 /// The requested backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -24,13 +24,21 @@ use std::{
     time::Duration,
 };
 
+use crate::{
+    compute::{
+        backend::Backend,
+        caps::Caps,
+        kernel::Dispatch,
+        memory::{BufferId, Memory, Pending},
+        pass::{Pass, Program},
+    },
+    error::{Error, Result},
+};
 pub use adapter::Adapter;
 use device::{Device, Refusal};
 use memory::Buffers;
 use pipelines::Pipelines;
 use program::Prepared;
-
-use crate::{compute::{backend::Backend, caps::Caps, kernel::Dispatch, memory::{BufferId, Memory, Pending}, pass::{Pass, Program}}, error::{Error, Result}};
 
 /// A GPU through wgpu.
 pub struct Wgpu {

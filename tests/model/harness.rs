@@ -2,8 +2,21 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use bimetal::{compute::{backend::Backend, dtype::DType, kernel::Dispatch, memory::Buffer, pass::Pass, tensor::Tensor}, engine::{LogitRows, Runner}, kernels::operands::{caches::State, step::{Input, Layout, Phase, SequenceId, Work}}, model::{Model, Weights, cache::{BLOCK, Plan}, checkpoint::Checkpoint, qwen3_5, weights::Source}};
-
+use bimetal::{
+    compute::{backend::Backend, dtype::DType, kernel::Dispatch, memory::Buffer, pass::Pass, tensor::Tensor},
+    engine::{LogitRows, Runner},
+    kernels::operands::{
+        caches::State,
+        step::{Input, Layout, Phase, SequenceId, Work},
+    },
+    model::{
+        Model, Weights,
+        cache::{BLOCK, Plan},
+        checkpoint::Checkpoint,
+        qwen3_5,
+        weights::Source,
+    },
+};
 
 /// The types of activations, weights and the cache.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use super::{DeviceEntry, Opened, opened, rank};
-
-use crate::{compute::{backend::Backend, wgpu::{Adapter, Restrict, Wgpu}}, error::{Error, Result}};
+use crate::{
+    compute::{
+        backend::Backend,
+        wgpu::{Adapter, Restrict, Wgpu},
+    },
+    error::{Error, Result},
+};
 
 /// All GPUs, in wgpu's order.
 pub(super) async fn all() -> Vec<DeviceEntry> {

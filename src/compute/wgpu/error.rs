@@ -5,8 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::{compute::lock::lock, error::{Error, Result}};
-
+use crate::{
+    compute::lock::lock,
+    error::{Error, Result},
+};
 
 /// The known errors. The driver reports them through callbacks, on any thread.
 #[derive(Default)]

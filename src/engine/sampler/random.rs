@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-
 /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), with the constants of Vigna's
 /// public-domain version. Neighboring seeds give unrelated numbers.
 #[derive(Debug, Clone)]

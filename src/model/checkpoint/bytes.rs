@@ -4,7 +4,6 @@ use std::{borrow::Cow, path::Path};
 
 use crate::{Error, Result};
 
-
 /// The contents of one weight file.
 #[derive(Debug)]
 pub(super) enum Bytes {

@@ -14,8 +14,10 @@ use super::{
     convert::{Found, convert},
     quantize::{Target, Weighted},
 };
-
-use crate::{compute::{dtype::DType, memory::Buffer}, error::Result};
+use crate::{
+    compute::{dtype::DType, memory::Buffer},
+    error::Result,
+};
 
 /// Bytes per piece on the device.
 const PIECE: usize = 16 << 20;

@@ -1,11 +1,17 @@
 use std::{cell::Cell, sync::Arc};
 
+use bimetal::{
+    compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
+    kernels::operands::{heads::AttentionHeads, step::Phase},
+    ops::attention::attend_prefill,
+};
 
 use super::matmul_mma::in_f16;
-
-use bimetal::{compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass}, kernels::operands::{heads::AttentionHeads, step::Phase}, ops::attention::attend_prefill};
-use crate::{harness::{Case, Output, backends, check, outputs}, kv_case::KvCase, step_cases::*};
-
+use crate::{
+    harness::{Case, Output, backends, check, outputs},
+    kv_case::KvCase,
+    step_cases::*,
+};
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
     StepCase { kind: Phase::Prefill, spans, spare: 3 }
