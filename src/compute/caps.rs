@@ -102,7 +102,7 @@ impl Tiles {
     }
 }
 
-/// The language of the texts that a backend compiles.
+/// The shading language of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShadingLanguage {
     /// The WebGPU Shading Language.
@@ -147,7 +147,7 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// The language of the texts that the backend compiles; WGSL for one that compiles none.
+    /// The shading language of the backend; WGSL for a backend that compiles no shaders.
     pub fn language(&self) -> ShadingLanguage {
         if self.backend == "metal" { ShadingLanguage::Msl } else { ShadingLanguage::Wgsl }
     }

@@ -1,7 +1,7 @@
 //! The reference backend: runs every kernel's plain loop on the CPU. It is also the fallback of machines without a GPU.
 //!
-//! Each run starts one thread scope. The threads share the workgroups of each dispatch and wait for each other only
-//! where the recording says `barrier`, so a missing barrier shows here too.
+//! Each run starts one thread scope, whose threads share the workgroups of each dispatch. They wait for each other only at
+//! the recording's barriers, so a missing barrier shows here too.
 
 use std::{
     any::Any,

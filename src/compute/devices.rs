@@ -84,7 +84,7 @@ pub struct DeviceEntry {
     pub auto: bool,
 }
 
-/// Opens a backend, and waits for it. `device` is part of a device name, or a number of [`devices`].
+/// Opens a backend; blocks until it is open. `device` is part of a device name, or a number of [`devices`].
 ///
 /// # Errors
 /// [`Error::NoBackend`] with each attempt and the reason it failed.
@@ -93,10 +93,10 @@ pub fn open(choice: Choice, device: Option<&str>) -> Result<Opened> {
     pollster::block_on(open_async(choice, device))
 }
 
-/// Opens a backend, without blocking where a driver answers later. `device` is a part of a device's name or its number.
+/// Opens a backend, without blocking on a slow driver. `device` is part of a device name, or its number.
 ///
 /// # Errors
-/// [`Error::NoBackend`] with what was tried and why it was not taken.
+/// [`Error::NoBackend`] with each attempt and the reason it failed.
 pub async fn open_async(choice: Choice, device: Option<&str>) -> Result<Opened> {
     match (choice, device) {
         (Choice::Metal, device) => Ok(opened(named_metal(device)?, "asked for", Vec::new())),
@@ -164,13 +164,13 @@ fn rank(kind: DeviceKind) -> Option<u32> {
 }
 
 /// Every device of every backend in this build. Each backend lists the devices that [`Choice::Auto`] prefers first.
-/// Waits for them.
+/// Blocks until the drivers answer.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn devices() -> Vec<DeviceEntry> {
     pollster::block_on(devices_async())
 }
 
-/// Every device of every backend in this build, those that [`Choice::Auto`] prefers first in each backend's own order.
+/// Every device of every backend in this build. Each backend lists the devices that [`Choice::Auto`] prefers first.
 pub async fn devices_async() -> Vec<DeviceEntry> {
     let entry = |caps: Caps| {
         let features = caps.matrix_units.map(|_| "matrix units");

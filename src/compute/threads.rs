@@ -1,19 +1,19 @@
-//! Work beside other work, on targets with threads and on those without.
+//! Background work, on targets with and without threads.
 
 use std::{
     panic::resume_unwind,
     thread::{Scope, ScopedJoinHandle},
 };
 
-/// Work that was begun.
+/// Work in progress.
 pub(crate) enum Begun<'scope, T> {
-    /// On a thread of its own.
+    /// Runs on a separate thread.
     Beside(ScopedJoinHandle<'scope, T>),
-    /// It is done: a browser has no threads to spend.
+    /// Already done: a browser has no threads.
     Done(T),
 }
 
-/// Begins some work on a thread of its own, or does it at once where there are no threads.
+/// Starts work on a separate thread, or runs it at once on targets without threads.
 pub(crate) fn begin<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> T + Send + 'scope,
@@ -22,7 +22,7 @@ pub(crate) fn begin<'scope, T: Send + 'scope>(
 }
 
 impl<T> Begun<'_, T> {
-    /// What came of it. A panic there goes on here.
+    /// The result. Continues a panic of the work.
     pub(crate) fn join(self) -> T {
         match self {
             Self::Beside(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),

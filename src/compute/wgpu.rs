@@ -89,18 +89,19 @@ impl Restrict {
 }
 
 impl Wgpu {
-    /// Every device that wgpu finds, in the drivers' order; empty on a machine without a driver. Waits for them.
+    /// Every device that wgpu finds, in the drivers' order; empty on a machine without a driver. Blocks until they
+    /// answer.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn adapters() -> Vec<Adapter> {
         pollster::block_on(Self::adapters_async())
     }
 
-    /// Every device that wgpu finds, in the drivers' order: the one that it chooses, in a browser.
+    /// Every device that wgpu finds, in the drivers' order. A browser offers only the one it chooses.
     pub async fn adapters_async() -> Vec<Adapter> {
         Adapter::all().await
     }
 
-    /// Opens a device, and waits for it.
+    /// Opens a device; blocks until it is open.
     ///
     /// # Errors
     /// [`Error::NoBackend`] if the driver refuses.
@@ -109,10 +110,10 @@ impl Wgpu {
         pollster::block_on(Self::request(adapter, restrict))
     }
 
-    /// Opens a device.
+    /// Opens a device, without blocking.
     ///
     /// # Errors
-    /// [`Error::NoBackend`] if its driver refuses.
+    /// [`Error::NoBackend`] if the driver refuses.
     pub async fn request(adapter: &Adapter, restrict: Restrict) -> Result<Self> {
         let (device, queue, caps) = adapter.open(restrict).await?;
         let device = Arc::new(Device::new(device, queue));

@@ -91,7 +91,7 @@ pub struct Comparison {
 ///
 /// # Errors
 /// [`Error::Request`] for ids outside the model's vocabulary and windows longer than its context; [`Error::Device`] for
-/// logits that are not finite; [`Error::OutOfMemory`].
+/// logits with NaN or without a finite value; [`Error::OutOfMemory`].
 pub fn perplexity(side: &Side, passage: &Passage, progress: &mut Progress<'_>) -> Result<Perplexity> {
     let mut losses = Vec::new();
     let extent = run(&[side], passage, progress, &mut |targets, logits| {

@@ -42,7 +42,7 @@ impl Health {
         state.refused.get_or_insert((label, what));
     }
 
-    /// Notes work of a label that was refused after it had been accepted.
+    /// Records work, by label, that the device refused after accepting it.
     pub(super) fn refused_work(&self, label: &str, what: String) {
         lock(&self.0).refused.get_or_insert_with(|| (label.into(), what));
     }

@@ -1,4 +1,4 @@
-//! What a device has against some work and does not say at once: a browser answers later.
+//! Device errors that arrive late: a browser reports them asynchronously.
 
 use std::{
     future::Future,
@@ -10,17 +10,17 @@ use std::{
 
 use crate::compute::lock::lock;
 
-/// What a device has against some work, if anything, once it says so.
+/// A future error message about some work; `None` if the work succeeded.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
-/// Answers that are not there yet.
+/// Answers that have not arrived yet.
 #[derive(Default)]
 pub(super) struct LateAnswers {
     waiting: Mutex<Vec<(Arc<str>, Answer)>>,
     readers: Arc<Readers>,
 }
 
-/// Whoever waits for answers. Each has to learn of every one, since an answer wakes only who asked last.
+/// The tasks that wait for answers. Every answer must wake all of them; a future alone wakes only the last task.
 #[derive(Default)]
 struct Readers(Mutex<Vec<Waker>>);
 
@@ -40,12 +40,12 @@ impl Wake for Readers {
 }
 
 impl LateAnswers {
-    /// Keeps an answer about some work.
+    /// Stores a pending answer about the work `label`.
     pub(super) fn keep(&self, label: &str, answer: Answer) {
         lock(&self.waiting).push((label.into(), answer));
     }
 
-    /// Tells `refused` what has been answered since, with what it is about.
+    /// Passes newly arrived errors to `refused`, with their label. Ready when no answer is pending.
     pub(super) fn look(&self, mut refused: impl FnMut(&Arc<str>, String)) -> Poll<()> {
         let waker = Waker::from(self.readers.clone());
         let mut context = Context::from_waker(&waker);
@@ -60,7 +60,7 @@ impl LateAnswers {
         if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// The same for somebody who waits: woken when there is more to look at.
+    /// [`LateAnswers::look`] for a waiting task, which the next answer wakes.
     pub(super) fn poll(&self, context: &Context<'_>, refused: impl FnMut(&Arc<str>, String)) -> Poll<()> {
         if lock(&self.waiting).is_empty() {
             return Poll::Ready(());
@@ -83,7 +83,7 @@ mod tests {
 
     use super::{Answer, LateAnswers, Mutex, lock};
 
-    /// An answer from outside.
+    /// An answer that the test gives.
     #[derive(Clone, Default)]
     struct Later(Arc<Mutex<Said>>);
 
@@ -134,7 +134,7 @@ mod tests {
         let woken = || counts.clone().map(|count| count.0.load(Ordering::Relaxed));
         assert_eq!(woken(), [1, 1], "both, though the second asked last");
         assert!(poll(0).is_pending());
-        // Somebody looks and does not wait.
+        // A caller looks without waiting.
         assert!(late.look(|label, _| panic!("{label}")).is_pending());
         second.say(Some("no"));
         assert_eq!(woken()[0], 2);

@@ -253,7 +253,7 @@ impl Future for Reading {
             }
             outcome
         };
-        // What a browser has against earlier work comes before what that work computed.
+        // In a browser, report errors of earlier work before its results.
         if self.device.poll_late(context).is_pending() {
             return Poll::Pending;
         }

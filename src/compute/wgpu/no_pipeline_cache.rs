@@ -1,10 +1,10 @@
-//! A browser keeps what it makes of shaders by itself.
+//! The pipeline cache in a browser, which caches compiled shaders itself.
 
 use std::path::Path;
 
 use super::device::Device;
 
-/// A cache that is never there.
+/// A cache that never opens.
 pub(super) struct PipelineCache {
     pub(super) handle: wgpu::PipelineCache,
 }
