@@ -133,7 +133,7 @@ fn size(tensor: &TensorInfo) -> Option<usize> {
     bits.is_multiple_of(8).then_some(bits / 8)
 }
 
-/// Parses the map of tensors and its metadata. The crate's own parser keeps the last of two tensors with one name; here
+/// Parses the map of tensors and its metadata. The safetensors crate keeps the last of two tensors with one name; here
 /// they are an error.
 struct Tensors;
 
