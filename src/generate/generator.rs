@@ -14,8 +14,16 @@ use super::{
     failure::{Failure, again},
     open_text::OpenText,
 };
-
-use crate::{compute::{backend::Backend, caps::DeviceKind, threads}, engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId}, error::{Error, Result}, model::{Model, checkpoint::Checkpoint, weights::{Progress, Source}}};
+use crate::{
+    compute::{backend::Backend, caps::DeviceKind, threads},
+    engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId},
+    error::{Error, Result},
+    model::{
+        Model,
+        checkpoint::Checkpoint,
+        weights::{Progress, Source},
+    },
+};
 
 /// A model with its tokenizer on a device. It generates many texts together: one step computes a part of each text.
 ///

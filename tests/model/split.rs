@@ -2,10 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bimetal::{compute::{backend::Backend, caps::DeviceKind, wgpu::{Restrict, Wgpu}}, kernels::operands::step::Phase, model::qwen3_5::Mixer};
-use crate::{harness::{FULL, HALF, Look, Precision, Rig, weights}, support::fixtures::checkpoint};
+use bimetal::{
+    compute::{
+        backend::Backend,
+        caps::DeviceKind,
+        wgpu::{Restrict, Wgpu},
+    },
+    kernels::operands::step::Phase,
+    model::qwen3_5::Mixer,
+};
 
-
+use crate::{
+    harness::{FULL, HALF, Look, Precision, Rig, weights},
+    support::fixtures::checkpoint,
+};
 
 /// Bytes per binding, the smallest first: it just holds the scratch of a step. That is more on a GPU that splits
 /// contexts into many parts. The tables have up to 128 KiB. No row size divides it, so parts end in the middle of rows
