@@ -1,12 +1,22 @@
 //! Text in, text out: a generator serves many texts, a stream is one of them, a conversation is one that goes on.
 
 mod assets;
+#[cfg(feature = "built-in")]
+mod built_in;
 mod conversation;
 mod failure;
 mod generator;
+#[cfg(not(feature = "hub"))]
+mod local;
 mod open_text;
 mod options;
+mod score;
 mod stream;
+
+#[cfg(feature = "hub")]
+use crate::hub;
+#[cfg(not(feature = "hub"))]
+use local as hub;
 
 pub use assets::TextAssets;
 pub use conversation::Conversation;

@@ -19,11 +19,14 @@ use support::{
 };
 
 use bimetal::{
-    compute::{backend::Backend, cpu::Cpu, dtype::DType},
-    model::{
-        Model, Weights,
-        checkpoint::{Checkpoint, expected, quantise},
-        weights::Source,
+    Backend, Checkpoint, Model,
+    low_level::{
+        compute::{cpu::Cpu, dtype::DType},
+        model::{
+            Weights,
+            checkpoint::{expected, quantise},
+            weights::Source,
+        },
     },
 };
 

@@ -19,11 +19,8 @@ use super::{
 };
 
 use bimetal::{
-    Error, Result,
-    compute::backend::Backend,
-    engine::sampler::{Mode, Sampling},
-    generate::{Conversation, GenerationOptions, Generator},
-    text::chat_template::Options,
+    Backend, Conversation, Error, GenerationOptions, Generator, Result, Sampling,
+    low_level::{engine::sampler::Mode, text::chat_template::Options},
 };
 
 /// Flags of `chat`.

@@ -13,11 +13,9 @@ use super::{
 };
 
 use bimetal::{
-    Error, Result,
-    generate::TextAssets,
-    hub::RepoSpec,
+    Checkpoint, Error, Precision, Result,
+    low_level::{generate::TextAssets, hub::RepoSpec, model::weights::Source},
     measure::perplexity::{Comparison, Mean, Side, compare},
-    model::{Precision, checkpoint::Checkpoint, weights::Source},
 };
 
 /// Flags of `compare`.

@@ -10,7 +10,7 @@ use super::{
     sampling::SamplingArguments,
 };
 
-use bimetal::{Error, Result, generate::Timing};
+use bimetal::{Error, Result, low_level::generate::Timing};
 
 /// Flags of `generate`.
 #[derive(Args)]

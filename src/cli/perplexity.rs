@@ -13,9 +13,8 @@ use super::{
 
 use bimetal::{
     Result,
-    generate::TextAssets,
+    low_level::{generate::TextAssets, model::weights::Source},
     measure::perplexity::{Perplexity, Side, perplexity},
-    model::weights::Source,
 };
 
 /// Flags of `perplexity`.

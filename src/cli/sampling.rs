@@ -2,11 +2,7 @@
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 
-use bimetal::{
-    Result,
-    engine::sampler::Sampling,
-    generate::{GenerationOptions, StopAt},
-};
+use bimetal::{GenerationOptions, Result, Sampling, low_level::generate::StopAt};
 
 /// How tokens are chosen. What is not given comes from the checkpoint's generation_config.json, or else from the advice
 /// of the model's authors.

@@ -17,7 +17,7 @@ use crate::{
 
 /// The backend that was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Choice {
+pub enum BackendChoice {
     /// The best that is there: Metal, then a GPU through wgpu, then the host's cores.
     #[default]
     Auto,
@@ -29,7 +29,7 @@ pub enum Choice {
     Metal,
 }
 
-impl Choice {
+impl BackendChoice {
     /// All of them, in the order in which help lists them.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Cpu, Self::Wgpu, Self::Metal];
 
@@ -44,13 +44,13 @@ impl Choice {
     }
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for BackendChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Choice {
+impl FromStr for BackendChoice {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
@@ -80,7 +80,7 @@ pub struct DeviceEntry {
     pub caps: Caps,
     /// Features that it offers and this crate knows, in words.
     pub features: Vec<&'static str>,
-    /// Whether [`Choice::Auto`] takes it, if it opens.
+    /// Whether [`BackendChoice::Auto`] takes it, if it opens.
     pub auto: bool,
 }
 
@@ -88,25 +88,25 @@ pub struct DeviceEntry {
 ///
 /// # Errors
 /// [`Error::NoBackend`] with what was tried and why it was not taken.
-pub fn open(choice: Choice, device: Option<&str>) -> Result<Opened> {
+pub fn open(choice: BackendChoice, device: Option<&str>) -> Result<Opened> {
     match (choice, device) {
-        (Choice::Metal, device) => Ok(opened(named_metal(device)?, "asked for", Vec::new())),
-        (Choice::Cpu, None) => Ok(opened(cpu(), "asked for", Vec::new())),
-        (Choice::Cpu, Some(_)) => Err(none("cpu", "it has no devices to choose from; leave the device out")),
-        (Choice::Wgpu, Some(device)) => gpus::named(device),
+        (BackendChoice::Metal, device) => Ok(opened(named_metal(device)?, "asked for", Vec::new())),
+        (BackendChoice::Cpu, None) => Ok(opened(cpu(), "asked for", Vec::new())),
+        (BackendChoice::Cpu, Some(_)) => Err(none("cpu", "it has no devices to choose from; leave the device out")),
+        (BackendChoice::Wgpu, Some(device)) => gpus::named(device),
         // Numbers are wgpu's devices'.
-        (Choice::Auto, Some(device)) => match named_metal(Some(device)) {
+        (BackendChoice::Auto, Some(device)) => match named_metal(Some(device)) {
             Ok(backend) if device.parse::<usize>().is_err() => Ok(opened(backend, "named", Vec::new())),
             _ => gpus::named(device),
         },
-        (Choice::Wgpu, None) => {
+        (BackendChoice::Wgpu, None) => {
             let mut reasons = Vec::new();
             match gpus::best(&mut reasons) {
                 Some(opened) => Ok(Opened { skipped: reasons, ..opened }),
                 None => Err(Error::NoBackend { reasons }),
             }
         }
-        (Choice::Auto, None) => Ok(auto()),
+        (BackendChoice::Auto, None) => Ok(auto()),
     }
 }
 
@@ -154,7 +154,7 @@ fn rank(kind: DeviceKind) -> Option<u32> {
     }
 }
 
-/// Every device of every backend in this build, those that [`Choice::Auto`] prefers first in each backend's own order.
+/// Every device of every backend in this build, those that [`BackendChoice::Auto`] prefers first in each backend's own order.
 pub fn devices() -> Vec<DeviceEntry> {
     let entry = |caps: Caps| {
         let features = caps.matrix_units.map(|_| "matrix units");

@@ -13,8 +13,25 @@ use crate::{
     },
 };
 
-/// Messages so far, and the sequence that holds what is computed of them.
-#[derive(Default)]
+/// Messages so far, and the sequence that holds what is computed of them. The default has no message yet, and asks the template
+/// for the model's turn.
+///
+/// ```
+/// # fn main() -> bimetal::Result<()> {
+/// use bimetal::{Conversation, GenerationOptions, Generator};
+///
+/// let mut llm = Generator::built_in()?; // or Generator::open("Qwen/Qwen3.5-0.8B")?
+/// let options = GenerationOptions { max_tokens: 8, ..llm.generation_options() };
+/// let mut conversation = Conversation::default();
+/// for said in ["Tell me a story about a cat.", "What did the cat do then?"] {
+///     let answer = conversation.say(&mut llm, said, &options)?.collect::<bimetal::Result<String>>()?;
+///     println!("{answer}");
+///     conversation.heard(&answer);
+/// }
+/// assert_eq!(conversation.messages.len(), 4);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Conversation {
     /// What was said, the system's message first.
     pub messages: Vec<Message>,
@@ -23,6 +40,12 @@ pub struct Conversation {
     sequence: Option<SequenceId>,
     /// The ids at whose end the state is kept, for a past that turns out otherwise than it was computed.
     kept: Vec<u32>,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self::new(None, Options { generation_prompt: true, ..Options::default() })
+    }
 }
 
 impl Conversation {

@@ -12,19 +12,19 @@ use std::{
 use super::{
     GenerationOptions, GeneratorOptions, StopAt, Stream, TextAssets, TextEvent, Timing,
     failure::{Failure, again},
+    hub,
     open_text::OpenText,
 };
 use crate::{
     compute::{
         backend::Backend,
         caps::DeviceKind,
-        devices::{Choice, open},
+        devices::{BackendChoice, open},
     },
     engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId},
     error::{Error, Result},
-    hub,
     model::{
-        Model, built_in,
+        Model,
         checkpoint::Checkpoint,
         weights::{Progress, Source},
     },
@@ -35,7 +35,7 @@ use crate::{
 ///
 /// ```no_run
 /// # fn main() -> bimetal::Result<()> {
-/// let mut llm = bimetal::generate::Generator::open("Qwen/Qwen3.5-0.8B")?;
+/// let mut llm = bimetal::Generator::open("Qwen/Qwen3.5-0.8B")?;
 /// // One text, as it comes.
 /// for piece in llm.generate("Once upon a time")? {
 ///     print!("{}", piece?);
@@ -70,23 +70,17 @@ impl Generator {
     /// directory, or a GGUF file. All options are the defaults, which ask the device.
     ///
     /// # Errors
-    /// Those of [`hub::locate`], [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
+    /// [`Error::Download`]; those of [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
+    /// [`Error::Unsupported`] for a model on the hub in a build without the feature `hub`.
     pub fn open(model: &str) -> Result<Self> {
         let checkpoint = Checkpoint::open(&hub::locate(model, &mut |_, _, _| {})?)?;
         checkpoint.check()?;
         Self::on_best_device(&checkpoint)
     }
 
-    /// Opens the built-in model on the best device of this machine, with the defaults of [`Generator::open`].
-    ///
-    /// # Errors
-    /// Those of [`Generator::new`].
-    pub fn built_in() -> Result<Self> {
-        Self::on_best_device(&built_in::open()?)
-    }
-
-    fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
-        let backend = open(Choice::Auto, None)?.backend;
+    /// Puts a checkpoint on the best device of this machine.
+    pub(super) fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
+        let backend = open(BackendChoice::Auto, None)?.backend;
         Self::new(&backend, checkpoint, GeneratorOptions::default(), &mut |_, _| {})
     }
 

@@ -1,7 +1,7 @@
 //! How a generator is opened, and what is wanted of one text.
 
 use crate::{
-    engine::{Options, sampler::Sampling},
+    engine::{EngineOptions, sampler::Sampling},
     model::Precision,
 };
 
@@ -11,7 +11,7 @@ pub struct GeneratorOptions {
     /// The types that the model computes in.
     pub precision: Precision,
     /// How large the engine is.
-    pub engine: Options,
+    pub engine: EngineOptions,
 }
 
 /// What is wanted of one text.

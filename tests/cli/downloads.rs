@@ -8,7 +8,7 @@ use std::{
 use crate::server::{COMMIT, Hub};
 use bimetal::{
     Error, Result,
-    hub::{HubOptions, RepoSpec, fetch},
+    low_level::hub::{HubOptions, RepoSpec, fetch},
 };
 
 /// A cache of one test's own, gone with it.

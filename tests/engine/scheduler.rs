@@ -7,9 +7,11 @@ use proptest::{collection::vec, prelude::*};
 use simulator::World;
 
 use bimetal::{
-    Error,
-    engine::scheduler::{Batch, Limits, Outcome, Scheduler, SequenceId, Snapshot, State},
-    kernels::operands::step::{Phase, Work},
+    Error, SequenceId,
+    low_level::{
+        engine::scheduler::{Batch, Limits, Outcome, Scheduler, Snapshot, State},
+        kernels::operands::step::{Phase, Work},
+    },
 };
 
 const LIMITS: Limits = Limits { budget: 16, align: 8, block: 4, blocks: 20, slots: 4, sequences: 4, context: 80 };

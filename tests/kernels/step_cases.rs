@@ -6,15 +6,18 @@ use half::f16;
 
 use crate::harness::{Case, Random};
 use bimetal::{
-    compute::{
-        dtype::{DType, Planes},
-        formats::heads::quantise,
-        tensor::Tensor,
-    },
-    kernels::operands::{
-        caches::Blocks,
-        heads::AttentionHeads,
-        step::{Input, Layout, Phase, SequenceId, Step, Work},
+    SequenceId,
+    low_level::{
+        compute::{
+            dtype::{DType, Planes},
+            formats::heads::quantise,
+            tensor::Tensor,
+        },
+        kernels::operands::{
+            caches::Blocks,
+            heads::AttentionHeads,
+            step::{Input, Layout, Phase, Step, Work},
+        },
     },
 };
 

@@ -14,7 +14,7 @@ use naga::{
 };
 
 use crate::selection::kernels;
-use bimetal::{
+use bimetal::low_level::{
     compute::{
         caps::Caps,
         dtype::DType,

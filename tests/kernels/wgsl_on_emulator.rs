@@ -18,9 +18,8 @@ use crate::{
     support::{backends as present, backends::Present},
 };
 use bimetal::{
-    Result,
-    compute::{
-        backend::Backend,
+    Backend, Result,
+    low_level::compute::{
         caps::Caps,
         kernel::{Dispatch, Kernel, Source},
         memory::{BufferId, Memory, Pending},

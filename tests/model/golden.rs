@@ -9,7 +9,7 @@ use crate::{
     harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
     support::{backends, fixtures::fixture},
 };
-use bimetal::{compute::backend::Backend, kernels::operands::step::Phase, model::checkpoint::Checkpoint};
+use bimetal::{Backend, Checkpoint, low_level::kernels::operands::step::Phase};
 
 /// In full precision, in any tensor.
 pub const BOUND: f32 = 1e-3;

@@ -7,9 +7,12 @@ use crate::{
     support::{backends, fixtures},
 };
 use bimetal::{
-    compute::{backend::Backend, cpu::Cpu, dtype::DType},
-    kernels::operands::step::Phase,
-    model::{built_in, checkpoint::Checkpoint},
+    Backend, Checkpoint,
+    low_level::{
+        compute::{cpu::Cpu, dtype::DType},
+        kernels::operands::step::Phase,
+        model::built_in,
+    },
 };
 
 const BYTES: Precision = Precision { kv: DType::Q8Heads, ..FULL };

@@ -7,21 +7,20 @@ use safetensors::SafeTensors;
 
 use crate::{harness::weights, support::fixtures::fixture};
 use bimetal::{
-    Error, Result,
-    compute::{
-        backend::Backend,
-        caps::Caps,
-        cpu::Cpu,
-        dtype::DType,
-        memory::{BufferId, Memory, Pending},
-        pass::{Pass, Program},
-    },
-    kernels::operands::matrix::Matrix,
-    model::{
-        Model,
-        checkpoint::Checkpoint,
-        qwen3_5::{Layer, Mixer},
-        weights::Source,
+    Backend, Checkpoint, Error, Model, Result,
+    low_level::{
+        compute::{
+            caps::Caps,
+            cpu::Cpu,
+            dtype::DType,
+            memory::{BufferId, Memory, Pending},
+            pass::{Pass, Program},
+        },
+        kernels::operands::matrix::Matrix,
+        model::{
+            qwen3_5::{Layer, Mixer},
+            weights::Source,
+        },
     },
 };
 

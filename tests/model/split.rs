@@ -7,13 +7,15 @@ use crate::{
     support::fixtures::checkpoint,
 };
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::DeviceKind,
-        wgpu::{Restrict, Wgpu},
+    Backend,
+    low_level::{
+        compute::{
+            caps::DeviceKind,
+            wgpu::{Restrict, Wgpu},
+        },
+        kernels::operands::step::Phase,
+        model::qwen3_5::Mixer,
     },
-    kernels::operands::step::Phase,
-    model::qwen3_5::Mixer,
 };
 
 /// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a

@@ -1,6 +1,6 @@
 //! How dispatches and devices are written down. Only names that a shader sees appear: those of Rust may change.
 
-use bimetal::compute::{
+use bimetal::low_level::compute::{
     caps::Caps,
     dtype::{DType, Packs},
     kernel::{Dispatch, Kernel},

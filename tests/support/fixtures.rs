@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bimetal::model::checkpoint::Checkpoint;
+use bimetal::Checkpoint;
 
 /// Where a file or folder of the fixtures is.
 pub fn fixture(name: &str) -> PathBuf {

@@ -23,12 +23,13 @@ use crate::cli::{
     table::table,
 };
 use bimetal::{
-    Error, Result,
-    compute::{cost::Cost, dtype::DType, kernel::Dispatch},
-    engine::Prepared,
-    kernels::operands::step::Phase,
+    Error, Model, Result,
+    low_level::{
+        compute::{cost::Cost, dtype::DType, kernel::Dispatch},
+        engine::Prepared,
+        kernels::operands::step::Phase,
+    },
     measure::chips::Chip,
-    model::Model,
 };
 
 /// A step whose launches were timed, each alone.

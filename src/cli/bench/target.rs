@@ -7,10 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::model::{DeviceArguments, EngineArguments, ModelArguments, weights};
 use bimetal::{
-    Error, Result,
-    compute::{backend::Backend, caps::Caps},
+    Backend, Checkpoint, Error, Model, Precision, Result,
+    low_level::{
+        compute::caps::Caps,
+        model::{cache::BLOCK, config::Config, weights::Source},
+    },
     measure::chips::{self, Chip},
-    model::{Model, Precision, cache::BLOCK, checkpoint::Checkpoint, config::Config, weights::Source},
 };
 
 /// Flags that every measurement has.

@@ -1,6 +1,6 @@
 //! Kernels that the crate does not know: what a user of the library may bring along.
 
-use bimetal::compute::{
+use bimetal::low_level::compute::{
     cost::Cost,
     kernel::{Binding, Element, Group, Kernel, Scalar, Source},
     pass::Pass,

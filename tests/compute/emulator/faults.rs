@@ -1,6 +1,6 @@
 //! What a shader must not do, and how it is told.
 
-use bimetal::compute::metal::emulator::Order;
+use bimetal::low_level::compute::metal::emulator::Order;
 
 use super::snippet::{Snippet, bytes, snippet, whole};
 

@@ -7,15 +7,17 @@ use crate::{
     step_cases::*,
 };
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, Tiles},
-        cpu::Cpu,
-        dtype::DType,
-        pass::Pass,
+    Backend,
+    low_level::{
+        compute::{
+            caps::{Caps, Tiles},
+            cpu::Cpu,
+            dtype::DType,
+            pass::Pass,
+        },
+        kernels::operands::{heads::AttentionHeads, step::Phase},
+        ops::attention::attend_prefill,
     },
-    kernels::operands::{heads::AttentionHeads, step::Phase},
-    ops::attention::attend_prefill,
 };
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {

@@ -3,7 +3,7 @@ use crate::{
     kv_case::{KvCase, backends_and_caches},
     step_cases::*,
 };
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::{heads::AttentionHeads, step::Phase},
     ops::attention::attend_prefill,

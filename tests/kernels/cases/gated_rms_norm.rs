@@ -1,5 +1,5 @@
 use crate::{harness::check, step_cases::*};
-use bimetal::{
+use bimetal::low_level::{
     compute::dtype::DType,
     kernels::{gated_rms_norm::gated_rms_norm, operands::heads::DeltaHeads, rms_norm::Norm},
 };

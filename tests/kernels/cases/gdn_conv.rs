@@ -2,7 +2,7 @@ use crate::{
     harness::{Case, Random, backends, check, outputs},
     step_cases::*,
 };
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
         gdn_conv::gdn_conv,

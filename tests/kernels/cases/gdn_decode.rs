@@ -4,7 +4,7 @@ use crate::{
     harness::{Case, backends, check, check_rows_packed, compare, outputs},
     step_cases::*,
 };
-use bimetal::{
+use bimetal::low_level::{
     compute::{
         dtype::{DType, Packs},
         pass::Pass,

@@ -2,7 +2,7 @@ use crate::{
     harness::{Case, Random, backends, check, outputs},
     step_cases::*,
 };
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::{
         gdn_conv::Mixed,
@@ -36,7 +36,7 @@ pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = DeltaH
     [grouped].into_iter().chain((key > 1 && value > key).then(|| grouped.tiled()))
 }
 
-fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimetal::compute::tensor::Tensor {
+fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimetal::low_level::compute::tensor::Tensor {
     let step = step_case.step(case, 10);
     gdn_scan(p, &step, &inputs(case, step_case, slots.heads), slots)
 }

@@ -4,7 +4,7 @@ use crate::{
     harness::{Case, Output, backends, compare, outputs},
     step_cases::*,
 };
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::{matrix::Matrix, step::Phase},
     ops::matmul::matmul,

@@ -4,7 +4,7 @@ use crate::{
     harness::{Case, Output, backends, outputs},
     step_cases::*,
 };
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::operands::{matrix::Matrix, step::Phase},
     ops::matmul::matmul,

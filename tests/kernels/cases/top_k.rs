@@ -2,7 +2,7 @@ use crate::{
     harness::{Case, Output, Random, backends, outputs},
     step_cases::*,
 };
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{operands::step::Phase, top_k::top_k},
 };
@@ -58,8 +58,8 @@ pub fn odd_values() {
 
 /// The candidates' order is free; which they are, and their bits, is not.
 fn same(label: &str, op: impl Fn(&Case, &Pass)) {
-    let oracle = std::sync::Arc::new(bimetal::compute::cpu::Cpu::default())
-        as std::sync::Arc<dyn bimetal::compute::backend::Backend>;
+    let oracle =
+        std::sync::Arc::new(bimetal::low_level::compute::cpu::Cpu::default()) as std::sync::Arc<dyn bimetal::Backend>;
     for (name, backend) in backends() {
         let wanted = outputs(label, &oracle, backend.caps(), &op);
         let got = outputs(label, &backend, backend.caps(), &op);

@@ -9,7 +9,7 @@ use super::{
 };
 
 use crate::selection::kernels;
-use bimetal::{
+use bimetal::low_level::{
     compute::{
         kernel::{Access, Binding, Element, Kernel, Scalar},
         metal::prelude::{ABSENT, LIBRARY, shader},
