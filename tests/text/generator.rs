@@ -3,6 +3,7 @@
 mod batch;
 mod defaults;
 mod errors;
+mod score;
 mod streams;
 
 use std::{collections::BTreeMap, sync::Arc};
