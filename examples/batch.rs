@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bimetal::{
-    Result,
-    generate::{GenerationOptions, Generator},
-};
+use bimetal::{GenerationOptions, Generator, Result};
 
 /// Adds all prompts, then steps until every text is over.
 pub fn main() -> Result<()> {

@@ -12,14 +12,13 @@
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use bimetal::{
-    Result,
-    compute::{
-        backend::Backend,
-        devices::{Choice, open},
-        dtype::DType,
+    Backend, BackendChoice, Checkpoint, Model, Result,
+    low_level::{
+        compute::dtype::DType,
+        model::{built_in, weights::Source},
     },
     measure::backend_diff::{self, Finding},
-    model::{Model, built_in, checkpoint::Checkpoint, weights::Source},
+    open,
 };
 use clap::Parser;
 
@@ -30,10 +29,10 @@ const TOKENS: u32 = 66;
 struct Arguments {
     /// The backend that is believed
     #[arg(default_value = "cpu")]
-    reference: Choice,
+    reference: BackendChoice,
     /// The backend that is tested
     #[arg(default_value = "auto")]
-    tested: Choice,
+    tested: BackendChoice,
     /// The directory of a checkpoint; the built-in model if there is none
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
@@ -59,9 +58,9 @@ fn main() -> Result<ExitCode> {
 }
 
 /// A backend by name. A software device is taken where it is the only one that has the name.
-fn backend(choice: Choice) -> Result<Arc<dyn Backend>> {
+fn backend(choice: BackendChoice) -> Result<Arc<dyn Backend>> {
     let opened = open(choice, None).or_else(|error| match choice {
-        Choice::Wgpu => open(choice, Some("0")).map_err(|_| error),
+        BackendChoice::Wgpu => open(choice, Some("0")).map_err(|_| error),
         _ => Err(error),
     });
     Ok(opened?.backend)

@@ -5,16 +5,16 @@
 use std::sync::Arc;
 
 use bimetal::{
-    Result,
-    compute::{
-        backend::Backend,
+    Backend, BackendChoice, Result,
+    low_level::compute::{
         cost::Cost,
-        devices::{Choice, devices, open},
+        devices::devices,
         dtype::DType,
         kernel::{Binding, Element, Group, Kernel, Source},
         pass::Pass,
         tensor::Tensor,
     },
+    open,
 };
 
 /// Each group has 64 lanes and each lane computes four elements: float bindings are read and written by quads.
@@ -85,7 +85,7 @@ fn run(backend: &Arc<dyn Backend>, values: &[f32]) -> Result<Vec<f32>> {
 /// Compares every device with the plain loop.
 pub fn main() -> Result<()> {
     let values: Vec<f32> = (0..1000).map(|i| (i as f32 - 500.0) / 50.0).collect();
-    let expected = run(&open(Choice::Cpu, None)?.backend, &values)?;
+    let expected = run(&open(BackendChoice::Cpu, None)?.backend, &values)?;
     for device in devices() {
         let index = device.index.map(|index| index.to_string());
         let choice = device.caps.backend.parse()?;

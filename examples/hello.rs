@@ -2,7 +2,7 @@
 
 use std::io::{Write, stdout};
 
-use bimetal::{Error, Result, generate::Generator};
+use bimetal::{Error, Generator, Result};
 
 /// Opens, generates, prints.
 pub fn main() -> Result<()> {

@@ -39,7 +39,7 @@ use crate::{
 };
 use ahead::Ahead;
 pub use dry_run::{DryEngine, DryStep};
-pub use options::Options;
+pub use options::EngineOptions;
 use phase_runner::{LogitsRow, PhaseRunner};
 pub use request::{AtEnd, Event, Finish, Request};
 pub use runner::{LogitRows, Prepared, Recording, Runner};
@@ -74,7 +74,30 @@ impl Sequence {
     }
 }
 
-/// Owns the backend, the model, the caches and the programs.
+/// Owns the backend, the model, the caches and the programs. Serves many sequences of token ids at once: each step computes a
+/// part of all of them.
+///
+/// ```no_run
+/// # fn main() -> bimetal::Result<()> {
+/// use std::{path::Path, sync::Arc};
+///
+/// use bimetal::{BackendChoice, Checkpoint, Engine, EngineOptions, Model, Precision, Request, Sampling};
+///
+/// let backend = bimetal::open(BackendChoice::Auto, None)?.backend;
+/// let checkpoint = Checkpoint::open(Path::new("Qwen3.5-0.8B-Q4_K_M.gguf"))?;
+/// let model = Model::of(&backend, &checkpoint, Precision::default())?;
+/// let mut engine = Engine::new(Arc::new(model), EngineOptions { sequences: 2, ..EngineOptions::default() })?;
+/// for prompt in [vec![11, 12], vec![21, 22, 23]] {
+///     engine.add(Request::new(prompt, Sampling::greedy(), 100))?;
+/// }
+/// while !engine.is_idle() {
+///     for event in engine.step()? {
+///         println!("{}: {} {:?}", event.sequence, event.token, event.finish);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Engine {
     runner: Runner,
     scheduler: Scheduler,
@@ -95,7 +118,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Request`] for a context that does not fit, with the one that would; [`Error::OutOfMemory`].
-    pub fn new(model: Arc<Model>, options: Options) -> Result<Self> {
+    pub fn new(model: Arc<Model>, options: EngineOptions) -> Result<Self> {
         let plan = options.plan(&model)?;
         let budget = options.budget_on(model.backend.caps());
         let limits = Limits {

@@ -1,5 +1,6 @@
 //! Models: the configuration and the checkpoint on disk, the weights on a device, the forward pass.
 
+#[cfg(feature = "built-in")]
 pub mod built_in;
 pub mod cache;
 pub mod checkpoint;
@@ -14,7 +15,7 @@ use crate::{
     compute::{backend::Backend, pass::Pass, tensor::Tensor},
     error::Result,
     kernels::operands::step::Step,
-    model::cache::Cache,
+    model::{cache::Cache, checkpoint::Checkpoint},
 };
 use config::Config;
 pub use precision::Precision;
@@ -34,6 +35,14 @@ pub struct Model {
 }
 
 impl Model {
+    /// Puts a checkpoint's weights on a device.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn of(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision) -> Result<Self> {
+        Self::load(backend, &Source::Checkpoint(checkpoint), precision, &mut |_, _| {})
+    }
+
     /// Puts a model's weights on a device, tensor by tensor.
     ///
     /// # Errors

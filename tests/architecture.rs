@@ -16,12 +16,12 @@ const LAYERS: &[(&str, &str)] = &[
     ("engine", "model ops kernels compute error"),
     ("text", "error"),
     ("hub", "error"),
-    ("generate", "hub text engine model compute error"),
     ("measure", "text engine model ops kernels compute error"),
+    ("generate", "measure hub text engine model compute error"),
 ];
 
-/// The top of the layers: the crate's root, and the program, which uses the crate from outside.
-const ABOVE: &[&str] = &["lib", "main", "cli"];
+/// The top of the layers: the crate's root, the names of the layers, and the program, which uses the crate from outside.
+const ABOVE: &[&str] = &["lib", "low_level", "main", "cli"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

@@ -12,11 +12,14 @@ use std::{
 };
 
 use bimetal::{
-    compute::{backend::Backend, cpu::Cpu, dtype::DType},
-    model::{
-        Model, Weights,
-        checkpoint::{Checkpoint, expected, quantise},
-        weights::Source,
+    Backend, Checkpoint, Model,
+    low_level::{
+        compute::{cpu::Cpu, dtype::DType},
+        model::{
+            Weights,
+            checkpoint::{expected, quantise},
+            weights::Source,
+        },
     },
 };
 use proptest::{collection::vec, prelude::*, sample::Index};

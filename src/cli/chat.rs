@@ -8,11 +8,8 @@ use std::sync::{
 };
 
 use bimetal::{
-    Error, Result,
-    compute::backend::Backend,
-    engine::sampler::{Mode, Sampling},
-    generate::{Conversation, GenerationOptions, Generator},
-    text::chat_template::Options,
+    Backend, Conversation, Error, GenerationOptions, Generator, Result, Sampling,
+    low_level::{engine::sampler::Mode, text::chat_template::Options},
 };
 use clap::Args;
 

@@ -3,11 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use bimetal::{
-    Error, Result,
-    generate::TextAssets,
-    hub::RepoSpec,
+    Checkpoint, Error, Precision, Result,
+    low_level::{generate::TextAssets, hub::RepoSpec, model::weights::Source},
     measure::perplexity::{Comparison, Mean, Side, compare},
-    model::{Precision, checkpoint::Checkpoint, weights::Source},
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};

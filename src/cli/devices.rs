@@ -2,7 +2,7 @@
 
 use bimetal::{
     Result,
-    compute::devices::{DeviceEntry, devices},
+    low_level::compute::devices::{DeviceEntry, devices},
 };
 use clap::Args;
 use serde_json::json;
@@ -29,8 +29,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let heading =
         ["", "#", "backend", "device", "kind", "driver", "memory", "binding", "group memory", "subgroup", "features"];
     let rows: Vec<_> = entries.iter().map(row).collect();
-    let elsewhere =
-        bimetal::compute::metal::ELSEWHERE.map(|why| format!(" The native Metal backend {why}.")).unwrap_or_default();
+    let elsewhere = bimetal::low_level::compute::metal::ELSEWHERE
+        .map(|why| format!(" The native Metal backend {why}."))
+        .unwrap_or_default();
     let note = format!("* is what `--backend auto` takes.{elsewhere}\n");
     print(&(table(&heading, &rows) + &note))
 }

@@ -15,10 +15,8 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    compute::caps::Caps,
+    low_level::{compute::caps::Caps, model::config::Config, text::tokenizer::Tokenizer},
     measure::perplexity::{Cut, Extent, Mean, Passage, Progress, utf8},
-    model::config::Config,
-    text::tokenizer::Tokenizer,
 };
 use clap::Args;
 use serde_json::{Value, json};

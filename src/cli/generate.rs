@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read, stdin};
 
-use bimetal::{Error, Result, generate::Timing};
+use bimetal::{Error, Result, low_level::generate::Timing};
 use clap::Args;
 
 use super::{

@@ -2,7 +2,7 @@
 
 use bimetal::{
     Result,
-    model::{
+    low_level::model::{
         cache::{BLOCK, Plan},
         checkpoint::Summary,
         config::{Config, LayerKind},

@@ -3,16 +3,14 @@
 use std::{sync::Arc, time::Instant};
 
 use bimetal::{
-    Result,
-    compute::{
-        backend::Backend,
-        devices::{Choice, open},
-        dtype::DType,
+    Backend, BackendChoice, Checkpoint, EngineOptions, Generator, GeneratorOptions, Model, Precision, Result,
+    low_level::{
+        compute::dtype::DType,
+        engine::ALIGN,
+        hub, kernels,
+        model::{built_in, weights::Source},
     },
-    engine::{ALIGN, Options},
-    generate::{Generator, GeneratorOptions},
-    hub, kernels,
-    model::{Model, Precision, built_in, checkpoint::Checkpoint, weights::Source},
+    open,
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
@@ -39,7 +37,7 @@ pub struct ModelArguments {
 pub struct DeviceArguments {
     /// Backend: auto, cpu, wgpu or metal
     #[arg(short, long, default_value = "auto")]
-    pub backend: Choice,
+    pub backend: BackendChoice,
     /// Part of a device's name, or its number in `bimetal devices`
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub device: Option<String>,
@@ -154,7 +152,7 @@ impl From<Quant> for Option<DType> {
 impl EngineArguments {
     /// Options for `sequences` sequences, each with `snapshots` snapshots.
     pub fn options(&self, sequences: u32, snapshots: u32) -> GeneratorOptions {
-        let engine = Options {
+        let engine = EngineOptions {
             context: self.context,
             budget: self.budget,
             sequences,

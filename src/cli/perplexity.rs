@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bimetal::{
     Result,
-    generate::TextAssets,
+    low_level::{generate::TextAssets, model::weights::Source},
     measure::perplexity::{Perplexity, Side, perplexity},
-    model::weights::Source,
 };
 use clap::Args;
 use serde_json::json;

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use bimetal::{Result, compute::dtype::DType, model::checkpoint::quantise};
+use bimetal::{
+    Result,
+    low_level::{compute::dtype::DType, model::checkpoint::quantise},
+};
 use clap::{Args, ValueEnum};
 
 use super::{

@@ -1,10 +1,6 @@
 //! Sampling flags, which override the checkpoint's recommendation.
 
-use bimetal::{
-    Result,
-    engine::sampler::Sampling,
-    generate::{GenerationOptions, StopAt},
-};
+use bimetal::{GenerationOptions, Result, Sampling, low_level::generate::StopAt};
 use clap::{Args, builder::NonEmptyStringValueParser};
 
 /// Sampling flags. Missing values come from the checkpoint's generation_config.json, or from the model card's advice.

@@ -17,7 +17,7 @@ use crate::{
 
 /// The requested backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Choice {
+pub enum BackendChoice {
     /// The best available: Metal, then a GPU through wgpu, then the CPU.
     #[default]
     Auto,
@@ -29,7 +29,7 @@ pub enum Choice {
     Metal,
 }
 
-impl Choice {
+impl BackendChoice {
     /// All choices, in the order of the help text.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Cpu, Self::Wgpu, Self::Metal];
 
@@ -44,13 +44,13 @@ impl Choice {
     }
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for BackendChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Choice {
+impl FromStr for BackendChoice {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
@@ -80,7 +80,7 @@ pub struct DeviceEntry {
     pub caps: Caps,
     /// The device's features that this crate uses, as text.
     pub features: Vec<&'static str>,
-    /// Whether [`Choice::Auto`] chooses it, if it opens.
+    /// Whether [`BackendChoice::Auto`] chooses it, if it opens.
     pub auto: bool,
 }
 
@@ -89,7 +89,7 @@ pub struct DeviceEntry {
 /// # Errors
 /// [`Error::NoBackend`] with each attempt and the reason it failed.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn open(choice: Choice, device: Option<&str>) -> Result<Opened> {
+pub fn open(choice: BackendChoice, device: Option<&str>) -> Result<Opened> {
     pollster::block_on(open_async(choice, device))
 }
 
@@ -97,25 +97,25 @@ pub fn open(choice: Choice, device: Option<&str>) -> Result<Opened> {
 ///
 /// # Errors
 /// [`Error::NoBackend`] with each attempt and the reason it failed.
-pub async fn open_async(choice: Choice, device: Option<&str>) -> Result<Opened> {
+pub async fn open_async(choice: BackendChoice, device: Option<&str>) -> Result<Opened> {
     match (choice, device) {
-        (Choice::Metal, device) => Ok(opened(named_metal(device)?, "asked for", Vec::new())),
-        (Choice::Cpu, None) => Ok(opened(cpu(), "asked for", Vec::new())),
-        (Choice::Cpu, Some(_)) => Err(none("cpu", "it has no devices to choose from; leave the device out")),
-        (Choice::Wgpu, Some(device)) => gpus::named(device).await,
+        (BackendChoice::Metal, device) => Ok(opened(named_metal(device)?, "asked for", Vec::new())),
+        (BackendChoice::Cpu, None) => Ok(opened(cpu(), "asked for", Vec::new())),
+        (BackendChoice::Cpu, Some(_)) => Err(none("cpu", "it has no devices to choose from; leave the device out")),
+        (BackendChoice::Wgpu, Some(device)) => gpus::named(device).await,
         // Device numbers belong to wgpu.
-        (Choice::Auto, Some(device)) => match named_metal(Some(device)) {
+        (BackendChoice::Auto, Some(device)) => match named_metal(Some(device)) {
             Ok(backend) if device.parse::<usize>().is_err() => Ok(opened(backend, "named", Vec::new())),
             _ => gpus::named(device).await,
         },
-        (Choice::Wgpu, None) => {
+        (BackendChoice::Wgpu, None) => {
             let mut reasons = Vec::new();
             match gpus::best(&mut reasons).await {
                 Some(opened) => Ok(Opened { skipped: reasons, ..opened }),
                 None => Err(Error::NoBackend { reasons }),
             }
         }
-        (Choice::Auto, None) => Ok(auto().await),
+        (BackendChoice::Auto, None) => Ok(auto().await),
     }
 }
 
@@ -163,7 +163,7 @@ fn rank(kind: DeviceKind) -> Option<u32> {
     }
 }
 
-/// Every device of every backend in this build. Each backend lists the devices that [`Choice::Auto`] prefers first.
+/// Every device of every backend in this build. Each backend lists the devices that [`BackendChoice::Auto`] prefers first.
 /// Blocks until the drivers answer.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn devices() -> Vec<DeviceEntry> {

@@ -171,6 +171,57 @@ impl Source {
 }
 
 /// A kernel: the definition that all backends share.
+///
+/// ```
+/// # fn main() -> bimetal::Result<()> {
+/// use bimetal::{
+///     BackendChoice,
+///     low_level::compute::{
+///         cost::Cost,
+///         dtype::DType,
+///         kernel::{Binding, Element, Kernel, Source},
+///         pass::Pass,
+///         tensor::Tensor,
+///     },
+/// };
+///
+/// /// y\[i\] = 2 x\[i\], 64 of them in each group.
+/// static DOUBLE: Kernel = Kernel {
+///     name: "double",
+///     bindings: &[Binding::read("x", Element::F32), Binding::write("y", Element::F32)],
+///     params: &[],
+///     library: &[],
+///     lanes: 64,
+///     source: Source::wgsl(
+///         "@group(0) @binding(0) var<storage, read> x: array<f32>;
+///         @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+///
+///         @compute @workgroup_size(LANES)
+///         fn double(@builtin(global_invocation_id) id: vec3<u32>) {
+///             if id.x < COUNT {
+///                 y[id.x] = 2.0 * x[id.x];
+///             }
+///         }",
+///     ),
+///     cpu: |group| {
+///         let range = group.at(0) * 64..((group.at(0) + 1) * 64).min(group.define("COUNT"));
+///         let doubled: Vec<f32> = group.floats("x", range.clone()).to_vec().iter().map(|x| 2.0 * x).collect();
+///         group.store("y", range.start, &doubled);
+///     },
+///     cost: |_, _| Cost::default(),
+/// };
+///
+/// let backend = bimetal::open(BackendChoice::Cpu, None)?.backend;
+/// let x = Tensor::from_slice(&backend, [1, 3], DType::F32, "x", &[1.0, 2.0, 3.0])?;
+/// let mut y = Tensor::new(&backend, [1, 3], DType::F32, "y")?;
+/// let pass = Pass::new(backend.caps());
+/// pass.dispatch(&DOUBLE).define("COUNT", 3).read(&x).write(&mut y).grid([1, 1, 1]);
+/// backend.run(&backend.load(pass)?)?;
+/// let bytes = pollster::block_on(y.read(0..3))?;
+/// assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes), [2.0, 4.0, 6.0]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Kernel {
     /// Its name: the stem of its files and the shader's entry point.
     pub name: &'static str,

@@ -15,7 +15,7 @@ mod pipeline_cache;
 mod pipelines;
 pub mod prelude;
 mod program;
-mod unroll;
+pub mod unroll;
 
 use std::{
     ops::Range,

@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    ALIGN, AtEnd, Engine, Options, Request,
+    ALIGN, AtEnd, Engine, EngineOptions, Request,
     sampler::{Mode, Sampling},
     scheduler::SequenceId,
 };
@@ -42,7 +42,7 @@ impl DryEngine {
     /// # Errors
     /// [`Error::Tensor`] for a checkpoint that lacks weights; [`Error::Request`] for a context that the device could
     /// not bind.
-    pub fn new(caps: Caps, source: &Source<'_>, precision: Precision, options: Options) -> Result<Self> {
+    pub fn new(caps: Caps, source: &Source<'_>, precision: Precision, options: EngineOptions) -> Result<Self> {
         let paper = Arc::new(Paper::new(caps));
         let backend: Arc<dyn Backend> = paper.clone();
         let model = Model::load(&backend, &Source::Shapes(source), precision, &mut |_, _| {})?;

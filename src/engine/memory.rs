@@ -1,10 +1,10 @@
 //! How much device memory an engine takes beside its caches.
 
-use super::Options;
+use super::EngineOptions;
 use crate::{compute::dtype::DType, model::Model};
 
 /// Bytes that the programs of an engine will hold, from above.
-pub(super) fn estimate(model: &Model, options: &Options) -> u64 {
+pub(super) fn estimate(model: &Model, options: &EngineOptions) -> u64 {
     let config = &model.config;
     let widest = model.weights.widest() + u64::from(config.intermediate) + 4 * u64::from(config.hidden);
     let caps = model.backend.caps();

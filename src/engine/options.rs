@@ -14,9 +14,9 @@ use crate::{
 
 /// What an engine is made with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Options {
+pub struct EngineOptions {
     /// Most tokens of one sequence; the model's own context where `None`, as far as memory allows and up to
-    /// [`Options::USUAL_CONTEXT`].
+    /// [`EngineOptions::USUAL_CONTEXT`].
     pub context: Option<u32>,
     /// Most tokens computed in one step. `None` asks the device: 2048 on a GPU with memory of its own, 512 elsewhere.
     pub budget: Option<u32>,
@@ -30,13 +30,13 @@ pub struct Options {
     pub memory: Option<u64>,
 }
 
-impl Default for Options {
+impl Default for EngineOptions {
     fn default() -> Self {
         Self { context: None, budget: None, sequences: 8, snapshots: 0, kv: DType::F16, memory: None }
     }
 }
 
-impl Options {
+impl EngineOptions {
     /// The context that is taken unless more is asked for.
     pub const USUAL_CONTEXT: u32 = 8192;
 

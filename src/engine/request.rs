@@ -19,6 +19,13 @@ pub struct Request {
     pub at_end: AtEnd,
 }
 
+impl Request {
+    /// A prompt to be continued by `max_tokens` tokens, whatever they are. Its memory is given back at the end.
+    pub fn new(prompt: Vec<u32>, sampling: Sampling, max_tokens: usize) -> Self {
+        Self { prompt, sampling, max_tokens, stop: BTreeSet::new(), at_end: AtEnd::Free }
+    }
+}
+
 /// What becomes of a sequence's memory when it ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AtEnd {

@@ -12,8 +12,25 @@ use crate::{
     },
 };
 
-/// The messages so far, and the sequence that computed them.
-#[derive(Default)]
+/// The messages so far, and the sequence that computed them. The default has no message, and asks the template for the
+/// turn of the model.
+///
+/// ```
+/// # fn main() -> bimetal::Result<()> {
+/// use bimetal::{Conversation, GenerationOptions, Generator};
+///
+/// let mut llm = Generator::built_in()?; // or Generator::open("Qwen/Qwen3.5-0.8B")?
+/// let options = GenerationOptions { max_tokens: 8, ..llm.generation_options() };
+/// let mut conversation = Conversation::default();
+/// for said in ["Tell me a story about a cat.", "What did the cat do then?"] {
+///     let answer = conversation.say(&mut llm, said, &options)?.collect::<bimetal::Result<String>>()?;
+///     println!("{answer}");
+///     conversation.heard(&answer);
+/// }
+/// assert_eq!(conversation.messages.len(), 4);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Conversation {
     /// All messages; the system message is first.
     pub messages: Vec<Message>,
@@ -22,6 +39,12 @@ pub struct Conversation {
     sequence: Option<SequenceId>,
     /// The prompt ids at whose end a state snapshot is kept. A later prompt may branch off there.
     kept: Vec<u32>,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self::new(None, Options { generation_prompt: true, ..Options::default() })
+    }
 }
 
 impl Conversation {

@@ -12,6 +12,7 @@ use web_time::Instant;
 use super::{
     GenerationOptions, GeneratorOptions, StopAt, Stream, TextAssets, TextEvent, Timing,
     failure::{Failure, again},
+    hub,
     open_text::OpenText,
 };
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
 ///
 /// ```no_run
 /// # fn main() -> bimetal::Result<()> {
-/// let mut llm = bimetal::generate::Generator::open("Qwen/Qwen3.5-0.8B")?;
+/// let mut llm = bimetal::Generator::open("Qwen/Qwen3.5-0.8B")?;
 /// // One text, streamed.
 /// for piece in llm.generate("Once upon a time")? {
 ///     print!("{}", piece?);
@@ -64,28 +65,21 @@ impl Generator {
     /// directory, or a GGUF file. All options have their defaults, which depend on the device.
     ///
     /// # Errors
-    /// Those of [`crate::hub::locate`], [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
+    /// [`Error::Download`]; those of [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
+    /// [`Error::Unsupported`] for a model on the hub in a build without the feature `hub`.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(model: &str) -> Result<Self> {
-        let checkpoint = Checkpoint::open(&crate::hub::locate(model, &mut |_, _, _| {})?)?;
+        let checkpoint = Checkpoint::open(&hub::locate(model, &mut |_, _, _| {})?)?;
         checkpoint.check()?;
         Self::on_best_device(&checkpoint)
     }
 
-    /// Opens the built-in model on the best device of this machine, with the defaults of [`Generator::open`].
-    ///
-    /// # Errors
-    /// Those of [`Generator::new`].
+    /// Puts a checkpoint on the best device of this machine.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn built_in() -> Result<Self> {
-        Self::on_best_device(&crate::model::built_in::open()?)
-    }
+    pub(super) fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
+        use crate::compute::devices::{BackendChoice, open};
 
-    #[cfg(not(target_arch = "wasm32"))]
-    fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
-        use crate::compute::devices::{Choice, open};
-
-        let backend = open(Choice::Auto, None)?.backend;
+        let backend = open(BackendChoice::Auto, None)?.backend;
         Self::new(&backend, checkpoint, GeneratorOptions::default(), &mut |_, _| {})
     }
 

@@ -1,7 +1,7 @@
 //! The options of a generator, and of one text.
 
 use crate::{
-    engine::{Options, sampler::Sampling},
+    engine::{EngineOptions, sampler::Sampling},
     model::Precision,
 };
 
@@ -11,7 +11,7 @@ pub struct GeneratorOptions {
     /// The data types that the model computes in.
     pub precision: Precision,
     /// The size limits of the engine.
-    pub engine: Options,
+    pub engine: EngineOptions,
 }
 
 /// The options of one text.

@@ -94,14 +94,29 @@ pub struct Comparison {
 /// logits with NaN or without a finite value; [`Error::OutOfMemory`].
 pub fn perplexity(side: &Side, passage: &Passage, progress: &mut Progress<'_>) -> Result<Perplexity> {
     let mut losses = Vec::new();
-    let extent = run(&[side], passage, progress, &mut |targets, logits| {
+    let extent = score(side, passage, progress, &mut |log_probability| losses.push(-log_probability))?;
+    Ok(Perplexity { nll: Mean::of(&losses), extent })
+}
+
+/// The logarithm, in nats, of what a model thought of each scored id, in order.
+///
+/// # Errors
+/// Those of [`perplexity`].
+pub fn log_probabilities(side: &Side, passage: &Passage) -> Result<Vec<f64>> {
+    let mut found = Vec::with_capacity(passage.scored());
+    score(side, passage, &mut |_, _| ControlFlow::Continue(()), &mut |log_probability| found.push(log_probability))?;
+    Ok(found)
+}
+
+/// Tells `note` the logarithm of what a model thought of each scored id, in order.
+fn score(side: &Side, passage: &Passage, progress: &mut Progress<'_>, note: &mut dyn FnMut(f64)) -> Result<Extent> {
+    run(&[side], passage, progress, &mut |targets, logits| {
         let width = logits[0].len() / targets.len();
         let rows = logits[0].par_chunks_exact(width).zip(targets);
-        let scored = rows.map(|(row, id)| Ok(-distribution(row)?.log(*id)));
-        losses.extend(scored.collect::<Result<Vec<f64>>>()?);
+        let scored = rows.map(|(row, id)| Ok(distribution(row)?.log(*id)));
+        scored.collect::<Result<Vec<f64>>>()?.into_iter().for_each(&mut *note);
         Ok(())
-    })?;
-    Ok(Perplexity { nll: Mean::of(&losses), extent })
+    })
 }
 
 /// Compares a model with a reference; both read the same text side by side.

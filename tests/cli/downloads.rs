@@ -7,7 +7,7 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    hub::{HubOptions, RepoSpec, fetch},
+    low_level::hub::{HubOptions, RepoSpec, fetch},
 };
 
 use crate::server::{COMMIT, Hub};

@@ -12,9 +12,8 @@ mod pipelines;
 use std::{ops::Range, sync::Arc, thread};
 
 use bimetal::{
-    Error,
-    compute::{
-        backend::Backend,
+    Backend, Error,
+    low_level::compute::{
         cpu::Cpu,
         dtype::DType,
         pass::{Pass, Program},

@@ -14,9 +14,8 @@ use std::{
 };
 
 use bimetal::{
-    Error,
-    compute::{
-        backend::Backend,
+    Backend, Error,
+    low_level::compute::{
         cost::Cost,
         dtype::DType,
         kernel::{Binding, Element, Kernel, Scalar, Source},

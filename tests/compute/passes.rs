@@ -2,15 +2,17 @@
 
 use std::{any::Any, panic::catch_unwind, sync::Arc};
 
-use bimetal::compute::{
-    backend::Backend,
-    cost::Cost,
-    cpu::Cpu,
-    dtype::DType,
-    kernel::{Binding, Element, Kernel, Scalar, Source},
-    memory::Slot,
-    pass::Pass,
-    tensor::Tensor,
+use bimetal::{
+    Backend,
+    low_level::compute::{
+        cost::Cost,
+        cpu::Cpu,
+        dtype::DType,
+        kernel::{Binding, Element, Kernel, Scalar, Source},
+        memory::Slot,
+        pass::Pass,
+        tensor::Tensor,
+    },
 };
 
 static COPY: Kernel = Kernel {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use bimetal::{
-    compute::{backend::Backend, caps::DeviceKind},
-    engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId},
+    Backend, Engine, EngineOptions, Request, Sampling, SequenceId,
+    low_level::{compute::caps::DeviceKind, engine::AtEnd},
 };
 
 use crate::parity::{Subject, engine, options, prompt, settings};
@@ -92,7 +92,7 @@ fn what_is_computed_ahead_is_what_would_have_been_computed() {
         let stop = BTreeSet::from([free[0][11].0]);
         for (stop, wanted) in [(&none, &free), (&stop, &alone(&backend, subject, &stop))] {
             for sequences in [1, 3] {
-                let mut engine = engine(&backend, subject, Options { sequences, ..options() });
+                let mut engine = engine(&backend, subject, EngineOptions { sequences, ..options() });
                 for (visit, (got, wanted)) in together(&mut engine, stop).iter().zip(wanted).enumerate() {
                     let whole = VISITS[visit].gone.is_none();
                     assert!(!whole || got.len() == wanted.len(), "{name}: {} of {} tokens", got.len(), wanted.len());

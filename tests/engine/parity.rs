@@ -3,9 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bimetal::{
-    compute::{backend::Backend, dtype::DType},
-    engine::{AtEnd, Engine, Options, Request, sampler::Sampling, scheduler::SequenceId},
-    model::{Model, Precision, weights::Source},
+    Backend, Engine, EngineOptions, Model, Precision, Request, Sampling, SequenceId,
+    low_level::{compute::dtype::DType, engine::AtEnd, model::weights::Source},
 };
 
 use crate::support::{
@@ -30,8 +29,8 @@ fn model(backend: &Arc<dyn Backend>, (name, form, _): Subject) -> Model {
     Model::load(backend, &Source::Checkpoint(&checkpoint(name)), form, &mut |_, _| {}).unwrap()
 }
 
-pub fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: Options) -> Engine {
-    Engine::new(Arc::new(model(backend, subject)), Options { kv: subject.2, ..options }).unwrap()
+pub fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: EngineOptions) -> Engine {
+    Engine::new(Arc::new(model(backend, subject)), EngineOptions { kv: subject.2, ..options }).unwrap()
 }
 
 /// Every backend with every model.
@@ -44,8 +43,8 @@ pub fn settings() -> Vec<(String, Arc<dyn Backend>, Subject)> {
     backends().into_iter().flat_map(named).collect()
 }
 
-pub fn options() -> Options {
-    Options { context: Some(256), sequences: 3, budget: Some(192), ..Options::default() }
+pub fn options() -> EngineOptions {
+    EngineOptions { context: Some(256), sequences: 3, budget: Some(192), ..EngineOptions::default() }
 }
 
 pub fn prompt(length: usize, seed: u32) -> Vec<u32> {
@@ -83,7 +82,7 @@ fn any_legal_chunking_gives_the_same_bits() {
         for (length, chunks) in [(150, &[64, 128][..]), (300, &[64, 128, 192, 256])] {
             let ids = prompt(length, 1);
             // The budget has one token for each sequence that may decode beside the chunk.
-            let cut = |chunk: u32| Options { context: Some(320), budget: Some(chunk + 3), ..options() };
+            let cut = |chunk: u32| EngineOptions { context: Some(320), budget: Some(chunk + 3), ..options() };
             let whole = alone(&mut engine(&backend, subject, cut(320)), ids.clone(), 4);
             assert_eq!(whole.len(), 4);
             for chunk in chunks {
@@ -114,9 +113,12 @@ fn a_preempted_sequence_resumes_with_the_same_bits() {
         let mut roomy = engine(&backend, subject, options());
         let single: Vec<_> = prompts.iter().map(|prompt| alone(&mut roomy, prompt.clone(), 40)).collect();
         // Both prompts fit into 11 blocks of 16 tokens, but both answers do not: the second sequence is preempted.
-        let tight = Options { context: Some(112), sequences: 2, ..options() };
-        let mut tight =
-            engine(&backend, subject, Options { memory: Some(memory_for(&backend, subject, tight, 11)), ..tight });
+        let tight = EngineOptions { context: Some(112), sequences: 2, ..options() };
+        let mut tight = engine(
+            &backend,
+            subject,
+            EngineOptions { memory: Some(memory_for(&backend, subject, tight, 11)), ..tight },
+        );
         assert_eq!(tight.plan().blocks, 11, "{name}");
         let ids: Vec<_> = prompts.iter().map(|prompt| add(&mut tight, prompt.clone(), 40)).collect();
         assert_eq!(follow(&mut tight, &ids), single, "{name}");
@@ -127,10 +129,12 @@ fn a_preempted_sequence_resumes_with_the_same_bits() {
 }
 
 /// The minimum memory with which an engine has this many blocks.
-fn memory_for(backend: &Arc<dyn Backend>, subject: Subject, options: Options, blocks: u32) -> u64 {
+fn memory_for(backend: &Arc<dyn Backend>, subject: Subject, options: EngineOptions, blocks: u32) -> u64 {
     let model = model(backend, subject);
     let enough = |memory: u64| {
-        Options { memory: Some(memory), kv: subject.2, ..options }.plan(&model).is_ok_and(|plan| plan.blocks >= blocks)
+        EngineOptions { memory: Some(memory), kv: subject.2, ..options }
+            .plan(&model)
+            .is_ok_and(|plan| plan.blocks >= blocks)
     };
     let (mut low, mut high) = (0u64, 1 << 32);
     while low + 1 < high {

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use bimetal::{
-    Error,
-    engine::sampler::{CANDIDATES, Mode, Need, Sampler, Sampling},
-    text::stop::Stop,
+    Error, Sampling,
+    low_level::{
+        engine::sampler::{CANDIDATES, Mode, Need, Sampler},
+        text::stop::Stop,
+    },
 };
 use proptest::prelude::*;
 

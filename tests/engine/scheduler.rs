@@ -4,9 +4,11 @@ mod simulator;
 mod timeline;
 
 use bimetal::{
-    Error,
-    engine::scheduler::{Batch, Limits, Outcome, Scheduler, SequenceId, Snapshot, State},
-    kernels::operands::step::{Phase, Work},
+    Error, SequenceId,
+    low_level::{
+        engine::scheduler::{Batch, Limits, Outcome, Scheduler, Snapshot, State},
+        kernels::operands::step::{Phase, Work},
+    },
 };
 use proptest::{collection::vec, prelude::*};
 

@@ -13,20 +13,18 @@ use std::{
 };
 
 use bimetal::{
-    Result,
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cpu::Cpu,
-        dtype::DType,
-        memory::{BufferId, Memory, Pending},
-        pass::{Pass, Program},
+    Backend, Engine, EngineOptions, Event, Model, Request, Result, Sampling,
+    low_level::{
+        compute::{
+            caps::{Caps, DeviceKind},
+            cpu::Cpu,
+            dtype::DType,
+            memory::{BufferId, Memory, Pending},
+            pass::{Pass, Program},
+        },
+        engine::{AtEnd, sampler::Mode},
+        model::{built_in, weights::Source},
     },
-    engine::{
-        AtEnd, Engine, Event, Options, Request,
-        sampler::{Mode, Sampling},
-    },
-    model::{Model, built_in, weights::Source},
 };
 
 /// The host's memory, behind a device whose reads arrive when [`Late::answer`] is called, and not before.
@@ -120,8 +118,13 @@ fn engine(kind: DeviceKind) -> (Arc<Late>, Engine) {
     let backend: Arc<dyn Backend> = late.clone();
     let checkpoint = built_in::open().unwrap();
     let model = Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {}).unwrap();
-    let options =
-        Options { context: Some(64), sequences: 2, budget: Some(128), memory: Some(1 << 30), ..Options::default() };
+    let options = EngineOptions {
+        context: Some(64),
+        sequences: 2,
+        budget: Some(128),
+        memory: Some(1 << 30),
+        ..EngineOptions::default()
+    };
     (late, Engine::new(Arc::new(model), options).unwrap())
 }
 

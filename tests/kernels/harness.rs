@@ -8,15 +8,17 @@ use std::{
     sync::Arc,
 };
 
-use bimetal::compute::{
-    backend::Backend,
-    caps::{Caps, Expand},
-    cpu::Cpu,
-    dtype::{DType, Planes},
-    formats::{Blocks, Row, quantise, split},
-    memory::Buffer,
-    pass::Pass,
-    tensor::Tensor,
+use bimetal::{
+    Backend,
+    low_level::compute::{
+        caps::{Caps, Expand},
+        cpu::Cpu,
+        dtype::{DType, Planes},
+        formats::{Blocks, Row, quantise, split},
+        memory::Buffer,
+        pass::Pass,
+        tensor::Tensor,
+    },
 };
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use half::{bf16, f16};
@@ -216,7 +218,7 @@ pub fn outputs(label: &str, backend: &Arc<dyn Backend>, caps: &Caps, op: impl Fn
     backend.run(&program).unwrap_or_else(|e| panic!("{label}: {e}"));
     backend.wait().unwrap_or_else(|e| panic!("{label}: {e}"));
     case.check_sentinels(label);
-    let read = |mark: &bimetal::compute::pass::Mark| {
+    let read = |mark: &bimetal::low_level::compute::pass::Mark| {
         let bytes = pollster::block_on(mark.read()).unwrap();
         let bits = match mark.dtype {
             DType::F16 | DType::Bf16 => {

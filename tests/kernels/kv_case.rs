@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use bimetal::{
-    compute::{backend::Backend, dtype::DType, pass::Pass, tensor::Tensor},
-    kernels::operands::{caches::Blocks, heads::AttentionHeads},
-    ops::attention::attend_prefill,
+    Backend,
+    low_level::{
+        compute::{dtype::DType, pass::Pass, tensor::Tensor},
+        kernels::operands::{caches::Blocks, heads::AttentionHeads},
+        ops::attention::attend_prefill,
+    },
 };
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bimetal::{compute::kernel::Kernel, kernels::ALL};
+use bimetal::low_level::{compute::kernel::Kernel, kernels::ALL};
 
 /// # Panics
 /// If `KERNEL` is not the name of a kernel.

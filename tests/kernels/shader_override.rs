@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bimetal::compute::{
+use bimetal::low_level::compute::{
     caps::Caps,
     metal::{
         driver::{Driver, Outcome, Shader},

@@ -3,15 +3,18 @@
 use std::{ops::Range, sync::Arc};
 
 use bimetal::{
-    compute::{
-        dtype::{DType, Planes},
-        formats::heads::quantise,
-        tensor::Tensor,
-    },
-    kernels::operands::{
-        caches::Blocks,
-        heads::AttentionHeads,
-        step::{Input, Layout, Phase, SequenceId, Step, Work},
+    SequenceId,
+    low_level::{
+        compute::{
+            dtype::{DType, Planes},
+            formats::heads::quantise,
+            tensor::Tensor,
+        },
+        kernels::operands::{
+            caches::Blocks,
+            heads::AttentionHeads,
+            step::{Input, Layout, Phase, Step, Work},
+        },
     },
 };
 use half::f16;

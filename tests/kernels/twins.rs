@@ -7,7 +7,7 @@ mod msl;
 
 use std::{collections::BTreeSet, fs};
 
-use bimetal::{
+use bimetal::low_level::{
     compute::{
         caps::Caps,
         dtype::DType,

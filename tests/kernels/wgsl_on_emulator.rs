@@ -8,9 +8,8 @@ use std::{
 };
 
 use bimetal::{
-    Result,
-    compute::{
-        backend::Backend,
+    Backend, Result,
+    low_level::compute::{
         caps::Caps,
         kernel::{Dispatch, Kernel, Source},
         memory::{BufferId, Memory, Pending},

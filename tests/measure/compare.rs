@@ -6,19 +6,20 @@ use std::{
 };
 
 use bimetal::{
-    Error, Result,
-    compute::{
-        backend::Backend,
-        caps::Caps,
-        cpu::Cpu,
-        dtype::DType,
-        kernel::{Dispatch, Group, Kernel, Source as Text},
-        memory::{BufferId, Memory, Pending},
-        pass::{Pass, Program},
+    Backend, Error, Model, Result,
+    low_level::{
+        compute::{
+            caps::Caps,
+            cpu::Cpu,
+            dtype::DType,
+            kernel::{Dispatch, Group, Kernel, Source as Text},
+            memory::{BufferId, Memory, Pending},
+            pass::{Pass, Program},
+        },
+        kernels::silu_mul,
+        model::weights::Source,
     },
-    kernels::silu_mul,
     measure::backend_diff::{self, Finding},
-    model::{Model, weights::Source},
 };
 
 use crate::support::{backends::backends, fixtures::checkpoint};

@@ -3,13 +3,15 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use bimetal::{
-    Error,
-    compute::{backend::Backend, cpu::Cpu, dtype::DType},
-    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
-    generate::TextAssets,
+    Backend, Engine, EngineOptions, Error, Model, Precision, Request, Sampling,
+    low_level::{
+        compute::{cpu::Cpu, dtype::DType},
+        engine::AtEnd,
+        generate::TextAssets,
+        model::{built_in, weights::Source},
+        text::tokenizer::Tokenizer,
+    },
     measure::perplexity::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
-    model::{Model, Precision, built_in, weights::Source},
-    text::tokenizer::Tokenizer,
 };
 
 use crate::support::{backends::backends, fixtures::checkpoint};
@@ -110,8 +112,13 @@ fn rows_are_what_an_engine_chooses_by_bit_for_bit() {
         let all = windows(Cut::apart(64), 71);
         let last = |ids, scored| Window { ids: 0..ids, scored };
         let passage = Passage { windows: vec![last(2, 1), last(42, 2), last(71, 2)], ..all };
-        let options =
-            Options { kv: DType::F32, context: Some(128), budget: Some(128), sequences: 1, ..Options::default() };
+        let options = EngineOptions {
+            kv: DType::F32,
+            context: Some(128),
+            budget: Some(128),
+            sequences: 1,
+            ..EngineOptions::default()
+        };
         let mut engine = Engine::new(side.model.clone(), options).unwrap();
         let losses = [1, 40, 41, 69, 70].map(|at| (passage.ids[..at].to_vec(), passage.ids[at]));
         let losses = losses.map(|(prompt, next)| {

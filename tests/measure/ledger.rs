@@ -7,38 +7,36 @@ mod quantized;
 use std::{collections::BTreeSet, sync::Arc};
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cost::{Bytes, Cost, Flops, Load},
-        cpu::Cpu,
-        dry_run::Paper,
-        dtype::DType,
-        kernel::Access,
-        memory::Slot,
-        pass::{Pass, Recorded},
-        tensor::Tensor,
-    },
-    engine::{
-        AtEnd, DryEngine, Engine, Options, Request,
-        sampler::{Mode, Sampling},
-    },
-    kernels::{
-        copy_slot::copy_slot,
-        operands::step::{Layout, Phase, SequenceId, Step, Work},
-        top_k::top_k,
+    Backend, Engine, EngineOptions, Model, Precision, Request, Sampling, SequenceId,
+    low_level::{
+        compute::{
+            caps::{Caps, DeviceKind},
+            cost::{Bytes, Cost, Flops, Load},
+            cpu::Cpu,
+            dry_run::Paper,
+            dtype::DType,
+            kernel::Access,
+            memory::Slot,
+            pass::{Pass, Recorded},
+            tensor::Tensor,
+        },
+        engine::{AtEnd, DryEngine, sampler::Mode},
+        kernels::{
+            copy_slot::copy_slot,
+            operands::step::{Layout, Phase, Step, Work},
+            top_k::top_k,
+        },
+        model::{
+            cache::{BLOCK, Cache, Plan},
+            config::{Config, LayerKind},
+            weights::Source,
+        },
+        ops::select::argmax,
     },
     measure::{
         chips::{self, Chip},
         ledger::Ledger,
     },
-    model::{
-        Model, Precision,
-        cache::{BLOCK, Cache, Plan},
-        config::{Config, LayerKind},
-        weights::Source,
-    },
-    ops::select::argmax,
 };
 
 // The 0.8B shape: D = 1024, MLP 3584, V = 248,320, 18 DeltaNet layers of 16 heads of 128 × 128, 6 attention layers of 8
@@ -64,7 +62,7 @@ fn discrete() -> Caps {
 }
 
 fn dry_engine(caps: Caps, shape: &str, sequences: u32, context: u32) -> DryEngine {
-    let options = Options { context: Some(context), budget: Some(512), sequences, ..Options::default() };
+    let options = EngineOptions { context: Some(context), budget: Some(512), sequences, ..EngineOptions::default() };
     let config = Config::named(shape).unwrap();
     DryEngine::new(caps, &Source::Random(&config), DType::F16.into(), options).unwrap()
 }
@@ -176,7 +174,7 @@ fn a_table_in_parts_is_read_as_a_whole_one_is() {
 
 #[test]
 fn full_precision_leaves_the_matrix_units_alone() {
-    let options = Options { context: Some(256), sequences: 1, ..Options::default() };
+    let options = EngineOptions { context: Some(256), sequences: 1, ..EngineOptions::default() };
     let config = Config::named("0.8b").unwrap();
     let dry_run = DryEngine::new(discrete(), &Source::Random(&config), DType::F32.into(), options);
     let ledger = Ledger::of(&dry_run.unwrap().decode(1, 16).unwrap());

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use bimetal::{
-    Error,
-    compute::{backend::Backend, cpu::Cpu, dtype::DType},
-    engine::{Engine, Options},
-    kernels::operands::caches::State,
-    model::{
-        Model,
-        cache::{BLOCK, Cache, Plan, Room, Wanted},
-        config::{Config, LayerKind},
-        weights::Source,
+    Backend, Engine, EngineOptions, Error, Model,
+    low_level::{
+        compute::{cpu::Cpu, dtype::DType},
+        kernels::operands::caches::State,
+        model::{
+            cache::{BLOCK, Cache, Plan, Room, Wanted},
+            config::{Config, LayerKind},
+            weights::Source,
+        },
     },
 };
 
@@ -85,7 +85,8 @@ fn halves_take_half_the_memory_of_keys_and_values() {
 fn types_in_which_nothing_is_kept_are_refused() {
     let model = Arc::new(model());
     for kv in [DType::Bf16, DType::U32, DType::Q8, DType::Q4] {
-        let Err(Error::Request(said)) = Engine::new(model.clone(), Options { kv, ..Options::default() }).map(drop)
+        let Err(Error::Request(said)) =
+            Engine::new(model.clone(), EngineOptions { kv, ..EngineOptions::default() }).map(drop)
         else {
             panic!("{kv:?} is taken")
         };
@@ -134,22 +135,22 @@ fn sequences_share_what_memory_is_left() {
 #[test]
 fn an_engine_that_would_not_fit_is_refused_before_it_allocates_and_opens_with_what_it_says() {
     let model = Arc::new(model());
-    let ample = Engine::new(model.clone(), Options { context: Some(4096), ..Options::default() }).unwrap();
+    let ample = Engine::new(model.clone(), EngineOptions { context: Some(4096), ..EngineOptions::default() }).unwrap();
     assert_eq!(ample.plan().context, 4096);
     // Enough for the weights, the programs and a part of the cache.
-    let options = Options { context: Some(4096), sequences: 1, ..Options::default() };
-    let opens = |memory| Options { context: Some(BLOCK), memory: Some(memory), ..options }.plan(&model).is_ok();
+    let options = EngineOptions { context: Some(4096), sequences: 1, ..EngineOptions::default() };
+    let opens = |memory| EngineOptions { context: Some(BLOCK), memory: Some(memory), ..options }.plan(&model).is_ok();
     let (mut low, mut high) = (0_u64, 1 << 40);
     while low + 1 < high {
         let middle = low.midpoint(high);
         if opens(middle) { high = middle } else { low = middle }
     }
-    let tight = Options { memory: Some(high + (1 << 19)), ..options };
+    let tight = EngineOptions { memory: Some(high + (1 << 19)), ..options };
     let Err(Error::Request(said)) = Engine::new(model.clone(), tight).map(drop) else { panic!("it fits") };
     println!("{said}");
     let fits = advised(&said);
     assert!((BLOCK..4096).contains(&fits), "{said}");
-    let engine = Engine::new(model, Options { context: Some(fits), ..tight }).unwrap();
+    let engine = Engine::new(model, EngineOptions { context: Some(fits), ..tight }).unwrap();
     assert_eq!(engine.plan().context, fits);
     assert!(engine.memory() <= tight.memory.unwrap(), "{} of {:?}", engine.memory(), tight.memory);
 }

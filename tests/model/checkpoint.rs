@@ -12,8 +12,11 @@ use std::{
 };
 
 use bimetal::{
-    compute::{dtype::DType, formats::Scales},
-    model::checkpoint::{Checkpoint, Part, Skipped, TensorView, expected},
+    Checkpoint,
+    low_level::{
+        compute::{dtype::DType, formats::Scales},
+        model::checkpoint::{Part, Skipped, TensorView, expected},
+    },
 };
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,6 @@
 //! A prompt in one chunk, against the same prompt token by token.
 
-use bimetal::kernels::operands::step::Phase;
+use bimetal::low_level::kernels::operands::step::Phase;
 
 use crate::{
     harness::{FULL, Look, Rig, largest_error},

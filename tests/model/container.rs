@@ -1,10 +1,13 @@
 //! Writes GGUF files for tests: from parts, or from a checkpoint, as a converter would.
 
 use bimetal::{
-    compute::dtype::DType,
-    model::{
-        checkpoint::{Checkpoint, expected},
-        config::{Config, LayerKind},
+    Checkpoint,
+    low_level::{
+        compute::dtype::DType,
+        model::{
+            checkpoint::expected,
+            config::{Config, LayerKind},
+        },
     },
 };
 

@@ -4,13 +4,15 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        dtype::{DType, Planes},
-        formats::{Blocks, Row, split},
+    Backend, Checkpoint,
+    low_level::{
+        compute::{
+            dtype::{DType, Planes},
+            formats::{Blocks, Row, split},
+        },
+        kernels::operands::step::Phase,
+        model::checkpoint::{TensorView, expected},
     },
-    kernels::operands::step::Phase,
-    model::checkpoint::{Checkpoint, TensorView, expected},
 };
 use serde_json::{Map, Value, json};
 
@@ -134,12 +136,12 @@ fn quantised_weights_are_what_they_stand_for() {
 /// Quantized weights cannot be quantized again; floats can.
 #[test]
 fn quantising_a_file() {
-    let backend: Arc<dyn Backend> = Arc::new(bimetal::compute::cpu::Cpu::default());
-    let q8 = bimetal::model::Precision { activations: Some(DType::F32), weights: Some(DType::Q8) };
+    let backend: Arc<dyn Backend> = Arc::new(bimetal::low_level::compute::cpu::Cpu::default());
+    let q8 = bimetal::Precision { activations: Some(DType::F32), weights: Some(DType::Q8) };
     let load = |name: &str| {
         let checkpoint = checkpoint(name);
-        let source = bimetal::model::weights::Source::Checkpoint(&checkpoint);
-        bimetal::model::Model::load(&backend, &source, q8, &mut |_, _| {})
+        let source = bimetal::low_level::model::weights::Source::Checkpoint(&checkpoint);
+        bimetal::Model::load(&backend, &source, q8, &mut |_, _| {})
             .map(|model| harness::weights(&model).embed.parts()[0].tensor.dtype())
     };
     assert_eq!(load("gguf/fast-decay-f16.gguf").unwrap(), DType::Q8);

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use bimetal::{compute::backend::Backend, kernels::operands::step::Phase, model::checkpoint::Checkpoint};
+use bimetal::{Backend, Checkpoint, low_level::kernels::operands::step::Phase};
 
 use crate::{
     harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},

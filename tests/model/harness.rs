@@ -3,18 +3,20 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bimetal::{
-    compute::{backend::Backend, dtype::DType, kernel::Dispatch, memory::Buffer, pass::Pass, tensor::Tensor},
-    engine::{LogitRows, Runner},
-    kernels::operands::{
-        caches::State,
-        step::{Input, Layout, Phase, SequenceId, Work},
-    },
-    model::{
-        Model, Weights,
-        cache::{BLOCK, Plan},
-        checkpoint::Checkpoint,
-        qwen3_5,
-        weights::Source,
+    Backend, Checkpoint, Model, SequenceId,
+    low_level::{
+        compute::{dtype::DType, kernel::Dispatch, memory::Buffer, pass::Pass, tensor::Tensor},
+        engine::{LogitRows, Runner},
+        kernels::operands::{
+            caches::State,
+            step::{Input, Layout, Phase, Work},
+        },
+        model::{
+            Weights,
+            cache::{BLOCK, Plan},
+            qwen3_5,
+            weights::Source,
+        },
     },
 };
 
@@ -48,7 +50,7 @@ pub const SLOT: u32 = 1;
 impl Rig {
     pub fn new(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision, context: u32) -> Self {
         let source = Source::Checkpoint(checkpoint);
-        let types = bimetal::model::Precision { activations: Some(precision.inputs), weights: precision.quant };
+        let types = bimetal::Precision { activations: Some(precision.inputs), weights: precision.quant };
         let model = Model::load(backend, &source, types, &mut |_, _| {}).unwrap();
         let width = context.div_ceil(BLOCK);
         let plan = Plan { context, blocks: 2 * width, slots: 2, kv: precision.kv };

@@ -16,19 +16,16 @@ use std::{
 };
 
 use bimetal::{
-    Result,
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cpu::Cpu,
-        dtype::DType,
-        memory::{BufferId, Memory, Pending},
-        pass::{Pass, Program},
-    },
-    model::{
-        Model,
-        checkpoint::{Checkpoint, expected},
-        weights::Source,
+    Backend, Checkpoint, Model, Result,
+    low_level::{
+        compute::{
+            caps::{Caps, DeviceKind},
+            cpu::Cpu,
+            dtype::DType,
+            memory::{BufferId, Memory, Pending},
+            pass::{Pass, Program},
+        },
+        model::{checkpoint::expected, weights::Source},
     },
 };
 use serde_json::json;
@@ -117,7 +114,8 @@ fn checkpoint() -> (Made, u64, u64) {
     }
     fs::write(made.0.join("config.json"), config.to_string()).unwrap();
     let config =
-        bimetal::model::config::Config::parse(config.to_string().as_bytes(), Path::new("config.json")).unwrap();
+        bimetal::low_level::model::config::Config::parse(config.to_string().as_bytes(), Path::new("config.json"))
+            .unwrap();
     let (mut header, mut end, mut largest, mut singles) = (serde_json::Map::new(), 0, 0, 0);
     for tensor in expected(&config) {
         let bytes = 2 * tensor.shape.iter().product::<usize>() as u64;

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use bimetal::{
-    compute::{backend::Backend, cpu::Cpu, dtype::DType},
-    kernels::operands::step::Phase,
-    model::{built_in, checkpoint::Checkpoint},
+    Backend, Checkpoint,
+    low_level::{
+        compute::{cpu::Cpu, dtype::DType},
+        kernels::operands::step::Phase,
+        model::built_in,
+    },
 };
 
 use crate::{

@@ -3,21 +3,20 @@
 use std::{fs, ops::Range, sync::Arc};
 
 use bimetal::{
-    Error, Result,
-    compute::{
-        backend::Backend,
-        caps::Caps,
-        cpu::Cpu,
-        dtype::DType,
-        memory::{BufferId, Memory, Pending},
-        pass::{Pass, Program},
-    },
-    kernels::operands::matrix::Matrix,
-    model::{
-        Model,
-        checkpoint::Checkpoint,
-        qwen3_5::{Layer, Mixer},
-        weights::Source,
+    Backend, Checkpoint, Error, Model, Result,
+    low_level::{
+        compute::{
+            caps::Caps,
+            cpu::Cpu,
+            dtype::DType,
+            memory::{BufferId, Memory, Pending},
+            pass::{Pass, Program},
+        },
+        kernels::operands::matrix::Matrix,
+        model::{
+            qwen3_5::{Layer, Mixer},
+            weights::Source,
+        },
     },
 };
 use half::{bf16, f16};

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use bimetal::{
-    compute::dtype::DType,
-    kernels::operands::step::{Phase, SequenceId, Work},
-    model::checkpoint::Checkpoint,
+    Checkpoint, SequenceId,
+    low_level::{
+        compute::dtype::DType,
+        kernels::operands::step::{Phase, Work},
+    },
 };
 
 use crate::{

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, Expand},
-        cpu::Cpu,
-        dtype::{DType, Packs},
-    },
-    kernels::operands::step::Phase,
-    model::{
-        Model, built_in,
-        checkpoint::{Checkpoint, quantise},
-        qwen3_5::{Layer, Mixer},
-        weights::Source,
+    Backend, Checkpoint, Model,
+    low_level::{
+        compute::{
+            caps::{Caps, Expand},
+            cpu::Cpu,
+            dtype::{DType, Packs},
+        },
+        kernels::operands::step::Phase,
+        model::{
+            built_in,
+            checkpoint::quantise,
+            qwen3_5::{Layer, Mixer},
+            weights::Source,
+        },
     },
 };
 
@@ -148,7 +150,7 @@ fn what_was_quantised_before_loads_as_the_same() {
             }
             let other = if format == DType::Q8 { DType::Q4 } else { DType::Q8 };
             for again in [other, DType::F16] {
-                let precision = bimetal::model::Precision { activations: Some(DType::F32), weights: Some(again) };
+                let precision = bimetal::Precision { activations: Some(DType::F32), weights: Some(again) };
                 let refused = Model::load(&backend, &Source::Checkpoint(&written), precision, &mut |_, _| {});
                 assert!(refused.is_err(), "{name}: {format} became {again}");
             }
@@ -158,14 +160,14 @@ fn what_was_quantised_before_loads_as_the_same() {
 }
 
 /// Type and rows of each part of a matrix.
-fn parts(matrix: &bimetal::kernels::operands::matrix::Matrix) -> Vec<(DType, u32)> {
+fn parts(matrix: &bimetal::low_level::kernels::operands::matrix::Matrix) -> Vec<(DType, u32)> {
     matrix.parts().iter().map(|part| (part.tensor.dtype(), part.tensor.rows())).collect()
 }
 
 #[test]
 fn gates_of_a_delta_net_stay_as_they_are() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
-    let precision = bimetal::model::Precision { activations: Some(DType::F32), weights: Some(DType::Q4) };
+    let precision = bimetal::Precision { activations: Some(DType::F32), weights: Some(DType::Q4) };
     let model =
         Model::load(&backend, &Source::Checkpoint(&fixtures::checkpoint("real-heads-bf16")), precision, &mut |_, _| {})
             .unwrap();

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::DeviceKind,
-        wgpu::{Restrict, Wgpu},
+    Backend,
+    low_level::{
+        compute::{
+            caps::DeviceKind,
+            wgpu::{Restrict, Wgpu},
+        },
+        kernels::operands::step::Phase,
+        model::qwen3_5::Mixer,
     },
-    kernels::operands::step::Phase,
-    model::qwen3_5::Mixer,
 };
 
 use crate::{

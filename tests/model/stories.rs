@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use bimetal::{
-    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
-    generate::{GenerationOptions, Generator, GeneratorOptions},
-    model::built_in,
+    Engine, EngineOptions, GenerationOptions, Generator, GeneratorOptions, Request, Sampling,
+    low_level::{engine::AtEnd, model::built_in},
 };
 
 use crate::{harness, support::backends};
@@ -19,7 +18,8 @@ fn the_built_in_model_says_what_the_reference_recorded() {
     let recorded: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
     for (name, backend) in backends::backends() {
-        let options = Options { kv: harness::FULL.kv, context: Some(512), sequences: 1, ..Options::default() };
+        let options =
+            EngineOptions { kv: harness::FULL.kv, context: Some(512), sequences: 1, ..EngineOptions::default() };
         let opened = GeneratorOptions { precision: harness::FULL.inputs.into(), engine: options };
         let checkpoint = built_in::open().unwrap();
         let generator = Generator::new(&backend, &checkpoint, opened, &mut |_, _| {}).unwrap();
@@ -60,7 +60,7 @@ fn the_built_in_model_says_what_the_reference_recorded() {
 #[test]
 fn a_text_of_no_tokens_ends() {
     let (_, backend) = backends::backends().remove(0);
-    let engine = Options { context: Some(64), sequences: 1, ..Options::default() };
+    let engine = EngineOptions { context: Some(64), sequences: 1, ..EngineOptions::default() };
     let options = GeneratorOptions { engine, ..GeneratorOptions::default() };
     let mut generator = Generator::new(&backend, &built_in::open().unwrap(), options, &mut |_, _| {}).unwrap();
     for _ in 0..2 {

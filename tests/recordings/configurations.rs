@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cpu::Cpu,
-        dtype::DType,
+    Backend, Checkpoint, Engine, EngineOptions, GeneratorOptions, Model, Precision, Request, Sampling,
+    low_level::{
+        compute::{
+            caps::{Caps, DeviceKind},
+            cpu::Cpu,
+            dtype::DType,
+        },
+        engine::{AtEnd, sampler::Mode},
+        model::{built_in, config::Config, weights::Source},
     },
-    engine::{
-        AtEnd, Engine, Options, Request,
-        sampler::{Mode, Sampling},
-    },
-    generate::GeneratorOptions,
-    model::{Model, Precision, built_in, checkpoint::Checkpoint, config::Config, weights::Source},
 };
 
 use crate::recorder::{ProgramRun, Recorder};
@@ -69,8 +67,14 @@ pub fn all() -> Vec<Configuration> {
 }
 
 fn setup(inputs: DType, quant: Option<DType>) -> GeneratorOptions {
-    let engine =
-        Options { context: Some(1024), budget: Some(BUDGET), sequences: 8, snapshots: 1, kv: DType::F16, memory: None };
+    let engine = EngineOptions {
+        context: Some(1024),
+        budget: Some(BUDGET),
+        sequences: 8,
+        snapshots: 1,
+        kv: DType::F16,
+        memory: None,
+    };
     GeneratorOptions { precision: Precision { activations: Some(inputs), weights: quant }, engine }
 }
 
@@ -99,15 +103,16 @@ fn special() -> Vec<Configuration> {
     let small = Shape::Named("0.8b");
     for (device, caps) in [("discrete-matrix-packed", &discrete), ("apple", &apple), ("cpu", &cpu)] {
         for (kv, word) in [(DType::Q8Heads, "q8"), (DType::F32, "f32")] {
-            let setup = GeneratorOptions { engine: Options { kv, ..engine }, ..usual };
+            let setup = GeneratorOptions { engine: EngineOptions { kv, ..engine }, ..usual };
             add(&format!("0.8b/{device}/f16/as-is/kv-{word}"), caps, small, setup);
         }
         let setup = GeneratorOptions {
-            engine: Options { budget: Some(128), ..engine },
+            engine: EngineOptions { budget: Some(128), ..engine },
             precision: Precision { weights: Some(DType::Q4), ..usual.precision },
         };
         add(&format!("0.8b/{device}/f16/q4/budget-128"), caps, small, setup);
-        let setup = GeneratorOptions { engine: Options { context: Some(512), budget: Some(256), ..engine }, ..usual };
+        let setup =
+            GeneratorOptions { engine: EngineOptions { context: Some(512), budget: Some(256), ..engine }, ..usual };
         add(&format!("gguf/{device}/f16/as-is"), caps, Shape::Gguf, setup);
         add(&format!("9b/{device}/f16/as-is/untied"), caps, Shape::Named("9b"), usual);
     }

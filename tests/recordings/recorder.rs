@@ -11,9 +11,8 @@ use std::{
 };
 
 use bimetal::{
-    Result,
-    compute::{
-        backend::Backend,
+    Backend, Result,
+    low_level::compute::{
         caps::Caps,
         kernel::Dispatch,
         memory::{BufferId, Memory, Pending, Slot},

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use bimetal::compute::{caps::Caps, kernel::Dispatch, metal, wgpu};
+use bimetal::low_level::compute::{caps::Caps, kernel::Dispatch, metal, wgpu};
 
 use crate::{
     digest::Digest,

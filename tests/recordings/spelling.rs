@@ -1,6 +1,6 @@
 //! The spelling of dispatches and devices. Only names that a shader sees appear: Rust names may change.
 
-use bimetal::compute::{
+use bimetal::low_level::compute::{
     caps::Caps,
     dtype::{DType, Packs},
     kernel::{Dispatch, Kernel},

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use bimetal::compute::{backend::Backend, cpu::Cpu};
+use bimetal::{Backend, low_level::compute::cpu::Cpu};
 
 /// A backend and its name in tests.
 pub type Present = (&'static str, Arc<dyn Backend>);
@@ -24,7 +24,7 @@ pub fn backends() -> Vec<Present> {
 fn find() -> Vec<Present> {
     let mut found: Vec<Present> = vec![("cpu", Arc::new(Cpu::default()))];
     found.extend(through_wgpu());
-    found.extend(bimetal::compute::metal::open().ok().map(|metal| ("metal", metal)));
+    found.extend(bimetal::low_level::compute::metal::open().ok().map(|metal| ("metal", metal)));
     found.extend(emulated("emulator"));
     for (name, backend) in &found {
         let caps = backend.caps();
@@ -53,7 +53,7 @@ pub fn opposite() -> Vec<Present> {
 
 #[cfg(all(unix, feature = "emulator"))]
 fn emulated(name: &'static str) -> Vec<Present> {
-    use bimetal::compute::metal::{
+    use bimetal::low_level::compute::metal::{
         Metal,
         emulator::{Emulator, Order},
     };
@@ -80,11 +80,11 @@ fn say(line: &str) {
 
 #[cfg(feature = "wgpu")]
 fn through_wgpu() -> Vec<Present> {
-    use bimetal::compute::wgpu::{Restrict, Wgpu};
+    use bimetal::low_level::compute::wgpu::{Restrict, Wgpu};
 
     // Prefer an adapter that is not software.
     let mut adapters = Wgpu::adapters();
-    adapters.sort_by_key(|adapter| adapter.caps().kind == bimetal::compute::caps::DeviceKind::Software);
+    adapters.sort_by_key(|adapter| adapter.caps().kind == bimetal::low_level::compute::caps::DeviceKind::Software);
     let Some(adapter) = adapters.first() else { return Vec::new() };
     let open = |restrict| Arc::new(Wgpu::open(adapter, restrict).expect("the adapter opens"));
     vec![("wgpu", open(Restrict::default())), ("wgpu-plain", open(Restrict::webgpu()))]

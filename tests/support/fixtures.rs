@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bimetal::model::checkpoint::Checkpoint;
+use bimetal::Checkpoint;
 
 /// The path of a file or folder of the fixtures.
 pub fn fixture(name: &str) -> PathBuf {

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use bimetal::model::checkpoint::Checkpoint;
+use bimetal::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::fixtures::fixture;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bimetal::{
-    Error,
-    text::chat_template::{Message, Options, Template},
+    Error, Message,
+    low_level::text::chat_template::{Options, Template},
 };
 use proptest::prelude::*;
 use serde_json::Value;

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use bimetal::{
-    Error,
-    compute::{backend::Backend, dtype::DType},
-    engine::{AtEnd, Engine, Finish, Options, Request, sampler::Sampling},
-    generate::{Conversation, GenerationOptions, Generator, GeneratorOptions, StopAt, Timing},
-    model::built_in,
-    text::{
-        chat_template::{Options as Told, Template},
-        tokenizer::SpecialTokens,
+    Backend, Conversation, Engine, EngineOptions, Error, Finish, GenerationOptions, Generator, GeneratorOptions,
+    Request, Sampling,
+    low_level::{
+        compute::dtype::DType,
+        engine::AtEnd,
+        generate::{StopAt, Timing},
+        model::built_in,
+        text::{
+            chat_template::{Options as Told, Template},
+            tokenizer::SpecialTokens,
+        },
     },
 };
 
@@ -18,8 +21,8 @@ use crate::support::backends::backends;
 
 const QUESTIONS: [&str; 3] = ["Tell me a story about a cat.", "What did the cat do then?", "And the dog?"];
 
-fn options(context: u32) -> Options {
-    Options { context: Some(context), budget: Some(128), sequences: 1, snapshots: 1, ..Options::default() }
+fn options(context: u32) -> EngineOptions {
+    EngineOptions { context: Some(context), budget: Some(128), sequences: 1, snapshots: 1, ..EngineOptions::default() }
 }
 
 fn generator(backend: &Arc<dyn Backend>, context: u32) -> Generator {

@@ -3,15 +3,14 @@
 mod batch;
 mod defaults;
 mod errors;
+mod score;
 mod streams;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use bimetal::{
-    compute::{backend::Backend, dtype::DType},
-    engine::{Finish, Options, sampler::Sampling, scheduler::SequenceId},
-    generate::{GenerationOptions, Generator, GeneratorOptions, StopAt},
-    model::built_in,
+    Backend, EngineOptions, Finish, GenerationOptions, Generator, GeneratorOptions, Sampling, SequenceId,
+    low_level::{compute::dtype::DType, generate::StopAt, model::built_in},
 };
 
 const CONTEXT: u32 = 64;
@@ -19,7 +18,7 @@ const PROMPT: &str = "Once upon a time, there was a little";
 
 /// f32, and memory for only a few sequences.
 fn generator(backend: &Arc<dyn Backend>, sequences: u32) -> Generator {
-    let engine = Options { context: Some(CONTEXT), budget: Some(128), sequences, ..Options::default() };
+    let engine = EngineOptions { context: Some(CONTEXT), budget: Some(128), sequences, ..EngineOptions::default() };
     let options = GeneratorOptions { precision: DType::F32.into(), engine };
     Generator::new(backend, &built_in::open().unwrap(), options, &mut |_, _| {}).unwrap()
 }

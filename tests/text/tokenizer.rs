@@ -4,7 +4,7 @@ use std::{path::Path, sync::LazyLock};
 
 use bimetal::{
     Error,
-    text::{
+    low_level::text::{
         stop::Stop,
         tokenizer::{SpecialTokens, Tokenizer},
     },

@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Instant};
 
 use bimetal::{
-    Result,
-    compute::tensor::Tensor,
-    engine::{Options, Prepared},
-    kernels::operands::step::{Input, Phase, SequenceId, Work},
-    model::{Model, cache::BLOCK},
+    EngineOptions, Model, Result, SequenceId,
+    low_level::{
+        compute::tensor::Tensor,
+        engine::Prepared,
+        kernels::operands::step::{Input, Phase, Work},
+        model::cache::BLOCK,
+    },
 };
 
 use super::recording::{Shape, ids, record, runner};
@@ -16,7 +18,7 @@ use crate::cli::output::print;
 const TOKENS: u32 = 1000;
 
 /// Prints both speeds, their ratio, and the maximum difference of the last token's logits.
-pub fn compare(model: &Arc<Model>, options: &Options) -> Result<()> {
+pub fn compare(model: &Arc<Model>, options: &EngineOptions) -> Result<()> {
     let budget = options.budget_on(model.backend.caps());
     let shapes = [(Phase::Prefill, budget), (Phase::Decode, 1)];
     let shapes = shapes.map(|(phase, rows)| Shape { phase, rows, depth: 0 });

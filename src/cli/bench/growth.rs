@@ -11,9 +11,8 @@ use std::{
 };
 
 use bimetal::{
-    Error, Result,
-    engine::{AtEnd, Engine, Options},
-    model::{Model, config::Config},
+    Engine, EngineOptions, Error, Model, Result,
+    low_level::{engine::AtEnd, model::config::Config},
 };
 use clap::Args;
 use indicatif::ProgressBar;
@@ -100,8 +99,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let rounds = contexts.len() + arguments.sequences.len();
     let bar = bar(MEASURING, rounds as u64 * u64::from(arguments.repeat));
     let over =
-        arguments.over_contexts(&model, Options { context: Some(longest), ..options.engine }, &contexts, &bar)?;
-    let together = Options { context: Some(many), sequences: most(&arguments.sequences), ..options.engine };
+        arguments.over_contexts(&model, EngineOptions { context: Some(longest), ..options.engine }, &contexts, &bar)?;
+    let together = EngineOptions { context: Some(many), sequences: most(&arguments.sequences), ..options.engine };
     let growth = Growth { contexts: over, sequences: arguments.over_sequences(&model, together, &bar)? };
     drop(bar);
     let caps = backend.caps();
@@ -150,7 +149,7 @@ impl Arguments {
     fn over_contexts(
         &self,
         model: &Arc<Model>,
-        options: Options,
+        options: EngineOptions,
         contexts: &[u32],
         bar: &ProgressBar,
     ) -> Result<Vec<Point>> {
@@ -164,7 +163,7 @@ impl Arguments {
         Ok(medians(&runs.collect::<Result<Vec<_>>>()?))
     }
 
-    fn over_sequences(&self, model: &Arc<Model>, options: Options, bar: &ProgressBar) -> Result<Vec<Point>> {
+    fn over_sequences(&self, model: &Arc<Model>, options: EngineOptions, bar: &ProgressBar) -> Result<Vec<Point>> {
         let mut engine = Engine::new(model.clone(), options)?;
         let mut points = Vec::new();
         for &sequences in &self.sequences {

@@ -13,18 +13,19 @@ use std::{
 };
 
 use bimetal::{
-    Error, Result,
-    compute::{
-        backend::Backend,
-        caps::Caps,
-        cost::Cost,
-        dry_run::Paper,
-        kernel::Dispatch,
-        pass::{Pass, Program},
+    Backend, Error, Model, Precision, Result,
+    low_level::{
+        compute::{
+            caps::Caps,
+            cost::Cost,
+            dry_run::Paper,
+            kernel::Dispatch,
+            pass::{Pass, Program},
+        },
+        kernels::{self, operands::step::Phase},
+        model::weights::Source,
     },
-    kernels::{self, operands::step::Phase},
     measure::chips::Chip,
-    model::{Model, Precision, weights::Source},
 };
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};

@@ -1,20 +1,20 @@
 //! `bench --plan`: the cost of a step, without the device.
 
 use bimetal::{
-    Error, Result,
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cost::Cost,
-        cpu::Cpu,
-        devices::Choice,
+    Backend, BackendChoice, Error, Result,
+    low_level::{
+        compute::{
+            caps::{Caps, DeviceKind},
+            cost::Cost,
+            cpu::Cpu,
+        },
+        engine::DryEngine,
+        model::weights::Source,
     },
-    engine::DryEngine,
     measure::{
         chips::{self, Chip},
         ledger::{Entry, Ledger},
     },
-    model::weights::Source,
 };
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -83,9 +83,9 @@ fn caps(arguments: &Arguments) -> Caps {
         Gpu::Software => DeviceKind::Software,
     };
     match arguments.target.device.backend {
-        Choice::Cpu => Cpu::default().caps().clone(),
-        Choice::Metal => Caps::apple(),
-        Choice::Auto | Choice::Wgpu => Caps::typical("wgpu", kind),
+        BackendChoice::Cpu => Cpu::default().caps().clone(),
+        BackendChoice::Metal => Caps::apple(),
+        BackendChoice::Auto | BackendChoice::Wgpu => Caps::typical("wgpu", kind),
     }
 }
 

@@ -7,12 +7,13 @@ use std::{
 };
 
 use bimetal::{
-    Error, Result,
-    compute::{cost::Cost, dtype::DType, kernel::Dispatch},
-    engine::Prepared,
-    kernels::operands::step::Phase,
+    Error, Model, Result,
+    low_level::{
+        compute::{cost::Cost, dtype::DType, kernel::Dispatch},
+        engine::Prepared,
+        kernels::operands::step::Phase,
+    },
     measure::chips::Chip,
-    model::Model,
 };
 use indicatif::ProgressBar;
 use serde_json::{Value, json};

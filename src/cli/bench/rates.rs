@@ -6,9 +6,11 @@ use std::{
 };
 
 use bimetal::{
-    Result,
-    engine::{AtEnd, DryEngine, Engine, Request, sampler::Sampling},
-    model::config::Config,
+    Engine, Request, Result, Sampling,
+    low_level::{
+        engine::{AtEnd, DryEngine},
+        model::config::Config,
+    },
 };
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -221,9 +223,11 @@ mod tests {
     use std::{path::Path, sync::Arc};
 
     use bimetal::{
-        compute::{backend::Backend, cpu::Cpu, dtype::DType},
-        engine::Options,
-        model::{Model, checkpoint::Checkpoint, weights::Source},
+        Backend, Checkpoint, EngineOptions, Model,
+        low_level::{
+            compute::{cpu::Cpu, dtype::DType},
+            model::weights::Source,
+        },
     };
 
     use super::*;
@@ -237,9 +241,11 @@ mod tests {
         let model = Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F32, &mut |_, _| {}).unwrap();
         let (sequences, depth, steps, budget) = (3, 100, 4, 67);
         let context = Some(room(sequences, depth, budget) + steps + 1);
-        let mut engine =
-            Engine::new(Arc::new(model), Options { context, budget: Some(budget), sequences, ..Options::default() })
-                .unwrap();
+        let mut engine = Engine::new(
+            Arc::new(model),
+            EngineOptions { context, budget: Some(budget), sequences, ..EngineOptions::default() },
+        )
+        .unwrap();
         for sequences in [1, 2, 3] {
             let measured = together(&mut engine, (sequences, depth), steps).unwrap();
             assert_eq!(measured.decoded, (sequences * steps) as usize);

@@ -6,13 +6,12 @@ use std::{
 };
 
 use bimetal::{
-    Result,
-    compute::{backend::Backend, cost::Load, dtype::DType},
-    engine::{LogitRows, Recording, Runner},
-    kernels::operands::step::{Input, Layout, Phase, SequenceId, Step, Work},
-    model::{
-        Model,
-        cache::{BLOCK, Plan},
+    Backend, Model, Result, SequenceId,
+    low_level::{
+        compute::{cost::Load, dtype::DType},
+        engine::{LogitRows, Recording, Runner},
+        kernels::operands::step::{Input, Layout, Phase, Step, Work},
+        model::cache::{BLOCK, Plan},
     },
 };
 

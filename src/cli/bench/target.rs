@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use bimetal::{
-    Error, Result,
-    compute::{backend::Backend, caps::Caps},
+    Backend, Checkpoint, Error, Model, Precision, Result,
+    low_level::{
+        compute::caps::Caps,
+        model::{cache::BLOCK, config::Config, weights::Source},
+    },
     measure::chips::{self, Chip},
-    model::{Model, Precision, cache::BLOCK, checkpoint::Checkpoint, config::Config, weights::Source},
 };
 use clap::Args;
 use serde_json::{Map, Value, json};

@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use bimetal::{compute::cost::Cost, measure::chips::Chip};
+use bimetal::{low_level::compute::cost::Cost, measure::chips::Chip};
 use serde_json::{Value, json};
 
 /// Dispatches, their cost and their time.

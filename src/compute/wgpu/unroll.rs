@@ -21,13 +21,13 @@ use std::{
 };
 
 /// The value of a name, if there is one.
-pub(super) type Values<'a> = &'a dyn Fn(&str) -> Option<u32>;
+pub type Values<'a> = &'a dyn Fn(&str) -> Option<u32>;
 
 /// The text without directives.
 ///
 /// # Errors
 /// What is wrong with a directive or a name, after `file` and the number of the line.
-pub(super) fn unroll(file: &str, text: &str, values: Values<'_>) -> Result<String, String> {
+pub fn unroll(file: &str, text: &str, values: Values<'_>) -> Result<String, String> {
     let mut reader = Reader { file, lines: text.lines().enumerate().peekable(), values };
     let unrolled = reader.block(true)?;
     match reader.lines.next() {

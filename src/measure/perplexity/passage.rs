@@ -1,14 +1,11 @@
 //! Which ids of a text are scored, and with which context.
 
+#[cfg(feature = "text")]
+mod text;
+
 use std::{ops::Range, path::Path};
 
-use crate::{
-    error::{Error, Result},
-    text::tokenizer::Tokenizer,
-};
-
-/// The token between documents.
-const SEPARATOR: &str = "<|endoftext|>";
+use crate::error::{Error, Result};
 
 /// Ids computed from an empty state. Each id but the last runs with the ids before it as context.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,47 +56,17 @@ impl Cut {
 }
 
 impl Passage {
-    /// A text in windows that ignore document boundaries. Uses at most `most` ids.
+    /// Ids in windows that ignore document boundaries.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text of fewer than two ids, which has nothing to score.
-    pub fn windows(text: &str, tokenizer: &Tokenizer, cut: Cut, most: usize) -> Result<Self> {
-        let mut ids = tokenizer.encode(text)?;
-        ids.truncate(most);
+    /// [`Error::Request`] for fewer than two ids, which have nothing to score.
+    pub fn of_ids(ids: Vec<u32>, cut: Cut) -> Result<Self> {
         if ids.len() < 2 {
             let what = "and the first id of a window is not scored: at least 2 are needed, so give more text";
             return Err(Error::Request(format!("the text has {} ids, {what}", ids.len())));
         }
         let windows = cut.windows(0..ids.len()).collect();
         Ok(Self { ids, windows, documents: 1 })
-    }
-
-    /// A text as documents. Each lies between two separators, which belong to it; the closing one is scored. Skips
-    /// empty documents, and ids beyond `most`, counting the closing separator of each document.
-    ///
-    /// # Errors
-    /// [`Error::Request`] for a text without documents, or a tokenizer without the separator.
-    pub fn documents(text: &str, tokenizer: &Tokenizer, cut: Cut, most: usize) -> Result<Self> {
-        let separator = tokenizer.id_of(SEPARATOR).ok_or_else(|| {
-            let what = "--documents needs it to part documents; leave the flag out";
-            Error::Request(format!("the tokenizer has no {SEPARATOR}, and {what}"))
-        })?;
-        let mut passage = Self { ids: vec![separator], windows: Vec::new(), documents: 0 };
-        for document in text.split(SEPARATOR).filter(|document| !document.is_empty()) {
-            let first = passage.ids.len() - 1;
-            passage.ids.extend(tokenizer.encode(document)?);
-            passage.ids.push(separator);
-            passage.ids.truncate(most.saturating_add(1));
-            passage.windows.extend(cut.windows(first..passage.ids.len()));
-            passage.documents += 1;
-            if passage.ids.len() > most {
-                break;
-            }
-        }
-        if passage.documents == 0 {
-            return Err(Error::Request(format!("the text has no documents, only {SEPARATOR}: give one with some")));
-        }
-        Ok(passage)
     }
 
     /// Number of scored ids.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use bimetal::{
-    Error,
-    compute::{
-        backend::Backend,
+    Backend, BackendChoice, Error,
+    low_level::compute::{
         caps::DeviceKind,
-        devices::{self, Choice},
+        devices,
         pass::Pass,
         wgpu::{Restrict, Wgpu},
     },
@@ -20,7 +19,7 @@ fn devices_are_named_by_number_and_by_part_of_their_name() {
     for entry in devices::devices().iter().filter(|entry| entry.caps.backend == "wgpu") {
         let (number, name) = (entry.index.unwrap().to_string(), entry.caps.device[..5].to_uppercase());
         for device in [&number, &name] {
-            let opened = devices::open(Choice::Wgpu, Some(device)).unwrap();
+            let opened = devices::open(BackendChoice::Wgpu, Some(device)).unwrap();
             assert_eq!(opened.backend.caps().device[..5], entry.caps.device[..5]);
         }
     }
@@ -31,7 +30,7 @@ fn software_is_not_taken_unasked() {
     let real = devices::devices()
         .iter()
         .any(|entry| matches!(entry.caps.kind, DeviceKind::Discrete | DeviceKind::Integrated | DeviceKind::Virtual));
-    match devices::open(Choice::Wgpu, None) {
+    match devices::open(BackendChoice::Wgpu, None) {
         Ok(opened) => assert!(real && opened.backend.caps().kind != DeviceKind::Software),
         Err(Error::NoBackend { reasons }) => assert!(!real && !reasons.is_empty(), "{reasons:?}"),
         Err(other) => panic!("{other}"),

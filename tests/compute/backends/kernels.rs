@@ -1,6 +1,6 @@
 //! Kernels outside the crate, as a user of the library may add them.
 
-use bimetal::compute::{
+use bimetal::low_level::compute::{
     cost::Cost,
     kernel::{Binding, Element, Group, Kernel, Scalar, Source},
     pass::Pass,

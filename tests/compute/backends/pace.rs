@@ -2,13 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bimetal::compute::{
-    backend::Backend,
-    caps::DeviceKind,
-    cpu::Cpu,
-    pass::{Pass, Program},
-    tensor::Tensor,
-    wgpu::{Adapter, Restrict, Wgpu},
+use bimetal::{
+    Backend,
+    low_level::compute::{
+        caps::DeviceKind,
+        cpu::Cpu,
+        pass::{Pass, Program},
+        tensor::Tensor,
+        wgpu::{Adapter, Restrict, Wgpu},
+    },
 };
 
 use super::{kernels::shift, tensor, values};

@@ -2,10 +2,12 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use bimetal::compute::{
-    backend::Backend,
-    pass::Pass,
-    wgpu::{Adapter, Restrict, Wgpu},
+use bimetal::{
+    Backend,
+    low_level::compute::{
+        pass::Pass,
+        wgpu::{Adapter, Restrict, Wgpu},
+    },
 };
 use tempfile::tempdir;
 

@@ -1,6 +1,6 @@
 //! Forbidden actions of a shader, and their error messages.
 
-use bimetal::compute::metal::emulator::Order;
+use bimetal::low_level::compute::metal::emulator::Order;
 
 use super::snippet::{Snippet, bytes, snippet, whole};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use bimetal::compute::metal::{
+use bimetal::low_level::compute::metal::{
     driver::{Driver, Shader},
     emulator::{Emulator, Order},
 };

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bimetal::{
-    compute::{
-        caps::{Caps, Expand},
-        dtype::DType,
-        metal::prelude::shader,
+    EngineOptions, Precision,
+    low_level::{
+        compute::{
+            caps::{Caps, Expand},
+            dtype::DType,
+            metal::prelude::shader,
+        },
+        engine::DryEngine,
+        kernels::ALL,
+        model::{config::Config, weights::Source},
     },
-    engine::{DryEngine, Options},
-    kernels::ALL,
-    model::{Precision, config::Config, weights::Source},
 };
 
 /// With `REQUIRE=xcode`, a missing compiler is a failure. It comes with Xcode, not with the command line tools.
@@ -57,7 +60,7 @@ fn texts() -> BTreeMap<String, String> {
         (DType::F32, None, None),
         (DType::F16, Some(8), Some(DType::Q4)),
     ] {
-        let options = Options { context: Some(1024), sequences: 2, ..Options::default() };
+        let options = EngineOptions { context: Some(1024), sequences: 2, ..EngineOptions::default() };
         let mut caps = Caps { matrix_units, ..Caps::apple() };
         caps.tiles.expand = Some(Expand::USUAL);
         let precision = Precision { activations: Some(inputs), weights: quant };

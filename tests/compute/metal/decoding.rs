@@ -3,9 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bimetal::{
-    compute::dtype::DType,
-    engine::{AtEnd, Engine, Options, Request, sampler::Sampling},
-    model::{Model, weights::Source},
+    Engine, EngineOptions, Model, Request, Sampling,
+    low_level::{compute::dtype::DType, engine::AtEnd, model::weights::Source},
 };
 
 use super::Rig;
@@ -17,7 +16,7 @@ fn a_token_is_one_command_buffer_and_one_wait() {
     rig.driver().script().seconds = 1e-5;
     let checkpoint = checkpoint("tiny-f32");
     let model = Model::load(&rig.backend, &Source::Checkpoint(&checkpoint), DType::F16, &mut |_, _| {}).unwrap();
-    let options = Options { context: Some(128), sequences: 2, ..Options::default() };
+    let options = EngineOptions { context: Some(128), sequences: 2, ..EngineOptions::default() };
     let mut engine = Engine::new(Arc::new(model), options).unwrap();
     for _ in 0..2 {
         let (prompt, stop) = (vec![1; 20], BTreeSet::new());

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use bimetal::compute::{
+use bimetal::low_level::compute::{
     caps::{Caps, DeviceKind},
     metal::driver::{Driver, Outcome, Shader},
 };

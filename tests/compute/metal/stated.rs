@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use bimetal::compute::metal::LEAST_MACOS;
+use bimetal::low_level::compute::metal::LEAST_MACOS;
 
 fn text(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()

@@ -7,11 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bimetal::{
-    engine::scheduler::{
-        Batch, Limits, Origin, Outcome, Scheduler, SequenceId, Snapshot,
-        State::{Kept, Running},
+    SequenceId,
+    low_level::{
+        engine::scheduler::{
+            Batch, Limits, Origin, Outcome, Scheduler, Snapshot,
+            State::{Kept, Running},
+        },
+        kernels::operands::step::{Phase, Work},
     },
-    kernels::operands::step::{Phase, Work},
 };
 
 use super::timeline::{CUT, SINGLE, Timeline, mix};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bimetal::engine::scheduler::Snapshot;
+use bimetal::low_level::engine::scheduler::Snapshot;
 
 pub const CUT: u64 = 1;
 pub const SINGLE: u64 = 2;

@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
-use bimetal::kernels::{
-    advance::advance,
-    embed::embed,
-    operands::{
-        matrix::Matrix,
-        step::{Input, Layout, Phase, SequenceId, Step, Work},
+use bimetal::{
+    SequenceId,
+    low_level::kernels::{
+        advance::advance,
+        embed::embed,
+        operands::{
+            matrix::Matrix,
+            step::{Input, Layout, Phase, Step, Work},
+        },
     },
 };
 
@@ -31,7 +34,7 @@ pub fn cases() {
             step.write(&inputs.collect::<Vec<_>>()).unwrap();
             let tokens: Vec<u32> = (0..sequences).map(|i| (i * 5 + 3) % 7).collect();
             advance(p, &step, &case.words([sequences, 1], &tokens));
-            let table = case.spread("table", [7, 16], bimetal::compute::dtype::DType::F32, -1.0..1.0);
+            let table = case.spread("table", [7, 16], bimetal::low_level::compute::dtype::DType::F32, -1.0..1.0);
             p.mark("ids", &embed(p, &step, &Matrix::new(vec![table])));
             p.mark("step", step.words());
         });

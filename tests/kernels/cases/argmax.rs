@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::step::Phase,
     ops::select::argmax,
@@ -31,7 +31,12 @@ pub fn cases() {
     }
 }
 
-fn choose(case: &Case, p: &Pass, (step_case, limit): (StepCase, u32), logits: &bimetal::compute::tensor::Tensor) {
+fn choose(
+    case: &Case,
+    p: &Pass,
+    (step_case, limit): (StepCase, u32),
+    logits: &bimetal::low_level::compute::tensor::Tensor,
+) {
     let mut tokens = case.poisoned([logits.rows(), 1], DType::U32);
     argmax(p, &step_case.step(case, 10), logits, limit, &mut tokens);
     p.mark("tokens", &tokens);

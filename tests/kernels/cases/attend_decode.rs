@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::{caps::Caps, dtype::DType, pass::Pass},
     kernels::{
         attend_decode::attend_decode,
@@ -105,7 +105,10 @@ pub fn room_for_heads() {
 #[test]
 #[cfg(feature = "wgpu")]
 pub fn group_memory_suffices() {
-    use bimetal::compute::{backend::Backend, cpu::Cpu, wgpu::prelude::shader};
+    use bimetal::{
+        Backend,
+        low_level::compute::{cpu::Cpu, wgpu::prelude::shader},
+    };
     let backend: std::sync::Arc<dyn Backend> = std::sync::Arc::new(Cpu::default());
     for ([query, width], dtype) in
         [[1, 16], [16, 16], [6, 32], [16, 64], [8, 64], [4, 128], [4, 256], [16, 256], [3, 512]]

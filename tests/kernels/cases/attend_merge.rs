@@ -1,16 +1,18 @@
 use std::sync::Arc;
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        cpu::Cpu,
-        dtype::{DType, Packs},
-        pass::Pass,
-    },
-    kernels::{
-        attend_decode::{Partials, attend_decode},
-        attend_merge::attend_merge,
-        operands::{heads::AttentionHeads, step::Phase},
+    Backend,
+    low_level::{
+        compute::{
+            cpu::Cpu,
+            dtype::{DType, Packs},
+            pass::Pass,
+        },
+        kernels::{
+            attend_decode::{Partials, attend_decode},
+            attend_merge::attend_merge,
+            operands::{heads::AttentionHeads, step::Phase},
+        },
     },
 };
 

@@ -1,9 +1,12 @@
 use std::{cell::Cell, sync::Arc};
 
 use bimetal::{
-    compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
-    kernels::operands::{heads::AttentionHeads, step::Phase},
-    ops::attention::attend_prefill,
+    Backend,
+    low_level::{
+        compute::{caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
+        kernels::operands::{heads::AttentionHeads, step::Phase},
+        ops::attention::attend_prefill,
+    },
 };
 
 use super::matmul_mma::in_f16;

@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::{heads::AttentionHeads, step::Phase},
     ops::attention::attend_prefill,

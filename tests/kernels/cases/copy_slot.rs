@@ -1,4 +1,4 @@
-use bimetal::{compute::dtype::DType, kernels::copy_slot};
+use bimetal::low_level::{compute::dtype::DType, kernels::copy_slot};
 
 use crate::harness::check;
 

@@ -1,15 +1,17 @@
 use std::{cell::RefCell, sync::Arc};
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind, Expand},
-        cpu::Cpu,
-        dtype::DType,
-        pass::Pass,
+    Backend,
+    low_level::{
+        compute::{
+            caps::{Caps, DeviceKind, Expand},
+            cpu::Cpu,
+            dtype::DType,
+            pass::Pass,
+        },
+        kernels::{dequantise::dequantise, operands::matrix::Matrix},
+        ops::matmul::{expanded_bytes, matmul, matmul_add},
     },
-    kernels::{dequantise::dequantise, operands::matrix::Matrix},
-    ops::matmul::{expanded_bytes, matmul, matmul_add},
 };
 
 use super::matvec::{Types, operands};
@@ -97,7 +99,7 @@ fn launches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DTyp
         let parts = vec![300; types.len()];
         let (x, w) = operands(case, step_case, (64, &parts), (DType::F16, types));
         drop(matmul(&p, &step_case.step(case, 10), &x, &w));
-        let of = |d: &bimetal::compute::kernel::Dispatch| (d.kernel.name, [0, 1].map(|i| d.params[i]));
+        let of = |d: &bimetal::low_level::compute::kernel::Dispatch| (d.kernel.name, [0, 1].map(|i| d.params[i]));
         *found.borrow_mut() = p.finish().dispatches.iter().map(of).collect();
         own.mark("x", &x);
     });

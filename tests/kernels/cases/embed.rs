@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::dtype::DType,
     kernels::{embed, operands::matrix::Matrix},
 };

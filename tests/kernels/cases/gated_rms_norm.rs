@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::dtype::DType,
     kernels::{gated_rms_norm::gated_rms_norm, operands::heads::DeltaHeads, rms_norm::Norm},
 };

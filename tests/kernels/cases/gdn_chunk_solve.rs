@@ -4,10 +4,13 @@
 use std::{ops::Range, sync::Arc};
 
 use bimetal::{
-    compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
-    kernels::{
-        gdn_chunk_solve::{CHUNK, ChunkTiling, gdn_chunk_solve},
-        operands::heads::DeltaHeads,
+    Backend,
+    low_level::{
+        compute::{caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
+        kernels::{
+            gdn_chunk_solve::{CHUNK, ChunkTiling, gdn_chunk_solve},
+            operands::heads::DeltaHeads,
+        },
     },
 };
 

@@ -4,15 +4,18 @@
 use std::sync::Arc;
 
 use bimetal::{
-    compute::{backend::Backend, caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
-    kernels::{
-        gdn_chunk_solve::{ChunkTiling, gdn_chunk_solve},
-        gdn_chunk_state::gdn_chunk_state,
-        gdn_conv::Mixed,
-        gdn_scan::gdn_scan,
-        operands::{heads::DeltaHeads, step::Phase},
+    Backend,
+    low_level::{
+        compute::{caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
+        kernels::{
+            gdn_chunk_solve::{ChunkTiling, gdn_chunk_solve},
+            gdn_chunk_state::gdn_chunk_state,
+            gdn_conv::Mixed,
+            gdn_scan::gdn_scan,
+            operands::{heads::DeltaHeads, step::Phase},
+        },
+        ops::delta_net::gdn_prefill,
     },
-    ops::delta_net::gdn_prefill,
 };
 
 use super::gdn_scan::{inputs, orders, slots};
@@ -200,7 +203,10 @@ pub fn batch_invariance() {
     const FIRST: StepCase = StepCase { kind: Phase::Prefill, spans: &[(9, 3, 0), (54, 10, 1)], spare: 7 };
     const SECOND: StepCase = StepCase { kind: Phase::Prefill, spans: &[(116, 64, 1), (70, 0, 0)], spare: 0 };
     let heads = DeltaHeads::grouped([1, 2, 64, 32]);
-    let run = |case: &Case, p: &Pass, step_case: StepCase, slots: &mut bimetal::kernels::operands::caches::Slots| {
+    let run = |case: &Case,
+               p: &Pass,
+               step_case: StepCase,
+               slots: &mut bimetal::low_level::kernels::operands::caches::Slots| {
         let mixed = inputs(case, step_case, heads);
         gdn_prefill(p, &step_case.step(case, 10), &mixed, slots, DType::F16)
     };
@@ -233,8 +239,11 @@ pub fn beginnings() {
     let step_case = prompt(&[(70, 0, 0)]);
     let op = |case: &Case, p: &Pass| {
         let state = case.poisoned([step_case.slots(), heads.state()], DType::F32);
-        let mut slots =
-            bimetal::kernels::operands::caches::Slots { ring: case.poisoned([1, 4], DType::F32), state, heads };
+        let mut slots = bimetal::low_level::kernels::operands::caches::Slots {
+            ring: case.poisoned([1, 4], DType::F32),
+            state,
+            heads,
+        };
         let mixed = inputs(case, step_case, heads);
         p.mark("o", &gdn_prefill(p, &step_case.step(case, 10), &mixed, &mut slots, DType::F16));
     };

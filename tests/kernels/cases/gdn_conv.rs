@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
         gdn_conv::gdn_conv,

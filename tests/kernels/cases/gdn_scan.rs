@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::{
         gdn_conv::Mixed,
@@ -37,7 +37,7 @@ pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = DeltaH
     [grouped].into_iter().chain((key > 1 && value > key).then(|| grouped.tiled()))
 }
 
-fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimetal::compute::tensor::Tensor {
+fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimetal::low_level::compute::tensor::Tensor {
     let step = step_case.step(case, 10);
     gdn_scan(p, &step, &inputs(case, step_case, slots.heads), slots)
 }

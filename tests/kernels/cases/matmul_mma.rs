@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::operands::{matrix::Matrix, step::Phase},
     ops::matmul::matmul,

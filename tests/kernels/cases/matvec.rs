@@ -1,16 +1,18 @@
 use std::{cell::Cell, sync::Arc};
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        cpu::Cpu,
-        dtype::{DType, Packs},
-        kernel::RowsAre,
-        pass::Pass,
+    Backend,
+    low_level::{
+        compute::{
+            caps::{Caps, DeviceKind},
+            cpu::Cpu,
+            dtype::{DType, Packs},
+            kernel::RowsAre,
+            pass::Pass,
+        },
+        kernels::operands::{matrix::Matrix, step::Phase},
+        ops::matmul::{matmul, matmul_add},
     },
-    kernels::operands::{matrix::Matrix, step::Phase},
-    ops::matmul::{matmul, matmul_add},
 };
 
 use crate::{
@@ -160,7 +162,7 @@ pub fn operands(
     step_case: StepCase,
     (inner, parts): (u32, &[u32]),
     types: Types,
-) -> (bimetal::compute::tensor::Tensor, Matrix) {
+) -> (bimetal::low_level::compute::tensor::Tensor, Matrix) {
     let range = 1.0 / (inner as f32).sqrt();
     let part = |(&rows, &dtype): (&u32, &DType)| case.spread(&format!("{rows}"), [rows, inner], dtype, -range..range);
     let w = Matrix::new(parts.iter().zip(types.1.iter().cycle()).map(part).collect());

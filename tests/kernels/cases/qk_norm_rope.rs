@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
 use bimetal::{
-    compute::{backend::Backend, cpu::Cpu, dtype::DType, formats::heads::quantise, pass::Pass, tensor::Tensor},
-    kernels::{
-        operands::{heads::AttentionHeads, step::Phase},
-        qk_norm_rope::{QkNorm, qk_norm_rope},
+    Backend,
+    low_level::{
+        compute::{cpu::Cpu, dtype::DType, formats::heads::quantise, pass::Pass, tensor::Tensor},
+        kernels::{
+            operands::{heads::AttentionHeads, step::Phase},
+            qk_norm_rope::{QkNorm, qk_norm_rope},
+        },
     },
 };
 

@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::dtype::DType,
     kernels::rms_norm::{Norm, rms_norm},
 };

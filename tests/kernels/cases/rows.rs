@@ -1,4 +1,4 @@
-use bimetal::{compute::dtype::DType, kernels::rows};
+use bimetal::low_level::{compute::dtype::DType, kernels::rows};
 
 use crate::{harness::check, step_cases::*};
 

@@ -1,4 +1,4 @@
-use bimetal::{compute::dtype::DType, kernels::silu_mul::silu_mul};
+use bimetal::low_level::{compute::dtype::DType, kernels::silu_mul::silu_mul};
 
 use crate::{harness::check, step_cases::*};
 

@@ -1,4 +1,4 @@
-use bimetal::{
+use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{operands::step::Phase, top_k::top_k},
 };
@@ -59,8 +59,8 @@ pub fn odd_values() {
 
 /// The order of candidates is free; the set of candidates and their bits are not.
 fn same(label: &str, op: impl Fn(&Case, &Pass)) {
-    let oracle = std::sync::Arc::new(bimetal::compute::cpu::Cpu::default())
-        as std::sync::Arc<dyn bimetal::compute::backend::Backend>;
+    let oracle =
+        std::sync::Arc::new(bimetal::low_level::compute::cpu::Cpu::default()) as std::sync::Arc<dyn bimetal::Backend>;
     for (name, backend) in backends() {
         let wanted = outputs(label, &oracle, backend.caps(), &op);
         let got = outputs(label, &backend, backend.caps(), &op);

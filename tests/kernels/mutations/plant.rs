@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use bimetal::compute::metal::{
+use bimetal::low_level::compute::metal::{
     Metal,
     emulator::{Emulator, Order},
 };

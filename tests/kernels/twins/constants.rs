@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bimetal::kernels::{
+use bimetal::low_level::kernels::{
     gdn_chunk_solve::{CHUNK, MIN_LOG_DECAY},
     operands::step::TILE,
 };

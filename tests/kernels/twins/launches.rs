@@ -3,14 +3,16 @@
 use std::{collections::BTreeSet, fs};
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::Caps,
-        cpu::Cpu,
-        dtype::{DType, Packs},
-        kernel::{Binding, Dispatch, Element, Kernel, RowsAre},
+    Backend,
+    low_level::{
+        compute::{
+            caps::Caps,
+            cpu::Cpu,
+            dtype::{DType, Packs},
+            kernel::{Binding, Dispatch, Element, Kernel, RowsAre},
+        },
+        kernels::ALL,
     },
-    kernels::ALL,
 };
 
 #[rustfmt::skip]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use bimetal::{
+use bimetal::low_level::{
     compute::{
         kernel::{Access, Binding, Element, Kernel, Scalar},
         metal::prelude::{ABSENT, LIBRARY, shader},

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use bimetal::{
-    compute::caps::Caps,
+    low_level::compute::caps::Caps,
     measure::{chips, ledger::Ledger},
 };
 use serde_json::Value;

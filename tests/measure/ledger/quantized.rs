@@ -9,10 +9,10 @@ fn quantised_weights_count_what_they_take() {
     let config = Config::named("0.8b").unwrap();
     let gates = 18 * 2 * 16 * 1024;
     for (format, sixteenths) in [(DType::Q8, 136), (DType::Q4, 73)] {
-        let options = Options { context: Some(256), ..Options::default() };
+        let options = EngineOptions { context: Some(256), ..EngineOptions::default() };
         let precision = Precision { activations: Some(DType::F16), weights: Some(format) };
         let dry_run =
-            |options: Options| DryEngine::new(discrete(), &Source::Random(&config), precision, options).unwrap();
+            |options: EngineOptions| DryEngine::new(discrete(), &Source::Random(&config), precision, options).unwrap();
         let mut dry_engine = dry_run(options);
         let ledger = Ledger::of(&dry_engine.decode(1, 16).unwrap());
         let quantised = |weights: u64| weights * sixteenths / 128;
@@ -21,7 +21,8 @@ fn quantised_weights_count_what_they_take() {
         assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
         // Prefill products read them once, dequantized before or inside the product.
         for (budget, expanded) in [(512, true), (128, false)] {
-            let prefill = Ledger::of(&dry_run(Options { budget: Some(budget), ..options }).prefill(64, 0).unwrap());
+            let prefill =
+                Ledger::of(&dry_run(EngineOptions { budget: Some(budget), ..options }).prefill(64, 0).unwrap());
             let of = |name: &str| prefill.kernels().into_iter().find(|entry| entry.kernel == Some(name));
             let (before, products) = (of("dequantise"), of("matmul_mma").unwrap());
             let reading = if expanded { before.as_ref().unwrap() } else { &products };
@@ -50,8 +51,12 @@ fn halves_of_weights_are_foreseen() {
             let precision = Precision { activations: Some(DType::F16), weights: quant };
             let model = Arc::new(Model::load(&backend, &Source::Shapes(&source), precision, &mut |_, _| {}).unwrap());
             let taken = |memory: u64| {
-                let options =
-                    Options { context: Some(1024), budget: Some(budget), memory: Some(memory), ..Options::default() };
+                let options = EngineOptions {
+                    context: Some(1024),
+                    budget: Some(budget),
+                    memory: Some(memory),
+                    ..EngineOptions::default()
+                };
                 Engine::new(model.clone(), options)
             };
             // The minimum memory that is accepted.
@@ -81,7 +86,7 @@ fn halves_of_weights_are_foreseen() {
 #[test]
 fn weights_of_a_file_count_what_they_take_there() {
     let checkpoint = checkpoint("gguf/mixed.gguf");
-    let options = Options { context: Some(256), ..Options::default() };
+    let options = EngineOptions { context: Some(256), ..EngineOptions::default() };
     let source = Source::Checkpoint(&checkpoint);
     let mut dry_engine = DryEngine::new(discrete(), &source, DType::F32.into(), options).unwrap();
     let cost = sum(&Ledger::of(&dry_engine.decode(1, 16).unwrap()));
@@ -97,7 +102,7 @@ fn weights_of_a_file_count_what_they_take_there() {
 #[test]
 fn keys_and_values_of_8_bits_count_what_they_take() {
     let config = Config::named("0.8b").unwrap();
-    let options = Options { context: Some(2048), kv: DType::Q8Heads, ..Options::default() };
+    let options = EngineOptions { context: Some(2048), kv: DType::Q8Heads, ..EngineOptions::default() };
     let mut dry_engine = DryEngine::new(discrete(), &Source::Random(&config), DType::F16.into(), options).unwrap();
     let (token, ledger) = (6 * 2 * 2 * (256 + 4), Ledger::of(&dry_engine.decode(1, 1000).unwrap()));
     assert_eq!(sum(&ledger).cache.read, STATES + 3 * RING_ROW + 1001 * token);

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use bimetal::model::checkpoint::Checkpoint;
+use bimetal::Checkpoint;
 use serde_json::{Value, json};
 
 use crate::support::scratch::{INDEX, Scratch, WEIGHTS, append, file, parts, remove};

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use bimetal::model::config::{Config, LayerKind};
+use bimetal::low_level::model::config::{Config, LayerKind};
 use serde_json::{Value, json};
 
 use crate::support::fixtures::fixture;
@@ -31,7 +31,7 @@ fn the_official_config_is_the_named_one() {
     let counts = ["0.8b", "2b", "4b", "9b", "27b"].map(|name| {
         let config = Config::named(name).unwrap();
         assert_eq!(config.count(LayerKind::Linear), 3 * config.count(LayerKind::Full), "{name}");
-        bimetal::model::checkpoint::expected(&config).len()
+        bimetal::low_level::model::checkpoint::expected(&config).len()
     });
     assert_eq!(counts, [320, 320, 426, 427, 851]);
     assert_eq!(Config::named("35b"), None);

@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, fs};
 
 use bimetal::{
-    compute::dtype::DType,
-    generate::TextAssets,
-    model::{
-        checkpoint::{Checkpoint, Skipped},
-        config::{LayerKind, ValueOrder},
+    Checkpoint,
+    low_level::{
+        compute::dtype::DType,
+        generate::TextAssets,
+        model::{
+            checkpoint::Skipped,
+            config::{LayerKind, ValueOrder},
+        },
+        text::tokenizer::Tokenizer,
     },
-    text::tokenizer::Tokenizer,
 };
 use serde_json::Value;
 
@@ -340,7 +343,10 @@ fn text_from_keys() {
     ] {
         let ids = read.tokenizer.encode(sample).unwrap();
         assert_eq!(ids, original.encode(sample).unwrap(), "{sample:?}");
-        for special in [bimetal::text::tokenizer::SpecialTokens::Skip, bimetal::text::tokenizer::SpecialTokens::Show] {
+        for special in [
+            bimetal::low_level::text::tokenizer::SpecialTokens::Skip,
+            bimetal::low_level::text::tokenizer::SpecialTokens::Show,
+        ] {
             assert_eq!(read.tokenizer.decode(&ids, special), original.decode(&ids, special));
         }
     }

@@ -3,8 +3,11 @@
 use std::fs;
 
 use bimetal::{
-    compute::dtype::DType,
-    model::checkpoint::{Checkpoint, Part, quantise},
+    Checkpoint,
+    low_level::{
+        compute::dtype::DType,
+        model::checkpoint::{Part, quantise},
+    },
 };
 use half::f16;
 use serde_json::{Value, json};

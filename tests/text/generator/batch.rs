@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bimetal::{
-    engine::Finish,
-    generate::{Conversation, GenerationOptions},
-    text::chat_template::Options as TemplateOptions,
-};
+use bimetal::{Conversation, Finish, GenerationOptions, low_level::text::chat_template::Options as TemplateOptions};
 
 use super::{PROMPT, alone, finish, generator, options};
 use crate::support::backends::backends;
@@ -111,7 +107,7 @@ fn a_batch_beside_a_conversation_loses_nothing() {
     let mut g = generator(&backend, 3);
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/chat_template.jinja");
     g.text.template =
-        Some(bimetal::text::chat_template::Template::new(&std::fs::read_to_string(file).unwrap()).unwrap());
+        Some(bimetal::low_level::text::chat_template::Template::new(&std::fs::read_to_string(file).unwrap()).unwrap());
     let told = TemplateOptions { generation_prompt: true, thinking: Some(true), ..TemplateOptions::default() };
     let answer = |g: &mut super::Generator| -> String {
         let mut c = Conversation::new(None, told.clone());

@@ -3,15 +3,15 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bimetal::{
-    compute::{
-        backend::Backend,
-        caps::{Caps, DeviceKind},
-        dry_run::Paper,
-        dtype::DType,
+    Backend, EngineOptions, Generator, GeneratorOptions, Precision,
+    low_level::{
+        compute::{
+            caps::{Caps, DeviceKind},
+            dry_run::Paper,
+            dtype::DType,
+        },
+        model::built_in,
     },
-    engine::Options,
-    generate::{Generator, GeneratorOptions},
-    model::{Precision, built_in},
 };
 
 /// The kernels of a prefill on a dry-run device, and the tokens of its step.
@@ -53,7 +53,7 @@ fn a_device_without_matrix_units_computes_in_full_precision() {
 
 #[test]
 fn what_is_asked_for_wins() {
-    let engine = Options { budget: Some(128), ..Options::default() };
+    let engine = EngineOptions { budget: Some(128), ..EngineOptions::default() };
     let options = GeneratorOptions { precision: DType::F32.into(), engine };
     let (kernels, programs) = kernels(Caps::typical("wgpu", DeviceKind::Discrete), options);
     assert!(ON_MATRIX_UNITS.iter().all(|kernel| !kernels.contains(kernel)), "{kernels:?}");

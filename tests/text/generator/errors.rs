@@ -9,9 +9,8 @@ use std::{
 };
 
 use bimetal::{
-    Error, Result,
-    compute::{
-        backend::Backend,
+    Backend, Error, Result,
+    low_level::compute::{
         caps::Caps,
         cpu::Cpu,
         memory::{BufferId, Memory, Pending},

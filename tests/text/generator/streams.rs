@@ -1,6 +1,6 @@
 //! Streams that end early free their memory.
 
-use bimetal::{engine::Finish, generate::Generator};
+use bimetal::{Finish, Generator};
 
 use super::{CONTEXT, PROMPT, generator, options};
 use crate::support::backends::backends;

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use bimetal::{
-    Result,
-    compute::{
-        backend::Backend,
-        dtype::DType,
-        kernel::{Access, Binding, Dispatch},
-        memory::{Buffer, Slot},
+    Backend, Result,
+    low_level::{
+        compute::{
+            dtype::DType,
+            kernel::{Access, Binding, Dispatch},
+            memory::{Buffer, Slot},
+        },
+        kernels::operands::step,
     },
-    kernels::operands::step,
 };
 use half::{bf16, f16};
 

@@ -1,0 +1,32 @@
+//! A chat program: reads lines, streams answers, and remembers what was said. Takes a model, or else the built-in one.
+
+use std::{
+    env,
+    io::{BufRead, Write, stdin, stdout},
+};
+
+use bimetal::{Conversation, Error, Generator, Result};
+
+/// Answers each line of the input.
+pub fn chat(llm: &mut Generator, input: impl BufRead, mut output: impl Write) -> Result<()> {
+    let options = llm.generation_options();
+    let mut conversation = Conversation::default();
+    for line in input.lines() {
+        let line = line.map_err(Error::io("standard input"))?;
+        let mut answer = String::new();
+        for piece in conversation.say(llm, &line, &options)? {
+            let piece = piece?;
+            write!(output, "{piece}").and_then(|()| output.flush()).map_err(Error::io("standard output"))?;
+            answer += &piece;
+        }
+        writeln!(output).map_err(Error::io("standard output"))?;
+        conversation.heard(&answer);
+    }
+    Ok(())
+}
+
+/// Talks on the terminal.
+pub fn main() -> Result<()> {
+    let mut llm = env::args().nth(1).map_or_else(Generator::built_in, |model| Generator::open(&model))?;
+    chat(&mut llm, stdin().lock(), stdout())
+}

@@ -1,0 +1,18 @@
+//! Where models are, in a build without the hub: on this machine alone.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The path of a model. Nothing is downloaded, so `progress` is never called.
+///
+/// # Errors
+/// [`Error::Unsupported`] for what is no path on this machine.
+pub(super) fn locate(model: &str, _progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+    let path = Path::new(model);
+    if path.exists() {
+        return Ok(path.into());
+    }
+    let hint = "no such path is on this machine; give a directory or a GGUF file, or build with the feature hub";
+    Err(Error::Unsupported { what: format!("downloading {model}"), hint: hint.into() })
+}

@@ -1,0 +1,50 @@
+//! Passages of texts.
+
+use super::{Cut, Passage};
+use crate::{
+    error::{Error, Result},
+    text::tokenizer::Tokenizer,
+};
+
+/// What stands between documents.
+const SEPARATOR: &str = "<|endoftext|>";
+
+impl Passage {
+    /// A text in windows that pay no heed to where documents end. At most `most` of its ids.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text of less than two ids, which has nothing to score.
+    pub fn windows(text: &str, tokenizer: &Tokenizer, cut: Cut, most: usize) -> Result<Self> {
+        let mut ids = tokenizer.encode(text)?;
+        ids.truncate(most);
+        Self::of_ids(ids, cut)
+    }
+
+    /// A text as documents, each between two separators that are part of it, the last of them scored. Documents without
+    /// text are left out, and what is beyond `most` ids of them, each with the separator that follows.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text without documents, and where the tokenizer has no separator.
+    pub fn documents(text: &str, tokenizer: &Tokenizer, cut: Cut, most: usize) -> Result<Self> {
+        let separator = tokenizer.id_of(SEPARATOR).ok_or_else(|| {
+            let what = "--documents needs it to part documents; leave the flag out";
+            Error::Request(format!("the tokenizer has no {SEPARATOR}, and {what}"))
+        })?;
+        let mut passage = Self { ids: vec![separator], windows: Vec::new(), documents: 0 };
+        for document in text.split(SEPARATOR).filter(|document| !document.is_empty()) {
+            let first = passage.ids.len() - 1;
+            passage.ids.extend(tokenizer.encode(document)?);
+            passage.ids.push(separator);
+            passage.ids.truncate(most.saturating_add(1));
+            passage.windows.extend(cut.windows(first..passage.ids.len()));
+            passage.documents += 1;
+            if passage.ids.len() > most {
+                break;
+            }
+        }
+        if passage.documents == 0 {
+            return Err(Error::Request(format!("the text has no documents, only {SEPARATOR}: give one with some")));
+        }
+        Ok(passage)
+    }
+}
