@@ -12,6 +12,7 @@ mod open_text;
 mod options;
 mod score;
 mod stream;
+mod threads;
 
 #[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
 use crate::hub;

@@ -14,9 +14,10 @@ use super::{
     failure::{Failure, again},
     hub,
     open_text::OpenText,
+    threads,
 };
 use crate::{
-    compute::{backend::Backend, caps::DeviceKind, threads},
+    compute::{backend::Backend, caps::DeviceKind},
     engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId},
     error::{Error, Result},
     model::{
