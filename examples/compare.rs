@@ -11,8 +11,6 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::Parser;
-
 use bimetal::{
     Backend, BackendChoice, Checkpoint, Model, Result,
     low_level::{
@@ -22,6 +20,7 @@ use bimetal::{
     measure::backend_diff::{self, Finding},
     open,
 };
+use clap::Parser;
 
 /// A prompt of this many tokens less one, and a decode step.
 const TOKENS: u32 = 66;

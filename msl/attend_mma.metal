@@ -8,7 +8,7 @@ constant constexpr uint KEYS = 2 * FRAGMENT;
 constant constexpr uint KEY_QUADS = KEYS / 4;
 // Lanes that share a row, each with a quad of a tile's keys.
 constant constexpr uint SHARERS = SIMD / FRAGMENT;
-// Staged rows and scores have a pitch that puts neighbouring rows into different banks.
+// Staged rows and scores have a pitch that puts neighboring rows into different banks.
 constant constexpr uint PITCH = QUADS + 2;
 constant constexpr uint SCORE_PITCH = KEY_QUADS + 1;
 // Rows that the lanes stage at once, and how often they do for a tile of keys.

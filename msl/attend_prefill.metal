@@ -10,7 +10,7 @@ constant constexpr uint ROW_BLOCKS = TILE / 4;
 // For scores: a lane has 4 rows and 2 keys; q and k are staged in slices of the head.
 constant constexpr uint KEY_LANES = LANES / ROW_BLOCKS;
 constant constexpr uint SLICE_QUADS = QUADS < 8 ? QUADS : 8;
-// One quad more than a slice has, which puts neighbouring rows into different banks.
+// One quad more than a slice has, which puts neighboring rows into different banks.
 constant constexpr uint PITCH = SLICE_QUADS + 1;
 // Rows that the lanes stage at once.
 constant constexpr uint AT_ONCE = LANES / SLICE_QUADS;

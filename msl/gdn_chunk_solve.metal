@@ -5,7 +5,7 @@ constant constexpr uint KEY_QUADS = KEY_WIDTH / 4;
 constant constexpr uint VALUE_QUADS = VALUE_WIDTH / 4;
 constant constexpr uint ROW_QUADS = 2 * KEY_HEADS * KEY_QUADS + VALUE_HEADS * VALUE_QUADS;
 constant constexpr uint SLICE_QUADS = SLICE_FRAGMENTS * FRAGMENT / 4;
-// Staged rows have a pitch that puts neighbouring ones into different banks.
+// Staged rows have a pitch that puts neighboring ones into different banks.
 constant constexpr uint PITCH = SLICE_QUADS + 2;
 // Rows from one of the quads that a lane fetches to the next.
 constant constexpr uint STRIDE = LANES / SLICE_QUADS;
@@ -115,7 +115,7 @@ kernel void gdn_chunk_solve(
         const uint next = (slice + SLICE_QUADS) % KEY_QUADS;
         fetch(keys, qkv, chunk, key_from + next, lane);
         fetch(queries, qkv, chunk, query_from + next, lane);
-        // Keys become columns: a lane turns a quad of tokens, its neighbours those beside it.
+        // Keys become columns: a lane turns a quad of tokens, its neighbors those beside it.
         for (uint i = lane; i < 4 * SLICE_QUADS * CHUNK_QUADS; i += LANES) {
             const uint key = i / CHUNK_QUADS;
             const uint quad = i % CHUNK_QUADS;

@@ -3,7 +3,7 @@
 // one group a value head, COLUMNS columns of its state and sequence; a SIMD group keeps every SUBGROUPS-th FRAGMENT rows in registers
 constant constexpr uint FRAGMENTS = COLUMNS / FRAGMENT;
 constant constexpr uint QUADS = COLUMNS / 4;
-// Rows have a pitch that puts neighbouring ones into different banks.
+// Rows have a pitch that puts neighboring ones into different banks.
 constant constexpr uint PITCH = COLUMNS + 4;
 static_assert(SUBGROUPS * FRAGMENT == CHUNK && LANES == SUBGROUPS * SIMD, "a fragment's rows of a chunk to each SIMD group");
 static_assert(KEY_FRAGMENTS * FRAGMENT == KEY_WIDTH && STATE_FRAGMENTS * CHUNK == KEY_WIDTH, "and as many of the state");

@@ -10,7 +10,7 @@ constant constexpr uint CHANNELS = 2 * KEY_HEADS * KEY_WIDTH + VALUES;
 // Behind the channels lie the gate z, b and a.
 constant constexpr uint STRIDE = CHANNELS + VALUES + 2 * VALUE_HEADS;
 constant constexpr uint MEMBERS = LANES / COLUMNS;
-// A lane keeps SHARE elements of a column: every MEMBERS-th, so that a SIMD group reads rows of neighbours.
+// A lane keeps SHARE elements of a column: every MEMBERS-th, so that a SIMD group reads rows of neighbors.
 constant constexpr uint KEY = SHARE * MEMBERS;
 constant constexpr uint VALUE = 2 * KEY;
 static_assert(COLUMNS >= VALUE_WIDTH && LANES % COLUMNS == 0 && KEY >= KEY_WIDTH, "a column for each lane");
@@ -109,7 +109,7 @@ kernel void gdn_decode(
             own[(i * MEMBERS + member) * VALUE_WIDTH] = fma(k, key_scale * u, decay * column[i]);
         }
     }
-    // One member counts for each column; its neighbours have the rest of a quad.
+    // One member counts for each column; its neighbors have the rest of a quad.
     const bool counted = inside && member == 0;
     const float sum = reduce_sum(counted ? out * out : 0.0f, lane, squares);
     const float y = out * rsqrt(sum / float(VALUE_WIDTH) + params.eps) * gain * silu(z);

@@ -1,6 +1,6 @@
 // S ← exp(decay)·S; u = beta·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq, token after token; value head h uses key head h / (Hv/Hk)
 // qkv [T, C] of q, k, v, gates [T, 2·Hv] of decays and betas, state [slots, Hv·Dk·Dv], o [T, Hv·Dv]
-// one group a value head, COLUMNS columns of its state and sequence; TEAM neighbouring lanes keep a column in registers
+// one group a value head, COLUMNS columns of its state and sequence; TEAM neighboring lanes keep a column in registers
 constant constexpr uint CHANNELS = 2 * KEY_HEADS * KEY_WIDTH + VALUE_HEADS * VALUE_WIDTH;
 constant constexpr uint COLUMNS = LANES / TEAM;
 constant constexpr uint KEY_QUADS = KEY_WIDTH / 4;

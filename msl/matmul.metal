@@ -16,7 +16,7 @@ constant constexpr uint ROW_BLOCKS = TILE_ROWS / 4;
 constant constexpr uint COLUMN_BLOCKS = TILE_COLUMNS / 4;
 constant constexpr uint BLOCKS = (ROW_BLOCKS + COLUMN_BLOCKS) * SLICE_QUADS;
 constant constexpr uint SHARE = (BLOCKS + LANES - 1) / LANES;
-// Neighbouring lanes store blocks of the same rows and neighbouring k: swapping rows by k spreads them over the banks.
+// Neighboring lanes store blocks of the same rows and neighboring k: swapping rows by k spreads them over the banks.
 constant constexpr uint ROW_SWAP = ROW_BLOCKS % 8 == 0 ? 7 : 0;
 constant constexpr uint COLUMN_SWAP = COLUMN_BLOCKS % 8 == 0 ? 7 : 0;
 static_assert(LANES == ROW_BLOCKS * COLUMN_BLOCKS, "4 × 4 of y to a lane");

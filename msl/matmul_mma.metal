@@ -10,7 +10,7 @@ struct Params {
 constant constexpr uint QUADS = K / 4;
 constant constexpr uint SLICE_QUADS = STEPS * FRAGMENT / 4;
 constant constexpr uint SLICES = (QUADS + SLICE_QUADS - 1) / SLICE_QUADS;
-// Two quads more than a slice has, which puts neighbouring rows into different banks.
+// Two quads more than a slice has, which puts neighboring rows into different banks.
 constant constexpr uint PITCH = SLICE_QUADS + 2;
 // Rows from one of the quads that a lane fetches to the next.
 constant constexpr uint STRIDE = LANES / SLICE_QUADS;

@@ -78,7 +78,7 @@ kernel void norm_swiglu(
         }
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    // Neighbours store neighbours, in whole quads.
+    // Neighbors store neighbors, in whole quads.
     for (uint i = lane; i < ROWS * ROW_QUADS; i += LANES) {
         const uint r = i / ROW_QUADS;
         const uint n = group.x * COLUMNS + i % ROW_QUADS * 4;

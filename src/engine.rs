@@ -14,35 +14,35 @@ mod runner;
 pub mod sampler;
 pub mod scheduler;
 mod session;
+mod step_loop;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::Future,
     sync::Arc,
 };
-
-use ahead::Ahead;
-pub use dry_run::{DryEngine, DryStep};
-pub use options::EngineOptions;
-use phase_runner::{LogitsRow, PhaseRunner};
-use readback::{PendingTokens, Select};
-pub use request::{AtEnd, Event, Finish, Request};
-pub use runner::{LogitRows, Prepared, Recording, Runner};
 
 use crate::{
     engine::{
         sampler::Sampler,
-        scheduler::{Batch, Limits, Outcome, Scheduler, State},
+        scheduler::{Limits, Scheduler, State},
     },
     error::{Error, Result},
     kernels::{
         gdn_chunk_solve::CHUNK,
-        operands::step::{Input, Layout, Phase, SequenceId, Work},
+        operands::step::{Layout, Phase, SequenceId},
     },
     model::{
         Model,
         cache::{BLOCK, Plan},
     },
 };
+use ahead::Ahead;
+pub use dry_run::{DryEngine, DryStep};
+pub use options::EngineOptions;
+use phase_runner::{LogitsRow, PhaseRunner};
+pub use request::{AtEnd, Event, Finish, Request};
+pub use runner::{LogitRows, Prepared, Recording, Runner};
 
 /// Prompts are cut at multiples of this many tokens.
 pub const ALIGN: u32 = 64;
@@ -257,14 +257,28 @@ impl Engine {
         self.sequences.get(&id).map(|sequence| sequence.tokens.as_slice())
     }
 
-    /// The logits that the sequence's last token was chosen from, as long as no other step has run; reads a whole row.
+    /// The logits that the sequence's last token was chosen from, as long as no other step has run; waits for a whole row.
     /// None for a sequence that has none, or that is forgotten.
     ///
     /// # Errors
     /// [`Error::Device`].
     pub fn logits(&self, id: SequenceId) -> Result<Option<Vec<f32>>> {
-        let Some(at) = self.sequences.get(&id).and_then(|sequence| sequence.logits) else { return Ok(None) };
-        self.phase_runner(at.phase).outputs(at.output_set).row(at.row).map(Some)
+        pollster::block_on(self.logits_async(id))
+    }
+
+    /// [`Engine::logits`] for callers that must not block.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn logits_async(&self, id: SequenceId) -> impl Future<Output = Result<Option<Vec<f32>>>> + Send {
+        let at = self.sequences.get(&id).and_then(|sequence| sequence.logits);
+        let at = at.map(|at| (self.phase_runner(at.phase).outputs(at.output_set), at.row));
+        async move {
+            match at {
+                Some((outputs, row)) => outputs.row(row).await.map(Some),
+                None => Ok(None),
+            }
+        }
     }
 
     fn phase_runner(&self, phase: Phase) -> &PhaseRunner {
@@ -273,116 +287,4 @@ impl Engine {
             Phase::Decode => &self.decode,
         }
     }
-
-    /// Computes one step and returns the tokens that came of it; none while prompts are being computed.
-    ///
-    /// # Errors
-    /// [`Error::Device`], and [`Error::OutOfMemory`] when a program is prepared. The step's sequences are forgotten.
-    pub fn step(&mut self) -> Result<Vec<Event>> {
-        let batch = self.scheduler.schedule();
-        self.preemptions += batch.preempted.len() as u64;
-        match self.compute(&batch) {
-            Ok(chosen) => Ok(self.commit(&batch, &chosen)),
-            Err(error) => {
-                self.give_up(&batch);
-                Err(error)
-            }
-        }
-    }
-
-    /// Runs a batch and chooses a token for each output.
-    fn compute(&mut self, batch: &Batch) -> Result<Vec<(SequenceId, u32)>> {
-        let [prefill, decode] = [Phase::Prefill, Phase::Decode].map(|phase| batch.of(phase).collect::<Vec<_>>());
-        let mut chosen = self.run(Phase::Prefill, &prefill, 0)?;
-        chosen.extend(self.decode(&decode)?);
-        Ok(chosen)
-    }
-
-    /// Computes work of one phase, leaves its logits in a set of outputs, and chooses tokens.
-    fn run(&mut self, phase: Phase, work: &[&Work], output_set: usize) -> Result<Vec<(SequenceId, u32)>> {
-        let pending = self.start(phase, work, output_set)?;
-        self.choose(work, output_set, pending)
-    }
-
-    /// Submits work of one phase.
-    fn start(&mut self, phase: Phase, work: &[&Work], output_set: usize) -> Result<PendingTokens> {
-        if work.is_empty() {
-            return Ok(PendingTokens::default());
-        }
-        self.upload_tables(work)?;
-        let inputs = work.iter().map(|work| Input {
-            work,
-            tokens: &self.sequences[&work.sequence].tokens[work.range.clone()],
-            slot: slot(&self.scheduler, work.sequence),
-        });
-        let inputs: Vec<_> = inputs.collect();
-        let sampled = work.iter().filter(|work| !work.outputs.is_empty());
-        let needs = sampled.map(|work| self.sequences[&work.sequence].sampler.needs());
-        let select = needs.fold(Select::Greedy, Select::or);
-        let phase_runner = if phase == Phase::Prefill { &mut self.prefill } else { &mut self.decode };
-        phase_runner.run(&mut self.runner, &inputs, select, output_set)
-    }
-
-    /// Waits for what was asked of a run, and chooses a token for each output.
-    fn choose(&mut self, work: &[&Work], output_set: usize, pending: PendingTokens) -> Result<Vec<(SequenceId, u32)>> {
-        let Some(phase) = work.first().map(|work| work.phase) else { return Ok(Vec::new()) };
-        let phase_runner = if phase == Phase::Prefill { &self.prefill } else { &self.decode };
-        let read = pending.wait(phase_runner.outputs(output_set))?;
-        let mut chosen = Vec::new();
-        for (work, rows) in work.iter().zip(&read.rows) {
-            for row in rows.clone() {
-                let sequence = self.sequences.get_mut(&work.sequence).expect("a sequence of this batch");
-                chosen.push((work.sequence, read.choose(row, &mut sequence.sampler)?));
-                sequence.logits = Some(LogitsRow { phase, output_set, row });
-            }
-        }
-        Ok(chosen)
-    }
-
-    /// Brings the device's block tables up to date.
-    fn upload_tables(&mut self, work: &[&Work]) -> Result<()> {
-        for Work { sequence: id, .. } in work {
-            let (slot, blocks) = (slot(&self.scheduler, *id), self.scheduler.blocks(*id));
-            let known = &mut self.tables[slot as usize];
-            if known.as_slice() != blocks {
-                self.runner.assign(slot, blocks)?;
-                blocks.clone_into(known);
-            }
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self, batch: &Batch, chosen: &[(SequenceId, u32)]) -> Vec<Event> {
-        let (mut events, mut outcomes) = (Vec::new(), Vec::new());
-        for &(id, token) in chosen {
-            let sequence = self.sequences.get_mut(&id).expect("a sequence of this batch");
-            sequence.sampler.accept(token);
-            sequence.tokens.push(token);
-            let finish = sequence.finish(token);
-            let outcome = match (finish, sequence.at_end) {
-                (None, _) => Outcome::Token,
-                (Some(_), AtEnd::Keep) => Outcome::Kept { token: true },
-                (Some(_), AtEnd::Free) => Outcome::Finished,
-            };
-            outcomes.push((id, outcome));
-            if outcome == Outcome::Finished {
-                self.sequences.remove(&id);
-            }
-            events.push(Event { sequence: id, token, finish });
-        }
-        self.scheduler.commit(batch, &outcomes);
-        events
-    }
-
-    /// After a step that failed, its sequences are in an unknown state.
-    fn give_up(&mut self, batch: &Batch) {
-        for work in &batch.work {
-            self.cancel(work.sequence);
-        }
-        self.scheduler.commit(batch, &[]);
-    }
-}
-
-fn slot(scheduler: &Scheduler, running: SequenceId) -> u32 {
-    scheduler.slot(running).expect("a running sequence has a slot")
 }

@@ -1,11 +1,11 @@
-//! The one error type. A variant is something a user can cause or meet; everything else is an assertion.
+//! The single error type. A variant is something a user can cause or meet; everything else is an assertion.
 
 use std::{io, path::PathBuf};
 
-/// What the library's fallible functions return.
+/// The result type of the library's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Everything that can go wrong outside of a programming mistake, naming the file, tensor, kernel, device or request.
+/// Every failure that is not a programming mistake. Errors name the file, tensor, kernel, device or request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,73 +14,73 @@ pub enum Error {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A file is there but is not what it should be.
+    /// A file has unexpected contents.
     #[error("{}: {what}", file.display())]
     Format {
         /// The file.
         file: PathBuf,
-        /// What was found, what was expected and what to do about it.
+        /// What was found, what was expected, and what to do.
         what: String,
     },
-    /// A tensor of a checkpoint is missing, or has another shape, another dtype or unusable values.
+    /// A tensor of a checkpoint is missing, or has the wrong shape, the wrong dtype or unusable values.
     #[error("{}: tensor {name}: expected {want}, found {got}", file.display())]
     Tensor {
         /// The checkpoint file or directory.
         file: PathBuf,
-        /// The tensor's name as the checkpoint spells it.
+        /// The tensor's name in the checkpoint.
         name: String,
-        /// What the configuration asks for.
+        /// The tensor that the configuration requires.
         want: String,
-        /// What the file holds.
+        /// The tensor in the file.
         got: String,
     },
-    /// Something real that this engine does not run.
+    /// A valid input that this engine does not support.
     #[error("{what} is not supported: {hint}")]
     Unsupported {
-        /// What was asked for.
+        /// The unsupported thing.
         what: String,
-        /// What is supported instead.
+        /// The supported alternatives.
         hint: String,
     },
-    /// No backend of the wanted kind could be opened.
+    /// No backend of the requested kind could be opened.
     #[error("no usable backend:{}", list(reasons))]
     NoBackend {
-        /// Backend or adapter, and why it was not taken.
+        /// Backend or adapter, with the reason it was rejected.
         reasons: Vec<(String, String)>,
     },
-    /// The device or the host has not enough memory for one allocation.
+    /// The device or the host lacks the memory for one allocation.
     #[error("out of memory: {label} needs {bytes} bytes{hint}")]
     OutOfMemory {
-        /// What the memory was for.
+        /// The purpose of the memory.
         label: String,
-        /// How much was asked for.
+        /// The requested size in bytes.
         bytes: u64,
-        /// What would fit or help; empty, or starting with a separator.
+        /// What would fit or help; empty, or starts with a separator.
         hint: String,
     },
-    /// A kernel did not compile on this device.
+    /// A kernel does not compile on this device.
     #[error("kernel {kernel} does not compile on this device: {log}")]
     Shader {
         /// The kernel's name and defines.
         kernel: String,
-        /// What the compiler said.
+        /// The compiler's message.
         log: String,
     },
-    /// The device was lost, or refused what it was given.
+    /// The device was lost, or rejected its input.
     #[error("device failure during {label}: {what}")]
     Device {
-        /// What was being done.
+        /// The operation that failed.
         label: String,
-        /// What the driver said.
+        /// The driver's message.
         what: String,
     },
     /// The chat template could not be compiled or rendered.
     #[error("chat template: {0}")]
     Template(String),
-    /// A request that cannot be served: an empty prompt, one longer than the context, a sampling value out of range.
+    /// An invalid request: an empty prompt, a prompt longer than the context, a sampling value out of range.
     #[error("{0}")]
     Request(String),
     /// A download failed.
@@ -88,7 +88,7 @@ pub enum Error {
     Download {
         /// The repository and file.
         what: String,
-        /// What went wrong and what to do about it.
+        /// What failed, and what to do.
         why: String,
     },
 }

@@ -1,22 +1,19 @@
 //! Text in, text out: a generator serves many texts, a stream is one of them, a conversation is one that goes on.
 
 mod assets;
-#[cfg(feature = "built-in")]
+#[cfg(all(feature = "built-in", not(target_arch = "wasm32")))]
 mod built_in;
 mod conversation;
 mod failure;
 mod generator;
-#[cfg(not(feature = "hub"))]
+#[cfg(not(any(feature = "hub", target_arch = "wasm32")))]
 mod local;
+#[cfg(not(target_arch = "wasm32"))]
+mod open;
 mod open_text;
 mod options;
 mod score;
 mod stream;
-
-#[cfg(feature = "hub")]
-use crate::hub;
-#[cfg(not(feature = "hub"))]
-use local as hub;
 
 pub use assets::TextAssets;
 pub use conversation::Conversation;

@@ -1,5 +1,5 @@
-//! Brings a model from a Hugging Face hub into the cache which all of the hub's tools share, and nothing it does not
-//! need. What is complete there is never asked for again, so that a model once fetched runs without a network.
+//! Downloads a model's files from a Hugging Face hub into the cache that all of the hub's tools share. Files complete
+//! in the cache are never requested again, so a downloaded model runs without a network.
 
 mod download;
 mod explain;
@@ -17,13 +17,13 @@ use crate::{Error, Result};
 use download::Remote;
 use snapshot::Snapshot;
 
-/// Without these there is nothing to run.
+/// Files that every model needs.
 const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
 const INDEX: &str = "model.safetensors.index.json";
-/// Taken where the repository has them.
+/// Files to download if the repository has them.
 const OPTIONAL: [&str; 4] = ["generation_config.json", "tokenizer_config.json", "chat_template.jinja", INDEX];
 
-/// A repository on the hub, and which of its revisions.
+/// A repository on the hub, and a revision of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepoSpec {
     name: String,
@@ -31,8 +31,9 @@ pub struct RepoSpec {
 }
 
 impl RepoSpec {
-    /// Reads `OWNER/NAME` or `OWNER/NAME@REVISION`; a revision is a branch, a tag or a commit, `main` where left out.
-    /// `None` for anything else, such as most paths; one like `models/mine` has the same form and must be ruled out first.
+    /// Parses `OWNER/NAME` or `OWNER/NAME@REVISION`. A revision is a branch, a tag or a commit; the default is `main`.
+    /// Returns `None` for other text, such as most paths. A path like `models/mine` also parses: check for a path
+    /// first.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, revision) = text.split_once('@').unwrap_or((text, "main"));
         let (owner, repository) = name.split_once('/')?;
@@ -51,16 +52,16 @@ impl fmt::Display for RepoSpec {
     }
 }
 
-/// These become path components and parts of an address: nothing that could lead elsewhere.
+/// Whether the text is safe as a path component and as a part of a URL.
 fn is_name(part: &str) -> bool {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     part.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_') && part.chars().all(plain)
 }
 
-/// Which hub to ask, where to keep what it sends, and as whom.
+/// The hub's address, the cache directory and the access token.
 #[derive(Clone)]
 pub struct HubOptions {
-    /// The hub's address, without a slash at its end.
+    /// The hub's URL, without a trailing slash.
     pub endpoint: String,
     /// The directory that holds `models--OWNER--NAME`.
     pub cache: PathBuf,
@@ -69,18 +70,18 @@ pub struct HubOptions {
 }
 
 impl HubOptions {
-    /// What the hub's own tools would use: `HF_ENDPOINT`, `HF_HOME`, and `HF_TOKEN` or the token file under `HF_HOME`.
+    /// The settings of the hub's own tools: `HF_ENDPOINT`, `HF_HOME`, and `HF_TOKEN` or the token file under `HF_HOME`.
     ///
     /// # Errors
-    /// As [`HubOptions::from_variables`].
+    /// Those of [`HubOptions::from_variables`].
     pub fn from_environment() -> Result<Self> {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    /// As [`from_environment`](Self::from_environment), with the variables coming from elsewhere.
+    /// Like [`from_environment`](Self::from_environment), with other environment variables.
     ///
     /// # Errors
-    /// [`Error::Download`] where there is no home directory to keep models in.
+    /// [`Error::Download`] if there is no home directory for the cache.
     pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let text = |name| set(name).map(|value| value.to_string_lossy().trim().to_owned());
@@ -97,7 +98,7 @@ impl HubOptions {
 }
 
 impl fmt::Debug for HubOptions {
-    /// Says whether there is a token, never which.
+    /// Shows whether a token is set, never the token.
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         let token = self.token.as_ref().map(|_| "***");
         let Self { endpoint, cache, .. } = self;
@@ -105,19 +106,19 @@ impl fmt::Debug for HubOptions {
     }
 }
 
-/// Told which file is being downloaded, how many of its bytes are here, and how many it has.
+/// Download progress: the file's name, its bytes received, and its size in bytes.
 pub type Progress<'a> = dyn FnMut(&str, u64, u64) + 'a;
 
-/// Where a model is on this machine. `model` is a path, or `OWNER/NAME` or `OWNER/NAME@REVISION` on the hub, which is
-/// downloaded with the options of the environment. A path that exists wins.
+/// The path of a model on this machine. `model` is a path, or `OWNER/NAME` or `OWNER/NAME@REVISION` on the hub, which
+/// is downloaded with the options of the environment. An existing path wins.
 ///
 /// # Errors
-/// Those of [`fetch`] and [`HubOptions::from_environment`]. A path is returned as it is: whether a model is there shows when it
-/// is opened.
+/// Those of [`fetch`] and [`HubOptions::from_environment`]. A path is returned unchecked; opening it reports a missing
+/// model.
 pub fn locate(model: &str, progress: &mut Progress<'_>) -> Result<PathBuf> {
     let path = Path::new(model);
     let Some(spec) = RepoSpec::parse(model).filter(|_| !path.exists()) else { return Ok(path.into()) };
-    // The name may have been meant as a path.
+    // The user may have meant a path.
     fetch(&spec, &HubOptions::from_environment()?, progress).map_err(|error| match error {
         Error::Download { what, why } => {
             Error::Download { what, why: format!("{why}. There is no directory {spec} on this machine either") }
@@ -126,26 +127,25 @@ pub fn locate(model: &str, progress: &mut Progress<'_>) -> Result<PathBuf> {
     })
 }
 
-/// The directory of a complete snapshot of `spec`, after downloading what it lacks. A file that broke off is resumed.
+/// Downloads the missing files of `spec`, resuming broken ones. Returns the directory of the complete snapshot.
 ///
-/// A snapshot already in the cache is not compared with the hub's newest one: to update, name a revision.
+/// A snapshot already in the cache is not updated from the hub: to update, name a revision.
 ///
 /// # Errors
-/// [`Error::Download`] with the file, what went wrong and what to do; [`Error::Io`] and [`Error::Format`] for the
-/// cache.
+/// [`Error::Download`] with the file, the cause and the remedy; [`Error::Io`] and [`Error::Format`] for the cache.
 pub fn fetch(spec: &RepoSpec, options: &HubOptions, progress: &mut Progress<'_>) -> Result<PathBuf> {
     let cached = Snapshot::cached(&options.cache, spec);
     if let Some(snapshot) = cached.as_ref().filter(|snapshot| snapshot.is_settled()) {
         return Ok(snapshot.directory());
     }
     let mut remote = Remote::new(spec, options, progress)?;
-    // One commit for all files: a push in the middle of a download must not mix two models.
+    // Use one commit for all files: a push during the download must not mix two models.
     let snapshot = match cached {
         Some(snapshot) => snapshot,
         None => Snapshot::of(&options.cache, spec, remote.commit()?),
     };
     match fill(&mut remote, &snapshot) {
-        Err(error) if snapshot.is_usable() => log::warn!("{spec}: using what is in the cache: {error}"),
+        Err(error) if snapshot.is_usable() => log::warn!("{spec}: using the cached files: {error}"),
         outcome => outcome?,
     }
     Ok(snapshot.directory())
@@ -161,6 +161,6 @@ fn fill(remote: &mut Remote<'_, '_>, snapshot: &Snapshot) -> Result<()> {
     for file in snapshot.weights()? {
         remote.require(snapshot, &file)?;
     }
-    // Last, so that a name never stands for half a model.
+    // Write the revision's name last, so that it never points to an incomplete model.
     snapshot.name_it()
 }

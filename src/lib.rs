@@ -92,7 +92,7 @@ mod engine;
 mod error;
 #[cfg(feature = "text")]
 mod generate;
-#[cfg(feature = "hub")]
+#[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
 mod hub;
 mod kernels;
 pub mod low_level;
@@ -102,10 +102,9 @@ mod ops;
 #[cfg(feature = "text")]
 mod text;
 
-pub use compute::{
-    backend::Backend,
-    devices::{BackendChoice, open},
-};
+#[cfg(not(target_arch = "wasm32"))]
+pub use compute::devices::open;
+pub use compute::{backend::Backend, devices::BackendChoice};
 pub use engine::{Engine, EngineOptions, Event, Finish, Request, sampler::Sampling, scheduler::SequenceId};
 pub use error::{Error, Result};
 #[cfg(feature = "text")]

@@ -33,7 +33,7 @@ pub mod text {
 }
 
 /// Models on a Hugging Face hub, and the cache of them on this machine.
-#[cfg(feature = "hub")]
+#[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
 pub mod hub {
     pub use crate::hub::*;
 }

@@ -1,4 +1,4 @@
-//! The layers of `src/`: which may use which. Imports point down, so that a reader of one layer needs only those below it.
+//! The layers of `src/`, and the allowed imports. Imports point down: to read a layer, read only the layers below it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::{
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Each layer, and what it may use beside itself. A file below `src/` whose layer is not here fails.
+/// Each layer, and the other layers that it may use. A file whose layer is missing here fails the test.
 const LAYERS: &[(&str, &str)] = &[
     ("error", ""),
     ("compute", "error"),
@@ -20,14 +20,14 @@ const LAYERS: &[(&str, &str)] = &[
     ("generate", "measure hub text engine model compute error"),
 ];
 
-/// What stands on the layers: the crate's root, the names of the layers, and the program, which uses the crate from outside.
+/// The top of the layers: the crate's root, the names of the layers, and the program, which uses the crate from outside.
 const ABOVE: &[&str] = &["lib", "low_level", "main", "cli"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// All Rust files in a directory and below.
+/// All Rust files in a directory and its subdirectories.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -42,14 +42,14 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The layer of a file: its first folder below `src/`, or its own name there.
+/// The layer of a file: its first folder below `src/`, or its own name if it is directly in `src/`.
 fn layer(file: &Path) -> String {
     let below = file.strip_prefix(source()).unwrap();
     below.with_extension("").components().next().unwrap().as_os_str().to_str().unwrap().to_owned()
 }
 
-/// The modules that a text names behind `crate::`, every branch of a `use` tree; without comments, and without the tests
-/// at its end.
+/// The modules that a text imports from `crate::`, in every branch of a `use` tree. Ignores comments, and the tests at
+/// its end.
 fn named(text: &str) -> Vec<String> {
     let code: String = text.lines().map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n").collect();
     let code = code.split("#[cfg(test)]\nmod ").next().unwrap_or("");
@@ -63,7 +63,7 @@ fn named(text: &str) -> Vec<String> {
     found
 }
 
-/// The first word of each branch of a `use` tree, whose opening brace is already behind.
+/// The first word of each branch of a `use` tree; the text starts after its opening brace.
 fn branches(tree: &str) -> Vec<String> {
     let (mut found, mut depth, mut fresh) = (Vec::new(), 0, true);
     for (at, character) in tree.char_indices() {
@@ -87,7 +87,7 @@ fn word(text: &str) -> String {
     text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
 }
 
-/// Each import that points up, as `file: layer`, once.
+/// Each import that points up, as `file: layer`, without duplicates.
 fn upward() -> Vec<String> {
     let mut found = Vec::new();
     for file in files(&source()) {
@@ -114,7 +114,7 @@ fn imports_point_down() {
     assert!(found.is_empty(), "these imports point up: {found:#?}");
 }
 
-/// What the table allows must itself point down: no two layers may use each other.
+/// The table itself must point down: no two layers may use each other.
 #[test]
 fn layers_have_no_circle() {
     for (at, (name, below)) in LAYERS.iter().enumerate() {

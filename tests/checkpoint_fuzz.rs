@@ -1,5 +1,5 @@
-//! Random damage to headers and configurations: an error or a consistent checkpoint, never a panic, and never more memory
-//! than the input accounts for.
+//! Random damage to headers and configurations gives an error or a consistent checkpoint. It never panics, and never
+//! allocates more memory than the input justifies.
 #![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
 
 mod support;
@@ -9,13 +9,6 @@ use std::{
     cell::Cell,
     fs,
     sync::{Arc, LazyLock},
-};
-
-use proptest::{collection::vec, prelude::*, sample::Index};
-use serde_json::{Value, json};
-use support::{
-    fixtures::fixture,
-    scratch::{Scratch, WEIGHTS, file, parts},
 };
 
 use bimetal::{
@@ -28,6 +21,13 @@ use bimetal::{
             weights::Source,
         },
     },
+};
+use proptest::{collection::vec, prelude::*, sample::Index};
+use serde_json::{Value, json};
+
+use support::{
+    fixtures::fixture,
+    scratch::{Scratch, WEIGHTS, file, parts},
 };
 
 static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32/config.json")).unwrap());
@@ -45,13 +45,13 @@ static QUANTISED: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
 
 static GGUF: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("gguf/mixed.gguf")).unwrap());
 
-/// Where the tensors of that begin: what is in front is looked at closely.
+/// Start of the tensors of that file; the bytes before it are damaged more often.
 const HEAD: usize = 11_000;
 
-/// What opening may take: a thousand layers (the most that a config may claim) of expected tensors, and some.
+/// Memory limit of opening: the expected tensors of 1,000 layers (the maximum in a config), and a margin.
 const MEMORY: isize = 16 << 20;
 
-/// Counts what the current thread holds, and the most it held.
+/// Counts the current thread's allocated bytes and their peak.
 struct Counting;
 
 thread_local! {
@@ -66,7 +66,7 @@ fn count(bytes: isize) {
     });
 }
 
-// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
+// SAFETY: every call is passed unchanged to the system's allocator; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
@@ -82,7 +82,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Opens, and looks at everything that can be looked at.
+/// Opens a checkpoint and reads everything in it.
 fn survive(config: &[u8], weights: Vec<u8>) {
     let length = weights.len() as u64;
     within_memory(|| {
@@ -95,7 +95,7 @@ fn survive(config: &[u8], weights: Vec<u8>) {
     });
 }
 
-/// The same for a GGUF file, with what it says about text.
+/// Opens a GGUF file and reads everything in it, including its text assets.
 fn survive_gguf(bytes: Vec<u8>) {
     within_memory(|| {
         let Ok(checkpoint) = Checkpoint::embedded_gguf(bytes) else { return };
@@ -127,7 +127,7 @@ fn look(checkpoint: &Checkpoint) {
     }
 }
 
-/// A value that somebody might put where another belongs.
+/// A wrong value that an author might write in place of another.
 fn odd_value() -> impl Strategy<Value = Value> {
     let names = &["", "F32", "F64", "BF16", "I8", "F4", "full_attention", "qwen3_5", "qwen3_5_text", "yarn", "\0"];
     prop_oneof![
@@ -143,7 +143,7 @@ fn odd_value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Objects and lists inside `value`, itself first.
+/// The objects and lists inside `value`, itself first.
 fn inner(value: &mut Value, pick: &mut usize, put: &Value, key: Index) -> bool {
     let children: Vec<&mut Value> = match value {
         Value::Object(map) => map.values_mut().collect(),
@@ -159,7 +159,7 @@ fn inner(value: &mut Value, pick: &mut usize, put: &Value, key: Index) -> bool {
     children.into_iter().any(|child| inner(child, pick, put, key))
 }
 
-/// Overwrites a few bytes; the text mostly stays JSON, because most of them are of its own kind.
+/// Overwrites a few bytes. The text mostly stays JSON, because most new bytes come from it.
 fn scribble(text: &mut [u8], damage: &[(Index, u8)]) {
     damage.iter().for_each(|(place, byte)| text[place.index(text.len())] = *byte);
 }
@@ -259,7 +259,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever codes and scales hold, they are loaded or refused.
+    /// Any codes and scales either load or give an error.
     #[test]
     fn scribbled_planes(which in 0..2usize, damage in vec((any::<Index>(), any::<u8>()), 1..100), nan in any::<bool>()) {
         let (header, data) = parts(&QUANTISED[which]);
@@ -276,7 +276,7 @@ proptest! {
         }
     }
 
-    /// Whatever blocks and small tensors hold, they are loaded or refused.
+    /// Any blocks and small tensors either load or give an error.
     #[test]
     fn scribbled_weights_of_a_gguf(damage in vec((HEAD..305_216usize, any::<u8>()), 1..100), nan in any::<bool>()) {
         let mut bytes = GGUF.clone();
@@ -292,7 +292,7 @@ proptest! {
     }
 }
 
-/// The largest model that a configuration may claim is refused for what is missing, within the bound.
+/// The largest allowed configuration gives an error about the missing tensors, within the memory limit.
 #[test]
 fn the_largest_claim() {
     let mut config: Value = serde_json::from_slice(&CONFIG).unwrap();
@@ -314,7 +314,7 @@ fn the_largest_claim() {
     survive(config.to_string().as_bytes(), BYTES.clone());
 }
 
-/// Rows of the embedding.
+/// Number of rows of the embedding.
 fn vocabulary(model: &Model) -> u32 {
     let Weights::Qwen3_5(weights) = &model.weights;
     weights.embed.rows()

@@ -1,7 +1,7 @@
-//! Digests of everything that a device is asked to do, against one committed file: the dispatches of every program on several
-//! devices and in all precisions, what they bind, what the host writes and reads, and every whole shader text.
+//! Digests of all work of a device, against one committed file: the dispatches of every program on several devices and
+//! in all precisions, their bindings, the host's writes and reads, and every whole shader text.
 //!
-//! No GPU is needed. Equal digests prove that a change of Rust code leaves the work of all devices as it was.
+//! No GPU is needed. Equal digests prove that a change of Rust code leaves the work of all devices unchanged.
 #![allow(missing_docs, clippy::unwrap_used)]
 #![cfg(feature = "wgpu")]
 
@@ -34,7 +34,7 @@ use shaders::Shaders;
 /// The committed digests.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/digests.txt");
 
-/// The environment variable that asks for a new file.
+/// The environment variable that requests a new file.
 const VARIABLE: &str = "RECORDINGS";
 
 const TOP: &str = "\
@@ -67,7 +67,7 @@ fn devices_are_asked_for_what_they_were_asked_for() {
     );
 }
 
-/// All lines, as the file has them.
+/// All lines of the file.
 fn record() -> String {
     let (dump, mut programs, mut shaders) = (Dump::from_environment(), Programs::default(), Shaders::default());
     for configuration in configurations::all() {

@@ -21,7 +21,7 @@ const_assert LANES == 128u && LANES % QUADS == 0u;
 // For scores: a lane has 4 rows and 2 keys; q and k are staged in slices of the head.
 const KEY_LANES: u32 = LANES / ROW_BLOCKS;
 const SLICE_QUADS: u32 = min(8u, QUADS);
-// One quad more than a slice has, which puts neighbouring rows into different banks.
+// One quad more than a slice has, which puts neighboring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 1u;
 // Quads of each kind that a lane stages of a slice.
 const_assert FETCHES * LANES == TILE * SLICE_QUADS && KEYS == TILE;

@@ -13,7 +13,7 @@ const KEY_QUADS: u32 = KEY_WIDTH / 4u;
 const VALUE_QUADS: u32 = VALUE_WIDTH / 4u;
 const ROW_QUADS: u32 = 2u * KEY_HEADS * KEY_QUADS + VALUE_HEADS * VALUE_QUADS;
 const SLICE_QUADS: u32 = SLICE_FRAGMENTS * FRAGMENT / 4u;
-// Staged rows have a pitch that puts neighbouring ones into different banks.
+// Staged rows have a pitch that puts neighboring ones into different banks.
 const PITCH: u32 = SLICE_QUADS + 2u;
 const HALF_PITCH: u32 = CHUNK_QUADS + 2u;
 const ITEMS: u32 = CHUNK * SLICE_QUADS;

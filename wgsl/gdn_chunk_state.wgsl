@@ -12,7 +12,7 @@
 const KEY_QUADS: u32 = KEY_WIDTH / 4u;
 const VALUE_QUADS: u32 = VALUE_WIDTH / 4u;
 const QUADS: u32 = COLUMN_SUBGROUPS * FRAGMENT / 4u;
-// Rows have a pitch that puts neighbouring ones into different banks.
+// Rows have a pitch that puts neighboring ones into different banks.
 const PITCH: u32 = QUADS + 1u;
 const HALF_PITCH: u32 = QUADS + 2u;
 const_assert SUBGROUPS * FRAGMENT == CHUNK && KEY_FRAGMENTS * FRAGMENT == KEY_WIDTH && STATE_FRAGMENTS * CHUNK == KEY_WIDTH;

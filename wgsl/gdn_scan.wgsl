@@ -1,6 +1,6 @@
 // S ← exp(decay)·S; u = beta·(v − Sᵀk); S ← S + k uᵀ; o = Sᵀq, token after token; value head h uses key head h / (Hv/Hk)
 // qkv [T, C] of q, k, v, gates [T, 2·Hv] of decays and betas, state [slots, Hv·Dk·Dv], o [T, Hv·Dv]
-// one group a value head, COLUMNS columns of its state and sequence; TEAM neighbouring lanes keep a column in registers
+// one group a value head, COLUMNS columns of its state and sequence; TEAM neighboring lanes keep a column in registers
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> gates: array<f32>;
@@ -14,7 +14,7 @@ const KEY_QUADS: u32 = KEY_WIDTH / 4u;
 const FETCHES: u32 = (TOKENS * KEY_QUADS + LANES - 1u) / LANES;
 const VALUE_FETCHES: u32 = (TOKENS * COLUMNS + LANES - 1u) / LANES;
 
-// Quads of a column that one lane keeps: every TEAM-th, so that a team reads neighbours.
+// Quads of a column that one lane keeps: every TEAM-th, so that a team reads neighbors.
 const_assert SHARE * TEAM == KEY_QUADS && TOKENS <= LANES;
 
 var<workgroup> keys: array<vec4<f32>, FETCHES * LANES>;

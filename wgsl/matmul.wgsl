@@ -24,7 +24,7 @@ const ROW_BLOCKS: u32 = TILE_ROWS / 4u;
 const COLUMN_BLOCKS: u32 = TILE_COLUMNS / 4u;
 const BLOCKS: u32 = (ROW_BLOCKS + COLUMN_BLOCKS) * SLICE_QUADS;
 const BLOCKS_PER_LANE: u32 = (BLOCKS + LANES - 1u) / LANES;
-// Neighbouring lanes store blocks of the same rows and neighbouring k: swapping rows by k spreads them over the banks.
+// Neighboring lanes store blocks of the same rows and neighboring k: swapping rows by k spreads them over the banks.
 const ROW_SWAP: u32 = select(0u, 7u, ROW_BLOCKS % 8u == 0u);
 const COLUMN_SWAP: u32 = select(0u, 7u, COLUMN_BLOCKS % 8u == 0u);
 

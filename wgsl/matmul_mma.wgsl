@@ -18,7 +18,7 @@ const WIDTH: u32 = LANES / SUBGROUPS;
 const QUADS: u32 = K / 4u;
 const SLICE_QUADS: u32 = STEPS * FRAGMENT / 4u;
 const SLICES: u32 = (QUADS + SLICE_QUADS - 1u) / SLICE_QUADS;
-// Two quads more than a slice has, which puts neighbouring rows into different banks.
+// Two quads more than a slice has, which puts neighboring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 2u;
 // Rows from one of the quads that a lane fetches to the next; of w it fetches W_WIDE quads that lie side by side at once.
 const STRIDE: u32 = LANES / SLICE_QUADS;

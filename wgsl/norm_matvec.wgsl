@@ -55,7 +55,7 @@ fn codes(j: u32, raw: Raw, at: u32) -> Codes {
 #if HAS_TAIL
 var<workgroup> spread_parts: array<f32, VALUES * LANES / TEAM>;
 
-// Adds up what SPREAD neighbouring teams have.
+// Adds up what SPREAD neighboring teams have.
 fn spread_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
     if lane % TEAM == 0u {
         for (var i = 0u; i < VALUES; i++) {

@@ -70,7 +70,7 @@ fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     #end
     #end
     workgroupBarrier();
-    // Neighbours store neighbours, in whole quads. All lanes stay together, for some types of y have scales.
+    // Neighbors store neighbors, in whole quads. All lanes stay together, for some types of y have scales.
     for (var start = 0u; start < ROWS * QUADS; start += LANES) {
         let i = min(start + lane, ROWS * QUADS - 1u);
         let row = first_row + i / QUADS;

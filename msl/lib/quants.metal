@@ -1,4 +1,4 @@
-// Quantised weights: where the planes of a matrix are, and how codes become values. A code is put into the digits of a
+// Quantized weights: where the planes of a matrix are, and how codes become values. A code is put into the digits of a
 // float whose last digits count whole numbers, and what that float is without it is taken off: exact.
 
 // A word of a matrix of signed bytes, whose block words begin at word WORDS.

@@ -1,4 +1,4 @@
-// Sums over teams of TEAM neighbouring lanes, VALUES of them at once. TEAM is a power of two: a part of a SIMD group, one,
+// Sums over teams of TEAM neighboring lanes, VALUES of them at once. TEAM is a power of two: a part of a SIMD group, one,
 // or several, which exchange their sums through threadgroup memory.
 
 static_assert((TEAM & (TEAM - 1)) == 0 && LANES % TEAM == 0, "whole teams");

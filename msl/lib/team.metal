@@ -1,4 +1,4 @@
-// Sums over teams of TEAM neighbouring lanes of one SIMD group. TEAM is a power of two.
+// Sums over teams of TEAM neighboring lanes of one SIMD group. TEAM is a power of two.
 
 static_assert((TEAM & (TEAM - 1)) == 0 && TEAM <= SIMD, "lanes of a team");
 

@@ -1,4 +1,4 @@
-//! `bench`: how fast it is, and where the time goes.
+//! `bench`: speed, and time per kernel.
 
 mod chunked;
 mod growth;
@@ -19,7 +19,7 @@ use clap::{Args, Subcommand};
 
 use target::Target;
 
-/// Far above any context, and far below where sums of lengths overflow.
+/// Far above any context; sums of lengths cannot overflow.
 const LONGEST: i64 = 1 << 24;
 
 /// Flags of `bench`.
@@ -30,47 +30,47 @@ pub struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     target: Target,
-    /// Lengths of prompts to measure; 0 for none
+    /// Prompt lengths to measure; 0 for none
     #[arg(short = 'p', long, value_name = "TOKENS", value_delimiter = ',', default_value = "512", value_parser = clap::value_parser!(u32).range(..=LONGEST))]
     prompt: Vec<u32>,
-    /// Tokens to decode; 0 for none
+    /// Numbers of tokens to decode; 0 for none
     #[arg(short = 'n', long, value_name = "TOKENS", value_delimiter = ',', default_value = "128", value_parser = clap::value_parser!(u32).range(..=LONGEST))]
     decode: Vec<u32>,
-    /// Tokens that are there before decoding
+    /// Tokens in the context before decoding
     #[arg(short = 'd', long, value_name = "TOKENS", value_delimiter = ',', default_value = "0", value_parser = clap::value_parser!(u32).range(..=LONGEST))]
     depth: Vec<u32>,
-    /// Sequences decoded together
+    /// Numbers of sequences decoded together
     #[arg(short = 's', long, value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
     sequences: Vec<u32>,
-    /// Runs of each, after one that does not count
+    /// Measured runs, after one warm-up run
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
     /// Compute a prompt of 1,000 tokens in chunks and token by token, and compare
     #[arg(long, group = "instead", conflicts_with = "json")]
     compare_loop: bool,
-    /// Time every launch of decode steps (-s, -d) and of prompt chunks (--budget, -d) by the device's clock
+    /// Time each dispatch of decode steps (-s, -d) and of prefill chunks (--budget, -d) with the device's clock
     #[arg(long, groups = ["instead", "launches"], conflicts_with_all = ["prompt", "decode"])]
     profile: bool,
-    /// With --profile: write the launches to a file that Perfetto and chrome://tracing show
+    /// With --profile: write the dispatches to a file for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE", requires = "profile")]
     trace: Option<PathBuf>,
-    /// With --plan or --profile: the chip whose floor is shown; if absent all chips, or that of the device if it is known
+    /// With --plan or --profile: the chip of the roofline (floor); if absent, all chips, or the device's if known
     #[arg(long, value_name = "NAME", requires = "launches")]
     chip: Option<String>,
     #[command(flatten)]
     plan: plan::PlanArguments,
 }
 
-/// What else there is to measure.
+/// Other measurements.
 #[derive(Subcommand)]
 enum Command {
-    /// Time one kernel alone, as a decode step and a prompt's chunk launch it
+    /// Time one kernel alone, with the dispatches of a decode step and of a prefill chunk
     Kernel(kernel::Arguments),
-    /// Measure how prefill and decode slow down with the context, and how they gain from more sequences
+    /// Measure prefill and decode speed by context length and by number of sequences
     Growth(growth::Arguments),
 }
 
-/// Measures and prints.
+/// Measures speeds and prints them.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Some(Command::Kernel(kernel)) => return kernel::run(kernel),
@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     chunked::compare(&model, &options.engine)
 }
 
-/// The largest of some numbers.
+/// The maximum of some numbers.
 fn most(list: &[u32]) -> u32 {
     list.iter().copied().max().unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! `chat`: a conversation in the terminal.
+//! `chat`: a conversation on the terminal.
 
 mod lines;
 
@@ -7,8 +7,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use bimetal::{
+    Backend, Conversation, Error, GenerationOptions, Generator, Result, Sampling,
+    low_level::{engine::sampler::Mode, text::chat_template::Options},
+};
 use clap::Args;
-use lines::Lines;
 
 use super::{
     generate::closing,
@@ -17,11 +20,7 @@ use super::{
     output::{note, print},
     sampling::SamplingArguments,
 };
-
-use bimetal::{
-    Backend, Conversation, Error, GenerationOptions, Generator, Result, Sampling,
-    low_level::{engine::sampler::Mode, text::chat_template::Options},
-};
+use lines::Lines;
 
 /// Flags of `chat`.
 #[derive(Args)]
@@ -34,13 +33,13 @@ pub struct Arguments {
     engine: EngineArguments,
     #[command(flatten)]
     sampling: SamplingArguments,
-    /// What the model is told before the conversation
+    /// System message: instructions to the model before the conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// Let the model think before it answers; the template decides if neither this nor --no-think is given
+    /// Let the model think before it answers; without this and --no-think, the template decides
     #[arg(long, overrides_with = "no_think")]
     think: bool,
-    /// Have the model answer at once
+    /// Let the model answer at once
     #[arg(long)]
     no_think: bool,
 }
@@ -51,21 +50,21 @@ impl Arguments {
     }
 }
 
-/// What a person may type besides messages.
+/// The commands of a chat.
 const HELP: &str = "\
 /help   shows this
 /clear  begins anew
 /exit   leaves, as do Ctrl-D and, on an empty line, Ctrl-C
 Ctrl-C  stops an answer; what was said of it stays";
 
-/// Talks until the input ends.
+/// Runs the conversation until the input ends.
 pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.sampling.check()?;
     let mut chat = Chat::open(arguments)?;
     let mut lines = Lines::open()?;
     if lines.is_terminal() {
         watch(&chat.interrupted)?;
-        note("/help tells what can be typed besides messages");
+        note("/help lists the commands");
     }
     let mut empty = true;
     while let Some(line) = lines.next()? {
@@ -90,7 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// A conversation and what answers.
+/// A conversation and its generator.
 struct Chat {
     generator: Generator,
     conversation: Conversation,
@@ -114,7 +113,7 @@ impl Chat {
         Ok(Self { generator, conversation, options, interrupted: Arc::default() })
     }
 
-    /// Streams one answer. After a request that cannot be served the conversation is as it was.
+    /// Streams one answer. A failed request leaves the conversation unchanged.
     fn answer(&mut self, said: &str) -> Result<()> {
         self.interrupted.store(false, Ordering::Relaxed);
         let mut stream = self.conversation.say(&mut self.generator, said, &self.options)?;

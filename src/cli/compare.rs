@@ -1,7 +1,12 @@
-//! `compare`: how far a model is from a reference.
+//! `compare`: the differences of a model from a reference.
 
 use std::{path::Path, time::Duration};
 
+use bimetal::{
+    Checkpoint, Error, Precision, Result,
+    low_level::{generate::TextAssets, hub::RepoSpec, model::weights::Source},
+    measure::perplexity::{Comparison, Mean, Side, compare},
+};
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use serde_json::{Value, json};
 
@@ -12,19 +17,13 @@ use super::{
     table::table,
 };
 
-use bimetal::{
-    Checkpoint, Error, Precision, Result,
-    low_level::{generate::TextAssets, hub::RepoSpec, model::weights::Source},
-    measure::perplexity::{Comparison, Mean, Side, compare},
-};
-
 /// Flags of `compare`.
 #[derive(Args)]
 pub struct Arguments {
-    /// The reference
+    /// The reference model.
     #[command(flatten)]
     model: ModelArguments,
-    /// What is compared with it: the same model with weights as q8, q4 or none has them, or another checkpoint of the
+    /// Model to compare with the reference: the same one with weights in q8, q4 or none, or another checkpoint with the
     /// same vocabulary
     #[arg(short, long, value_name = "FORMAT|DIR|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
     against: String,
@@ -39,9 +38,9 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What a reference is compared with.
+/// The model to compare with the reference.
 enum Against {
-    /// The same checkpoint with weights in another format.
+    /// The reference's checkpoint with weights in another format.
     Format(Quant),
     /// Another checkpoint.
     Checkpoint(ModelArguments),
@@ -62,7 +61,7 @@ impl Arguments {
     }
 }
 
-/// Measures and prints.
+/// Compares the models and prints the result.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let against = arguments.against()?;
     let text = arguments.text.read()?;
@@ -104,7 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     require_complete(&measured.extent, &passage)
 }
 
-/// Makes sure that an id stands for the same text in both.
+/// Checks that each id means the same text in both models.
 fn require_alike(arguments: &Arguments, [ours, theirs]: [&Checkpoint; 2], text: &str) -> Result<()> {
     let [vocabulary, other] = [ours, theirs].map(|checkpoint| checkpoint.config().vocabulary);
     let refuse = |what: String| {

@@ -1,4 +1,4 @@
-//! `devices`: what there is to compute on.
+//! `devices`: the available backends and devices.
 
 use bimetal::{
     Result,

@@ -1,4 +1,4 @@
-//! Texts that are scored: which ids of which file, and how far it is.
+//! Shared parts of evaluations: flags for the text, the ids to score, progress and results.
 
 use std::{
     fs,
@@ -26,33 +26,33 @@ use super::{
     progress::{SCORING, bar},
 };
 
-/// Ids of a window that is not given.
+/// Default window length in ids.
 const WINDOW: u32 = 512;
 
-/// Which text, and how it is scored.
+/// Flags for the text and its windows.
 #[derive(Args)]
 pub struct TextArguments {
-    /// The text, UTF-8; standard input if `-`
+    /// The text file, UTF-8; standard input if `-`
     #[arg(short, long, value_name = "FILE")]
     text: PathBuf,
-    /// Ids that are computed from an empty state; every id of a window but its first is scored. 512, or with --documents
-    /// as many as the model takes, if absent
+    /// Window length. Each window starts from an empty state, and all its ids except the first are scored. If absent,
+    /// 512, or with --documents the model's maximum
     #[arg(short, long, value_name = "IDS", value_parser = clap::value_parser!(u32).range(2..))]
     window: Option<u32>,
-    /// Ids from the beginning of one window to that of the next; where windows overlap, only what no window before has
-    /// scored is scored. The window's length if absent
+    /// Ids from the start of one window to the start of the next; ids in an overlap are scored only once. The window
+    /// length if absent
     #[arg(short, long, value_name = "IDS", value_parser = clap::value_parser!(u32).range(1..))]
     stride: Option<u32>,
-    /// Score each document alone: the text is parted at `<|endoftext|>`, which stands before and after each
+    /// Score each document alone: `<|endoftext|>` stands before and after each document of the text
     #[arg(long)]
     documents: bool,
-    /// Only the first ids of the text; all of them if absent
+    /// Only the first ids of the text; all if absent
     #[arg(long, value_name = "IDS", value_parser = clap::value_parser!(u64).range(2..))]
     ids: Option<u64>,
 }
 
 impl TextArguments {
-    /// What the text is called.
+    /// The text's name in messages.
     fn name(&self) -> &Path {
         if self.is_stdin() { Path::new("standard input") } else { &self.text }
     }
@@ -61,7 +61,7 @@ impl TextArguments {
         self.text == Path::new("-")
     }
 
-    /// The text.
+    /// Reads the text.
     pub fn read(&self) -> Result<String> {
         let bytes = if self.is_stdin() {
             let mut bytes = Vec::new();
@@ -72,7 +72,7 @@ impl TextArguments {
         utf8(bytes.map_err(Error::io(self.name()))?, self.name())
     }
 
-    /// How ids become windows for a model.
+    /// The windows for a model, from the flags.
     pub fn cut(&self, config: &Config) -> Result<Cut> {
         let usual = if self.documents { config.context } else { WINDOW.min(config.context) };
         let window = self.window.unwrap_or(usual);
@@ -88,7 +88,7 @@ impl TextArguments {
         Ok(Cut { window, stride })
     }
 
-    /// What is to be scored of the text.
+    /// The ids to score.
     pub fn passage(&self, text: &str, tokenizer: &Tokenizer, cut: Cut) -> Result<Passage> {
         let most = self.ids.map_or(usize::MAX, |ids| usize::try_from(ids).unwrap_or(usize::MAX));
         let made = match self.documents {
@@ -101,7 +101,7 @@ impl TextArguments {
         })
     }
 
-    /// In words, what is scored.
+    /// A line of text about the windows to score.
     pub fn protocol(&self, passage: &Passage, Cut { window, stride }: Cut) -> String {
         let (windows, ids) = (passage.windows.len(), passage.ids.len());
         let overlap = match stride < window {
@@ -122,7 +122,7 @@ impl TextArguments {
         format!("{}: {ids} ids, {parts} of up to {window} ids{overlap}\n", self.name().display())
     }
 
-    /// The same for programs.
+    /// The same as JSON.
     pub fn as_json(&self, passage: &Passage, Cut { window, stride }: Cut) -> Value {
         json!({
             "file": self.name(), "ids": passage.ids.len(), "window": window, "stride": stride,
@@ -131,7 +131,7 @@ impl TextArguments {
     }
 }
 
-/// What an evaluation reports to programs: the device, the members of some objects, how far it came and how fast.
+/// The JSON report of an evaluation: the device, the members of the given objects, progress and speed.
 pub fn report<const N: usize>(caps: &Caps, own: [Value; N], (extent, time): (&Extent, Duration)) -> Value {
     let device = json!({ "backend": caps.backend, "device": caps.device, "driver": caps.driver });
     let done = json!({
@@ -143,12 +143,12 @@ pub fn report<const N: usize>(caps: &Caps, own: [Value; N], (extent, time): (&Ex
     Value::Object(members.flatten().collect())
 }
 
-/// Ids computed per second.
+/// Computed ids per second.
 pub fn rate(extent: &Extent, time: Duration) -> f64 {
     extent.computed as f64 / time.as_secs_f64()
 }
 
-/// Runs an evaluation with a progress bar on a terminal; the first Ctrl-C ends it after the part it is at.
+/// Runs an evaluation with a progress bar on a terminal. The first Ctrl-C stops it after the current part.
 pub fn timed<T>(evaluate: impl FnOnce(&mut Progress<'_>) -> Result<T>) -> Result<(T, Duration)> {
     let interrupted = Arc::<AtomicBool>::default();
     watch(&interrupted)?;
@@ -161,7 +161,7 @@ pub fn timed<T>(evaluate: impl FnOnce(&mut Progress<'_>) -> Result<T>) -> Result
     Ok((outcome, started.elapsed()))
 }
 
-/// An error where Ctrl-C came before all was done, which is told after the figures.
+/// The error of an interrupted evaluation, reported after its figures.
 pub fn require_complete(extent: &Extent, passage: &Passage) -> Result<()> {
     if extent.complete {
         return Ok(());
@@ -170,19 +170,19 @@ pub fn require_complete(extent: &Extent, passage: &Passage) -> Result<()> {
     Err(Error::Request(format!("interrupted: the figures are of {scored} of {all} ids")))
 }
 
-/// A figure and its error, to as many places as show two digits of the error, and `least` at least.
+/// A figure and its error, with two significant digits of the error, but at least `least` decimal places.
 pub fn figure(mean: Mean, least: usize) -> String {
     let places = places(mean.error, least);
     format!("{:.places$} ± {:.places$}", mean.value, mean.error)
 }
 
-/// Places that show two digits of a number.
+/// Decimal places for two significant digits of a number.
 pub fn places(number: f64, least: usize) -> usize {
     let first = if number > 0.0 && number.is_finite() { -number.log10().floor() } else { 0.0 };
     least.max((first + 1.0).clamp(0.0, 12.0) as usize)
 }
 
-/// A figure and its error for programs: null for what is no number.
+/// A figure and its error as JSON; NaN and infinity become null.
 pub fn figure_json(mean: Mean) -> Value {
     json!({ "value": mean.value, "error": mean.error })
 }

@@ -1,7 +1,8 @@
-//! `generate`: continue a text, streaming.
+//! `generate`: continues a text and streams it.
 
 use std::io::{IsTerminal, Read, stdin};
 
+use bimetal::{Error, Result, low_level::generate::Timing};
 use clap::Args;
 
 use super::{
@@ -10,12 +11,10 @@ use super::{
     sampling::SamplingArguments,
 };
 
-use bimetal::{Error, Result, low_level::generate::Timing};
-
 /// Flags of `generate`.
 #[derive(Args)]
 pub struct Arguments {
-    /// The beginning of the text; standard input, less its last line end, if absent or `-`
+    /// The beginning of the text; standard input without its last line end if absent or `-`
     prompt: Option<String>,
     #[command(flatten)]
     model: ModelArguments,
@@ -27,7 +26,7 @@ pub struct Arguments {
     sampling: SamplingArguments,
 }
 
-/// Continues a text on standard output; the figures go to standard error.
+/// Continues a text on standard output; speeds and memory go to standard error.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let prompt = match arguments.prompt.as_deref() {
         None | Some("-") => from_stdin()?,
@@ -66,7 +65,7 @@ fn from_stdin() -> Result<String> {
     Ok(prompt)
 }
 
-/// One line of figures.
+/// The line with speeds and memory.
 pub fn closing(timing: &Timing, memory: u64) -> String {
     let reused = if timing.reused > 0 { format!(" ({} reused)", timing.reused) } else { String::new() };
     format!(

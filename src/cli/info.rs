@@ -1,4 +1,4 @@
-//! `info`: a checkpoint's shape, size and need of memory, before anything is loaded.
+//! `info`: the sizes of a checkpoint, and the memory it needs, without loading it.
 
 use bimetal::{
     Result,
@@ -22,10 +22,10 @@ use super::{
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
-    /// Tokens of a text to compute memory for; several lengths up to the model's own if absent
+    /// Context length to compute memory for; several lengths up to the model's maximum if absent
     #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
     context: Option<u32>,
-    /// Type of the keys and values that are kept: q8 has 8 bits and a scale for each head
+    /// Type of the KV cache: q8 has 8 bits per value and one scale per head
     #[arg(long, default_value = "f16")]
     kv: Kept,
     /// Print JSON
@@ -33,7 +33,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Prints what a checkpoint holds.
+/// Prints the contents of a checkpoint.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let summary = arguments.model.open()?.summary();
     let lengths = match arguments.context {
@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     print(&text(arguments.model.name(), &summary, &memory))
 }
 
-/// Bytes of cache for one sequence.
+/// Bytes of cache for one sequence, by context length.
 fn cache(summary: &Summary, context: u32, kv: Kept) -> u64 {
     let plan = Plan { context, blocks: context.div_ceil(BLOCK), slots: 1, kv: kv.into() };
     plan.bytes(&summary.config)

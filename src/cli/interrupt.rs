@@ -1,4 +1,4 @@
-//! Ctrl-C, where it is not the end of everything.
+//! Ctrl-C handling for commands that do not end at once.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use bimetal::{Error, Result};
 
-/// Raises a flag at Ctrl-C; twice before somebody lowers it ends the program.
+/// Ctrl-C sets a flag. A second Ctrl-C before the flag is cleared ends the program.
 pub fn watch(interrupted: &Arc<AtomicBool>) -> Result<()> {
     let raised = interrupted.clone();
     let handler = move || {
@@ -15,5 +15,5 @@ pub fn watch(interrupted: &Arc<AtomicBool>) -> Result<()> {
             std::process::exit(130);
         }
     };
-    ctrlc::set_handler(handler).map_err(|error| Error::Request(format!("Ctrl-C cannot be watched: {error}")))
+    ctrlc::set_handler(handler).map_err(|error| Error::Request(format!("cannot handle Ctrl-C: {error}")))
 }

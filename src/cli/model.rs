@@ -1,13 +1,6 @@
-//! Which model on which device: flags, and what they open.
+//! Flags for the model, the device and the engine, and functions that open them.
 
 use std::{sync::Arc, time::Instant};
-
-use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
-
-use super::{
-    output::note,
-    progress::{FileBars, LOADING, bar},
-};
 
 use bimetal::{
     Backend, BackendChoice, Checkpoint, EngineOptions, Generator, GeneratorOptions, Model, Precision, Result,
@@ -19,24 +12,30 @@ use bimetal::{
     },
     open,
 };
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
-/// A chunk of a prompt and one token of a sequence that answers.
+use super::{
+    output::note,
+    progress::{FileBars, LOADING, bar},
+};
+
+/// Lower limit of the budget: one prompt chunk, and one token of a decoding sequence.
 const LEAST_BUDGET: i64 = ALIGN as i64 + 1;
-/// Far above what makes anything faster.
+/// Upper limit of the budget, far above any benefit.
 const MOST_BUDGET: i64 = 1 << 16;
 
-/// Which checkpoint.
+/// Flags for the checkpoint.
 #[derive(Args)]
 pub struct ModelArguments {
-    /// A checkpoint directory, a GGUF file, or OWNER/NAME[@REVISION] on the Hugging Face hub; the built-in model if absent
+    /// A checkpoint directory, a GGUF file, or OWNER/NAME[@REVISION] on the hub; the built-in model if absent
     #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
     pub model: Option<String>,
 }
 
-/// Which device.
+/// Flags for the device.
 #[derive(Args)]
 pub struct DeviceArguments {
-    /// auto, cpu, wgpu or metal
+    /// Backend: auto, cpu, wgpu or metal
     #[arg(short, long, default_value = "auto")]
     pub backend: BackendChoice,
     /// Part of a device's name, or its number in `bimetal devices`
@@ -44,43 +43,43 @@ pub struct DeviceArguments {
     pub device: Option<String>,
 }
 
-/// How an engine is made.
+/// Flags for the engine.
 #[derive(Args)]
 pub struct EngineArguments {
-    /// Most tokens of a text, prompt and answer together
+    /// Maximum tokens of a text, prompt and answer together
     #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
     pub context: Option<u32>,
     #[command(flatten)]
     pub precision: PrecisionArguments,
-    /// Most tokens computed in one step; 2048 on a GPU with memory of its own and 512 elsewhere if absent
+    /// Maximum tokens per step; if absent, 2048 on a GPU with its own memory and 512 elsewhere
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
     pub budget: Option<u32>,
-    /// Device memory to use, in MiB; most of what the device has if absent
+    /// Device memory to use, in MiB; if absent, most of the device's memory
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub memory: Option<u64>,
 }
 
-/// What a model is kept and computed in.
+/// Flags for data types.
 #[derive(Args)]
 pub struct PrecisionArguments {
-    /// Type of the keys and values that are kept: q8 has 8 bits and a scale for each head
+    /// Type of the KV cache: q8 has 8 bits per value and one scale per head
     #[arg(long, default_value = "f16")]
     pub kv: Kept,
-    /// Type of what matrix products take; f16 where the device has matrix units and f32 elsewhere if absent
+    /// Type of matrix product inputs; if absent, f16 on devices with matrix units and f32 elsewhere
     #[arg(long)]
     pub inputs: Option<Float>,
-    /// Quantise large matrices while loading; weights stay as the checkpoint has them if absent
+    /// Quantize large matrices while loading; none keeps the checkpoint's types
     #[arg(long, value_name = "FORMAT", default_value = "none")]
     pub quant: Quant,
 }
 
 impl PrecisionArguments {
-    /// The types that a model computes in; what is not given is the device's choice.
+    /// The data types of the model; the device chooses those that no flag sets.
     pub fn precision(&self) -> Precision {
         Precision { activations: self.inputs.map(DType::from), weights: self.quant.into() }
     }
 
-    /// The same for programs, with the type of activations that a model got.
+    /// The same as JSON, with the activation type that the model got.
     pub fn as_json(&self, activations: DType) -> serde_json::Value {
         let name = |dtype: DType| dtype.to_string();
         serde_json::json!({
@@ -90,12 +89,12 @@ impl PrecisionArguments {
     }
 }
 
-/// A float type that can be chosen.
+/// A float type for a flag.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Float {
-    /// Half precision.
+    /// f16.
     F16,
-    /// Single precision.
+    /// f32.
     F32,
 }
 
@@ -108,14 +107,14 @@ impl From<Float> for DType {
     }
 }
 
-/// A type of keys and values that can be chosen.
+/// A type of keys and values for a flag.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kept {
-    /// Half precision.
+    /// f16.
     F16,
-    /// Single precision.
+    /// f32.
     F32,
-    /// 8 bits, and a scale for each head.
+    /// 8 bits per value, and one scale per head.
     Q8,
 }
 
@@ -129,14 +128,14 @@ impl From<Kept> for DType {
     }
 }
 
-/// A format of quantised weights that can be chosen, or none.
+/// A format of quantized weights for a flag, or none.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Quant {
-    /// Weights as the checkpoint has them.
+    /// The checkpoint's types.
     None,
-    /// 8 bits a weight, and 16 for each 32 of them.
+    /// 8 bits per weight, and 16 bits per 32 weights.
     Q8,
-    /// 4 bits a weight, and 9 for each 16 of them.
+    /// 4 bits per weight, and 9 bits per 16 weights.
     Q4,
 }
 
@@ -151,7 +150,7 @@ impl From<Quant> for Option<DType> {
 }
 
 impl EngineArguments {
-    /// For `sequences` sequences and as many snapshots of them as `snapshots` says.
+    /// EngineOptions for `sequences` sequences, each with `snapshots` snapshots.
     pub fn options(&self, sequences: u32, snapshots: u32) -> GeneratorOptions {
         let engine = EngineOptions {
             context: self.context,
@@ -166,12 +165,12 @@ impl EngineArguments {
 }
 
 impl ModelArguments {
-    /// What the model is called in messages.
+    /// The model's name in messages.
     pub fn name(&self) -> &str {
         self.model.as_deref().unwrap_or(built_in::NAME)
     }
 
-    /// The checkpoint, downloaded where it is on the hub, with a progress bar for each file on a terminal.
+    /// Opens the checkpoint. Downloads it from the hub if needed, with a progress bar per file on a terminal.
     pub fn open(&self) -> Result<Checkpoint> {
         let Some(model) = &self.model else { return built_in::open() };
         let mut bars = FileBars::default();
@@ -183,7 +182,7 @@ impl ModelArguments {
 }
 
 impl DeviceArguments {
-    /// Opens the device and says on stderr which one and why.
+    /// Opens the device, and writes to stderr which one and why.
     pub fn open(&self) -> Result<Arc<dyn Backend>> {
         let started = Instant::now();
         let opened = open(self.backend, self.device.as_deref())?;
@@ -200,7 +199,7 @@ impl DeviceArguments {
     }
 }
 
-/// Puts weights on a device, with a progress bar on a terminal.
+/// Loads weights onto a device, with a progress bar on a terminal.
 pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, precision: Precision) -> Result<Arc<Model>> {
     let bar = bar(LOADING, 0);
     let model = Model::load(backend, source, precision, &mut |done, total| {
@@ -210,7 +209,7 @@ pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, precision: Preci
     model.map(Arc::new)
 }
 
-/// Puts a checkpoint on a device, with a progress bar on a terminal.
+/// Loads a checkpoint onto a device, with a progress bar on a terminal.
 pub fn load(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, options: GeneratorOptions) -> Result<Generator> {
     let bar = bar(LOADING, 0);
     Generator::new(backend, checkpoint, options, &mut |done, total| {

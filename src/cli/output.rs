@@ -1,4 +1,4 @@
-//! Standard output and standard error, either of which may be closed at any time.
+//! Standard output and standard error. The reader may close either at any time.
 
 use std::{
     io::{ErrorKind, Write, stderr, stdout},
@@ -9,7 +9,7 @@ use bimetal::{Error, Result};
 
 const STANDARD_OUTPUT: &str = "standard output";
 
-/// Writes to standard output at once.
+/// Writes to standard output and flushes it.
 pub fn print(text: &str) -> Result<()> {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io(STANDARD_OUTPUT))
@@ -20,12 +20,12 @@ pub fn print_json(value: &serde_json::Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
 
-/// Says a line on standard error. Where nobody listens there, nothing is lost that anybody wanted.
+/// Writes a line to standard error. Ignores a closed standard error.
 pub fn note(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 
-/// Whether this is the end of a reader of standard output, such as `head`, that has read what it wanted.
+/// Whether the error means that the reader of standard output, such as `head`, has closed it.
 pub fn is_closed(error: &Error) -> bool {
     matches!(error, Error::Io { path, source }
         if path == Path::new(STANDARD_OUTPUT) && source.kind() == ErrorKind::BrokenPipe)

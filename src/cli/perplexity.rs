@@ -1,7 +1,12 @@
-//! `perplexity`: how well a model foresees a text.
+//! `perplexity`: how well a model predicts a text.
 
 use std::time::Duration;
 
+use bimetal::{
+    Result,
+    low_level::{generate::TextAssets, model::weights::Source},
+    measure::perplexity::{Perplexity, Side, perplexity},
+};
 use clap::Args;
 use serde_json::json;
 
@@ -9,12 +14,6 @@ use super::{
     evaluation::{TextArguments, figure, figure_json, rate, report, require_complete, timed},
     model::{DeviceArguments, ModelArguments, PrecisionArguments, weights},
     output::{print, print_json},
-};
-
-use bimetal::{
-    Result,
-    low_level::{generate::TextAssets, model::weights::Source},
-    measure::perplexity::{Perplexity, Side, perplexity},
 };
 
 /// Flags of `perplexity`.
@@ -33,7 +32,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Measures and prints.
+/// Measures perplexity and prints it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let text = arguments.text.read()?;
     let checkpoint = arguments.model.open()?;

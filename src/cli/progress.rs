@@ -1,21 +1,21 @@
-//! Bars that show how far something is, on a terminal and nowhere else.
+//! Progress bars, shown only on a terminal.
 
 use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-/// For bytes of a file that is downloaded.
+/// For a file during its download, in bytes.
 const DOWNLOADING: &str = "{msg} [{elapsed_precise}] [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})";
-/// For bytes that arrive.
+/// For loading weights, in bytes.
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
-/// For bytes that are quantised.
-pub const QUANTISING: &str = "quantising {bar:40} {binary_bytes} of {binary_total_bytes}";
-/// For ids of a text.
+/// For quantizing weights, in bytes.
+pub const QUANTISING: &str = "quantizing {bar:40} {binary_bytes} of {binary_total_bytes}";
+/// For scoring a text, in ids.
 pub const SCORING: &str = "scoring {bar:40} {human_pos} of {human_len} ids, {per_sec}: {eta} left";
-/// For steps of a measurement.
+/// For the steps of a measurement.
 pub const MEASURING: &str = "measuring {bar:40} {pos} of {len}: {wide_msg}";
 
-/// A bar on standard error that goes away when it is dropped; hidden where that is no terminal.
+/// A bar on standard error that disappears when dropped; hidden if standard error is not a terminal.
 pub fn bar(template: &'static str, length: u64) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -23,7 +23,7 @@ pub fn bar(template: &'static str, length: u64) -> ProgressBar {
     ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear)
 }
 
-/// A bar for each file that is downloaded, one after the other; they stay on the terminal.
+/// One bar per downloaded file, in order; finished bars stay on the terminal.
 #[derive(Default)]
 pub struct FileBars {
     file: String,
@@ -31,7 +31,7 @@ pub struct FileBars {
 }
 
 impl FileBars {
-    /// Shows how many bytes of a file are here.
+    /// Shows the received bytes of a file.
     pub fn show(&mut self, file: &str, done: u64, total: u64) {
         if self.file != file {
             file.clone_into(&mut self.file);
@@ -44,7 +44,7 @@ impl FileBars {
     }
 }
 
-/// A file's name, of a long one the end.
+/// A file's name; only the end of a long name.
 fn short(file: &str) -> String {
     match file.char_indices().rev().nth(29) {
         Some((at, _)) if at > 0 => format!("..{}", &file[at..]),

@@ -1,4 +1,4 @@
-//! `quantize`: a checkpoint with smaller weights, as a directory that loads like any other.
+//! `quantize`: writes a checkpoint with quantized weights, as a directory that loads like any other.
 
 use std::path::PathBuf;
 
@@ -20,24 +20,24 @@ pub struct Arguments {
     /// A checkpoint directory, or OWNER/NAME[@REVISION] on the Hugging Face hub
     #[arg(value_name = "IN")]
     input: String,
-    /// The directory to write; made if it is not there
+    /// The output directory; created if absent
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// q8 loses next to nothing, q4 is half its size
+    /// q8 loses almost nothing; q4 is half its size
     #[arg(short, long)]
     format: Format,
 }
 
-/// A format of quantised weights.
+/// A format of quantized weights.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// 8 bits a weight, and 16 for each 32 of them.
+    /// 8 bits per weight, and 16 bits per 32 weights.
     Q8,
-    /// 4 bits a weight, and 9 for each 16 of them.
+    /// 4 bits per weight, and 9 bits per 16 weights.
     Q4,
 }
 
-/// Quantises and writes.
+/// Quantizes the weights and writes them.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let checkpoint = ModelArguments { model: Some(arguments.input.clone()) }.open()?;
     let format = match arguments.format {

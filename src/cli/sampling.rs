@@ -1,58 +1,56 @@
-//! How tokens are chosen: flags over what the checkpoint asks for.
-
-use clap::{Args, builder::NonEmptyStringValueParser};
+//! Sampling flags, which override the checkpoint's recommendation.
 
 use bimetal::{GenerationOptions, Result, Sampling, low_level::generate::StopAt};
+use clap::{Args, builder::NonEmptyStringValueParser};
 
-/// How tokens are chosen. What is not given comes from the checkpoint's generation_config.json, or else from the advice
-/// of the model's authors.
+/// Sampling flags. Missing values come from the checkpoint's generation_config.json, or from the model card's advice.
 #[derive(Args)]
 #[command(next_help_heading = "Sampling", allow_negative_numbers = true)]
 pub struct SamplingArguments {
-    /// 0 always takes the likeliest token
+    /// Divides the logits; 0 always takes the most probable token
     #[arg(short, long)]
     temperature: Option<f32>,
-    /// Keep this many of the likeliest tokens; 0 keeps all
+    /// Keep this many of the most probable tokens; 0 keeps all
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..))]
     top_k: Option<u32>,
-    /// Keep the likeliest tokens that together have this probability
+    /// Keep the fewest most probable tokens whose probabilities sum to this
     #[arg(long)]
     top_p: Option<f32>,
-    /// Keep tokens with at least this share of the likeliest one's probability
+    /// Keep tokens with at least this share of the largest probability
     #[arg(long)]
     min_p: Option<f32>,
-    /// Divides the logits of tokens that have occurred
+    /// Divides the logits of tokens in the prompt or the answer
     #[arg(long)]
     repetition_penalty: Option<f32>,
-    /// Subtracted from the logits of tokens that were generated
+    /// Subtracted from the logits of tokens in the answer
     #[arg(long)]
     presence_penalty: Option<f32>,
-    /// Subtracted once for each time a token was generated
+    /// Subtracted once per occurrence of a token in the answer
     #[arg(long)]
     frequency_penalty: Option<f32>,
     /// The same seed gives the same text
     #[arg(short, long)]
     seed: Option<u64>,
-    /// Most tokens to generate
+    /// Maximum tokens to generate
     #[arg(short = 'n', long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
-    /// A string that ends the text; may be given several times
+    /// A string that ends the text; repeatable
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     stop: Vec<String>,
 }
 
 impl SamplingArguments {
-    /// Refuses what no checkpoint could make good, before one is loaded.
+    /// Rejects values that are invalid with any checkpoint, before one is loaded.
     ///
     /// # Errors
-    /// [`bimetal::Error::Request`] naming the value and what is allowed.
+    /// [`bimetal::Error::Request`] with the value and the allowed range.
     pub fn check(&self) -> Result<()> {
         let (sampling, max_tokens) = (Sampling::plain(), usize::MAX);
         let plain = GenerationOptions { sampling, max_tokens, stop: Vec::new(), stop_at: StopAt::StopId };
         self.options(plain).sampling.validate()
     }
 
-    /// The checkpoint's options, changed by what was given.
+    /// The checkpoint's options, changed by the flags.
     pub fn options(&self, checkpoint: GenerationOptions) -> GenerationOptions {
         let Sampling { seed, .. } = checkpoint.sampling;
         let from = checkpoint.sampling;

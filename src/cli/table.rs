@@ -1,6 +1,6 @@
-//! Tables that align.
+//! Aligned text tables.
 
-/// Rows of cells under a heading, every column as wide as its widest cell, numbers to the right.
+/// Formats rows of cells under headings. Each column is as wide as its widest cell; numbers are right-aligned.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = heading
         .iter()

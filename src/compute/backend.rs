@@ -1,7 +1,8 @@
-//! The seam. A backend owns memory ([`Memory`]) and runs recordings ([`Backend`]); it knows no model and no operation.
+//! The interface of a device. A backend owns memory ([`Memory`]) and runs recordings ([`Backend`]). It knows no model
+//! and no operation.
 //!
-//! The trait is object-safe: which backend runs is decided at run time and nothing is generic over it. Errors cover
-//! only what a caller cannot foresee: memory that is not there, a shader the driver refuses, a device that goes away.
+//! The trait is object-safe: the backend is chosen at run time, and no code is generic over it. Errors cover only what
+//! a caller cannot prevent: missing memory, a shader that the driver rejects, a lost device.
 
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
@@ -15,39 +16,39 @@ use crate::{
     error::Result,
 };
 
-/// Runs programs on memory of its own.
+/// Runs programs on its own memory.
 pub trait Backend: Memory {
-    /// What recording code may know.
+    /// The capabilities that recording code may use.
     fn caps(&self) -> &Caps;
 
-    /// Prepares a recording: pipelines, scratch memory, bind groups. The result may be run again and again.
+    /// Prepares a recording: pipelines, scratch memory, bind groups. The program can run many times.
     ///
     /// # Errors
-    /// [`crate::Error::Shader`], [`crate::Error::OutOfMemory`] or [`crate::Error::Device`]: this is where compile
-    /// errors, memory and limits surface.
+    /// [`crate::Error::Shader`], [`crate::Error::OutOfMemory`] or [`crate::Error::Device`]. All compile errors, memory
+    /// errors and limit violations appear here.
     fn load(&self, pass: Pass) -> Result<Program>;
 
-    /// Keeps what kernels compile to in a directory, from now on and from one process to the next. `texts` tells one set of
-    /// shader texts from another ([`crate::kernels::fingerprint`]). Where the directory cannot be written, or the backend
-    /// has nothing to keep, everything works as without it.
+    /// Caches compiled kernels in a directory, for this process and later ones. `texts` is the fingerprint of the
+    /// shader texts ([`crate::kernels::fingerprint`]). Without a writable directory, or with nothing to cache, the
+    /// backend works uncached.
     fn keep_pipelines(&self, _directory: &Path, _texts: u64) {}
 
-    /// Compiles what these launches need, which need not bind anything, so that loading them later is quick.
+    /// Compiles the pipelines of these dispatches, which need no bindings, so that loading them later is fast.
     ///
     /// # Errors
-    /// [`crate::Error::Shader`] or [`crate::Error::Device`], as loading them would.
+    /// [`crate::Error::Shader`] or [`crate::Error::Device`], as from loading them.
     fn compile(&self, _launches: &[Dispatch]) -> Result<()> {
         Ok(())
     }
 
-    /// Submits a program of this backend. Runs are in order; this does not wait.
+    /// Submits a program of this backend. Programs run in order; this call does not wait.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device is lost or an earlier run failed.
     fn run(&self, program: &Program) -> Result<()>;
 
-    /// The same, and then what [`Memory::read`] does for each of some buffers; in one submission where handing over two
-    /// would keep the device waiting between them.
+    /// [`Backend::run`], then [`Memory::read`] for each entry of `wanted`. Uses one submission if two would leave the
+    /// device idle between them.
     ///
     /// # Errors
     /// Those of [`Backend::run`].
@@ -56,8 +57,9 @@ pub trait Backend: Memory {
         Ok(wanted.iter().map(|(id, range)| self.read(*id, range.clone())).collect())
     }
 
-    /// Runs a program launch by launch, waits, and says how long each launch took on the device, in order. None where
-    /// the device has no clock. A launch alone takes longer than among its neighbours, so the sum is an upper bound.
+    /// Runs a program one dispatch at a time, waits, and returns the device time of each dispatch, in order. `None` if
+    /// the device has no timestamps. A dispatch alone takes longer than among its neighbors, so the sum is an upper
+    /// bound.
     ///
     /// # Errors
     /// Those of [`Backend::run`] and [`Backend::wait`].
@@ -67,7 +69,7 @@ pub trait Backend: Memory {
         Ok(None)
     }
 
-    /// Waits until everything submitted has finished.
+    /// Waits until all submitted work has finished.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if a run failed.

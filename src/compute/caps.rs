@@ -1,89 +1,78 @@
-//! What recording code may know of a device: its limits, and the work sizes that it prefers.
+//! A device's capabilities: the limits and preferred work sizes that recording code may use.
 
-/// What kind of machine a backend computes on.
+/// The kind of device a backend computes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeviceKind {
-    /// The host's own cores, through the plain-loop kernels.
+    /// The CPU cores of the host, through the plain-loop kernels.
     Cpu,
     /// A GPU that shares the host's memory.
     Integrated,
-    /// A GPU with memory of its own.
+    /// A GPU with its own memory.
     Discrete,
     /// A GPU behind a virtual machine's interface.
     Virtual,
-    /// A driver that emulates a GPU on the host's cores.
+    /// A driver that emulates a GPU on the CPU cores of the host.
     Software,
 }
 
-/// Work sizes that a backend prefers. Operations compute grids from them and hand them to the shader as defines, so
+/// Work sizes that a backend prefers. Operations compute grids from them and pass them to the shader as defines, so
 /// grid arithmetic exists once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiles {
-    /// Rows and columns of the output that one `matmul` group computes.
+    /// Rows and columns of the output tile of one `matmul` workgroup.
     pub matmul: [u32; 2],
-    /// How products with few rows are shared out.
+    /// Tiling of products with few rows.
     pub matvec: Few,
-    /// Parts into which `attend_decode` splits a context, whatever its length.
+    /// Number of splits of a context in `attend_decode`, for every context length.
     pub attend_splits: u32,
-    /// How the subgroups of an `attend_mma` group share its work.
-    pub attend_by: Strips,
-    /// Most lanes that share a column of a recurrent state in `gdn_scan`.
+    /// Maximum number of lanes per column of a recurrent state in `gdn_scan`.
     pub scan_team: u32,
-    /// Squares of columns of a recurrent state that a subgroup has side by side in `gdn_chunk_state`.
+    /// Column fragments of a recurrent state that one subgroup holds side by side in `gdn_chunk_state`.
     pub state_squares: u32,
-    /// Tokens computed in one step that fill the device and keep it free for others soon enough.
+    /// Token budget of one step: enough to saturate the device, few enough to release it soon for other programs.
     pub budget: u32,
-    /// When quantised weights become halves before a product on matrix units, rather than inside of it.
+    /// When to dequantize weights to f16 in memory before a product on matrix units; `None`: always inside the product.
     pub expand: Option<Expand>,
 }
 
-/// When quantised weights become halves in memory before they are multiplied.
+/// When to dequantize weights to f16 in memory before the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expand {
-    /// Least rows of the other operand.
+    /// Minimum rows of the other operand.
     pub rows: u32,
-    /// Most weights of a product.
+    /// Maximum weights of a product.
     pub weights: u32,
 }
 
-/// How a product with few rows is shared out.
+/// Tiling of products with few rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Few {
-    /// Lanes of one group.
+    /// Lanes of one workgroup.
     pub lanes: u32,
-    /// Least columns of one group.
+    /// Minimum columns of one workgroup.
     pub columns: u32,
-    /// Most rows that share one reading of the weights: a power of two.
+    /// Maximum rows that share one read of the weights: a power of two.
     pub rows: u32,
-    /// Lanes that fill the device; where there are more, each computes several columns.
+    /// Lanes that saturate the device. With more lanes, each computes several columns.
     pub fill: u32,
 }
 
-/// What one of several subgroups has of a tile of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strips {
-    /// Some columns of all rows: scores are added up between subgroups.
-    Columns,
-    /// Some rows with all of their columns, in registers: nothing but what is staged passes between subgroups.
-    Rows,
-}
-
-/// A product on matrix units turns each weight into a half once for every 64 or 128 rows. Writing all halves once takes about
-/// as long as doing that one and a half times, and a launch: with fewer rows there is nothing to gain.
+/// A product on matrix units converts each weight to f16 once for every 64 or 128 rows. Writing all f16 weights first
+/// takes about as long as 1.5 such conversions, plus a dispatch. With fewer rows it gains nothing.
 const WORTH_EXPANDING: u32 = 256;
 
-/// 32 MB of halves stay in the second-level cache of large GPUs until they are multiplied. More of them, one such piece after
-/// the other, leave most of a large GPU idle between pieces: an H200 was a third slower.
+/// 32 MB of f16 weights stay in the L2 cache of large GPUs until the product reads them. Dequantizing more, one part
+/// after another, leaves most of a large GPU idle between parts: an H200 was a third slower.
 const EXPANDED: u32 = 1 << 24;
 
 impl Expand {
-    /// For devices whose caches hold what was just written.
+    /// For devices whose cache holds recently written data.
     pub const USUAL: Self = Self { rows: WORTH_EXPANDING, weights: EXPANDED };
 }
 
 impl Tiles {
-    /// What suits a GPU of some kind: enough parts of a context to fill it with one sequence, enough rows of a prompt to
-    /// fill it with one product.
+    /// Work sizes for a kind of GPU: enough context splits to saturate it with one sequence, and enough prefill rows to
+    /// saturate it with one product.
     pub fn of(kind: DeviceKind) -> Self {
         let (attend_splits, fill) = match kind {
             DeviceKind::Discrete | DeviceKind::Virtual => (64, 1 << 16),
@@ -96,60 +85,75 @@ impl Tiles {
             matmul: [64, 64],
             matvec,
             attend_splits,
-            attend_by: Strips::Columns,
             scan_team: 8,
             state_squares: 1,
             budget,
-            // Others would write and read halves through the memory that all of the machine shares.
+            // The other kinds would write and read f16 weights through memory shared with the whole machine.
             expand: matches!(kind, DeviceKind::Discrete).then_some(Expand::USUAL),
         }
     }
 
-    /// What suits Apple's GPUs through Metal: as an integrated GPU, but no column of a product is shared by more lanes than
-    /// a SIMD group has, which sum without threadgroup memory; and SIMD groups keep more in registers.
+    /// Work sizes for Apple GPUs through Metal: those of an integrated GPU with two changes. At most one SIMD group
+    /// shares a column of a product, so the sum needs no threadgroup memory; and SIMD groups keep more in registers.
     pub fn apple() -> Self {
         let tiles = Self::of(DeviceKind::Integrated);
         let matvec = Few { lanes: 64, ..tiles.matvec };
-        Self { matvec, attend_by: Strips::Rows, scan_team: 4, state_squares: 2, ..tiles }
+        Self { matvec, scan_team: 4, state_squares: 2, ..tiles }
     }
 }
 
-/// All that recording code may know of a backend.
+/// The shading language of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShadingLanguage {
+    /// The WebGPU Shading Language.
+    Wgsl,
+    /// The Metal Shading Language.
+    Msl,
+}
+
+/// Everything that recording code may know about a backend.
 #[derive(Clone, Debug)]
 pub struct Caps {
-    /// The backend's name: `cpu`, `wgpu`.
+    /// The backend's name: `cpu`, `wgpu`, `metal`.
     pub backend: &'static str,
-    /// The device, as its driver names it.
+    /// The device's name, as reported by its driver.
     pub device: String,
-    /// The driver and interface, for people.
+    /// The driver and interface, as text for the user.
     pub driver: String,
-    /// What kind of machine it is.
+    /// The kind of device.
     pub kind: DeviceKind,
-    /// Memory of the device in bytes, where it can be told.
+    /// Device memory in bytes; `None` if unknown.
     pub memory: Option<u64>,
     /// Largest range of one buffer that a kernel can bind, in bytes.
     pub max_binding: u64,
     /// Largest buffer, in bytes.
     pub max_buffer: u64,
-    /// Bytes of memory that the lanes of one group share.
+    /// Bytes of workgroup memory.
     pub group_memory: u32,
-    /// Smallest and largest subgroup, where kernels may use subgroup operations.
+    /// Minimum and maximum subgroup size; `None` if kernels may not use subgroup operations.
     pub subgroup: Option<[u32; 2]>,
-    /// Whether shaders may compute in half precision.
+    /// Whether shaders may compute in f16.
     pub half: bool,
-    /// Rows and columns of the squares that matrix units multiply, f16 by f16 with f32 sums, where kernels may use them.
+    /// Rows and columns of the fragments that matrix units multiply (f16 by f16, f32 sums); `None` if kernels may not
+    /// use matrix units.
     pub matrix_units: Option<u32>,
-    /// Whether bytes are multiplied four at a time at full speed. Only where there are subgroups of four lanes or more.
+    /// Whether the device multiplies packed bytes, four at a time, at full speed. Requires subgroups of at least four
+    /// lanes.
     pub packed_dots: bool,
-    /// Most lanes of one group.
+    /// Maximum lanes of one workgroup.
     pub lanes: u32,
     /// Preferred work sizes.
     pub tiles: Tiles,
 }
 
 impl Caps {
-    /// What a GPU of some kind usually offers, so that recordings can be made for one that is not there. Its memory is
-    /// unknown and so never too small.
+    /// The shading language of the backend; WGSL for a backend that compiles no shaders.
+    pub fn language(&self) -> ShadingLanguage {
+        if self.backend == "metal" { ShadingLanguage::Msl } else { ShadingLanguage::Wgsl }
+    }
+
+    /// Typical capabilities of a kind of GPU, to make recordings without the device. Its memory is unknown and so never
+    /// too small.
     pub fn typical(backend: &'static str, kind: DeviceKind) -> Self {
         let software = kind == DeviceKind::Software;
         let width = if software { 8 } else { 32 };
@@ -171,7 +175,8 @@ impl Caps {
         }
     }
 
-    /// What an Apple GPU of the last years offers through Metal (Apple7: the M1 and later). Its memory is unknown, as above.
+    /// Typical capabilities of recent Apple GPUs through Metal (Apple7: the M1 and later). Its memory is unknown, as
+    /// above.
     pub fn apple() -> Self {
         Self {
             device: "Apple GPU on paper".into(),

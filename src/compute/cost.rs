@@ -1,68 +1,68 @@
-//! What a launch costs at the least: bytes that must cross the memory interface if every operand is read or written
-//! once, and floating-point operations.
+//! Roofline cost of a dispatch: floating-point operations, and the bytes that cross the memory interface if every
+//! operand is read or written once.
 //!
-//! A kernel states its cost beside its formula ([`super::kernel::Kernel::cost`]). Reading a tile again, or for rows that
-//! are not alive, is a kernel's inefficiency and no part of its cost: a measured time shows it. Steps and block tables,
-//! a few KiB of words, are not counted.
+//! A kernel states its cost beside its formula ([`super::kernel::Kernel::cost`]). Reading a tile twice, or reading for
+//! inactive rows, is a kernel's inefficiency and not part of the cost: the measured time shows it. Step buffers and
+//! block tables, a few KiB of words, are not counted.
 
 use std::{
     iter::Sum,
     ops::{Add, AddAssign},
 };
 
-/// Bytes moved between memory and a device's cores.
+/// Bytes moved between memory and the cores of a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Bytes {
-    /// To the cores.
+    /// From memory to the cores.
     pub read: u64,
-    /// To memory.
+    /// From the cores to memory.
     pub written: u64,
 }
 
 impl Bytes {
-    /// Both ways together.
+    /// The sum of both directions.
     pub fn moved(self) -> u64 {
         self.read + self.written
     }
 }
 
-/// Floating-point operations: two for each multiply-add of a sum. What is done to each element alone (scaling, gates,
-/// exponentials) is not counted; bytes bound it on every device.
+/// Floating-point operations: two for each multiply-add of a sum. Element-wise operations (scaling, gates,
+/// exponentials) are not counted; bytes bound them on every device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Flops {
-    /// Of products whose operands both have 16 bits at the most, which a matrix unit can take.
+    /// Operations of products whose operands both have at most 16 bits, which matrix units can compute.
     pub matrix: u64,
-    /// All others.
+    /// All other operations.
     pub vector: u64,
 }
 
 impl Flops {
-    /// Of sums in single precision.
+    /// The operations of f32 sums.
     pub fn vector(multiply_adds: u64) -> Self {
         Self { matrix: 0, vector: 2 * multiply_adds }
     }
 
-    /// Both kinds together.
+    /// The sum of both kinds.
     pub fn total(self) -> u64 {
         self.matrix + self.vector
     }
 }
 
-/// What a launch, or several, cost at the least.
+/// The roofline cost of one or more dispatches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Cost {
-    /// Bytes of weights; they are only read.
+    /// Bytes of weights, which are only read.
     pub weights: u64,
-    /// Bytes of everything that lives from one launch to another: activations, logits, the table of angles.
+    /// Bytes of data that lives from one dispatch to another: activations, logits, the table of angles.
     pub activations: Bytes,
-    /// Bytes of what lives from one step to another: keys and values, recurrent states, rings.
+    /// Bytes of data that lives from one step to another: keys and values, recurrent states, conv states.
     pub cache: Bytes,
-    /// Operations.
+    /// Floating-point operations.
     pub flops: Flops,
 }
 
 impl Cost {
-    /// Bytes of all kinds, both ways.
+    /// Bytes of all kinds, in both directions.
     pub fn moved(&self) -> u64 {
         self.weights + self.activations.moved() + self.cache.moved()
     }
@@ -103,82 +103,83 @@ impl Sum for Cost {
     }
 }
 
-/// Which count of the step says how many rows of a tensor are active.
+/// The step count that limits the active rows of a tensor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RowCount {
     /// Rows of tokens.
     Rows = 0,
-    /// Rows that want logits.
+    /// Rows that need logits.
     Outputs = 1,
 }
 
-/// What a run of a recording has to do, as far as costs depend on it: the recording itself knows capacities alone.
+/// The work of one run of a recording, for its cost. The recording itself knows only capacities.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Load {
-    /// Of each sequence: rows of this step, and position of the first.
+    /// For each sequence: its rows in this step, and the position of the first row.
     sequences: Vec<(u64, u64)>,
-    /// Rows that want logits.
+    /// Rows that need logits.
     outputs: u64,
 }
 
 impl Load {
-    /// Of each sequence its rows of this step and the position of the first, and how many rows want logits.
+    /// A load of these sequences (rows in this step, position of the first row) and this number of rows that need
+    /// logits.
     pub fn new(sequences: Vec<(u64, u64)>, outputs: u64) -> Self {
         Self { sequences, outputs }
     }
 
-    /// One token of each of `sequences` sequences, after `depth` others.
+    /// Decode: one token for each of `sequences` sequences, after `depth` earlier tokens.
     pub fn decode(sequences: u32, depth: u32) -> Self {
         let sequences = u64::from(sequences);
         Self { sequences: (0..sequences).map(|_| (1, u64::from(depth))).collect(), outputs: sequences }
     }
 
-    /// The last `rows` tokens of one prompt, after `depth` others; the last one wants logits.
+    /// Prefill: the last `rows` tokens of one prompt, after `depth` earlier tokens. The last row needs logits.
     pub fn prompt(rows: u32, depth: u32) -> Self {
         Self { sequences: vec![(u64::from(rows), u64::from(depth))], outputs: 1 }
     }
 
-    /// Rows of tokens, of all sequences.
+    /// Token rows of all sequences.
     pub fn tokens(&self) -> u64 {
         self.sequences.iter().map(|(rows, _)| rows).sum()
     }
 
-    /// Rows that want logits.
+    /// Rows that need logits.
     pub fn outputs(&self) -> u64 {
         self.outputs
     }
 
-    /// How many sequences take part.
+    /// Number of sequences in the step.
     pub fn sequences(&self) -> u64 {
         self.sequences.len() as u64
     }
 
-    /// How many of them go on from an earlier step.
+    /// Number of sequences that continue from an earlier step.
     pub fn continued(&self) -> u64 {
         self.sequences.iter().filter(|(_, position)| *position > 0).count() as u64
     }
 
-    /// Tokens of all sequences, those of this step included.
+    /// Context length of all sequences together, including this step's tokens.
     pub fn context(&self) -> u64 {
         self.contexts().sum()
     }
 
-    /// Tokens of each sequence, those of this step included.
+    /// Context length of each sequence, including this step's tokens.
     pub fn contexts(&self) -> impl Iterator<Item = u64> {
         self.sequences.iter().map(|(rows, position)| rows + position)
     }
 
-    /// Pairs of a row and a token that it attends to: Σ over rows of position + 1.
+    /// Pairs of a row and a token it attends to: Σ over rows of position + 1.
     pub fn pairs(&self) -> u64 {
         self.sequences.iter().map(|(rows, position)| rows * position + rows * (rows + 1) / 2).sum()
     }
 
-    /// Tokens among the last `most` before the step's rows, of all sequences.
+    /// Earlier tokens within the last `most` before the step's rows, of all sequences.
     pub fn before(&self, most: u64) -> u64 {
         self.sequences.iter().map(|(_, position)| *position.min(&most)).sum()
     }
 
-    /// Rows among the last `most` of the step, of all sequences.
+    /// Rows within the last `most` of the step, of all sequences.
     pub fn last(&self, most: u64) -> u64 {
         self.sequences.iter().map(|(rows, _)| *rows.min(&most)).sum()
     }

@@ -1,7 +1,7 @@
-//! The oracle: runs every kernel's plain loop on the host's cores. Also what a machine without a GPU falls back to.
+//! The reference backend: runs every kernel's plain loop on the CPU. It is also the fallback of machines without a GPU.
 //!
-//! One thread scope per run; the threads share out the groups of each dispatch and meet only where the recording says
-//! `barrier`, so a barrier that is missing shows here too.
+//! Each run starts one thread scope, whose threads share the workgroups of each dispatch. They wait for each other only at
+//! the recording's barriers, so a missing barrier shows here too.
 
 use std::{
     any::Any,
@@ -14,13 +14,15 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use web_time::Instant;
 
 use crate::{
     compute::{
         backend::Backend,
-        caps::{Caps, DeviceKind, Few, Strips, Tiles},
+        caps::{Caps, DeviceKind, Few, Tiles},
         kernel::{Dispatch, Group, host_memory::HostMemory},
         lock::lock,
         memory::{BufferId, Memory, Pending, Slot},
@@ -29,7 +31,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The backend of the host's own cores.
+/// The backend of the host's CPU cores.
 pub struct Cpu {
     caps: Caps,
     threads: usize,
@@ -52,7 +54,7 @@ impl Default for Cpu {
 }
 
 impl Cpu {
-    /// A backend that computes on `threads` threads.
+    /// A backend with `threads` threads.
     pub fn new(threads: usize) -> Self {
         let caps = Caps {
             backend: "cpu",
@@ -72,7 +74,6 @@ impl Cpu {
                 matmul: [64, 16],
                 matvec: Few { lanes: 1, columns: 64, rows: 8, fill: 1 },
                 attend_splits: 1,
-                attend_by: Strips::Columns,
                 scan_team: 8,
                 state_squares: 1,
                 budget: 512,
@@ -98,7 +99,7 @@ impl Cpu {
     }
 
     fn memory(&self, id: BufferId) -> Arc<HostMemory> {
-        self.buffers().by_id.get(&id).expect("a buffer is freed only when nothing uses it").clone()
+        self.buffers().by_id.get(&id).expect("a buffer in use is never freed").clone()
     }
 }
 
@@ -168,7 +169,7 @@ impl Backend for Cpu {
 struct Run<'a> {
     dispatches: &'a [Dispatch],
     memory: &'a [Vec<Arc<HostMemory>>],
-    /// The next group of each dispatch that nobody has taken.
+    /// The next free workgroup of each dispatch.
     next: Vec<AtomicUsize>,
     meet: Barrier,
     failure: Mutex<Option<(String, String)>>,
@@ -185,7 +186,7 @@ impl<'a> Run<'a> {
             if dispatch.barrier {
                 self.meet.wait();
             }
-            // A panic must not keep the other threads waiting at the next barrier.
+            // A panic must not leave the other threads waiting at the next barrier.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| share(dispatch, memory, next))) {
                 lock(&self.failure).get_or_insert((dispatch.label(), message(&*panic)));
             }
@@ -200,7 +201,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Takes groups of a dispatch until none is left, a few at a time where there are many.
+/// Takes the workgroups of a dispatch until all are done, several at a time in large grids.
 fn share(dispatch: &Dispatch, memory: &[Arc<HostMemory>], next: &AtomicUsize) {
     let [width, height, depth] = dispatch.grid.map(|groups| groups as usize);
     let groups = width * height * depth;
@@ -222,7 +223,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic without a message").into()
 }
 
-/// Bytes of memory of this machine, where the operating system tells.
+/// Memory of this machine in bytes; `None` if the operating system does not report it.
 fn host_memory_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;

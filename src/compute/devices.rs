@@ -1,4 +1,4 @@
-//! Which backend runs, decided when the program does.
+//! Backend and device selection, at run time.
 
 #[cfg(feature = "wgpu")]
 mod gpus;
@@ -15,25 +15,25 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The backend that was asked for.
+/// The requested backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum BackendChoice {
-    /// The best that is there: Metal, then a GPU through wgpu, then the host's cores.
+    /// The best available: Metal, then a GPU through wgpu, then the CPU.
     #[default]
     Auto,
-    /// The host's cores.
+    /// The CPU cores of the host.
     Cpu,
     /// A GPU through wgpu.
     Wgpu,
-    /// A GPU through Metal itself.
+    /// A GPU through native Metal.
     Metal,
 }
 
 impl BackendChoice {
-    /// All of them, in the order in which help lists them.
+    /// All choices, in the order of the help text.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Cpu, Self::Wgpu, Self::Metal];
 
-    /// The name that it is asked for by.
+    /// The name in requests.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -61,68 +61,77 @@ impl FromStr for BackendChoice {
     }
 }
 
-/// An open backend, and how the choice fell on it.
+/// An open backend, and the reason for the choice.
 pub struct Opened {
     /// The backend.
     pub backend: Arc<dyn Backend>,
-    /// Why it was taken.
+    /// Why this backend was chosen.
     pub why: String,
-    /// What would have been better but was not taken, and why not.
+    /// Better devices that were not chosen, with the reason for each.
     pub skipped: Vec<(String, String)>,
 }
 
-/// What `devices` tells of one device.
+/// One entry of the device list.
 #[derive(Clone, Debug)]
 pub struct DeviceEntry {
-    /// Its number, by which `device` may name it; the host's cores have none.
+    /// The number that `device` can give; `None` for the CPU.
     pub index: Option<usize>,
-    /// What it can do: backend, name, kind, driver, memory and limits among it.
+    /// Capabilities, such as backend, name, kind, driver, memory and limits.
     pub caps: Caps,
-    /// Features that it offers and this crate knows, in words.
+    /// The device's features that this crate uses, as text.
     pub features: Vec<&'static str>,
-    /// Whether [`BackendChoice::Auto`] takes it, if it opens.
+    /// Whether [`BackendChoice::Auto`] chooses it, if it opens.
     pub auto: bool,
 }
 
-/// Opens a backend. `device` is a part of a device's name or its number, as [`devices`] tells them.
+/// Opens a backend; blocks until it is open. `device` is part of a device name, or a number of [`devices`].
 ///
 /// # Errors
-/// [`Error::NoBackend`] with what was tried and why it was not taken.
+/// [`Error::NoBackend`] with each attempt and the reason it failed.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn open(choice: BackendChoice, device: Option<&str>) -> Result<Opened> {
+    pollster::block_on(open_async(choice, device))
+}
+
+/// Opens a backend, without blocking on a slow driver. `device` is part of a device name, or its number.
+///
+/// # Errors
+/// [`Error::NoBackend`] with each attempt and the reason it failed.
+pub async fn open_async(choice: BackendChoice, device: Option<&str>) -> Result<Opened> {
     match (choice, device) {
         (BackendChoice::Metal, device) => Ok(opened(named_metal(device)?, "asked for", Vec::new())),
         (BackendChoice::Cpu, None) => Ok(opened(cpu(), "asked for", Vec::new())),
         (BackendChoice::Cpu, Some(_)) => Err(none("cpu", "it has no devices to choose from; leave the device out")),
-        (BackendChoice::Wgpu, Some(device)) => gpus::named(device),
-        // Numbers are wgpu's devices'.
+        (BackendChoice::Wgpu, Some(device)) => gpus::named(device).await,
+        // Device numbers belong to wgpu.
         (BackendChoice::Auto, Some(device)) => match named_metal(Some(device)) {
             Ok(backend) if device.parse::<usize>().is_err() => Ok(opened(backend, "named", Vec::new())),
-            _ => gpus::named(device),
+            _ => gpus::named(device).await,
         },
         (BackendChoice::Wgpu, None) => {
             let mut reasons = Vec::new();
-            match gpus::best(&mut reasons) {
+            match gpus::best(&mut reasons).await {
                 Some(opened) => Ok(Opened { skipped: reasons, ..opened }),
                 None => Err(Error::NoBackend { reasons }),
             }
         }
-        (BackendChoice::Auto, None) => Ok(auto()),
+        (BackendChoice::Auto, None) => Ok(auto().await),
     }
 }
 
-fn auto() -> Opened {
+async fn auto() -> Opened {
     let mut skipped = match metal::open() {
         Ok(backend) => return opened(backend, "the GPU of this Mac", Vec::new()),
         Err(Error::NoBackend { reasons }) => reasons,
         Err(other) => vec![("metal".to_owned(), other.to_string())],
     };
-    match gpus::best(&mut skipped) {
+    match gpus::best(&mut skipped).await {
         Some(opened) => Opened { skipped, ..opened },
         None => opened(cpu(), "no GPU was usable", skipped),
     }
 }
 
-/// The one GPU that Metal has here, which a device that is asked for must name.
+/// The single GPU that Metal offers here; a requested device must match its name.
 fn named_metal(device: Option<&str>) -> Result<Arc<dyn Backend>> {
     let backend = metal::open()?;
     let name = &backend.caps().device;
@@ -144,7 +153,7 @@ fn none(who: &str, why: &str) -> Error {
     Error::NoBackend { reasons: vec![(who.into(), why.into())] }
 }
 
-/// How much better a kind of GPU is than others; software and the host's cores are none.
+/// Rank of a kind of GPU, best first; `None` for software drivers and the CPU.
 fn rank(kind: DeviceKind) -> Option<u32> {
     match kind {
         DeviceKind::Discrete => Some(0),
@@ -154,16 +163,23 @@ fn rank(kind: DeviceKind) -> Option<u32> {
     }
 }
 
-/// Every device of every backend in this build, those that [`BackendChoice::Auto`] prefers first in each backend's own order.
+/// Every device of every backend in this build. Each backend lists the devices that [`BackendChoice::Auto`] prefers first.
+/// Blocks until the drivers answer.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn devices() -> Vec<DeviceEntry> {
+    pollster::block_on(devices_async())
+}
+
+/// Every device of every backend in this build. Each backend lists the devices that [`BackendChoice::Auto`] prefers first.
+pub async fn devices_async() -> Vec<DeviceEntry> {
     let entry = |caps: Caps| {
         let features = caps.matrix_units.map(|_| "matrix units");
         DeviceEntry { index: None, caps, features: features.into_iter().collect(), auto: false }
     };
     let mut entries: Vec<_> = metal::devices().into_iter().map(entry).collect();
-    entries.extend(gpus::all());
+    entries.extend(gpus::all().await);
     entries.push(entry(cpu().caps().clone()));
-    // Metal itself comes before the same GPU through wgpu.
+    // Native Metal ranks above the same GPU through wgpu.
     let order = |entry: &DeviceEntry| match entry.caps.backend {
         "metal" => Some((0, 0)),
         _ => rank(entry.caps.kind).map(|rank| (1, rank)),
@@ -174,23 +190,23 @@ pub fn devices() -> Vec<DeviceEntry> {
     entries
 }
 
-/// A build without wgpu finds no GPU.
+/// A build without wgpu has no GPUs from it.
 #[cfg(not(feature = "wgpu"))]
 mod gpus {
     use super::{DeviceEntry, Opened, Result, none};
 
     const WITHOUT: &str = "this build is without it; build with --features wgpu";
 
-    pub(super) fn all() -> Vec<DeviceEntry> {
+    pub(super) async fn all() -> Vec<DeviceEntry> {
         Vec::new()
     }
 
-    pub(super) fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> {
+    pub(super) async fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> {
         skipped.push(("wgpu".into(), WITHOUT.into()));
         None
     }
 
-    pub(super) fn named(_: &str) -> Result<Opened> {
+    pub(super) async fn named(_: &str) -> Result<Opened> {
         Err(none("wgpu", WITHOUT))
     }
 }

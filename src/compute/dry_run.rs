@@ -1,6 +1,6 @@
-//! A device on paper: it has capabilities and no memory, computes nothing, and notes what is asked of it.
+//! A dry-run device: it has capabilities but no memory, computes nothing, and logs every call.
 //!
-//! Whatever runs on a backend runs on this one, and what it would have cost can be read afterwards: [`crate::measure::ledger`].
+//! It runs everything that a backend runs, and its log gives the cost of the run: [`crate::measure::ledger`].
 
 use std::{
     mem,
@@ -23,31 +23,31 @@ use crate::{
     error::Result,
 };
 
-/// A backend that only takes notes. What is read from it is zeros.
+/// A backend that only logs its calls. Every readback returns zeros.
 pub struct Paper {
     caps: Caps,
     last: AtomicU32,
     notes: Mutex<Notes>,
 }
 
-/// What was asked of a device.
+/// The log of a dry-run device.
 #[derive(Default)]
 pub struct Notes {
-    /// Every launch, in order; what it would have bound is gone.
+    /// Every dispatch, in order, without its bindings.
     pub launches: Vec<Dispatch>,
-    /// Programs handed over.
+    /// Programs submitted.
     pub submissions: u64,
-    /// Times that the host waited for the device.
+    /// Times the host waited for the device.
     pub waits: u64,
 }
 
 impl Paper {
-    /// A device with these capabilities.
+    /// A dry-run device with these capabilities.
     pub fn new(caps: Caps) -> Self {
         Self { caps, last: AtomicU32::new(0), notes: Mutex::default() }
     }
 
-    /// What was asked since this was last called.
+    /// Takes the log since the last call.
     pub fn take(&self) -> Notes {
         mem::take(&mut *self.notes())
     }
@@ -85,7 +85,7 @@ impl Backend for Paper {
     }
 
     fn run(&self, program: &Program) -> Result<()> {
-        // Without the buffers, which hold on to this backend.
+        // Drop the buffers: they hold a reference to this backend.
         let launches = program.dispatches.iter().map(|launch| Dispatch { slots: Vec::new(), ..launch.clone() });
         let mut notes = self.notes();
         notes.launches.extend(launches);

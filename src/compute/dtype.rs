@@ -2,38 +2,38 @@
 
 use std::{fmt, ops::Range};
 
-/// Weights that share a block word; rows are whole blocks.
+/// Weights of a quantization block; a row is a whole number of blocks.
 pub const BLOCK: usize = 32;
 
-/// Weights that share a unit in `q4`; the last ones of a row may be fewer.
+/// Weights that share a unit scale in `q4`; the last unit of a row may have fewer.
 pub const UNIT: usize = 256;
 
 /// Number of planes of every format.
 pub const PLANES: usize = 3;
 
-/// How weights lie in bytes that are multiplied four at a time.
+/// Byte order of packed rows, which are multiplied four bytes at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Packs {
-    /// One after the other.
+    /// Elements in order.
     Bytes,
-    /// Of each eight, the even ones and then the odd ones.
+    /// In each group of eight: the even elements, then the odd elements.
     Nibbles,
 }
 
-/// The type of a tensor's elements.
+/// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
-    /// IEEE single precision.
+    /// IEEE single precision, 32 bits.
     F32,
-    /// IEEE half precision.
+    /// IEEE half precision, 16 bits.
     F16,
-    /// The upper half of a single: 8 exponent bits, 7 mantissa bits.
+    /// The upper 16 bits of an f32: 8 exponent bits, 7 mantissa bits.
     Bf16,
     /// Unsigned 32-bit words: ids, positions, tables.
     U32,
-    /// Quantised weights of 8 bits: [`crate::compute::formats`].
+    /// Quantized 8-bit weights: [`crate::compute::formats`].
     Q8,
-    /// Quantised weights of 4 bits.
+    /// Quantized 4-bit weights.
     Q4,
     /// GGML's Q4_0.
     Q4_0,
@@ -43,9 +43,9 @@ pub enum DType {
     Q5K,
     /// GGML's Q6_K.
     Q6K,
-    /// Rows of x for products with packed bytes that lie so: [`crate::compute::formats::packed`].
+    /// Rows of x packed into bytes in this order, for packed products: [`crate::compute::formats::packed`].
     Packed(Packs),
-    /// Keys and values of 8 bits, of which each row is a head with a scale of its own: [`crate::compute::formats::heads`].
+    /// Keys and values of 8 bits: each row is one head with its own scale. See [`crate::compute::formats::heads`].
     Q8Heads,
 }
 
@@ -53,19 +53,19 @@ impl DType {
     /// Bytes of one element.
     ///
     /// # Panics
-    /// For quantised elements, of which one alone is nothing: see [`DType::size`].
+    /// For quantized types, which have no size per element: see [`DType::size`].
     pub const fn bytes(self) -> u64 {
         match self {
             DType::F32 | DType::U32 => 4,
             DType::F16 | DType::Bf16 => 2,
-            _ => panic!("quantised weights come in blocks"),
+            _ => panic!("quantized weights come in blocks"),
         }
     }
 
     /// Bytes of a matrix of `rows` × `width` elements on a device.
     ///
     /// # Panics
-    /// For quantised weights in rows of no whole blocks.
+    /// For quantized types if a row is not a whole number of blocks.
     pub fn size(self, [rows, width]: [u32; 2]) -> u64 {
         match self.is_quantised() {
             true => Planes::of(self, [rows, width]).bytes,
@@ -78,12 +78,12 @@ impl DType {
         !matches!(self, DType::F32 | DType::F16 | DType::Bf16 | DType::U32)
     }
 
-    /// Whether elements are in a format that only GGUF files have.
+    /// Whether only GGUF files hold this type.
     pub const fn is_ggml(self) -> bool {
         matches!(self, DType::Q4_0 | DType::Q4K | DType::Q5K | DType::Q6K)
     }
 
-    /// How its weights become packed bytes, if they do.
+    /// The byte order of rows that multiply these weights as packed bytes; `None` without such a product.
     pub const fn packs(self) -> Option<Packs> {
         match self {
             DType::Q8 => Some(Packs::Bytes),
@@ -92,12 +92,12 @@ impl DType {
         }
     }
 
-    /// Whether elements have 16 bits at the most.
+    /// Whether elements have at most 16 bits.
     pub const fn is_narrow(self) -> bool {
         !matches!(self, DType::F32 | DType::U32)
     }
 
-    /// Whether matrix units take elements: halves, and what is quantised, which becomes halves on the way.
+    /// Whether matrix units accept the type: f16, and quantized types, which the kernel converts to f16.
     pub const fn has_halves(self) -> bool {
         matches!(self, DType::F16) || self.is_quantised()
     }
@@ -121,14 +121,14 @@ impl fmt::Display for DType {
     }
 }
 
-/// Where the planes of a quantised matrix lie.
+/// The layout of the planes of a quantized matrix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Planes {
-    /// Bytes of a row in each plane.
+    /// Bytes per row in each plane.
     pub row: [usize; PLANES],
-    /// The first byte of each plane.
+    /// Byte offset of each plane.
     pub start: [usize; PLANES],
-    /// Bytes of all planes.
+    /// Total bytes of all planes.
     pub bytes: u64,
 }
 
@@ -136,7 +136,7 @@ impl Planes {
     /// The planes of a matrix of `rows` × `width` weights.
     ///
     /// # Panics
-    /// If the type is not quantised, or rows are no whole blocks.
+    /// If the type is not quantized, or a row is not a whole number of blocks.
     pub fn of(dtype: DType, [rows, width]: [u32; 2]) -> Self {
         let (rows, width) = (rows as usize, width as usize);
         let row = match dtype {
@@ -147,15 +147,15 @@ impl Planes {
             DType::Q6K => [width / 2, width / 128 * 9, width / 4],
             DType::Q8Heads => [width, 4, 0],
             DType::Packed(_) => [2 * width, width / 2, 0],
-            _ => panic!("{dtype} is not quantised"),
+            _ => panic!("{dtype} is not quantized"),
         };
         let block = if dtype == DType::Q8Heads { 1 } else { super_block(dtype) };
-        assert!(width.is_multiple_of(block), "{dtype}: rows of {width} weights are no whole blocks of {block}");
+        assert!(width.is_multiple_of(block), "{dtype}: a row of {width} weights is not a multiple of {block}");
         let [codes, words, units] = row.map(|bytes| (rows * bytes).next_multiple_of(16));
         Self { row, start: [0, codes, codes + words], bytes: (codes + words + units) as u64 }
     }
 
-    /// The bytes of one row in each plane.
+    /// The byte ranges of one row, one for each plane.
     pub fn row(&self, row: usize) -> [Range<usize>; PLANES] {
         [0, 1, 2].map(|plane| {
             let start = self.start[plane] + row * self.row[plane];
@@ -164,7 +164,7 @@ impl Planes {
     }
 }
 
-/// Weights of what rows are whole ones of.
+/// Weights of the unit that must divide a row.
 pub const fn super_block(dtype: DType) -> usize {
     match dtype {
         DType::Q4K | DType::Q5K | DType::Q6K => 256,

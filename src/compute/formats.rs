@@ -1,7 +1,7 @@
-//! Quantised weights: what the formats are, and how matrices come to them and back.
+//! Quantized formats: their layout, and the conversion of matrices to and from them.
 //!
-//! A quantised matrix has rows of whole blocks of 32 weights, and lies on a device as planes that follow each other, each
-//! from a multiple of 16 bytes on, row after row:
+//! A row of a quantized matrix is a whole number of 32-weight blocks. On a device the matrix is a sequence of planes,
+//! each row-major and aligned to 16 bytes:
 //!
 //! | | codes | block words, 2 bytes for 32 weights | units |
 //! | --- | --- | --- | --- |
@@ -12,13 +12,13 @@
 //! | `q5_K`, 5.5 bits | the four low bits, as `q4` | as `q4_K` | the highest bit of each |
 //! | `q6_K`, 6.5625 bits | the four low bits, as `q4` | as GGML: 18 bytes for 256 weights, a signed byte s for each 16, f16 d | the two high bits of each |
 //!
-//! A weight is d · q in `q8`, as in GGML's Q8_0, and u · (s + 4) · (q − 10.3125 + 0.375 · z) in `q4`: sixteen evenly spaced
-//! values, whose distance and place are searched for each sixteen weights. The others come in GGUF files and keep their
-//! bits: d · (q − 8), d · s · q − m · z, and d · s · (q − 32). All are exact in single precision, or one subtraction away
-//! from it, so that every backend computes with the same weights.
+//! A weight is d · q in `q8`, as in GGML's Q8_0. In `q4` it is u · (s + 4) · (q − 10.3125 + 0.375 · z): sixteen evenly
+//! spaced values, whose distance and place are searched for every sixteen weights. The other formats come from GGUF
+//! files and keep their bits: d · (q − 8), d · s · q − m · z, and d · s · (q − 32). Every weight is exact in f32, or
+//! one subtraction from exact, so every backend computes with the same weights.
 //!
-//! Keys and values are kept in a format of their own, [`heads`]: a plane of signed bytes and one of scales, an f32 for each
-//! head, which is a row. Rows that packed bytes are multiplied with have one too, [`packed`].
+//! Keys and values have their own format, [`heads`]: a plane of signed bytes and a plane of f32 scales, one per head,
+//! which is a row. Rows of packed products have one too, [`packed`].
 
 mod ggml;
 pub mod heads;
@@ -28,42 +28,43 @@ mod q8;
 
 use std::ops::Range;
 
-pub use ggml::{Blocks, split};
 use half::f16;
 
 use crate::compute::dtype::{DType, PLANES, Planes};
+pub use ggml::{Blocks, split};
 
-/// The version of the formats, which files of quantised weights state.
+/// Version of the formats; files of quantized weights state it.
 pub const VERSION: u32 = 1;
 
-/// The largest magnitude of a weight: matrix units take halves.
+/// Largest magnitude of a weight: matrix units read f16.
 pub const LARGEST: f32 = 65504.0;
 
-/// Heads and blocks of rows of smaller numbers are zero: scales stay far from where devices lose digits.
+/// Heads and blocks whose magnitudes are all smaller become zero: scales stay far above the range where devices lose
+/// digits.
 const LEAST: f32 = f32::from_bits(0x0d80_0000); // 2^−100
 
-/// Adding this rounds to a whole number, whose bits are then the last ones; compilers turn it into vector code.
+/// Adding this constant rounds to an integer, which the lowest bits then hold. Compilers vectorize it.
 const ROUND: f32 = 12_582_912.0;
 
-/// Why weights cannot be quantised.
+/// Why weights cannot be quantized.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Unfit {
-    /// Some are too large for half precision.
+    /// Some weights exceed the range of f16.
     Wide,
-    /// Some are no numbers, or infinite.
+    /// Some weights are NaN or infinite.
     NotFinite,
 }
 
-/// What scales stored weights.
+/// The scales of stored weights.
 #[derive(Clone, Copy, Debug)]
 pub enum Scales<'a> {
-    /// The planes of block words and of units, each a row after the other; empty for floats.
+    /// Separate planes of block words and of units, each row-major; empty for floats.
     Apart([&'a [u8]; 2]),
-    /// Each block holds its own, as in GGUF files.
+    /// Inside each block, as in GGUF files.
     Within,
 }
 
-/// Floats have none.
+/// The scales of floats: none.
 impl Default for Scales<'_> {
     fn default() -> Self {
         Self::Apart([&[], &[]])
@@ -71,7 +72,7 @@ impl Default for Scales<'_> {
 }
 
 impl Scales<'_> {
-    /// Those of some of `all` rows.
+    /// The scales of a range of rows, out of `all` rows.
     pub fn of_rows(self, rows: Range<usize>, all: usize) -> Self {
         let part = |plane: &'_ [u8]| plane.len() / all * rows.start..plane.len() / all * rows.end;
         match self {
@@ -80,7 +81,7 @@ impl Scales<'_> {
         }
     }
 
-    /// Bytes of a stored row of weights, without the planes of what scales them.
+    /// Bytes of one stored row of weights, without separate scale planes.
     pub fn row_bytes(self, dtype: DType, width: u32) -> usize {
         match self {
             _ if !dtype.is_quantised() => width as usize * dtype.bytes() as usize,
@@ -90,12 +91,12 @@ impl Scales<'_> {
     }
 }
 
-/// One row of quantised weights.
+/// One row of quantized weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// One of the quantised types.
+    /// A quantized type.
     pub dtype: DType,
-    /// Its codes, block words or scale, and units.
+    /// The row's codes, block words or scale, and units.
     pub planes: [&'a [u8]; PLANES],
 }
 
@@ -110,7 +111,7 @@ impl Row<'_> {
         }
     }
 
-    /// Its weights.
+    /// The row's weights.
     pub fn to_vec(&self) -> Vec<f32> {
         let mut weights = vec![0.0; self.len()];
         match self.dtype {
@@ -123,7 +124,7 @@ impl Row<'_> {
         weights
     }
 
-    /// Whether all of its scales are numbers.
+    /// Whether all scales of the row are finite.
     pub fn is_finite(&self) -> bool {
         let scales = match self.dtype {
             DType::Q8 => self.planes[1],
@@ -134,22 +135,22 @@ impl Row<'_> {
     }
 }
 
-/// Whether halves are numbers.
+/// Whether all f16 values are finite.
 fn all_finite(halves: &[u8]) -> bool {
     halves.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite())
 }
 
-/// Quantises one row of weights into the row of each plane.
+/// Quantizes one row of weights into one row of each plane.
 ///
 /// # Errors
-/// [`Unfit`]; what was written is of no use then.
+/// [`Unfit`]; the planes then hold no valid data.
 ///
 /// # Panics
-/// If nothing is quantised to the type, or the planes' rows have not the lengths that [`Planes::of`] says.
+/// If no conversion to the type exists, or the plane lengths differ from those of [`Planes::of`].
 pub fn quantise(dtype: DType, weights: &[f32], planes: [&mut [u8]; PLANES]) -> Result<(), Unfit> {
     let lengths = planes.each_ref().map(|plane| plane.len());
     assert_eq!(lengths, Planes::of(dtype, [1, weights.len() as u32]).row, "{dtype}: lengths of planes");
-    // Comparing is false for what is no number; a maximum would pass by it.
+    // Comparisons with NaN are false; a maximum would ignore NaN.
     if !weights.iter().fold(true, |fit, weight| fit & (weight.abs() <= LARGEST)) {
         let finite = weights.iter().all(|weight| weight.is_finite());
         return Err(if finite { Unfit::Wide } else { Unfit::NotFinite });
@@ -158,7 +159,7 @@ pub fn quantise(dtype: DType, weights: &[f32], planes: [&mut [u8]; PLANES]) -> R
         DType::Q8 => q8::quantise(weights, planes),
         DType::Q4 => q4::quantise(weights, planes),
         DType::Packed(packs) => packed::quantise(packs, weights, planes),
-        _ => panic!("{dtype}: nothing is quantised to it"),
+        _ => panic!("{dtype}: no conversion to this type"),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a kernel is: its bindings, its parameters, its text, and its meaning as a plain loop.
+//! A kernel: its bindings, parameters, shader texts, and its definition as a plain loop.
 
 mod dispatch;
 mod floats;
@@ -20,7 +20,7 @@ pub use group::Group;
 pub enum Access {
     /// Only reads it.
     Read,
-    /// Overwrites what it touches without looking.
+    /// Overwrites elements without reading them.
     Write,
     /// Reads and writes it, or writes only part of it.
     Update,
@@ -33,33 +33,33 @@ impl Access {
     }
 }
 
-/// What element types a binding takes.
+/// The element types that a binding accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Element {
-    /// f32, bound as an array of scalars.
+    /// f32, bound as a scalar array.
     F32,
     /// u32 words.
     U32,
-    /// f32, f16 or bf16, bound as an array of quads; the prelude says how a quad is unpacked and packed. What is only
-    /// read may be quantised, bound as an array of words; the prelude says how a quad of them is found.
+    /// f32, f16 or bf16, bound as an array of vec4. The prelude defines how to unpack and pack one vec4. A read-only
+    /// binding may also be quantized, bound as an array of words; the prelude defines how to decode four elements.
     Float,
-    /// f16, bound as an array of quads; only for kernels that ask for half precision, as those for matrix units do.
+    /// f16, bound as an array of vec4; only for kernels that require f16, such as those for matrix units.
     F16,
-    /// What matrix units take: f16, or what is quantised, which becomes f16. What is written is f16, two quads at once.
+    /// Operands of matrix units: f16, or quantized types, which become f16. Outputs are f16, two vec4 at a time.
     Halves,
-    /// What is kept for later steps: f32 or f16 as quads, or heads of 8 bits, one to a row, whose codes and scales the
-    /// prelude says how to write.
+    /// Keys and values: f32 or f16 as vec4, or 8-bit heads, one per row. The prelude defines how to write their codes
+    /// and scales.
     Heads,
-    /// What is left for a product: f32 or f16 as quads, or packed rows, of which the lanes of a block write their quads
-    /// together; the prelude says how.
+    /// Inputs of a later product: f32 or f16 as vec4, or packed rows. The lanes of a block write packed rows together,
+    /// as the prelude defines.
     Inputs,
-    /// f32, f16, bf16 or what is quantised in rows of whole pieces of 4·WIDE elements, which the prelude says how to load:
-    /// what lies side by side comes 16 bytes at a time.
+    /// f32, f16, bf16 or quantized, in rows of a multiple of 4·WIDE elements. The prelude defines the load, 16 adjacent
+    /// bytes at a time.
     Wide,
 }
 
 impl Element {
-    /// Whether a tensor of this type may be bound.
+    /// Whether a tensor of this type can be bound.
     pub fn takes(self, dtype: DType) -> bool {
         match self {
             Element::F32 => dtype == DType::F32,
@@ -73,41 +73,41 @@ impl Element {
     }
 }
 
-/// What a product of few rows multiplies: the define `ROWS_ARE` of its launch.
+/// The operand of a product with few rows: the define `ROWS_ARE` of its dispatch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RowsAre {
-    /// Floats, by weights that become floats.
+    /// Floats, multiplied by weights converted to floats.
     Floats,
-    /// Bytes, four at a time: the launch packs its rows into pairs of bytes.
+    /// Bytes, multiplied four at a time: this dispatch packs its rows into pairs of bytes.
     PackedHere,
-    /// Bytes, four at a time: an earlier launch has packed the rows.
+    /// Bytes, multiplied four at a time: an earlier dispatch has packed the rows.
     PackedBefore,
 }
 
 impl RowsAre {
-    /// What shaders call these.
+    /// The names in shaders.
     pub const NAMES: [(&'static str, Self); 3] =
         [("FLOATS", Self::Floats), ("PACKED_HERE", Self::PackedHere), ("PACKED_BEFORE", Self::PackedBefore)];
 }
 
-/// One binding of a kernel; its position is its number in every shader.
+/// One binding of a kernel. Its position is its binding number in every shader.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
     /// Its name in all four files.
     pub name: &'static str,
-    /// How it is used.
+    /// How the kernel accesses it.
     pub access: Access,
-    /// What it holds.
+    /// The element types that it accepts.
     pub element: Element,
 }
 
 impl Binding {
-    /// A binding that is only read.
+    /// A read-only binding.
     pub const fn read(name: &'static str, element: Element) -> Self {
         Self { name, access: Access::Read, element }
     }
 
-    /// A binding that is overwritten.
+    /// A binding that is only overwritten.
     pub const fn write(name: &'static str, element: Element) -> Self {
         Self { name, access: Access::Write, element }
     }
@@ -121,9 +121,9 @@ impl Binding {
 /// A launch constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar {
-    /// An unsigned number.
+    /// An unsigned 32-bit integer.
     U32(u32),
-    /// A single.
+    /// An f32.
     F32(f32),
 }
 
@@ -152,25 +152,25 @@ impl From<f32> for Scalar {
     }
 }
 
-/// The shader texts of a kernel, one for each shading language.
+/// The shader texts of a kernel, one per shading language.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
     /// WGSL, for the wgpu backend.
     pub wgsl: &'static str,
-    /// MSL, for the Metal backend, where it is written.
+    /// MSL, for the Metal backend, if it exists.
     pub msl: Option<&'static str>,
-    /// Whether every index in the texts is known to stay inside its array, so that compilers need not add checks.
+    /// Whether every index in the texts is proven to be in bounds, so that compilers need not add bounds checks.
     pub proven: bool,
 }
 
 impl Source {
-    /// A WGSL text of which nothing is proven, for kernels outside of this crate.
+    /// A WGSL text with unproven indices, for kernels outside this crate.
     pub const fn wgsl(text: &'static str) -> Self {
         Self { wgsl: text, msl: None, proven: false }
     }
 }
 
-/// A kernel: what all backends agree on.
+/// A kernel: the definition that all backends share.
 ///
 /// ```
 /// # fn main() -> bimetal::Result<()> {
@@ -225,23 +225,23 @@ impl Source {
 pub struct Kernel {
     /// Its name: the stem of its files and the shader's entry point.
     pub name: &'static str,
-    /// Storage bindings, at most 8; a uniform with the parameters follows them if there are any.
+    /// Storage bindings, at most 8. A uniform with the parameters follows them if there are any.
     pub bindings: &'static [Binding],
-    /// Launch constants: name and kind (the value here means nothing).
+    /// Launch constants: name and type (the value here is ignored).
     pub params: &'static [(&'static str, Scalar)],
-    /// Parts of the shader library that its text uses.
+    /// Parts of the shader library that the text uses.
     pub library: &'static [&'static str],
-    /// Lanes of one group, unless the launch says otherwise.
+    /// Lanes of one workgroup; a dispatch can override it.
     pub lanes: u32,
     /// Its shader texts.
     pub source: Source,
-    /// Its meaning: computes one group with plain loops.
+    /// The definition: computes one workgroup with plain loops.
     pub cpu: fn(&Group<'_>),
-    /// What a launch costs at the least, where a row is alive; asked through [`Dispatch::cost`].
+    /// The roofline cost of a dispatch with active rows; read it through [`Dispatch::cost`].
     pub cost: fn(&Dispatch, &Load) -> Cost,
 }
 
-/// A number for shader texts with their names, by which files made of them are told from those of other texts.
+/// A fingerprint of named shader texts. It identifies files compiled from these texts.
 pub(crate) fn fingerprint<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for part in texts.flat_map(|(name, text)| [name, text]) {

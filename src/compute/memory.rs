@@ -1,40 +1,40 @@
-//! Memory of a device: buffers with names, and what a launch may be bound to.
+//! Device memory: buffers with ids, and the resources that a dispatch binds.
 
 use std::{future::Future, ops::Range, pin::Pin, sync::Arc};
 
 use crate::error::Result;
 
-/// A buffer of one backend.
+/// The id of a buffer of one backend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct BufferId(pub u32);
 
-/// Bytes on their way back from a device. Nothing but awaiting it waits; native callers use `pollster::block_on`.
+/// A readback in progress. Only awaiting it waits; native callers use `pollster::block_on`.
 pub type Pending = Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send>>;
 
-/// Owns buffers. One half of a backend; the other runs recordings.
+/// Owns buffers: one half of a backend. The other half runs recordings.
 pub trait Memory: Send + Sync {
-    /// A new buffer of `bytes` bytes, a multiple of 4; its contents are undefined.
+    /// Allocates a buffer of `bytes` bytes, a multiple of 4. Its contents are undefined.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`] with `label`.
     fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId>;
 
-    /// Gives a buffer back. Programs that use it must be gone.
+    /// Frees a buffer. Drop the programs that use it first.
     fn free(&self, id: BufferId);
 
-    /// Copies `data` to byte `at` of a buffer; both are multiples of 4. Later runs see it, earlier ones do not.
+    /// Copies `data` to byte offset `at` of a buffer; offset and length are multiples of 4. Only later runs see it.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device is lost.
     fn write(&self, id: BufferId, at: u64, data: &[u8]) -> Result<()>;
 
-    /// The bytes of `range` as they are after everything submitted so far.
+    /// Reads the bytes of `range` as they are after all work submitted so far.
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending;
 }
 
-/// A shared device, seen as its memory alone.
+/// Gives access to the memory of a shared device, without the rest of the backend.
 pub trait AsMemory {
-    /// Its memory.
+    /// The device's memory.
     fn as_memory(&self) -> Arc<dyn Memory>;
 }
 
@@ -44,7 +44,7 @@ impl<M: Memory + 'static> AsMemory for Arc<M> {
     }
 }
 
-/// A buffer on a backend, freed when the last tensor or program that uses it is gone.
+/// A buffer on a backend, freed with the last tensor or program that uses it.
 pub struct Buffer {
     memory: Arc<dyn Memory>,
     id: BufferId,
@@ -63,32 +63,32 @@ impl Buffer {
         Ok(Arc::new(Self { memory, id, bytes }))
     }
 
-    /// Its name.
+    /// The buffer's id.
     pub fn id(&self) -> BufferId {
         self.id
     }
 
-    /// Its size in bytes.
+    /// The buffer's size in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Copies `data` to byte `at`.
+    /// Copies `data` to byte offset `at`.
     ///
     /// # Errors
     /// Those of [`Memory::write`].
     ///
     /// # Panics
-    /// If they do not fit into the buffer.
+    /// If `data` does not fit into the buffer.
     pub fn write(&self, at: u64, data: &[u8]) -> Result<()> {
         assert!(at + data.len() as u64 <= self.bytes, "write of {} bytes at {at} into {}", data.len(), self.bytes);
         self.memory.write(self.id, at, data)
     }
 
-    /// The bytes of `range`.
+    /// Reads the bytes of `range`.
     ///
     /// # Panics
-    /// If the range is not in the buffer.
+    /// If the range exceeds the buffer.
     pub fn read(&self, range: Range<u64>) -> Pending {
         assert!(range.end <= self.bytes, "read of {range:?} from {} bytes", self.bytes);
         self.memory.read(self.id, range)
@@ -101,20 +101,20 @@ impl Drop for Buffer {
     }
 }
 
-/// What a binding is bound to.
+/// The resource of a binding.
 #[derive(Clone)]
 pub enum Slot {
-    /// Memory that lives on the device.
+    /// A buffer on the device.
     Buffer(Arc<Buffer>),
-    /// Numbered memory that a program brings along.
+    /// A numbered scratch buffer, which belongs to a program.
     Scratch(u32),
 }
 
 impl Slot {
-    /// The buffer of a slot that is not scratch.
+    /// The buffer of this resource.
     ///
     /// # Panics
-    /// For scratch, whose memory exists only inside a program.
+    /// For scratch, which has memory only inside a program.
     pub fn buffer(&self) -> &Arc<Buffer> {
         match self {
             Slot::Buffer(buffer) => buffer,

@@ -1,8 +1,8 @@
-//! The executor for Apple GPUs, through Metal itself.
+//! The backend for Apple GPUs, through native Metal.
 //!
-//! It owns memory and runs recordings, on any [`Driver`]: the operating system's Metal on a Mac, an emulator or a recorder
-//! in tests elsewhere. Launches of a recording run concurrently but for the barriers that it asks for; command buffers run
-//! in order, several of them under way at once.
+//! It owns memory and runs recordings, on any [`Driver`]: the operating system's Metal on a Mac, or an emulator or
+//! recorder in tests elsewhere. Dispatches of a recording run concurrently except for its barriers. Command buffers run
+//! in order, with several in flight at once.
 
 pub mod driver;
 #[cfg(all(unix, feature = "emulator"))]
@@ -19,13 +19,6 @@ mod queue;
 
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
-use driver::Driver;
-use memory::Buffers;
-pub use opening::{ELSEWHERE, LEAST_MACOS, devices, open};
-use pipelines::Pipelines;
-use program::Prepared;
-use queue::Queue;
-
 use crate::{
     compute::{
         backend::Backend,
@@ -37,25 +30,31 @@ use crate::{
     },
     error::Result,
 };
+use driver::Driver;
+use memory::Buffers;
+pub use opening::{ELSEWHERE, LEAST_MACOS, devices, open};
+use pipelines::Pipelines;
+use program::Prepared;
+use queue::Queue;
 
 /// A GPU through Metal.
 pub struct Metal<D: Driver> {
     queue: Arc<Queue<D>>,
     memory: Buffers<D>,
     pipelines: Pipelines<D>,
-    /// How long a command buffer may take, about.
+    /// Target duration of a command buffer.
     submission: Duration,
 }
 
 impl<D: Driver> Metal<D> {
-    /// The executor of a device.
+    /// A backend on this device.
     pub fn new(driver: D) -> Self {
         let queue = Arc::new(Queue::new(Arc::new(driver)));
         Self { queue, memory: Buffers::new(), pipelines: Pipelines::new(), submission: TARGET }
     }
 
-    /// With programs cut into command buffers of about this length, as if more would hold the device for too long; with
-    /// none, every launch is one.
+    /// Splits programs into command buffers of about this duration, as for a slow device. With a duration of zero,
+    /// every dispatch is a command buffer.
     pub fn submission(self, length: Duration) -> Self {
         Self { submission: length, ..self }
     }
@@ -65,7 +64,7 @@ impl<D: Driver> Metal<D> {
         &self.queue.driver
     }
 
-    /// How many command buffers were handed to the device so far.
+    /// Number of command buffers committed so far.
     pub fn submissions(&self) -> u64 {
         self.queue.committed()
     }

@@ -1,14 +1,12 @@
 //! Recordings: which kernels run on which buffers, as plain data.
 //!
-//! Recording touches no device and cannot fail. Shape mistakes are assertions in the operation, naming kernel and
-//! argument; memory, compile errors and limits surface in [`crate::compute::backend::Backend::load`].
+//! Recording touches no device and cannot fail. Operations assert shapes and name the kernel and argument. Memory
+//! errors, compile errors and limit violations appear in [`crate::compute::backend::Backend::load`].
 
 mod barrier;
 mod recorded;
 
 use std::{any::Any, cell::RefCell, marker::PhantomData};
-
-pub use recorded::{Mark, Recorded};
 
 use crate::compute::{
     caps::Caps,
@@ -19,8 +17,9 @@ use crate::compute::{
     tensor::Tensor,
 };
 use barrier::Hazards;
+pub use recorded::{Mark, Recorded};
 
-/// A recording: plain data, made without touching any device.
+/// A recording: plain data, made without a device.
 pub struct Pass {
     caps: Caps,
     scratch: Scratch,
@@ -40,36 +39,36 @@ impl Pass {
         Self { caps: caps.clone(), scratch: Scratch::default(), tape: RefCell::default() }
     }
 
-    /// A recording of launches that another one holds, barriers included: all of it again, or a part to look at what it
-    /// leaves behind.
+    /// Records dispatches of another recording again, with their barriers: all of them, or some, to inspect their
+    /// results.
     ///
     /// # Panics
-    /// If a launch uses scratch memory; [`Recorded::on_buffers`] gives it memory of its own.
+    /// If a dispatch uses scratch memory. [`Recorded::on_buffers`] replaces scratch memory by buffers.
     pub fn replay(caps: &Caps, dispatches: &[Dispatch]) -> Self {
         let owned = |slot: &Slot| matches!(slot, Slot::Buffer(_));
-        assert!(dispatches.iter().all(|d| d.slots.iter().all(owned)), "replay: launches that use scratch memory");
+        assert!(dispatches.iter().all(|d| d.slots.iter().all(owned)), "replay: a dispatch uses scratch memory");
         let pass = Self::new(caps);
         pass.tape.borrow_mut().dispatches = dispatches.to_vec();
         pass
     }
 
-    /// What the backend can do.
+    /// The backend's capabilities.
     pub fn caps(&self) -> &Caps {
         &self.caps
     }
 
-    /// A tensor for results inside this recording; its memory is lent again when it is dropped.
+    /// A tensor for intermediate results of this recording. Dropping it frees its memory for later tensors.
     pub fn scratch(&self, shape: [u32; 2], dtype: DType) -> Tensor {
         Tensor::scratch(&self.scratch, shape, dtype, Scratch::take)
     }
 
-    /// The same for tensors of many sizes that are dropped soon: all of them are lent one piece of memory, which is as large
-    /// as the largest.
+    /// A short-lived tensor in scratch memory that tensors of many sizes reuse. The memory is as large as the largest
+    /// of them.
     pub fn passing(&self, shape: [u32; 2], dtype: DType) -> Tensor {
         Tensor::scratch(&self.scratch, shape, dtype, Scratch::take_growing)
     }
 
-    /// Starts a launch of `kernel`; [`Builder::grid`] completes it.
+    /// Starts a dispatch of `kernel`; [`Builder::grid`] completes it.
     pub fn dispatch<'a>(&'a self, kernel: &'static Kernel) -> Builder<'a> {
         let dispatch = Dispatch {
             kernel,
@@ -85,7 +84,7 @@ impl Pass {
         Builder { pass: self, dispatch, tensors: PhantomData }
     }
 
-    /// Names a tensor as it is at this point.
+    /// Names a tensor's contents at this point of the recording.
     pub fn mark(&self, name: impl Into<String>, tensor: &Tensor) {
         let tape = &mut *self.tape.borrow_mut();
         tape.marks.push(Mark {
@@ -97,17 +96,16 @@ impl Pass {
         });
     }
 
-    /// The finished recording.
+    /// Finishes the recording.
     pub fn finish(self) -> Recorded {
         let tape = self.tape.into_inner();
         Recorded { dispatches: tape.dispatches, scratch: self.scratch.sizes(), marks: tape.marks }
     }
 }
 
-/// A launch being put together.
+/// A dispatch under construction.
 ///
-/// The lifetime ties the launch to the tensors it binds, so that binding one for reading and for writing at once does
-/// not compile:
+/// The lifetime ties the dispatch to its tensors, so binding one tensor for reading and for writing does not compile:
 ///
 /// ```
 /// # use bimetal::low_level::{compute::{pass::Pass, tensor::Tensor}, kernels::rows::KERNEL};
@@ -128,7 +126,7 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// A compile-time constant of the shader.
+    /// Sets a compile-time constant of the shader.
     pub fn define(mut self, name: &'static str, value: u32) -> Self {
         self.dispatch.defines.push((name, value));
         self
@@ -137,7 +135,7 @@ impl<'a> Builder<'a> {
     /// Binds the next binding for reading.
     ///
     /// # Panics
-    /// If the kernel does not read it there, or takes no such elements.
+    /// If the kernel does not read this binding, or the binding does not accept the tensor's type.
     pub fn read(self, tensor: &'a Tensor) -> Self {
         self.bind(tensor, false)
     }
@@ -145,20 +143,21 @@ impl<'a> Builder<'a> {
     /// Binds the next binding for writing.
     ///
     /// # Panics
-    /// If the kernel does not write it there, or takes no such elements.
+    /// If the kernel does not write this binding, or the binding does not accept the tensor's type.
     pub fn write(self, tensor: &'a mut Tensor) -> Self {
         self.bind(tensor, true)
     }
 
-    /// Binds the next binding for writing, of a tensor that others hold too: none of them in this launch.
+    /// Binds the next binding for writing, for a tensor with other owners. No other binding of this dispatch may use
+    /// it.
     pub(crate) fn write_shared(self, tensor: &'a Tensor) -> Self {
         self.bind(tensor, true)
     }
 
-    /// The next launch constant, by name.
+    /// Sets the next launch constant, by name.
     ///
     /// # Panics
-    /// If the kernel's next one has another name or kind.
+    /// If the kernel's next launch constant has another name or type.
     pub fn param(mut self, name: &str, value: impl Into<Scalar>) -> Self {
         let (kernel, value) = (self.dispatch.kernel, value.into());
         let expected = kernel.params.get(self.dispatch.params.len());
@@ -168,13 +167,13 @@ impl<'a> Builder<'a> {
         self
     }
 
-    /// Lanes of one group, where it is not the kernel's own number.
+    /// Sets the lanes of one workgroup; the default is the kernel's own number.
     pub fn lanes(mut self, lanes: u32) -> Self {
         self.dispatch.lanes = lanes;
         self
     }
 
-    /// Completes the launch with its number of groups in each dimension.
+    /// Completes the dispatch with its number of workgroups in each dimension.
     ///
     /// # Panics
     /// If a binding or a launch constant is missing, or the grid is empty.
@@ -195,7 +194,7 @@ impl<'a> Builder<'a> {
         let Some(binding) = kernel.bindings.get(at) else { panic!("{}: more than {at} bindings", kernel.name) };
         assert_eq!(binding.access.writes(), writes, "{}: access of {}", kernel.name, binding.name);
         let written = !tensor.dtype().is_quantised() || matches!(binding.element, Element::Heads | Element::Inputs);
-        assert!(!writes || written, "{}: nothing writes {}", kernel.name, tensor.dtype());
+        assert!(!writes || written, "{}: no kernel writes {}", kernel.name, tensor.dtype());
         assert!(binding.element.takes(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
         let whole = match binding.element {
             Element::Wide => tensor.width().is_multiple_of(4 * self.dispatch.define("WIDE")),
@@ -204,7 +203,7 @@ impl<'a> Builder<'a> {
             }
             Element::F32 | Element::U32 => true,
         };
-        assert!(whole, "{}: rows of {} in quads", kernel.name, binding.name);
+        assert!(whole, "{}: row width of {} is not a multiple of the vector width", kernel.name, binding.name);
         self.dispatch.slots.push(tensor.slot());
         self.dispatch.elements.push(tensor.dtype());
         self.dispatch.shapes.push([tensor.rows(), tensor.width()]);
@@ -214,7 +213,7 @@ impl<'a> Builder<'a> {
 
 /// A recording that a backend has prepared.
 pub struct Program {
-    /// What runs; keeps the buffers alive.
+    /// The dispatches; they keep the buffers alive.
     pub dispatches: Vec<Dispatch>,
     /// Bytes of scratch memory that the program holds.
     pub scratch_bytes: u64,
@@ -222,16 +221,16 @@ pub struct Program {
 }
 
 impl Program {
-    /// A recording with what a backend has prepared for it: pipelines, scratch buffers, bind groups.
+    /// A recording with the backend's prepared objects: pipelines, scratch buffers, bind groups.
     pub fn new(recorded: Recorded, prepared: impl Any + Send + Sync) -> Self {
         let scratch_bytes = recorded.scratch.iter().sum();
         Self { dispatches: recorded.dispatches, scratch_bytes, prepared: Box::new(prepared) }
     }
 
-    /// What the backend has prepared.
+    /// The backend's prepared objects.
     ///
     /// # Panics
-    /// If the program is one of another backend.
+    /// If the program belongs to another backend.
     pub fn prepared<T: 'static>(&self) -> &T {
         self.prepared.downcast_ref().expect("a program of this backend")
     }

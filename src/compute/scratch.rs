@@ -1,10 +1,11 @@
-//! Memory for results inside one recording: numbered, and lent again when the tensor that held it is dropped.
+//! Memory for intermediate results of one recording: numbered buffers, reused after their tensor is dropped.
 
-use crate::compute::lock::lock;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The scratch memory of one recording, shared by its tensors. Locked rather than borrowed, so that tensors of any kind
-/// may cross threads.
+use crate::compute::lock::lock;
+
+/// The scratch memory of one recording, shared by its tensors. A lock instead of a borrow lets tensors of every kind
+/// cross threads.
 #[derive(Clone, Default)]
 pub(crate) struct Scratch(Arc<Mutex<Pool>>);
 
@@ -14,22 +15,22 @@ struct Pool {
     free: Vec<u32>,
 }
 
-/// A piece of memory, or what is wanted of one.
+/// A scratch buffer, or the requirements of one.
 #[derive(Clone, Copy)]
 struct Piece {
     bytes: u64,
-    /// Whether it becomes as large as the largest tensor that it is lent to.
+    /// Whether it grows to the size of its largest tensor.
     grows: bool,
 }
 
 impl Scratch {
-    /// The number of a piece of `bytes` bytes: one that was given back, if there is one of this size.
+    /// The number of a scratch buffer of exactly `bytes` bytes: a free one of this size, or a new one.
     pub(crate) fn take(&self, bytes: u64) -> u32 {
         self.lend(Piece { bytes, grows: false })
     }
 
-    /// The number of a piece of at least `bytes` bytes, which is lent to no tensors but such. However their sizes differ, there
-    /// are only as many pieces as there are tensors at a time.
+    /// The number of a growing scratch buffer of at least `bytes` bytes, reserved for these tensors. There are only as
+    /// many such buffers as tensors alive at once, whatever their sizes.
     pub(crate) fn take_growing(&self, bytes: u64) -> u32 {
         self.lend(Piece { bytes, grows: true })
     }
@@ -51,7 +52,7 @@ impl Scratch {
         self.pool().free.push(number);
     }
 
-    /// Bytes of each piece so far.
+    /// Bytes of each scratch buffer so far.
     pub(super) fn sizes(&self) -> Vec<u64> {
         self.pool().pieces.iter().map(|piece| piece.bytes).collect()
     }
@@ -80,12 +81,12 @@ mod tests {
         let scratch = Scratch::default();
         let a = scratch.take_growing(16);
         scratch.give(a);
-        assert_ne!(scratch.take(16), a, "lent to tensors of its kind alone");
+        assert_ne!(scratch.take(16), a, "growing buffers are separate");
         assert_eq!(scratch.take_growing(48), a);
         let b = scratch.take_growing(32);
-        assert_ne!(b, a, "two at a time");
+        assert_ne!(b, a, "two tensors at once");
         [a, b].into_iter().for_each(|number| scratch.give(number));
-        assert_eq!(scratch.take_growing(16), a, "the first that is free");
+        assert_eq!(scratch.take_growing(16), a, "the first free buffer");
         assert_eq!(scratch.sizes(), [48, 16, 32]);
     }
 }

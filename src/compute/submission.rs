@@ -1,20 +1,20 @@
-//! How a program is cut into submissions, so that none holds a slow device for long: others draw with it, and drivers
-//! reset a device that does not answer.
+//! How a program is split into submissions, so that none blocks a slow device for long. Other programs draw with it,
+//! and drivers reset a device that does not respond.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use crate::compute::caps::DeviceKind;
 
-/// How long a submission may hold a device, about.
+/// Target duration of one submission.
 pub(crate) const TARGET: Duration = Duration::from_millis(100);
 
-/// Submissions of a program of unknown length on a device that may be slow.
+/// Submissions of a program of unknown duration on a device that may be slow.
 const CAUTIOUS: usize = 8;
 
-/// Most submissions of one program.
+/// Maximum submissions of one program.
 const MOST: usize = 1024;
 
-/// Submissions of a program that was never measured; with no time for any, every launch is one.
+/// Submissions of a program without measured times. With a target of zero, every dispatch is a submission.
 pub(crate) fn pieces_at_first(kind: DeviceKind, target: Duration) -> usize {
     match kind {
         _ if target.is_zero() => MOST,
@@ -23,23 +23,23 @@ pub(crate) fn pieces_at_first(kind: DeviceKind, target: Duration) -> usize {
     }
 }
 
-/// What launches are thought to take.
+/// Estimated duration of each dispatch.
 pub(crate) struct Estimate {
     seconds: Vec<f64>,
-    /// Whether that has been measured; before, only their ratios are guessed.
+    /// Whether the durations were measured; before that, only their ratios are guessed.
     known: bool,
 }
 
-/// Shorter than any launch: what takes no time at all could never be found to take more.
+/// Shorter than any dispatch. A duration of zero could never grow by scaling.
 const LEAST: f64 = 1e-9;
 
 impl Estimate {
-    /// Of launches of which nothing is known.
+    /// An estimate for dispatches of unknown duration.
     pub(crate) fn new(launches: usize) -> Self {
         Self { seconds: vec![1.0; launches], known: false }
     }
 
-    /// Seconds of all of them, if that was measured.
+    /// Total seconds, if measured.
     pub(crate) fn measured(&self) -> Option<f64> {
         self.known.then(|| self.total())
     }
@@ -48,8 +48,8 @@ impl Estimate {
         self.seconds.iter().sum()
     }
 
-    /// Takes over what pieces took. A program whose rows are alive in part takes less than one that is full, so less is
-    /// believed by halves.
+    /// Learns the measured times of submissions. A program with few active rows takes less time than a full one, so a
+    /// shorter time counts only half.
     pub(crate) fn learn(&mut self, pieces: &[Range<usize>], times: &[f64]) {
         let less = self.known && times.iter().sum::<f64>() < self.total();
         for (piece, time) in pieces.iter().zip(times) {
@@ -61,13 +61,13 @@ impl Estimate {
         self.known = true;
     }
 
-    /// At most `count` pieces that take about the same time, none of them empty.
+    /// At most `count` submissions of about equal duration, none empty.
     pub(crate) fn cut(&self, count: usize) -> Arc<[Range<usize>]> {
         let count = count.clamp(1, MOST).min(self.seconds.len());
         let share = self.total() / count.max(1) as f64;
         let (mut pieces, mut start, mut sum) = (Vec::new(), 0, 0.0);
         for (at, seconds) in self.seconds.iter().enumerate() {
-            // A launch belongs to the piece in which its middle lies.
+            // A dispatch belongs to the submission that contains its midpoint.
             if at > start && sum + seconds / 2.0 >= share * (pieces.len() + 1) as f64 && pieces.len() + 1 < count {
                 pieces.push(start..at);
                 start = at;
@@ -89,7 +89,7 @@ mod tests {
         Estimate { seconds: seconds.to_vec(), known: false }
     }
 
-    /// How long each piece takes of launches that take `truth`.
+    /// Duration of each submission if the dispatches take `truth`.
     fn times(pieces: &[Range<usize>], truth: &[f64]) -> Vec<f64> {
         pieces.iter().map(|piece| truth[piece.clone()].iter().sum()).collect()
     }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn pieces_even_out_where_the_time_lies() {
-        // The last tenth takes nine tenths of the time.
+        // The last tenth of the dispatches takes nine tenths of the time.
         let truth: Vec<f64> = (0..200).map(|i| if i < 180 { 0.1 / 180.0 } else { 0.9 / 20.0 }).collect();
         let mut estimate = new(&[1.0; 200]);
         let mut pieces = estimate.cut(8);

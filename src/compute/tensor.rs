@@ -29,7 +29,7 @@ enum Home {
 }
 
 impl Tensor {
-    /// A tensor in memory of its own, contents undefined.
+    /// Allocates a tensor with its own buffer. Its contents are undefined.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`] with `label`.
@@ -38,23 +38,23 @@ impl Tensor {
         Ok(Self::over(Buffer::new(memory, bytes, label)?, [rows, width], dtype))
     }
 
-    /// A tensor over a buffer, which may be longer than the tensor.
+    /// A tensor over a buffer, which may be larger than the tensor.
     ///
     /// # Panics
-    /// If it is shorter.
+    /// If the buffer is smaller than the tensor.
     pub fn over(buffer: Arc<Buffer>, [rows, width]: [u32; 2], dtype: DType) -> Self {
         let tensor = Self { rows, width, dtype, home: Home::Device(buffer) };
         assert!(tensor.bytes() <= tensor.buffer().bytes(), "tensor of {} bytes over a smaller buffer", tensor.bytes());
         tensor
     }
 
-    /// A tensor with the given elements.
+    /// Allocates a tensor and fills it with the given elements.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`] with `label`.
     ///
     /// # Panics
-    /// If their number is not that of the shape.
+    /// If the number of elements does not match the shape.
     pub fn from_slice<P: Pod>(
         memory: &impl AsMemory,
         shape: [u32; 2],
@@ -63,12 +63,12 @@ impl Tensor {
         data: &[P],
     ) -> Result<Self> {
         let tensor = Self::new(memory, shape, dtype, label)?;
-        assert_eq!(size_of_val(data) as u64, tensor.bytes(), "{label}: elements");
+        assert_eq!(size_of_val(data) as u64, tensor.bytes(), "{label}: bytes of the data and of the tensor");
         tensor.write(0, data)?;
         Ok(tensor)
     }
 
-    /// A tensor in scratch memory, whose number `take` finds for so many bytes.
+    /// A tensor in scratch memory. `take` returns the scratch number for a size in bytes.
     pub(crate) fn scratch(
         pool: &Scratch,
         [rows, width]: [u32; 2],
@@ -91,12 +91,12 @@ impl Tensor {
         self.rows
     }
 
-    /// Elements of one row.
+    /// Elements per row.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Type of the elements.
+    /// Element type.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
@@ -106,10 +106,10 @@ impl Tensor {
         self.dtype.size([self.rows, self.width])
     }
 
-    /// The buffer of a tensor that is not scratch.
+    /// The tensor's buffer.
     ///
     /// # Panics
-    /// For scratch, whose memory exists only inside a program.
+    /// For scratch, which has memory only inside a program.
     pub fn buffer(&self) -> &Arc<Buffer> {
         match &self.home {
             Home::Device(buffer) => buffer,
@@ -117,24 +117,24 @@ impl Tensor {
         }
     }
 
-    /// Overwrites elements from element `at` on.
+    /// Overwrites elements, starting at element `at`.
     ///
     /// # Errors
     /// Those of [`super::memory::Memory::write`].
     ///
     /// # Panics
-    /// For scratch, for elements that do not fit, and for quantised ones.
+    /// For scratch, for elements beyond the buffer, and for quantized types.
     pub fn write<P: Pod>(&self, at: u64, data: &[P]) -> Result<()> {
         self.buffer().write(at * self.dtype.bytes(), bytemuck::cast_slice(data))
     }
 
-    /// Waits for the elements of `range`, as bytes.
+    /// Waits for the elements of `range`, and returns them as bytes.
     ///
     /// # Errors
     /// Those of [`super::memory::Memory::read`].
     ///
     /// # Panics
-    /// For scratch, for elements that there are not, and for quantised ones.
+    /// For scratch, for elements beyond the buffer, and for quantized types.
     pub async fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         self.buffer().read(range.start * self.dtype.bytes()..range.end * self.dtype.bytes()).await
     }

@@ -1,14 +1,16 @@
-//! The executor for every GPU that has a WebGPU driver: Vulkan, Direct3D 12, Metal, software.
+//! The backend for every GPU with a WebGPU driver: Vulkan, Direct3D 12, Metal, software.
 //!
-//! It owns memory and runs recordings. wgpu derives barriers by itself, so the recording's flags are not looked at.
+//! It owns memory and runs recordings. wgpu derives barriers itself, so this backend ignores the recording's barriers.
 
 mod adapter;
 mod clock;
 mod device;
 mod error;
 mod instance;
+mod late;
 mod memory;
 mod pace;
+#[cfg_attr(target_arch = "wasm32", path = "wgpu/no_pipeline_cache.rs")]
 mod pipeline_cache;
 mod pipelines;
 pub mod prelude;
@@ -22,12 +24,6 @@ use std::{
     time::Duration,
 };
 
-pub use adapter::Adapter;
-use device::{Device, Refusal};
-use memory::Buffers;
-use pipelines::Pipelines;
-use program::Prepared;
-
 use crate::{
     compute::{
         backend::Backend,
@@ -38,6 +34,11 @@ use crate::{
     },
     error::{Error, Result},
 };
+pub use adapter::Adapter;
+use device::{Device, Refusal};
+use memory::Buffers;
+use pipelines::Pipelines;
+use program::Prepared;
 
 /// A GPU through wgpu.
 pub struct Wgpu {
@@ -45,11 +46,11 @@ pub struct Wgpu {
     device: Arc<Device>,
     memory: Buffers,
     pipelines: Pipelines,
-    /// How long a submission may take, about.
+    /// Target duration of a submission.
     submission: Duration,
 }
 
-/// What to keep from a device although it offers it, so that what happens on lesser devices can be tried on this one.
+/// Device features to leave unused, to test on this device how less capable devices behave.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Restrict {
     half: bool,
@@ -60,56 +61,72 @@ pub struct Restrict {
 }
 
 impl Restrict {
-    /// As on the least device that WebGPU allows: no half precision, no subgroups, the default limits.
+    /// The minimum that WebGPU guarantees: no f16, no subgroups, the default limits.
     pub fn webgpu() -> Self {
         Self { half: true, subgroup: true, limits: true, ..Self::default() }
     }
 
-    /// Without half precision in shaders.
+    /// Disables f16 in shaders.
     pub fn without_half(self) -> Self {
         Self { half: true, ..self }
     }
 
-    /// Without subgroup operations in shaders.
+    /// Disables subgroup operations in shaders.
     pub fn without_subgroup(self) -> Self {
         Self { subgroup: true, ..self }
     }
 
-    /// With at most this many bytes in one binding.
+    /// Limits one binding to this many bytes.
     pub fn max_binding(self, bytes: u64) -> Self {
         Self { max_binding: Some(bytes), ..self }
     }
 
-    /// With programs cut into submissions of about this length, as if more would hold the device for too long; with none,
-    /// every launch is a submission.
+    /// Splits programs into submissions of about this duration, as for a slow device. With a duration of zero, every
+    /// dispatch is a submission.
     pub fn submission(self, length: Duration) -> Self {
         Self { submission: Some(length), ..self }
     }
 }
 
 impl Wgpu {
-    /// Every device that wgpu finds, in the drivers' order; none on a machine without a driver.
+    /// Every device that wgpu finds, in the drivers' order; empty on a machine without a driver. Blocks until they
+    /// answer.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn adapters() -> Vec<Adapter> {
-        Adapter::all()
+        pollster::block_on(Self::adapters_async())
     }
 
-    /// Opens a device.
+    /// Every device that wgpu finds, in the drivers' order. A browser offers only the one it chooses.
+    pub async fn adapters_async() -> Vec<Adapter> {
+        Adapter::all().await
+    }
+
+    /// Opens a device; blocks until it is open.
     ///
     /// # Errors
-    /// [`Error::NoBackend`] if its driver refuses.
+    /// [`Error::NoBackend`] if the driver refuses.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn open(adapter: &Adapter, restrict: Restrict) -> Result<Self> {
-        let (device, queue, caps) = adapter.open(restrict)?;
+        pollster::block_on(Self::request(adapter, restrict))
+    }
+
+    /// Opens a device, without blocking.
+    ///
+    /// # Errors
+    /// [`Error::NoBackend`] if the driver refuses.
+    pub async fn request(adapter: &Adapter, restrict: Restrict) -> Result<Self> {
+        let (device, queue, caps) = adapter.open(restrict).await?;
         let device = Arc::new(Device::new(device, queue));
         let submission = restrict.submission.unwrap_or(crate::compute::submission::TARGET);
         Ok(Self { caps, device, memory: Buffers::default(), pipelines: Pipelines::default(), submission })
     }
 
-    /// How often work was handed to the device so far.
+    /// Number of submissions so far.
     pub fn submissions(&self) -> u64 {
         self.device.submissions.load(Ordering::Relaxed)
     }
 
-    /// Gives the device up, as if it were lost: everything from here on is an [`Error::Device`].
+    /// Simulates a lost device: every later call returns an [`Error::Device`].
     pub fn give_up(&self) {
         self.device.handle.destroy();
     }
@@ -179,7 +196,7 @@ fn prepared(program: &Program) -> &Prepared {
 }
 
 impl Refusal {
-    /// As an error about what was being done.
+    /// Converts the refusal to an error of the operation `label`.
     fn during(self, label: &str) -> Error {
         let what = match self {
             Refusal::OutOfMemory => "out of memory".into(),

@@ -6,7 +6,6 @@
 //! yields.
 
 use super::{AtEnd, Engine, readback::PendingTokens};
-
 use crate::{
     compute::caps::DeviceKind,
     engine::sampler::Need,
@@ -25,11 +24,11 @@ pub(super) struct Ahead {
 
 impl Engine {
     /// Computes sampled tokens, or takes them from the step that was computed ahead, and chooses the next ones.
-    pub(super) fn decode(&mut self, work: &[&Work]) -> Result<Vec<(SequenceId, u32)>> {
+    pub(super) async fn decode(&mut self, work: &[&Work]) -> Result<Vec<(SequenceId, u32)>> {
         let Some(Ahead { work: begun, output_set, pending }) = self.ahead.take() else {
             let pending = self.start(Phase::Decode, work, 0)?;
             let next = self.look_ahead(work)?;
-            let chosen = self.choose(work, 0, pending)?;
+            let chosen = self.choose(work, 0, pending).await?;
             self.ahead = next;
             return Ok(chosen);
         };
@@ -41,8 +40,8 @@ impl Engine {
         // The next one follows only where all of this one goes on and nothing comes between.
         let whole = rest.is_empty() && ready.len() == begun.len();
         let next = if whole { self.look_ahead(&ready)? } else { None };
-        let mut chosen = self.choose(&ready, output_set, pending)?;
-        chosen.extend(self.run(Phase::Decode, &rest, 1 - output_set)?);
+        let mut chosen = self.choose(&ready, output_set, pending).await?;
+        chosen.extend(self.run(Phase::Decode, &rest, 1 - output_set).await?);
         self.ahead = next;
         Ok(chosen)
     }

@@ -77,10 +77,10 @@ pub(super) struct Readback<'a> {
 }
 
 impl Outputs {
-    /// Waits for a whole row of logits.
-    pub(super) fn row(&self, row: u32) -> Result<Vec<f32>> {
+    /// A whole row of logits.
+    pub(super) async fn row(&self, row: u32) -> Result<Vec<f32>> {
         let (row, width) = (u64::from(row), u64::from(self.logits.width()));
-        let bytes = pollster::block_on(self.logits.read(row * width..(row + 1) * width))?;
+        let bytes = self.logits.read(row * width..(row + 1) * width).await?;
         Ok(words(&bytes).into_iter().map(f32::from_bits).collect())
     }
 
@@ -126,10 +126,9 @@ impl PendingTokens {
         Self { rows: rows.map(|row| row as u32..row as u32 + 1).collect(), ..self }
     }
 
-    /// Waits for it. `outputs` are those that were asked.
-    pub(super) fn wait(self, outputs: &Outputs) -> Result<Readback<'_>> {
-        let wait = |pending: Option<Pending>| pending.map_or(Ok(Vec::new()), pollster::block_on);
-        let (ids, values) = (words(&wait(self.ids)?), words(&wait(self.values)?));
+    /// What comes of it. `outputs` are those that were asked.
+    pub(super) async fn arrived(self, outputs: &Outputs) -> Result<Readback<'_>> {
+        let (ids, values) = (words_of(self.ids).await?, words_of(self.values).await?);
         let values = values.into_iter().map(f32::from_bits).collect();
         Ok(Readback { outputs, rows: self.rows, select: self.select, ids, values })
     }
@@ -137,13 +136,13 @@ impl PendingTokens {
 
 impl Readback<'_> {
     /// A sampler's choice of one row. Reads the whole row only where the sampler asks for it.
-    pub(super) fn choose(&self, row: u32, sampler: &mut Sampler) -> Result<u32> {
+    pub(super) async fn choose(&self, row: u32, sampler: &mut Sampler) -> Result<u32> {
         match (sampler.needs(), self.select) {
             (Need::Argmax, Select::Greedy) => greedy(self.ids[row as usize]),
-            (Need::Row, _) => sampler.choose_row(&self.outputs.row(row)?),
+            (Need::Row, _) => sampler.choose_row(&self.outputs.row(row).await?),
             _ => match sampler.choose_candidates(&self.candidates(row))? {
                 Some(token) => Ok(token),
-                None => sampler.choose_row(&self.outputs.row(row)?),
+                None => sampler.choose_row(&self.outputs.row(row).await?),
             },
         }
     }
@@ -165,6 +164,13 @@ fn greedy(token: u32) -> Result<u32> {
         return Err(Error::Device { label: "sampling".into(), what: what.into() });
     }
     Ok(token)
+}
+
+async fn words_of(pending: Option<Pending>) -> Result<Vec<u32>> {
+    match pending {
+        Some(pending) => Ok(words(&pending.await?)),
+        None => Ok(Vec::new()),
+    }
 }
 
 fn words(bytes: &[u8]) -> Vec<u32> {

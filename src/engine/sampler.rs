@@ -7,7 +7,6 @@ use std::{cmp::Ordering, collections::HashMap};
 
 use crate::{Error, Result};
 use random::Random;
-
 pub use sampling::{Mode, Sampling};
 
 /// How many of the largest logits a device hands over where [`Need::Candidates`] is asked for.

@@ -17,17 +17,16 @@ mod sequence;
 
 use std::collections::{BTreeMap, VecDeque};
 
-pub use batch::{Batch, Outcome};
-pub use limits::Limits;
-pub use sequence::{Origin, Segment, Snapshot, State};
-
 pub use crate::kernels::operands::step::SequenceId;
 use crate::{
     error::{Error, Result},
     kernels::operands::step::{Phase, Work},
 };
+pub use batch::{Batch, Outcome};
+pub use limits::Limits;
 use memory::Pool;
 use sequence::Sequence;
+pub use sequence::{Origin, Segment, Snapshot, State};
 
 /// Schedules sequences onto steps and owns the numbers of blocks and slots.
 ///

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::{Engine, Request, runner::Runner};
-
 use crate::{
     compute::{
         backend::Backend,

@@ -1,4 +1,4 @@
-//! What a checkpoint says about text: its tokenizer, its chat template, where answers end, how tokens are chosen.
+//! The text side of a checkpoint: tokenizer, chat template, stop ids and recommended sampling.
 
 use std::path::Path;
 
@@ -13,23 +13,23 @@ use crate::{
 
 const TEMPLATE: &str = "chat_template.jinja";
 
-/// A checkpoint's side files, read.
+/// The checkpoint's files about text, parsed.
 pub struct TextAssets {
-    /// Text to ids and back.
+    /// Converts text to ids and back.
     pub tokenizer: Tokenizer,
-    /// How conversations are written, where the checkpoint says so.
+    /// The chat template. `None` if the checkpoint has none.
     pub template: Option<Template>,
-    /// Ids that end a text.
+    /// The ids that end a text.
     pub stop: Stop,
-    /// How the checkpoint wants tokens chosen, or else how the model's authors advise.
+    /// The checkpoint's recommended sampling, or the model card's if the checkpoint recommends none.
     pub sampling: Sampling,
 }
 
 impl TextAssets {
-    /// Reads the side files of a checkpoint.
+    /// Reads the checkpoint's files about text.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the file that is missing or broken; [`Error::Template`].
+    /// [`Error::Format`] naming the missing or broken file; [`Error::Template`] for a broken chat template.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let file = |name: &str| checkpoint.path().join(name);
         let within = |name: &str, error| match error {
@@ -64,10 +64,10 @@ impl TextAssets {
         Ok(Self { tokenizer, template, stop, sampling })
     }
 
-    /// How conversations are written.
+    /// The chat template.
     ///
     /// # Errors
-    /// [`Error::Template`] where the checkpoint does not say.
+    /// [`Error::Template`] if the checkpoint has no chat template.
     pub fn template(&self) -> Result<&Template> {
         let what = || Error::Template(format!("the checkpoint has none; use `generate`, or add a {TEMPLATE}"));
         self.template.as_ref().ok_or_else(what)

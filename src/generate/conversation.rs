@@ -1,9 +1,8 @@
-//! A conversation: messages written by the checkpoint's template, each turn reusing what is computed of the last.
+//! A conversation: the checkpoint's chat template writes the messages, and each turn reuses the computed prefix.
 
-use std::time::Instant;
+use web_time::Instant;
 
 use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText};
-
 use crate::{
     engine::{AtEnd, scheduler::SequenceId},
     error::Result,
@@ -13,8 +12,8 @@ use crate::{
     },
 };
 
-/// Messages so far, and the sequence that holds what is computed of them. The default has no message yet, and asks the template
-/// for the model's turn.
+/// The messages so far, and the sequence that computed them. The default has no message yet, and asks the template for
+/// the model's turn.
 ///
 /// ```
 /// # fn main() -> bimetal::Result<()> {
@@ -33,12 +32,12 @@ use crate::{
 /// # }
 /// ```
 pub struct Conversation {
-    /// What was said, the system's message first.
+    /// All messages; the system message is first.
     pub messages: Vec<Message>,
-    /// What the template is told.
+    /// Options of the chat template.
     pub options: Options,
     sequence: Option<SequenceId>,
-    /// The ids at whose end the state is kept, for a past that turns out otherwise than it was computed.
+    /// The prompt ids at whose end a state snapshot is kept. A later prompt may branch off there.
     kept: Vec<u32>,
 }
 
@@ -49,16 +48,16 @@ impl Default for Conversation {
 }
 
 impl Conversation {
-    /// A conversation that begins with a system message, if any.
+    /// Starts a conversation, with a system message if there is one.
     pub fn new(system: Option<String>, options: Options) -> Self {
         let messages = system.into_iter().map(|content| Message::new("system", content)).collect();
         Self { messages, options, sequence: None, kept: Vec::new() }
     }
 
-    /// Asks for the answer to `content`. The answer becomes a message with [`Conversation::heard`].
+    /// Asks for the answer to `content`. [`Conversation::heard`] adds the answer to the messages.
     ///
     /// # Errors
-    /// [`crate::Error::Template`]; [`crate::Error::Request`] where the conversation has outgrown the context.
+    /// [`crate::Error::Template`]; [`crate::Error::Request`] if the conversation is longer than the context.
     pub fn say<'a>(
         &mut self,
         generator: &'a mut Generator,
@@ -71,17 +70,17 @@ impl Conversation {
         })
     }
 
-    /// Notes what was answered, whole or interrupted.
+    /// Adds the answer to the messages, whole or interrupted.
     pub fn heard(&mut self, content: &str) {
         self.messages.push(Message::new("assistant", content));
     }
 
-    /// The sequence that holds what is computed of the conversation; none before the first answer.
+    /// The sequence that holds the computed conversation. `None` before the first answer.
     pub fn sequence(&self) -> Option<SequenceId> {
         self.sequence
     }
 
-    /// Forgets everything but the system's message.
+    /// Removes all messages except the system message.
     pub fn clear(&mut self, generator: &mut Generator) {
         self.messages.retain(|message| message.role == "system");
         self.kept.clear();
@@ -108,8 +107,8 @@ impl Conversation {
         Ok(if warmed.is_some() { stream } else { stream.keeping_prompt() })
     }
 
-    /// The beginning of the prompt that later turns keep, where they do not keep all of it: templates drop the
-    /// thinking of earlier answers.
+    /// The prefix of the prompt that all later prompts share, as a template may drop the thinking of earlier answers.
+    /// `None` if they share the whole prompt, or if no such prefix is found.
     fn stable(&self, template: &Template, whole: &str) -> Result<Option<String>> {
         let mut later = self.messages.clone();
         later.extend([Message::new("assistant", "."), Message::new("user", ".")]);
@@ -122,8 +121,8 @@ impl Conversation {
         Ok((whole.starts_with(&stable) && later.starts_with(&stable)).then_some(stable))
     }
 
-    /// The ids of a prompt. Where it goes on from what the model has seen, or else from what the state is kept of, those
-    /// ids stay, since text need not encode to the ids that it came from.
+    /// The ids of a prompt. Keeps the ids already computed or snapshotted for the shared prefix: re-encoding the text
+    /// can give other ids.
     fn ids(&self, generator: &Generator, whole: &str) -> Result<Vec<u32>> {
         let tokenizer = &generator.text.tokenizer;
         let seen = self.sequence.and_then(|id| generator.engine.tokens(id)).unwrap_or_default();
@@ -135,7 +134,7 @@ impl Conversation {
         tokenizer.encode(whole)
     }
 
-    /// Queues the ids behind what is computed of them. Returns the sequence, and how many ids are computed.
+    /// Queues the ids. Returns the sequence and the number of ids already computed.
     fn submit(
         &mut self,
         generator: &mut Generator,
@@ -151,8 +150,8 @@ impl Conversation {
         Ok((id, 0))
     }
 
-    /// Computes the beginning of a prompt and keeps a snapshot of the state there. Returns how many of its ids were
-    /// computed before.
+    /// Computes the prefix of a prompt and keeps a state snapshot at its end. Returns how many ids were computed
+    /// before.
     fn warm(&mut self, generator: &mut Generator, prefix: &[u32], options: &GenerationOptions) -> Result<usize> {
         let silent = GenerationOptions { max_tokens: 0, stop: Vec::new(), ..options.clone() };
         let text = OpenText::new(&generator.text.tokenizer, &[], Timing::new(prefix.len(), Instant::now()))?;

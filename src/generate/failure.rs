@@ -1,16 +1,16 @@
-//! A failed step, and whom it concerns.
+//! A failed step, and the texts that it ended.
 
 use std::collections::BTreeSet;
 
 use crate::{engine::scheduler::SequenceId, error::Error};
 
-/// An error of a step, and the open texts that it ended.
+/// The error of a step, and the open texts that it ended.
 pub(super) struct Failure {
     pub(super) error: Error,
     pub(super) ended: BTreeSet<SequenceId>,
 }
 
-/// The same error for one more reader. What cannot be copied becomes a device error with the same text.
+/// A copy of the error for another reader. An error that cannot be copied becomes a device error with the same text.
 pub(super) fn again(error: &Error) -> Error {
     match error {
         Error::OutOfMemory { label, bytes, hint } => {

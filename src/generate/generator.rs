@@ -1,26 +1,21 @@
-//! A model with its tokenizer on a device, which serves many texts at once.
+//! A model with its tokenizer on a device, which generates many texts at once.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
-    panic::resume_unwind,
     sync::Arc,
     thread,
-    time::Instant,
 };
+
+use web_time::Instant;
 
 use super::{
     GenerationOptions, GeneratorOptions, StopAt, Stream, TextAssets, TextEvent, Timing,
     failure::{Failure, again},
-    hub,
     open_text::OpenText,
 };
 use crate::{
-    compute::{
-        backend::Backend,
-        caps::DeviceKind,
-        devices::{BackendChoice, open},
-    },
+    compute::{backend::Backend, caps::DeviceKind, threads},
     engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId},
     error::{Error, Result},
     model::{
@@ -30,13 +25,12 @@ use crate::{
     },
 };
 
-/// A model with its tokenizer on a device. Texts are served together: each step of the device computes a part of all of
-/// them.
+/// A model with its tokenizer on a device. It generates many texts together: one step computes a part of each text.
 ///
 /// ```no_run
 /// # fn main() -> bimetal::Result<()> {
 /// let mut llm = bimetal::Generator::open("Qwen/Qwen3.5-0.8B")?;
-/// // One text, as it comes.
+/// // One text, streamed.
 /// for piece in llm.generate("Once upon a time")? {
 ///     print!("{}", piece?);
 /// }
@@ -54,41 +48,22 @@ use crate::{
 /// # }
 /// ```
 pub struct Generator {
-    /// What the checkpoint says about text.
+    /// The checkpoint's tokenizer, template and stop ids.
     pub text: TextAssets,
     pub(super) engine: Engine,
-    /// Texts that are not over.
+    /// The open texts.
     texts: BTreeMap<SequenceId, OpenText>,
-    /// Events that nobody has taken yet, oldest first.
+    /// Events not yet returned, oldest first.
     events: Vec<TextEvent>,
-    /// Errors of steps that were taken for a stream and ended other texts, oldest first.
+    /// Errors not yet returned, oldest first: a step for one stream failed and ended other texts.
     errors: VecDeque<Error>,
 }
 
 impl Generator {
-    /// Opens a model on the best device of this machine: `OWNER/NAME` or `OWNER/NAME@REVISION` on the hub, a checkpoint
-    /// directory, or a GGUF file. All options are the defaults, which ask the device.
+    /// Loads a checkpoint onto a backend. `progress` gets the bytes of weights loaded, and the total.
     ///
     /// # Errors
-    /// [`Error::Download`]; those of [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
-    /// [`Error::Unsupported`] for a model on the hub in a build without the feature `hub`.
-    pub fn open(model: &str) -> Result<Self> {
-        let checkpoint = Checkpoint::open(&hub::locate(model, &mut |_, _, _| {})?)?;
-        checkpoint.check()?;
-        Self::on_best_device(&checkpoint)
-    }
-
-    /// Puts a checkpoint on the best device of this machine.
-    pub(super) fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
-        let backend = open(BackendChoice::Auto, None)?.backend;
-        Self::new(&backend, checkpoint, GeneratorOptions::default(), &mut |_, _| {})
-    }
-
-    /// Puts a checkpoint on a backend. `progress` is told the bytes of weights done, and all of them.
-    ///
-    /// # Errors
-    /// Everything that can be wrong with a checkpoint, [`Error::Request`] for options that do not fit, and
-    /// [`Error::OutOfMemory`].
+    /// All errors of a checkpoint; [`Error::Request`] for options that do not fit; [`Error::OutOfMemory`].
     pub fn new(
         backend: &Arc<dyn Backend>,
         checkpoint: &Checkpoint,
@@ -97,16 +72,17 @@ impl Generator {
     ) -> Result<Self> {
         let source = Source::Checkpoint(checkpoint);
         let (text, model) = thread::scope(|scope| {
-            scope.spawn(|| {
+            let compiling = threads::begin(scope, || {
                 if let Err(why) = compile(backend, &source, options) {
-                    log::debug!("not compiled ahead: {why}");
+                    log::debug!("kernels not compiled ahead: {why}");
                 }
             });
-            let text = scope.spawn(|| TextAssets::of(checkpoint));
+            let text = threads::begin(scope, || TextAssets::of(checkpoint));
             let started = Instant::now();
             let model = Model::load(backend, &source, options.precision, progress);
             log::debug!("weights in {:.1?}", started.elapsed());
-            (text.join().unwrap_or_else(|panic| resume_unwind(panic)), model)
+            compiling.join();
+            (text.join(), model)
         });
         let (text, mut model) = (text?, model?);
         model.vocabulary = model.vocabulary.min(text.tokenizer.vocabulary() as u32);
@@ -114,12 +90,12 @@ impl Generator {
         Ok(Self { text, engine, texts: BTreeMap::new(), events: Vec::new(), errors: VecDeque::new() })
     }
 
-    /// The engine, for reading. To work with token ids, make an [`Engine`] of your own from [`Engine::model`].
+    /// The engine, read-only. To work with token ids, build your own [`Engine`] from [`Engine::model`].
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// The checkpoint's own options: its sampling and its stop ids, and as many tokens as the context holds.
+    /// The checkpoint's own options: its sampling, its stop ids, and no limit on tokens but the context.
     pub fn generation_options(&self) -> GenerationOptions {
         let sampling = self.text.sampling.clone();
         GenerationOptions { sampling, max_tokens: usize::MAX, stop: Vec::new(), stop_at: StopAt::StopId }
@@ -133,8 +109,8 @@ impl Generator {
         self.stream(prompt, &self.generation_options())
     }
 
-    /// Continues a text and streams it. Texts that were added go on beside it; their events come out of the next
-    /// [`Generator::step`].
+    /// Continues a text and streams it. Texts already added advance too; the next [`Generator::step`] returns their
+    /// events.
     ///
     /// # Errors
     /// Those of [`Generator::add`].
@@ -143,10 +119,11 @@ impl Generator {
         Ok(Stream::new(self, id))
     }
 
-    /// Queues a text to be continued by [`Generator::step`].
+    /// Queues a text, which [`Generator::step`] then continues.
     ///
     /// # Errors
-    /// [`Error::Request`] for an empty prompt, one longer than the context, an empty stop string, or unusable sampling.
+    /// [`Error::Request`] for an empty prompt, a prompt longer than the context, an empty stop string, or invalid
+    /// sampling.
     pub fn add(&mut self, prompt: &str, options: &GenerationOptions) -> Result<SequenceId> {
         let ids = self.text.tokenizer.encode(prompt)?;
         let text = OpenText::new(&self.text.tokenizer, &options.stop, Timing::new(ids.len(), Instant::now()))?;
@@ -155,12 +132,12 @@ impl Generator {
         Ok(id)
     }
 
-    /// Computes one step and returns what came of it for each text; nothing while prompts are computed and while
-    /// characters are incomplete. Events that arrived while a stream advanced are returned first, without a step.
+    /// Computes one step and returns its events. There are no events during prefill or while a character is incomplete.
+    /// Events queued while a stream advanced are returned first, without a step.
     ///
     /// # Errors
-    /// Those of [`Engine::step`]. Texts that the failed step computed are over: [`Engine::is_running`] says which go on.
-    /// An error that ended texts while a stream advanced is returned here too.
+    /// Those of [`Engine::step`]. The texts in the failed step are over: [`Engine::is_running`] says which continue.
+    /// Also an error that ended other texts while a stream advanced.
     pub fn step(&mut self) -> Result<Vec<TextEvent>> {
         if self.events.is_empty() {
             match self.errors.pop_front() {
@@ -171,29 +148,29 @@ impl Generator {
         Ok(mem::take(&mut self.events))
     }
 
-    /// Ends a text and gives its memory back. No more events of it come.
+    /// Ends a text and frees its memory. It has no more events.
     pub fn cancel(&mut self, id: SequenceId) {
         self.forget(id);
         self.engine.cancel(id);
     }
 
-    /// Whether no text is open and [`Generator::step`] has nothing to return.
+    /// Whether no text is open and no event or error waits for [`Generator::step`].
     pub fn is_idle(&self) -> bool {
         self.texts.is_empty() && self.events.is_empty() && self.errors.is_empty()
     }
 
-    /// What an open text took so far.
+    /// The counts and times of an open text.
     pub(super) fn timing(&self, id: SequenceId) -> Option<Timing> {
         self.texts.get(&id).map(|text| text.timing)
     }
 
-    /// A stream of a sequence that the engine computes.
+    /// A stream of a sequence that already runs in the engine.
     pub(super) fn follow(&mut self, id: SequenceId, text: OpenText) -> Stream<'_> {
         self.texts.insert(id, text);
         Stream::new(self, id)
     }
 
-    /// Ends a text where it stands. Its sequence is kept or freed, as its request says.
+    /// Ends a text now. Its request says whether its sequence is kept or freed.
     pub(super) fn interrupt(&mut self, id: SequenceId) {
         self.forget(id);
         self.engine.interrupt(id);
@@ -204,13 +181,13 @@ impl Generator {
         self.events.retain(|event| event.id != id);
     }
 
-    /// Takes the oldest event of one text from the queue.
+    /// Removes the oldest event of one text from the queue.
     pub(super) fn take(&mut self, id: SequenceId) -> Option<TextEvent> {
         let at = self.events.iter().position(|event| event.id == id)?;
         Some(self.events.remove(at))
     }
 
-    /// Computes one step for the reader of one text. An error that ended other texts waits for their reader.
+    /// Computes one step for the stream of one text. Queues an error that ended other texts.
     pub(super) fn advance_for(&mut self, id: SequenceId) -> Result<()> {
         let Err(Failure { error, mut ended }) = self.advance() else { return Ok(()) };
         if !ended.remove(&id) {
@@ -228,7 +205,7 @@ impl Generator {
         let outcome = self.engine.step();
         let events = outcome.map_err(|error| Failure { error, ended: self.drop_failed() })?;
         events.iter().for_each(|event| self.accept(event));
-        // A sequence that wants no token ends without an event.
+        // A sequence with `max_tokens` 0 ends without an event.
         for id in self.stopped() {
             self.end(id, String::new(), Finish::Length);
         }
@@ -256,12 +233,12 @@ impl Generator {
         self.events.push(TextEvent { id, text, finish: Some(finish), timing });
     }
 
-    /// Open texts whose sequence is not being computed any more.
+    /// The open texts whose sequence no longer runs.
     fn stopped(&self) -> BTreeSet<SequenceId> {
         self.texts.keys().copied().filter(|id| !self.engine.is_running(*id)).collect()
     }
 
-    /// Forgets the texts that a failed step ended.
+    /// Removes the texts that a failed step ended.
     fn drop_failed(&mut self) -> BTreeSet<SequenceId> {
         let ended = self.stopped();
         self.texts.retain(|id, _| !ended.contains(id));
@@ -277,10 +254,10 @@ impl Generator {
     }
 }
 
-/// Compiles what a first answer takes, while the weights are on their way. What goes wrong here goes wrong again, and is
-/// reported, where it is needed.
+/// Compiles the kernels of a first answer while the weights load; not in a browser, which has one thread. The caller may
+/// ignore an error: it appears again when the kernel is used.
 fn compile(backend: &Arc<dyn Backend>, source: &Source<'_>, options: GeneratorOptions) -> Result<()> {
-    if backend.caps().kind == DeviceKind::Cpu {
+    if backend.caps().kind == DeviceKind::Cpu || cfg!(target_family = "wasm") {
         return Ok(());
     }
     let dry_run = DryEngine::new(backend.caps().clone(), source, options.precision, options.engine)?;

@@ -1,4 +1,4 @@
-//! One text while it is generated: tokens in, whole characters out.
+//! One text during generation: takes tokens, returns whole characters.
 
 use super::Timing;
 use crate::{
@@ -10,20 +10,20 @@ use crate::{
     },
 };
 
-/// What one step added to a text.
+/// The text that one step added to one sequence.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TextEvent {
     /// The text's sequence, as [`super::Generator::add`] returned it.
     pub id: SequenceId,
-    /// The text since the last event: whole characters, and nothing of a stop string. Empty only in a last event.
+    /// The text since the last event: whole characters, without stop strings. Only the last event may be empty.
     pub text: String,
-    /// Why the text ended, in its last event.
+    /// The reason why the text ended; `Some` only in its last event.
     pub finish: Option<Finish>,
-    /// What the text took so far.
+    /// Counts and times of the text so far.
     pub timing: Timing,
 }
 
-/// A text that is not over.
+/// A text that is still generated.
 pub(super) struct OpenText {
     decoder: Decoder,
     matcher: StopMatcher,
@@ -39,11 +39,12 @@ impl OpenText {
         Ok(Self { decoder: tokenizer.decoder(SpecialTokens::Skip), matcher: stop.matcher(), timing })
     }
 
-    /// Takes one token. Returns the text that is certain now, and why the text ended, if it did.
+    /// Takes one token. Returns the text that no stop string can remove any more, and the finish reason if the text
+    /// ended.
     pub(super) fn push(&mut self, event: &Event) -> (String, Option<Finish>) {
         self.timing.count_token();
         let mut text = String::new();
-        // A stop id is no part of the text.
+        // A stop id is not part of the text.
         if event.finish != Some(Finish::Stop) {
             text.push_str(self.matcher.push(self.decoder.push(event.token)));
         }

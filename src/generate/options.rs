@@ -1,38 +1,38 @@
-//! How a generator is opened, and what is wanted of one text.
+//! The options of a generator, and of one text.
 
 use crate::{
     engine::{EngineOptions, sampler::Sampling},
     model::Precision,
 };
 
-/// How a generator is opened. The default asks the device for everything that depends on it.
+/// The options of a generator. The defaults depend on the device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct GeneratorOptions {
-    /// The types that the model computes in.
+    /// The data types that the model computes in.
     pub precision: Precision,
-    /// How large the engine is.
+    /// The size limits of the engine.
     pub engine: EngineOptions,
 }
 
-/// What is wanted of one text.
+/// The options of one text.
 #[derive(Clone, Debug)]
 pub struct GenerationOptions {
-    /// How tokens are chosen.
+    /// How tokens are sampled.
     pub sampling: Sampling,
-    /// Tokens to add at most; fewer where the context ends first.
+    /// Maximum number of tokens to generate; the end of the context may come first.
     pub max_tokens: usize,
-    /// Strings that end the text. Neither they nor what follows is part of it.
+    /// Strings that end the text. The text excludes them and everything after them.
     pub stop: Vec<String>,
     /// Whether the checkpoint's stop ids end the text.
     pub stop_at: StopAt,
 }
 
-/// Whether a text may end by itself.
+/// Where a text may end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum StopAt {
     /// At one of the checkpoint's stop ids.
     #[default]
     StopId,
-    /// Only at its number of tokens.
+    /// Only after `max_tokens` tokens.
     Length,
 }

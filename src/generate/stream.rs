@@ -1,9 +1,8 @@
-//! One text, piece by piece.
+//! The pieces of one text.
 
-use std::{
-    mem,
-    time::{Duration, Instant},
-};
+use std::{mem, time::Duration};
+
+use web_time::Instant;
 
 use super::Generator;
 use crate::{
@@ -11,20 +10,20 @@ use crate::{
     error::Result,
 };
 
-/// What one text took.
+/// Counts and times of one text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
-    /// Tokens of the prompt.
+    /// Number of prompt tokens.
     pub prompt: usize,
-    /// Tokens of the prompt that were computed before.
+    /// Number of prompt tokens that were computed before.
     pub reused: usize,
-    /// Tokens generated so far.
+    /// Number of tokens generated so far.
     pub generated: usize,
-    /// When the text was asked for.
+    /// When the text was requested.
     pub started: Instant,
-    /// From the start to the first token.
+    /// Time from the start to the first token.
     pub first: Duration,
-    /// From the first token to the last.
+    /// Time from the first token to the last.
     pub rest: Duration,
 }
 
@@ -33,7 +32,7 @@ impl Timing {
         Self { prompt, reused: 0, generated: 0, started, first: Duration::ZERO, rest: Duration::ZERO }
     }
 
-    /// Notes that a token has come.
+    /// Counts one token.
     pub(super) fn count_token(&mut self) {
         let elapsed = self.started.elapsed();
         if self.generated == 0 {
@@ -43,12 +42,12 @@ impl Timing {
         self.rest = elapsed - self.first;
     }
 
-    /// Speed of the prompt in tokens per second: the tokens that were not reused, until the first token came.
+    /// Prefill speed in tokens per second: prompt tokens that were not reused, over the time to the first token.
     pub fn prefill(&self) -> f64 {
         rate(self.prompt - self.reused, self.first)
     }
 
-    /// Speed of the answer in tokens per second: the tokens after the first.
+    /// Decode speed in tokens per second: the tokens after the first, over their time.
     pub fn decode(&self) -> f64 {
         rate(self.generated.saturating_sub(1), self.rest)
     }
@@ -58,43 +57,44 @@ fn rate(tokens: usize, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() }
 }
 
-/// A text being generated: an iterator of its pieces, each whole characters. Dropping it ends its text and no other.
+/// A text during generation: an iterator of pieces of whole characters. Dropping it ends this text only.
 pub struct Stream<'a> {
     generator: &'a mut Generator,
     id: SequenceId,
     timing: Timing,
     finish: Option<Finish>,
-    /// Whether the last piece is out.
+    /// Whether the stream has ended.
     over: bool,
-    /// Whether a snapshot of the state is still to be taken where the prompt ends.
+    /// Whether the end of the prompt still needs a state snapshot.
     keeps_prompt: bool,
 }
 
 impl<'a> Stream<'a> {
-    /// A stream of one of the generator's open texts.
+    /// A stream of an open text of the generator.
     pub(super) fn new(generator: &'a mut Generator, id: SequenceId) -> Self {
         let timing = generator.timing(id).unwrap_or_else(|| Timing::new(0, Instant::now()));
         Self { generator, id, timing, finish: None, over: false, keeps_prompt: false }
     }
 
-    /// Keeps a snapshot of the state where the prompt ends, in place of earlier ones: what is generated may be taken back.
+    /// Keeps a state snapshot at the end of the prompt, instead of earlier ones, so that a later turn can drop the
+    /// answer.
     pub(super) fn keeping_prompt(mut self) -> Self {
         self.keeps_prompt = true;
         self
     }
 
-    /// What the text took so far.
+    /// Counts and times of the text so far.
     pub fn timing(&self) -> Timing {
         self.timing
     }
 
-    /// Why the text ended; `None` while it goes on, and where it was interrupted.
+    /// The reason why the text ended; `None` while it continues, or if it was interrupted.
     pub fn finish(&self) -> Option<Finish> {
         self.finish
     }
 
-    /// Computes one step and returns its text, which is empty while a prompt is computed and while characters are
-    /// incomplete; none at the end. For whoever wants a say between any two steps; others iterate.
+    /// Computes one step and returns its text. The text is empty during prefill and while a character is incomplete.
+    /// Returns `None` after the end. For callers that act between steps; others iterate.
     pub fn advance(&mut self) -> Option<Result<String>> {
         let text = (!self.over).then(|| self.step())?;
         self.over |= text.is_err();
@@ -116,7 +116,7 @@ impl<'a> Stream<'a> {
         Ok(text)
     }
 
-    /// Ends the text here. What is computed of a kept sequence stays.
+    /// Ends the text now. A kept sequence stays in memory.
     pub fn interrupt(&mut self) {
         self.over = true;
         self.generator.interrupt(self.id);

@@ -1,4 +1,4 @@
-//! The hub's side: one file at a time, resumed where it broke off and measured when it is there.
+//! Downloads one file at a time: resumes after interruptions and checks the size.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ impl<'a, 'p> Remote<'a, 'p> {
         let api = ApiBuilder::from_cache(Cache::new(options.cache.clone()))
             .with_endpoint(options.endpoint.clone())
             .with_token(options.token.clone())
-            // The crate's own retries start over at byte 0 of a file opened for appending: `persist` does it instead.
+            // The crate's retries restart at byte 0 of a file opened for appending; `persist` retries instead.
             .with_retries(0)
             .with_user_agent(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
             .build()
@@ -42,7 +42,7 @@ impl<'a, 'p> Remote<'a, 'p> {
         Repo::with_revision(self.spec.name.clone(), RepoType::Model, revision.into())
     }
 
-    /// The commit that the revision stands for now.
+    /// The current commit of the revision.
     pub fn commit(&self) -> Result<String> {
         let file = "config.json";
         let url = self.api.repo(self.repo(&self.spec.revision)).url(file);
@@ -50,7 +50,7 @@ impl<'a, 'p> Remote<'a, 'p> {
         Ok(metadata.commit_hash().into())
     }
 
-    /// Sees to it that the snapshot has this file.
+    /// Downloads this file if the snapshot lacks it; an error if the repository lacks it too.
     pub fn require(&mut self, snapshot: &Snapshot, file: &str) -> Result<()> {
         if self.bring(snapshot, file)? {
             return Ok(());
@@ -59,7 +59,7 @@ impl<'a, 'p> Remote<'a, 'p> {
         Err(Error::Download { what: format!("{}/{file}", self.spec), why })
     }
 
-    /// Downloads this file if the snapshot lacks it; `false` if the hub does not have it either.
+    /// Downloads this file if the snapshot lacks it. Returns `false` if the repository lacks it too.
     pub fn bring(&mut self, snapshot: &Snapshot, file: &str) -> Result<bool> {
         if snapshot.has(file) {
             return Ok(true);
@@ -87,7 +87,7 @@ impl<'a, 'p> Remote<'a, 'p> {
         );
         let pointer = snapshot.directory().join(file);
         if pointer.is_symlink() {
-            // It leads nowhere, or this file would count as there; a new link could not take its place.
+            // The link is dangling, or the snapshot would have this file. A new link needs its place.
             fs::remove_file(&pointer).map_err(Error::io(&pointer))?;
         }
         for _ in 0..2 {
@@ -96,31 +96,31 @@ impl<'a, 'p> Remote<'a, 'p> {
             if got == size {
                 return Ok(());
             }
-            log::warn!("{}/{file}: {got} bytes came where {size} were promised", self.spec);
-            // As when a server answers a request for the rest with the whole: start over, once.
+            log::warn!("{}/{file}: received {got} bytes, expected {size}", self.spec);
+            // A server may answer a range request with the whole file. Start over, once.
             for path in [&pointer, &blob] {
                 fs::remove_file(path).map_err(Error::io(path))?;
             }
         }
         let why =
-            format!("the file on disk had not the {size} bytes that the hub promised, twice over: try again later");
+            format!("twice, the file on disk did not have the {size} bytes that the hub promised: try again later");
         Err(Error::Download { what: format!("{}/{file}", self.spec), why }.into())
     }
 
-    /// Downloads a file, going on after every interruption for as long as each attempt brings something.
+    /// Downloads a file. Resumes after each interruption as long as every attempt receives bytes.
     fn persist(&mut self, repo: &Repo, file: &str, blob: &Path, size: u64) -> std::result::Result<(), ApiError> {
         let part = partial(blob);
         loop {
             let mut before = length(&part);
             if before > 0 && before >= size {
-                // Asking for what follows the last byte is an error on the hub's side.
+                // The hub rejects a range that starts after the last byte.
                 fs::remove_file(&part)?;
                 before = 0;
             }
             let received = Received { file, done: 0, size, progress: &mut *self.progress };
             match self.api.repo(repo.clone()).download_with_progress(file, received) {
                 Err(error) if explain::is_interruption(&error) && length(&part) > before => {
-                    log::info!("{}/{file}: going on after an interruption: {error}", self.spec);
+                    log::info!("{}/{file}: resuming after an interruption: {error}", self.spec);
                 }
                 outcome => return outcome.map(|_| ()),
             }
@@ -128,7 +128,7 @@ impl<'a, 'p> Remote<'a, 'p> {
     }
 }
 
-/// Bytes of one file as they come.
+/// Counts the received bytes of one file.
 struct Received<'a, 'p> {
     file: &'a str,
     done: u64,
@@ -138,7 +138,7 @@ struct Received<'a, 'p> {
 
 impl Received<'_, '_> {
     fn report(&mut self, done: u64) {
-        // A server that sends the whole file in place of the rest sends more than is left.
+        // The count would exceed the size if a server sends the whole file instead of the rest.
         self.done = done.min(self.size);
         (self.progress)(self.file, self.done, self.size);
     }
@@ -156,7 +156,7 @@ impl hf_hub::api::Progress for Received<'_, '_> {
     fn finish(&mut self) {}
 }
 
-/// Where the crate keeps what has come of a blob.
+/// The crate's file for an incomplete blob.
 fn partial(blob: &Path) -> PathBuf {
     blob.with_extension("part")
 }

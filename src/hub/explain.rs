@@ -1,4 +1,4 @@
-//! What went wrong, and what the person can do about it.
+//! Explains a download error: the cause and the remedy.
 
 use std::io::{self, ErrorKind};
 
@@ -7,7 +7,7 @@ use hf_hub::api::sync::ApiError;
 use super::{HubOptions, RepoSpec};
 use crate::Error;
 
-/// The status which the hub answered with, if it answered and that was the trouble.
+/// The HTTP status of the hub's answer, if the error is one.
 pub(super) fn status(error: &ApiError) -> Option<u16> {
     match error {
         ApiError::RequestError(error) => match **error {
@@ -18,7 +18,7 @@ pub(super) fn status(error: &ApiError) -> Option<u16> {
     }
 }
 
-/// Whether asking for the rest may help: the connection broke, and not something on this machine.
+/// Whether resuming may help: the connection broke, and the error is not local.
 pub(super) fn is_interruption(error: &ApiError) -> bool {
     match error {
         ApiError::IoError(error) => local(error).is_none(),
@@ -27,13 +27,13 @@ pub(super) fn is_interruption(error: &ApiError) -> bool {
     }
 }
 
-/// Names the repository and file, the cause, and the way out.
+/// An error with the repository, the file, the cause and the remedy.
 pub(super) fn explain(spec: &RepoSpec, options: &HubOptions, file: &str, error: ApiError) -> Error {
     let what = if file.is_empty() { spec.to_string() } else { format!("{spec}/{file}") };
     let why = match &error {
         ApiError::IoError(error) => match local(error) {
             Some(cause) => format!("{cause} in {}: {error}. What has come so far is kept", options.cache.display()),
-            None => format!("the connection broke: {error}. Run the same command again: it goes on where it stopped"),
+            None => format!("the connection broke: {error}. Run the same command again: it resumes the download"),
         },
         ApiError::LockAcquisition(path) => {
             format!("another process is downloading this file (it holds {}): wait for it", path.display())
@@ -49,7 +49,7 @@ pub(super) fn explain(spec: &RepoSpec, options: &HubOptions, file: &str, error: 
 
 fn unreached(options: &HubOptions, cause: &str) -> String {
     let advice = match cause.contains("certificate") {
-        // Only well-known authorities are trusted, not the machine's own list.
+        // Only well-known authorities are trusted, not this machine's certificate store.
         true => {
             "Something between here and the hub replaces certificates: fetch the model into the cache with the hub's \
                  own tool, or set HF_ENDPOINT to a mirror"
@@ -80,7 +80,7 @@ fn answered(spec: &RepoSpec, options: &HubOptions, status: u16) -> String {
     format!("HTTP status {status}: {advice}")
 }
 
-/// The cause of an error of this machine's own; none for an error of the connection.
+/// The cause of a local error; `None` for an error of the connection.
 fn local(error: &io::Error) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::StorageFull => "the disk is full: free some space, or set HF_HOME to a directory on another disk;",

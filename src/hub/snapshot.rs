@@ -1,4 +1,4 @@
-//! The cache's side: one commit of one repository on disk, laid out as the hub's own tools lay it out.
+//! One commit of one repository in the cache, in the directory layout of the hub's own tools.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{INDEX, OPTIONAL, REQUIRED, RepoSpec};
 use crate::{Error, Result};
 
-/// One commit of a repository in the cache, whole or not.
+/// One commit of a repository in the cache, complete or not.
 pub(super) struct Snapshot {
     cache: Cache,
     named: Repo,
@@ -30,7 +30,7 @@ impl Snapshot {
         Self { cache: Cache::new(cache.into()), named, commit }
     }
 
-    /// The commit which the cache knows by this revision's name, or the revision itself where it is a commit.
+    /// The cached commit of this revision's name, or the revision itself if it is a commit.
     pub fn cached(cache: &Path, spec: &RepoSpec) -> Option<Self> {
         let mut snapshot = Self::of(cache, spec, spec.revision.clone());
         if let Ok(commit) = fs::read_to_string(snapshot.repository().join("refs").join(&spec.revision)) {
@@ -43,7 +43,7 @@ impl Snapshot {
         &self.commit
     }
 
-    /// Where the files are, under their own names.
+    /// The directory of the files under their own names.
     pub fn directory(&self) -> PathBuf {
         self.cache.repo(self.named.clone()).pointer_path(&self.commit)
     }
@@ -60,12 +60,12 @@ impl Snapshot {
         self.repository().join(".no_exist").join(&self.commit).join(file)
     }
 
-    /// Whether the hub once said that this commit has no such file.
+    /// Whether the hub answered before that this commit lacks the file.
     pub fn lacks(&self, file: &str) -> bool {
         self.absence(file).exists()
     }
 
-    /// Remembers that the hub has no such file, so that it is not asked again.
+    /// Records that the hub lacks the file, so that it is not requested again.
     pub fn mark_absent(&self, file: &str) -> Result<()> {
         let path = self.absence(file);
         let write = || {
@@ -75,7 +75,7 @@ impl Snapshot {
         write().map_err(Error::io(&path))
     }
 
-    /// The files that hold the weights, known once the index has come or is known not to exist.
+    /// The weight files. Known once the index is downloaded or recorded as absent.
     pub fn weights(&self) -> Result<BTreeSet<String>> {
         let file = self.directory().join(INDEX);
         if !file.exists() {
@@ -92,18 +92,18 @@ impl Snapshot {
         }
     }
 
-    /// Whether a model can be loaded from what is there.
+    /// Whether all required files are in the cache.
     pub fn is_usable(&self) -> bool {
         let weights = self.weights().is_ok_and(|files| !files.is_empty() && files.iter().all(|file| self.has(file)));
         weights && REQUIRED.iter().all(|file| self.has(file))
     }
 
-    /// Whether the hub has nothing to add.
+    /// Whether every required or optional file is in the cache or recorded as absent.
     pub fn is_settled(&self) -> bool {
         self.is_usable() && OPTIONAL.iter().all(|file| self.has(file) || self.lacks(file))
     }
 
-    /// Lets the revision's name stand for this commit.
+    /// Points the revision's name to this commit.
     pub fn name_it(&self) -> Result<()> {
         self.cache.repo(self.named.clone()).create_ref(&self.commit).map_err(Error::io(self.repository().join("refs")))
     }

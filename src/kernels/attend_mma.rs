@@ -7,7 +7,7 @@
 
 use crate::{
     compute::{
-        caps::{Caps, Strips},
+        caps::{Caps, ShadingLanguage},
         dtype::DType,
         kernel::{Binding, Element, Group, Kernel},
         pass::Pass,
@@ -36,17 +36,34 @@ pub static KERNEL: Kernel = Kernel {
         Binding::write("out", Element::Float),
     ],
     params: &[],
-    library: &["step", "pages", "activations", "matrix"],
+    library: &["step", "pages", "activations", "matrix", "fragment_blocks"],
     lanes: 128,
     source: source!("attend_mma"),
     cpu,
     cost: attend_prefill::cost,
 };
 
+/// What one of several subgroups has of a group's rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum AttentionSplit {
+    /// Some columns of all rows: scores are added up between subgroups.
+    Columns,
+    /// Some rows with all of their columns, in registers: nothing but what is staged passes between subgroups.
+    Rows,
+}
+
+/// The split that a text of this kernel is written for. The two texts are two algorithms with the same meaning.
+const fn split_of(language: ShadingLanguage) -> AttentionSplit {
+    match language {
+        ShadingLanguage::Wgsl => AttentionSplit::Columns,
+        ShadingLanguage::Msl => AttentionSplit::Rows,
+    }
+}
+
 /// How a device's matrix units share out a head: rows of a group, and its lanes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct AttentionTiling {
-    by: Strips,
+    split: AttentionSplit,
     fragment: u32,
     side: u32,
     lanes: u32,
@@ -56,12 +73,14 @@ impl AttentionTiling {
     /// None where the device has no matrix units, or where they do not suit the head, the types or the cache.
     pub(crate) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (AttentionHeads, DType)) -> Option<Self> {
         let (fragment, [width, _]) = (caps.matrix_units?, caps.subgroup?);
-        let by = caps.tiles.attend_by;
-        let tiling = match by {
+        let split = split_of(caps.language());
+        let tiling = match split {
             // Each subgroup has four fragments of a head, for two fragments of rows.
-            Strips::Columns => Self { by, fragment, side: 2 * fragment, lanes: heads.width / (4 * fragment) * width },
-            // Each has a square of rows; there are as many as fill a tile.
-            Strips::Rows => Self { by, fragment, side: TILE, lanes: TILE / fragment * width },
+            AttentionSplit::Columns => {
+                Self { split, fragment, side: 2 * fragment, lanes: heads.width / (4 * fragment) * width }
+            }
+            // Each has one fragment's rows; there are as many as fill a tile.
+            AttentionSplit::Rows => Self { split, fragment, side: TILE, lanes: TILE / fragment * width },
         };
         let halves =
             dtype == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
@@ -77,14 +96,16 @@ impl AttentionTiling {
 
     /// Bytes that a group shares.
     fn group_memory(self, width: u32) -> u32 {
-        let Self { by, fragment, side, .. } = self;
+        let Self { split, fragment, side, .. } = self;
         let keys = 2 * fragment;
         let (scores, weights) = (4 * side * (keys + 4), 2 * side * (keys + 8));
-        match by {
+        match split {
             // Staged rows, weights, each subgroup's sums, a factor for each row, and whether one has moved.
-            Strips::Columns => 2 * side * (width + 8) + weights + width / (4 * fragment) * scores + 4 * side + 4,
-            // Staged queries and then keys and values, scores, and a square of factors for each square of rows.
-            Strips::Rows => 2 * side.max(2 * keys) * (width + 8) + scores + 4 * side * fragment,
+            AttentionSplit::Columns => {
+                2 * side * (width + 8) + weights + width / (4 * fragment) * scores + 4 * side + 4
+            }
+            // Staged queries and then keys and values, scores, and a fragment of factors for each fragment of rows.
+            AttentionSplit::Rows => 2 * side.max(2 * keys) * (width + 8) + scores + 4 * side * fragment,
         }
     }
 }

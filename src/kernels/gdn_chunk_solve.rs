@@ -7,7 +7,7 @@
 //! is cut at such multiples. Where a sequence goes on between two of them, its first chunk is a short one: what came
 //! before is in the state. Rows that a chunk lacks are zero, and nothing follows from them.
 //!
-//! A is inverted in single precision; the products' operands are halves. Keys are normalised, so no element of A⁻¹
+//! A is inverted in single precision; the products' operands are halves. Keys are normalized, so no element of A⁻¹
 //! exceeds 1, and whatever decays is rounded after it has decayed.
 
 use crate::{

@@ -49,7 +49,7 @@ const TEAM: u32 = 32;
 
 /// What a recurrence takes of a prompt's rows.
 pub struct Mixed {
-    /// \[T, C\] f32: queries, keys and values, convolved and normalised.
+    /// \[T, C\] f32: queries, keys and values, convolved and normalized.
     pub qkv: Tensor,
     /// \[T, 2·Hv\] f32: logarithms of decays, then write betas.
     pub gates: Tensor,
@@ -124,7 +124,7 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// A head's channels of the row at `offset`: convolved, activated, and those of queries and keys normalised.
+    /// A head's channels of the row at `offset`: convolved, activated, and those of queries and keys normalized.
     pub(super) fn mix(&self, g: &Group<'_>, offset: usize, (head, y): (usize, &mut [f32])) {
         convolve(g, self, offset, (self.heads.channels_of(head).start, y));
         y.iter_mut().for_each(|y| *y = silu(*y));

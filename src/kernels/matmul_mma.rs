@@ -1,5 +1,5 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows, on matrix units: f16 by f16 with sums in f32.
-//! Quantised weights become f16 on their way into group memory, or were [expanded](super::dequantise) before.
+//! Quantized weights become f16 on their way into group memory, or were [expanded](super::dequantise) before.
 
 use std::ops::Range;
 

@@ -4,8 +4,6 @@ mod tiling;
 
 use std::ops::Range;
 
-pub(super) use tiling::{Extras, MatvecTiling, Sums};
-
 use crate::{
     compute::{
         caps::Caps,
@@ -20,6 +18,7 @@ use crate::{
         step::{self, Step, View},
     },
 };
+pub(super) use tiling::{Extras, MatvecTiling, Sums};
 
 /// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
 pub static KERNEL: Kernel = Kernel {
@@ -107,7 +106,7 @@ pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
     (range(g.at(1), g.define("ROWS")), range(g.at(0), g.define("COLUMNS")))
 }
 
-/// The products of some rows and columns: the same sums whichever kernel asks for them. Quantised weights become what
+/// The products of some rows and columns: the same sums whichever kernel asks for them. Quantized weights become what
 /// `narrowed` makes of them.
 pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: fn(f32) -> f32) {
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));

@@ -1,13 +1,11 @@
-//! One recording on two backends, compared after every launch: names the first kernel that computes something else.
+//! Runs one recording on two backends and compares them after every dispatch, to name the first kernel that differs.
 //!
-//! Both backends run each launch from the same bytes: before the next one, what the reference wrote replaces what the
-//! tested backend wrote. So errors do not pile up, and a launch that is over its bound is itself at fault.
+//! Both backends run each dispatch on the same bytes: the reference's outputs replace the tested backend's before the
+//! next dispatch. So errors do not accumulate, and a dispatch over its bound is itself wrong.
 
 mod difference;
 
 use std::{collections::HashMap, fmt, sync::Arc};
-
-pub use difference::Difference;
 
 use crate::{
     compute::{
@@ -26,14 +24,15 @@ use crate::{
         cache::{BLOCK, Plan},
     },
 };
+pub use difference::Difference;
 
-/// NaN in every element type: what scratch memory holds at first, so that a result that is not written shows.
+/// NaN in every element type: the initial contents of scratch memory, which expose missing writes.
 const POISON: u32 = 0x7fc0_7fc0;
 
-/// What one launch left in one binding, on both backends.
+/// The result of one dispatch in one binding, on both backends.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// The launch's place in its recording.
+    /// Index of the dispatch in its recording.
     pub launch: usize,
     /// The kernel's name.
     pub kernel: &'static str,
@@ -43,25 +42,25 @@ pub struct Finding {
     pub binding: &'static str,
     /// Rows and width of the bound tensor.
     pub shape: [u32; 2],
-    /// Type of its elements.
+    /// Element type of the bound tensor.
     pub dtype: DType,
-    /// How far the tested backend is from the reference.
+    /// The difference of the tested backend from the reference.
     pub difference: Difference,
 }
 
 impl Finding {
-    /// The largest error that two correct backends may show: sums run in different orders, 16-bit results round.
+    /// The largest error between two correct backends: they sum in different orders and round 16-bit results.
     pub fn bound(&self) -> f64 {
         match self.dtype {
             DType::F32 => 1e-5,
-            // A value next to the middle between two codes may get either.
+            // A value near the midpoint of two codes may get either code.
             DType::Q8Heads => 8e-3,
             DType::U32 => 0.0,
             _ => 2e-3,
         }
     }
 
-    /// Whether the two backends differ by more than they may.
+    /// Whether the error exceeds its bound.
     pub fn is_over(&self) -> bool {
         self.difference.error > self.bound()
     }
@@ -81,11 +80,11 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Runs a recording that binds buffers of `tested` on both backends, launch by launch, and returns what each launch left
-/// in each binding that it writes. The buffers hold the reference's results afterwards.
+/// Runs a recording that binds buffers of `tested` on both backends, one dispatch at a time. Returns the difference in
+/// each binding that each dispatch writes. The buffers hold the reference's results afterwards.
 ///
 /// # Errors
-/// Those of either backend: [`Error::OutOfMemory`] for the reference's copy of the buffers, [`Error::Shader`],
+/// Those of both backends: [`Error::OutOfMemory`] for the reference's copies of the buffers, [`Error::Shader`],
 /// [`Error::Device`].
 pub fn pass(reference: &Arc<dyn Backend>, tested: &Arc<dyn Backend>, pass: Pass) -> Result<Vec<Finding>> {
     let recorded = pass.finish().on_buffers(|bytes| poisoned(tested, bytes))?;
@@ -109,16 +108,16 @@ pub fn pass(reference: &Arc<dyn Backend>, tested: &Arc<dyn Backend>, pass: Pass)
     Ok(findings)
 }
 
-/// Compares a model's forward pass and greedy choice on `reference` and on the backend that the model is on: as a prompt
-/// all of `ids` but the last, then the last as a decode step. Keys and values are kept as `kv`. Returns what was found
-/// in the prompt's launches and in the decode step's.
+/// Compares a model's forward pass and greedy choice on `reference` and on the model's own backend: first a prefill of
+/// all `ids` but the last, then a decode step of the last. The cache holds keys and values as `kv`. Returns the
+/// findings of the prefill and of the decode step.
 ///
 /// # Errors
-/// [`Error::Request`] for less than two ids or one beyond the vocabulary, and those of [`pass`].
+/// [`Error::Request`] for fewer than two ids or an id outside the vocabulary, and those of [`pass`].
 pub fn model(reference: &Arc<dyn Backend>, model: &Arc<Model>, ids: &[u32], kv: DType) -> Result<[Vec<Finding>; 2]> {
     let vocabulary = model.config.vocabulary;
     let Some((last, prompt)) = ids.split_last().filter(|(_, prompt)| !prompt.is_empty()) else {
-        return Err(Error::Request(format!("a prompt and a decode step need two ids or more, found {}", ids.len())));
+        return Err(Error::Request(format!("a prefill and a decode step need at least two ids, found {}", ids.len())));
     };
     if let Some(id) = ids.iter().find(|id| **id >= vocabulary) {
         return Err(Error::Request(format!("token id {id} is not below the vocabulary of {vocabulary}")));
@@ -127,7 +126,7 @@ pub fn model(reference: &Arc<dyn Backend>, model: &Arc<Model>, ids: &[u32], kv: 
     let plan = Plan { context, blocks: context / BLOCK, slots: 1, kv };
     let mut runner = Runner::new(model.clone(), plan)?;
     runner.assign_all()?;
-    // The plain loops take launches of any shape, shaders only those of the backend's own tiles.
+    // Plain loops run dispatches of every tiling; shaders run only their own backend's.
     if model.backend.caps().kind == DeviceKind::Cpu {
         runner.caps = reference.caps().clone();
     }
@@ -138,7 +137,7 @@ pub fn model(reference: &Arc<dyn Backend>, model: &Arc<Model>, ids: &[u32], kv: 
     Ok([prefill, pass(reference, &model.backend, decode)?])
 }
 
-/// Records a step of one sequence, with a choice for its outputs.
+/// Records a step of one sequence, with a greedy choice for its outputs.
 fn step(runner: &mut Runner, work: &Work, tokens: &[u32]) -> Result<Pass> {
     let step = runner.step(work.phase, Layout { rows: tokens.len() as u32, sequences: 1, outputs: 1 })?;
     step.write(&[Input { work, tokens, slot: 0 }])?;
@@ -147,22 +146,21 @@ fn step(runner: &mut Runner, work: &Work, tokens: &[u32]) -> Result<Pass> {
     Ok(recording.pass)
 }
 
-/// The reference's own copy of every buffer that a recording binds.
+/// The reference's copies of all buffers that a recording binds.
 struct Copies<'a> {
     reference: &'a Arc<dyn Backend>,
     known: HashMap<BufferId, Slot>,
 }
 
 impl Copies<'_> {
-    /// The same launch on copies of its buffers. A copy is made when a buffer is met first; from then on both sides of
-    /// it are kept alike.
+    /// The same dispatch on copies of its buffers. The first use of a buffer copies it; afterwards both stay identical.
     fn of(&mut self, dispatch: &Dispatch) -> Result<Dispatch> {
         let slots = dispatch.slots.iter().map(|slot| {
             let original = slot.buffer();
             if let Some(copy) = self.known.get(&original.id()) {
                 return Ok(copy.clone());
             }
-            let copy = Buffer::new(self.reference, original.bytes(), "a copy to compare with")?;
+            let copy = Buffer::new(self.reference, original.bytes(), "reference copy")?;
             copy.write(0, &contents(original)?)?;
             Ok(self.known.entry(original.id()).or_insert(Slot::Buffer(copy)).clone())
         });

@@ -1,4 +1,4 @@
-//! Chips and their published peaks, for floors: the time below which no program can do a piece of work.
+//! Chips and their published peaks, for rooflines: lower bounds on the time of a computation.
 
 use std::sync::OnceLock;
 
@@ -9,21 +9,21 @@ use crate::{
     error::{Error, Result},
 };
 
-/// A chip's peaks, as published. No program reaches them; a copy moves 80 to 90 % of the bandwidth.
+/// Published peaks of a chip. No program reaches them; a copy reaches 80 to 90 % of the bandwidth.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chip {
-    /// As its maker calls it.
+    /// The maker's name for it.
     pub name: String,
-    /// Memory bandwidth in GB/s (10⁹).
+    /// Memory bandwidth in GB/s (10⁹ bytes/s).
     pub bandwidth: f64,
-    /// TFLOP/s in single precision, without matrix units.
+    /// TFLOP/s in f32, without matrix units.
     pub vector: f64,
-    /// TFLOP/s of dense products of half precision with sums in single precision.
+    /// TFLOP/s of dense f16 products with f32 sums.
     pub matrix: f64,
-    /// Where the figures come from.
+    /// Sources of the figures.
     pub sources: Vec<String>,
-    /// What is not published, and what stands for it.
+    /// Unpublished figures, and the values used instead.
     #[serde(default)]
     pub note: String,
 }
@@ -35,16 +35,16 @@ pub fn all() -> &'static [Chip] {
     CHIPS.get_or_init(|| serde_json::from_str(include_str!("chips.json")).expect("the table is tested"))
 }
 
-/// The chips that a backend runs on: Metal on Apple's alone.
+/// The chips that a backend may run on; Metal runs only on Apple's.
 pub fn of_backend(backend: &str) -> impl Iterator<Item = &'static Chip> {
     let metal = backend == "metal";
     all().iter().filter(move |chip| !metal || chip.name.starts_with("Apple"))
 }
 
-/// The chip of this name, with its maker's or without; capitals and spaces do not matter.
+/// The chip with this name, with or without its maker's. Ignores case and spaces.
 ///
 /// # Errors
-/// [`Error::Request`] with the names that there are.
+/// [`Error::Request`] with the known names.
 pub fn named(name: &str) -> Result<&'static Chip> {
     let plain = |name: &str| name.to_lowercase().replace([' ', '-', '_'], "");
     let alone = |chip: &Chip| chip.name.split_once(' ').map(|(_, rest)| plain(rest));
@@ -52,17 +52,16 @@ pub fn named(name: &str) -> Result<&'static Chip> {
     let found = all().iter().find(|chip| plain(&chip.name) == wanted || alone(chip).as_ref() == Some(&wanted));
     found.ok_or_else(|| {
         let names: Vec<_> = all().iter().map(|chip| chip.name.as_str()).collect();
-        Error::Request(format!("no chip is called {name:?}; there are {}", names.join(", ")))
+        Error::Request(format!("unknown chip {name:?}: choose one of {}", names.join(", ")))
     })
 }
 
-/// Words of a device's name that make it another chip than the one that it is named after.
+/// Words in a device name that mark a different chip, a variant of the named one.
 const VARIANTS: [&str; 16] = [
     "40gb", "d", "gre", "laptop", "max", "mobile", "mx", "nvl", "pcie", "pro", "q", "super", "ti", "ultra", "xl", "xt",
 ];
 
-/// The chip of a device, by the name that its driver gives it; none where it is not in the table, or where the name is of
-/// a variant that is not.
+/// The chip of a device, by the name from its driver. `None` if the chip, or this variant of it, is not in the table.
 pub fn of_device(device: &str) -> Option<&'static Chip> {
     let words = |name: &str| -> Vec<String> {
         name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
@@ -77,7 +76,7 @@ pub fn of_device(device: &str) -> Option<&'static Chip> {
 }
 
 impl Chip {
-    /// Seconds that a cost takes at the least: what its bytes take, or its operations, whichever is longer.
+    /// Roofline time of a cost in seconds: the longer of its memory time and its compute time.
     pub fn floor(&self, cost: &Cost) -> f64 {
         let memory = cost.moved() as f64 / (self.bandwidth * 1e9);
         let matrix = cost.flops.matrix as f64 / (self.matrix * 1e12);

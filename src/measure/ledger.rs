@@ -1,48 +1,48 @@
-//! What a step costs before it is run: launches, barriers, submissions, waits, bytes and operations, by kernel.
+//! The cost of a step, known before it runs: dispatches, barriers, submissions, waits, bytes and operations, by kernel.
 //!
-//! A [`DryEngine`](crate::engine::DryEngine) needs no device and no weights, and what is counted is what the engine itself
-//! asks for.
+//! A [`DryEngine`](crate::engine::DryEngine) needs no device and no weights. The ledger counts what the engine itself
+//! requests.
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use crate::{compute::cost::Cost, engine::DryStep, measure::chips::Chip};
 
-/// The cost of everything that one step asked for.
+/// The cost of everything that one step requested.
 pub struct Ledger {
-    /// In order.
+    /// The dispatches, in order.
     pub launches: Vec<Launch>,
-    /// Programs handed over.
+    /// Programs submitted.
     pub submissions: u64,
-    /// Times that the host waited for the device.
+    /// Times the host waited for the device.
     pub waits: u64,
 }
 
-/// One launch.
+/// One dispatch.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch {
-    /// Of which kernel.
+    /// The kernel's name.
     pub kernel: &'static str,
-    /// Whether it waits for what came before.
+    /// Whether it waits for earlier dispatches.
     pub barrier: bool,
-    /// What it costs at the least.
+    /// Its roofline cost.
     pub cost: Cost,
 }
 
-/// All launches of one kernel, or of all.
+/// All dispatches of one kernel, or of all kernels.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Of which kernel; `None` for those of all.
+    /// The kernel's name; `None` for all kernels.
     pub kernel: Option<&'static str>,
-    /// How many.
+    /// Number of dispatches.
     pub launches: u64,
-    /// How many of them wait for what came before.
+    /// Number of dispatches that wait for earlier ones.
     pub barriers: u64,
-    /// What they cost together.
+    /// Their total cost.
     pub cost: Cost,
 }
 
 impl Ledger {
-    /// The ledger of one step of an engine.
+    /// The ledger of one engine step.
     pub fn of(step: &DryStep) -> Self {
         let launches = step.log.launches.iter().map(|launch| Launch {
             kernel: launch.kernel.name,
@@ -52,7 +52,7 @@ impl Ledger {
         Self { launches: launches.collect(), submissions: step.log.submissions, waits: step.log.waits }
     }
 
-    /// An entry for each kernel, the one that moves the most bytes first.
+    /// One entry per kernel, ordered by bytes moved, most first.
     pub fn kernels(&self) -> Vec<Entry> {
         let names: BTreeSet<_> = self.launches.iter().map(|launch| launch.kernel).collect();
         let mut entries: Vec<_> = names.into_iter().map(|name| self.entry(Some(name))).collect();
@@ -60,7 +60,7 @@ impl Ledger {
         entries
     }
 
-    /// All launches together.
+    /// One entry for all dispatches.
     pub fn total(&self) -> Entry {
         self.entry(None)
     }
@@ -78,8 +78,8 @@ impl Ledger {
         }
     }
 
-    /// Seconds that the launches of a kernel, or of all, take at the least on a chip: each takes as long as its bytes
-    /// or its operations do, whichever is longer, and none overlaps with another. Launches themselves cost nothing.
+    /// Roofline time in seconds of a kernel's dispatches, or of all, on a chip. Each dispatch takes the longer of its
+    /// memory time and its compute time. Dispatches do not overlap, and starting one costs nothing.
     pub fn floor(&self, chip: &Chip, kernel: Option<&str>) -> f64 {
         self.launches_of(kernel).map(|launch| chip.floor(&launch.cost)).sum()
     }

@@ -1,8 +1,8 @@
-//! What a model makes of a text that is there already: how surprised it is by every id, and how far another model's
-//! distributions are from its own.
+//! Scores a model on an existing text: its perplexity, and the divergence of another model's distributions from its
+//! own.
 //!
-//! An engine leaves logits for the last row of a prompt; here every row has some, computed as an engine does it. They are
-//! looked at part by part and forgotten, while the next part is computed: a few numbers for each id are kept.
+//! An engine computes logits only for the last row of a prompt; here every row gets logits, computed as in the engine.
+//! Each part is scored and dropped while the next part runs, so only a few numbers per id remain.
 
 mod distribution;
 mod passage;
@@ -13,18 +13,17 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use rayon::prelude::*;
 
-pub use distribution::Distribution;
-pub use passage::{Cut, Passage, Window, utf8};
-use reader::{Part, Reader, parts};
-pub use statistics::{Mean, quantile};
-
 use crate::{
     compute::{dtype::DType, memory::Pending},
     error::{Error, Result},
     model::Model,
 };
+pub use distribution::Distribution;
+pub use passage::{Cut, Passage, Window, utf8};
+use reader::{Part, Reader, parts};
+pub use statistics::{Mean, quantile};
 
-/// A model and how it is run. What it computes in is its [`crate::model::Precision`].
+/// A model and its settings. The model's [`crate::model::Precision`] decides its types.
 pub struct Side {
     /// The model, on its device.
     pub model: Arc<Model>,
@@ -32,66 +31,67 @@ pub struct Side {
     pub kv: DType,
 }
 
-/// Told how many ids are computed, of how many; says whether to go on.
+/// Receives the number of computed ids and the total number; returns whether to continue.
 pub type Progress<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
 
-/// How much of a passage was done.
+/// The part of a passage that was scored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Extent {
     /// Ids that were scored.
     pub scored: usize,
     /// Ids that were computed.
     pub computed: usize,
-    /// Whether that is all of it.
+    /// Whether that is the whole passage.
     pub complete: bool,
 }
 
-/// How well a model foresees a text.
+/// How well a model predicts a text.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Perplexity {
-    /// The mean negative logarithm of what it thought of each scored id, in nats.
+    /// Mean negative log-likelihood of the scored ids, in nats.
     pub nll: Mean,
-    /// What that is a mean of.
+    /// The scored part of the passage.
     pub extent: Extent,
 }
 
 impl Perplexity {
-    /// The exponential of the mean.
+    /// Perplexity: the exponential of the mean.
     pub fn perplexity(&self) -> Mean {
         self.nll.exp()
     }
 }
 
-/// How far a model is from a reference, over all scored ids of a text.
+/// Differences of a model from a reference, over all scored ids of a text.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Comparison {
-    /// Mean negative logarithm of the ids, in nats: the reference's.
+    /// The reference's mean negative log-likelihood of the ids, in nats.
     pub reference: Mean,
-    /// The other model's.
+    /// The other model's mean negative log-likelihood, in nats.
     pub against: Mean,
-    /// The mean of the difference of both, which is the logarithm of the ratio of perplexities, against to reference.
+    /// Mean of (against − reference) negative log-likelihood: the logarithm of the perplexity ratio, against to
+    /// reference.
     pub log_ratio: Mean,
-    /// Kullback–Leibler divergence of the next id's distribution from the reference's, in nats.
+    /// Kullback–Leibler divergence of the next-id distribution from the reference's, in nats.
     pub divergence: Mean,
-    /// Its median, the value that 99 % are below, and its largest.
+    /// Median, 99 % quantile and maximum of the divergence.
     pub divergence_quantiles: [f64; 3],
-    /// Share of ids for which both think the same id likeliest.
+    /// Share of ids with the same most likely id in both models.
     pub same_top: Mean,
-    /// By how much more likely the other model thought the id that came.
+    /// Mean gain in probability of the scored id: the other model's minus the reference's.
     pub gained: Mean,
-    /// The root of the mean of that squared.
+    /// Root mean square of the gain.
     pub gained_root: f64,
-    /// The values that 1 % and 99 % of it are below.
+    /// 1 % and 99 % quantiles of the gain.
     pub gained_quantiles: [f64; 2],
-    /// What these figures are of.
+    /// The scored part of the passage.
     pub extent: Extent,
 }
 
-/// How well a model foresees a text.
+/// Scores a text with a model.
 ///
 /// # Errors
-/// [`Error::Request`] for ids that the model does not have and windows longer than its context; [`Error::Device`] where it
-/// computes no numbers; [`Error::OutOfMemory`].
+/// [`Error::Request`] for ids outside the model's vocabulary and windows longer than its context; [`Error::Device`] for
+/// logits with NaN or without a finite value; [`Error::OutOfMemory`].
 pub fn perplexity(side: &Side, passage: &Passage, progress: &mut Progress<'_>) -> Result<Perplexity> {
     let mut losses = Vec::new();
     let extent = score(side, passage, progress, &mut |log_probability| losses.push(-log_probability))?;
@@ -119,10 +119,10 @@ fn score(side: &Side, passage: &Passage, progress: &mut Progress<'_>, note: &mut
     })
 }
 
-/// How far a model is from a reference, both reading the same text side by side.
+/// Compares a model with a reference; both read the same text side by side.
 ///
 /// # Errors
-/// Those of [`perplexity`], and [`Error::Request`] for vocabularies that differ.
+/// Those of [`perplexity`], and [`Error::Request`] for different vocabularies.
 pub fn compare([reference, against]: [&Side; 2], passage: &Passage, progress: &mut Progress<'_>) -> Result<Comparison> {
     let [ours, theirs] = [reference, against].map(|side| side.model.config.vocabulary);
     if ours != theirs {
@@ -140,7 +140,7 @@ pub fn compare([reference, against]: [&Side; 2], passage: &Passage, progress: &m
     Ok(summary(&seen, extent))
 }
 
-/// What two models thought of one id.
+/// The scores of one id from two models.
 struct Seen {
     losses: [f64; 2],
     divergence: f64,
@@ -191,10 +191,10 @@ fn distribution(row: &[f32]) -> Result<Distribution<'_>> {
     })
 }
 
-/// Looks at the logits, side by side, that score some ids: \[ids, V\] each.
+/// Receives scored ids and, for each side, their logits: \[ids, V\].
 type Score<'a> = dyn FnMut(&[u32], &[Vec<f32>]) -> Result<()> + 'a;
 
-/// Computes a passage's windows on all sides and scores one part while the next is on its way.
+/// Computes a passage's windows on all sides, and scores each part while the next one runs.
 fn run(sides: &[&Side], passage: &Passage, progress: &mut Progress<'_>, score: &mut Score<'_>) -> Result<Extent> {
     let longest = passage.longest();
     sides.iter().try_for_each(|side| fit(&side.model, passage))?;
@@ -227,7 +227,7 @@ fn run(sides: &[&Side], passage: &Passage, progress: &mut Progress<'_>, score: &
     Ok(extent)
 }
 
-/// Whether a model can read a passage.
+/// Checks that a model can read a passage.
 fn fit(model: &Model, passage: &Passage) -> Result<()> {
     let (vocabulary, context, longest) = (model.config.vocabulary, model.config.context, passage.longest());
     if let Some(id) = passage.ids.iter().find(|id| **id >= vocabulary) {

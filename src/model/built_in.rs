@@ -1,10 +1,10 @@
-//! The model that the binary carries: small, trained by this project, there without a download.
+//! The built-in model: a small model, trained by this project, inside the binary.
 
 #[cfg(not(built_in_weights))]
 use crate::error::Error;
 use crate::{error::Result, model::checkpoint::Checkpoint};
 
-/// What it is called in messages.
+/// Its name in messages.
 pub const NAME: &str = "tiny-stories, the built-in model";
 
 /// The built-in model. See `models/tiny-stories/README.md`.

@@ -1,4 +1,4 @@
-//! What sequences leave behind in each layer: blocks of keys and values, or slots of recurrent state. Allocated once.
+//! The state of sequences in each layer: blocks of keys and values, or slots of recurrent state. Allocated once.
 
 use std::sync::Arc;
 
@@ -12,38 +12,38 @@ use crate::{
     model::config::{Config, LayerKind, ValueOrder},
 };
 
-/// Tokens of one block of keys and values.
+/// Tokens per block of keys and values.
 pub const BLOCK: u32 = 16;
 
 /// The memory of all sequences.
 pub struct Cache {
-    /// For each layer of the model.
+    /// One state per layer of the model.
     pub layers: Vec<State>,
     /// \[context, rotary\] f32: cos and sin of each frequency at each position.
     pub rope: Tensor,
-    /// \[slots, blocks of a context\] u32: which block holds which part of a slot's sequence.
+    /// \[slots, blocks per context\] u32: the block of each part of the slot's sequence.
     pub tables: Arc<Tensor>,
 }
 
-/// How much a cache holds.
+/// The capacity of a cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Plan {
-    /// Most tokens of one sequence.
+    /// Maximum tokens per sequence.
     pub context: u32,
-    /// Blocks of keys and values, shared by all sequences.
+    /// Number of blocks of keys and values, shared by all sequences.
     pub blocks: u32,
-    /// Slots of recurrent state: sequences and snapshots.
+    /// Number of slots of recurrent state, for sequences and snapshots.
     pub slots: u32,
     /// Type of keys and values: f32, f16 or [`DType::Q8Heads`].
     pub kv: DType,
 }
 
 impl Plan {
-    /// A plan with room for `sequences` sequences of `context` tokens, or for as many tokens as `room` bytes hold, and
-    /// at least for one such sequence. `slots` counts sequences and snapshots.
+    /// Plans `sequences` sequences of `context` tokens, or as many tokens as fit in `room` bytes, but at least one such
+    /// sequence. `slots` counts sequences and snapshots.
     ///
     /// # Errors
-    /// [`Error::Request`] with the largest context that fits where `context` does not.
+    /// [`Error::Request`] with the largest context that fits, if `context` does not.
     pub fn fit(config: &Config, wanted: Wanted, room: Room) -> Result<Self> {
         let per_sequence = wanted.context.div_ceil(BLOCK);
         let least = Plan { context: wanted.context, blocks: per_sequence, slots: wanted.slots, kv: wanted.kv };
@@ -57,7 +57,7 @@ impl Plan {
         Ok(Plan { blocks: blocks as u32, ..least })
     }
 
-    /// Size of everything in bytes.
+    /// Total size in bytes.
     pub fn bytes(&self, config: &Config) -> u64 {
         let (attention, linear) = (u64::from(config.attention_layers()), u64::from(config.linear_layers()));
         let heads = config.delta_heads();
@@ -71,34 +71,34 @@ impl Plan {
     }
 }
 
-/// What a cache is wanted for.
+/// The requested capacity of a cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wanted {
-    /// Most tokens of one sequence.
+    /// Maximum tokens per sequence.
     pub context: u32,
-    /// Sequences at once.
+    /// Maximum number of sequences at once.
     pub sequences: u32,
-    /// Slots of recurrent state: sequences and snapshots.
+    /// Number of slots of recurrent state, for sequences and snapshots.
     pub slots: u32,
     /// Type of keys and values: f32, f16 or [`DType::Q8Heads`].
     pub kv: DType,
 }
 
-/// What there is.
+/// The available memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Room {
     /// Bytes for the whole cache.
     pub bytes: u64,
-    /// Largest tensor a kernel can bind.
+    /// Maximum size of a tensor that a kernel can bind, in bytes.
     pub binding: u64,
 }
 
-/// Why a context does not fit, and the one that would.
+/// The error for a context that does not fit, with the largest context that does.
 fn too_large(config: &Config, wanted: Wanted, room: Room) -> Error {
     let plan = |context: u32| Plan { context, blocks: context.div_ceil(BLOCK), slots: wanted.slots, kv: wanted.kv };
     let largest_tensor = |plan: &Plan| u64::from(plan.blocks) * config.block_bytes(wanted.kv);
     let fits = |plan: &Plan| plan.bytes(config) <= room.bytes && largest_tensor(plan) <= room.binding;
-    // Contexts of `fit` blocks fit, those of `over` do not.
+    // Binary search: contexts of `fit` blocks fit, contexts of `over` blocks do not.
     let (mut fit, mut over) = (0, wanted.context / BLOCK + 1);
     while fit + 1 < over {
         let middle = fit.midpoint(over);
@@ -120,12 +120,12 @@ fn too_large(config: &Config, wanted: Wanted, room: Room) -> Error {
 }
 
 impl Config {
-    /// Bytes of one block of keys, or of values, of one layer.
+    /// Bytes of one block of one layer's keys, or of its values.
     fn block_bytes(&self, kv: DType) -> u64 {
         kv.size([BLOCK * self.kv_heads, self.head_dim])
     }
 
-    /// The heads of its DeltaNet layers.
+    /// The head counts and widths of the DeltaNet layers.
     pub fn delta_heads(&self) -> DeltaHeads {
         let heads = DeltaHeads::grouped([self.key_heads, self.value_heads, self.key_head_dim, self.value_head_dim]);
         match self.value_order {
@@ -177,7 +177,7 @@ fn slots(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<Slo
     Ok(Slots { ring, state, heads })
 }
 
-/// cos and sin of position · θ^(−2j/rotary), the product rounded to f32 as the reference does.
+/// cos and sin of position · θ^(−2j/rotary). The product is rounded to f32, as in the reference.
 fn angles(config: &Config, context: u32) -> Vec<f32> {
     let half = config.rotary_dim / 2;
     let frequency = |j: u32| 1.0 / (config.rope_theta as f32).powf(2.0 * j as f32 / config.rotary_dim as f32);

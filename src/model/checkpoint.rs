@@ -1,5 +1,5 @@
-//! A checkpoint on disk or in memory: its configuration, and its tensors as bytes with dtype and shape. It knows no
-//! device, and it trusts nothing that a file says about itself.
+//! A checkpoint on disk or in memory: its configuration, and its tensors as bytes with dtype and shape. Knows no
+//! device, and trusts no statement of a file about itself.
 
 use std::{
     borrow::Cow,
@@ -40,10 +40,10 @@ pub use table::{Expected, Part, expected};
 pub use view::TensorView;
 pub use write::quantise;
 
-/// Side files handed to [`Checkpoint::embedded`]: names and contents.
+/// The side files of [`Checkpoint::embedded`]: names and contents.
 pub type SideFiles = &'static [(&'static str, &'static [u8])];
 
-/// An opened checkpoint: configuration read, weight files mapped, headers checked.
+/// An open checkpoint: configuration parsed, weight files mapped, headers checked.
 #[derive(Debug)]
 pub struct Checkpoint {
     place: Place,
@@ -56,24 +56,24 @@ pub struct Checkpoint {
 #[derive(Debug)]
 enum Place {
     Directory(PathBuf),
-    /// One file that holds all, and what its keys say.
+    /// A single file, and the values of its keys.
     Gguf(PathBuf, gguf::Values),
     Embedded(SideFiles),
 }
 
-/// What stands behind a quantised tensor's name for each of its planes: its codes have the name itself.
+/// Suffixes of a quantized tensor's planes. The codes plane has the tensor's own name.
 pub(crate) const PLANE_NAMES: [&str; PLANES] = ["", ".words", ".units"];
 
-/// The one tensor that carries no prefix.
+/// The only tensor without a prefix.
 const HEAD: &str = "lm_head.weight";
 
 impl Checkpoint {
-    /// Opens the checkpoint at `path`: a GGUF file, or a directory with `config.json` and `model.safetensors`, or the shards
-    /// of `model.safetensors.index.json`. The files are mapped, not read; nobody may shorten them while they are in use.
+    /// Opens the checkpoint at `path`: a GGUF file, or a directory with `config.json` and `model.safetensors`, or with
+    /// the shards of `model.safetensors.index.json`. Files are mapped, not read; they must not shrink while in use.
     ///
     /// # Errors
-    /// [`Error::Format`] or [`Error::Unsupported`] where `path` is no checkpoint, or none that this engine runs;
-    /// [`Error::Io`] where a file cannot be read. Tensors are not looked at: see [`Checkpoint::check`].
+    /// [`Error::Format`] or [`Error::Unsupported`] if `path` is not a checkpoint that this engine supports;
+    /// [`Error::Io`] if a file cannot be read. [`Checkpoint::check`] checks the tensors.
     pub fn open(path: &Path) -> Result<Checkpoint> {
         if directory::is_gguf(path) {
             return Checkpoint::of_gguf(Bytes::map(path)?, path);
@@ -84,10 +84,10 @@ impl Checkpoint {
         Ok(Checkpoint::new(Place::Directory(path.into()), config, files))
     }
 
-    /// A checkpoint in memory: the text of a config.json and the bytes of one safetensors file.
+    /// Opens a checkpoint in memory: the text of a config.json and the bytes of one safetensors file.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`]; paths in messages begin with `embedded/`.
+    /// Those of [`Checkpoint::open`]; paths in messages begin with `embedded/`.
     pub fn embedded(
         config: &[u8],
         weights: impl Into<Cow<'static, [u8]>>,
@@ -99,10 +99,10 @@ impl Checkpoint {
         Ok(Checkpoint::new(place, config, files))
     }
 
-    /// A checkpoint in memory: the bytes of a GGUF file.
+    /// Opens a checkpoint in memory: the bytes of a GGUF file.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`]; paths in messages begin with `embedded`.
+    /// Those of [`Checkpoint::open`]; paths in messages begin with `embedded`.
     pub fn embedded_gguf(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Checkpoint> {
         Checkpoint::of_gguf(Bytes::Memory(bytes.into()), Path::new("embedded.gguf"))
     }
@@ -120,7 +120,7 @@ impl Checkpoint {
         Checkpoint { place, config, files, names, expected }
     }
 
-    /// The sizes of the model.
+    /// The model's configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -130,11 +130,11 @@ impl Checkpoint {
         self.place.path()
     }
 
-    /// Every tensor of the text model is there, in a usable dtype and in the shape that the configuration asks for, and
-    /// the text model has no tensor beyond those.
+    /// Checks that every tensor of the text model exists, with a usable dtype and the configured shape. Checks that the
+    /// text model has no other tensors.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for the first one, by name, that is not.
+    /// [`Error::Tensor`] for the first bad tensor, by name.
     pub fn check(&self) -> Result<()> {
         self.expected.values().try_for_each(|tensor| self.view(tensor).map(drop))?;
         let stranger =
@@ -144,11 +144,11 @@ impl Checkpoint {
         Err(self.error(name, Some(stored), want, format!("{:?}", stored.shape)))
     }
 
-    /// The tensor `name`, spelled without the prefix: `layers.0.mlp.up_proj.weight`, `lm_head.weight`.
+    /// The tensor `name`, without prefix: `layers.0.mlp.up_proj.weight`, `lm_head.weight`.
     ///
     /// # Errors
-    /// [`Error::Tensor`] where it is missing, its dtype is none of f32, f16, bf16 and quantised ones, its shape is not what the
-    /// configuration asks for, or the model has no tensor of that name.
+    /// [`Error::Tensor`] if the tensor is missing, or unknown to the model. Also if its dtype is not f32, f16, bf16 or
+    /// quantized, or its shape does not match the configuration.
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
         let expected = self.expected.get(name).ok_or_else(|| {
             let want = "a tensor of this model".to_string();
@@ -157,17 +157,17 @@ impl Checkpoint {
         self.view(expected)
     }
 
-    /// Gives the pages of a tensor back to the system once its values are elsewhere. The view stays usable: what is
-    /// read again comes from the file again. Does nothing for a checkpoint in memory.
+    /// Releases the memory pages of a tensor that was copied elsewhere. The view stays usable: the next read loads from
+    /// the file again. Does nothing for a checkpoint in memory.
     pub fn release(&self, view: &TensorView) {
         self.files.shards.iter().for_each(|shard| shard.bytes.release(view.data));
     }
 
-    /// A small file of the checkpoint, such as `tokenizer.json` or `chat_template.jinja`; none where it is absent.
+    /// A small file of the checkpoint, such as `tokenizer.json` or `chat_template.jinja`; `None` if absent.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read; [`Error::Format`] where it is larger than 64 MiB or `name` is no plain
-    /// file name.
+    /// [`Error::Io`] if it cannot be read; [`Error::Format`] if it is larger than 64 MiB or `name` is not a plain file
+    /// name.
     pub fn side_file(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>> {
         match &self.place {
             Place::Directory(dir) => Ok(directory::side_file(dir, name)?.map(Cow::Owned)),
@@ -181,7 +181,7 @@ impl Checkpoint {
         }
     }
 
-    /// What is in the checkpoint: parameters by part, bytes by dtype, what is skipped, the files.
+    /// The contents of the checkpoint: parameters by part, bytes by dtype, skipped tensors, files.
     pub fn summary(&self) -> Summary {
         summary::summary(self)
     }
@@ -212,7 +212,7 @@ impl Checkpoint {
         Ok(TensorView { name, file, dtype, shape: &stored.shape, data, scales })
     }
 
-    /// A tensor that is stored as planes: its codes under its own name, what scales them beside it.
+    /// A tensor stored as planes: its codes under its own name, its scales beside it.
     fn quantised_view<'a>(
         &'a self,
         expected: &'a Expected,
@@ -250,7 +250,7 @@ impl Checkpoint {
         })
     }
 
-    /// The format of its quantised weights, if it has such; the first one's of a GGUF file, by name.
+    /// The format of its quantized weights, if any; for a GGUF file, the format of the first one by name.
     pub fn quantised(&self) -> Option<DType> {
         let blocks = || {
             let used = self.files.stored.iter().filter(|(name, _)| self.short(name).is_some());
@@ -264,12 +264,12 @@ impl Checkpoint {
         matches!(self.place, Place::Gguf(..))
     }
 
-    /// Names of all tensors of the text model, without prefix.
+    /// The names of all tensors of the text model, without prefix.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &str> {
         self.expected.keys().map(String::as_str)
     }
 
-    /// The other way: the expected name of a stored tensor, if it is one of those.
+    /// The expected name of a stored tensor. `None` if the model does not expect it.
     fn short<'a>(&self, full: &'a str) -> Option<Cow<'a, str>> {
         let quantised = self.files.shards.iter().any(|shard| shard.quantised.is_some());
         let planes = PLANE_NAMES[1..].iter().filter(|_| quantised);
@@ -277,7 +277,7 @@ impl Checkpoint {
         self.names.short(full).filter(|name| self.expected.contains_key(&**name))
     }
 
-    /// What a stored tensor belongs to, where that is not the text model.
+    /// The part that a skipped tensor belongs to. `None` for a tensor of the text model.
     fn skipped(&self, full: &str) -> Option<Skipped> {
         if full == HEAD && self.config.tied {
             return Some(Skipped::TiedHead);

@@ -1,4 +1,4 @@
-//! Qwen3.5, the text model: layers of gated attention and gated DeltaNet, each followed by a gated MLP.
+//! The Qwen3.5 text model: layers of gated attention or gated DeltaNet, each followed by a gated MLP.
 
 use std::sync::Arc;
 
@@ -33,31 +33,31 @@ use crate::{
 pub struct Weights {
     /// \[V, D\]
     pub embed: Arc<Matrix>,
-    /// In order.
+    /// First to last.
     pub layers: Vec<Layer>,
-    /// Over the last residual stream.
+    /// Norm of the final residual stream.
     pub norm: Norm,
-    /// \[V, D\]; the embedding where they are tied.
+    /// \[V, D\]; the embedding if tied.
     pub head: Arc<Matrix>,
-    /// What products take as input: f32 for full precision, f16 where a matrix unit wants it.
+    /// Input type of matrix products: f32 for full precision, or f16 for matrix units.
     pub inputs: DType,
 }
 
 /// One layer.
 pub struct Layer {
-    /// Before the mixer.
+    /// Norm before the mixer.
     pub norm: Norm,
-    /// What mixes tokens.
+    /// Attention or DeltaNet.
     pub mixer: Mixer,
-    /// Before the MLP.
+    /// Norm before the MLP.
     pub mlp_norm: Norm,
-    /// \[2·I, D\]: gate, then up.
+    /// \[2·I, D\]: gate rows, then up rows.
     pub gate_up: Matrix,
     /// \[D, I\]
     pub down: Matrix,
 }
 
-/// What mixes tokens.
+/// The token mixer of a layer.
 pub enum Mixer {
     /// Gated full attention.
     Attention(Attention),
@@ -67,29 +67,29 @@ pub enum Mixer {
 
 /// Gated full attention.
 pub struct Attention {
-    /// \[projected, D\]: for each query head its query and its gate, then keys, then values.
+    /// \[projected, D\]: query and gate rows of each query head, then key rows, then value rows.
     pub qkv: Matrix,
-    /// Over each head of queries and keys.
+    /// Norms of each query head and each key head.
     pub norm: QkNorm,
     /// \[D, Hq·D\]
     pub out: Matrix,
-    /// Its heads.
+    /// Head counts and width.
     pub heads: AttentionHeads,
 }
 
 /// Gated DeltaNet.
 pub struct DeltaNet {
-    /// \[projected, D\]: queries, keys, values, then z, b, a.
+    /// \[projected, D\]: rows of queries, keys, values, then z, b, a.
     pub qkvzba: Matrix,
-    /// Between the products.
+    /// Weights between the two projections.
     pub recurrence: Recurrence,
     /// \[D, Hv·Dv\]
     pub out: Matrix,
-    /// Its heads.
+    /// Head counts and widths.
     pub heads: DeltaHeads,
 }
 
-/// Logits of the step's outputs: the rows that want them in a prompt, every row in a decode step. logits \[S, V\] f32.
+/// Logits of the step's outputs: the requested rows in prefill, every row in decode. logits \[S, V\] f32.
 pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
     let x = layers(p, m, cache, step);
     match step.phase() {
@@ -103,7 +103,7 @@ pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &m
     }
 }
 
-/// Logits of every row of a prompt, each the same bits as if it were an output of [`forward`]. logits \[T, V\] f32.
+/// Logits of every prefill row, bit for bit as if the row were an output of [`forward`]. logits \[T, V\] f32.
 pub fn forward_every(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
     let x = layers(p, m, cache, step);
     head(p, m, &step.with_rows(Rows::Few), &x, logits);
@@ -128,14 +128,14 @@ fn layers(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step) -> Tensor {
     x
 }
 
-/// Logits of some rows of a prompt, by the products of few rows. x \[T, D\] f32, one row for each that `step` counts.
+/// Logits of some prefill rows, with the decode kernels for few rows. x \[T, D\] f32, one row per row of `step`.
 fn head(p: &Pass, m: &Weights, step: &Step, x: &Tensor, logits: &mut Tensor) {
     let h = rms_norm(p, step, x, &m.norm, m.inputs);
     p.mark("final_norm", &h);
     matmul_into(p, step, &h, &m.head, logits);
 }
 
-/// Gated attention: project, norm and rope and remember, attend, gate.
+/// Gated attention: projection, norm and rope and cache write, attention, gate.
 fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut Blocks, &Tensor)) -> Tensor {
     let (blocks, rope) = cache;
     let x = norm_matmul(p, step, h, &w.qkv);
@@ -150,7 +150,7 @@ fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut B
     }
 }
 
-/// Gated delta rule: project, convolve and gates, recurrence, gated norm.
+/// Gated delta rule: projection, convolution and gates, recurrence, gated norm.
 fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slots) -> Tensor {
     let x = norm_matmul(p, step, h, &w.qkvzba);
     match step.phase() {

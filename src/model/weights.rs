@@ -1,4 +1,4 @@
-//! From a checkpoint to a device: one tensor after the other, no second copy of the model in host memory.
+//! Loads weights from a checkpoint to a device, tensor by tensor, without a second copy of the model in host memory.
 
 pub(crate) mod convert;
 pub mod quantize;
@@ -9,18 +9,11 @@ mod upload;
 
 use std::{ops::Range, sync::Arc, thread};
 
-use convert::Found;
-use quantize::{Target, Weighted, is_quantised};
-pub use source::Source;
-use source::Stored;
-use upload::{Uploader, Values};
-
 use super::{
     Precision,
     config::{Config, LayerKind},
     qwen3_5::{self, Attention, DeltaNet, Layer, Mixer},
 };
-
 use crate::{
     compute::{
         backend::Backend,
@@ -39,22 +32,27 @@ use crate::{
         rms_norm::Norm,
     },
 };
+use convert::Found;
+use quantize::{Target, Weighted, is_quantised};
+pub use source::Source;
+use source::Stored;
+use upload::{Uploader, Values};
 
-/// Told how many bytes are done, of how many.
+/// Load progress: bytes done, and bytes in total.
 pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;
 
-/// All weights of a model on a device, by its family.
+/// All weights of a model on a device, one variant per model family.
 pub enum Weights {
-    /// Qwen3.5 and its like.
+    /// The Qwen3.5 family.
     Qwen3_5(qwen3_5::Weights),
 }
 
 impl Weights {
-    /// Puts all weights on a device.
+    /// Loads all weights onto a device.
     ///
     /// # Errors
-    /// [`crate::Error::Tensor`] for weights that are missing, misshapen or not finite; [`crate::Error::Request`] for a
-    /// format that weights cannot be brought to; [`crate::Error::OutOfMemory`].
+    /// [`crate::Error::Tensor`] for a weight that is missing, not finite or of a wrong shape; [`crate::Error::Request`]
+    /// for an impossible target format; [`crate::Error::OutOfMemory`].
     pub fn load(
         backend: &Arc<dyn Backend>,
         source: &Source<'_>,
@@ -73,29 +71,29 @@ impl Weights {
         })
     }
 
-    /// What products take as input: f32 for full precision, f16 where a matrix unit wants it.
+    /// Input type of matrix products: f32 for full precision, or f16 for matrix units.
     pub fn inputs(&self) -> DType {
         match self {
             Self::Qwen3_5(weights) => weights.inputs,
         }
     }
 
-    /// Size in bytes; a tied head counts once.
+    /// Size in bytes; a tied output head counts once.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Qwen3_5(weights) => weights.bytes(),
         }
     }
 
-    /// The largest number of outputs of a product inside a layer.
+    /// The largest output width of a matrix product inside a layer.
     pub fn widest(&self) -> u64 {
         match self {
             Self::Qwen3_5(weights) => weights.widest(),
         }
     }
 
-    /// Bytes of scratch memory that products of `rows` rows of a prompt, and of `outputs` of them with the head, take on
-    /// matrix units at a time, at the most.
+    /// Maximum bytes of scratch memory that one matrix product needs on matrix units. `rows` holds the rows of a
+    /// prefill step, and the rows of the output head.
     pub fn expanded_bytes(&self, rows: [u32; 2], expand: Option<Expand>) -> u64 {
         match self {
             Self::Qwen3_5(weights) => weights.expanded_bytes(rows, expand),
@@ -108,9 +106,9 @@ struct Loader<'a, 'p, 's> {
     backend: &'a Arc<dyn Backend>,
     source: &'a Source<'a>,
     config: &'a Config,
-    /// Whether matrices are wanted in half precision, as far as their values have one.
+    /// Whether to convert matrices to f16, if all their values fit.
     halves: bool,
-    /// What large matrices are quantised to.
+    /// Target format of large matrices.
     quant: Option<DType>,
     done: u64,
     progress: &'a mut Progress<'p>,
@@ -120,9 +118,9 @@ struct Loader<'a, 'p, 's> {
 /// A tensor's name and its shape as a matrix.
 type Named = (String, [u32; 2]);
 
-/// Why tensors are not on the device.
+/// Why a tensor could not be loaded.
 enum Trouble {
-    /// Some values of this one have no finite half.
+    /// Some values of this tensor are too large for f16.
     Wide(String),
     Other(Error),
 }
@@ -226,17 +224,14 @@ impl Loader<'_, '_, '_> {
                 Ok(parts) => return Ok(Matrix::new(parts)),
                 Err(Trouble::Other(error)) => return Err(error),
                 Err(Trouble::Wide(name)) => {
-                    log::warn!(
-                        "{name} has values that half precision does not: it stays {}",
-                        self.source.dtype(&name)?
-                    );
+                    log::warn!("{name} has values too large for f16: it stays {}", self.source.dtype(&name)?);
                     wide.push(name);
                 }
             }
         }
     }
 
-    /// Tensors that follow each other, each in the type that `to` says, put together as far as their types and the largest
+    /// Loads consecutive tensors, each in the type that `to` returns. Joins them as far as their types and the largest
     /// binding allow.
     fn parts(
         &mut self,
@@ -255,7 +250,7 @@ impl Loader<'_, '_, '_> {
             let (dtype, width) = (run[0].to, run[0].width);
             let row = dtype.size([1, width]);
             let rows: u32 = run.iter().map(|stored| stored.rows).sum();
-            // Whole quads of rows, since a kernel that stores what becomes of them stores quads.
+            // Split at multiples of four rows, since kernels store outputs four at a time.
             let share = u32::try_from(most / row).unwrap_or(u32::MAX);
             let share = if share < 4 { share.max(1) } else { share / 4 * 4 }.min(rows);
             for first in (0..rows).step_by(share as usize) {
@@ -273,7 +268,7 @@ impl Loader<'_, '_, '_> {
         Ok(parts)
     }
 
-    /// Uploads the rows of a run of stored tensors that belong into `tensor`, whose first row is row `first` of the run.
+    /// Uploads the part of a run of stored tensors that belongs into `tensor`. Row `first` of the run is its first row.
     fn upload(&mut self, run: &[Stored<'_>], tensor: &Tensor, first: u32) -> std::result::Result<(), Trouble> {
         for (stored, rows, to) in shares(run, tensor, first) {
             let bytes = stored.row_bytes(&rows);
@@ -286,7 +281,7 @@ impl Loader<'_, '_, '_> {
         Ok(())
     }
 
-    /// The same for quantised weights. Codes go to the device piece by piece, what scales them follows at the end.
+    /// Like `upload`, for quantized weights. Uploads the codes piece by piece and the scales at the end.
     fn upload_quantised(
         &mut self,
         run: &[Stored<'_>],
@@ -319,7 +314,7 @@ impl Loader<'_, '_, '_> {
         }
     }
 
-    /// Small tensors that a kernel binds together, as one in full precision.
+    /// Small tensors that a kernel binds together, joined as one f32 tensor.
     fn singles(&mut self, named: &[Named]) -> Result<Tensor> {
         let source = self.source;
         let stored = named.iter().map(|(name, shape)| {
@@ -336,7 +331,7 @@ impl Loader<'_, '_, '_> {
         Ok(tensor)
     }
 
-    /// Notes that some tensors are where they belong.
+    /// Reports the bytes of these tensors as done.
     fn note(&mut self, named: &[Named]) -> Result<()> {
         for (name, [rows, width]) in named {
             self.done += self.source.dtype(name)?.size([*rows, *width]);
@@ -346,8 +341,8 @@ impl Loader<'_, '_, '_> {
     }
 }
 
-/// What of a run of stored tensors belongs into `tensor`, whose first row is row `first` of the run: the stored ones, their
-/// rows, and the row of `tensor` where those go.
+/// The parts of a run of stored tensors that belong into `tensor`, whose first row is row `first` of the run. Each
+/// part: the stored tensor, its rows, and their first row in `tensor`.
 fn shares<'r, 's>(
     run: &'r [Stored<'s>],
     tensor: &Tensor,
@@ -362,7 +357,7 @@ fn shares<'r, 's>(
     })
 }
 
-/// What gives back the pages of a stored tensor from byte `start` on.
+/// A callback that releases pages of a stored tensor; its ranges count from byte `start` of the tensor.
 fn release<'a>(source: &'a Source<'a>, name: &'a str, start: usize) -> impl Fn(Range<usize>) + 'a {
     move |part| source.release(name, start + part.start..start + part.end)
 }

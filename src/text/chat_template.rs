@@ -1,4 +1,4 @@
-//! Messages to the prompt text a model was trained on, by the checkpoint's own Jinja template. Knows no token ids.
+//! Renders messages as prompt text, with the checkpoint's own Jinja template. Knows no token ids.
 
 mod json;
 mod metered;
@@ -15,65 +15,65 @@ use crate::{Error, Result};
 
 const NAME: &str = "chat_template";
 
-/// Work a template may do: one unit pays for an instruction or for 64 bytes made or looked at. The official template
-/// spends 90 on a message and 1 on 6 bytes, so that this is four times what fills its context of 262,144 tokens.
+/// Fuel of a template: one unit pays for an instruction, or for 64 bytes written or read. The official template uses 90
+/// units for a message and 1 for 6 bytes. The limit is four times the fuel for its full context of 262,144 tokens.
 const FUEL: u64 = 1_000_000;
 
-/// A template can nest values until its fuel ends, some ten units a level, and showing, comparing and dropping them
-/// recurses, up to 1.8 KB a level in a debug build; so does parsing a long row of `not`. This holds them with a margin.
-/// Only the pages that are touched cost memory.
+/// Stack size in bytes. A template can nest values until its fuel ends, at about ten units per level. Printing,
+/// comparing and dropping them recurses, with up to 1.8 KB per level in a debug build. Parsing a long row of `not` also
+/// recurses. This stack holds all of that with a margin. Only touched pages use memory.
 const STACK: usize = 512 << 20;
 
-/// The longest template text; the official one has 8 KB.
+/// Maximum length of a template in bytes; the official one has 8 KB.
 const LONGEST: usize = 128 << 10;
 
-/// Macros that call macros, and the like. Low, so that no stack is too small for it.
+/// Maximum recursion depth, for example of macros that call macros. Low enough for any stack.
 const RECURSION: usize = 50;
 
 /// One message of a conversation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks: `system`, `user`, `assistant` or `tool`.
+    /// The speaker: `system`, `user`, `assistant` or `tool`.
     pub role: String,
-    /// What is said.
+    /// The text of the message.
     #[serde(default)]
     pub content: String,
-    /// What an assistant thought before it said that; none lets the template look for it in the content.
+    /// The assistant's thinking before the content. With `None`, the template looks for it in the content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
-    /// The calls an assistant made, each `{"function": {"name": …, "arguments": {…}}}` or what is inside.
+    /// The assistant's tool calls, each `{"function": {"name": …, "arguments": {…}}}` or only the inner object.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<serde_json::Value>,
 }
 
 impl Message {
-    /// A message that only says something.
+    /// A message with content only.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
         Message { role: role.into(), content: content.into(), ..Message::default() }
     }
 }
 
-/// What a template may know beside the messages.
+/// The variables of a template besides the messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Options {
-    /// Ends with the beginning of the assistant's turn, so that the model answers.
+    /// Whether the prompt ends with the start of an assistant turn, so that the model answers.
     #[serde(rename = "add_generation_prompt")]
     pub generation_prompt: bool,
-    /// Asks for an answer with or without thinking; none leaves it to the template, whose default differs by model.
+    /// Whether the answer includes thinking. With `None` the template decides; its default differs by model.
     #[serde(rename = "enable_thinking", skip_serializing_if = "Option::is_none")]
     pub thinking: Option<bool>,
-    /// The tools the model may call, as JSON schemas of functions.
+    /// The tools that the model may call, as JSON schemas of functions.
     #[serde(serialize_with = "none_if_empty")]
     pub tools: Vec<serde_json::Value>,
-    /// The tokenizer's beginning of text, where it has one.
+    /// The tokenizer's beginning-of-text token, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bos_token: Option<String>,
-    /// The tokenizer's end of text, where it has one.
+    /// The tokenizer's end-of-text token, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eos_token: Option<String>,
 }
 
-/// Transformers gives a template `None` for no tools.
+/// Transformers passes `None` to a template if there are no tools.
 fn none_if_empty<S>(tools: &[serde_json::Value], serializer: S) -> std::result::Result<S::Ok, S::Error>
 where
     S: serde::Serializer,
@@ -89,11 +89,11 @@ struct Context<'a> {
     options: &'a Options,
 }
 
-/// A compiled chat template, rendered as transformers does it.
+/// A compiled chat template. It renders as in transformers.
 ///
-/// A template comes with a download, so it is trusted with little: it reaches neither files nor the network, and the
-/// time it takes, the memory it uses and its recursion are bounded. One gap is left, in the engine: a list that holds
-/// itself twice, many times over, is small until it is compared or joined to a string, and that is not counted.
+/// A template is downloaded, so it is not trusted. It cannot reach files or the network, and its time, memory and
+/// recursion are bounded. One gap remains, in the template engine: a list that contains itself twice, nested many
+/// times, is small. Comparing it or joining it to a string is expensive, and that is not counted.
 pub struct Template {
     environment: Environment<'static>,
 }
@@ -102,10 +102,10 @@ impl Template {
     /// Compiles the text of a `chat_template.jinja`.
     ///
     /// # Errors
-    /// [`Error::Template`] with the line, for one that does not compile or is too long.
+    /// [`Error::Template`] with the line, for a template that does not compile or is too long.
     pub fn new(source: &str) -> Result<Template> {
         if source.len() > LONGEST {
-            return Err(Error::Template(format!("it has {} bytes, at most {LONGEST} are taken", source.len())));
+            return Err(Error::Template(format!("it has {} bytes, expected at most {LONGEST}", source.len())));
         }
         on_large_stack(|| {
             let mut environment = environment()?;
@@ -114,11 +114,11 @@ impl Template {
         })
     }
 
-    /// Compiles the `chat_template` of a tokenizer_config.json: a string, or a list of `{name, template}` of which
-    /// `default` is taken. `None` where there is none.
+    /// Compiles the `chat_template` of a tokenizer_config.json: a string, or the entry named `default` of a list of
+    /// `{name, template}`. `None` if there is no `chat_template`.
     ///
     /// # Errors
-    /// As [`Template::new`], and for a `chat_template` of another form.
+    /// Those of [`Template::new`], and [`Error::Template`] for a `chat_template` of another JSON type.
     pub fn from_tokenizer_config(json: &serde_json::Value) -> Result<Option<Template>> {
         let is_default = |entry: &&serde_json::Value| entry.get("name").is_some_and(|name| name == "default");
         let template = match json.get("chat_template") {
@@ -133,11 +133,11 @@ impl Template {
         Template::new(source).map(Some)
     }
 
-    /// The prompt for `messages`.
+    /// Renders the prompt for `messages`.
     ///
     /// # Errors
-    /// [`Error::Template`] with the line: what the template itself complains of, what it cannot do, or that it does too
-    /// much.
+    /// [`Error::Template`] with the line: an error that the template raises, an unsupported operation, or too much
+    /// work.
     pub fn render(&self, messages: &[Message], options: &Options) -> Result<String> {
         on_large_stack(|| {
             let context = Value::from(Serde(Context { messages, documents: None, options }));
@@ -146,7 +146,7 @@ impl Template {
     }
 }
 
-/// The engine set up as transformers sets up its own, and its bounds.
+/// The template engine with the functions and filters of transformers, and with its limits.
 fn environment() -> std::result::Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
@@ -160,12 +160,12 @@ fn environment() -> std::result::Result<Environment<'static>, minijinja::Error> 
     environment.set_recursion_limit(RECURSION);
     environment.set_fuel(Some(FUEL));
     environment.set_debug(false);
-    // It indents what it shows, which for a deep value is far more than fuel is asked for.
+    // It indents its output, and for a deep value that costs far more than its fuel.
     environment.remove_filter("pprint");
     Ok(environment)
 }
 
-/// Runs `work` on a thread of its own, as the caller's stack may be small; a browser has no threads to spend.
+/// Runs `work` on its own thread, since the caller's stack may be small. WebAssembly in a browser has no threads.
 fn on_large_stack<T: Send>(work: impl FnOnce() -> std::result::Result<T, minijinja::Error> + Send) -> Result<T> {
     if cfg!(target_family = "wasm") {
         return work().map_err(|error| report(&error));
@@ -173,12 +173,12 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> std::result::Result<T, minijin
     thread::scope(|scope| {
         let worker = thread::Builder::new().name(NAME.to_owned()).stack_size(STACK);
         let started = worker.spawn_scoped(scope, || work().map_err(|error| report(&error)));
-        let handle = started.map_err(|error| Error::Template(format!("no thread could be started for it: {error}")))?;
+        let handle = started.map_err(|error| Error::Template(format!("cannot start a thread for it: {error}")))?;
         handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-/// `{% generation %}` marks what to train on; for a prompt it does nothing, and the engine does not know it.
+/// `{% generation %}` marks text for training. A prompt ignores it, and the template engine does not know it.
 fn without_generation_tags(source: &str) -> String {
     let mut result = String::with_capacity(source.len());
     let mut rest = source;
@@ -200,14 +200,16 @@ fn without_generation_tags(source: &str) -> String {
     result + rest
 }
 
-/// The line and the innermost cause: what `raise_exception` said, or what went wrong.
+/// The line and the innermost cause: the message of `raise_exception` or of the template engine.
 fn report(error: &minijinja::Error) -> Error {
     let mut cause = error;
     while let Some(inner) = std::error::Error::source(cause).and_then(|source| source.downcast_ref()) {
         cause = inner;
     }
     let what = match (cause.kind(), cause.detail()) {
-        (ErrorKind::OutOfFuel, _) => "it does too much: an endless loop, or far more output than input".to_owned(),
+        (ErrorKind::OutOfFuel, _) => {
+            "its work limit is reached: an endless loop, or far more output than input".to_owned()
+        }
         (ErrorKind::InvalidOperation, Some(detail)) => detail.to_owned(),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),

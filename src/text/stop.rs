@@ -1,4 +1,4 @@
-//! Where a generation ends: ids that end it, and strings that end it. Knows no model and no sampling.
+//! Where a generation ends: stop ids and stop strings. Knows no model and no sampling.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -6,30 +6,30 @@ use serde_json::Value;
 
 use crate::{Error, Result, text::tokenizer::Tokenizer};
 
-/// The ids and strings that end a generation.
+/// The stop ids and stop strings of a generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stop {
-    /// Ids that end it; they are not part of the text.
+    /// Ids that end the text; the text excludes them.
     pub ids: BTreeSet<u32>,
-    /// Strings that end it; neither they nor what follows is part of the text.
+    /// Strings that end the text. The text excludes them and everything after them.
     pub strings: Vec<String>,
 }
 
 impl Stop {
-    /// The ends that every chat of this family has, whatever its files say: `<|im_end|>` and `<|endoftext|>`.
+    /// The stop ids of every chat model of this family, independent of its files: `<|im_end|>` and `<|endoftext|>`.
     pub fn of(tokenizer: &Tokenizer) -> Stop {
         let ids = ["<|im_end|>", "<|endoftext|>"].iter().filter_map(|token| tokenizer.id_of(token)).collect();
         Stop { ids, strings: Vec::new() }
     }
 
-    /// Adds the ends that one of a model's files names: `eos_token_id` (an id, a list or null; also inside
-    /// `text_config`) and `eos_token` (a string or an added token).
+    /// Adds the stop ids of one of the model's files: `eos_token_id` (an id, a list or null; also inside `text_config`)
+    /// and `eos_token` (a string or an added token).
     ///
-    /// The same for config.json, generation_config.json and tokenizer_config.json, whose answers often differ: an end
-    /// that is named too often costs nothing, one that is missed costs a run that does not end.
+    /// Reads config.json, generation_config.json and tokenizer_config.json alike, since they often differ. A duplicate
+    /// stop id is harmless; a missing one lets a generation run on.
     ///
     /// # Errors
-    /// [`Error::Format`] for an `eos_token_id` that is none of these.
+    /// [`Error::Format`] for an `eos_token_id` of another type.
     pub fn add_from(&mut self, json: &Value, file: &Path, tokenizer: &Tokenizer) -> Result<()> {
         for holder in [Some(json), json.get("text_config")].into_iter().flatten() {
             self.add_ids(holder.get("eos_token_id").unwrap_or(&Value::Null), file)?;
@@ -53,10 +53,10 @@ impl Stop {
         Ok(())
     }
 
-    /// Adds strings that end the text.
+    /// Adds stop strings.
     ///
     /// # Errors
-    /// [`Error::Request`] for an empty one.
+    /// [`Error::Request`] for an empty string.
     pub fn add_strings(&mut self, strings: impl IntoIterator<Item = String>) -> Result<()> {
         for string in strings {
             if string.is_empty() {
@@ -74,11 +74,11 @@ impl Stop {
     }
 }
 
-/// One stop string and how much of it the text so far ends with (Knuth, Morris, Pratt).
+/// One stop string, and the length of its prefix that ends the text so far (Knuth, Morris, Pratt).
 #[derive(Debug, Clone)]
 struct Needle {
     bytes: Vec<u8>,
-    /// `borders[n]`: the longest proper prefix of the first `n` bytes that is also their end.
+    /// `borders[n]`: length of the longest proper prefix of the first `n` bytes that is also their suffix.
     borders: Vec<usize>,
     matched: usize,
 }
@@ -93,14 +93,14 @@ impl Needle {
         Needle { bytes, borders, matched: 0 }
     }
 
-    /// True when `byte` completes the string.
+    /// Takes one byte. Returns true if it completes the stop string.
     fn advance(&mut self, byte: u8) -> bool {
         self.matched = extend(&self.bytes, &self.borders, (self.matched, byte));
         self.matched == self.bytes.len()
     }
 }
 
-/// How many bytes of the needle match once `byte` follows `matched` matching ones; `matched` is less than all.
+/// The number of matching bytes after `byte`, given `matched` before it; `matched` is less than the length.
 fn extend(bytes: &[u8], borders: &[usize], (mut matched, byte): (usize, u8)) -> usize {
     while matched > 0 && bytes[matched] != byte {
         matched = borders[matched];
@@ -108,21 +108,21 @@ fn extend(bytes: &[u8], borders: &[usize], (mut matched, byte): (usize, u8)) -> 
     matched + usize::from(bytes[matched] == byte)
 }
 
-/// Looks for stop strings in text that arrives in pieces.
+/// Finds stop strings in text that arrives in pieces.
 ///
-/// The string that is complete first ends the text (of several, the one that began first), so the result does not
-/// depend on how the text is cut into pieces.
+/// The stop string that completes first ends the text; among several, the one that began first. The result does not
+/// depend on how the text is split.
 #[derive(Debug, Clone)]
 pub struct StopMatcher {
     needles: Vec<Needle>,
-    /// The longest end of the text so far that may be the beginning of a stop string.
+    /// The longest suffix of the text so far that may begin a stop string.
     held: String,
     text: String,
     stopped: bool,
 }
 
 impl StopMatcher {
-    /// The text that is now certain to come before any stop string.
+    /// Takes a piece. Returns the text that is certain to precede any stop string.
     pub fn push(&mut self, piece: &str) -> &str {
         self.text.clear();
         if self.stopped {
@@ -142,20 +142,20 @@ impl StopMatcher {
                 return &self.text;
             }
         }
-        // The matched bytes are whole characters from their start on: a stop string begins with one.
+        // The match starts at a character boundary, since a stop string begins with a whole character.
         let held = self.needles.iter().map(|needle| needle.matched).max().unwrap_or(0);
         self.held = self.text.split_off(self.text.len() - held);
         &self.text
     }
 
-    /// What was held back, when no text follows.
+    /// The held-back text, at the end of the input.
     pub fn finish(&mut self) -> &str {
         self.text = std::mem::take(&mut self.held);
         self.needles.iter_mut().for_each(|needle| needle.matched = 0);
         &self.text
     }
 
-    /// Whether a stop string was found: the generation is over.
+    /// Whether a stop string was found, so that the generation is over.
     pub fn stopped(&self) -> bool {
         self.stopped
     }

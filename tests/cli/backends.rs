@@ -1,4 +1,4 @@
-//! Which backend runs, and backends and devices that are not there.
+//! The choice of a backend, and missing backends and devices.
 
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ fn devices_are_listed() {
         assert!(device["features"].is_array() && device["driver"].is_string(), "{device}");
     }
     let table = run(&["devices"]).succeeds();
-    // Nothing but what was asked for: neither drivers nor layers below them speak.
+    // Only the requested output: neither drivers nor the layers below them print anything.
     assert_eq!(table.err, "");
     let lines: Vec<_> = table.out.lines().collect();
     assert_eq!(lines.len(), list.len() + 2);

@@ -1,4 +1,4 @@
-//! Measuring.
+//! `bench`.
 
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ fn a_loop_to_compare_with() {
     let small = fixture("tiny-tied-text-f32");
     let out = bench(&["--compare-loop", "--model", small.to_str().unwrap()]).succeeds().out;
     assert!(out.starts_with("1000 tokens: in chunks of 512 "), "{out}");
-    // On the oracle both ways do the same sums.
+    // On the cpu backend both ways compute the same sums.
     assert!(out.ends_with(" times; logits max_abs_diff 0.000000\n"), "{out}");
 }
 

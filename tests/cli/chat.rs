@@ -1,4 +1,4 @@
-//! Conversations, their turns piped.
+//! `chat`, with piped turns.
 
 use crate::{
     run::{Outcome, built_in, checkpoint, pipe},
@@ -21,7 +21,7 @@ fn turns_go_on_from_each_other() {
     assert_eq!(outcome.out.lines().count(), 2, "{}", outcome.out);
     let closings = closings(&outcome);
     assert!(closings[0].contains("prompt tokens, prefill"), "{}", outcome.err);
-    // Everything up to the second message but the last token, which was chosen and not yet computed.
+    // Everything up to the second message, except the last token, which was sampled but not yet computed.
     let numbers: Vec<_> = closings[1].split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty()).collect();
     let (prompt, reused): (usize, usize) = (numbers[0].parse().unwrap(), numbers[1].parse().unwrap());
     assert!(closings[1].contains(" reused), prefill") && reused > 15 && prompt > reused, "{}", closings[1]);
@@ -111,7 +111,7 @@ fn thinking_is_the_templates_choice_unless_asked_for() {
     }
 }
 
-/// The official template, whose answers begin with an empty thought unless thinking is asked for.
+/// The official template: its answers begin with an empty thought unless thinking is requested.
 #[test]
 fn the_official_template_does_not_think_by_itself() {
     let scratch = Scratch::empty();

@@ -1,4 +1,4 @@
-//! Checkpoints that cannot be run, each with the words that say why.
+//! Checkpoints that cannot run, each with its error message.
 
 use std::fs;
 

@@ -1,17 +1,18 @@
-//! Downloads against a hub of the test's own: whole, interrupted, refused, and with no room.
+//! Downloads from the test's own hub: complete, interrupted, rejected, and with a full disk.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::server::{COMMIT, Hub};
 use bimetal::{
     Error, Result,
     low_level::hub::{HubOptions, RepoSpec, fetch},
 };
 
-/// A cache of one test's own, gone with it.
+use crate::server::{COMMIT, Hub};
+
+/// The cache of one test, deleted with it.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -122,7 +123,7 @@ fn refuses_an_index_that_leads_out_of_the_repository() {
 #[test]
 fn goes_on_by_itself_after_a_cut_connection() {
     let (hub, scratch, weights) = (model(&weights()), Scratch::new("cut"), weights());
-    // The two small files come whole; the weights break off twice.
+    // The two small files arrive complete; the weights break off twice.
     hub.set(|state| state.cuts = vec![usize::MAX, usize::MAX, 150_000, 100_000]);
     let directory = get(&hub, &scratch).unwrap();
     assert_eq!(fs::read(directory.join("model.safetensors")).unwrap(), weights);
@@ -130,7 +131,7 @@ fn goes_on_by_itself_after_a_cut_connection() {
     assert_eq!(ranges, ["bytes=0-", "bytes=150000-", "bytes=250000-"]);
 }
 
-/// The ranges in which the weights' content was asked for.
+/// The requested ranges of the weights' content.
 fn content(hub: &Hub) -> Vec<String> {
     let requests = hub.requests().into_iter();
     requests.filter(|r| r.is_content() && r.path.ends_with("/model.safetensors")).map(|r| r.range).collect()
@@ -150,7 +151,7 @@ fn a_second_run_resumes_what_the_first_left() {
 
 #[test]
 fn starts_over_where_a_part_cannot_be_continued() {
-    // One as long as the whole file, and a server that sends everything whatever part it is asked for.
+    // Partial files as long as the whole one or longer, and a server that answers range requests with the whole file.
     for (name, part, whole) in
         [("part-full", 400_000, false), ("part-long", 500_000, false), ("part-whole", 1000, true)]
     {
@@ -175,7 +176,7 @@ fn tells_how_much_of_each_file_has_come() {
     assert_eq!(of("config.json").last(), Some(&(2, 2)));
     let weights = of("model.safetensors");
     assert!(weights.iter().all(|(done, total)| done <= total && *total == 400_000));
-    // The second attempt begins where the first broke off.
+    // The second attempt begins at the first one's break.
     assert!(weights.contains(&(150_000, 400_000)) && weights.last() == Some(&(400_000, 400_000)), "{weights:?}");
 }
 
@@ -249,7 +250,7 @@ fn a_link_to_a_blob_that_was_deleted_is_mended() {
 #[test]
 fn names_a_full_disk() {
     let (hub, scratch) = (model(&weights()), Scratch::new("full-disk"));
-    // Whatever is written there meets a disk without room.
+    // Every write there fails: no space is left on the device.
     std::os::unix::fs::symlink("/dev/full", blobs(&scratch).join("tag-model.part")).unwrap();
     let text = complaint(get(&hub, &scratch));
     assert_says(&text, &["maker/model/model.safetensors", "disk is full", "HF_HOME", scratch.0.to_str().unwrap()]);

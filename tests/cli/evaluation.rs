@@ -49,7 +49,7 @@ fn windows_that_slide_and_documents() {
                 it is scored: its last 32 ids";
     assert!(sliding.out.contains(said) && sliding.out.contains(" 128 ids scored"), "{}", sliding.out);
     let found = json(excerpted("perplexity", &["-w", "64", "-s", "32", "--json"]));
-    // Windows of 64, of which the last 32 are scored twice over but for the first.
+    // Windows of 64 that overlap by 32: every id except the first is scored once.
     assert_eq!((&found["scored"], &found["computed"]), (&128.into(), &192.into()));
     let documents = excerpted("perplexity", &["--documents"]).succeeds();
     let said = "1 document between two <|endoftext|> each, in 1 window of up to 4096 ids";
@@ -79,7 +79,7 @@ fn a_comparison() {
     assert_eq!(lines[1], "tiny-stories, the built-in model against q4");
     let named = |name: &str| lines.iter().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}"));
     for name in ["perplexity  ", "perplexity against", "ratio", "KL divergence, mean", "same top-1"] {
-        // The figure and its error end where their columns do.
+        // The figure and its error end with their columns.
         assert_eq!(named(name).chars().count(), lines[3].chars().count(), "{}", told.out);
     }
     assert!(lines.last().unwrap().starts_with("128 ids scored, "), "{}", told.out);
@@ -101,12 +101,12 @@ fn a_model_against_itself_and_against_what_was_written() {
         (&none["kl"]["largest"], &none["same_top"]["value"], &none["ratio"]["value"]),
         (&0.0.into(), &1.0.into(), &1.0.into())
     );
-    // A written checkpoint is what the format makes of the original.
+    // A written checkpoint gives the same as quantizing the original.
     let (original, out) = (checkpoint(), Scratch::empty());
     let (from, to) = (original.0.to_str().unwrap(), out.path("q4"));
     let to = to.to_str().unwrap();
     run(&["quantize", from, to, "--format", "q4"]).succeeds();
-    // Its vocabulary is of 512 ids; the tokenizer's ids for this are among them.
+    // Its vocabulary has 512 ids, among them the tokenizer's ids for this text.
     let compared = |against: &str, more: &[&str]| {
         let arguments = ["compare", "--backend", "cpu", "-m", from, "--text", "-", "--json", "--against", against];
         json(pipe(&[&arguments[..], more].concat(), "a b c d e f g"))
@@ -130,7 +130,7 @@ fn what_cannot_be_compared() {
         .refuses("--against q5 is neither a format (q8, q4 or none) nor a directory, nor OWNER/NAME on the hub");
     measure("compare", &["--text", &text])
         .misunderstands("the following required arguments were not provided:\n  --against <FORMAT|DIR|OWNER/NAME>");
-    // The same number of ids that stand for something else.
+    // The same number of ids, with other meanings.
     let scratch = checkpoint();
     let plain = String::from_utf8(built_in("tokenizer.json")).unwrap();
     scratch.write("tokenizer.json", plain.replace("\"<|endoftext|>\"", "\"<|end|>\""));
@@ -207,7 +207,7 @@ fn ctrl_c_ends_it_with_the_figures_so_far() {
             .spawn()
             .unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-    // What is scored is said before the first part is.
+    // The description of the text is printed before the first part is scored.
     said.find(|line| line.as_ref().unwrap().contains(" windows of ")).unwrap().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(500));
     let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();

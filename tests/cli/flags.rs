@@ -1,4 +1,4 @@
-//! Values that flags do not take.
+//! Invalid values of flags.
 
 use crate::run::run;
 

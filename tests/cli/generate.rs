@@ -1,4 +1,4 @@
-//! Continuing a text.
+//! `generate`.
 
 use crate::run::{Outcome, pipe, run};
 
@@ -8,7 +8,7 @@ fn generate(arguments: &[&str]) -> Outcome {
     run(&[&["generate", "--backend", "cpu"], arguments].concat()).succeeds()
 }
 
-/// The numbers of a closing line, each between the words around it.
+/// The numbers of a closing line, each between the given words.
 fn figures(line: &str) -> Vec<f64> {
     let words = ["", " prompt tokens, prefill ", " tok/s, first token ", " ms, ", " tokens, decode "];
     let (mut rest, mut numbers) = (line, Vec::new());
@@ -61,7 +61,7 @@ fn from_standard_input() {
     ] {
         assert_eq!(pipe(&arguments, &input).succeeds().out, want);
     }
-    // Only one line end is the shell's.
+    // Only one line end belongs to the shell.
     let two = pipe(&rest, &format!("{BEGINNING}\n\n")).succeeds().out;
     assert!(two.starts_with("Once upon a time\n"), "{two:?}");
 }

@@ -1,4 +1,4 @@
-//! A GGUF file wherever a directory works.
+//! A GGUF file in every place where a directory works.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! How cost grows: over contexts and over sequences.
+//! `bench growth`: speed by context length and by number of sequences.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::{
     support::{fixtures::fixture, scratch::Scratch},
 };
 
-/// Of the smallest model.
+/// Growth of the smallest model.
 fn growth(arguments: &[&str]) -> Outcome {
     let small = fixture("tiny-tied-text-f32");
     let fixed = ["bench", "growth", "--backend", "cpu", "-r", "2", "-n", "3", "--model", small.to_str().unwrap()];
@@ -24,7 +24,7 @@ fn for_programs() {
     let report: Value = serde_json::from_str(&out).unwrap();
     let [contexts, sequences] = ["contexts", "sequences"].map(|name| &report[name]);
     assert_eq!(numbers(contexts, "context"), [16.0, 80.0, 200.0]);
-    // What is there and the 3 tokens decoded in between are not computed again.
+    // Earlier tokens and the 3 tokens decoded in between are not computed again.
     assert_eq!(numbers(contexts, "prompt_tokens"), [16.0, 80.0 - 16.0 - 3.0, 200.0 - 80.0 - 3.0]);
     assert_eq!(numbers(sequences, "sequences"), [1.0, 3.0]);
     assert_eq!(numbers(sequences, "prompt_tokens"), [24.0, 72.0]);
@@ -56,7 +56,7 @@ fn for_people() {
     for text in ["tok/s", "tokens of context", "sequences", "prefill", "decode"] {
         assert!(picture.lines().any(|line| line == text), "{text}: {picture}");
     }
-    // Two lines in each panel, a mark with its rate at each point, and two in each legend.
+    // Two lines in each panel, a mark with its speed at each point, and two marks in each legend.
     assert_eq!(picture.matches("<circle ").count(), 2 * (2 + 3) + 2 * 2, "{picture}");
     let drawn: Vec<f64> = picture.lines().filter_map(|line| line.parse().ok()).collect();
     for cell in [rows[3][1], rows[3][3], rows[4][1], rows[4][3], rows[8][1], rows[10][2]] {

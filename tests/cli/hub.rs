@@ -1,4 +1,4 @@
-//! Models from a hub of the test's own.
+//! Models from the test's own hub.
 
 use crate::{
     run::{Outcome, checkpoint, command, finish, run},
@@ -42,7 +42,7 @@ fn no_such_repository() {
 fn no_hub() {
     let outcome = run(&["generate", "a", "--model", "maker/model"]);
     assert_eq!((outcome.code, outcome.out.as_str()), (Some(1), ""));
-    // What the system says in the middle differs.
+    // The system's text in the middle differs.
     let begin = "error: download of maker/model/config.json: no connection to http://127.0.0.1:9: ";
     let end = ". Check the network and HF_ENDPOINT; what is complete in the cache runs without. There is no directory \
                maker/model on this machine either\n";
@@ -55,7 +55,7 @@ fn a_disk_that_is_full() {
     let (hub, home) = (hub(), Scratch::empty());
     let blobs = home.path("hub/models--maker--model/blobs");
     std::fs::create_dir_all(&blobs).unwrap();
-    // Whatever is written there meets a disk without room.
+    // Every write there fails: no space is left on the device.
     std::os::unix::fs::symlink("/dev/full", blobs.join(format!("tag-{WEIGHTS}")).with_extension("part")).unwrap();
     let cache = home.path("hub");
     generate(&hub, &home).refuses(&format!(

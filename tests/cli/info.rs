@@ -1,4 +1,4 @@
-//! What is told without computing anything: a checkpoint's shape, completions, help.
+//! Output without computation: a checkpoint's sizes, completions, help.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn json_for_programs() {
     let saved = half - bytes["memory"][0]["cache_bytes"].as_u64().unwrap();
     let config: Value = serde_json::from_slice(&std::fs::read(scratch.0.join("config.json")).unwrap()).unwrap();
     let [heads, width] = ["num_key_value_heads", "head_dim"].map(|name| config[name].as_u64().unwrap());
-    // A byte less for each element and four more for each head, of keys and of values.
+    // One byte less per element and four more per head, for keys and for values.
     assert_eq!(saved, 2 * 1024 * heads * (width - 4));
 }
 

@@ -1,4 +1,4 @@
-//! Launches one by one: profiles, traces, and kernels alone.
+//! Single dispatches: profiles, traces, and kernels alone.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{
     support::{fixtures::fixture, scratch::Scratch},
 };
 
-/// Of the smallest model.
+/// A profile of the smallest model.
 fn profile(arguments: &[&str]) -> Outcome {
     let small = fixture("tiny-tied-text-f32");
     let fixed =
@@ -25,7 +25,7 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// What is said of launches agrees with itself.
+/// The figures of dispatches agree with each other.
 fn check(work: &Value) {
     let seconds = number(&work["seconds"]);
     assert!(seconds > 0.0, "{work}");
@@ -69,7 +69,7 @@ fn a_profile_for_programs() {
         assert!((sum("share") - 1.0).abs() < 1e-9);
         assert!(kernels.windows(2).all(|pair| number(&pair[0]["seconds"]) >= number(&pair[1]["seconds"])));
     }
-    // Three sequences read weights once and their own states.
+    // Three sequences read the weights once, and each its own state.
     let moved = |at: usize| number(&programs[at]["total"]["bytes"]);
     assert!(moved(1) > moved(0) && moved(1) < 3.0 * moved(0));
     assert!(moved(5) > moved(2), "a chunk that goes on reads what is there");
@@ -162,7 +162,7 @@ fn a_kernel_alone() {
         assert_eq!(launch["cold"]["bytes"], launch["warm"]["bytes"]);
         assert!(number(&launch["bytes_before_again"]) >= 4e6, "{launch}");
     }
-    // As often as a step launches it.
+    // As often as a step dispatches it.
     let flags = ["bench", "--profile", "--backend", "cpu", "-r", "1", "-s", "2", "--json"];
     let profile: Value = serde_json::from_str(&run(&flags).succeeds().out).unwrap();
     for program in profile["programs"].as_array().unwrap() {
@@ -178,7 +178,7 @@ fn a_kernel_alone() {
     }
 }
 
-/// What a kernel changes and what it only reads are bound anew; every kernel of a step can be measured.
+/// Written and read-only bindings get new buffers; every kernel of a step can be measured.
 #[test]
 fn every_kernel_of_a_step() {
     let small = fixture("tiny-tied-text-f32");

@@ -1,4 +1,4 @@
-//! The real binary: what it prints, and what it says when something is wrong with what it was given.
+//! The real binary: its output, and its errors for wrong input.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod backends;

@@ -8,14 +8,14 @@ use std::{
 
 use crate::support::{fixtures::fixture, scratch::Scratch};
 
-/// What a run left behind.
+/// The exit code and outputs of a run.
 pub struct Outcome {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
-/// The binary with arguments, and with nothing of the tester's own environment that it would heed.
+/// The binary with arguments, without any variable of the tester's environment that it reads.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bimetal"));
     for name in ["RUST_LOG", "XDG_RUNTIME_DIR", "HF_TOKEN"] {
@@ -28,7 +28,7 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs with nothing to read.
+/// Runs with empty standard input.
 pub fn run(arguments: &[&str]) -> Outcome {
     finish(&mut command(arguments))
 }
@@ -38,7 +38,7 @@ pub fn pipe(arguments: &[&str], input: &str) -> Outcome {
     let mut child =
         command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_string());
-    // It may end before it has read everything.
+    // The binary may end before it has read everything.
     let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let outcome = Outcome::of(child.wait_with_output().unwrap());
     writer.join().unwrap();
@@ -57,7 +57,7 @@ impl Outcome {
         outcome
     }
 
-    /// Standard error's lines without the one that names the backend, which must be the first if it is there.
+    /// The lines of standard error, without the line with the backend, which must be the first if present.
     fn complaint(&self) -> &str {
         match self.err.split_once('\n') {
             Some((first, rest)) if first.starts_with("cpu: ") => rest,
@@ -65,14 +65,14 @@ impl Outcome {
         }
     }
 
-    /// It failed with this message and printed nothing else.
+    /// Checks that it failed with this message and printed nothing else.
     #[track_caller]
     pub fn refuses(&self, message: &str) {
         assert_eq!(self.complaint(), format!("error: {message}\n"));
         assert_eq!((self.code, self.out.as_str()), (Some(1), ""));
     }
 
-    /// It did not understand its arguments, and said this first.
+    /// Checks that it rejected its arguments, with this first message.
     #[track_caller]
     pub fn misunderstands(&self, message: &str) {
         let said = self.err.split("\n\n").next().unwrap();
@@ -80,7 +80,7 @@ impl Outcome {
         assert_eq!((self.code, self.out.as_str()), (Some(2), ""));
     }
 
-    /// It did what it was asked to; returns what it printed.
+    /// Checks that it succeeded; returns standard output.
     #[track_caller]
     pub fn succeeds(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.err);
@@ -88,7 +88,7 @@ impl Outcome {
     }
 }
 
-/// A whole checkpoint with a tokenizer and a template, to be broken.
+/// A complete checkpoint with a tokenizer and a template, for tests to break.
 pub fn checkpoint() -> Scratch {
     let scratch = Scratch::tied();
     scratch.write("tokenizer.json", built_in("tokenizer.json"));
@@ -119,7 +119,7 @@ impl Scratch {
     }
 }
 
-/// The number of the host's threads that the cpu backend takes.
+/// The number of host threads that the cpu backend uses.
 pub fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }

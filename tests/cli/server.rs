@@ -1,4 +1,4 @@
-//! A hub on the loopback interface: what `GET /OWNER/NAME/resolve/REVISION/FILE` does on the real one, and its troubles.
+//! A hub on the loopback interface: `GET /OWNER/NAME/resolve/REVISION/FILE` as on the real one, and its failures.
 
 use std::{
     collections::BTreeMap,
@@ -10,19 +10,19 @@ use std::{
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What the hub does, and what it was asked.
+/// The hub's behavior, and the requests so far.
 #[derive(Default)]
 pub struct State {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Answer everything with this status.
     pub status: Option<u16>,
-    /// Break off that many bytes into the next answers that carry a file's content, one entry an answer.
+    /// Break off that many bytes into the next answers with a file's content, one entry per answer.
     pub cuts: Vec<usize>,
-    /// Answer requests for a part of a file with the whole of it.
+    /// Answer range requests with the whole file.
     pub whole: bool,
     /// Send weights from another address, as the real hub does.
     pub redirect: bool,
-    /// Promise this many bytes more than there are.
+    /// Promise this many bytes more than the file has.
     pub overpromise: usize,
     pub requests: Vec<Request>,
 }
@@ -35,7 +35,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether this asked for content: the client learns a file's size by asking for its first byte alone.
+    /// Whether this requested content: the client learns a file's size from its first byte alone.
     pub fn is_content(&self) -> bool {
         self.range != "bytes=0-0"
     }

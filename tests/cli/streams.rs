@@ -1,4 +1,4 @@
-//! Standard streams that are closed, full, or no text.
+//! Standard streams that are closed, full, or not text.
 
 use std::{
     io::{Read, Write, pipe},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::run::{command, finish, run};
 
-/// Every command that prints, with little to do.
+/// Every command that prints, with little work.
 const PRINTING: [&[&str]; 12] = [
     &["generate", "--backend", "cpu", "Once", "-n", "4"],
     &["perplexity", "--backend", "cpu", "--text", "tests/fixtures/excerpt.txt", "--ids", "17"],

@@ -1,4 +1,4 @@
-//! What every backend promises, whatever it runs.
+//! The contract of every backend, independent of kernels.
 
 #[cfg(feature = "wgpu")]
 mod devices;
@@ -20,9 +20,9 @@ use bimetal::{
         tensor::Tensor,
     },
 };
-use kernels::{BROKEN, NO_SUCH_PART, SHIFT, scale, shift};
 
 use crate::support::backends::{Present, backends};
+use kernels::{BROKEN, NO_SUCH_PART, SHIFT, scale, shift};
 
 fn tensor(backend: &Arc<dyn Backend>, values: &[f32]) -> Tensor {
     Tensor::from_slice(backend, [1, values.len() as u32], DType::F32, "values", values).unwrap()
@@ -64,7 +64,7 @@ fn what_is_written_is_read() {
     }
 }
 
-/// More launches than a device takes readings of its clock at once, each of which needs what the one before left.
+/// More dispatches than timestamps of one query set; each depends on the one before.
 #[test]
 fn launches_are_timed_one_by_one_and_do_what_they_do() {
     const LAUNCHES: usize = 2100;
@@ -78,7 +78,7 @@ fn launches_are_timed_one_by_one_and_do_what_they_do() {
         let program = backend.load(p).unwrap();
         let times = backend.time(&program).unwrap();
         assert_eq!(values(&x), [LAUNCHES as f32; 4], "{name}");
-        // Software Vulkan has a clock, and so has every GPU that wgpu runs on.
+        // Software Vulkan has timestamps, and so has every GPU that wgpu supports.
         let times = times.unwrap_or_else(|| panic!("{name} has no clock"));
         assert_eq!(times.len(), LAUNCHES, "{name}");
         let whole: f64 = times.iter().map(|time| time.as_secs_f64()).sum();
@@ -178,7 +178,7 @@ fn writes_runs_and_reads_keep_their_order() {
             reads.push(y.buffer().read(0..16));
         }
         x.write(0, &[9.0_f32; 4]).unwrap();
-        // Awaited late and backwards: each still holds what was there when it was asked for.
+        // Await the reads late and in reverse order: each must hold the contents at its request.
         while let Some(read) = reads.pop() {
             let bytes = pollster::block_on(read).unwrap();
             assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes), [10.0 * (reads.len() + 1) as f32; 4], "{name}");
@@ -194,7 +194,7 @@ fn a_program_keeps_its_buffers() {
         drop(x);
         let other = tensor(&backend, &[7.0; 4]);
         backend.run(&program).unwrap();
-        // Nobody awaits this one.
+        // This read is never awaited.
         drop(y.buffer().read(0..16));
         assert_eq!((values(&y), values(&other)), (vec![2.0; 4], vec![7.0; 4]), "{name}");
     }

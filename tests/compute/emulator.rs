@@ -1,4 +1,4 @@
-//! The emulator of Metal: each group of the shim's functions against numbers computed here, and what it must not let pass.
+//! The Metal emulator: each group of functions against numbers computed here, and the faults that it must report.
 
 mod atomics;
 mod faults;

@@ -1,4 +1,4 @@
-//! The floor that knows no model: backends, recordings, the Metal executor and the emulator that runs its shaders.
+//! The layer below models: backends, recordings, the Metal executor, and the emulator that runs its shaders.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod backends;

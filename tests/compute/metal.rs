@@ -1,4 +1,4 @@
-//! The Metal executor, on a driver that notes what it is asked: order, barriers, command buffers, memory, errors.
+//! The Metal executor on a recording driver: order, barriers, command buffers, memory, errors.
 
 mod compiler;
 mod decoding;
@@ -24,6 +24,7 @@ use bimetal::{
         tensor::Tensor,
     },
 };
+
 use recorder::{Op, Recorder};
 
 static ADD: Kernel = Kernel {
@@ -59,7 +60,7 @@ impl Rig {
         self.metal.driver()
     }
 
-    /// A tensor that begins with a word.
+    /// A tensor whose first element is a given word.
     fn tensor(&self, word: u32, bytes: u64) -> Tensor {
         let tensor = Tensor::new(&self.backend, [1, bytes as u32 / 4], DType::F32, "values").unwrap();
         write(&tensor, word);
@@ -76,7 +77,7 @@ impl Rig {
         self.backend.load(p).unwrap()
     }
 
-    /// Runs a program once and waits, so that it is known how long it takes.
+    /// Runs a program once and waits, so that its time is known.
     fn measured(&self, program: &Program) {
         self.backend.run(program).unwrap();
         self.backend.wait().unwrap();
@@ -103,7 +104,7 @@ fn add(p: &Pass, x: &Tensor, y: &mut Tensor, by: u32) {
     p.dispatch(&ADD).read(x).write(y).param("by", by).grid([3, 2, 1]);
 }
 
-/// What orders and launches, without what is bound.
+/// The pipelines and dispatches, without the bindings.
 fn skeleton(ops: &[Op]) -> String {
     let letter = |op: &Op| match op {
         Op::Barrier => Some('|'),
@@ -160,7 +161,7 @@ fn a_long_program_is_cut_by_what_its_command_buffers_took() {
     let before = rig.metal.submissions();
     rig.backend.run(&program).unwrap();
     assert_eq!(rig.metal.submissions() - before, 4, "16 launches of 20 ms, 100 ms at a time");
-    // Overtaken by the next run, which is then not measured, and cut as before.
+    // The next run starts before this one's measurement, so it is not measured and splits as before.
     rig.backend.run(&program).unwrap();
     rig.backend.wait().unwrap();
     assert_eq!(rig.metal.submissions() - before, 8);
@@ -204,7 +205,7 @@ fn bindings_come_first_and_constants_after_them_and_nothing_is_bound_twice() {
 
 #[test]
 fn what_the_host_writes_later_is_seen_later() {
-    // One that is given new memory, one that is too large for that.
+    // A buffer that gets new memory, and a buffer too large for that.
     for (bytes, waits) in [(64, false), (2 << 20, true)] {
         let rig = Rig::new();
         let (x, mut y) = (rig.tensor(1, bytes), rig.tensor(0, bytes));
@@ -242,12 +243,12 @@ fn a_read_is_as_of_when_it_was_asked_for() {
         rig.backend.run(&first).unwrap();
         asked.push(y.buffer().read(0..4));
     }
-    // Nobody awaits this one.
+    // This read is never awaited.
     drop(y.buffer().read(0..4));
     while let Some(pending) = asked.pop() {
         assert_eq!(word(pollster::block_on(pending)), 10 * asked.len() as u32 + 1);
     }
-    // What does not touch it goes on without a wait, as decoding ahead does.
+    // A program that does not touch the buffer runs without a wait, as in decoding ahead.
     let before = rig.driver().notes().waits.len();
     rig.backend.run(&first).unwrap();
     let pending = y.buffer().read(0..4);

@@ -135,7 +135,7 @@ fn dropped_scratch_is_lent_again_to_its_own_size() {
     drop(x);
     let recorded = p.finish();
     assert_eq!(recorded.scratch, [256, 1024, 256]);
-    // Each launch reads what the one before it wrote, lent memory or not.
+    // Each dispatch reads the output of the one before it, in scratch memory or not.
     let waits: Vec<_> = recorded.dispatches.iter().map(|dispatch| dispatch.barrier).collect();
     assert_eq!(waits, [false, true, true, true, true, true, true, true, true]);
 }
@@ -177,7 +177,7 @@ fn marks_say_after_which_launch() {
     );
 }
 
-/// What a wrong launch panics with.
+/// The panic message of a wrong dispatch.
 fn complaint(record: fn(&Pass)) -> String {
     let panic: Box<dyn Any + Send> = catch_unwind(|| record(&pass())).unwrap_err();
     panic.downcast_ref::<String>().unwrap().clone()

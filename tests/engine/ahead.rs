@@ -1,17 +1,18 @@
-//! A decode step that the device begins before it is asked for changes nothing of what sequences yield.
+//! A decode step that the device computes ahead changes no token and no logits of any sequence.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use crate::parity::{Subject, engine, options, prompt, settings};
 use bimetal::{
     Backend, Engine, EngineOptions, Request, Sampling, SequenceId,
     low_level::{compute::caps::DeviceKind, engine::AtEnd},
 };
 
-/// When a sequence comes, how long it is, how many tokens it may add, and when it is cancelled, if it is.
+use crate::parity::{Subject, engine, options, prompt, settings};
+
+/// One sequence: its first step, its prompt length, its maximum new tokens, and the step of its cancellation, if any.
 struct Visit {
     step: usize,
     length: usize,
@@ -19,7 +20,7 @@ struct Visit {
     gone: Option<usize>,
 }
 
-/// They come while others decode, end at different times, and one leaves in the middle.
+/// They start while others decode, end at different times, and one is canceled.
 const VISITS: [Visit; 5] = [
     Visit { step: 0, length: 20, most: 40, gone: None },
     Visit { step: 3, length: 70, most: 9, gone: None },
@@ -28,8 +29,8 @@ const VISITS: [Visit; 5] = [
     Visit { step: 30, length: 2, most: 20, gone: None },
 ];
 
-/// What a sequence yields, token by token: the token and the bits of the logits behind it. The last token's logits go with
-/// a sequence that is forgotten.
+/// The output of a sequence, token by token: the token and the bits of the logits after it. The last logits are gone if
+/// the sequence is freed.
 type Yield = Vec<(u32, Option<Vec<u32>>)>;
 
 fn add(engine: &mut Engine, (visit, seed): (&Visit, u32), stop: &BTreeSet<u32>, at_end: AtEnd) -> SequenceId {
@@ -46,7 +47,7 @@ fn step(engine: &mut Engine, yields: &mut BTreeMap<SequenceId, Yield>) {
     }
 }
 
-/// Each visit for itself, kept at its end: such sequences are never computed ahead.
+/// Each visit alone, kept at its end: such sequences are never computed ahead.
 fn alone(backend: &Arc<dyn Backend>, subject: Subject, stop: &BTreeSet<u32>) -> Vec<Yield> {
     let mut engine = engine(backend, subject, options());
     let yields = (0..).zip(&VISITS).map(|(seed, visit)| {
@@ -62,7 +63,7 @@ fn alone(backend: &Arc<dyn Backend>, subject: Subject, stop: &BTreeSet<u32>) -> 
     yields
 }
 
-/// All visits together, forgotten at their end.
+/// All visits together, freed at their end.
 fn together(engine: &mut Engine, stop: &BTreeSet<u32>) -> Vec<Yield> {
     let (mut ids, mut yields) = (vec![None; VISITS.len()], BTreeMap::new());
     for at in 0.. {
@@ -87,7 +88,7 @@ fn what_is_computed_ahead_is_what_would_have_been_computed() {
     for (name, backend, subject) in settings() {
         let none = BTreeSet::new();
         let free = alone(&backend, subject, &none);
-        // Ends the first sequence after some tokens, and others where they happen to say it.
+        // Ends the first sequence after some tokens, and others if they happen to sample these ids.
         let stop = BTreeSet::from([free[0][11].0]);
         for (stop, wanted) in [(&none, &free), (&stop, &alone(&backend, subject, &stop))] {
             for sequences in [1, 3] {

@@ -1,4 +1,4 @@
-//! The engine: which sequences share a step, which token follows, and that results depend on the sequence alone.
+//! The engine: the sequences of a step, the next token, and results that depend only on the sequence.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod ahead;
@@ -7,3 +7,4 @@ mod sampler;
 mod scheduler;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;

@@ -1,21 +1,22 @@
-//! Results depend on the sequence alone: not on how a prompt is cut, on who shares the step, on interruptions. Bit for bit.
+//! Results depend only on the sequence, bit for bit: not on prefill chunks, other sequences or interruptions.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::support::{
-    backends::{Present, backends},
-    fixtures::checkpoint,
-};
 use bimetal::{
     Backend, Engine, EngineOptions, Model, Precision, Request, Sampling, SequenceId,
     low_level::{compute::dtype::DType, engine::AtEnd, model::weights::Source},
 };
 
-/// A fixture, the types in which it computes, and that of keys and values.
+use crate::support::{
+    backends::{Present, backends},
+    fixtures::checkpoint,
+};
+
+/// A fixture, the types that it computes in, and the type of keys and values.
 pub type Subject = (&'static str, Precision, DType);
 
-/// In full precision, and with everything in half precision that matrix units multiply, heads as wide as they take them; the
-/// same with quantised weights and with keys and values of 8 bits.
+/// In f32; with f16 for all inputs of matrix units, and heads of their widths; with quantized weights, and with keys
+/// and values of 8 bits.
 const SUBJECTS: [Subject; 5] = [
     ("tiny-f32", Precision { activations: Some(DType::F32), weights: None }, DType::F16),
     ("real-heads-bf16", Precision { activations: Some(DType::F16), weights: None }, DType::F16),
@@ -32,7 +33,7 @@ pub fn engine(backend: &Arc<dyn Backend>, subject: Subject, options: EngineOptio
     Engine::new(Arc::new(model(backend, subject)), EngineOptions { kv: subject.2, ..options }).unwrap()
 }
 
-/// Every backend present with every model.
+/// Every backend with every model.
 pub fn settings() -> Vec<(String, Arc<dyn Backend>, Subject)> {
     let named = |(name, backend): Present| {
         SUBJECTS.map(|subject| {
@@ -55,7 +56,7 @@ fn add(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> SequenceId {
     engine.add(Request { prompt, sampling: Sampling::greedy(), max_tokens: most, stop, at_end: AtEnd::Keep }).unwrap()
 }
 
-/// The bits of the logits behind every token of some sequences, which run until all have ended.
+/// The bits of the logits after every token of some sequences, run to their ends.
 fn follow(engine: &mut Engine, ids: &[SequenceId]) -> Vec<Vec<Vec<u32>>> {
     let mut rows = vec![Vec::new(); ids.len()];
     while !engine.is_idle() {
@@ -80,7 +81,7 @@ fn any_legal_chunking_gives_the_same_bits() {
     for (name, backend, subject) in settings() {
         for (length, chunks) in [(150, &[64, 128][..]), (300, &[64, 128, 192, 256])] {
             let ids = prompt(length, 1);
-            // A budget leaves one token for each sequence that may decode beside the chunk.
+            // The budget has one token for each sequence that may decode beside the chunk.
             let cut = |chunk: u32| EngineOptions { context: Some(320), budget: Some(chunk + 3), ..options() };
             let whole = alone(&mut engine(&backend, subject, cut(320)), ids.clone(), 4);
             assert_eq!(whole.len(), 4);
@@ -111,7 +112,7 @@ fn a_preempted_sequence_resumes_with_the_same_bits() {
         let prompts = [prompt(60, 5), prompt(60, 6)];
         let mut roomy = engine(&backend, subject, options());
         let single: Vec<_> = prompts.iter().map(|prompt| alone(&mut roomy, prompt.clone(), 40)).collect();
-        // Both prompts fit into 11 blocks of 16 tokens, both answers do not: the second gives way to the first.
+        // Both prompts fit into 11 blocks of 16 tokens, but both answers do not: the second sequence is preempted.
         let tight = EngineOptions { context: Some(112), sequences: 2, ..options() };
         let mut tight = engine(
             &backend,
@@ -127,7 +128,7 @@ fn a_preempted_sequence_resumes_with_the_same_bits() {
     }
 }
 
-/// The least memory with which an engine has this many blocks.
+/// The minimum memory with which an engine has this many blocks.
 fn memory_for(backend: &Arc<dyn Backend>, subject: Subject, options: EngineOptions, blocks: u32) -> u64 {
     let model = model(backend, subject);
     let enough = |memory: u64| {

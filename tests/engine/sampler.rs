@@ -19,7 +19,7 @@ fn sampler(sampling: Sampling, prompt: &[u32], vocabulary: usize) -> Sampler {
     Sampler::new(sampling, prompt, vocabulary).unwrap()
 }
 
-/// What the device hands over: the largest, by logit falling and then id rising.
+/// The device's candidates: the largest logits in descending order, equal logits by ascending id.
 fn candidates(row: &[f32], count: usize) -> Vec<(u32, f32)> {
     let mut all: Vec<(u32, f32)> = (0..).zip(row.iter().copied()).collect();
     all.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
@@ -27,7 +27,7 @@ fn candidates(row: &[f32], count: usize) -> Vec<(u32, f32)> {
     all
 }
 
-/// How often each id is drawn.
+/// How often each id is sampled.
 fn histogram(sampling: Sampling, row: &[f32], draws: usize) -> Vec<usize> {
     let mut sampler = sampler(seeded(sampling), &[], row.len());
     let mut counts = vec![0; row.len()];
@@ -72,7 +72,7 @@ fn ids_beyond_the_vocabulary_are_never_chosen() {
     assert_eq!(greedy.choose_row(&row).unwrap(), 1);
     assert_eq!(greedy.choose_candidates(&candidates(&row, 3)).unwrap(), Some(1));
     assert_eq!(greedy.choose_candidates(&candidates(&row, 2)).unwrap(), None);
-    // A tokenizer may also know more ids than the model has rows.
+    // A tokenizer may have more ids than the model has rows.
     assert_eq!(sampler(Sampling::greedy(), &[50], 100).choose_row(&row).unwrap(), 2);
 }
 
@@ -99,7 +99,7 @@ fn draws_follow_the_probabilities() {
     for (counts, wanted) in histogram(Sampling::plain(), &row, 40_000).iter().zip(shares) {
         assert!((*counts as f32 / 40_000.0 - wanted).abs() < 0.01);
     }
-    // At temperature 0.5 the shares are squared: 16:4:1:1.
+    // At temperature 0.5 the probabilities are squared: 16:4:1:1.
     let cold = histogram(Sampling { temperature: 0.5, ..Sampling::plain() }, &row, 40_000);
     for (counts, wanted) in cold.iter().zip([16.0, 4.0, 1.0, 1.0]) {
         assert!((*counts as f32 / 40_000.0 - wanted / 22.0).abs() < 0.01);
@@ -119,12 +119,12 @@ fn cuts_keep_what_they_should() {
     assert_eq!(drawn(Sampling { top_p: 0.49, ..plain() }, &row), [0]);
     assert_eq!(drawn(Sampling { top_p: 0.6, ..plain() }, &row), [0, 1]);
     assert_eq!(drawn(Sampling { top_p: 1e-9, ..plain() }, &row), [0]);
-    // Top-p is a share of what top-k left: 0.5 / 0.75 is two thirds.
+    // Top-p is a share of the tokens after top-k: 0.5 / 0.75 is two thirds.
     assert_eq!(drawn(Sampling { top_k: 2, top_p: 0.66, ..plain() }, &row), [0]);
     assert_eq!(drawn(Sampling { top_k: 2, top_p: 0.67, ..plain() }, &row), [0, 1]);
     assert_eq!(drawn(Sampling { min_p: 0.2, ..plain() }, &row), [0, 1, 2]);
     assert_eq!(drawn(Sampling { min_p: 1.0, ..plain() }, &row), [0]);
-    // The temperature comes first: it flattens what min-p then looks at.
+    // Temperature comes first: it flattens the distribution before min-p.
     assert_eq!(drawn(Sampling { min_p: 0.2, temperature: 2.0, ..plain() }, &row), [0, 1, 2, 3, 4]);
 }
 
@@ -149,7 +149,7 @@ fn top_p_over_a_whole_vocabulary_equals_a_full_sort() {
 #[test]
 fn penalties_count_what_they_should() {
     let row = [2.0, 1.9, -1.0, -1.5];
-    // Presence and frequency look at generated tokens only, repetition at the prompt too.
+    // Presence and frequency penalties count generated tokens only, the repetition penalty also the prompt.
     let mut presence = sampler(Sampling { presence_penalty: 0.5, ..Sampling::greedy() }, &[0], 4);
     assert_eq!(presence.choose_row(&row).unwrap(), 0);
     presence.accept(0);
@@ -223,7 +223,7 @@ fn generation_config_is_read() {
 fn lowering() -> impl Strategy<Value = Sampling> {
     let scale = prop_oneof![Just(0.0f32), Just(1.0), 0.1f32..3.0];
     let share = prop_oneof![Just(1.0f32), 0.01f32..1.0];
-    // Round values among them: a lowered logit then often equals another.
+    // Some round values, so that a lowered logit often equals another.
     let penalties = (
         prop_oneof![Just(1.0f32), Just(2.0), 1.0f32..3.0],
         prop_oneof![Just(0.0f32), Just(0.5), 0.0f32..2.0],
@@ -245,7 +245,7 @@ fn lowering() -> impl Strategy<Value = Sampling> {
     )
 }
 
-/// Rows with many equal values, zeros of both signs and masked places.
+/// Rows with many equal values, zeros of both signs and masked entries.
 fn rows() -> impl Strategy<Value = Vec<Vec<f32>>> {
     let logit = prop_oneof![
         4 => (-6i32..6).prop_map(|steps| steps as f32 / 2.0),
@@ -256,7 +256,7 @@ fn rows() -> impl Strategy<Value = Vec<Vec<f32>>> {
     (3usize..120).prop_flat_map(move |width| prop::collection::vec(prop::collection::vec(logit.clone(), width), 1..12))
 }
 
-/// A candidate lowered to the last one's logit may come after a token that is no candidate: only its id tells.
+/// A candidate lowered to the last one's logit may come after a token outside the candidates: only its id decides.
 #[test]
 fn a_tie_with_the_last_candidate_is_no_proof() {
     let row = [0.0, 1.0, 1.0, 2.0];
@@ -320,7 +320,7 @@ proptest! {
             shown.push_str(matcher.push(&piece));
             prop_assert!(text.starts_with(&shown));
         }
-        // Of all places where a stop string stands, the one that ends first, and of those the one that begins first.
+        // Of all occurrences of stop strings, the one that ends first; among those, the one that begins first.
         let places = strings.iter().filter_map(|string| text.find(string.as_str()).map(|at| (at + string.len(), at)));
         let first = places.min();
         prop_assert_eq!(matcher.stopped(), first.is_some());

@@ -3,9 +3,6 @@
 mod simulator;
 mod timeline;
 
-use proptest::{collection::vec, prelude::*};
-use simulator::World;
-
 use bimetal::{
     Error, SequenceId,
     low_level::{
@@ -13,6 +10,9 @@ use bimetal::{
         kernels::operands::step::{Phase, Work},
     },
 };
+use proptest::{collection::vec, prelude::*};
+
+use simulator::World;
 
 const LIMITS: Limits = Limits { budget: 16, align: 8, block: 4, blocks: 20, slots: 4, sequences: 4, context: 80 };
 
@@ -20,7 +20,7 @@ fn scheduler(limits: Limits) -> Scheduler {
     Scheduler::new(limits).unwrap()
 }
 
-/// One step in which every wanted token comes to `outcome`.
+/// One step in which every requested token has this outcome.
 fn step(scheduler: &mut Scheduler, outcome: Outcome) -> Batch {
     let batch = scheduler.schedule();
     let wanted = batch.work.iter().filter(|work| !work.outputs.is_empty());
@@ -47,7 +47,7 @@ fn single(sequence: SequenceId, position: usize) -> Work {
     Work { sequence, phase: Phase::Decode, range: position..position + 1, outputs: 0..1 }
 }
 
-/// What a batch computes: given tokens, then sampled ones.
+/// The work of a batch: given tokens, then sampled ones.
 fn parts(batch: &Batch) -> [Vec<Work>; 2] {
     [Phase::Prefill, Phase::Decode].map(|phase| batch.of(phase).cloned().collect())
 }
@@ -95,7 +95,7 @@ fn a_prompt_is_cut_at_multiples_of_the_chunk_and_at_its_end() {
     let a = one.add(21, 30).unwrap();
     assert_eq!(step(&mut one, Outcome::Token).work, [chunk(a, 0, 16, false)]);
     let b = one.add(13, 30).unwrap();
-    // 11 tokens are left for the other, of which only 8 end at an allowed place.
+    // 11 tokens remain for the other, but only 8 of them end at an allowed cut.
     assert_eq!(step(&mut one, Outcome::Token).work, [chunk(a, 16, 5, true), chunk(b, 0, 8, false)]);
     let batch = step(&mut one, Outcome::Token);
     assert_eq!(parts(&batch), [vec![chunk(b, 8, 5, true)], vec![single(a, 21)]]);
@@ -327,7 +327,7 @@ fn perform(world: &mut World, act: Act) {
     world.verify();
 }
 
-/// Steps until nothing is left to do, which takes at most one step per token there can be.
+/// Steps until all work is done, at most one step per token.
 fn drain(world: &mut World) {
     let bound: usize = world.timelines.values().map(|timeline| timeline.max_len).sum();
     for _ in 0..bound {
@@ -354,7 +354,7 @@ proptest! {
     }
 }
 
-/// Many sequences that outgrow a small cache: the traces are worth something only if memory really runs out in them.
+/// Many sequences that outgrow a small cache. The random tests are useful only if memory really runs out in them.
 #[test]
 fn crowded_traffic_preempts_and_drops() {
     let (mut preemptions, mut drops) = (0, 0);
@@ -375,7 +375,7 @@ fn crowded_traffic_preempts_and_drops() {
     assert!(preemptions > 300 && drops > 300, "{preemptions} preemptions, {drops} drops");
 }
 
-/// Traffic of every kind, the same each time. Its digest says what is computed when: it changes with the rules alone.
+/// Fixed traffic of every kind. The digest covers the order of all work, and changes only with the rules.
 #[test]
 fn batches_of_known_traffic_stay_as_they_are() {
     let mut digest = 0;

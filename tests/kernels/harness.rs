@@ -1,4 +1,4 @@
-//! Runs one recording on a backend and on the plain loops, from the same inputs, and compares what it marks.
+//! Runs one recording on a backend and with the plain loops, from the same inputs, and compares the marked tensors.
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,10 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use bytemuck::{cast_slice, pod_collect_to_vec};
-use half::{bf16, f16};
-
-use crate::support::{backends as present, backends::Present};
 use bimetal::{
     Backend,
     low_level::compute::{
@@ -24,17 +20,21 @@ use bimetal::{
         tensor::Tensor,
     },
 };
+use bytemuck::{cast_slice, pod_collect_to_vec};
+use half::{bf16, f16};
 
-/// NaN in every element type; what outputs hold before a run, and what rows that are not alive hold after it.
+use crate::support::{backends as present, backends::Present};
+
+/// NaN in every element type: the contents of outputs before a run, and of inactive rows after it.
 const POISON: u32 = 0x7fc0_7fc0;
-/// Another NaN, so that what is read from there shows too.
+/// Another NaN, so that reads of it also show.
 const SENTINEL: u32 = 0x7fa5_7fa5;
 const SENTINEL_BYTES: u64 = 1024;
 
-/// Makes the inputs of a case: the same ones on every backend, each followed by a sentinel.
+/// Makes the inputs of a case: the same on every backend, each followed by a sentinel.
 pub struct Case {
     backend: Arc<dyn Backend>,
-    /// Every buffer with the bytes in front of its sentinel.
+    /// Every buffer, and its size in bytes without the sentinel.
     buffers: RefCell<Vec<(Arc<Buffer>, u64)>>,
 }
 
@@ -54,7 +54,7 @@ impl Case {
         self.tensor(shape, dtype, &values)
     }
 
-    /// A norm's weight, as checkpoints have it.
+    /// A norm's weight, as in checkpoints.
     pub fn weight(&self, width: u32, dtype: DType) -> Tensor {
         self.spread("weight", [1, width], dtype, -0.2..0.3)
     }
@@ -110,7 +110,7 @@ impl Case {
     }
 }
 
-/// All planes of quantised weights, with NaN between them.
+/// All planes of quantized weights, with NaN between them.
 fn quantised(shape: [u32; 2], dtype: DType, values: &[f32]) -> Vec<u8> {
     let planes = Planes::of(dtype, shape);
     let mut bytes = pod_collect_to_vec(&vec![POISON; planes.bytes as usize / 4]);
@@ -126,7 +126,7 @@ fn quantised(shape: [u32; 2], dtype: DType, values: &[f32]) -> Vec<u8> {
     bytes
 }
 
-/// Singles of packed rows; blocks that nothing was written to stay what they were.
+/// The f32 values of packed rows; unwritten blocks keep their contents.
 fn unpacked(dtype: DType, shape: [u32; 2], bytes: &[u8]) -> Vec<u32> {
     let planes = Planes::of(dtype, shape);
     let row = |row: u32| {
@@ -140,7 +140,7 @@ fn unpacked(dtype: DType, shape: [u32; 2], bytes: &[u8]) -> Vec<u32> {
     (0..shape[0]).flat_map(row).collect()
 }
 
-/// Blocks of one of GGML's formats with every bit of codes and scales in use, of weights as large as these.
+/// Blocks of a GGML format that use every bit of codes and scales, with weights as large as `values`.
 fn blocks(dtype: DType, values: &[f32]) -> Vec<u8> {
     let Blocks { weights, bytes, .. } = Blocks::of(dtype);
     let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
@@ -163,13 +163,14 @@ fn blocks(dtype: DType, values: &[f32]) -> Vec<u8> {
     values.chunks(weights).flat_map(block).collect()
 }
 
-/// What a mark holds after a run.
+/// The contents of a marked tensor after a run.
 #[derive(Clone, PartialEq)]
 pub struct Output {
     pub name: String,
     pub shape: [u32; 2],
     pub dtype: DType,
-    /// A word for each element: the bits of f32 and u32, and of 16-bit elements; of packed rows those of singles. All words of what is quantised.
+    /// One word per element: the bits of f32, u32 or 16-bit elements, or the f32 bits of packed rows. For quantized
+    /// types, all words.
     pub bits: Vec<u32>,
 }
 
@@ -178,7 +179,7 @@ impl Output {
         &self.bits[(row * self.shape[1]) as usize..((row + 1) * self.shape[1]) as usize]
     }
 
-    /// Codes and the bits of the scale of each head; none where nothing was written.
+    /// Codes and scale bits of each head; `None` for an unwritten head.
     pub fn heads(&self) -> Vec<Option<(Vec<i8>, u32)>> {
         let planes = Planes::of(self.dtype, self.shape);
         let words = |bytes: Range<usize>| &self.bits[bytes.start / 4..bytes.end / 4];
@@ -208,7 +209,7 @@ impl Output {
     }
 }
 
-/// Records `op` for a backend with these capabilities, runs it on `backend`, and reads what it marked.
+/// Records `op` for these capabilities, runs it on `backend`, and reads its marked tensors.
 pub fn outputs(label: &str, backend: &Arc<dyn Backend>, caps: &Caps, op: impl Fn(&Case, &Pass)) -> Vec<Output> {
     let (case, p) = (Case::new(backend.clone()), Pass::new(caps));
     op(&case, &p);
@@ -231,56 +232,56 @@ pub fn outputs(label: &str, backend: &Arc<dyn Backend>, caps: &Caps, op: impl Fn
     recorded.marks.iter().map(read).collect()
 }
 
-/// Compares what `op` marks on every backend present with what the plain loops make of it.
+/// Compares the marked tensors of `op` on every backend with the plain loops.
 pub fn check(label: &str, op: impl Fn(&Case, &Pass)) {
     check_by(label, op, compare);
 }
 
-/// As [`check`], on devices that few columns fill: there products share out rows and columns as on others those of large
-/// matrices do.
+/// Like [`check`], on devices that few columns fill: there, products share rows and columns as large matrices do
+/// elsewhere.
 pub fn check_filled(label: &str, op: impl Fn(&Case, &Pass)) {
     check_on(label, &|caps| Some(filled(caps)), op, compare);
 }
 
-/// As [`check`] and [`check_filled`], on devices that multiply bytes four at a time; software can, if not fast.
+/// Like [`check`] and [`check_filled`], on devices with packed dot products; software supports them, but slowly.
 pub fn check_packed(label: &str, op: impl Fn(&Case, &Pass)) {
     check_on(&format!("{label}, packed"), &|caps| Some(packed(caps)), &op, compare);
     check_on(&format!("{label}, packed and filled"), &|caps| Some(filled(&packed(caps))), &op, compare);
 }
 
-/// The same where rows are packed between launches, on such devices alone.
+/// The same with rows packed between dispatches, only on devices with packed dot products.
 pub fn check_rows_packed(label: &str, op: impl Fn(&Case, &Pass)) {
     let able = |caps: &Caps| Some(packed(caps)).filter(|caps| caps.packed_dots);
     check_on(label, &able, &op, compare);
     check_on(&format!("{label}, filled"), &|caps| able(caps).as_ref().map(filled), &op, compare);
 }
 
-/// As [`check`], on devices that make halves of quantised weights before every product of a prompt, few at a time.
+/// Like [`check`], on devices that dequantize weights to f16 before every prefill product, in small parts.
 pub fn check_expanded(label: &str, op: impl Fn(&Case, &Pass)) {
     check_on(&format!("{label}, expanded"), &|caps| Some(expanded(caps)), op, compare);
 }
 
-/// A device that makes halves of quantised weights before every product of a prompt, few at a time.
+/// Capabilities of a device that dequantizes weights to f16 before every prefill product, in small parts.
 pub fn expanded(caps: &Caps) -> Caps {
     let mut caps = caps.clone();
     caps.tiles.expand = Some(Expand { rows: 1, ..Expand::USUAL });
     caps
 }
 
-/// A device that multiplies bytes four at a time, where shaders can say so.
+/// Capabilities with packed dot products, if the shaders support them.
 pub fn packed(caps: &Caps) -> Caps {
     let packed_dots = caps.backend == "wgpu" && caps.subgroup.is_some_and(|[least, _]| least >= 4);
     Caps { packed_dots, ..caps.clone() }
 }
 
-/// A device that few columns fill.
+/// Capabilities of a device that few columns fill.
 pub fn filled(caps: &Caps) -> Caps {
     let mut caps = caps.clone();
     caps.tiles.matvec.fill = 1;
     caps
 }
 
-/// As [`check`], with another comparison of reference and result that returns the error.
+/// Like [`check`], with another comparison of reference and result, which returns the error.
 pub fn check_by(label: &str, op: impl Fn(&Case, &Pass), compare: impl Fn(&str, &Output, &Output) -> f64) {
     check_on(label, &|caps| Some(caps.clone()), op, compare);
 }
@@ -293,7 +294,7 @@ fn check_on(
 ) {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     for (name, backend) in backends() {
-        // The other's tiles, so that both make the same launches.
+        // Use the backend's tiles for both, so that both run the same dispatches.
         let Some(caps) = caps(backend.caps()) else { continue };
         let wanted = outputs(label, &oracle, &caps, &op);
         let got = outputs(label, &backend, &caps, &op);
@@ -306,8 +307,8 @@ fn check_on(
     }
 }
 
-/// RMS(wanted − got) / RMS(wanted) within the bound of the type, words exactly; where the plain loop wrote nothing,
-/// nothing may be written.
+/// RMS(wanted − got) / RMS(wanted), within the bound of the type. Words must be equal, and unwritten elements must stay
+/// unwritten.
 pub fn compare(label: &str, wanted: &Output, got: &Output) -> f64 {
     let label = format!("{label}: {}", wanted.name);
     let (mut difference, mut size) = (0.0, 0.0);
@@ -319,7 +320,7 @@ pub fn compare(label: &str, wanted: &Output, got: &Output) -> f64 {
         }
         let (want, found) = (wanted.value(want), got.value(found));
         assert!(!found.is_nan() && !want.is_nan(), "{label} at {place:?}: {found} for {want}");
-        // Where nothing was seen, shaders have a number below all others in place of −∞.
+        // Without any visible key, shaders have a number below all others instead of −∞.
         if want == f32::NEG_INFINITY && found < -1e37 {
             continue;
         }
@@ -337,11 +338,11 @@ pub fn compare(label: &str, wanted: &Output, got: &Output) -> f64 {
 }
 
 thread_local! {
-    /// Backends to compare with the plain loops on this thread, instead of those that are here.
+    /// Replaces the backends to compare on this thread.
     static INSTEAD: Cell<Option<Vec<Present>>> = const { Cell::new(None) };
 }
 
-/// Calls with other backends to compare with the plain loops.
+/// Runs `call` with other backends to compare with the plain loops.
 #[cfg(all(unix, feature = "emulator"))]
 pub fn instead(backends: Vec<Present>, call: impl FnOnce()) {
     INSTEAD.set(Some(backends));
@@ -362,7 +363,7 @@ pub fn backends() -> Vec<Present> {
     found
 }
 
-/// Numbers that are the same wherever they are asked for by the same name.
+/// Random numbers that depend only on a name.
 pub struct Random(u64);
 
 impl Random {
@@ -387,7 +388,7 @@ impl Random {
         (self.next() % u64::from(limit)) as u32
     }
 
-    /// 0..count in another order.
+    /// 0..count in random order.
     pub fn permutation(&mut self, count: u32) -> Vec<u32> {
         let mut order: Vec<u32> = (0..count).collect();
         (1..order.len()).rev().for_each(|i| order.swap(i, self.below(i as u32 + 1) as usize));

@@ -1,4 +1,4 @@
-//! Steps of attention: heads, and a cache that holds what their sequences have left there.
+//! Attention steps: heads, and a cache with the keys and values of their sequences.
 
 use std::sync::Arc;
 
@@ -25,18 +25,19 @@ pub struct KvCase {
 }
 
 impl KvCase {
-    /// The largest element of a query, half of that of a key: scores differ enough for some keys to outweigh all others.
+    /// The largest element of a query; keys go up to twice that. Scores differ enough for some keys to outweigh all
+    /// others.
     fn largest(&self) -> f32 {
         20.0 / (self.heads.width as f32).sqrt()
     }
 
-    /// Queries in f32. They depend on slot and position, so that another cut of the same sequence has the same ones.
+    /// Queries in f32. They depend only on slot and position, so another cut of the same sequence has the same queries.
     pub fn queries(&self, case: &Case) -> Tensor {
         let (width, largest) = (self.heads.query * self.heads.width, self.largest());
         self.step.by_position(case, "q", width, -largest..largest)
     }
 
-    /// The rows that hold the gates.
+    /// The rows with the gates.
     pub fn gates(&self, case: &Case) -> Tensor {
         self.step.by_position(case, "x", self.heads.projected(), -6.0..6.0)
     }
@@ -46,14 +47,14 @@ impl KvCase {
         self.step.blocks(case, self.heads, self.cache, -largest..largest)
     }
 
-    /// Records a prefill with these queries, and marks what comes out as `out`.
+    /// Records a prefill with these queries, and marks the result as `out`.
     pub fn prefill(&self, case: &Case, p: &Pass, q: &Tensor, to: DType) {
         let (step, x, blocks) = (self.step.step(case, 10), self.gates(case), self.blocks(case));
         p.mark("out", &attend_prefill(p, &step, (q, &x), &blocks, (self.heads, to)));
     }
 }
 
-/// Every backend with keys and values of 16 bits, and with those of 8.
+/// Every backend with keys and values of 16 bits, and of 8 bits.
 pub fn backends_and_caches() -> impl Iterator<Item = (&'static str, Arc<dyn Backend>, DType)> {
     let both =
         |(name, backend): (_, Arc<dyn Backend>)| [DType::F16, DType::Q8Heads].map(|kv| (name, backend.clone(), kv));

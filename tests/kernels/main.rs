@@ -1,4 +1,4 @@
-//! Every kernel, on every backend present, against its plain loop; and its texts against its table.
+//! Every kernel on every backend against its plain loop, and its shader texts against its table.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod harness;

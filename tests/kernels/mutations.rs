@@ -1,5 +1,5 @@
-//! Faults planted in the Metal shaders, each of which the kernel's own cases or the emulator must catch: what nothing catches
-//! is a hole in the tests.
+//! Faults planted in the Metal shaders. The kernel's own cases or the emulator must catch each one: an uncaught fault
+//! is a gap in the tests.
 
 mod plant;
 

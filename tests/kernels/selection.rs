@@ -1,11 +1,11 @@
-//! The kernels that a run is about: all of them, or the one that the variable `KERNEL` names. `just kernel NAME` sets it.
+//! The kernels of a test run: all, or the one in the variable `KERNEL`. `just kernel NAME` sets it.
 
 use std::collections::BTreeSet;
 
 use bimetal::low_level::{compute::kernel::Kernel, kernels::ALL};
 
 /// # Panics
-/// If `KERNEL` names no kernel.
+/// If `KERNEL` is not the name of a kernel.
 pub fn kernels() -> Vec<&'static Kernel> {
     let Ok(name) = std::env::var("KERNEL") else { return ALL.to_vec() };
     let found: Vec<_> = ALL.iter().copied().filter(|kernel| kernel.name == name).collect();

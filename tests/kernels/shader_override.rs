@@ -1,4 +1,4 @@
-//! The emulator, given other texts than those that are asked for.
+//! The emulator with replaced shader texts.
 
 use std::{
     ptr::NonNull,
@@ -13,16 +13,16 @@ use bimetal::low_level::compute::{
     },
 };
 
-/// Where naga's shaders want to know how long buffers are; nothing is there that they need.
+/// The buffer index for the buffer lengths of naga's shaders; the contents are not needed.
 pub const SIZES: usize = 30;
 
-/// The name of an entry point and a text, in place of those of a shader.
+/// Returns the entry point and text that replace those of a shader.
 type Rewrite = dyn Fn(&Shader<'_>) -> (String, String) + Send + Sync;
 
 pub struct ShaderOverride {
     emulator: Emulator,
     rewrite: Box<Rewrite>,
-    /// What was said against a text that does not compile.
+    /// The error of a text that does not compile.
     refused: Arc<Mutex<Option<String>>>,
 }
 
@@ -31,7 +31,7 @@ impl ShaderOverride {
         Self { emulator, rewrite: Box::new(rewrite), refused: Arc::default() }
     }
 
-    /// What will have been said against the last text that does not compile.
+    /// The error of the last text that does not compile; filled later.
     pub fn refused(&self) -> Arc<Mutex<Option<String>>> {
         self.refused.clone()
     }

@@ -1,10 +1,7 @@
-//! Steps to run kernels on: sequences of odd lengths, in slots and blocks that are out of order.
+//! Steps for kernel tests: sequences of odd lengths, in slots and blocks out of order.
 
 use std::{ops::Range, sync::Arc};
 
-use half::f16;
-
-use crate::harness::{Case, Random};
 use bimetal::{
     SequenceId,
     low_level::{
@@ -20,21 +17,24 @@ use bimetal::{
         },
     },
 };
+use half::f16;
 
-/// Tokens of a block, small so that a tile of keys has several.
+use crate::harness::{Case, Random};
+
+/// Tokens per block, small so that a tile of keys has several blocks.
 pub const BLOCK: u32 = 8;
 
-/// What the sequences of a step are up to.
+/// The sequences of a step.
 #[derive(Clone, Copy, Debug)]
 pub struct StepCase {
     pub kind: Phase,
-    /// Rows, position of the first, slot.
+    /// Number of rows, position of the first row, slot.
     pub spans: &'static [(u32, u32, u32)],
-    /// Rows that are not alive.
+    /// Number of inactive rows.
     pub spare: u32,
 }
 
-/// Prompts: one row; tiles and blocks that end in the middle; sequences that go on; exact tiles.
+/// Prefill: one row; tiles and blocks that end in the middle; sequences that continue; exact tiles.
 pub const PROMPTS: &[StepCase] = &[
     StepCase { kind: Phase::Prefill, spans: &[(1, 0, 0)], spare: 0 },
     StepCase { kind: Phase::Prefill, spans: &[(3, 0, 2), (31, 5, 0)], spare: 4 },
@@ -42,7 +42,7 @@ pub const PROMPTS: &[StepCase] = &[
     StepCase { kind: Phase::Prefill, spans: &[(64, 2, 1), (63, 0, 0)], spare: 1 },
 ];
 
-/// Decoding: one row of each of some sequences.
+/// Decode: one row for each of some sequences.
 pub const DECODES: &[StepCase] = &[
     StepCase { kind: Phase::Decode, spans: &[(1, 0, 0)], spare: 0 },
     StepCase { kind: Phase::Decode, spans: &[(1, 17, 2), (1, 0, 0), (1, 63, 1)], spare: 1 },
@@ -64,7 +64,7 @@ pub const DECODES: &[StepCase] = &[
 ];
 
 impl StepCase {
-    /// So many rows of one sequence, and some that are not alive.
+    /// These prefill rows, and some inactive ones.
     pub const fn rows(spans: &'static [(u32, u32, u32)]) -> Self {
         Self { kind: Phase::Prefill, spans, spare: 5 }
     }
@@ -81,7 +81,7 @@ impl StepCase {
         self.spans.iter().map(|span| span.2).max().unwrap() + 2
     }
 
-    /// Positions that have been or will be written.
+    /// Number of positions written before or by the step.
     pub fn context(&self) -> u32 {
         self.spans.iter().map(|span| span.0 + span.1).max().unwrap()
     }
@@ -90,7 +90,7 @@ impl StepCase {
         self.context().div_ceil(BLOCK) + 1
     }
 
-    /// The step, with token ids below `vocabulary` and the last row of every second sequence for output.
+    /// The step, with token ids below `vocabulary`, and logits for the last row of every second sequence.
     pub fn step(&self, case: &Case, vocabulary: u32) -> Step {
         let (slots, blocks) = (self.slots(), self.blocks_per_slot());
         let tables = Arc::new(case.words([slots, blocks], &self.tables()));
@@ -116,13 +116,13 @@ impl StepCase {
         step
     }
 
-    /// A cache that holds something where its sequences have been or will have been after the step; NaN elsewhere.
+    /// A cache with values at all positions of its sequences, also those of the step; NaN elsewhere.
     pub fn blocks(&self, case: &Case, heads: AttentionHeads, dtype: DType, keys: Range<f32>) -> Blocks {
         let (keys, values) = (self.fill(case, heads, dtype, keys), self.fill(case, heads, dtype, -2.0..2.0));
         Blocks { keys, values, block: BLOCK }
     }
 
-    /// Rows that are the same wherever a slot's position comes to lie; NaN in those that are not alive.
+    /// Rows that depend only on slot and position; NaN in inactive rows.
     pub fn by_position(&self, case: &Case, name: &str, width: u32, range: Range<f32>) -> Tensor {
         let tensor = case.poisoned([self.capacity(), width], DType::F32);
         let rows = self.spans.iter().flat_map(|&(rows, first, slot)| (first..first + rows).map(move |at| (slot, at)));
@@ -134,7 +134,7 @@ impl StepCase {
         tensor
     }
 
-    /// Gives every element of a position's heads one value, wherever sequences have been.
+    /// Sets every element of a position's heads to one value, at all positions of the sequences.
     pub fn overwrite(&self, cache: &mut Tensor, kv_heads: u32, value: impl Fn(u32) -> f32) {
         for (_, position, place) in self.places() {
             let row = vec![value(position); cache.width() as usize];
@@ -155,7 +155,7 @@ impl StepCase {
         cache
     }
 
-    /// Slot and position of every token that there has been or will have been, and its place in the cache.
+    /// Slot and position of every token up to the end of the step, and its place in the cache.
     pub fn places(&self) -> impl Iterator<Item = (u32, u32, u32)> {
         let (per_slot, tables) = (self.blocks_per_slot(), self.tables());
         self.spans.iter().flat_map(|&(rows, first, slot)| (0..first + rows).map(move |at| (slot, at))).map(
@@ -171,7 +171,7 @@ impl StepCase {
     }
 }
 
-/// Writes a head into a cache of its type.
+/// Writes a head into a cache, in the cache's type.
 fn keep(cache: &Tensor, row: u32, head: &[f32]) {
     let first = u64::from(row) * u64::from(cache.width());
     match cache.dtype() {

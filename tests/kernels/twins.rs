@@ -1,5 +1,5 @@
 //! Every kernel's shaders against its Rust side: names, order, access and types of the bindings, the parameters, the
-//! entry point, the three lines on top; and no shader without a kernel.
+//! entry point, the three lines at the top. No shader exists without a kernel.
 
 mod constants;
 mod launches;
@@ -7,13 +7,6 @@ mod msl;
 
 use std::{collections::BTreeSet, fs};
 
-use naga::{
-    AddressSpace, ScalarKind, StorageAccess, TypeInner,
-    front::wgsl,
-    valid::{Capabilities, ValidationFlags, Validator},
-};
-
-use crate::selection::kernels;
 use bimetal::low_level::{
     compute::{
         caps::Caps,
@@ -23,11 +16,18 @@ use bimetal::low_level::{
     },
     kernels::{ALL, gdn_chunk_solve::ChunkTiling},
 };
+use naga::{
+    AddressSpace, ScalarKind, StorageAccess, TypeInner,
+    front::wgsl,
+    valid::{Capabilities, ValidationFlags, Validator},
+};
 
-/// Bytes that lanes may share on the least device that WebGPU allows.
+use crate::selection::kernels;
+
+/// Minimum workgroup memory of WebGPU devices, in bytes.
 const GROUP_MEMORY: u32 = 16 << 10;
 
-/// The same on the least device whose matrix units multiply squares of 16.
+/// Minimum workgroup memory of devices with fragments of 16, in bytes.
 const MATRIX_GROUP_MEMORY: u32 = 40 << 10;
 
 #[test]
@@ -82,7 +82,7 @@ fn wgsl_fits() {
     }
 }
 
-/// Names of the files of a folder, without their ending.
+/// The file names of a folder, without extensions.
 fn stems(folder: &str, ending: &str) -> BTreeSet<String> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = paths.filter(|path| path.is_file());
@@ -92,13 +92,13 @@ fn stems(folder: &str, ending: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Bytes that the lanes of a group share.
+/// Bytes of workgroup memory.
 fn group_memory(module: &naga::Module) -> u32 {
     let shared = module.global_variables.iter().filter(|(_, variable)| variable.space == AddressSpace::WorkGroup);
     shared.map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx())).sum()
 }
 
-/// What a shader binds, one line each: number, name, access, type; parameters with their offsets.
+/// The bindings of a shader, one per line: number, name, access, type; parameters with their offsets.
 fn bindings(module: &naga::Module) -> Vec<String> {
     let mut found = Vec::new();
     for (_, variable) in module.global_variables.iter() {
@@ -146,7 +146,7 @@ fn fields(module: &naga::Module, inner: &TypeInner) -> String {
     members.iter().map(field).collect::<Vec<_>>().join(", ")
 }
 
-/// The same lines from the kernel's table. A plain f32 binding may be read in vectors.
+/// The same lines from the kernel's table. A plain f32 binding may be read as vectors.
 fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
     let (kernel, mut lines) = (dispatch.kernel, Vec::new());
     for ((at, binding), dtype) in kernel.bindings.iter().enumerate().zip(&dispatch.elements) {
@@ -175,7 +175,7 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
     lines
 }
 
-/// How a shader reads a binding of words: in vectors where its rows are whole ones.
+/// The element type for reading a binding of words: vectors if its rows consist of whole vectors.
 fn vectors(kernel: &Kernel, binding: &Binding) -> &'static str {
     match (kernel.name, binding.name) {
         ("attend_decode" | "attend_merge", "stats") => "2×f32",

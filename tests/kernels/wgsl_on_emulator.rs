@@ -1,5 +1,5 @@
-//! WGSL kernels, translated to the Metal Shading Language by naga and run by the emulator: to know that the emulator is
-//! right, and does not only agree with shaders that were written with it.
+//! WGSL kernels, translated to the Metal Shading Language by naga and run by the emulator. This shows that the emulator
+//! is right, and does not only agree with shaders written for it.
 
 use std::{
     collections::HashMap,
@@ -7,16 +7,6 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use naga::{
-    back::msl::{BindTarget, EntryPointResources, Options, PipelineOptions, write_string},
-    front::wgsl,
-    valid::{Capabilities, ValidationFlags, Validator},
-};
-
-use crate::{
-    shader_override::{SIZES, ShaderOverride},
-    support::{backends as present, backends::Present},
-};
 use bimetal::{
     Backend, Result,
     low_level::compute::{
@@ -31,11 +21,21 @@ use bimetal::{
         wgpu::prelude::shader,
     },
 };
+use naga::{
+    back::msl::{BindTarget, EntryPointResources, Options, PipelineOptions, write_string},
+    front::wgsl,
+    valid::{Capabilities, ValidationFlags, Validator},
+};
 
-/// What stands before what naga wrote.
+use crate::{
+    shader_override::{SIZES, ShaderOverride},
+    support::{backends as present, backends::Present},
+};
+
+/// The marker before naga's text.
 const MARK: &str = "// What naga wrote:\n";
 
-/// Launches as `wgpu` gets them, on the emulator.
+/// Runs dispatches of `wgpu` on the emulator.
 pub struct WgslOnEmulator {
     caps: Caps,
     inner: Metal<ShaderOverride>,
@@ -43,18 +43,18 @@ pub struct WgslOnEmulator {
 }
 
 impl WgslOnEmulator {
-    /// With the capabilities of a wgpu backend, which decide what the WGSL is.
+    /// With the capabilities of a wgpu backend, which decide the WGSL text.
     pub fn new(caps: &Caps) -> std::result::Result<Self, String> {
         let inner = Metal::new(ShaderOverride::new(Emulator::new(Order::default())?.lenient(), |shader| {
             let text = shader.text.split_once(MARK).unwrap().1;
-            // naga writes another name where this one could be mistaken for something else.
+            // naga renames an entry point that could be ambiguous.
             let name = text.split_once("kernel void ").unwrap().1.split_once('(').unwrap().0;
             (name.to_owned(), text.to_owned())
         }));
         Ok(Self { caps: caps.clone(), inner, kernels: Mutex::default() })
     }
 
-    /// The same launch of a kernel whose MSL is naga's.
+    /// The same dispatch, with a kernel whose MSL comes from naga.
     fn launch(&self, dispatch: &Dispatch) -> Dispatch {
         let text = shader(dispatch, &self.caps).unwrap();
         let mut known = self.kernels.lock().unwrap();
@@ -89,8 +89,8 @@ fn translate(kernel: &Kernel, text: &str) -> String {
     plainer(&text)
 }
 
-/// The same text in the words that the crate's own shaders use: of the header that is included by custom nothing is needed,
-/// and vectors are converted by their names.
+/// The same text in the spelling of the crate's own shaders: without the usual header, which is not needed, and with
+/// vector conversions by name.
 fn plainer(text: &str) -> String {
     let mut text = text.replace("#include <simd/simd.h>\n", "using namespace metal;\n");
     for element in ["float", "half", "int", "uint"] {
@@ -138,7 +138,7 @@ impl Backend for WgslOnEmulator {
     }
 }
 
-/// One for each wgpu backend that is here.
+/// One for each wgpu backend of this machine.
 pub fn backends() -> Vec<Present> {
     static FOUND: OnceLock<Vec<Present>> = OnceLock::new();
     let find = || {

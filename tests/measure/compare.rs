@@ -1,11 +1,10 @@
-//! Comparing backends launch by launch: what agrees passes, and a kernel that computes something else is named.
+//! Comparing backends dispatch by dispatch: equal results pass, and a kernel with other results is named.
 
 use std::{
     ops::Range,
     sync::{Arc, OnceLock},
 };
 
-use crate::support::{backends::backends, fixtures::checkpoint};
 use bimetal::{
     Backend, Error, Model, Result,
     low_level::{
@@ -23,7 +22,9 @@ use bimetal::{
     measure::backend_diff::{self, Finding},
 };
 
-/// A prompt and one token more.
+use crate::support::{backends::backends, fixtures::checkpoint};
+
+/// A prompt and one more token.
 const IDS: u32 = 66;
 
 fn model(backend: &Arc<dyn Backend>, inputs: DType) -> Arc<Model> {
@@ -41,7 +42,7 @@ fn every_launch_of_every_backend_is_within_its_bound() {
     for (name, backend) in backends() {
         for (precision, kv) in [(DType::F32, DType::F32), (DType::F16, DType::F16), (DType::F16, DType::Q8Heads)] {
             for (phase, findings) in ["prompt", "decode"].into_iter().zip(compared(&backend, precision, kv)) {
-                // A result or more of each of 8 layers' launches: 11 in a prompt, 5 or 7 in a decode step.
+                // At least one result per dispatch of 8 layers: 11 dispatches in a prompt, 5 or 7 in a decode step.
                 let least = if phase == "prompt" { 88 } else { 40 };
                 assert!(findings.len() > least, "{name}: {phase}: {} results", findings.len());
                 let over: Vec<_> =
@@ -74,7 +75,7 @@ fn a_wrong_sign_is_named_by_its_launch_and_by_no_other() {
         let [prompt, decode] = compared(&faulty, DType::F32, DType::F32);
         let (right, wrong): (Vec<_>, Vec<_>) = prompt.iter().partition(|finding| finding.kernel != "silu_mul");
         assert_eq!(wrong.len(), 8, "{name}: one for each layer");
-        // A decode step gates its MLPs by another kernel.
+        // A decode step gates its MLPs with another kernel.
         let mut right = right.into_iter().chain(&decode);
         assert!(right.all(|finding| !finding.is_over()), "{name}: an innocent kernel is accused");
         assert!(wrong.iter().all(|finding| finding.is_over()), "{name}: the culprit goes free");
@@ -83,7 +84,7 @@ fn a_wrong_sign_is_named_by_its_launch_and_by_no_other() {
         assert_eq!((first.binding, first.dtype, first.shape[1]), ("y", DType::F32, 160), "{name}");
         let bound = 1e-5 * first.difference.wanted.abs();
         assert!((first.difference.wanted + first.difference.found).abs() <= bound, "{name}: {first}");
-        // Where the reference is largest, a wrong sign is off by twice as much.
+        // A wrong sign doubles the error of the largest reference value.
         assert!((first.difference.error - 2.0).abs() < 1e-4, "{name}: {first}");
         assert!(first.label.starts_with("silu_mul[WIDTH=160 "), "{name}: {first}");
     }
@@ -136,7 +137,7 @@ fn negated(g: &Group<'_>) {
     g.store("y", range.start, &values);
 }
 
-/// A device that does something else than it is told.
+/// A device that changes the given dispatches.
 struct Faulty {
     device: Arc<dyn Backend>,
     fault: fn(&mut Vec<Dispatch>),

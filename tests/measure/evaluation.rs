@@ -1,8 +1,7 @@
-//! What models make of a text, against figures of a separate implementation in double precision.
+//! The perplexity and comparison of models, against figures of a separate implementation in f64.
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use crate::support::{backends::backends, fixtures::checkpoint};
 use bimetal::{
     Backend, Engine, EngineOptions, Error, Model, Precision, Request, Sampling,
     low_level::{
@@ -15,10 +14,12 @@ use bimetal::{
     measure::perplexity::{Cut, Distribution, Extent, Passage, Side, Window, compare, perplexity},
 };
 
+use crate::support::{backends::backends, fixtures::checkpoint};
+
 /// Two documents, a separator after each.
 const EXCERPT: &str = include_str!("../fixtures/excerpt.txt");
 
-/// What the first 129 ids come to in windows of 64.
+/// The mean negative log-likelihood of the first 129 ids in windows of 64.
 const NLL_OF_128: f64 = 3.165_945;
 
 const ALL: usize = usize::MAX;
@@ -42,7 +43,7 @@ fn go_on(_: usize, _: usize) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// Scored ids and mean negative logarithm.
+/// Number of scored ids and mean negative log-likelihood.
 fn measured(side: &Side, passage: &Passage) -> (usize, f64) {
     let found = perplexity(side, passage, &mut go_on).unwrap();
     assert!(found.extent.complete);
@@ -92,7 +93,7 @@ fn documents_of_an_excerpt() {
     let tokenizer = tokenizer();
     let documents = |text: &str, most| Passage::documents(text, &tokenizer, Cut::apart(64), most).unwrap();
     let whole = documents(EXCERPT, ALL);
-    // What separates two documents ends one and begins the next; empty ones are none.
+    // A separator ends one document and begins the next; empty documents do not count.
     assert_eq!(whole, documents(&format!("<|endoftext|>{EXCERPT}<|endoftext|>"), ALL));
     assert_eq!((whole.ids[0], *whole.ids.last().unwrap(), whole.scored()), (4093, 4093, 363));
     let first = documents(EXCERPT, 40);

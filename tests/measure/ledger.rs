@@ -1,4 +1,4 @@
-//! What steps cost, against figures computed by hand; a device on paper; the table of chips; `bench --plan`.
+//! The costs of steps against figures computed by hand; the dry-run device; the table of chips; `bench --plan`.
 
 mod metal;
 mod plan_output;
@@ -40,16 +40,16 @@ use bimetal::{
 };
 
 // The 0.8B shape: D = 1024, MLP 3584, V = 248,320, 18 DeltaNet layers of 16 heads of 128 × 128, 6 attention layers of 8
-// query and 2 key heads of 256. Weights have 2 bytes, keys and values too, states 4.
+// query and 2 key heads of 256. Weights, keys and values have 2 bytes, states 4.
 const HEAD: u64 = 248_320 * 1024;
 const MLP: u64 = 3 * 3584 * 1024;
 const LINEAR: u64 = (6144 + 2048 + 16 + 16) * 1024 + 1024 * 2048 + MLP;
 const FULL: u64 = (2 * 8 + 2 + 2) * 256 * 1024 + 1024 * 2048 + MLP;
-/// Weights that products take, without the head.
+/// Weights of matrix products, without the head.
 const PRODUCTS: u64 = 18 * LINEAR + 6 * FULL;
 /// Norms, convolutions, gates.
 const SMALL: u64 = 18 * (6144 * 4 + 2 * 16 + 128) + 6 * 2 * 256 + 24 * 2 * 1024 + 1024;
-/// Parameters of gates and norms of heads, which are kept in full precision.
+/// Parameters of gates and head norms, which stay f32.
 const SINGLES: u64 = 18 * 2 * 16 + 6 * 2 * 256;
 /// Bytes of all weights, each read once.
 const WEIGHTS: u64 = 2 * (HEAD + PRODUCTS + SMALL + SINGLES);
@@ -86,7 +86,7 @@ fn a_decoded_token_reads_every_weight_once_and_its_states() {
     let context = u64::from(depth) + 1;
     assert_eq!(cost.cache.read, STATES + 3 * RING_ROW + context * KV_TOKEN);
     assert_eq!(cost.cache.written, STATES + RING_ROW + KV_TOKEN);
-    // A product that norms its rows itself takes them in full precision.
+    // A product that normalizes its rows itself reads them as f32.
     let halves = 18 * 1024 * 2048 + 6 * 1024 * 2048 + 24 * 1024 * 3584;
     assert_eq!(cost.flops.matrix, 2 * halves);
     let products = 2 * (HEAD + PRODUCTS - halves);
@@ -97,11 +97,11 @@ fn a_decoded_token_reads_every_weight_once_and_its_states() {
     assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
 }
 
-/// Each launch waits for the one before it, which costs more than what most of them compute.
+/// Each dispatch waits for the one before it, which costs more than the work of most of them.
 #[test]
 fn a_decoded_token_takes_few_launches() {
     let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap());
-    // The embedding, 5 a DeltaNet layer and 7 an attention layer, the head, two for the choice.
+    // The embedding, 5 per DeltaNet layer and 7 per attention layer, the head, two for the selection.
     assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2);
 }
 
@@ -123,12 +123,12 @@ fn a_token_of_a_prompt_costs_a_gigaflop_and_the_head_is_for_the_last() {
     let (cost, rows) = (sum(&ledger), u64::from(rows));
     assert_eq!(cost.weights, WEIGHTS + rows * 2 * 1024);
     let attention = 2 * 2 * (rows * (rows + 1) / 2) * 6 * 8 * 256;
-    // A token's products with the state, three of them, and with the others of its chunk of 64.
+    // A token's three products with the state, and those with the other tokens of its chunk of 64.
     let delta = 2 * rows * 18 * 16 * (3 * 128 * 128 + 5 * 64 * 128);
     assert_eq!(cost.flops.matrix, 2 * (rows * PRODUCTS + HEAD) + attention + delta);
     let token = (cost.flops.total() - 2 * HEAD) as f64 / rows as f64 / 1e9;
     assert!((1.05..1.07).contains(&token), "{token} GFLOP");
-    // Nothing is there before; every token's keys and values are written once and read once.
+    // The cache is empty before; every token's keys and values are written once and read once.
     assert_eq!(cost.cache.read, rows * KV_TOKEN);
     assert_eq!(cost.cache.written, STATES + 3 * RING_ROW + rows * KV_TOKEN);
 }
@@ -167,7 +167,7 @@ fn a_table_in_parts_is_read_as_a_whole_one_is() {
         &dry_engine(Caps { max_binding: 64 << 20, ..discrete() }, "0.8b", 1, 256).decode(1, 16).unwrap(),
     ));
     assert_eq!(parts.activations.written, whole.activations.written);
-    // Each of the head's 8 parts reads the norm's weight and sums up the squares.
+    // Each of the head's 8 parts reads the norm's weight and sums the squares.
     assert_eq!(parts.weights - whole.weights, 7 * 2 * 1024);
     assert_eq!(parts.flops.total() - whole.flops.total(), 7 * 2 * 1024);
 }
@@ -191,7 +191,7 @@ fn the_splits_of_a_device_show() {
     assert_eq!(splits(Cpu::new(1).caps().clone(), 3000), 1);
     assert_eq!(splits(Caps::apple(), 3000), 16);
     assert_eq!(splits(discrete(), 3000), 64);
-    // Few tokens are not worth so many parts: one for each 32.
+    // Few tokens give fewer parts: one per 32 tokens.
     assert_eq!([splits(discrete(), 31), splits(discrete(), 32), splits(discrete(), 1000)], [1, 2, 32]);
 }
 
@@ -200,7 +200,7 @@ fn what_does_not_fit_one_step_is_an_error() {
     let mut engine = dry_engine(discrete(), "0.8b", 2, 1024);
     assert!(engine.decode(3, 16).err().unwrap().to_string().contains("3 sequences of 16 tokens"));
     assert!(engine.prefill(513, 16).err().unwrap().to_string().contains("513 tokens"));
-    // And the engine goes on.
+    // And the engine continues.
     assert_eq!(sum(&Ledger::of(&engine.decode(2, 16).unwrap())).cache.written, 2 * (STATES + RING_ROW + KV_TOKEN));
 }
 
@@ -220,7 +220,7 @@ fn record(phase: Phase, rows: u32, sequences: u32) -> Recorded {
     p.finish()
 }
 
-/// Where every row is alive, a launch writes the whole of its results, and it reads no more than it binds.
+/// If every row is active, a dispatch writes its whole results, and reads no more than its bindings.
 #[test]
 fn costs_agree_with_the_tensors_that_are_bound() {
     for (phase, rows, sequences) in [(Phase::Prefill, 96, 1), (Phase::Decode, 4, 4)] {
@@ -238,7 +238,8 @@ fn costs_agree_with_the_tensors_that_are_bound() {
             let scratch = bound().filter(|(binding, slot)| binding.access.writes() && matches!(slot, Slot::Scratch(_)));
             let written: u64 = scratch.map(|(_, slot)| bytes(slot)).sum();
             if launch.kernel.name == "gdn_chunk_solve" {
-                // There is room for 3 chunks of 64 rows, each with what it leaves of 16 states, and for twice the rows.
+                // The buffers have room for 3 chunks of 64 rows, each with its decays of 16 states, and for twice the
+                // rows.
                 assert_eq!(2 * cost.activations.written + 4 * 3 * 16, written, "{}", launch.label());
             } else if written > 0 {
                 assert_eq!(cost.activations.written, written, "{}", launch.label());

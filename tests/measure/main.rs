@@ -1,4 +1,4 @@
-//! What measures: the ledger of costs, perplexity, and backends compared launch by launch.
+//! Measurements: the ledger of costs, perplexity, and backends compared dispatch by dispatch.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod compare;

@@ -1,8 +1,7 @@
-//! How much the caches hold: what is planned is what is allocated, and what does not fit is refused with what would.
+//! The capacity of caches: allocations match the plan, and an error names a context that fits.
 
 use std::sync::Arc;
 
-use crate::support::fixtures::checkpoint;
 use bimetal::{
     Backend, Engine, EngineOptions, Error, Model,
     low_level::{
@@ -15,6 +14,8 @@ use bimetal::{
         },
     },
 };
+
+use crate::support::fixtures::checkpoint;
 
 const AMPLE: Room = Room { bytes: u64::MAX, binding: u64::MAX };
 
@@ -33,7 +34,7 @@ fn refusal(config: &Config, wanted: Wanted, room: Room) -> String {
     what
 }
 
-/// The context that a refusal says would fit.
+/// The context in the error's advice.
 fn advised(refusal: &str) -> u32 {
     let (_, context) = refusal.rsplit_once("--context ").unwrap_or_else(|| panic!("no advice in {refusal:?}"));
     context.split(' ').next().unwrap().parse().unwrap()
@@ -71,7 +72,7 @@ fn halves_take_half_the_memory_of_keys_and_values() {
         let blocks = u64::from(half.blocks) * block(&config, DType::F16);
         assert_eq!(full.bytes(&config) - half.bytes(&config), blocks, "{name}");
     }
-    // By hand: 6 layers, keys and values, 2 heads of 256 elements of 2 bytes; or of one, and a scale of 4.
+    // By hand: 6 layers, keys and values, 2 heads of 256 elements of 2 bytes; or of 1 byte, and a scale of 4.
     let config = Config::named("0.8b").unwrap();
     assert_eq!(block(&config, DType::F16), 6 * 2 * 16 * 2 * 256 * 2);
     assert_eq!(block(&config, DType::Q8Heads), 6 * 2 * 16 * 2 * (256 + 4));
@@ -136,7 +137,7 @@ fn an_engine_that_would_not_fit_is_refused_before_it_allocates_and_opens_with_wh
     let model = Arc::new(model());
     let ample = Engine::new(model.clone(), EngineOptions { context: Some(4096), ..EngineOptions::default() }).unwrap();
     assert_eq!(ample.plan().context, 4096);
-    // Enough for the weights and the programs and a part of the cache.
+    // Enough for the weights, the programs and a part of the cache.
     let options = EngineOptions { context: Some(4096), sequences: 1, ..EngineOptions::default() };
     let opens = |memory| EngineOptions { context: Some(BLOCK), memory: Some(memory), ..options }.plan(&model).is_ok();
     let (mut low, mut high) = (0_u64, 1 << 40);

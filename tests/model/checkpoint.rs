@@ -1,4 +1,4 @@
-//! Checkpoints that are whole: every layout, naming and dtype, up to the official one's header.
+//! Complete checkpoints: every layout, naming and dtype, and the official one's header.
 
 mod broken;
 mod config;
@@ -63,7 +63,7 @@ fn one_of_one_needs_no_index() {
 fn in_memory_it_is_the_same() {
     let scratch = Scratch::tied();
     let mapped = Checkpoint::open(&scratch.0).unwrap();
-    // One byte more in the header: every tensor is then unaligned.
+    // One more byte in the header, so that every tensor is unaligned.
     let bytes = scratch.read(WEIGHTS);
     let (header, data) = parts(&bytes);
     let bytes = file(&format!("{} ", str::from_utf8(header).unwrap()), data);
@@ -88,7 +88,7 @@ fn a_released_tensor_reads_the_same() {
     let before = view.data.to_vec();
     checkpoint.release(&view);
     assert_eq!(view.data, before);
-    // What is not of this checkpoint is left alone.
+    // Tensors of another checkpoint stay untouched.
     let other = fixtures::checkpoint("tiny-f32");
     checkpoint.release(&other.tensor("norm.weight").unwrap());
 }
@@ -136,7 +136,7 @@ fn a_stale_index_may_name_parts_that_are_skipped() {
     Checkpoint::open(&scratch.0).unwrap().check().unwrap();
 }
 
-/// The official 0.8B: its real config and header, its data a hole in the file.
+/// The official 0.8B checkpoint: its real config and header; its data is a hole in the file.
 #[test]
 fn the_official_header_is_understood() {
     let scratch = Scratch::empty();
@@ -192,7 +192,7 @@ fn the_first_value_that_is_no_number_is_found() {
         for (place, bad) in places.into_iter().flat_map(|place| bad.iter().map(move |bad| (place, bad))) {
             let mut data = good.clone();
             data[place * bad.len()..][..bad.len()].copy_from_slice(bad);
-            // A second one further on is not the first.
+            // A second bad value after the first must not be reported.
             data[8999 * bad.len()..].copy_from_slice(bad);
             let (row, column, value) = view(&data).unwrap();
             assert_eq!((row, column, value.is_finite()), (place / 100, place % 100, false), "{dtype}");

@@ -1,4 +1,4 @@
-//! A prompt computed in a chunk, against the same prompt token by token.
+//! A prompt in one chunk, against the same prompt token by token.
 
 use bimetal::low_level::kernels::operands::step::Phase;
 
@@ -11,7 +11,7 @@ fn prompt(length: usize, seed: u32) -> Vec<u32> {
     (0..length as u32).map(|i| (i * 97 + seed * 31 + i * i % 13) % 128).collect()
 }
 
-/// On the oracle both paths do the same sums in the same order; on a GPU they stay within round-off.
+/// On the cpu backend both paths compute the same sums in the same order; on a GPU they agree within round-off.
 #[test]
 fn chunked_prefill_equals_token_by_token() {
     for (name, backend) in backends::backends() {

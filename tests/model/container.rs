@@ -1,4 +1,4 @@
-//! Writes GGUF files for tests: from parts, and from a checkpoint, as a converter would.
+//! Writes GGUF files for tests: from parts, or from a checkpoint, as a converter would.
 
 use bimetal::{
     Checkpoint,
@@ -16,7 +16,7 @@ pub const F32: u32 = 6;
 pub const STRING: u32 = 8;
 pub const ARRAY: u32 = 9;
 
-/// The parts of a file: keys with the bytes of kind and value, tensors with dimensions, innermost first, type and data.
+/// The parts of a file: keys with type and value bytes; tensors with dimensions (innermost first), type and data.
 #[derive(Clone)]
 pub struct Gguf {
     pub version: u32,
@@ -79,7 +79,7 @@ impl Gguf {
         self.tensors.iter_mut().find(|(known, ..)| known == name).unwrap()
     }
 
-    /// A checkpoint's contents as a file, in the types that they have.
+    /// A checkpoint's contents as a GGUF file, in the same types.
     pub fn of(checkpoint: &Checkpoint) -> Gguf {
         let config = checkpoint.config();
         let mut file = Gguf { version: 3, keys: keys(config), tensors: Vec::new(), alignment: 32 };
@@ -89,7 +89,7 @@ impl Gguf {
             let data = placed(config, &tensor.name, (view.data, size), tiled);
             let mut dimensions: Vec<u64> = view.shape.iter().rev().map(|size| *size as u64).collect();
             let (kind, data) = match view.shape.len() {
-                // What is no matrix is written in single precision.
+                // Tensors other than matrices are stored as f32.
                 1 | 3 => {
                     (DType::F32, singles(view.dtype, &data).iter().flat_map(|v| changed(&tensor.name, *v)).collect())
                 }
@@ -126,7 +126,7 @@ fn changed(name: &str, value: f32) -> [u8; 4] {
     value.to_le_bytes()
 }
 
-/// The place among tiled value heads of each grouped one, and the other way.
+/// Maps a grouped value head to its place among tiled ones, or back.
 pub type Order = fn(usize, [usize; 2]) -> usize;
 
 pub fn tiled(place: usize, [keys, each]: [usize; 2]) -> usize {
@@ -137,7 +137,7 @@ pub fn grouped(place: usize, [keys, each]: [usize; 2]) -> usize {
     place % each * keys + place / each
 }
 
-/// A tensor's elements of some size with its value heads in another order.
+/// A tensor's elements of `size` bytes, with its value heads reordered.
 pub fn placed(config: &Config, name: &str, (data, size): (&[u8], usize), order: Order) -> Vec<u8> {
     let [keys, values] = [config.key_heads, config.value_heads].map(|count| count as usize);
     let (wide, hidden) = (config.value_head_dim as usize, config.hidden as usize);

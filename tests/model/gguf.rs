@@ -1,19 +1,8 @@
-//! GGUF files run as what they were made of: logits against the fixtures, and quantised weights against the same ones in
-//! single precision.
+//! GGUF files compute like their originals: logits against the fixtures, and quantized weights against the same weights
+//! in f32.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use serde_json::{Map, Value, json};
-
-use crate::{
-    container::{Gguf, grouped, placed},
-    golden::{BOUND, errors, references},
-    harness::{self, FULL, HALF, Look, Precision, Rig, largest_error},
-    support::{
-        backends,
-        fixtures::{checkpoint, fixture},
-    },
-};
 use bimetal::{
     Backend, Checkpoint,
     low_level::{
@@ -23,6 +12,17 @@ use bimetal::{
         },
         kernels::operands::step::Phase,
         model::checkpoint::{TensorView, expected},
+    },
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    container::{Gguf, grouped, placed},
+    golden::{BOUND, errors, references},
+    harness::{self, FULL, HALF, Look, Precision, Rig, largest_error},
+    support::{
+        backends,
+        fixtures::{checkpoint, fixture},
     },
 };
 
@@ -40,14 +40,14 @@ fn require_golden(gguf: &Path, fixture: &Path, is_compared: fn(&str) -> bool) {
     }
 }
 
-/// What the format's own package wrote.
+/// A file written by the format's own package.
 #[test]
 fn a_file_of_halves_equals_the_reference() {
     require_golden(&fixture("gguf/fast-decay-f16.gguf"), &fixture("fast-decay-f16"), |_| true);
 }
 
-/// Singles, upper halves of them and all types mixed; tiled value heads of one key head and of two, and such that are not,
-/// of which states lie in another order.
+/// f32, bf16 and all types mixed; tiled value heads with one and with two key heads, and value heads that are not
+/// tiled. Their states have another order.
 #[test]
 fn converted_fixtures_equal_their_references() {
     let scratch = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ fn converted_fixtures_equal_their_references() {
     }
 }
 
-/// The weights of a tensor, whatever it is stored in.
+/// The weights of a tensor of any stored type.
 fn weights(view: &TensorView<'_>) -> Vec<f32> {
     match view.dtype {
         DType::F32 => view.data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
@@ -76,7 +76,7 @@ fn weights(view: &TensorView<'_>) -> Vec<f32> {
     }
 }
 
-/// A checkpoint's weights in single precision and its value heads grouped, as a directory of safetensors.
+/// A checkpoint's weights in f32 with grouped value heads, as a safetensors directory.
 fn dequantised(checkpoint: &Checkpoint, directory: &Path) -> Checkpoint {
     let (mut header, mut data) = (Map::new(), Vec::new());
     let config = checkpoint.config();
@@ -111,7 +111,7 @@ fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precis
     logits.concat()
 }
 
-/// Every quantised type, with tiled heads; `half` precision rounds the same weights at the same place.
+/// Every quantized type, with tiled heads; f16 rounds the same weights at the same place.
 #[test]
 fn quantised_weights_are_what_they_stand_for() {
     let scratch = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ fn quantised_weights_are_what_they_stand_for() {
     assert_eq!(types.len(), 8, "{types:?}");
     assert_eq!(checkpoint.config().parameters(), plain.summary().total_parameters());
     for (name, backend) in backends::backends() {
-        // Rows that quantised weights are multiplied with have 16 bits where bytes are multiplied.
+        // On devices with packed dot products, rows have 16 bits when they multiply quantized weights.
         let full = if backend.caps().packed_dots { 4e-3 } else { 1e-4 };
         for (precision, bound) in [(FULL, full), (HALF, 2e-2)] {
             let (found, wanted) = (logits(&backend, &checkpoint, precision), logits(&backend, &plain, precision));
@@ -133,7 +133,7 @@ fn quantised_weights_are_what_they_stand_for() {
     }
 }
 
-/// What is quantised cannot be quantised again; floats can.
+/// Quantized weights cannot be quantized again; floats can.
 #[test]
 fn quantising_a_file() {
     let backend: Arc<dyn Backend> = Arc::new(bimetal::low_level::compute::cpu::Cpu::default());

@@ -5,13 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use bimetal::{Backend, Checkpoint, low_level::kernels::operands::step::Phase};
+
 use crate::{
     harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
     support::{backends, fixtures::fixture},
 };
-use bimetal::{Backend, Checkpoint, low_level::kernels::operands::step::Phase};
 
-/// In full precision, in any tensor.
+/// Maximum error in f32, of any tensor.
 pub const BOUND: f32 = 1e-3;
 
 fn fixtures() -> Vec<PathBuf> {
@@ -36,7 +37,7 @@ pub fn references(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The largest error of each tensor of one reference.
+/// The maximum error of each tensor of one reference.
 pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Precision) -> Vec<(String, f32)> {
     let (checkpoint, reference) = (Checkpoint::open(dir).unwrap(), Reference::open(file));
     checkpoint.check().unwrap();
@@ -56,7 +57,7 @@ pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Pr
     errors.push(("decode_logits".to_string(), decoded.collect::<Vec<_>>().concat()));
     let known = errors.iter().filter(|(name, _)| reference.floats.contains_key(name));
     let errors: Vec<_> = known.map(|(name, got)| (name.clone(), largest_error(got, &reference.floats[name]))).collect();
-    // References made elsewhere may also hold what happens inside a layer, where this engine fuses and has no such tensor.
+    // References from elsewhere may also have tensors inside a layer, which this engine fuses away.
     let (inside, wanted): (Vec<_>, Vec<_>) = reference.floats.keys().partition(|name| name.starts_with("trace."));
     let missing = wanted.iter().find(|name| errors.iter().all(|(known, _)| known != **name));
     assert_eq!(missing, None, "{}: a tensor was not compared", file.display());
@@ -83,8 +84,7 @@ fn full_precision_equals_the_reference() {
     }
 }
 
-/// With f16 keys and values and f16 inputs of every product, logits stay as close to the float32 reference as the
-/// reference's own bf16 run does.
+/// With f16 keys, values and product inputs, logits are as close to the f32 reference as the reference's own bf16 run.
 #[test]
 fn half_precision_is_as_close_as_a_bf16_reference() {
     for (name, backend) in backends::backends() {

@@ -1,4 +1,4 @@
-//! A model with its caches, run by hand: steps of any shape, every logit, every layer's residual stream.
+//! A model with its caches, run step by step: steps of any shape, all logits, every layer's residual stream.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -20,7 +20,7 @@ use bimetal::{
     },
 };
 
-/// Types of what precision depends on.
+/// The types of activations, weights and the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Precision {
     pub kv: DType,
@@ -36,15 +36,15 @@ pub struct Rig {
     pub runner: Runner,
 }
 
-/// Logits of all wanted rows, and marked tensors by name.
+/// Logits of all requested rows, and marked tensors by name.
 pub struct Output {
     pub logits: Vec<Vec<f32>>,
     pub marks: BTreeMap<String, Vec<f32>>,
-    /// What ran, where no layers were looked at.
+    /// The dispatches, in a run without marked layers.
     pub launches: Vec<Dispatch>,
 }
 
-/// The slot that the rig's one sequence has: not the first, so that a kernel that forgets slots shows.
+/// The slot of the only sequence: not the first, so that a kernel that ignores slots fails.
 pub const SLOT: u32 = 1;
 
 impl Rig {
@@ -55,18 +55,13 @@ impl Rig {
         let width = context.div_ceil(BLOCK);
         let plan = Plan { context, blocks: 2 * width, slots: 2, kv: precision.kv };
         let runner = Runner::new(Arc::new(model), plan).unwrap();
-        // Blocks in falling order: a kernel that forgets the table shows.
+        // Blocks in descending order, so that a kernel that ignores the table fails.
         let table: Vec<u32> = (0..2 * width).rev().collect();
         (0..).zip(table.chunks(width as usize)).for_each(|(slot, blocks)| runner.assign(slot, blocks).unwrap());
         Self { backend: backend.clone(), runner }
     }
 
-    /// The weights of the model.
-    pub fn weights(&self) -> &qwen3_5::Weights {
-        weights(self.runner.model())
-    }
-
-    /// Computes `ids` at `position` as a prompt or, for one id, as a decode step, with logits for every row.
+    /// Computes `ids` at `position` in one phase, with logits for every row.
     pub fn run(&mut self, phase: Phase, ids: &[u32], position: u32, look: Look) -> Output {
         let range = position as usize..position as usize + ids.len();
         let work = Work::new(SequenceId::new(0), phase, range).with_outputs(0..ids.len());
@@ -95,7 +90,7 @@ impl Rig {
         Output { logits: values.chunks(logits.width() as usize).map(<[f32]>::to_vec).collect(), marks, launches }
     }
 
-    /// Runs a recording launch by launch, reading what is marked.
+    /// Runs a recording dispatch by dispatch, and reads the marked tensors.
     fn layers(&self, p: Pass) -> BTreeMap<String, Vec<f32>> {
         let recorded = p.finish().on_buffers(|bytes| Buffer::new(&self.backend, bytes, "trace")).unwrap();
         let mut found = BTreeMap::new();
@@ -112,7 +107,7 @@ impl Rig {
         found
     }
 
-    /// One layer's memory of the first `tokens` tokens, in the order of the reference: (name, values).
+    /// One layer's cache of the first `tokens` tokens, in the reference's layout: (name, values).
     pub fn layer(&self, layer: usize, tokens: u32) -> Vec<(&'static str, Vec<f32>)> {
         match &self.runner.cache().layers[layer] {
             State::Blocks(blocks) => [("key", &blocks.keys), ("value", &blocks.values)]
@@ -129,7 +124,7 @@ impl Rig {
         }
     }
 
-    /// Pages of \[T, Hkv·D\] put in order and turned to \[Hkv, T, D\].
+    /// Pages of \[T, Hkv·D\], joined in order and transposed to \[Hkv, T, D\].
     fn by_head(&self, tensor: &Tensor, tokens: u32) -> Vec<f32> {
         let (values, config) = (floats(tensor), &self.runner.model().config);
         let width = self.runner.plan().context.div_ceil(BLOCK);
@@ -150,7 +145,7 @@ pub fn weights(model: &Model) -> &qwen3_5::Weights {
     weights
 }
 
-/// How much of a run is wanted.
+/// The outputs to read from a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     Logits,
@@ -198,7 +193,7 @@ impl Reference {
     }
 }
 
-/// The largest difference, NaN counting as infinite.
+/// The maximum difference; NaN counts as infinite.
 pub fn largest_error(got: &[f32], want: &[f32]) -> f32 {
     assert_eq!(got.len(), want.len(), "lengths");
     let error = |(a, b): (&f32, &f32)| if (a - b).is_nan() { f32::INFINITY } else { (a - b).abs() };

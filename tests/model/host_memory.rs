@@ -1,5 +1,5 @@
-//! Loading puts no second copy of a checkpoint into the host's memory: pages of the mapped file pass through, tensor by
-//! tensor. The test runs in a process of its own, since the system counts the memory of a whole process.
+//! Loading makes no second copy of a checkpoint in host memory: the mapped file's pages pass through, tensor by tensor.
+//! The test runs in its own process, since the system counts memory per process.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,7 @@ use crate::support::fixtures::fixture;
 
 const MEBI: u64 = 1 << 20;
 
-/// A device with memory of its own: of what is written, nothing stays with the host.
+/// A device with its own memory: written data does not stay in host memory.
 struct Elsewhere {
     caps: Caps,
     bytes: Mutex<HashMap<BufferId, u64>>,
@@ -80,19 +80,19 @@ impl Backend for Elsewhere {
     }
 }
 
-/// A line of what the system says of this process, in bytes.
+/// One line of the system's statistics of this process, in bytes.
 fn status(name: &str) -> u64 {
     let text = fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim_matches([':', '\t', ' ']).strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
 }
 
-/// Counts the peak from here on, where the system can; elsewhere earlier ones count too.
+/// Restarts the count of the peak if the system can; otherwise earlier peaks count too.
 fn forget_peak() {
     _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// A checkpoint that is gone when the test is over.
+/// A checkpoint that is deleted after the test.
 struct Made(PathBuf);
 
 impl Drop for Made {
@@ -132,11 +132,11 @@ fn checkpoint() -> (Made, u64, u64) {
     file.write_all(header.as_bytes()).unwrap();
     (0..end / 2).for_each(|i| file.write_all(&[i as u8, 0x3c]).unwrap());
     file.flush().unwrap();
-    // What is kept in full precision takes twice as much on a device.
+    // Tensors in f32 take twice as much on a device.
     (made, end + singles, largest)
 }
 
-/// Set in the process that runs this test and no other.
+/// Set only in the process that runs this test.
 const ALONE: &str = "BIMETAL_TEST_ALONE";
 
 /// Runs this binary again with one test.
@@ -165,7 +165,7 @@ fn loading_keeps_no_copy_on_the_host() {
     let (peak, after) = (status("VmHWM") - before, status("VmRSS").saturating_sub(before));
     let bytes = model.weights.bytes();
     assert_eq!(device.written.load(Ordering::Relaxed), bytes, "all of it was uploaded");
-    // Small tensors that a kernel binds together have full precision on the device.
+    // Small tensors that a kernel binds together are f32 on the device.
     assert!((size..size + 1024).contains(&bytes), "{bytes} of {size}");
     let [size, largest, peak, after] = [size, largest, peak, after].map(|bytes| bytes as f64 / MEBI as f64);
     println!("{size:.1} MiB, largest tensor {largest:.1} MiB: host peak {peak:.1} MiB, {after:.1} MiB afterwards");

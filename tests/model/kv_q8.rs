@@ -1,11 +1,7 @@
-//! Keys and values of 8 bits: every backend makes the same of them, and little is lost.
+//! Keys and values of 8 bits: all backends agree, and the loss is small.
 
 use std::sync::Arc;
 
-use crate::{
-    harness::{FULL, HALF, Look, Precision, Rig, largest_error},
-    support::{backends, fixtures},
-};
 use bimetal::{
     Backend, Checkpoint,
     low_level::{
@@ -15,9 +11,14 @@ use bimetal::{
     },
 };
 
+use crate::{
+    harness::{FULL, HALF, Look, Precision, Rig, largest_error},
+    support::{backends, fixtures},
+};
+
 const BYTES: Precision = Precision { kv: DType::Q8Heads, ..FULL };
 
-/// Logits of a prompt, of decode steps after it, and of another chunk behind those.
+/// Logits of a prompt, of decode steps after it, and of another chunk after those.
 fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision) -> Vec<f32> {
     let ids: Vec<u32> = (0..70).map(|i| (i * 97 + i * i % 13) % 96).collect();
     let mut rig = Rig::new(backend, checkpoint, precision, 96);
@@ -32,8 +33,8 @@ fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precis
 #[test]
 fn every_backend_makes_the_same_of_them() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
-    // In half precision, matrix units read them where there are some; what rounding moves next to the middle between two codes
-    // gets another one then.
+    // With f16, matrix units read them if there are any. Rounding can then change the code of a value near the middle
+    // between two codes.
     for (name, precision, bound) in
         [("tiny-f32", BYTES, 3e-3), ("real-heads-bf16", Precision { kv: DType::Q8Heads, ..HALF }, 0.05)]
     {
@@ -47,7 +48,7 @@ fn every_backend_makes_the_same_of_them() {
     }
 }
 
-/// As a share of the logits, by the root of mean squares.
+/// Root mean square of the differences, relative to the root mean square of the logits.
 #[test]
 fn little_is_lost() {
     let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), built_in::open().unwrap());

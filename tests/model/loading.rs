@@ -1,11 +1,7 @@
-//! Weights as a device with matrix units gets them: in half precision, but for those that have none.
+//! Weights on a device with matrix units: f16, except those with values too large for it.
 
 use std::{fs, ops::Range, sync::Arc};
 
-use half::{bf16, f16};
-use safetensors::SafeTensors;
-
-use crate::{harness::weights, support::fixtures::fixture};
 use bimetal::{
     Backend, Checkpoint, Error, Model, Result,
     low_level::{
@@ -23,8 +19,12 @@ use bimetal::{
         },
     },
 };
+use half::{bf16, f16};
+use safetensors::SafeTensors;
 
-/// The host's memory, behind what looks like matrix units.
+use crate::{harness::weights, support::fixtures::fixture};
+
+/// The cpu backend, with capabilities that claim matrix units.
 struct Units(Cpu, Caps);
 
 impl Memory for Units {
@@ -57,12 +57,12 @@ impl Backend for Units {
     }
 }
 
-/// Number of the value that is set.
+/// Index of the changed value.
 const PLACE: usize = 33;
 
 const Z: &str = "model.layers.0.linear_attn.in_proj_z.weight";
 
-/// Loads a bf16 model after setting one value of one of its tensors.
+/// Loads a bf16 model after changing one value of one tensor.
 fn load(name: &str, value: f32) -> Result<Model> {
     let dir = fixture("real-heads-bf16");
     let [config, mut bytes] = ["config.json", "model.safetensors"].map(|file| fs::read(dir.join(file)).unwrap());
@@ -77,7 +77,7 @@ fn load(name: &str, value: f32) -> Result<Model> {
     Model::load(&backend, &Source::Checkpoint(&checkpoint), DType::F16, &mut |_, _| {})
 }
 
-/// What each part of a matrix is made of, and all values in it.
+/// Type and rows of each part of a matrix, and all its values.
 fn parts(matrix: &Matrix) -> (Vec<(DType, u32)>, Vec<f32>) {
     let tensors = || matrix.parts().iter().map(|part| &part.tensor);
     let values = tensors().flat_map(|tensor| {

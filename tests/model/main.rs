@@ -1,7 +1,7 @@
-//! The model: checkpoints, their weights on a device, caches, and the forward pass against the reference implementation,
-//! tensor by tensor, on every backend present.
+//! The model: checkpoints, weights on a device, caches, and the forward pass against the reference implementation,
+//! tensor by tensor, on every backend of this machine.
 //!
-//! `FIXTURES=DIR:DIR cargo test --test model` checks further directories (config, weights, reference*.safetensors).
+//! `FIXTURES=DIR:DIR cargo test --test model` checks more directories (config, weights, reference*.safetensors).
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod cache;

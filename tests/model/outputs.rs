@@ -1,4 +1,4 @@
-//! A step may leave logits for several rows of a sequence: each has the bits that it has when it is asked for alone.
+//! A step may output logits for several rows of a sequence: each row has the same bits as when requested alone.
 
 use std::path::Path;
 

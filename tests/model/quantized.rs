@@ -1,11 +1,7 @@
-//! A model with quantised weights: what it holds, how it is loaded, and that every backend makes the same of it.
+//! A model with quantized weights: its contents, its loading, and equal results on every backend.
 
 use std::sync::Arc;
 
-use crate::{
-    harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error, weights},
-    support::{backends, fixtures},
-};
 use bimetal::{
     Backend, Checkpoint, Model,
     low_level::{
@@ -24,6 +20,11 @@ use bimetal::{
     },
 };
 
+use crate::{
+    harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error, weights},
+    support::{backends, fixtures},
+};
+
 const FORMATS: [DType; 2] = [DType::Q8, DType::Q4];
 
 fn quantised(format: DType) -> Precision {
@@ -39,7 +40,7 @@ fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precis
     logits
 }
 
-/// How far logits may be from those of plain loops: packed rows have 16 bits. Rows of f16 are 5e-3 off.
+/// Maximum distance of logits from the plain loops: packed rows have 16 bits. Rows of f16 are 5e-3 off.
 pub fn bound(caps: &Caps) -> f32 {
     if caps.packed_dots { 4e-3 } else { 1e-3 }
 }
@@ -61,7 +62,7 @@ fn every_backend_makes_the_same_of_quantised_weights() {
     }
 }
 
-/// A step of many rows makes halves of weights before it multiplies them, one of few does so while it does: the same bits.
+/// A step of many rows dequantizes weights to f16 before the product, a step of few rows inside it: the same bits.
 #[test]
 fn long_prompts_are_the_same_whole_and_in_parts() {
     let ids: Vec<u32> = (0..260).map(|i| (i * 97 + i * i % 13) % 96).collect();
@@ -82,7 +83,7 @@ fn long_prompts_are_the_same_whole_and_in_parts() {
     }
 }
 
-/// Where bytes are multiplied four at a time, rows are packed by the launches that make them, but those that are normed.
+/// With packed dot products, the producing dispatches pack the rows, except normalized ones.
 #[test]
 fn rows_go_packed_from_launch_to_launch() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
@@ -113,7 +114,7 @@ fn rows_go_packed_from_launch_to_launch() {
     }
 }
 
-/// The root of the mean square of what differs, as a share of the logits' own.
+/// Root mean square of the differences, relative to the root mean square of the logits.
 fn share(found: &[Vec<f32>], wanted: &[Vec<f32>]) -> f64 {
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
     let difference = square(&mut found.iter().flatten().zip(wanted.iter().flatten()).map(|(a, b)| a - b));
@@ -158,7 +159,7 @@ fn what_was_quantised_before_loads_as_the_same() {
     }
 }
 
-/// Types of the parts of a matrix, and their rows.
+/// Type and rows of each part of a matrix.
 fn parts(matrix: &bimetal::low_level::kernels::operands::matrix::Matrix) -> Vec<(DType, u32)> {
     matrix.parts().iter().map(|part| (part.tensor.dtype(), part.tensor.rows())).collect()
 }
@@ -176,7 +177,7 @@ fn gates_of_a_delta_net_stay_as_they_are() {
     assert_eq!(parts(&delta_net.qkvzba), [(DType::Q4, 512 + 256), (DType::Bf16, 2 + 2)]);
     let matrices = [&delta_net.out, gate_up, down, &*weights(&model).embed];
     assert!(matrices.iter().all(|matrix| parts(matrix).iter().all(|(dtype, _)| *dtype == DType::Q4)));
-    // 4 bits a weight, a byte for 16 of them, and two for a row.
+    // 4 bits per weight, one byte per 16 weights, and two per row.
     assert_eq!(gate_up.bytes(), 128 * (64 / 2 + 64 / 16 + 2));
 }
 

@@ -1,11 +1,7 @@
-//! Matrices larger than a device can bind, and programs too long for one submission: in pieces, with the same bits as whole.
+//! Matrices larger than a binding, and programs too long for one submission: split, with the same bits as whole.
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{
-    harness::{FULL, HALF, Look, Precision, Rig},
-    support::fixtures::checkpoint,
-};
 use bimetal::{
     Backend,
     low_level::{
@@ -18,9 +14,14 @@ use bimetal::{
     },
 };
 
-/// Bytes that one binding takes, least first: the least that also holds what a step leaves in between, which is more on a
-/// GPU that splits contexts into many parts. The tables have up to 128 KiB; no row of any matrix divides it, so that
-/// parts end in the middle of what is computed together.
+use crate::{
+    harness::{FULL, HALF, Look, Precision, Rig, weights},
+    support::fixtures::checkpoint,
+};
+
+/// Bytes per binding, the smallest first: it just holds the scratch of a step. That is more on a GPU that splits
+/// contexts into many parts. The tables have up to 128 KiB. No row size divides it, so parts end in the middle of rows
+/// that are computed together.
 const BINDINGS: [u64; 2] = [15_004, 33_004];
 
 const PROMPT: [u32; 7] = [3, 511, 0, 120, 57, 58, 400];
@@ -35,9 +36,9 @@ fn bits(rig: &mut Rig) -> Vec<u32> {
     rows.concat().into_iter().map(f32::to_bits).collect()
 }
 
-/// Parts of the embedding, the head, an MLP's widest matrix and each kind of mixer's.
+/// Number of parts of the embedding, the head, an MLP's widest matrix, and each kind of mixer.
 fn parts(rig: &Rig) -> Vec<usize> {
-    let weights = rig.weights();
+    let weights = weights(rig.runner.model());
     let mixers = weights.layers.iter().map(|layer| match &layer.mixer {
         Mixer::Attention(attention) => &attention.qkv,
         Mixer::DeltaNet(delta_net) => &delta_net.qkvzba,

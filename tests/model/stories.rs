@@ -1,14 +1,15 @@
-//! The built-in model against what the reference recorded of it.
+//! The built-in model against its recorded reference.
 
 use std::collections::BTreeSet;
 
-use crate::{harness, support::backends};
 use bimetal::{
     Engine, EngineOptions, GenerationOptions, Generator, GeneratorOptions, Request, Sampling,
     low_level::{engine::AtEnd, model::built_in},
 };
 
-/// Logits may differ by this much; where the reference's two best are closer, another greedy path may be right.
+use crate::{harness, support::backends};
+
+/// Maximum difference of logits. If the reference's two best are closer, another greedy token may be right.
 const BOUND: f32 = 2e-3;
 
 #[test]

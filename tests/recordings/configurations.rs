@@ -1,4 +1,4 @@
-//! What is recorded: models and devices in all precisions, and the steps of an engine on each.
+//! The recorded configurations: models and devices in all precisions, and the steps of an engine on each.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ use bimetal::{
 
 use crate::recorder::{ProgramRun, Recorder};
 
-/// Tokens of one step, unless a configuration says otherwise: enough rows that quantized weights become f16 first.
+/// Default tokens per step: enough rows that quantized weights are dequantized to f16 first.
 const BUDGET: u32 = 512;
 
-/// Tokens of a prompt beyond the budget: a second chunk.
+/// Prompt tokens beyond the budget: a second chunk.
 const SECOND_CHUNK: usize = 52;
 
-/// A model on a device, in some precision.
+/// A model on a device, in one precision.
 pub struct Configuration {
-    /// Model, device, activations, weights, and what else is special.
+    /// Model, device, activations, weights, and special properties.
     pub name: String,
-    /// What the device offers.
+    /// The capabilities of the device.
     pub caps: Caps,
     shape: Shape,
     setup: GeneratorOptions,
@@ -37,11 +37,11 @@ pub struct Configuration {
 enum Shape {
     BuiltIn,
     Named(&'static str),
-    /// A file with weights in many of GGML's formats.
+    /// A file with weights in many GGML formats.
     Gguf,
 }
 
-/// Requests that run together, and the names of the steps that are recorded.
+/// Requests that run together, and the names of the recorded steps.
 struct Scenario {
     prompts: Vec<usize>,
     sampling: Sampling,
@@ -78,7 +78,7 @@ fn setup(inputs: DType, quant: Option<DType>) -> GeneratorOptions {
     GeneratorOptions { precision: Precision { activations: Some(inputs), weights: quant }, engine }
 }
 
-/// Devices by name, none of which is the machine's own.
+/// Devices by name; none is this machine's own.
 fn devices() -> [(&'static str, Caps); 6] {
     let discrete = Caps::typical("wgpu", DeviceKind::Discrete);
     [
@@ -91,7 +91,7 @@ fn devices() -> [(&'static str, Caps); 6] {
     ]
 }
 
-/// One thing at a time that the others do not have.
+/// Configurations with one special property each.
 fn special() -> Vec<Configuration> {
     let mut all = Vec::new();
     let [_, (_, discrete), _, (_, apple), _, (_, cpu)] = devices();
@@ -122,7 +122,7 @@ fn special() -> Vec<Configuration> {
 }
 
 impl Configuration {
-    /// Plays all scenarios, and hands over each program with its name.
+    /// Runs all scenarios, and passes each program with its name to `note`.
     pub fn play(&self, note: &mut dyn FnMut(&str, ProgramRun)) {
         match self.shape {
             Shape::BuiltIn => self.play_on(&Source::Checkpoint(&built_in::open().unwrap()), note),
@@ -161,7 +161,7 @@ impl Configuration {
         }
     }
 
-    /// The second program of a decode step is the next step, which a GPU begins before it is asked for.
+    /// The second program of a decode step is the next step, which a GPU starts ahead.
     fn scenarios(&self) -> [Scenario; 3] {
         let chunks = vec![self.setup.engine.budget.unwrap() as usize + SECOND_CHUNK];
         let seeded = Sampling { seed: Some(1), ..Sampling::model_card(Mode::Direct) };

@@ -1,11 +1,11 @@
-//! What differs between two sets of lines: each is a name and `field=value` words.
+//! The differences between two sets of lines; each line is a name and `field=value` words.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Differences of one sort that a message shows.
+/// Maximum number of differences of one kind in a message.
 const SHOWN: usize = 20;
 
-/// One line for each name whose fields differ, that is gone, or that is new.
+/// One line for each name that is new, missing or has other fields.
 pub fn differences(expected: &str, found: &str) -> Vec<String> {
     let (expected, found) = (by_name(expected), by_name(found));
     let names: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
@@ -18,7 +18,7 @@ pub fn differences(expected: &str, found: &str) -> Vec<String> {
     names.iter().filter_map(difference).collect()
 }
 
-/// The first differences of each sort, and how many there are besides.
+/// The first differences of each kind, and the number of the others.
 pub fn shown(differences: &[String]) -> String {
     let sort = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let mut sorts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -45,7 +45,7 @@ fn by_name(text: &str) -> BTreeMap<String, Vec<&str>> {
     lines
 }
 
-/// The fields that differ: a count with both values, a digest by its name.
+/// The different fields: a count with both values, a digest by its name.
 fn changed(old: &[&str], new: &[&str]) -> String {
     let field = |(old, new): (&&str, &&str)| {
         let (name, value) = old.split_once('=').unwrap();

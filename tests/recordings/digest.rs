@@ -1,4 +1,4 @@
-//! FNV-1a with 64 bits: a digest that is the same on every machine and for every compiler.
+//! 64-bit FNV-1a: a digest that is the same on every machine and with every compiler.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Whole texts as files, for `diff -r` with those of another revision.
+//! Writes whole texts as files, for `diff -r` with those of another revision.
 
 use std::{
     env, fs,
@@ -8,16 +8,16 @@ use std::{
 /// The environment variable that names the folder.
 pub const VARIABLE: &str = "RECORDINGS_DUMP";
 
-/// A folder for texts, if one is asked for.
+/// A folder for texts, if one is requested.
 pub struct Dump(Option<PathBuf>);
 
 impl Dump {
-    /// What the environment asks for.
+    /// The folder that the environment requests.
     pub fn from_environment() -> Self {
         Self(env::var_os(VARIABLE).map(PathBuf::from))
     }
 
-    /// Writes a file below the folder.
+    /// Writes a file inside the folder.
     pub fn write(&self, file: &Path, text: &str) {
         let Some(folder) = &self.0 else { return };
         let path = folder.join(file);

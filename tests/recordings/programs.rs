@@ -1,4 +1,4 @@
-//! Every program that was run, and all dispatches of each kernel.
+//! All programs of a run, and all dispatches of each kernel.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -11,7 +11,7 @@ pub struct Programs {
     kernels: BTreeMap<&'static str, Dispatches>,
 }
 
-/// How many dispatches, and all of them in order.
+/// Number of dispatches, and their digest in order.
 #[derive(Default)]
 struct Dispatches {
     count: usize,
@@ -19,7 +19,7 @@ struct Dispatches {
 }
 
 impl Programs {
-    /// Adds a program. Names are distinct.
+    /// Adds a program. Names must be unique.
     pub fn add(&mut self, name: &str, run: &ProgramRun, dump: &Dump) {
         let ProgramRun { dispatches, memory, transfers } = run;
         let mut text = String::new();
@@ -40,7 +40,7 @@ impl Programs {
         ));
     }
 
-    /// A line for each kernel and one for each program.
+    /// One line per kernel and one per program.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let kernels = self
             .kernels

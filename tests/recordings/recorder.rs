@@ -1,4 +1,4 @@
-//! A device that computes nothing and writes down what it is asked for: programs, what they bind, words written and read.
+//! A device that computes nothing and records its work: programs, their bindings, words written and read.
 
 use std::{
     collections::HashMap,
@@ -27,13 +27,13 @@ pub struct Recorder {
     log: Mutex<Log>,
 }
 
-/// A program that was run.
+/// A program of the run.
 pub struct ProgramRun {
-    /// Its dispatches. What they bind is in `memory`.
+    /// Its dispatches. Their bindings are in `memory`.
     pub dispatches: Vec<Dispatch>,
-    /// Sizes of scratch buffers, and a line for each dispatch with the buffers that it binds.
+    /// Sizes of scratch buffers, and one line per dispatch with its buffers.
     pub memory: String,
-    /// What the host wrote and read since the program before; the last program of a step also has what was read after it.
+    /// The host's writes and reads since the program before. The last program of a step also has the reads after it.
     pub transfers: String,
 }
 
@@ -41,7 +41,7 @@ pub struct ProgramRun {
 struct Log {
     runs: Vec<ProgramRun>,
     transfers: String,
-    /// Numbers of buffers, in the order of their first use: allocating in another order changes nothing.
+    /// Numbers of buffers, in order of first use: the order of allocation has no effect.
     numbers: HashMap<BufferId, usize>,
 }
 
@@ -65,7 +65,7 @@ impl Recorder {
         Self { caps, last: AtomicU32::new(0), log: Mutex::default() }
     }
 
-    /// The programs that ran since this was last called.
+    /// The programs since the last call.
     pub fn take(&self) -> Vec<ProgramRun> {
         let log = &mut *self.log();
         let rest = std::mem::take(&mut log.transfers);
@@ -95,7 +95,7 @@ impl Memory for Recorder {
         Ok(())
     }
 
-    /// Zeros, which are a token of every model.
+    /// Zeros: id 0 is a token of every model.
     fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
         let log = &mut *self.log();
         let number = log.number(id);
@@ -123,7 +123,7 @@ impl Backend for Recorder {
             let bound: Vec<_> = dispatch.slots.iter().map(|slot| log.bound(slot)).collect();
             writeln!(memory, "{}: {}", dispatch.kernel.name, bound.join(", ")).unwrap();
         }
-        // Without the buffers, which hold on to this device.
+        // Without the buffers, which keep this device alive.
         let dispatches = program.dispatches.iter().map(|dispatch| Dispatch { slots: Vec::new(), ..dispatch.clone() });
         let transfers = std::mem::take(&mut log.transfers);
         log.runs.push(ProgramRun { dispatches: dispatches.collect(), memory, transfers });

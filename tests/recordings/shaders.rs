@@ -1,4 +1,4 @@
-//! The text of every shader that a dispatch needs, in both shading languages.
+//! The shader text of every dispatch, in both shading languages.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,11 +13,11 @@ use crate::{
     spelling::{device_features, dispatch_line, element_types, shader_line},
 };
 
-/// Shaders by kernel, element types, features of the device, and a digest of what else the text may depend on.
+/// Shaders by kernel, element types, device features, and a digest of all other inputs of the text.
 #[derive(Default)]
 pub struct Shaders {
     known: BTreeMap<String, Digests>,
-    /// Devices and dispatches whose texts are made.
+    /// Devices and dispatches with finished texts.
     seen: HashSet<(String, String)>,
 }
 
@@ -28,7 +28,7 @@ struct Digests {
 }
 
 impl Shaders {
-    /// Makes the texts of a dispatch on a device, unless they are made.
+    /// Generates the texts of a dispatch on a device, unless they exist.
     pub fn add(&mut self, dispatch: &Dispatch, caps: &Caps, dump: &Dump) {
         if !self.seen.insert((format!("{caps:?}"), dispatch_line(dispatch))) {
             return;
@@ -53,7 +53,7 @@ impl Shaders {
         self.known.insert(key, digests);
     }
 
-    /// A line for each.
+    /// One line per shader.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.known.iter().map(|(key, Digests { wgsl, msl })| format!("shader {key} wgsl={wgsl} msl={msl}"))
     }

@@ -1,4 +1,4 @@
-//! How dispatches and devices are written down. Only names that a shader sees appear: those of Rust may change.
+//! The spelling of dispatches and devices. Only names that a shader sees appear: Rust names may change.
 
 use bimetal::low_level::compute::{
     caps::Caps,
@@ -6,7 +6,7 @@ use bimetal::low_level::compute::{
     kernel::{Dispatch, Kernel},
 };
 
-/// One dispatch on one line, without what it binds.
+/// One dispatch on one line, without its buffers.
 pub fn dispatch_line(dispatch: &Dispatch) -> String {
     let Dispatch { kernel, lanes, grid: [x, y, z], barrier, .. } = dispatch;
     let params = kernel.params.iter().zip(&dispatch.params);
@@ -16,7 +16,7 @@ pub fn dispatch_line(dispatch: &Dispatch) -> String {
     format!("{}; {defines}; {bindings}; {params}; {lanes} lanes; {x} x {y} x {z} groups; {barrier}\n", kernel.name)
 }
 
-/// The dispatch as far as its shader depends on it: of shapes, those that say where quantized weights lie.
+/// The parts of a dispatch that its shader depends on. Of the shapes, only those that place quantized weights.
 pub fn shader_line(dispatch: &Dispatch) -> String {
     let bindings = binding_list(dispatch, DType::is_quantised);
     format!("{}; {bindings}; {} lanes", define_list(dispatch), dispatch.lanes)
@@ -27,7 +27,7 @@ fn define_list(dispatch: &Dispatch) -> String {
     defines.join(" ")
 }
 
-/// Name and element type of each binding, with rows and width where the element type is a `shaped` one.
+/// Name and element type of each binding, with rows and width if the element type is `shaped`.
 fn binding_list(dispatch: &Dispatch, shaped: fn(DType) -> bool) -> String {
     let bindings = dispatch.kernel.bindings.iter().zip(&dispatch.elements).zip(&dispatch.shapes);
     let bindings = bindings.map(|((binding, &dtype), [rows, width])| {
@@ -42,7 +42,7 @@ pub fn element_types(dispatch: &Dispatch) -> String {
     dispatch.elements.iter().map(|dtype| element_type(*dtype)).collect::<Vec<_>>().join(".")
 }
 
-/// As users read it, and where two types are one word to users, more.
+/// The spelling for users, made unique where two types have one name for users.
 fn element_type(dtype: DType) -> String {
     match dtype {
         DType::Q8Heads => "q8_heads".into(),
@@ -52,7 +52,8 @@ fn element_type(dtype: DType) -> String {
     }
 }
 
-/// What a kernel's texts may know of a device: half precision, the least subgroup, the edge of matrix units if it uses them.
+/// The device features that a kernel's text may depend on: f16, the minimum subgroup, and the fragment size if it uses
+/// matrix units.
 pub fn device_features(caps: &Caps, kernel: &Kernel) -> String {
     let half = caps.half.then(|| "half".to_owned());
     let subgroup = caps.subgroup.map(|[least, _]| format!("subgroup{least}"));

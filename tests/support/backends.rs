@@ -1,5 +1,5 @@
-//! Which backends are here to be tested. `REQUIRE=cpu,wgpu` in the environment makes an absent one a failure, so that a
-//! test that compared nothing cannot pass for one that did; `matrix` among them asks for matrix units.
+//! The backends to test on this machine. `REQUIRE=cpu,wgpu` makes a missing backend a failure, so that a test cannot
+//! pass without comparing anything. `matrix` requires matrix units.
 
 use std::{
     io::{Write, stderr},
@@ -8,11 +8,11 @@ use std::{
 
 use bimetal::{Backend, low_level::compute::cpu::Cpu};
 
-/// A backend and the name that tests know it by.
+/// A backend and its name in tests.
 pub type Present = (&'static str, Arc<dyn Backend>);
 
-/// Every backend of this machine: `cpu`, `wgpu` with all that its adapter offers, `wgpu-plain`, the same adapter with no
-/// more than WebGPU promises, on a Mac `metal`, and with the feature `emulator` also `emulator`, the Metal backend on it.
+/// Every backend of this machine: `cpu`; `wgpu` with all features of its adapter; `wgpu-plain`, the same adapter with
+/// only WebGPU's guarantees; `metal` on a Mac; and with the feature `emulator`, `emulator`: the Metal backend on it.
 ///
 /// # Panics
 /// If a backend that `REQUIRE` names is absent.
@@ -37,7 +37,7 @@ fn find() -> Vec<Present> {
     }
     let matrix = found.iter().any(|(_, backend)| backend.caps().matrix_units.is_some());
     for required in std::env::var("REQUIRE").unwrap_or_default().split(',').filter(|name| !name.is_empty()) {
-        // What is no backend is asked for where it is used.
+        // Requirements other than backends are checked where they are used.
         let here = found.iter().any(|(name, _)| *name == required) || (required == "matrix" && matrix);
         let here = here || required == "xcode";
         assert!(here, "REQUIRE names {required}, which is absent");
@@ -45,7 +45,7 @@ fn find() -> Vec<Present> {
     found
 }
 
-/// The Metal backend on an emulator whose lanes and launches take the other order; for tests of kernels.
+/// The Metal backend on an emulator that runs lanes and dispatches in opposite order; for tests of kernels.
 pub fn opposite() -> Vec<Present> {
     static FOUND: OnceLock<Vec<Present>> = OnceLock::new();
     FOUND.get_or_init(|| emulated("emulator-opposite")).clone()
@@ -73,7 +73,7 @@ fn emulated(_name: &'static str) -> Vec<Present> {
     Vec::new()
 }
 
-/// Past the harness, which keeps what passing tests print to itself.
+/// Writes around the test harness, which hides the output of passing tests.
 fn say(line: &str) {
     _ = writeln!(stderr(), "{line}");
 }
@@ -82,7 +82,7 @@ fn say(line: &str) {
 fn through_wgpu() -> Vec<Present> {
     use bimetal::low_level::compute::wgpu::{Restrict, Wgpu};
 
-    // The first that is no software, if there is one.
+    // Prefer an adapter that is not software.
     let mut adapters = Wgpu::adapters();
     adapters.sort_by_key(|adapter| adapter.caps().kind == bimetal::low_level::compute::caps::DeviceKind::Software);
     let Some(adapter) = adapters.first() else { return Vec::new() };

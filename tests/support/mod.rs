@@ -1,4 +1,4 @@
-//! What several test binaries need. Each of them includes the whole folder.
+//! Shared parts of several test binaries. Each of them includes the whole folder.
 #![allow(dead_code, reason = "no binary needs all of it")]
 
 pub mod backends;

@@ -1,4 +1,4 @@
-//! A copy of a good checkpoint in a temporary directory, to be broken.
+//! A copy of a valid checkpoint in a temporary directory, for tests to break.
 
 use std::{
     fs,
@@ -64,7 +64,7 @@ impl Scratch {
         self.write(name, json.to_string());
     }
 
-    /// Changes header and data of the single weight file.
+    /// Changes the header and data of the only weight file.
     pub fn edit_weights(&self, edit: impl FnOnce(&mut Map<String, Value>, &mut Vec<u8>)) {
         let bytes = self.read(WEIGHTS);
         let (header, data) = parts(&bytes);
@@ -74,7 +74,7 @@ impl Scratch {
         self.write(WEIGHTS, file(&Value::Object(header).to_string(), &data));
     }
 
-    /// The message of opening and checking, with the directory written `DIR`.
+    /// The error of opening and checking, with `DIR` for the directory.
     pub fn error(&self) -> String {
         let opened = Checkpoint::open(&self.0).and_then(|checkpoint| checkpoint.check());
         self.plain(&opened.expect_err("a broken checkpoint was taken"))
@@ -97,12 +97,12 @@ pub fn parts(file: &[u8]) -> (&[u8], &[u8]) {
     file[8..].split_at(length)
 }
 
-/// A safetensors file of this header and data.
+/// A safetensors file with this header and data.
 pub fn file(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
 
-/// Takes a tensor out of header and data, moving those after it up.
+/// Removes a tensor from header and data, and moves up the tensors after it.
 pub fn remove(header: &mut Map<String, Value>, data: &mut Vec<u8>, name: &str) {
     let gone = header.shift_remove(name).unwrap();
     let at = |offset: &Value| offset.as_u64().unwrap() as usize;
@@ -116,7 +116,7 @@ pub fn remove(header: &mut Map<String, Value>, data: &mut Vec<u8>, name: &str) {
     }
 }
 
-/// Puts a tensor of f32 zeros at the end.
+/// Adds a tensor of f32 zeros at the end.
 pub fn append(header: &mut Map<String, Value>, data: &mut Vec<u8>, name: &str, shape: &[usize]) {
     let begin = data.len();
     data.resize(begin + 4 * shape.iter().product::<usize>(), 0);

@@ -1,4 +1,4 @@
-//! Chat templates against what jinja2 renders, and templates that mean harm.
+//! Chat templates against jinja2, and malicious templates.
 
 use std::time::{Duration, Instant};
 
@@ -131,7 +131,7 @@ fn bad_templates_say_where_and_why() {
     }
 }
 
-/// Each would run for ever, take all memory or overflow the stack; a debug build on a thread of 2 MiB is the hard case.
+/// Each would run forever, use all memory or overflow the stack; a debug build on a thread of 2 MiB is the hard case.
 #[test]
 fn hostile_templates_end_soon() {
     let thousand = "{% for a in range(1000) %}";
@@ -177,7 +177,7 @@ fn doubling(step: &str, show: &str) -> String {
     )
 }
 
-/// A value nested as deep as the fuel allows is built, shown and dropped without using up the stack.
+/// A value nested as deeply as the fuel allows is built, shown and dropped within the stack.
 #[test]
 fn deep_values_do_no_harm() {
     let shows =
@@ -193,7 +193,7 @@ fn deep_values_do_no_harm() {
     for source in [format!("{{{{ {}1 }}}}", "-".repeat(130_000)), format!("{{{{ {}true }}}}", "not ".repeat(32_000))] {
         assert!(Template::new(&source).and_then(|template| template.render(&[], &Options::default())).is_ok());
     }
-    // The cheapest way down, as far as the fuel goes.
+    // The cheapest nesting, as deep as the fuel allows.
     for show in shows {
         let source =
             format!("{{% set x = 1 %}}{}{{{{ {} }}}}", "{% set x = [x] %}".repeat(7_000), show.replace("n.", ""));

@@ -1,8 +1,7 @@
-//! Conversations: what a turn reuses of the last, and that it answers as if nothing had been reused.
+//! Conversations: a turn reuses the computed prefix, and answers as if nothing had been reused.
 
 use std::sync::Arc;
 
-use crate::support::backends::backends;
 use bimetal::{
     Backend, Conversation, Engine, EngineOptions, Error, Finish, GenerationOptions, Generator, GeneratorOptions,
     Request, Sampling,
@@ -18,6 +17,8 @@ use bimetal::{
     },
 };
 
+use crate::support::backends::backends;
+
 const QUESTIONS: [&str; 3] = ["Tell me a story about a cat.", "What did the cat do then?", "And the dog?"];
 
 fn options(context: u32) -> EngineOptions {
@@ -29,7 +30,7 @@ fn generator(backend: &Arc<dyn Backend>, context: u32) -> Generator {
     Generator::new(backend, &built_in::open().unwrap(), options, &mut |_, _| {}).unwrap()
 }
 
-/// An engine of the same model that knows nothing of a generator's texts.
+/// An engine of the same model, without the generator's texts.
 fn engine_of(g: &Generator) -> Engine {
     Engine::new(g.engine().model().clone(), options(g.engine().plan().context)).unwrap()
 }
@@ -47,7 +48,7 @@ fn at_most(max_tokens: usize) -> GenerationOptions {
     GenerationOptions { sampling: Sampling::greedy(), max_tokens, stop: Vec::new(), stop_at: StopAt::StopId }
 }
 
-/// One turn: its timing, what was said, all tokens so far, and the bits of the logits behind the last.
+/// One turn: its timing, its answer, all tokens so far, and the bits of the logits after the last.
 struct Turn {
     timing: Timing,
     finish: Option<Finish>,
@@ -57,7 +58,7 @@ struct Turn {
 }
 
 impl Turn {
-    /// All that went through the model: every token but the last.
+    /// All tokens that the model computed: every token but the last.
     fn computed(&self) -> usize {
         self.tokens.len() - 1
     }
@@ -67,7 +68,7 @@ impl Turn {
     }
 }
 
-/// Asks, and hears at most `most` tokens of the answer or `pieces` pieces of it.
+/// Asks a question, and takes at most `most` tokens or `pieces` pieces of the answer.
 fn ask(g: &mut Generator, c: &mut Conversation, question: &str, (most, pieces): (usize, usize)) -> Turn {
     let mut stream = c.say(g, question, &at_most(most)).unwrap();
     let said: String = stream.by_ref().take(pieces).map(Result::unwrap).collect();
@@ -80,7 +81,7 @@ fn ask(g: &mut Generator, c: &mut Conversation, question: &str, (most, pieces): 
     Turn { timing, finish, said, tokens: g.engine().tokens(id).unwrap().to_vec(), bits }
 }
 
-/// The tokens and the bits of the last logits of a turn's prompt, computed by an engine that knows nothing.
+/// The tokens and the last logits' bits of a turn's prompt, from an engine without reuse.
 fn from_scratch(engine: &mut Engine, g: &Generator, turn: &Turn) -> (Vec<u32>, Vec<u32>) {
     let (prompt, most) = (turn.prompt().to_vec(), turn.timing.generated);
     let request = Request {
@@ -112,7 +113,7 @@ fn a_turn_reuses_all_that_is_computed_of_the_last() {
             let text = g.text.tokenizer.decode(turn.prompt(), SpecialTokens::Show);
             assert!(text.ends_with(&format!("{question}<|im_end|>\n<|im_start|>assistant\n")), "{name}: {text}");
             computed = turn.computed();
-            // The oracle makes the same of a token, given or sampled.
+            // The cpu backend computes the same for a token, given or sampled.
             if name == "cpu" {
                 assert!(from_scratch(&mut fresh, &g, &turn) == (turn.tokens, turn.bits), "{question}");
             }
@@ -236,6 +237,6 @@ fn sequences_that_are_over_are_errors_and_no_panics() {
     let id = c.sequence().unwrap();
     g.cancel(id);
     g.cancel(id);
-    // The conversation itself goes on from its messages.
+    // The conversation itself continues from its messages.
     assert_eq!(ask(&mut g, &mut c, QUESTIONS[1], (2, usize::MAX)).timing.reused, 0);
 }

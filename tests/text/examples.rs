@@ -1,4 +1,4 @@
-//! What the documentation points to has to run: the examples, as they are.
+//! The examples of the documentation must run unchanged.
 #![allow(dead_code)]
 
 #[path = "../../examples/batch.rs"]

@@ -1,4 +1,4 @@
-//! A generator serves many texts: each is what it is alone, ends where it should, and loses nothing to the others.
+//! A generator with many texts: each is the same as alone, ends where it should, and loses nothing to the others.
 
 mod batch;
 mod defaults;
@@ -16,7 +16,7 @@ use bimetal::{
 const CONTEXT: u32 = 64;
 const PROMPT: &str = "Once upon a time, there was a little";
 
-/// Full precision, and memory for some sequences and no more.
+/// f32, and memory for only a few sequences.
 fn generator(backend: &Arc<dyn Backend>, sequences: u32) -> Generator {
     let engine = EngineOptions { context: Some(CONTEXT), budget: Some(128), sequences, ..EngineOptions::default() };
     let options = GeneratorOptions { precision: DType::F32.into(), engine };
@@ -27,14 +27,14 @@ fn options(stop: Vec<String>) -> GenerationOptions {
     GenerationOptions { sampling: Sampling::greedy(), max_tokens: 24, stop, stop_at: StopAt::StopId }
 }
 
-/// What a text says when nobody else is served, and why it ends.
+/// A text generated alone, and its finish reason.
 fn alone(g: &mut Generator, prompt: &str, options: &GenerationOptions) -> (String, Option<Finish>) {
     let mut stream = g.stream(prompt, options).unwrap();
     let said = stream.by_ref().map(Result::unwrap).collect();
     (said, stream.finish())
 }
 
-/// Steps until no text is open. What each said, and why it ended.
+/// Steps until no text is open. Returns each text and its finish reason.
 fn finish(g: &mut Generator) -> BTreeMap<SequenceId, (String, Option<Finish>)> {
     let mut texts = BTreeMap::<_, (String, Option<Finish>)>::new();
     while !g.is_idle() {

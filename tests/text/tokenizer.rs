@@ -1,4 +1,4 @@
-//! The tokenizer against the demo model's reference, and the streaming decoder against decoding the whole.
+//! The tokenizer against the demo model's reference, and the streaming decoder against decoding at once.
 
 use std::{path::Path, sync::LazyLock};
 
@@ -78,7 +78,7 @@ fn ids_without_text_are_empty() {
     assert_eq!(decoder.push(4095), "<|im_end|>");
 }
 
-/// A long run of one kind neither stops the splitter nor takes it for ever.
+/// A long run of one character class neither stops the splitter nor takes forever.
 #[test]
 fn long_texts_are_split_like_short_ones() {
     for unit in [" ", "\n", "a", "a ", "é", "'s", "1"] {
@@ -172,7 +172,7 @@ proptest! {
     }
 }
 
-/// Encoding normalises to NFC, so a second trip changes nothing.
+/// Encoding normalizes to NFC, so a second round trip changes nothing.
 fn use_nfc(text: &str) -> Result<(), TestCaseError> {
     let once = TOKENIZER.decode(&TOKENIZER.encode(text).unwrap(), SpecialTokens::Show);
     let twice = TOKENIZER.decode(&TOKENIZER.encode(&once).unwrap(), SpecialTokens::Show);

@@ -1,4 +1,4 @@
-// `products` of quantised weights where bytes are multiplied four at a time: rows are numbers of 16 bits that share a scale
+// `products` of quantized weights where bytes are multiplied four at a time: rows are numbers of 16 bits that share a scale
 // for each 32, in two bytes each, and TEAM lanes stride over blocks of 32. Where rows are PACKED_HERE the group turns
 // its rows into such numbers; where they are PACKED_BEFORE an earlier launch has done so.
 // Needs what `dots` needs, with pieces of two quads, `raw(j, at)`: what is loaded of block `at` of column j, and

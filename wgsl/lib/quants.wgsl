@@ -1,4 +1,4 @@
-// How codes of quantised weights become values. A code is put into the digits of a float whose last digits count whole
+// How codes of quantized weights become values. A code is put into the digits of a float whose last digits count whole
 // numbers, and what that float is without it is taken off: no conversion of integers, and exact.
 
 // The half with number `at` of a plane of them, from the word that holds it.

@@ -1,4 +1,4 @@
-// Sums over teams of TEAM neighbouring lanes, VALUES of them at once, through subgroups of at least SUBGROUP lanes. What a
+// Sums over teams of TEAM neighboring lanes, VALUES of them at once, through subgroups of at least SUBGROUP lanes. What a
 // team has beyond one subgroup goes through group memory. TEAM is a power of two.
 
 const_assert countOneBits(TEAM) == 1u && LANES % TEAM == 0u;

@@ -1,4 +1,4 @@
-// Sums over teams of TEAM neighbouring lanes of one subgroup. TEAM is a power of two, and no wider than a subgroup.
+// Sums over teams of TEAM neighboring lanes of one subgroup. TEAM is a power of two, and no wider than a subgroup.
 
 const_assert countOneBits(TEAM) == 1u;
 

@@ -1,10 +1,7 @@
-//! What chunked prefill is worth: the same prompt in chunks and token by token, and how far the results are apart.
+//! Compares chunked prefill with token-by-token prefill of one prompt: speed, and difference of the results.
 
 use std::{sync::Arc, time::Instant};
 
-use super::recording::{Shape, ids, record, runner};
-
-use crate::cli::output::print;
 use bimetal::{
     EngineOptions, Model, Result, SequenceId,
     low_level::{
@@ -15,9 +12,12 @@ use bimetal::{
     },
 };
 
+use super::recording::{Shape, ids, record, runner};
+use crate::cli::output::print;
+
 const TOKENS: u32 = 1000;
 
-/// Prints both rates, their ratio and the largest difference of the last token's logits.
+/// Prints both speeds, their ratio, and the maximum difference of the last token's logits.
 pub fn compare(model: &Arc<Model>, options: &EngineOptions) -> Result<()> {
     let budget = options.budget_on(model.backend.caps());
     let shapes = [(Phase::Prefill, budget), (Phase::Decode, 1)];
@@ -43,14 +43,14 @@ pub fn compare(model: &Arc<Model>, options: &EngineOptions) -> Result<()> {
     ))
 }
 
-/// A step that can be run, and where it leaves its tokens.
+/// A step to run, and the place of its tokens.
 struct Way {
     shape: Shape,
     prepared: Prepared,
     tokens: Tensor,
 }
 
-/// Tokens per second and the last token's logits.
+/// Tokens per second, and the last token's logits.
 fn compute(model: &Model, Way { shape, prepared, tokens }: &Way, ids: &[u32]) -> Result<(f64, Vec<f32>)> {
     let started = Instant::now();
     let mut position = 0;
@@ -61,7 +61,7 @@ fn compute(model: &Model, Way { shape, prepared, tokens }: &Way, ids: &[u32]) ->
         prepared.step.write(&[Input { work: &work, tokens: chunk, slot: 0 }])?;
         model.backend.run(&prepared.program)?;
         if shape.phase == Phase::Decode {
-            // What a loop over tokens does: it looks at each before it goes on.
+            // A loop over tokens waits for each result before it continues.
             pollster::block_on(tokens.read(0..1))?;
         }
     }

@@ -1,7 +1,7 @@
-//! `bench growth`: what a longer context costs, and what more sequences bring.
+//! `bench growth`: the cost of a longer context, and the gain of more sequences.
 //!
-//! One sequence grows from the shortest context to the longest: at each it is decoded for a while, and then goes on, so
-//! that nothing is computed twice.
+//! One sequence grows from the shortest context to the longest. At each context it decodes for a while and then
+//! continues, so nothing is computed twice.
 
 use std::{
     fs,
@@ -10,6 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bimetal::{
+    Engine, EngineOptions, Error, Model, Result,
+    low_level::{engine::AtEnd, model::config::Config},
+};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -21,18 +25,13 @@ use super::{
     target::Target,
     work::median,
 };
-
 use crate::cli::{
     output::{note, print, print_json},
     progress::{MEASURING, bar},
     table::table,
 };
-use bimetal::{
-    Engine, EngineOptions, Error, Model, Result,
-    low_level::{engine::AtEnd, model::config::Config},
-};
 
-/// Lengths that are measured where none are given.
+/// Default contexts.
 const USUAL: [u32; 10] = [128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536];
 
 /// Flags of `bench growth`.
@@ -40,55 +39,55 @@ const USUAL: [u32; 10] = [128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768,
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
-    /// Contexts to measure, each longer than the one before; 128 doubled up to 65,536, as far as the model goes, if absent
+    /// Contexts to measure, in increasing order; if absent, 128 doubled up to 65,536, within the model's maximum
     #[arg(long, value_name = "TOKENS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=LONGEST))]
     contexts: Vec<u32>,
-    /// Sequences computed together
+    /// Numbers of sequences computed together
     #[arg(short = 's', long, value_delimiter = ',', default_value = "1,2,4,8,16", value_parser = clap::value_parser!(u32).range(1..=1024))]
     sequences: Vec<u32>,
-    /// Tokens that each of several sequences has before it is decoded
+    /// Tokens in the context of each of several sequences before decoding
     #[arg(short = 'd', long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=LONGEST))]
     depth: u32,
-    /// Tokens to decode at each context and of each sequence
+    /// Tokens to decode at each context, and per sequence
     #[arg(short = 'n', long, value_name = "TOKENS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=LONGEST))]
     decode: u32,
-    /// Runs of each
+    /// Runs of each measurement
     #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
-    /// Draw the rates into a file
+    /// Draw the speeds into an SVG file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
 
-/// Rates at one context, or of some number of sequences: medians, in tokens per second.
+/// Speeds at one context, or with some number of sequences: medians in tokens per second.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
-    /// Tokens of context, or sequences.
+    /// Context in tokens, or number of sequences.
     pub at: u32,
-    /// Tokens of prompts that were computed for it.
+    /// Number of prompt tokens computed for this point.
     pub given: u32,
-    /// Of prompts: since the last context, or of all sequences until each had its first token.
+    /// Prefill speed: since the last context, or of all sequences until each had its first token.
     pub prefill: f64,
-    /// Of all sequences together.
+    /// Decode speed of all sequences together.
     pub decode: f64,
 }
 
-/// All that was measured.
+/// All measurements.
 pub struct Growth {
-    /// Over the context of one sequence.
+    /// By context of one sequence.
     pub contexts: Vec<Point>,
-    /// Over the number of sequences.
+    /// By number of sequences.
     pub sequences: Vec<Point>,
 }
 
-/// Measures, prints and draws.
+/// Measures speeds, prints and draws them.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let target = &arguments.target;
     let origin = target.open()?;
     let contexts = contexts(arguments, origin.config())?;
     let longest = target.context(origin.config(), most(&contexts) + arguments.decode + 1, "--contexts and -n")?;
     if let Some(path) = &arguments.svg {
-        // Before anything is measured: a file that cannot be written should not cost a measurement.
+        // First, so that a file that cannot be written fails before the measurement.
         fs::File::create(path).map_err(Error::io(path))?;
     }
     let backend = target.device.open()?;
@@ -120,7 +119,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     print(&format!("{title}, tok/s\n\n{}", text(&growth, arguments.depth)))
 }
 
-/// The contexts to measure, which must leave room for what is decoded between them.
+/// The contexts to measure, with room for the decoded tokens between them.
 fn contexts(arguments: &Arguments, config: &Config) -> Result<Vec<u32>> {
     let decode = arguments.decode;
     if arguments.contexts.is_empty() {
@@ -182,7 +181,7 @@ impl Arguments {
     }
 }
 
-/// Lets one sequence grow from context to context, and decodes some tokens at each.
+/// Grows one sequence from context to context, and decodes some tokens at each.
 fn grow(engine: &mut Engine, contexts: &[u32], decode: u32, done: &mut dyn FnMut(u32)) -> Result<Vec<Point>> {
     let vocabulary = engine.model().vocabulary;
     let (mut points, mut grown) = (Vec::new(), None);
@@ -207,7 +206,7 @@ fn grow(engine: &mut Engine, contexts: &[u32], decode: u32, done: &mut dyn FnMut
     Ok(points)
 }
 
-/// How long it takes to the first token, and from there to the last.
+/// The time to the first token, and from there to the last.
 fn finish(engine: &mut Engine, started: Instant) -> Result<(Duration, Duration)> {
     while engine.step()?.is_empty() {}
     let first = started.elapsed();
@@ -217,7 +216,7 @@ fn finish(engine: &mut Engine, started: Instant) -> Result<(Duration, Duration)>
     Ok((first, started.elapsed() - first))
 }
 
-/// The medians of several runs, point by point.
+/// The median of several runs at each point.
 fn medians(runs: &[Vec<Point>]) -> Vec<Point> {
     let middle = |at: usize, rate: fn(&Point) -> f64| median(runs.iter().map(|run| rate(&run[at])).collect());
     let points = runs[0].iter().enumerate();

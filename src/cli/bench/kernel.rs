@@ -1,9 +1,9 @@
-//! `bench kernel`: one kernel alone, on buffers that are not in any cache, and on some that are.
+//! `bench kernel`: one kernel alone, with cold buffers and with cached ones.
 //!
-//! The launches are those of a decode step and of a prompt's chunk, recorded on paper: only what they bind is allocated,
-//! so a kernel of a model that does not fit a device can be measured on it. Launches run back to back in one program,
-//! each waiting for the one before as in a step. What is told is how much longer three such runs take than one, so that
-//! neither encoding nor waiting counts.
+//! The dispatches come from a dry run of a decode step and of a prefill chunk. Only their buffers are allocated, so a
+//! kernel of a model too large for the device can be measured. Dispatches run back to back in one program, each waiting
+//! for the one before, as in a step. The result is the time of three runs minus the time of one, so encoding and
+//! waiting do not count.
 
 mod copies;
 
@@ -12,23 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Args, builder::PossibleValuesParser};
-use serde_json::{Value, json};
-
-use super::{
-    LONGEST,
-    profile::name,
-    recording::{Shape, fill, record, runner, warm_up},
-    target::{Target, chip},
-    work::{Work, heading, median},
-};
-use copies::Copies;
-
-use crate::cli::{
-    output::{print, print_json},
-    progress::{MEASURING, bar},
-    table::table,
-};
 use bimetal::{
     Backend, Error, Model, Precision, Result,
     low_level::{
@@ -44,12 +27,28 @@ use bimetal::{
     },
     measure::chips::Chip,
 };
+use clap::{Args, builder::PossibleValuesParser};
+use serde_json::{Value, json};
 
-/// Most launches that are measured as one.
+use super::{
+    LONGEST,
+    profile::name,
+    recording::{Shape, fill, record, runner, warm_up},
+    target::{Target, chip},
+    work::{Work, heading, median},
+};
+use crate::cli::{
+    output::{print, print_json},
+    progress::{MEASURING, bar},
+    table::table,
+};
+use copies::Copies;
+
+/// Maximum number of dispatches in one measurement.
 const MOST_LAUNCHES: usize = 4096;
-/// What is measured should take as long as this, to be told from the noise of the clock.
+/// Minimum duration of a measurement, well above the noise of the clock.
 const AIM: f64 = 10e-3;
-/// No submission should take longer: drivers reset devices that do not answer for some seconds.
+/// Maximum duration of a submission: drivers reset a device that does not answer for some seconds.
 const LONGEST_SUBMISSION: f64 = 0.25;
 
 /// Flags of `bench kernel`.
@@ -60,42 +59,42 @@ pub struct Arguments {
     name: String,
     #[command(flatten)]
     target: Target,
-    /// Tokens that are there before the step
+    /// Tokens in the context before the step
     #[arg(short = 'd', long, value_name = "TOKENS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=LONGEST))]
     depth: u32,
-    /// Sequences decoded together
+    /// Numbers of sequences decoded together
     #[arg(short = 's', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     sequences: u32,
-    /// Runs of each, after a warm-up
+    /// Measured runs, after a warm-up
     #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
-    /// Megabytes that launches move before they come back to buffers that they had: more than any cache holds
+    /// Megabytes that dispatches move before they reuse a buffer: more than any cache holds
     #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     cold: u64,
-    /// The chip whose floor is shown; that of the device if absent, where it is known
+    /// The chip of the roofline (floor); if absent, the device's if known
     #[arg(long, value_name = "CHIP")]
     chip: Option<String>,
 }
 
-/// Launches of a recording that differ in nothing that matters for their time.
+/// Dispatches of a recording with the same time: they differ in no relevant property.
 struct Case {
     shape: Shape,
     launch: Dispatch,
-    /// How often they are in the recording.
+    /// Their number in the recording.
     count: usize,
     cost: Cost,
 }
 
-/// What was measured of a case.
+/// The result of a case.
 struct Measured {
     case: Case,
-    /// Bytes moved before buffers come again.
+    /// Bytes moved before a buffer is reused.
     between: u64,
     cold: f64,
     warm: f64,
 }
 
-/// Measures and prints.
+/// Measures the kernel and prints the result.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let target = &arguments.target;
     let origin = target.open()?;
@@ -144,13 +143,13 @@ fn report(arguments: &Arguments, caps: &Caps, (measured, chip): (&[Measured], Op
     print(&(title + &text(measured, chip)))
 }
 
-/// A step's launches.
+/// The dispatches of a step.
 struct Recorded {
     shape: Shape,
     dispatches: Vec<Dispatch>,
 }
 
-/// Records a step on paper; only its words and its block tables are on the device.
+/// Records a step in a dry run; only its words and its block tables are on the device.
 fn on_paper(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
     let options = arguments.target.engine.options(shape.sequences(), 0);
     let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));
@@ -186,7 +185,7 @@ fn alike(a: &Dispatch, b: &Dispatch) -> bool {
     constants(a) == constants(b) && a.elements == b.elements && a.shapes == b.shapes
 }
 
-/// Why there is nothing to measure.
+/// The error if no step has a dispatch of this kernel.
 fn absent(kernel: &str, recorded: &[Recorded]) -> Error {
     let mut there: Vec<_> = recorded.iter().flat_map(|r| &r.dispatches).map(|launch| launch.kernel.name).collect();
     there.sort_unstable();
@@ -204,7 +203,7 @@ fn measure(arguments: &Arguments, backend: &Arc<dyn Backend>, case: Case) -> Res
     Ok(Measured { case, between, cold, warm })
 }
 
-/// Seconds that each of some launches takes when they run one after the other, again and again.
+/// Seconds per dispatch, when the dispatches run one after the other, repeatedly.
 fn time(backend: &Arc<dyn Backend>, launches: &[Dispatch], repeat: u32) -> Result<f64> {
     let load = |launches: Vec<Dispatch>| backend.load(Pass::replay(backend.caps(), &launches));
     let run = |programs: &[Program], times: u32| -> Result<f64> {
@@ -217,7 +216,7 @@ fn time(backend: &Arc<dyn Backend>, launches: &[Dispatch], repeat: u32) -> Resul
     };
     let again = |count: usize| launches.iter().cycle().take(count).cloned().collect::<Vec<_>>();
     let mut each = 0.0;
-    // Few launches first: how many make a measurement, and how many a submission, is not known yet.
+    // Start with few dispatches: the right number per measurement and per submission is not known yet.
     for few in [1, 32] {
         let programs = [load(again(few))?];
         run(&programs, 1)?;

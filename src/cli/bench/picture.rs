@@ -1,4 +1,4 @@
-//! Growth as a picture: rates over contexts, and over numbers of sequences.
+//! Draws growth: speed by context length, and by number of sequences.
 
 use std::{fmt::Display, ops::Range};
 
@@ -20,10 +20,10 @@ const SIZE: (u32, u32) = (1200, 520);
 const PREFILL: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 const DECODE: RGBColor = RGBColor(0xd6, 0x5f, 0x0e);
 
-/// Two panels as SVG.
+/// Draws two panels as SVG.
 ///
 /// # Errors
-/// [`Error::Request`] if it cannot be drawn.
+/// [`Error::Request`] if drawing fails.
 pub fn svg(title: &str, growth: &Growth) -> Result<String> {
     let mut text = String::new();
     draw(title, growth, &mut text).map_err(failed)?;
@@ -79,7 +79,7 @@ fn chart(panel: &Area<'_>, axis: &str, points: &[Point]) -> Drawn {
     Ok(())
 }
 
-/// A range that holds all values, and a factor more at both ends.
+/// A range that contains all values, and a factor more at both ends.
 fn around(values: impl Iterator<Item = f64>, factor: f64) -> Range<f64> {
     let (least, most) = values.fold((f64::INFINITY, 0.0), |(least, most), value| (value.min(least), value.max(most)));
     least / factor..most * factor

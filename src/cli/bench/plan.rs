@@ -1,4 +1,4 @@
-//! `bench --plan`: what a step would cost, for devices that need not be there.
+//! `bench --plan`: the cost of a step, without the device.
 
 use bimetal::{
     Backend, BackendChoice, Error, Result,
@@ -28,10 +28,11 @@ use crate::cli::{
 /// Flags of `bench --plan`.
 #[derive(Args)]
 pub struct PlanArguments {
-    /// Run nothing and need no device: count what a decode step (-s, -d) and a prompt's last chunk (--budget, -d) cost
+    /// Run nothing and need no device: count the cost of a decode step (-s, -d) and a prompt's last chunk (--budget,
+    /// -d)
     #[arg(long, groups = ["instead", "launches"], conflicts_with_all = ["device", "prompt", "decode", "repeat"])]
     pub plan: bool,
-    /// With --plan: the kind of GPU that wgpu's launches are recorded for
+    /// With --plan: the kind of GPU to record wgpu dispatches for
     #[arg(long, value_name = "KIND", default_value = "discrete", requires = "plan")]
     gpu: Gpu,
 }
@@ -39,22 +40,22 @@ pub struct PlanArguments {
 /// A kind of GPU.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Gpu {
-    /// With memory of its own
+    /// With its own memory
     Discrete,
-    /// Sharing the host's memory
+    /// With memory shared with the host
     Integrated,
     /// Emulated on the host's cores
     Software,
 }
 
-/// One step that was planned: what it is, how many tokens come of it, its ledger.
+/// A planned step: its name, its output tokens, its costs.
 struct Step {
     name: String,
     tokens: u32,
     ledger: Ledger,
 }
 
-/// Plans and prints.
+/// Plans the steps and prints them.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let caps = caps(arguments);
     let chosen = arguments.chip.as_deref().map(chips::named).transpose()?;
@@ -74,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     )
 }
 
-/// The device that recordings are made for.
+/// The device to record for.
 fn caps(arguments: &Arguments) -> Caps {
     let kind = match arguments.plan.gpu {
         Gpu::Discrete => DeviceKind::Discrete,
@@ -88,7 +89,7 @@ fn caps(arguments: &Arguments) -> Caps {
     }
 }
 
-/// A decode step for each depth and number of sequences, and a prompt's last chunk for each depth.
+/// A decode step per depth and number of sequences, and a prompt's last chunk per depth.
 fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<Step>> {
     let budget = arguments.target.engine.options(1, 0).engine.budget_on(caps);
     let Arguments { sequences, depth: depths, .. } = arguments;
@@ -146,7 +147,7 @@ fn show(Step { name, ledger, tokens }: &Step, chip: Option<&Chip>) -> String {
     title + &table(&heading, &rows.collect::<Vec<_>>()) + &floor.unwrap_or_default()
 }
 
-/// Where the peaks of a chip come from.
+/// The peaks of a chip, and their source.
 fn origin(chip: &Chip) -> String {
     let Chip { name, bandwidth, vector, matrix, sources, note } = chip;
     let peaks = format!("{name}: {bandwidth} GB/s, {vector} TFLOP/s in f32, {matrix} for matrix units");
@@ -154,7 +155,7 @@ fn origin(chip: &Chip) -> String {
     format!("\n{}\n", lines.map(String::as_str).collect::<Vec<_>>().join("\n"))
 }
 
-/// A line for each chip that the backend runs on: the floor of each step in ms, and its tokens per second.
+/// One line per chip of the backend: the roofline time of each step in ms, and its tokens per second.
 fn floors(steps: &[Step], backend: &str) -> String {
     let columns = steps.iter().flat_map(|step| [format!("{} ms", step.name), "tok/s".into()]);
     let columns: Vec<String> = columns.collect();

@@ -1,4 +1,4 @@
-//! Where the time of a step goes: each kernel's share, by the device's own clock.
+//! The time of a step by kernel, from the device's own clock.
 
 use std::{
     fs,
@@ -6,6 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bimetal::{
+    Error, Model, Result,
+    low_level::{
+        compute::{cost::Cost, dtype::DType, kernel::Dispatch},
+        engine::Prepared,
+        kernels::operands::step::Phase,
+    },
+    measure::chips::Chip,
+};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -16,50 +25,40 @@ use super::{
     trace,
     work::{Work, heading, median},
 };
-
 use crate::cli::{
     output::{note, print, print_json},
     progress::{MEASURING, bar},
     table::table,
 };
-use bimetal::{
-    Error, Model, Result,
-    low_level::{
-        compute::{cost::Cost, dtype::DType, kernel::Dispatch},
-        engine::Prepared,
-        kernels::operands::step::Phase,
-    },
-    measure::chips::Chip,
-};
 
-/// A step whose launches were timed, each alone.
+/// A step with each dispatch timed alone.
 pub struct Profile {
-    /// What it computes.
+    /// The work of the step.
     pub shape: Shape,
-    /// In order.
+    /// The dispatches, in order.
     pub launches: Vec<Timed>,
-    /// How long it takes in one go, by the host's clock, until the host knows that it is over.
+    /// Time of the whole step in one submission, by the host's clock, until the host sees its end.
     whole: Duration,
 }
 
-/// One launch.
+/// One timed dispatch.
 pub struct Timed {
-    /// The kernel's name, and the size of the matrix where it is a product.
+    /// The kernel's name, and the matrix size of a matrix product.
     pub name: String,
     /// The kernel with its defines.
     pub label: String,
-    /// Groups in each dimension.
+    /// Workgroups in each dimension.
     pub grid: [u32; 3],
-    /// What it costs at the least.
+    /// Its minimum cost, for the roofline.
     pub cost: Cost,
-    /// How long it took: the median.
+    /// Its median time.
     pub time: Duration,
 }
 
-/// Profiles a decode step of each number of sequences and a prompt's chunk at each depth.
+/// Profiles a decode step for each number of sequences, and a prefill chunk, at each depth.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = arguments.target.open()?;
-    // Before anything is measured: a file that cannot be written should not cost a measurement.
+    // First, so that a file that cannot be written fails before the measurement.
     arguments.trace.iter().try_for_each(|path| fs::File::create(path).map(drop).map_err(Error::io(path)))?;
     let backend = arguments.target.device.open()?;
     let chip = chip(arguments.chip.as_deref(), backend.caps())?;
@@ -97,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 fn shapes(arguments: &Arguments, budget: u32) -> Vec<Shape> {
     let at = |&depth: &u32| {
-        // A decoded token always has one before it.
+        // A decode step needs at least one earlier token.
         let decode = |&rows: &u32| Shape { phase: Phase::Decode, rows, depth: depth.max(1) };
         let prompt = Shape { phase: Phase::Prefill, rows: budget, depth };
         arguments.sequences.iter().map(decode).chain([prompt]).collect::<Vec<_>>()
@@ -145,7 +144,7 @@ impl Profile {
         })
     }
 
-    /// The work of each kernel, the longest first.
+    /// The work of each kernel, longest time first.
     fn kernels(&self, chip: Option<&Chip>) -> Vec<(&str, Work)> {
         let mut kernels: Vec<(&str, Work)> = Vec::new();
         for launch in &self.launches {
@@ -210,7 +209,7 @@ fn times(model: &Model, prepared: &Prepared) -> Result<Vec<Duration>> {
     model.backend.time(&prepared.program)?.ok_or_else(refusal)
 }
 
-/// The kernel, and its number of columns and its sums' length where it is a product.
+/// The kernel's name; for a matrix product also its columns and its inner dimension.
 pub fn name(dispatch: &Dispatch) -> String {
     let columns = dispatch.kernel.params.iter().position(|(name, _)| *name == "count").map(|at| dispatch.params[at]);
     match (dispatch.known("K"), columns) {

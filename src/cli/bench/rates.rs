@@ -1,10 +1,17 @@
-//! Prefill and decode through the engine: tokens per second, warmed up, median and spread.
+//! Prefill and decode speed of the engine in tokens per second, after a warm-up: median and range.
 
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
 
+use bimetal::{
+    Engine, Request, Result, Sampling,
+    low_level::{
+        engine::{AtEnd, DryEngine},
+        model::config::Config,
+    },
+};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -13,18 +20,10 @@ use super::{
     recording::{ids, warm_up},
     work::median,
 };
-
 use crate::cli::{
     output::{print, print_json},
     progress::{MEASURING, bar},
     table::table,
-};
-use bimetal::{
-    Engine, Request, Result, Sampling,
-    low_level::{
-        engine::{AtEnd, DryEngine},
-        model::config::Config,
-    },
 };
 
 /// One line of results: tokens per second of each run.
@@ -44,7 +43,7 @@ impl Line {
     }
 }
 
-/// Measures and prints.
+/// Measures speeds and prints them.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = arguments.target.open()?;
     let backend = arguments.target.device.open()?;
@@ -62,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 impl Arguments {
-    /// The context that the longest of what is to be measured takes.
+    /// The longest context of all measurements.
     fn context(&self, config: &Config, budget: u32) -> Result<u32> {
         let decoded = match most(&self.decode) {
             0 => 0,
@@ -94,7 +93,7 @@ impl Arguments {
     }
 }
 
-/// Tokens of each sequence until all of them are being decoded: the first go on while the last are being prepared.
+/// Tokens per sequence until all sequences decode: the first ones decode while the last ones prefill.
 pub fn room(sequences: u32, depth: u32, budget: u32) -> u32 {
     if sequences > 1 { DryEngine::context(sequences, depth.max(1), budget) } else { depth.max(1) }
 }
@@ -107,12 +106,12 @@ fn measure((bar, test): (&ProgressBar, String), repeat: u32, mut once: impl FnMu
     Ok(Line { test, rates })
 }
 
-/// Greedy, and not over before its length is reached.
+/// A greedy request that runs to its length.
 pub fn request(prompt: Vec<u32>, max_tokens: u32, at_end: AtEnd) -> Request {
     Request { prompt, sampling: Sampling::greedy(), max_tokens: max_tokens as usize, stop: BTreeSet::new(), at_end }
 }
 
-/// Prompt tokens per second, to the first token.
+/// Prompt tokens per second, up to the first token.
 fn prefill(engine: &mut Engine, tokens: u32) -> Result<f64> {
     let started = Instant::now();
     engine.add(request(ids(tokens, engine.model().vocabulary), 1, AtEnd::Free))?;
@@ -122,7 +121,7 @@ fn prefill(engine: &mut Engine, tokens: u32) -> Result<f64> {
     Ok(f64::from(tokens) / started.elapsed().as_secs_f64())
 }
 
-/// How long some sequences took, all of them together.
+/// The times of some sequences, all together.
 pub struct Together {
     given: u64,
     prefill: Duration,
@@ -131,18 +130,18 @@ pub struct Together {
 }
 
 impl Together {
-    /// Tokens of prompts per second, until each sequence had its first token.
+    /// Prefill speed in tokens per second, until each sequence had its first token.
     pub fn prefill(&self) -> f64 {
         self.given as f64 / self.prefill.as_secs_f64()
     }
 
-    /// Tokens per second while all were being decoded.
+    /// Decode speed in tokens per second, while all sequences decoded.
     pub fn decode(&self) -> f64 {
         self.decoded as f64 / self.decode.as_secs_f64()
     }
 }
 
-/// Prepares prompts of `depth` tokens and takes `steps` steps of all of them together.
+/// Prefills prompts of `depth` tokens, and then decodes `steps` steps of all sequences together.
 pub fn together(engine: &mut Engine, (sequences, depth): (u32, u32), steps: u32) -> Result<Together> {
     let depth = depth.max(1);
     let (prompt, context) = (ids(depth, engine.model().vocabulary), engine.plan().context);
@@ -164,7 +163,7 @@ pub fn together(engine: &mut Engine, (sequences, depth): (u32, u32), steps: u32)
     Ok(Together { given: u64::from(sequences) * u64::from(depth), prefill, decoded, decode })
 }
 
-/// Device memory: weights, caches, and what programs brought along.
+/// Device memory: weights, caches, and buffers of programs.
 fn memory(engine: &Engine) -> [u64; 3] {
     let (weights, caches) = (engine.model().weights.bytes(), engine.plan().bytes(&engine.model().config));
     [weights, caches, engine.memory().saturating_sub(weights + caches)]
@@ -233,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// Prompts of two steps each: the first sequence is being decoded long before the last is prepared.
+    /// Prompts of two steps each: the first sequence decodes long before the last has finished prefill.
     #[test]
     fn what_is_measured_is_all_sequences_together() {
         let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-tied-text-f32");

@@ -1,4 +1,4 @@
-//! Steps outside of an engine, recorded as an engine records them.
+//! Steps outside an engine, recorded as an engine records them.
 
 use std::{
     sync::Arc,
@@ -15,32 +15,32 @@ use bimetal::{
     },
 };
 
-/// How long a device is kept busy before anything counts: after a pause its clocks are low, and rise slowly.
+/// Warm-up time of a device before measurements: after a pause its clocks are low and rise slowly.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// What a step computes: a token of each of `rows` sequences, or `rows` tokens of one prompt, after `depth` others.
+/// The work of a step: one token for each of `rows` sequences, or `rows` tokens of one prompt, after `depth` tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Tokens of prompts, or one token of each sequence.
+    /// Prefill of one prompt, or decode of one token per sequence.
     pub phase: Phase,
-    /// Rows.
+    /// Number of rows.
     pub rows: u32,
-    /// Tokens of each sequence before them.
+    /// Number of earlier tokens of each sequence.
     pub depth: u32,
 }
 
 impl Shape {
-    /// The sequences that take part.
+    /// The number of sequences in the step.
     pub fn sequences(self) -> u32 {
         if self.phase == Phase::Decode { self.rows } else { 1 }
     }
 
-    /// The longest context that it makes.
+    /// The context that the step needs, in tokens.
     pub fn context(self) -> u32 {
         self.depth.saturating_add(if self.phase == Phase::Decode { 1 } else { self.rows })
     }
 
-    /// What costs depend on.
+    /// The load, for the cost of dispatches.
     pub fn load(self) -> Load {
         match self.phase {
             Phase::Decode => Load::decode(self.rows, self.depth),
@@ -48,7 +48,7 @@ impl Shape {
         }
     }
 
-    /// In words.
+    /// A title for the step.
     pub fn title(self) -> String {
         let Self { phase, rows, depth } = self;
         match phase {
@@ -58,12 +58,12 @@ impl Shape {
         }
     }
 
-    /// One word for its kind.
+    /// One word for the phase.
     pub fn kind(self) -> &'static str {
         if self.phase == Phase::Decode { "decode" } else { "prompt" }
     }
 
-    /// What each sequence computes, with logits for its last token.
+    /// The work of each sequence, with logits for its last token.
     fn work(self) -> Vec<Work> {
         let depth = self.depth as usize;
         let range = depth..self.context() as usize;
@@ -76,13 +76,13 @@ impl Shape {
     }
 }
 
-/// Ids that look like a text's: spread over the vocabulary, the same every time.
+/// Ids like those of a text: spread over the vocabulary, always the same.
 pub fn ids(count: u32, vocabulary: u32) -> Vec<u32> {
     (0..count).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect()
 }
 
-/// A runner for steps of some shape, whose words are on `backend` whatever device the model is on. What its caches hold is
-/// undefined.
+/// A runner for steps of some shape. Its words are on `backend`, independent of the model's device. The contents of its
+/// caches are undefined.
 pub fn runner(backend: &Arc<dyn Backend>, model: &Arc<Model>, context: u32, slots: u32, kv: DType) -> Result<Runner> {
     let plan = Plan { context, blocks: context.div_ceil(BLOCK) * slots, slots, kv };
     let runner = Runner::new(model.clone(), plan)?.with_steps_on(backend)?;
@@ -90,7 +90,7 @@ pub fn runner(backend: &Arc<dyn Backend>, model: &Arc<Model>, context: u32, slot
     Ok(runner)
 }
 
-/// Records the forward pass of a step, to which the choice of its tokens can be added.
+/// Records the forward pass of a step; the selection of its tokens can follow.
 pub fn record(runner: &mut Runner, shape: Shape) -> Result<Recording> {
     let step = runner.step(shape.phase, shape.layout())?;
     runner.record(step, LogitRows::Outputs)
@@ -105,7 +105,7 @@ pub fn fill(step: &Step, shape: Shape, vocabulary: u32) -> Result<()> {
     step.write(&inputs.collect::<Vec<_>>())
 }
 
-/// Runs something that ends when the device is done, until the device is warm.
+/// Repeats work that waits for the device, until the device is warm.
 pub fn warm_up(mut once: impl FnMut() -> Result<()>) -> Result<()> {
     let started = Instant::now();
     once()?;

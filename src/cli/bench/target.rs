@@ -1,11 +1,7 @@
-//! What is measured: a model, a device, and how an engine is made of them.
+//! The target of a measurement: a model, a device, and engine options.
 
 use std::sync::Arc;
 
-use clap::Args;
-use serde_json::{Map, Value, json};
-
-use crate::cli::model::{DeviceArguments, EngineArguments, ModelArguments, weights};
 use bimetal::{
     Backend, Checkpoint, Error, Model, Precision, Result,
     low_level::{
@@ -14,13 +10,17 @@ use bimetal::{
     },
     measure::chips::{self, Chip},
 };
+use clap::Args;
+use serde_json::{Map, Value, json};
 
-/// Flags that every measurement has.
+use crate::cli::model::{DeviceArguments, EngineArguments, ModelArguments, weights};
+
+/// Flags of every measurement.
 #[derive(Args)]
 pub struct Target {
     #[command(flatten)]
     model: ModelArguments,
-    /// Random weights of a published shape instead of a checkpoint
+    /// Random weights of a published model size instead of a checkpoint
     #[arg(long, conflicts_with = "model", value_parser = Config::NAMES)]
     shape: Option<String>,
     #[command(flatten)]
@@ -32,16 +32,16 @@ pub struct Target {
     pub json: bool,
 }
 
-/// Where a model comes from.
+/// The source of a model.
 pub enum Origin {
     /// A checkpoint.
     Checkpoint(Checkpoint),
-    /// Random weights of a published shape.
+    /// Random weights of a published model size.
     Random(Config),
 }
 
 impl Origin {
-    /// As weights are loaded from it.
+    /// The source to load weights from.
     pub fn source(&self) -> Source<'_> {
         match self {
             Origin::Checkpoint(checkpoint) => Source::Checkpoint(checkpoint),
@@ -49,7 +49,7 @@ impl Origin {
         }
     }
 
-    /// The model's shape.
+    /// The model's configuration.
     pub fn config(&self) -> &Config {
         match self {
             Origin::Checkpoint(checkpoint) => checkpoint.config(),
@@ -59,27 +59,27 @@ impl Origin {
 }
 
 impl Target {
-    /// What the model is called.
+    /// The model's name in messages.
     pub fn name(&self) -> &str {
         self.shape.as_deref().unwrap_or(self.model.name())
     }
 
-    /// The checkpoint, or the published shape that was asked for.
+    /// Opens the checkpoint, or finds the published model size.
     pub fn open(&self) -> Result<Origin> {
         let Some(shape) = &self.shape else { return self.model.open().map(Origin::Checkpoint) };
         let unknown = || Error::Request(format!("--shape {shape} is not one of {}", Config::NAMES.join(", ")));
         Config::named(shape).ok_or_else(unknown).map(Origin::Random)
     }
 
-    /// Puts the model on a device, with a progress bar on a terminal.
+    /// Loads the model onto a device, with a progress bar on a terminal.
     pub fn load(&self, backend: &Arc<dyn Backend>, origin: &Origin, precision: Precision) -> Result<Arc<Model>> {
         weights(backend, &origin.source(), precision)
     }
 
-    /// The context to plan for `needed` tokens, given what flags ask for them.
+    /// The context to plan for `needed` tokens. `flags` are the flags that need them.
     ///
     /// # Errors
-    /// [`Error::Request`] where the model, or --context, does not allow for so many.
+    /// [`Error::Request`] if the model or --context allows fewer tokens.
     pub fn context(&self, config: &Config, needed: u32, flags: &str) -> Result<u32> {
         let refuse = |whose: &str, has: u32| {
             let what = format!("{flags} ask for a context of {needed} tokens, and {whose} has {has}");
@@ -93,7 +93,7 @@ impl Target {
         }
     }
 
-    /// What a report says of the model and the device before it comes to what was measured.
+    /// The head of a JSON report: model and device.
     pub fn heading(&self, caps: &Caps) -> Map<String, Value> {
         let heading =
             json!({ "backend": caps.backend, "device": caps.device, "driver": caps.driver, "model": self.name() });
@@ -102,7 +102,7 @@ impl Target {
     }
 }
 
-/// The chip whose floor is shown: the one that is named, or that of the device where it is known.
+/// The chip of the roofline: the named one, or the device's if known.
 pub fn chip(name: Option<&str>, caps: &Caps) -> Result<Option<&'static Chip>> {
     name.map_or_else(|| Ok(chips::of_device(&caps.device)), |name| chips::named(name).map(Some))
 }

@@ -1,4 +1,4 @@
-//! Launches as a timeline in the trace event format, which Perfetto and chrome://tracing show.
+//! Dispatches as a timeline in the trace event format of Perfetto and chrome://tracing.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::profile::{Profile, Timed};
 
-/// A row for each program, its launches one after the other. Each was timed alone, so there is nothing between them.
+/// One row per program, with its dispatches in order. Each was timed alone, so the timeline has no gaps.
 pub fn events(profiles: &[Profile]) -> Value {
     let rows = (1..).zip(profiles).flat_map(|(row, profile)| {
         let named = json!({ "ph": "M", "name": "thread_name", "pid": 1, "tid": row, "args": { "name": profile.shape.title() } });

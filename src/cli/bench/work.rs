@@ -1,43 +1,43 @@
-//! Launches that were timed, against what they cost at the least.
+//! Timed dispatches against their roofline.
 
 use std::ops::AddAssign;
 
 use bimetal::{low_level::compute::cost::Cost, measure::chips::Chip};
 use serde_json::{Value, json};
 
-/// Launches, their cost, and how long they took.
+/// Dispatches, their cost and their time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Work {
-    /// How many.
+    /// Number of dispatches.
     pub launches: u64,
-    /// How long they took together.
+    /// Total time in seconds.
     pub seconds: f64,
-    /// What they cost together.
+    /// Total cost.
     pub cost: Cost,
-    /// How long they take at the least on the chip, where it is known.
+    /// Total roofline time in seconds, if the chip is known.
     pub floor: Option<f64>,
 }
 
-/// Headings of [`Work::cells`]; the last one only where the chip is known.
+/// Headings of [`Work::cells`]; the last one only if the chip is known.
 pub const HEADING: [&str; 3] = ["GB/s", "TFLOP/s", "% of floor"];
 
 impl Work {
-    /// One launch.
+    /// The work of one dispatch.
     pub fn one(cost: Cost, seconds: f64, chip: Option<&Chip>) -> Self {
         Self { launches: 1, seconds, cost, floor: chip.map(|chip| chip.floor(&cost)) }
     }
 
-    /// Nothing yet, on a chip that is known or not.
+    /// No work yet, with or without a known chip.
     pub fn none(chip: Option<&Chip>) -> Self {
         Self { floor: chip.map(|_| 0.0), ..Self::default() }
     }
 
-    /// An amount for each second; none where the clock's ticks are longer than the launches.
+    /// An amount per second; `None` if the time is below the clock's resolution.
     fn rate(&self, amount: f64) -> Option<f64> {
         (self.seconds > 0.0).then(|| amount / self.seconds)
     }
 
-    /// Bytes that had to be moved, in GB/s.
+    /// Minimum memory traffic, in GB/s.
     pub fn bandwidth(&self) -> Option<f64> {
         self.rate(self.cost.moved() as f64 / 1e9)
     }
@@ -47,12 +47,12 @@ impl Work {
         self.rate(self.cost.flops.total() as f64 / 1e12)
     }
 
-    /// How much of the time the chip needs at the least, from 0 to 1.
+    /// Roofline time over measured time, from 0 to 1.
     pub fn of_floor(&self) -> Option<f64> {
         self.floor.and_then(|floor| self.rate(floor))
     }
 
-    /// What was achieved, for a table.
+    /// The achieved rates, for a table.
     pub fn cells(&self) -> Vec<String> {
         let show = |value: Option<f64>, digits| value.map_or("-".into(), |value| format!("{value:.digits$}"));
         let mut cells = vec![show(self.bandwidth(), 1), show(self.operations(), 3)];
@@ -60,7 +60,7 @@ impl Work {
         cells
     }
 
-    /// What was achieved, for programs.
+    /// The achieved rates, as JSON.
     pub fn as_json(&self) -> Value {
         json!({
             "launches": self.launches, "seconds": self.seconds, "bytes": self.cost.moved(),
@@ -81,12 +81,12 @@ impl AddAssign for Work {
     }
 }
 
-/// The headings that go with a chip that is known or not.
+/// The headings for a known or an unknown chip.
 pub fn heading(chip: Option<&Chip>) -> impl Iterator<Item = &'static str> {
     HEADING.into_iter().take(if chip.is_some() { 3 } else { 2 })
 }
 
-/// The middle one of some figures; of an even number, the mean of the two in the middle.
+/// The median of some figures; for an even number, the mean of the two middle ones.
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;

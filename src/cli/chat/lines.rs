@@ -1,4 +1,4 @@
-//! What is said, line by line: edited in a terminal, read as it comes from anything else.
+//! Input lines of a chat: edited on a terminal, read unchanged from a file or pipe.
 
 use std::io::{BufRead, IsTerminal, stdin};
 
@@ -8,33 +8,33 @@ use rustyline::{
     Movement, RepeatCount, error::ReadlineError,
 };
 
-/// Where lines come from.
+/// The source of input lines.
 pub enum Lines {
-    /// A person.
+    /// A user at a terminal.
     Terminal(Box<DefaultEditor>),
     /// A file or another program.
     Plain,
 }
 
 impl Lines {
-    /// Those of standard input.
+    /// Reads standard input.
     pub fn open() -> Result<Self> {
         if !stdin().is_terminal() {
             return Ok(Self::Plain);
         }
-        // The terminal itself, so that what goes to a piped standard output is answers alone.
+        // Edit on the terminal itself, so that a piped standard output gets only the answers.
         let config = Config::builder().auto_add_history(true).behavior(Behavior::PreferTerm).build();
         let mut editor = DefaultEditor::with_config(config).map_err(broken)?;
         editor.bind_sequence(KeyEvent::ctrl('C'), EventHandler::Conditional(Box::new(Interrupt)));
         Ok(Self::Terminal(Box::new(editor)))
     }
 
-    /// Whether a person can see what went wrong and say something else.
+    /// Whether a user can see an error and try again.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Terminal(_))
     }
 
-    /// The next line; none at the end.
+    /// The next line; `None` at the end.
     pub fn next(&mut self) -> Result<Option<String>> {
         match self {
             Self::Terminal(editor) => match editor.readline("> ") {
@@ -55,7 +55,7 @@ fn broken(error: ReadlineError) -> Error {
     Error::io("the terminal")(std::io::Error::other(error))
 }
 
-/// Ctrl-C drops a line that was begun, as in a shell; on an empty one it leaves.
+/// Ctrl-C discards a started line, as in a shell; on an empty line it exits.
 struct Interrupt;
 
 impl ConditionalEventHandler for Interrupt {

@@ -1,4 +1,4 @@
-//! The GPUs that wgpu finds, and choosing among them.
+//! The GPUs of wgpu, and the choice among them.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Every one of them, in wgpu's order.
-pub(super) fn all() -> Vec<DeviceEntry> {
+/// All GPUs, in wgpu's order.
+pub(super) async fn all() -> Vec<DeviceEntry> {
     let entry = |(index, adapter): (usize, &Adapter)| DeviceEntry {
         index: Some(index),
         caps: adapter.caps().clone(),
         features: adapter.features(),
         auto: false,
     };
-    Wgpu::adapters().iter().enumerate().map(entry).collect()
+    Wgpu::adapters_async().await.iter().enumerate().map(entry).collect()
 }
 
-/// The best GPU that opens; notes why others do not.
-pub(super) fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> {
-    let adapters = Wgpu::adapters();
+/// The best GPU that opens. Adds the others and their reasons to `skipped`.
+pub(super) async fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> {
+    let adapters = Wgpu::adapters_async().await;
     if adapters.is_empty() {
         skipped.push(("wgpu".into(), "no driver offers a device".into()));
     }
@@ -37,7 +37,7 @@ pub(super) fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> {
     }
     ranked.sort_by_key(|(rank, _)| *rank);
     for (_, adapter) in ranked {
-        match take(adapter, &format!("the best of {} found", adapters.len())) {
+        match take(adapter, &format!("the best of {} found", adapters.len())).await {
             Ok(opened) => return Some(opened),
             Err(error) => skipped.push((adapter.caps().device.clone(), error.to_string())),
         }
@@ -45,21 +45,21 @@ pub(super) fn best(skipped: &mut Vec<(String, String)>) -> Option<Opened> {
     None
 }
 
-/// Why a software device is not taken unasked, and how to ask.
+/// Why a software device is not chosen by default, and how to request it.
 fn software(adapter: &Adapter) -> String {
     let name = &adapter.caps().device;
     let word = name.split_whitespace().next().unwrap_or(name).to_lowercase();
     format!("a software driver, slower than the cpu backend; --backend wgpu --device {word} takes it")
 }
 
-/// The device that `device` names, whatever its kind.
-pub(super) fn named(device: &str) -> Result<Opened> {
-    let adapters = Wgpu::adapters();
+/// The device that `device` names, of any kind.
+pub(super) async fn named(device: &str) -> Result<Opened> {
+    let adapters = Wgpu::adapters_async().await;
     let by_number = device.parse().ok().and_then(|index: usize| adapters.get(index));
     let wanted = device.to_lowercase();
     let by_name = || adapters.iter().find(|adapter| adapter.caps().device.to_lowercase().contains(&wanted));
     match by_number.or_else(by_name) {
-        Some(adapter) => take(adapter, &format!("named by {device:?}")),
+        Some(adapter) => take(adapter, &format!("named by {device:?}")).await,
         None => {
             let there = |(index, adapter): (usize, &Adapter)| {
                 (format!("device {index}"), format!("{}, which {device:?} does not name", adapter.caps().device))
@@ -73,7 +73,7 @@ pub(super) fn named(device: &str) -> Result<Opened> {
     }
 }
 
-fn take(adapter: &Adapter, why: &str) -> Result<Opened> {
-    let backend: Arc<dyn Backend> = Arc::new(Wgpu::open(adapter, Restrict::default())?);
+async fn take(adapter: &Adapter, why: &str) -> Result<Opened> {
+    let backend: Arc<dyn Backend> = Arc::new(Wgpu::request(adapter, Restrict::default()).await?);
     Ok(opened(backend, why, Vec::new()))
 }

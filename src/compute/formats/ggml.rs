@@ -1,7 +1,7 @@
-//! GGML's blocks as GGUF files hold them, and their way into planes: the same bits in another order.
+//! GGML's blocks, as in GGUF files, and their conversion to planes: the same bits in another order.
 //!
-//! Codes of four bits lie in both halves of GGML's bytes, a block of 32 or 64 weights apart; in a plane they follow each
-//! other. What is above four bits has a plane of its own, also in the order of weights.
+//! GGML puts the 4-bit codes of two weights that are 16, 32 or 64 apart into one byte; a plane stores neighboring codes
+//! together. Bits above the fourth have their own plane, also in weight order.
 
 use half::f16;
 
@@ -12,47 +12,47 @@ use crate::compute::dtype::{BLOCK, PLANES, Planes};
 /// Blocks of 32 weights in a super-block of the K formats.
 const BLOCKS: usize = 8;
 
-/// How a format's blocks lie in a file.
+/// Block layout of a format in a file.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Blocks {
-    /// Weights of a block; rows are whole blocks.
+    /// Weights per block; a row is a whole number of blocks.
     pub weights: usize,
-    /// Bytes of a block.
+    /// Bytes per block.
     pub bytes: usize,
-    /// Where in a block its f16 scales are, and the largest number that each is multiplied by.
+    /// Byte offsets of the f16 scales in a block, each with the largest integer it multiplies.
     scales: &'static [(usize, f32)],
 }
 
 impl Blocks {
-    /// GGML's blocks of a format.
+    /// The block layout of a GGML format.
     ///
     /// # Panics
-    /// For a format that is none of GGML's.
+    /// If the format is not GGML's.
     pub fn of(dtype: DType) -> Self {
         let (weights, bytes, scales): (_, _, &[(usize, f32)]) = match dtype {
             DType::Q8 => (32, 34, &[(0, 128.0)]),
             DType::Q4_0 => (32, 18, &[(0, 8.0)]),
-            // Weights are differences of two products.
+            // A weight is the difference of two products.
             DType::Q4K => (256, 144, &[(0, 2.0 * 63.0 * 15.0), (2, 2.0 * 63.0)]),
             DType::Q5K => (256, 176, &[(0, 2.0 * 63.0 * 31.0), (2, 2.0 * 63.0)]),
             DType::Q6K => (256, 210, &[(208, 128.0 * 32.0)]),
-            _ => panic!("{dtype} is no format of GGML's"),
+            _ => panic!("{dtype} is not a GGML format"),
         };
         Self { weights, bytes, scales }
     }
 
-    /// Bytes of a row of so many weights.
+    /// Bytes of a row of `width` weights.
     pub fn row(self, width: usize) -> usize {
         width / self.weights * self.bytes
     }
 
-    /// The first block with a scale that is no number, or so large that weights could leave the range of half precision,
-    /// and that scale.
+    /// The first block with an unusable scale, and that scale: NaN, or so large that weights could exceed the range of
+    /// f16.
     pub fn find_unfit(self, data: &[u8]) -> Option<(usize, f32)> {
         let mut blocks = data.chunks_exact(self.bytes).enumerate();
         blocks.find_map(|(at, block)| {
             let mut scales = self.scales.iter().map(|(from, factor)| (half_at(block, *from), factor));
-            // Comparing is false for what is no number.
+            // Comparisons with NaN are false.
             let fits = |(scale, factor): &(f32, &f32)| scale.abs() * **factor <= LARGEST;
             scales.find(|scale| !fits(scale)).map(|(scale, _)| (at, scale))
         })
@@ -63,10 +63,10 @@ fn half_at(bytes: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
 }
 
-/// Brings one row of blocks into the row of each plane.
+/// Splits one row of blocks into one row of each plane.
 ///
 /// # Panics
-/// If the format is none of GGML's, or lengths do not fit.
+/// If the format is not GGML's, or a plane has the wrong length.
 pub fn split(dtype: DType, row: &[u8], [codes, words, units]: [&mut [u8]; PLANES]) {
     let Blocks { weights, bytes, .. } = Blocks::of(dtype);
     let width = row.len() / bytes * weights;
@@ -108,12 +108,12 @@ pub fn split(dtype: DType, row: &[u8], [codes, words, units]: [&mut [u8]; PLANES
     }
 }
 
-/// Two codes a byte, the first one low; of what `code` says, four bits count.
+/// Packs two codes per byte, the first one low. Only the lowest four bits of `code` count.
 fn pack(codes: &mut [u8], code: impl Fn(usize) -> u8) {
     codes.iter_mut().enumerate().for_each(|(at, byte)| *byte = code(2 * at) & 15 | code(2 * at + 1) << 4);
 }
 
-/// The weights of a row in planes.
+/// Converts a row of planes to weights.
 pub(super) fn dequantise(row: &Row<'_>, weights: &mut [f32]) {
     let [codes, words, units] = row.planes;
     let low = |at: usize| codes[at / 2] >> (at % 2 * 4) & 15;
@@ -144,8 +144,8 @@ pub(super) fn dequantise(row: &Row<'_>, weights: &mut [f32]) {
     }
 }
 
-/// Distance and −(least value) of one of the eight blocks whose scales are in these 16 bytes: two halves that six bits
-/// each multiply, of which the last blocks' two highest lie beside the first blocks' six.
+/// Scale and minimum of one of the eight blocks described by these 16 bytes: two f16 values, each times a 6-bit
+/// integer. The two high bits of the last four integers lie beside the six bits of the first four.
 fn terms(header: &[u8], block: usize) -> [f32; 2] {
     let [scales, mins, both] = [4, 8, 12].map(|from| header[from + block % 4]);
     let [scale, least] = match block < 4 {
@@ -155,7 +155,7 @@ fn terms(header: &[u8], block: usize) -> [f32; 2] {
     [half_at(header, 0) * f32::from(scale), half_at(header, 2) * f32::from(least)]
 }
 
-/// Whether all scales of a row in planes are numbers.
+/// Whether all scales of a row of planes are finite.
 pub(super) fn is_finite(row: &Row<'_>) -> bool {
     match row.dtype {
         DType::Q4_0 => all_finite(row.planes[1]),

@@ -1,22 +1,22 @@
-//! Rows of x that are multiplied with packed bytes: numbers of 16 bits, of which each block of 32 has a scale.
+//! Rows of x for products of packed bytes: 16-bit integers, with one scale per block of 32.
 //!
-//! A number is 256 · a high byte + a low byte, both signed, and at most 32,512. The bytes of a row are four runs, of which
-//! each has 16 bytes for every block: high bytes of the blocks' first and last halves, then low bytes. A second plane has
-//! four f32 for each block: the scale, the sums of both halves' elements, and zero.
+//! An integer is 256 · high byte + low byte, both signed, and at most 32,512 in magnitude. The bytes of a row form four
+//! runs, each with 16 bytes per block: the high bytes of the first block halves, of the second halves, then the low
+//! bytes likewise. A second plane has four f32 per block: the scale, the sum of each half's elements, and zero.
 
 use super::LEAST;
 use crate::compute::dtype::{BLOCK, PLANES, Packs};
 
-/// The largest number.
+/// The largest magnitude.
 const MOST: f32 = 32512.0;
 
-/// Packs whole blocks of a row of `width` elements, from element `at` on. `put` is given a plane, where in the row's part of it
-/// four words go, and those.
+/// Packs whole blocks of a row of `width` elements, from element `at` on. Calls `put` with a plane, the word offset in
+/// the row's part of that plane, and four words.
 ///
 /// # Panics
-/// If they are no whole blocks.
+/// If `at` or the length of `x` is not a multiple of the block size.
 pub(crate) fn pack(packs: Packs, x: &[f32], [at, width]: [usize; 2], mut put: impl FnMut(usize, usize, [u32; 4])) {
-    assert!(at.is_multiple_of(BLOCK) && x.len().is_multiple_of(BLOCK), "whole blocks of a packed row");
+    assert!(at.is_multiple_of(BLOCK) && x.len().is_multiple_of(BLOCK), "packed rows are written in whole blocks");
     for (block, x) in (at / BLOCK..).zip(x.chunks(BLOCK)) {
         let (scale, numbers) = numbers(x);
         let mut codes = [[0; 4]; 4];
@@ -34,14 +34,14 @@ pub(crate) fn pack(packs: Packs, x: &[f32], [at, width]: [usize; 2], mut put: im
     }
 }
 
-/// Packs a row of whole blocks into the row of each plane.
+/// Packs a row of whole blocks into one row of each plane.
 pub(super) fn quantise(packs: Packs, x: &[f32], mut planes: [&mut [u8]; PLANES]) {
     pack(packs, x, [0, x.len()], |plane, word, words| {
         planes[plane][4 * word..][..16].copy_from_slice(bytemuck::cast_slice(&words));
     });
 }
 
-/// What packing makes of rows of whole blocks.
+/// The values of whole blocks after packing.
 pub(crate) fn rounded(x: &[f32]) -> Vec<f32> {
     let block = |x: &[f32]| {
         let (scale, numbers) = numbers(x);
@@ -50,15 +50,15 @@ pub(crate) fn rounded(x: &[f32]) -> Vec<f32> {
     x.chunks(BLOCK).flat_map(block).collect()
 }
 
-/// The scale of a block, and its elements in units of that. Numbers that are none make the scale one that is none.
+/// The scale of a block, and its elements divided by it. A NaN input makes the scale NaN.
 fn numbers(x: &[f32]) -> (f32, Vec<i32>) {
-    // By bits, of which a number that is none has the largest.
+    // Compare bits: NaN has the largest.
     let largest = x.iter().map(|x| x.abs().to_bits()).max().map_or(0.0, f32::from_bits);
     let (scale, inverse) = if largest < LEAST { (0.0, 0.0) } else { (largest / MOST, MOST / largest) };
     (scale, x.iter().map(|x| (x * inverse).round_ties_even() as i32).collect())
 }
 
-/// The values of a row's codes.
+/// Converts a row's codes to values.
 pub(super) fn dequantise(packs: Packs, [codes, terms, _]: [&[u8]; PLANES], values: &mut [f32]) {
     let (run, terms) = (values.len() / 2, terms.as_chunks::<4>().0);
     for (i, value) in values.iter_mut().enumerate() {
@@ -69,7 +69,7 @@ pub(super) fn dequantise(packs: Packs, [codes, terms, _]: [&[u8]; PLANES], value
     }
 }
 
-/// Where element `i` of a block lies in it.
+/// The position of element `i` in its block.
 fn place(packs: Packs, i: usize) -> usize {
     match packs {
         Packs::Bytes => i,

@@ -1,5 +1,4 @@
-//! `q4`: sixteen evenly spaced values for each sixteen weights, whose distance and place are searched for the least squared
-//! error.
+//! `q4`: sixteen evenly spaced values for every sixteen weights. Their distance and place minimize the squared error.
 
 use half::f16;
 
@@ -9,24 +8,24 @@ use crate::compute::dtype::{PLANES, UNIT};
 /// Weights that share a distance and a place.
 const GROUP: usize = 16;
 
-/// A distance is a whole number of units, these many at the least and at the most.
+/// A distance is a whole number of units, between these two.
 const LEAST: f32 = 4.0;
 const MOST: f32 = 19.0;
 
-/// The value of code 0 is −(FIRST − STEP · z) distances.
+/// Code 0 has the value −(FIRST − STEP · z) distances.
 const FIRST: f32 = 10.3125;
 const STEP: f32 = 0.375;
-/// How far the first value moves where values lie evenly around zero: FIRST − 7.5.
+/// Offset of the first value if the values are evenly spaced around zero: FIRST − 7.5.
 const CENTRE: f32 = 2.8125;
 
-/// Distances that are tried, relative to the smallest that covers a group: a smaller one cuts off its largest weights.
+/// Candidate distances, relative to the smallest that covers a group. A smaller distance clips the largest weights.
 const DISTANCES: [f32; 5] = [1.0, 0.0, -1.0, -2.0, -3.0];
-/// Smaller distances are not tried once the error is so many times the least one.
+/// Stop trying smaller distances once the error exceeds the smallest error by this factor.
 const ENOUGH: f32 = 1.3;
-/// Places that are tried, relative to the one that puts the values around the middle of a group.
+/// Candidate places, relative to the place that centers the values on the group.
 const PLACES: [f32; 3] = [-1.0, 0.0, 1.0];
 
-/// Sixteen weights in a format's terms.
+/// The parameters of sixteen weights.
 #[derive(Clone, Copy)]
 struct Terms {
     distance: f32,
@@ -35,10 +34,10 @@ struct Terms {
     error: f32,
 }
 
-/// What of a group the search starts from.
+/// The starting point of a group's search.
 struct Bounds {
     middle: f32,
-    /// The smallest distance with which sixteen values reach all weights.
+    /// The smallest distance with which sixteen values cover all weights.
     needed: f32,
 }
 
@@ -64,7 +63,7 @@ pub(super) fn quantise(weights: &[f32], [codes, words, units]: [&mut [u8]; PLANE
     }
 }
 
-/// A unit for some groups, with which the widest of them is just covered, and the best terms of each with it.
+/// A unit that just covers the widest of these groups, and the best parameters of each group.
 fn searched(groups: &[[f32; GROUP]]) -> (f16, Vec<Terms>) {
     let bounds: Vec<_> = groups.iter().map(Bounds::of).collect();
     let widest = bounds.iter().fold(0.0, |widest: f32, bounds| widest.max(bounds.needed));
@@ -73,7 +72,7 @@ fn searched(groups: &[[f32; GROUP]]) -> (f16, Vec<Terms>) {
     (unit, found.collect())
 }
 
-/// The best terms of a group, distances being multiples of a unit.
+/// The best parameters of a group; distances are multiples of a unit.
 fn search(weights: &[f32; GROUP], bounds: &Bounds, unit: f32) -> Terms {
     if unit == 0.0 {
         return Terms { distance: LEAST, place: 0.0, error: weights.iter().map(|weight| weight * weight).sum() };
@@ -97,7 +96,7 @@ fn search(weights: &[f32; GROUP], bounds: &Bounds, unit: f32) -> Terms {
     best
 }
 
-/// The best place of a group's values that are some units apart.
+/// The best place of a group's values at this distance.
 fn placed(weights: &[f32; GROUP], bounds: &Bounds, (unit, distance): (f32, f32)) -> Terms {
     let (scale, inverse) = (unit * distance, 1.0 / (unit * distance));
     let scaled = weights.map(|weight| weight * inverse);
@@ -106,10 +105,10 @@ fn placed(weights: &[f32; GROUP], bounds: &Bounds, (unit, distance): (f32, f32))
         let place = (around + more).clamp(0.0, 15.0);
         Terms { distance, place, error: error(&scaled, FIRST - STEP * place) * scale * scale }
     });
-    tried.into_iter().reduce(|best, next| if next.error < best.error { next } else { best }).expect("places are tried")
+    tried.into_iter().reduce(|best, next| if next.error < best.error { next } else { best }).expect("places exist")
 }
 
-/// Σ (weight − its value)² in squared distances, for weights in distances.
+/// Σ (weight − its value)² in squared distances; weights are in distances.
 fn error(scaled: &[f32; GROUP], first: f32) -> f32 {
     let mut squares = [0.0; GROUP];
     for (square, weight) in squares.iter_mut().zip(scaled) {
@@ -125,7 +124,7 @@ fn error(scaled: &[f32; GROUP], first: f32) -> f32 {
     squares[0]
 }
 
-/// Writes the codes of a group, two to a byte.
+/// Writes the codes of a group, two per byte.
 fn store(weights: &[f32; GROUP], scale: f32, place: f32, codes: &mut [u8]) {
     let (inverse, first) = (if scale == 0.0 { 0.0 } else { 1.0 / scale }, FIRST - STEP * place);
     let code = |weight: f32| ((weight * inverse + first).clamp(0.0, 15.0) + ROUND).to_bits() as u8;

@@ -1,11 +1,11 @@
-//! `q8`: a scale for 32 weights, and a signed byte for each.
+//! `q8`: a scale for each 32 weights, and a signed byte for each weight.
 
 use half::f16;
 
 use super::ROUND;
 use crate::compute::dtype::{BLOCK, PLANES};
 
-/// Codes reach from −127 to 127.
+/// Codes range from −127 to 127.
 const MOST: f32 = 127.0;
 
 pub(super) fn quantise(weights: &[f32], [codes, words, _]: [&mut [u8]; PLANES]) {
@@ -16,7 +16,7 @@ pub(super) fn quantise(weights: &[f32], [codes, words, _]: [&mut [u8]; PLANES]) 
         *word = scale.to_le_bytes();
         let inverse = if scale == f16::ZERO { 0.0 } else { 1.0 / scale.to_f32() };
         for (code, weight) in codes.iter_mut().zip(weights) {
-            // Its last byte is the rounded number.
+            // The lowest byte is the rounded integer.
             let place = (weight * inverse).clamp(-MOST, MOST);
             *code = (place + ROUND).to_bits() as u8;
         }

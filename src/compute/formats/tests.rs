@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::compute::dtype::{BLOCK, UNIT};
 
-/// A row's bytes in each plane, and its weights as they come back.
+/// Quantizes a row: returns the bytes in each plane, and the dequantized weights.
 fn round_trip(dtype: DType, weights: &[f32]) -> Result<(Vec<Vec<u8>>, Vec<f32>), Unfit> {
     let mut planes = Planes::of(dtype, [1, weights.len() as u32]).row.map(|bytes| vec![0; bytes]);
     quantise(dtype, weights, planes.each_mut().map(Vec::as_mut_slice))?;
@@ -11,7 +11,7 @@ fn round_trip(dtype: DType, weights: &[f32]) -> Result<(Vec<Vec<u8>>, Vec<f32>),
     Ok((planes.into(), back))
 }
 
-/// Numbers with the spread of trained weights.
+/// Numbers distributed like trained weights.
 fn normal(count: usize) -> Vec<f32> {
     let mut state = 1_u64;
     let mut unit = || {
@@ -56,7 +56,7 @@ fn blocks_take_no_more_in_planes() {
     assert_eq!((planes.row, planes.start, planes.bytes), ([128, 18, 64], [0, 384, 448], 640));
 }
 
-/// Each bit of a block has a place of its own in the planes, so that all are there.
+/// Each bit of a block has its own place in the planes, so no bit is lost.
 #[test]
 fn bits_of_blocks_are_kept() {
     for dtype in GGML {
@@ -78,7 +78,7 @@ fn bits_of_blocks_are_kept() {
     }
 }
 
-/// Bit for bit what GGML's own package makes of blocks with every bit in use.
+/// Bit for bit the values that GGML's own package gives for blocks that use every bit.
 #[test]
 fn blocks_are_what_their_format_says() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gguf/blocks.safetensors");
@@ -108,7 +108,7 @@ fn known_codes() {
     assert_eq!(planes[1], f16::ONE.to_le_bytes());
     assert_eq!((planes[0][0] as i8, planes[0][16] as i8, planes[0][31] as i8), (-127, 0, 119));
     assert_eq!((back[0], back[17]), (-127.0, 8.0));
-    // Unit 0.5, distance 2 + 4, place 9: from −(10.3125 − 3.375) · 3 on, 3 apart.
+    // Unit 0.5, distance 2 + 4, place 9: values start at −(10.3125 − 3.375) · 3 and are 3 apart.
     let row = [&[0x50; 16][..], &[0x92, 0x92], &f16::from_f32(0.5).to_le_bytes()];
     assert_eq!(Row { dtype: DType::Q4, planes: row }.to_vec()[..2], [-20.8125, -5.8125]);
 }
@@ -155,7 +155,7 @@ fn scales_that_are_no_numbers_are_found() {
 }
 
 proptest! {
-    /// Whatever the weights, each comes back within what the range around it allows.
+    /// For all weights, the error is bounded by the range of the weights around them.
     #[test]
     fn errors_are_bounded(
         weights in prop::collection::vec(prop_oneof![-1.0_f32..1.0, Just(0.0), -6e4_f32..6e4, -1e-4_f32..1e-4], 1..20),
@@ -176,7 +176,7 @@ proptest! {
         }
     }
 
-    /// What has a form in `q8` keeps it.
+    /// Values that `q8` can represent stay exact.
     #[test]
     fn values_of_q8_are_kept(scale in 64_u16..1000, codes in prop::collection::vec(-127_i8..=127, 31)) {
         let scale = f16::from_bits(scale << 4).to_f32();
@@ -185,7 +185,7 @@ proptest! {
     }
 }
 
-/// What a head of some values becomes: its scale, and the values of its codes.
+/// Quantizes a head: returns its scale, and the dequantized values.
 fn kept(values: &[f32]) -> (f32, Vec<f32>) {
     let mut codes = vec![0; values.len()];
     let scale = heads::quantise(values, &mut codes);
@@ -201,7 +201,7 @@ fn a_head_loses_at_most_half_a_step() {
         let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
         assert!((scale * 127.0 / largest - 1.0).abs() < 1e-5 && scale.to_bits() & 0xff == 0, "{size}: {scale}");
         for (value, kept) in values.iter().zip(kept) {
-            // The scale's own rounding moves the ends.
+            // Rounding the scale moves the ends.
             assert!((value - kept).abs() <= 0.502 * scale, "{size}: {value} became {kept}");
         }
     }

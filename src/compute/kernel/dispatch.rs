@@ -1,4 +1,4 @@
-//! One launch of a kernel, as plain data, and what it costs.
+//! One dispatch of a kernel, as plain data, and its cost.
 
 use crate::compute::{
     cost::{Cost, Flops, Load, RowCount},
@@ -7,14 +7,14 @@ use crate::compute::{
     memory::Slot,
 };
 
-/// One launch of a kernel.
+/// One dispatch of a kernel.
 #[derive(Clone)]
 pub struct Dispatch {
-    /// What runs.
+    /// The kernel.
     pub kernel: &'static Kernel,
-    /// Compile-time constants, in the order given; with the elements they are the pipeline's key.
+    /// Compile-time constants, in the order given. With the element types they form the pipeline key.
     pub defines: Vec<(&'static str, u32)>,
-    /// What each binding is bound to.
+    /// The resource of each binding.
     pub slots: Vec<Slot>,
     /// The element type of each binding.
     pub elements: Vec<DType>,
@@ -22,11 +22,11 @@ pub struct Dispatch {
     pub shapes: Vec<[u32; 2]>,
     /// Launch constants, one word each, in the order of [`Kernel::params`].
     pub params: Vec<u32>,
-    /// Lanes of one group.
+    /// Lanes of one workgroup.
     pub lanes: u32,
-    /// Groups in each dimension.
+    /// Workgroups in each dimension.
     pub grid: [u32; 3],
-    /// Whether everything before must be finished, and its writes be visible, when this starts.
+    /// Whether all earlier dispatches must finish, with their writes visible, before this one starts.
     pub barrier: bool,
 }
 
@@ -34,17 +34,17 @@ impl Dispatch {
     /// The value of a define.
     ///
     /// # Panics
-    /// If the launch has no such define.
+    /// If the dispatch has no such define.
     pub fn define(&self, name: &str) -> u32 {
         self.known(name).unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name))
     }
 
-    /// The value of a define, if there is one of that name.
+    /// The value of a define; `None` if the dispatch has none of that name.
     pub fn known(&self, name: &str) -> Option<u32> {
         self.defines.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// The bindings that it may change, with what they are bound to.
+    /// The bindings that the dispatch may write, with their resource and element type.
     pub fn written(&self) -> impl Iterator<Item = (&'static Binding, &Slot, DType)> {
         let bound = self.kernel.bindings.iter().zip(&self.slots).zip(&self.elements);
         bound
@@ -60,7 +60,7 @@ impl Dispatch {
 }
 
 impl Dispatch {
-    /// What it costs at the least; nothing where no row is alive.
+    /// The roofline cost; zero without active rows.
     pub fn cost(&self, load: &Load) -> Cost {
         let counts_rows = self.defines.iter().any(|(name, _)| *name == "ROW_COUNT");
         if counts_rows && load.rows(self) == 0 {
@@ -69,12 +69,12 @@ impl Dispatch {
         (self.kernel.cost)(self, load)
     }
 
-    /// The value of a define, to count with.
+    /// The value of a define, for cost formulas.
     pub fn size(&self, define: &str) -> u64 {
         u64::from(self.define(define))
     }
 
-    /// The word of a launch constant.
+    /// The value of a launch constant, as a word.
     ///
     /// # Panics
     /// If the kernel has no such parameter.
@@ -84,17 +84,17 @@ impl Dispatch {
         u64::from(*word.unwrap_or_else(|| panic!("{}: no parameter {param}", self.kernel.name)))
     }
 
-    /// Bytes of some elements of a binding.
+    /// Bytes of this number of elements of a binding.
     pub fn bytes(&self, binding: &str, elements: u64) -> u64 {
         let (at, of) = (self.binding(binding), |[rows, width]: [u32; 2]| u64::from(rows) * u64::from(width));
         match self.elements[at].is_quantised() {
-            // Scales are counted with what they scale.
+            // Scales count with their weights.
             true => self.elements[at].size(self.shapes[at]) * elements / of(self.shapes[at]).max(1),
             false => elements * self.elements[at].bytes(),
         }
     }
 
-    /// Operations of a product of matrices: for the matrix units where both operands have 16 bits at the most.
+    /// Operations of a matrix product: `matrix` if both operands have at most 16 bits, else `vector`.
     pub fn product(&self, operands: [&str; 2], multiply_adds: u64) -> Flops {
         let half = operands.iter().all(|operand| self.elements[self.binding(operand)].is_narrow());
         let flops = 2 * multiply_adds;
@@ -108,7 +108,7 @@ impl Dispatch {
 }
 
 impl Load {
-    /// How many rows of the tensors of a launch are alive.
+    /// Number of active rows in the tensors of a dispatch.
     pub fn rows(&self, launch: &Dispatch) -> u64 {
         match launch.size("ROW_COUNT") {
             live if live == RowCount::Outputs as u64 => self.outputs(),

@@ -1,23 +1,23 @@
-//! A run of elements of any float type, read as f32.
+//! A range of elements of any float type, read as f32.
 
 use half::{bf16, f16};
 
 use crate::compute::formats::Row;
 
-/// Elements as a kernel's loop reads them.
+/// The elements that a kernel's plain loop reads.
 #[derive(Clone, Copy)]
 pub enum Floats<'a> {
-    /// Singles.
+    /// f32 values.
     F32(&'a [f32]),
-    /// Halves.
+    /// f16 values.
     F16(&'a [f16]),
-    /// Upper halves of singles.
+    /// bf16 values.
     Bf16(&'a [bf16]),
-    /// A row of quantised weights.
+    /// A row of quantized weights.
     Quantised(Row<'a>),
 }
 
-/// Partial sums of a dot product: enough for a vector unit, and the same whichever kernel asks.
+/// Partial sums of a dot product: enough for a vector unit, and the same number for every kernel.
 const SUMS: usize = 16;
 
 impl Floats<'_> {
@@ -65,7 +65,7 @@ impl Floats<'_> {
         }
     }
 
-    /// Σ self\[i\] · x\[i\], in an order that depends on the length alone.
+    /// Σ self\[i\] · x\[i\], in an order that depends only on the length.
     pub fn dot(&self, x: &[f32]) -> f32 {
         match self {
             Floats::F32(values) => dot(values, x, |value| *value),

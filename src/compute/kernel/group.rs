@@ -1,4 +1,4 @@
-//! What a kernel's plain loop sees: one group of one dispatch.
+//! The view of a kernel's plain loop: one workgroup of one dispatch.
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,9 +10,9 @@ use crate::compute::{
     formats::{Row, heads, packed},
 };
 
-/// One group of one dispatch. Groups of a dispatch write disjoint ranges.
+/// One workgroup of one dispatch. The workgroups of a dispatch write disjoint ranges.
 pub struct Group<'a> {
-    /// Position in the grid.
+    /// Position in the grid, in workgroups.
     pub id: [u32; 3],
     dispatch: &'a Dispatch,
     memory: &'a [Arc<HostMemory>],
@@ -23,28 +23,28 @@ impl<'a> Group<'a> {
         Self { id, dispatch, memory }
     }
 
-    /// The group's place in one dimension of the grid.
+    /// The workgroup's position in one dimension of the grid.
     pub fn at(&self, dimension: usize) -> usize {
         self.id[dimension] as usize
     }
 
-    /// A compile-time constant.
+    /// A compile-time constant of the dispatch.
     ///
     /// # Panics
-    /// If the launch has no such define.
+    /// If the dispatch has no such define.
     pub fn define(&self, name: &str) -> usize {
         self.dispatch.define(name) as usize
     }
 
-    /// A compile-time constant, if the launch has it.
+    /// A compile-time constant; `None` if the dispatch does not have it.
     pub fn known(&self, name: &str) -> Option<usize> {
         self.dispatch.known(name).map(|value| value as usize)
     }
 
-    /// A launch constant that is an unsigned number.
+    /// A launch constant of type u32.
     ///
     /// # Panics
-    /// If the kernel has no such constant, or of another kind.
+    /// If the kernel has no such constant, or it has another type.
     pub fn word(&self, name: &str) -> usize {
         match self.param(name) {
             (Scalar::U32(_), bits) => bits as usize,
@@ -55,7 +55,7 @@ impl<'a> Group<'a> {
     /// A launch constant of type f32.
     ///
     /// # Panics
-    /// If the kernel has no such constant, or of another kind.
+    /// If the kernel has no such constant, or it has another type.
     pub fn f32(&self, name: &str) -> f32 {
         match self.param(name) {
             (Scalar::F32(_), bits) => f32::from_bits(bits),
@@ -70,35 +70,36 @@ impl<'a> Group<'a> {
         (*kind, *bits)
     }
 
-    /// The number of a binding of this name.
+    /// The number of the binding with this name.
     fn binding(&self, name: &str) -> usize {
         let kernel = self.dispatch.kernel;
         let found = kernel.bindings.iter().position(|binding| binding.name == name);
         found.unwrap_or_else(|| panic!("{}: no binding {name}", kernel.name))
     }
 
-    /// Words of a binding.
+    /// A range of a binding, as words.
     ///
     /// # Panics
-    /// If the kernel has no binding of this name, or the range is not in the buffer; so do all that follow.
+    /// If the kernel has no binding of this name, or the range exceeds the buffer; the same holds for the methods
+    /// below.
     pub fn words(&self, name: &str, range: Range<usize>) -> &'a [u32] {
         self.memory[self.binding(name)].words(range)
     }
 
-    /// Elements of a binding of type f32.
+    /// A range of an f32 binding.
     ///
     /// # Panics
-    /// If it holds other elements.
+    /// If the binding has another element type.
     pub fn f32s(&self, name: &str, range: Range<usize>) -> &'a [f32] {
         let binding = self.binding(name);
         self.expect(binding, DType::F32);
         bytemuck::cast_slice(self.memory[binding].words(range))
     }
 
-    /// Elements of a binding of any float type.
+    /// A range of a binding of any float type.
     ///
     /// # Panics
-    /// If it holds words, or for what is quantised if the range is no whole row.
+    /// If the binding has type u32, or it is quantized and the range is not one whole row.
     pub fn floats(&self, name: &str, range: Range<usize>) -> Floats<'a> {
         let binding = self.binding(name);
         let memory = &self.memory[binding];
@@ -111,50 +112,51 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// One quantised row.
+    /// One quantized row.
     fn quantised(&self, binding: usize, range: Range<usize>) -> Floats<'a> {
         let planes = self.planes(binding, range).map(|bytes| self.memory[binding].bytes(bytes));
         Floats::Quantised(Row { dtype: self.dispatch.elements[binding], planes })
     }
 
-    /// The bytes of a quantised row in each plane.
+    /// The byte range of a quantized row in each plane.
     fn planes(&self, binding: usize, range: Range<usize>) -> [Range<usize>; PLANES] {
         let (dtype, shape) = (self.dispatch.elements[binding], self.dispatch.shapes[binding]);
         let width = shape[1] as usize;
         let whole = range.start.is_multiple_of(width) && range.len() == width;
-        assert!(whole, "{}: a whole row of {}", self.dispatch.kernel.name, self.dispatch.kernel.bindings[binding].name);
+        assert!(whole, "{}: partial row of {}", self.dispatch.kernel.name, self.dispatch.kernel.bindings[binding].name);
         Planes::of(dtype, shape).row(range.start / width)
     }
 
-    /// Elements of a binding of type f32, to be written.
+    /// A range of an f32 binding, for writing.
     ///
     /// # Panics
-    /// If it holds other elements, or is not written by the kernel.
+    /// If the binding has another element type, or the kernel does not write it.
     pub fn f32s_mut(&self, name: &str, range: Range<usize>) -> &'a mut [f32] {
         let binding = self.written(name);
         self.expect(binding, DType::F32);
         bytemuck::cast_slice_mut(self.memory[binding].words_mut(range))
     }
 
-    /// Words of a binding, to be written.
+    /// A range of a binding, as words, for writing.
     ///
     /// # Panics
-    /// If it is not written by the kernel.
+    /// If the kernel does not write the binding.
     pub fn words_mut(&self, name: &str, range: Range<usize>) -> &'a mut [u32] {
         self.memory[self.written(name)].words_mut(range)
     }
 
-    /// The number of a binding of this name that the kernel writes.
+    /// The number of the binding with this name, which the kernel writes.
     fn written(&self, name: &str) -> usize {
         let (binding, kernel) = (self.binding(name), self.dispatch.kernel);
         assert!(kernel.bindings[binding].access.writes(), "{}: {name} is only read", kernel.name);
         binding
     }
 
-    /// Writes elements of a binding of type f32 or f16, from element `at` on, or a whole head of 8 bits. f16 saturates.
+    /// Writes f32 or f16 elements from element `at` on, a whole 8-bit head, or whole blocks of a packed row. f16
+    /// saturates.
     ///
     /// # Panics
-    /// If it holds other elements, or is not written by the kernel.
+    /// If the binding has another element type, or the kernel does not write it.
     pub fn store(&self, name: &str, at: usize, values: &[f32]) {
         let binding = self.written(name);
         let (memory, range) = (&self.memory[binding], at..at + values.len());
@@ -173,11 +175,11 @@ impl<'a> Group<'a> {
                 memory.words_mut(scale).fill(bits);
             }
             DType::Packed(packs) => self.store_packed(binding, at, (packs, values)),
-            other => panic!("{}: {name} is {other}, which nothing writes", self.dispatch.kernel.name),
+            other => panic!("{}: {name} is {other}, which no kernel writes", self.dispatch.kernel.name),
         }
     }
 
-    /// Whole blocks of a packed row, from element `at` on.
+    /// Writes whole blocks of a packed row, from element `at` on.
     fn store_packed(&self, binding: usize, at: usize, (packs, values): (Packs, &[f32])) {
         let shape = self.dispatch.shapes[binding];
         let width = shape[1] as usize;

@@ -1,7 +1,7 @@
-//! What the executor asks of Metal: memory, pipelines, and command buffers, in Metal's own words.
+//! The part of Metal that the backend uses: memory, pipelines and command buffers, in Metal's own terms.
 //!
-//! Two things implement it: the operating system's Metal, and an emulator with which the same executor and the same
-//! shaders run where there is no Mac. A driver decides nothing: order, barriers, limits and errors are the executor's.
+//! Two drivers exist: the operating system's Metal, and an emulator that runs the same backend and the same shaders
+//! without a Mac. A driver decides nothing: order, barriers, limits and errors belong to the backend.
 
 use std::{path::Path, ptr::NonNull};
 
@@ -9,85 +9,85 @@ use crate::compute::caps::Caps;
 
 /// A compute device and its queue.
 ///
-/// Command buffers run in the order in which they are committed: each sees all that those before it wrote. Launches
-/// inside of one may run together, unless a barrier lies between them.
+/// Command buffers run in commit order; each sees all writes of the earlier ones. Dispatches inside one may run
+/// concurrently unless a barrier separates them.
 pub trait Driver: Send + Sync + 'static {
-    /// Buffers that host and device share. Clones are the same memory, which lasts as long as one of them, or commands
-    /// that were given one.
+    /// A buffer shared by host and device. Clones are the same memory. It lives as long as a clone, or a command buffer
+    /// that uses it.
     type Buffer: Clone + Send + Sync + 'static;
-    /// A compiled kernel. Clones are the same.
+    /// A compiled kernel. Clones are the same kernel.
     type Pipeline: Clone + Send + Sync + 'static;
-    /// A command buffer that is being encoded, by one thread. One that is dropped is never run.
+    /// A command buffer under construction, by one thread. Dropping it discards it.
     type Commands;
-    /// A command buffer that was handed to the device.
+    /// A committed command buffer.
     type Committed: Send + Sync + 'static;
 
-    /// What the device can do. `memory` is how much of it may be used at once, `backend` is `metal`.
+    /// The device's capabilities. `memory` is the usable limit in bytes, `backend` is `metal`.
     fn caps(&self) -> &Caps;
 
-    /// New memory of `bytes` bytes, at least 4 and a multiple of that, contents undefined; none if there is not enough.
+    /// Allocates `bytes` bytes, at least 4 and a multiple of 4, with undefined contents. `None` if memory is
+    /// insufficient.
     fn new_buffer(&self, bytes: u64, label: &str) -> Option<Self::Buffer>;
 
-    /// Where the host sees the first byte of a buffer. Whoever reads or writes there looks after what the device does
-    /// meanwhile.
+    /// The host address of a buffer's first byte. The caller must order its accesses against the device's.
     fn contents(&self, buffer: &Self::Buffer) -> NonNull<u8>;
 
-    /// Compiles a text. Called from several threads at once.
+    /// Compiles a text. Several threads may call it at once.
     ///
     /// # Errors
-    /// What the compiler says against it; also where the device takes fewer lanes in a group of this kernel.
+    /// The compiler's message; also if the device supports fewer lanes per workgroup of this kernel.
     fn new_pipeline(&self, shader: &Shader<'_>) -> Result<Self::Pipeline, String>;
 
-    /// Begins a command buffer in which launches run concurrently.
+    /// Begins a command buffer with concurrent dispatches.
     ///
     /// # Errors
-    /// Why there is none: the device is gone.
+    /// The reason, if the device is lost.
     fn begin(&self, label: &str) -> Result<Self::Commands, String>;
 
-    /// Launches from here on run this kernel.
+    /// Sets the kernel of later dispatches.
     fn set_pipeline(&self, commands: &mut Self::Commands, pipeline: &Self::Pipeline);
 
-    /// Launches from here on have a whole buffer at `[[buffer(at)]]`.
+    /// Binds a whole buffer at `[[buffer(at)]]` for later dispatches.
     fn set_buffer(&self, commands: &mut Self::Commands, at: usize, buffer: &Self::Buffer);
 
-    /// Launches from here on have a copy of these bytes, at most 4096, at `[[buffer(at)]]`.
+    /// Copies at most 4096 bytes to `[[buffer(at)]]` for later dispatches.
     fn set_bytes(&self, commands: &mut Self::Commands, at: usize, bytes: &[u8]);
 
-    /// Launches from here on start after those before have ended, and see what they wrote to buffers.
+    /// Later dispatches start after earlier ones have finished, and see their buffer writes.
     fn barrier(&self, commands: &mut Self::Commands);
 
-    /// Launches groups of `lanes` lanes each: as many groups as the product of `groups`.
+    /// Dispatches workgroups of `lanes` lanes each; the number of workgroups is the product of `groups`.
     fn dispatch(&self, commands: &mut Self::Commands, groups: [u32; 3], lanes: u32);
 
-    /// Hands a command buffer to the device. Does not wait.
+    /// Commits a command buffer. Does not wait.
     fn commit(&self, commands: Self::Commands) -> Self::Committed;
 
-    /// Waits until a command buffer has ended, and says how.
+    /// Waits until a command buffer has ended, and returns its outcome.
     fn wait(&self, committed: &Self::Committed) -> Outcome;
 
-    /// Keeps compiled pipelines in a directory from here on, where a driver can; `texts` tells those of one set of shader
-    /// texts from those of another.
+    /// Caches compiled pipelines in a directory from now on, if the driver can. `texts` is the fingerprint of the
+    /// shader texts.
     fn keep_pipelines(&self, _directory: &Path, _texts: u64) {}
 }
 
-/// A text to compile.
+/// A shader text to compile.
 #[derive(Clone, Copy, Debug)]
 pub struct Shader<'a> {
     /// The entry point.
     pub name: &'a str,
-    /// The kernel with its defines, for people.
+    /// The kernel with its defines, for messages.
     pub label: &'a str,
-    /// The whole text, prelude and library included.
+    /// The whole text, including prelude and library.
     pub text: &'a str,
-    /// Lanes of one group.
+    /// Lanes of one workgroup.
     pub lanes: u32,
 }
 
-/// How a command buffer ended.
+/// The outcome of a command buffer.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Outcome {
-    /// How long the device worked on it, in seconds by its own clock.
+    /// Device time in seconds, by the device's own clock.
     pub seconds: f64,
-    /// What went wrong, in the driver's words.
+    /// The driver's error message, if it failed.
     pub error: Option<String>,
 }

@@ -1,9 +1,9 @@
-//! Metal without a Mac, for tests: the shaders' own texts, compiled by clang with a shim in place of Apple's headers, each
-//! lane a fiber. [`crate::compute::devices`] never returns it.
+//! Metal without a Mac, for tests: clang compiles the shaders' own texts with a shim in place of Apple's headers, and
+//! each lane is a fiber. [`crate::compute::devices`] never returns it.
 //!
-//! It is stricter than a GPU where that shows mistakes: memory is guarded and full of NaN at first, lanes that must meet at
-//! one place must all come, and of the two orders in which lanes may run both are used. It cannot show races between groups,
-//! what Apple's compiler makes of a text, or speed.
+//! It is stricter than a GPU to reveal mistakes. Memory has guard pages and starts as NaN, all lanes must reach each
+//! common call, and each run uses both lane orders. It cannot reveal races between workgroups, the behavior of Apple's
+//! compiler, or speed.
 
 mod compile;
 mod entry;
@@ -16,26 +16,26 @@ mod translate;
 
 use std::{ptr::NonNull, sync::Arc};
 
+use crate::compute::{
+    caps::{Caps, DeviceKind, Tiles},
+    metal::driver::{Driver, Outcome, Shader},
+};
 use compile::Compiler;
 use kernel::Kernel;
 use queue::{Binding, Launch, Queue, Ticket};
 use runtime::{Buffers, Runtime};
 
-use crate::compute::{
-    caps::{Caps, DeviceKind, Tiles},
-    metal::driver::{Driver, Outcome, Shader},
-};
-
-/// In which order the lanes of a group run, and launches between two barriers.
+/// The order of the lanes of a workgroup, and of dispatches between two barriers.
 ///
-/// A lane runs until it must wait for others, so in either order a barrier that is missing shows where lanes want what
-/// those after them write. Groups take turns, so that one run sees both orders; the two kinds differ in which group starts.
+/// A lane runs until it must wait for others. So in one of the two orders a missing barrier shows: lanes read before
+/// later lanes write. Workgroups alternate, so one run sees both orders; the two variants differ in which order comes
+/// first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Order {
-    /// Even groups from the first lane to the last, odd ones from the last to the first; launches as recorded.
+    /// Even workgroups run lanes first to last, odd ones last to first; dispatches run as recorded.
     #[default]
     Alternating,
-    /// The other way around; groups from the last to the first, and launches between two barriers backwards.
+    /// The opposite lane orders; workgroups run last to first, and dispatches between two barriers in reverse.
     Opposite,
 }
 
@@ -49,10 +49,10 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one.
+    /// Starts an emulator.
     ///
     /// # Errors
-    /// There is no clang of version 16 or later, or it cannot compile the runtime.
+    /// If there is no clang of version 16 or later, or it cannot compile the runtime.
     pub fn new(order: Order) -> Result<Self, String> {
         let compiler = Compiler::find()?;
         let runtime = Runtime::load(&compiler)?;
@@ -60,13 +60,13 @@ impl Emulator {
         Ok(Self { caps: caps(), compiler, runtime, queue, strict: true })
     }
 
-    /// One that takes texts as other programs write them, which have no address spaces to be strict about.
+    /// Accepts texts of other programs, without strict checks of address spaces.
     pub fn lenient(self) -> Self {
         Self { strict: false, ..self }
     }
 }
 
-/// Those of a GPU of the family Apple7.
+/// The capabilities of a GPU of family Apple7.
 fn caps() -> Caps {
     Caps {
         backend: "metal",
@@ -86,7 +86,7 @@ fn caps() -> Caps {
     }
 }
 
-/// A command buffer that is being encoded.
+/// A command buffer under construction.
 pub struct Commands {
     launches: Vec<Launch>,
     kernel: Option<Arc<Kernel>>,
@@ -94,15 +94,15 @@ pub struct Commands {
     barrier: bool,
 }
 
-/// Buffers of the emulated device.
+/// A buffer of the emulated device.
 #[derive(Clone)]
 pub struct Buffer(Arc<Buffers>);
 
-/// A kernel that clang has compiled.
+/// A kernel compiled by clang.
 #[derive(Clone)]
 pub struct Pipeline(Arc<Kernel>);
 
-/// A command buffer on its way.
+/// A command buffer in flight.
 pub struct Committed(Arc<Ticket>);
 
 impl Driver for Emulator {
@@ -140,7 +140,7 @@ impl Driver for Emulator {
     }
 
     fn set_bytes(&self, commands: &mut Commands, at: usize, bytes: &[u8]) {
-        // Guarded like every buffer, and as long as it lasts.
+        // Guarded like every buffer; it lives as long as the binding.
         if let Some(memory) = Buffers::new(&self.runtime, bytes.len() as u64) {
             let memory = Arc::new(memory);
             queue::fill(&memory, bytes);

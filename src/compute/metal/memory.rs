@@ -1,7 +1,7 @@
-//! Buffers: new ones, bytes to them and bytes from them.
+//! Buffers: allocation, writes and reads.
 //!
-//! Host and device share all memory, so nothing is staged: a write copies to where the device reads, and a read copies
-//! from where the device wrote. What orders them among command buffers under way is kept here, buffer by buffer.
+//! Host and device share all memory, so there is no staging: writes and reads copy directly. Each buffer tracks the
+//! command buffers in flight that use it, and orders its accesses against them.
 
 use std::{
     collections::HashMap,
@@ -25,14 +25,14 @@ use crate::{
     error::{Error, Result},
 };
 
-/// A buffer that is not larger, and which the device reads while the host wants to write, gets new memory instead of
-/// having the host wait: tables, steps.
+/// Maximum size of a buffer that moves to new memory when the host writes while the device reads. Then the host need
+/// not wait: tables, step buffers.
 const RENEWED: u64 = 1 << 20;
 
 /// The buffers of one device.
 pub(super) struct Buffers<D: Driver> {
     table: Mutex<Table<D>>,
-    /// Bytes of all buffers, scratch among them.
+    /// Bytes of all buffers, including scratch.
     used: Arc<AtomicU64>,
 }
 
@@ -41,7 +41,7 @@ struct Table<D: Driver> {
     by_id: HashMap<BufferId, Arc<Place<D>>>,
 }
 
-/// One buffer, and what is under way with it.
+/// One buffer, and the command buffers that use it.
 pub(super) struct Place<D: Driver> {
     queue: Arc<Queue<D>>,
     bytes: u64,
@@ -52,17 +52,17 @@ pub(super) struct Place<D: Driver> {
 
 struct State<D: Driver> {
     buffer: D::Buffer,
-    /// The last command buffers that read and that may write it.
+    /// The last command buffers that read it and that may write it.
     read: u64,
     written: u64,
-    /// Who waits for bytes as they are after the last that writes it.
+    /// Readbacks that wait for the last write.
     asked: Vec<Weak<Answer>>,
 }
 
-/// Bytes that somebody waits for.
+/// The bytes of a pending readback.
 struct Answer {
     range: Range<u64>,
-    /// The command buffer after which they are meant, and the last that had ended when they were asked for.
+    /// The command buffer to wait for, and the last that had ended at the time of the request.
     after: u64,
     since: u64,
     bytes: Mutex<Option<Result<Vec<u8>>>>,
@@ -88,21 +88,21 @@ impl<D: Driver> Buffers<D> {
     }
 
     pub(super) fn of(&self, id: BufferId) -> Arc<Place<D>> {
-        lock(&self.table).by_id.get(&id).expect("a buffer is freed only when nothing uses it").clone()
+        lock(&self.table).by_id.get(&id).expect("a buffer in use is never freed").clone()
     }
 
-    /// New memory, within what the device takes at once and what is left of its memory.
+    /// Allocates memory, within the device's largest buffer and its free memory.
     pub(super) fn place(&self, queue: &Arc<Queue<D>>, bytes: u64, label: &str) -> Result<Arc<Place<D>>> {
         queue.check()?;
         let caps = queue.driver.caps();
         let refused = |hint| Error::OutOfMemory { label: label.into(), bytes, hint };
         let most = caps.max_binding.min(caps.max_buffer);
         if bytes > most {
-            return Err(refused(format!("; {} takes at most {most} bytes at once", caps.device)));
+            return Err(refused(format!("; {} allows at most {most} bytes at once", caps.device)));
         }
         let used = self.used.fetch_add(bytes, Ordering::Relaxed);
         let new = || queue.driver.new_buffer(bytes.max(4), label);
-        // Buffers of freed buffers comes back when the device has finished with them.
+        // The memory of freed buffers returns after the device has finished with them.
         let again = || {
             queue.wait_for(queue.committed());
             new()
@@ -117,17 +117,17 @@ impl<D: Driver> Buffers<D> {
     }
 }
 
-/// What there is, and what is taken of it.
+/// The memory limit and its use, as text.
 fn full(caps: &Caps, used: u64) -> String {
     match caps.memory {
-        Some(memory) => format!("; of the {memory} bytes that {} may use at once, {used} are taken", caps.device),
-        None => format!("; {used} bytes are taken on {}", caps.device),
+        Some(memory) => format!("; {} may use {memory} bytes, and {used} are in use", caps.device),
+        None => format!("; {used} bytes are in use on {}", caps.device),
     }
 }
 
 impl<D: Driver> Place<D> {
-    /// Its memory, for a command buffer of this number. Whoever still waits for what it holds now, and would lose that, is
-    /// answered first.
+    /// The buffer's memory, for the command buffer `number`. A write first completes the pending readbacks, which would
+    /// otherwise lose their data.
     pub(super) fn used_by(&self, number: u64, writes: bool) -> D::Buffer {
         let state = &mut *lock(&self.state);
         if writes {
@@ -139,20 +139,20 @@ impl<D: Driver> Place<D> {
         state.buffer.clone()
     }
 
-    /// Copies bytes to it, seen by command buffers from here on.
+    /// Copies bytes to the buffer; later command buffers see them.
     pub(super) fn write(&self, at: u64, data: &[u8]) -> Result<()> {
         assert!(at + data.len() as u64 <= self.bytes, "write of {} bytes at {at} into {}", data.len(), self.bytes);
         self.queue.check()?;
         let mut waited = 0;
         while let Err(last) = self.write_after(waited, at, data) {
-            // Without the lock, since whoever is about to commit may need it.
+            // Wait without the lock: a thread about to commit may need it.
             self.queue.wait_for(last);
             waited = last;
         }
         self.queue.check()
     }
 
-    /// The same, if nothing that lasts longer than the command buffer `waited` stands against it; otherwise says what does.
+    /// Writes at once if only command buffers up to `waited` use the buffer; otherwise returns the number to wait for.
     fn write_after(&self, waited: u64, at: u64, data: &[u8]) -> std::result::Result<(), u64> {
         let state = &mut *lock(&self.state);
         let ended = self.queue.ended().max(waited);
@@ -167,7 +167,7 @@ impl<D: Driver> Place<D> {
         Ok(())
     }
 
-    /// Moves what it holds to new memory, which nothing under way knows; not where that is much, or there is none.
+    /// Moves the contents to new memory that no command buffer uses. Fails for a large buffer, or without free memory.
     fn renew(&self, state: &mut State<D>) -> bool {
         let driver = &*self.queue.driver;
         let new = (self.bytes <= RENEWED).then(|| driver.new_buffer(self.bytes.max(4), &self.label)).flatten();
@@ -177,7 +177,7 @@ impl<D: Driver> Place<D> {
         true
     }
 
-    /// The bytes of a range as they are after everything submitted so far.
+    /// Reads the bytes of a range as they are after all work submitted so far.
     pub(super) fn read(self: &Arc<Self>, range: Range<u64>) -> Pending {
         assert!(range.start <= range.end && range.end <= self.bytes, "read of {range:?} from {} bytes", self.bytes);
         if let Err(error) = self.queue.check() {
@@ -195,7 +195,7 @@ impl<D: Driver> Place<D> {
         Box::pin(Reading { place: self.clone(), answer })
     }
 
-    /// Answers whoever waits. What they wait for was committed.
+    /// Completes all pending readbacks. Their command buffers are already committed.
     fn answer_all(&self, state: &mut State<D>) {
         for answer in state.asked.drain(..).filter_map(|asked| asked.upgrade()) {
             self.queue.wait_for_committed(answer.after);
@@ -203,7 +203,7 @@ impl<D: Driver> Place<D> {
         }
     }
 
-    /// Copies what is asked for, unless that is done; what it is to come after has ended.
+    /// Copies the requested bytes, unless already done. The command buffer to wait for has ended.
     fn answer(&self, buffer: &D::Buffer, answer: &Answer) {
         let Answer { range, after, since, bytes } = answer;
         lock(bytes).get_or_insert_with(|| {
@@ -219,7 +219,7 @@ impl<D: Driver> Drop for Place<D> {
     }
 }
 
-/// Bytes on their way from a device. Nobody drives the device but who waits for it, so this blocks.
+/// A readback in progress. Only a waiting thread drives the device, so this blocks.
 struct Reading<D: Driver> {
     place: Arc<Place<D>>,
     answer: Arc<Answer>,
@@ -241,7 +241,7 @@ impl<D: Driver> Future for Reading<D> {
 
 #[allow(unsafe_code)]
 fn copy_to<D: Driver>(driver: &D, buffer: &D::Buffer, at: u64, data: &[u8]) {
-    // SAFETY: the buffer holds these bytes, as `Buffer::write` has made sure, and nothing under way uses it.
+    // SAFETY: `Buffer::write` has checked that the buffer holds these bytes; no command buffer in flight uses it.
     unsafe {
         driver.contents(buffer).as_ptr().add(at as usize).copy_from_nonoverlapping(data.as_ptr(), data.len());
     }
@@ -251,8 +251,8 @@ fn copy_to<D: Driver>(driver: &D, buffer: &D::Buffer, at: u64, data: &[u8]) {
 fn copy_from<D: Driver>(driver: &D, buffer: &D::Buffer, range: Range<u64>) -> Vec<u8> {
     let length = (range.end - range.start) as usize;
     let mut bytes = Vec::with_capacity(length);
-    // SAFETY: the buffer holds these bytes, as `Buffer::read` has made sure, and nothing under way writes it. The copy
-    // fills what is then said to be filled, whatever those bytes are.
+    // SAFETY: `Buffer::read` has checked that the buffer holds these bytes; no command buffer in flight writes it. The
+    // copy initializes all bytes before the length is set; every byte value is valid.
     unsafe {
         let from = driver.contents(buffer).as_ptr().add(range.start as usize);
         from.copy_to_nonoverlapping(bytes.as_mut_ptr(), length);

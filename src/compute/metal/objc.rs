@@ -1,7 +1,8 @@
-//! The operating system's Metal: the only part of the backend that runs nowhere but on a Mac.
+//! The operating system's Metal: the only part of the backend that needs a Mac.
 //!
-//! Buffers is shared with the host, and tracked: Metal itself lets a command buffer see what those before it wrote, and
-//! keeps what one uses until it has ended. Inside of one, launches are concurrent and the executor's barriers order them.
+//! Buffers are shared with the host, and tracked: Metal itself orders command buffers by their writes, and keeps
+//! buffers alive while a command buffer uses them. Inside a command buffer dispatches are concurrent; the backend's
+//! barriers order them.
 
 mod archive;
 
@@ -12,7 +13,6 @@ use std::{
     thread::JoinHandle,
 };
 
-use archive::Archive;
 use objc2::{
     available,
     rc::{Retained, autoreleasepool},
@@ -33,10 +33,11 @@ use super::{
 };
 use crate::compute::caps::{Caps, DeviceKind, Tiles};
 use crate::compute::lock::lock;
+use archive::Archive;
 
-// What finds the default device is in this framework.
+// This framework finds the default device.
 #[allow(unsafe_code)]
-// SAFETY: nothing is declared; the framework is part of macOS.
+// SAFETY: the block declares nothing; the framework is part of macOS.
 #[link(name = "CoreGraphics", kind = "framework")]
 unsafe extern "C" {}
 
@@ -46,7 +47,7 @@ pub struct Device {
     device: Retained<ProtocolObject<dyn MTLDevice>>,
     queue: Retained<ProtocolObject<dyn MTLCommandQueue>>,
     archive: OnceLock<Option<Arc<Archive>>>,
-    /// Threads that add to the archive.
+    /// Threads that add pipelines to the archive.
     keeping: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -54,23 +55,24 @@ pub struct Device {
 #[derive(Clone)]
 pub struct Shared(Retained<ProtocolObject<dyn MTLBuffer>>);
 
-/// A command buffer that was committed.
+/// A committed command buffer.
 pub struct Committed(Retained<ProtocolObject<dyn MTLCommandBuffer>>);
 
-/// A command buffer with its one encoder.
+/// A command buffer with its single encoder.
 pub struct Commands {
     buffer: Retained<ProtocolObject<dyn MTLCommandBuffer>>,
     encoder: Retained<ProtocolObject<dyn MTLComputeCommandEncoder>>,
     ended: bool,
 }
 
-// SAFETY: Metal's buffers may be used from any thread; what they hold is guarded by the executor.
+// SAFETY: Metal's buffers may be used from any thread; the backend orders accesses to their contents.
 #[allow(unsafe_code)]
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 #[allow(unsafe_code)]
 unsafe impl Sync for Shared {}
-// SAFETY: of a committed command buffer only its end is waited for and its status read, which any thread may do.
+// SAFETY: this crate only waits for the end of a committed command buffer and reads its status, which any thread may
+// do.
 #[allow(unsafe_code)]
 unsafe impl Send for Committed {}
 // SAFETY: as above.
@@ -81,10 +83,10 @@ impl Device {
     /// Opens the GPU of this Mac.
     ///
     /// # Errors
-    /// Why it is not taken.
+    /// The reason the device is rejected.
     pub fn open() -> Result<Self, String> {
         if !available!(macos = 13.0) {
-            return Err(format!("{LEAST_MACOS} or later is needed, whose Metal compiles language version 3.0"));
+            return Err(format!("{LEAST_MACOS} or later is needed: its Metal compiles language version 3.0"));
         }
         autoreleasepool(|_| {
             let device = MTLCreateSystemDefaultDevice().ok_or("this Mac has no GPU that Metal knows")?;
@@ -112,8 +114,8 @@ impl Device {
     }
 }
 
-/// How texts are compiled: safe maths, and precise functions. From macOS 15 on these are two options, and the second is fast
-/// unless it is set; before, one option means both.
+/// Compile options: safe math and precise functions. From macOS 15 on these are two options, and the second is fast
+/// unless set. Earlier, one option means both.
 fn compile_options() -> Retained<MTLCompileOptions> {
     let options = MTLCompileOptions::new();
     options.setLanguageVersion(MTLLanguageVersion::Version3_0);
@@ -127,7 +129,7 @@ fn compile_options() -> Retained<MTLCompileOptions> {
     options
 }
 
-/// What a device can do; why it is not taken where kernels would not run as written.
+/// The capabilities of a device; an error if kernels would not run there as written.
 fn caps(device: &ProtocolObject<dyn MTLDevice>) -> Result<Caps, String> {
     let name = device.name().to_string();
     let virtual_machine = name.contains("Paravirtual");
@@ -136,7 +138,7 @@ fn caps(device: &ProtocolObject<dyn MTLDevice>) -> Result<Caps, String> {
         return Err(format!("{name} is not Apple's own GPU; --backend wgpu takes it"));
     }
     let kind = if virtual_machine { DeviceKind::Virtual } else { DeviceKind::Integrated };
-    // The driver of virtual machines, where runners of CI live, claims less than the GPU below it can do.
+    // The driver of virtual machines, such as CI runners, reports less than the GPU below it can do.
     let matrix = device.supportsFamily(MTLGPUFamily::Apple7) && !virtual_machine;
     let most = device.maxBufferLength() as u64;
     Ok(Caps {
@@ -201,10 +203,10 @@ impl Driver for Device {
             let (width, lanes) = (pipeline.threadExecutionWidth(), pipeline.maxTotalThreadsPerThreadgroup());
             match shader.lanes as usize {
                 _ if width != SIMD as usize => {
-                    Err(format!("SIMD groups of {width} lanes, and it is written for {SIMD}"))
+                    Err(format!("SIMD groups have {width} lanes; the kernel requires {SIMD}"))
                 }
                 wanted if wanted > lanes => {
-                    Err(format!("groups of {wanted} lanes, and the device takes {lanes} of it"))
+                    Err(format!("workgroups of {wanted} lanes; the device allows {lanes} for this kernel"))
                 }
                 _ => Ok(pipeline),
             }
@@ -227,7 +229,7 @@ impl Driver for Device {
 
     #[allow(unsafe_code)]
     fn set_buffer(&self, commands: &mut Commands, at: usize, buffer: &Shared) {
-        // SAFETY: the place is one of the 31 that there are, which the executor has checked, and the offset is none.
+        // SAFETY: the executor has checked that the index is one of the 31 that exist; the offset is zero.
         unsafe { commands.encoder.setBuffer_offset_atIndex(Some(&buffer.0), 0, at) };
     }
 
@@ -280,7 +282,7 @@ impl Drop for Device {
 }
 
 impl Commands {
-    /// Metal wants every encoder ended, also one that is never run.
+    /// Metal requires that every encoder ends, even one that never runs.
     fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             self.encoder.endEncoding();
@@ -294,7 +296,7 @@ impl Drop for Commands {
     }
 }
 
-/// What an error says, with its number.
+/// The message of an error, with its code.
 #[allow(clippy::needless_pass_by_value)]
 fn said(error: Retained<NSError>) -> String {
     format!("{} ({} {})", error.localizedDescription(), error.domain(), error.code())

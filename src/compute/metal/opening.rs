@@ -1,4 +1,4 @@
-//! Which of Metal's devices there are, and opening one. Outside of macOS there is none, and that is said.
+//! Metal's devices, and how to open one. Outside macOS there is none, and the error says so.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Why there is no native Metal here, if there is none.
+/// Why this machine has no native Metal; `None` on macOS.
 pub const ELSEWHERE: Option<&str> =
     if cfg!(target_os = "macos") { None } else { Some("is for macOS on Apple Silicon; elsewhere wgpu takes the GPU") };
 
-/// The least version of macOS whose Metal takes the language version that the texts are written in, 3.0.
+/// The minimum version of macOS: its Metal compiles language version 3.0, which the shader texts use.
 pub const LEAST_MACOS: &str = "macOS 13";
 
-/// What each Apple GPU of this machine can do; none outside of macOS.
+/// The capabilities of each Apple GPU of this machine; empty outside macOS.
 pub fn devices() -> Vec<Caps> {
     system::devices()
 }
@@ -22,7 +22,7 @@ pub fn devices() -> Vec<Caps> {
 /// Opens the Apple GPU of this machine.
 ///
 /// # Errors
-/// [`Error::NoBackend`] where there is none, with the reason.
+/// [`Error::NoBackend`] with the reason if there is no such GPU.
 pub fn open() -> Result<Arc<dyn Backend>> {
     system::open().map_err(|why| Error::NoBackend { reasons: vec![("metal".into(), why)] })
 }

@@ -1,4 +1,4 @@
-//! How the command buffers of a program are measured, so that the next run is cut into as many as it needs.
+//! Measures the command buffers of a program, to split its next run into as many as it needs.
 
 use std::{
     ops::Range,
@@ -12,7 +12,7 @@ use crate::compute::{
     submission::{Estimate, pieces_at_first},
 };
 
-/// The cut of one program.
+/// The split of one program into command buffers.
 pub(super) struct Pace {
     target: f64,
     state: Mutex<State>,
@@ -25,7 +25,7 @@ struct State {
     under_way: Option<Run>,
 }
 
-/// A run that is being measured: one at a time.
+/// A run under measurement: at most one at a time.
 struct Run {
     number: u64,
     pieces: Arc<[Range<usize>]>,
@@ -40,7 +40,7 @@ impl Pace {
         Self { target: target.as_secs_f64(), state }
     }
 
-    /// The launches of each command buffer of the next run, and that run's number.
+    /// The dispatches of each command buffer of the next run, and that run's number.
     pub(super) fn begin(&self) -> (Arc<[Range<usize>]>, u64) {
         let state = &mut *lock(&self.state);
         state.runs += 1;
@@ -51,7 +51,7 @@ impl Pace {
         (pieces, number)
     }
 
-    /// Takes note of how long the next piece of a run took; none where it failed, or was never run.
+    /// Records the duration of a run's next command buffer; `None` if it failed or never ran.
     pub(super) fn ended(&self, run: u64, seconds: Option<f64>) {
         let state = &mut *lock(&self.state);
         let Some(measured) = state.under_way.as_mut().filter(|measured| measured.number == run) else { return };

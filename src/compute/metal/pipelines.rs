@@ -1,4 +1,5 @@
-//! Compiled kernels, by their text, kept for as long as the device: recordings of all sizes share most of them.
+//! Compiled kernels, keyed by text and cached for the lifetime of the device: recordings of all sizes share most of
+//! them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,11 +23,11 @@ use crate::{
 /// Every pipeline of one device.
 pub(super) struct Pipelines<D: Driver> {
     compiled: Mutex<HashMap<Text, D::Pipeline>>,
-    /// Where the driver keeps them, and for which texts.
+    /// The driver's cache directory, and the fingerprint of the shader texts.
     kept: OnceLock<(PathBuf, u64)>,
 }
 
-/// An entry point and a whole text, in which the number of lanes is.
+/// An entry point and its whole text, which includes the number of lanes.
 type Text = (&'static str, String);
 
 impl<D: Driver> Pipelines<D> {
@@ -34,13 +35,13 @@ impl<D: Driver> Pipelines<D> {
         Self { compiled: Mutex::default(), kept: OnceLock::new() }
     }
 
-    /// Keeps what is compiled from now on in a directory, for one set of texts. The first directory stays.
+    /// Caches all later pipelines in a directory, for one set of shader texts. Only the first call has an effect.
     pub(super) fn keep(&self, driver: &D, directory: &Path, texts: u64) {
         let (directory, texts) = self.kept.get_or_init(|| (directory.into(), texts));
         driver.keep_pipelines(directory, *texts);
     }
 
-    /// The pipeline of each dispatch; compiles those that are missing, on as many threads as there are.
+    /// The pipeline of each dispatch. Compiles missing ones on all available threads.
     pub(super) fn of(&self, driver: &D, dispatches: &[Dispatch]) -> Result<Vec<D::Pipeline>> {
         let text = |dispatch: &Dispatch| Ok((dispatch.kernel.name, shader(dispatch)?));
         let texts = dispatches.iter().map(text).collect::<Result<Vec<Text>>>()?;

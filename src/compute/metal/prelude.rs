@@ -47,6 +47,7 @@ pub const LIBRARY: &[(&str, &str)] = parts![
 /// Parts that a kernel's WGSL needs and its MSL does not, and why.
 pub const ABSENT: &[(&str, &str)] = &[
     ("few_rows", "what a product reads of its rows is a member of the kernel's `Operands`"),
+    ("fragment_blocks", "a SIMD group has whole rows of fragments, in an array"),
     ("packed", "no instruction of Apple's GPUs multiplies packed bytes"),
 ];
 

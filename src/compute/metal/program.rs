@@ -1,4 +1,4 @@
-//! Recordings made ready to run: everything that a run needs and that does not change between runs.
+//! Prepared recordings: everything that a run needs and that stays the same between runs.
 
 use std::{
     collections::HashMap,
@@ -24,17 +24,17 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Buffers that a kernel may have.
+/// Maximum buffers of a kernel.
 const BUFFERS: usize = 31;
 
-/// Bytes of launch constants.
+/// Maximum bytes of launch constants.
 const CONSTANTS: usize = 4096;
 
-/// A program as this backend runs it. It holds all of its memory; dropping it frees that.
+/// A program of this backend. It owns all its memory; dropping it frees the memory.
 pub(super) struct Prepared<D: Driver> {
-    /// Names the program in errors.
+    /// The program's name in errors.
     label: Arc<str>,
-    /// Every buffer that it touches, once, and whether it writes it.
+    /// Every buffer that the program uses, once, and whether the program writes it.
     places: Vec<(Arc<Place<D>>, bool)>,
     launches: Vec<Launch<D>>,
     pace: Arc<Pace>,
@@ -42,7 +42,7 @@ pub(super) struct Prepared<D: Driver> {
 
 struct Launch<D: Driver> {
     pipeline: D::Pipeline,
-    /// Which of the program's places each binding is.
+    /// The index of each binding's buffer in the program's places.
     slots: Vec<usize>,
     /// The launch constants, as bytes.
     params: Vec<u8>,
@@ -76,7 +76,7 @@ impl<D: Driver> Prepared<D> {
         Ok(Self { label: recorded.label().into(), places, launches, pace: Arc::new(pace) })
     }
 
-    /// Encodes and commits it, as as many command buffers as its pace asks for.
+    /// Encodes and commits the program, in as many command buffers as its plan requires.
     pub(super) fn run(&self, queue: &Queue<D>) -> Result<()> {
         queue.check()?;
         let _turn = queue.turn();
@@ -89,7 +89,7 @@ impl<D: Driver> Prepared<D> {
         committed.inspect_err(|_| self.pace.ended(run, None))
     }
 
-    /// Runs each launch as a command buffer of its own, waits, and says how long each took.
+    /// Runs each dispatch as a separate command buffer, waits, and returns the duration of each.
     pub(super) fn time(&self, queue: &Queue<D>) -> Result<Vec<Duration>> {
         queue.check()?;
         let times = Arc::new(Mutex::new(vec![Duration::ZERO; self.launches.len()]));
@@ -110,7 +110,7 @@ impl<D: Driver> Prepared<D> {
         Ok(std::mem::take(&mut *lock(&times)))
     }
 
-    /// Commits a command buffer for each piece. The caller has the turn.
+    /// Commits one command buffer per piece. The caller must hold the turn.
     fn commit(&self, queue: &Queue<D>, pieces: &[Range<usize>], then: impl Fn(usize) -> Then) -> Result<()> {
         let last = queue.committed() + pieces.len() as u64;
         let buffers: Vec<_> = self.places.iter().map(|(place, writes)| place.used_by(last, *writes)).collect();
@@ -119,7 +119,7 @@ impl<D: Driver> Prepared<D> {
             let mut commands = queue.begin(&label)?;
             let mut encoder = Encoder { driver: &*queue.driver, buffers: &buffers, bound: [None; BUFFERS] };
             for (at, launch) in self.launches[piece.clone()].iter().enumerate() {
-                // A command buffer sees what those before it wrote.
+                // A command buffer sees all writes of the earlier ones.
                 encoder.encode(&mut commands, launch, launch.barrier && at > 0);
             }
             queue.commit(commands, label, then(number));
@@ -127,7 +127,7 @@ impl<D: Driver> Prepared<D> {
         Ok(())
     }
 
-    /// What a piece of the program is called.
+    /// The label of a piece of the program.
     fn label_of(&self, piece: &Range<usize>, pieces: usize) -> Arc<str> {
         match pieces {
             1 => self.label.clone(),
@@ -136,7 +136,7 @@ impl<D: Driver> Prepared<D> {
     }
 }
 
-/// Encodes launches into one command buffer, and what is bound there so far.
+/// Encodes dispatches into one command buffer, and tracks what is bound.
 struct Encoder<'a, D: Driver> {
     driver: &'a D,
     buffers: &'a [D::Buffer],
@@ -163,7 +163,7 @@ impl<D: Driver> Encoder<'_, D> {
     }
 }
 
-/// The buffers of a program, found one after the other.
+/// The buffers of a program, collected one by one.
 struct Places<'a, D: Driver> {
     backend: &'a Metal<D>,
     scratch: &'a [u64],
@@ -178,7 +178,7 @@ enum Key {
 }
 
 impl<D: Driver> Places<'_, D> {
-    /// The places of a launch's bindings.
+    /// The places of a dispatch's bindings.
     fn of(&mut self, dispatch: &Dispatch) -> Result<Vec<usize>> {
         let bound = dispatch.slots.iter().zip(dispatch.kernel.bindings);
         let places = bound.map(|(slot, binding)| {
@@ -208,7 +208,7 @@ impl<D: Driver> Places<'_, D> {
     }
 }
 
-/// Whether Metal takes a launch at all.
+/// Checks that Metal accepts a dispatch.
 fn check(dispatch: &Dispatch, most: u32) -> Result<()> {
     let lanes =
         dispatch.grid.iter().fold(u64::from(dispatch.lanes), |lanes, &groups| lanes.saturating_mul(groups.into()));
@@ -216,13 +216,13 @@ fn check(dispatch: &Dispatch, most: u32) -> Result<()> {
     let constants = size_of_val(&*dispatch.params);
     let refuse = |what| Err(Error::Device { label: dispatch.label(), what });
     match () {
-        () if dispatch.lanes > most => refuse(format!("{} lanes in a group; this device takes {most}", dispatch.lanes)),
+        () if dispatch.lanes > most => refuse(format!("{} lanes; this device allows {most}", dispatch.lanes)),
         () if lanes > u64::from(u32::MAX) => {
             let [grid, lanes] = [&dispatch.grid[..], &[dispatch.lanes]];
-            refuse(format!("a grid of {grid:?} groups of {lanes:?} lanes; Metal counts up to {} lanes", u32::MAX))
+            refuse(format!("a grid of {grid:?} workgroups of {lanes:?} lanes; Metal allows {} lanes", u32::MAX))
         }
-        () if bindings > BUFFERS => refuse(format!("{bindings} bindings; Metal takes {BUFFERS}")),
-        () if constants > CONSTANTS => refuse(format!("{constants} bytes of constants; Metal takes {CONSTANTS}")),
+        () if bindings > BUFFERS => refuse(format!("{bindings} bindings; Metal allows {BUFFERS}")),
+        () if constants > CONSTANTS => refuse(format!("{constants} bytes of constants; Metal allows {CONSTANTS}")),
         () => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Command buffers under way: their order, how each ended, and what went wrong while nobody was asking.
+//! Command buffers in flight: their order, their outcomes, and errors stored until a call can report them.
 
 use std::{
     collections::VecDeque,
@@ -9,24 +9,24 @@ use super::driver::{Driver, Outcome};
 use crate::compute::lock::lock;
 use crate::error::{Error, Result};
 
-/// Command buffers under way at most; Metal's own queue takes 64.
+/// Maximum command buffers in flight; Metal's own queue takes 64.
 const MOST: usize = 32;
 
-/// The command buffers of one device, numbered from 1 in the order in which they run.
+/// The command buffers of one device, numbered from 1 in execution order.
 pub(super) struct Queue<D: Driver> {
     pub(super) driver: Arc<D>,
     state: Mutex<State<D>>,
-    /// Held by whoever encodes and commits, from the moment at which it claims numbers.
+    /// Held while encoding and committing, from the moment that numbers are claimed.
     turn: Mutex<()>,
 }
 
 struct State<D: Driver> {
     committed: u64,
-    /// All up to this one have ended.
+    /// Number of the last command buffer of the ended prefix: all up to it have ended.
     ended: u64,
     under_way: VecDeque<Flight<D>>,
     failures: Vec<Failure>,
-    /// Failures up to this one were told to somebody.
+    /// Failures up to this number were reported.
     told: u64,
 }
 
@@ -37,10 +37,10 @@ struct Flight<D: Driver> {
     then: Then,
 }
 
-/// What is done with the seconds that a command buffer took; none of one that failed.
+/// Receives the seconds of a command buffer; `None` if it failed.
 pub(super) type Then = Box<dyn FnOnce(Option<f64>) + Send>;
 
-/// How one command buffer failed.
+/// The failure of one command buffer.
 #[derive(Clone)]
 struct Failure {
     number: u64,
@@ -60,22 +60,22 @@ impl<D: Driver> Queue<D> {
         Self { driver, state: Mutex::new(state), turn: Mutex::default() }
     }
 
-    /// Waits for the right to commit, and keeps others from it.
+    /// Waits for the exclusive right to commit, and holds it.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         lock(&self.turn)
     }
 
-    /// How many were committed. The next one has the next number, for whoever has the turn.
+    /// Number of the last committed command buffer. The holder of the turn commits the next number.
     pub(super) fn committed(&self) -> u64 {
         lock(&self.state).committed
     }
 
-    /// The last of those that are known to have ended.
+    /// Number of the last command buffer known to have ended.
     pub(super) fn ended(&self) -> u64 {
         lock(&self.state).ended
     }
 
-    /// Begins a command buffer once there is room for one. The caller has the turn.
+    /// Begins a command buffer, after waiting for room. The caller must hold the turn.
     pub(super) fn begin(&self, label: &str) -> Result<D::Commands> {
         let full = lock(&self.state).under_way.len() >= MOST;
         if full {
@@ -84,7 +84,7 @@ impl<D: Driver> Queue<D> {
         self.driver.begin(label).map_err(|what| Error::Device { label: label.into(), what })
     }
 
-    /// Commits one. The caller has the turn.
+    /// Commits a command buffer. The caller must hold the turn.
     pub(super) fn commit(&self, commands: D::Commands, label: Arc<str>, then: Then) {
         let commands = Arc::new(self.driver.commit(commands));
         let state = &mut *lock(&self.state);
@@ -92,8 +92,8 @@ impl<D: Driver> Queue<D> {
         state.under_way.push_back(Flight { number: state.committed, commands, label, then });
     }
 
-    /// Waits until every command buffer up to a number has ended, also if somebody is about to commit that one. Whoever has
-    /// the turn, or a buffer's lock, would wait for itself.
+    /// Waits until every command buffer up to `number` has ended, even if another thread is about to commit it. A
+    /// caller that holds the turn or a buffer's lock would deadlock.
     pub(super) fn wait_for(&self, number: u64) {
         if number > self.committed() {
             drop(self.turn());
@@ -101,21 +101,21 @@ impl<D: Driver> Queue<D> {
         self.wait_for_committed(number);
     }
 
-    /// Waits until every committed command buffer up to a number has ended.
+    /// Waits until every committed command buffer up to `number` has ended.
     pub(super) fn wait_for_committed(&self, number: u64) {
         while self.first_under_way().is_some_and(|first| first <= number) {
             self.wait_for_first();
         }
     }
 
-    /// Says what went wrong, if anything did that was not told yet.
+    /// Returns a failure that was not yet reported, if any.
     pub(super) fn check(&self) -> Result<()> {
         let state = &mut *lock(&self.state);
         let failure = state.failures.iter().find(|failure| failure.number > state.told).cloned();
         state.outcome(failure)
     }
 
-    /// The same, of the command buffers after `since` up to `number`, whether it was told or not.
+    /// Returns a failure of the command buffers after `since` up to `number`, reported or not.
     pub(super) fn check_between(&self, since: u64, number: u64) -> Result<()> {
         let state = &mut *lock(&self.state);
         let within = |failure: &&Failure| failure.number > since && failure.number <= number;
@@ -127,7 +127,7 @@ impl<D: Driver> Queue<D> {
         lock(&self.state).under_way.front().map(|flight| flight.number)
     }
 
-    /// Waits for the first of those under way, and takes note of how it ended. Several threads may do this at once.
+    /// Waits for the first command buffer in flight, and records its outcome. Several threads may call it at once.
     fn wait_for_first(&self) {
         let first = lock(&self.state).under_way.front().map(|flight| (flight.number, flight.commands.clone()));
         let Some((number, commands)) = first else { return };

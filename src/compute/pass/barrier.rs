@@ -1,11 +1,11 @@
-//! Which launches must wait for earlier ones, derived from what each binding declares.
+//! Which dispatches must wait for earlier ones, derived from the access of each binding.
 
 use std::collections::HashSet;
 
 use crate::compute::memory::BufferId;
 use crate::compute::{kernel::Dispatch, memory::Slot};
 
-/// What has been read and written since the last barrier.
+/// The resources that were read or written since the last barrier.
 #[derive(Default)]
 pub(super) struct Hazards {
     read: HashSet<Place>,
@@ -28,7 +28,8 @@ impl From<&Slot> for Place {
 }
 
 impl Hazards {
-    /// Whether `dispatch` must wait: it touches what was written, or writes what was read. Then notes its own use.
+    /// Whether `dispatch` must wait: it uses a written resource, or writes a read one. Then records the dispatch's own
+    /// use.
     pub(super) fn barrier(&mut self, dispatch: &Dispatch) -> bool {
         let uses = || {
             let writes = dispatch.kernel.bindings.iter().map(|binding| binding.access.writes());

@@ -1,5 +1,5 @@
-//! Finished recordings, and how to look into one: give its scratch memory buffers of its own, run it launch by launch
-//! with [`Pass::replay`], and read what each launch wrote.
+//! Finished recordings, and how to inspect one: replace its scratch memory by buffers, run it one dispatch at a time
+//! with [`Pass::replay`], and read what each dispatch wrote.
 //!
 //! ```
 //! # use bimetal::{Backend, Result, low_level::compute::{memory::Buffer, pass::{Pass, Recorded}}};
@@ -33,14 +33,14 @@ use crate::{
     error::Result,
 };
 
-/// A name given to a tensor at one point of a recording, for whoever runs it step by step.
+/// The name of a tensor at one point of a recording, for callers that run it step by step.
 #[derive(Clone)]
 pub struct Mark {
     /// The name.
     pub name: String,
-    /// Number of dispatches before it.
+    /// Number of dispatches before the mark.
     pub after: usize,
-    /// Where the tensor lives.
+    /// The tensor's memory.
     pub slot: Slot,
     /// Rows and width.
     pub shape: [u32; 2],
@@ -49,8 +49,8 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The tensor's elements, as bytes. They are the marked ones once [`Mark::after`] launches have run, and until a
-    /// later one is lent the same memory.
+    /// Reads the tensor's elements, as bytes. They are valid after [`Mark::after`] dispatches, until a later tensor
+    /// reuses the memory.
     ///
     /// # Panics
     /// If the tensor lives in scratch memory; see [`Recorded::on_buffers`].
@@ -59,18 +59,18 @@ impl Mark {
     }
 }
 
-/// What a recording holds once it is finished.
+/// A finished recording.
 pub struct Recorded {
-    /// The launches, in order.
+    /// The dispatches, in order.
     pub dispatches: Vec<Dispatch>,
     /// Bytes of each scratch buffer.
     pub scratch: Vec<u64>,
-    /// Named tensors along the way.
+    /// Named intermediate tensors.
     pub marks: Vec<Mark>,
 }
 
 impl Recorded {
-    /// What errors call it, since it has no name of its own: its first launch, and how many follow.
+    /// A label for errors: the first dispatch, and the number of dispatches after it.
     pub fn label(&self) -> String {
         match &*self.dispatches {
             [] => "an empty program".into(),
@@ -79,8 +79,8 @@ impl Recorded {
         }
     }
 
-    /// The same recording without scratch memory: each piece becomes a buffer that `allocate` makes for its number of
-    /// bytes, and which can be filled before, and read between, the launches.
+    /// The same recording with buffers in place of scratch memory. `allocate` makes each buffer from its size in bytes.
+    /// Callers can fill these buffers before a dispatch and read them after it.
     ///
     /// # Errors
     /// Those of `allocate`.

@@ -20,9 +20,9 @@ pub struct Adapter {
 
 impl Adapter {
     /// Every device that wgpu finds, in the drivers' order. A machine without any graphics driver has none.
-    pub(super) fn all() -> Vec<Self> {
+    pub(super) async fn all() -> Vec<Self> {
         let Some(instance) = instance::open() else { return Vec::new() };
-        let handles = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+        let handles = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
         handles.into_iter().map(|handle| Self { caps: caps(&handle, Restrict::default()), handle }).collect()
     }
 
@@ -45,7 +45,7 @@ impl Adapter {
     }
 
     /// A device on it with everything that it offers and `restrict` leaves.
-    pub(super) fn open(&self, restrict: Restrict) -> Result<(wgpu::Device, wgpu::Queue, Caps)> {
+    pub(super) async fn open(&self, restrict: Restrict) -> Result<(wgpu::Device, wgpu::Queue, Caps)> {
         let caps = caps(&self.handle, restrict);
         let request = self.handle.request_device(&wgpu::DeviceDescriptor {
             label: Some("bimetal"),
@@ -54,7 +54,8 @@ impl Adapter {
             experimental_features: experimental(),
             ..Default::default()
         });
-        let (device, queue) = pollster::block_on(request)
+        let (device, queue) = request
+            .await
             .map_err(|error| Error::NoBackend { reasons: vec![(self.caps.device.clone(), error.to_string())] })?;
         Ok((device, queue, caps))
     }

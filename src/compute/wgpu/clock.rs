@@ -1,4 +1,4 @@
-//! The device's own clock: how long passes take.
+//! Pass durations from the device's timestamps.
 
 use std::{
     sync::{
@@ -19,10 +19,10 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Launches between two looks at the clock's readings: each takes two.
+/// Dispatches per batch of timestamps: each needs two.
 const PORTION: usize = QUERY_SET_MAX_QUERIES as usize / 2;
 
-/// Runs every launch as a pass of its own between two readings of the clock.
+/// Runs every dispatch as a separate pass between two timestamps.
 pub(super) fn time(device: &Device, program: &Prepared) -> Result<Option<Vec<Duration>>> {
     if !device.handle.features().contains(Features::TIMESTAMP_QUERY) {
         return Ok(None);
@@ -31,7 +31,9 @@ pub(super) fn time(device: &Device, program: &Prepared) -> Result<Option<Vec<Dur
     device.health.start(&program.label);
     let mut times = Vec::new();
     for launches in program.launches.chunks(PORTION) {
-        let readings = device.attempt(|| run(device, launches)).map_err(|refusal| refusal.during(&program.label))?;
+        let readings = device
+            .attempt(&program.label, || run(device, launches))
+            .map_err(|refusal| refusal.during(&program.label))?;
         device.wait(None);
         device.check()?;
         times.extend(readings.times(device)?);
@@ -39,7 +41,7 @@ pub(super) fn time(device: &Device, program: &Prepared) -> Result<Option<Vec<Dur
     Ok(Some(times))
 }
 
-/// Submits the launches and asks for the readings.
+/// Submits the dispatches and requests the timestamps.
 fn run(device: &Device, launches: &[Launch]) -> Readings {
     let readings = Readings::new(device, launches.len());
     let mut encoder = device.handle.create_command_encoder(&Default::default());
@@ -52,7 +54,7 @@ fn run(device: &Device, launches: &[Launch]) -> Readings {
     readings
 }
 
-/// Readings before and after each of some passes, and their way to the host.
+/// Timestamps before and after each pass, and their copy to the host.
 pub(super) struct Readings {
     queries: QuerySet,
     resolved: Buffer,
@@ -77,12 +79,12 @@ impl Readings {
         }
     }
 
-    /// How many passes they are for.
+    /// Number of passes.
     pub(super) fn passes(&self) -> usize {
         self.passes
     }
 
-    /// The pass of a number, between two readings.
+    /// The descriptor of pass number `pass`, with its two timestamps.
     pub(super) fn around(&self, pass: usize) -> ComputePassDescriptor<'_> {
         let at = 2 * pass as u32;
         let timestamp_writes = Some(ComputePassTimestampWrites {
@@ -93,25 +95,25 @@ impl Readings {
         ComputePassDescriptor { label: None, timestamp_writes }
     }
 
-    /// Encodes their way into a buffer that the host can see, after the last pass.
+    /// Encodes the copy of the timestamps to a host-visible buffer, after the last pass.
     pub(super) fn fetch(&self, encoder: &mut CommandEncoder) {
         encoder.resolve_query_set(&self.queries, 0..2 * self.passes as u32, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.visible, 0, self.visible.size());
     }
 
-    /// Asks for them once everything is submitted.
+    /// Requests the timestamps; call it after the last submission.
     pub(super) fn request(&self) {
         self.arrived.store(false, Ordering::Relaxed);
         let arrived = self.arrived.clone();
         self.visible.map_async(MapMode::Read, .., move |outcome| arrived.store(outcome.is_ok(), Ordering::Release));
     }
 
-    /// Whether they are there.
+    /// Whether the timestamps have arrived.
     pub(super) fn arrived(&self) -> bool {
         self.arrived.load(Ordering::Acquire)
     }
 
-    /// How long each pass took, once they are there.
+    /// Duration of each pass; call it after the timestamps have arrived.
     pub(super) fn times(&self, device: &Device) -> Result<Vec<Duration>> {
         let failed = |error: wgpu::MapRangeError| Error::Device { label: "a profile".into(), what: error.to_string() };
         let view = self.visible.get_mapped_range(..16 * self.passes as u64).map_err(failed)?;

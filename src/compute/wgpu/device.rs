@@ -1,16 +1,21 @@
 //! An open device and its queue, so wrapped that nothing it does can end the process.
 
 use std::{
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, Waker},
 };
 
 use wgpu::{CommandBuffer, DeviceLostReason, ErrorFilter, PollType, SubmissionIndex};
 
-use super::error::{Health, message};
+use super::{
+    error::{Health, message},
+    late::LateAnswers,
+};
 use crate::error::Result;
 
 /// A device, its queue, and what is wrong with them.
@@ -18,6 +23,7 @@ pub(super) struct Device {
     pub(super) handle: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) health: Arc<Health>,
+    late: LateAnswers,
     /// How often work was handed over.
     pub(super) submissions: AtomicU64,
 }
@@ -40,22 +46,40 @@ impl Device {
         handle.set_device_lost_callback(move |reason, what| {
             noted.lost(if reason == DeviceLostReason::Destroyed { "it was given up".into() } else { what });
         });
-        Self { handle, queue, health, submissions: AtomicU64::new(0) }
+        Self { handle, queue, health, late: LateAnswers::default(), submissions: AtomicU64::new(0) }
     }
 
-    /// Does something with the device and catches what it has against it. The driver's compilers are known to panic.
-    pub(super) fn attempt<T>(&self, work: impl FnOnce() -> T) -> std::result::Result<T, Refusal> {
+    /// Does something with the device and catches what it has against it. The driver's compilers are known to panic. What
+    /// a browser has against it comes later, with the label, to whoever checks or reads then.
+    pub(super) fn attempt<T>(&self, label: &str, work: impl FnOnce() -> T) -> std::result::Result<T, Refusal> {
         let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Internal, ErrorFilter::Validation];
         let scopes = filters.map(|filter| self.handle.push_error_scope(filter));
         let outcome = catch_unwind(AssertUnwindSafe(work));
-        let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
-        let error = errors.fold(None, |first, error| first.or(error));
-        match (outcome, error) {
+        let answers: Vec<_> = scopes.into_iter().rev().map(|scope| scope.pop()).collect();
+        let mut answer = Box::pin(async move {
+            let mut first = None;
+            for answer in answers {
+                let error = answer.await;
+                first = first.or(error);
+            }
+            first
+        });
+        let answered = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        match (outcome, answered) {
             (Err(panic), _) => Err(Refusal::Other(message(&*panic))),
-            (Ok(_), Some(wgpu::Error::OutOfMemory { .. })) => Err(Refusal::OutOfMemory),
-            (Ok(_), Some(error)) => Err(Refusal::Other(error.to_string())),
-            (Ok(done), None) => Ok(done),
+            (Ok(_), Poll::Ready(Some(wgpu::Error::OutOfMemory { .. }))) => Err(Refusal::OutOfMemory),
+            (Ok(_), Poll::Ready(Some(error))) => Err(Refusal::Other(error.to_string())),
+            (Ok(done), Poll::Ready(None)) => Ok(done),
+            (Ok(done), Poll::Pending) => {
+                self.late.keep(label, Box::pin(async move { answer.await.map(|error| error.to_string()) }));
+                Ok(done)
+            }
         }
+    }
+
+    /// Waits for what was answered late, so that it is known before anything is read.
+    pub(super) fn poll_late(&self, context: &Context<'_>) -> Poll<()> {
+        self.late.poll(context, |label, what| self.health.refused_work(label, what))
     }
 
     /// Hands work to the device.
@@ -67,6 +91,7 @@ impl Device {
     /// Says what is wrong, if anything is, after giving the driver a chance to tell.
     pub(super) fn check(&self) -> Result<()> {
         self.poll(PollType::Poll);
+        _ = self.late.look(|label, what| self.health.refused_work(label, what));
         self.health.check()
     }
 

@@ -1,9 +1,9 @@
-//! The way to the drivers.
+//! The connection to the drivers.
 
-/// An instance through which devices are found; none on a machine without any graphics driver.
+/// The wgpu instance that finds devices; `None` on a machine without a graphics driver.
 ///
-/// Vulkan is opened without Wayland. Mesa's layer that sorts devices would otherwise look for a compositor, and where
-/// there is no session it complains on standard error, past every log: `XDG_RUNTIME_DIR is invalid`.
+/// Vulkan is opened without Wayland. Otherwise Mesa's device-selection layer looks for a compositor, and without a
+/// session it prints an error to standard error, outside the log: `XDG_RUNTIME_DIR is invalid`.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 pub(super) fn open() -> Option<wgpu::Instance> {
@@ -17,8 +17,8 @@ pub(super) fn open() -> Option<wgpu::Instance> {
         telemetry: None,
         display: None,
     };
-    // SAFETY: nothing may be taken from this list because wgpu takes what the loader offers for enabled. What is taken is
-    // the way to make surfaces for Wayland, and nothing here makes surfaces. The instance is as wgpu made it.
+    // SAFETY: wgpu treats the extensions of the loader as enabled, so the list must keep those it uses. The only
+    // removed one makes Wayland surfaces, and this crate makes no surfaces. The instance is as wgpu made it.
     unsafe {
         let callback = |arguments: vulkan::CreateInstanceCallbackArgs<'_, '_, '_>| {
             arguments.extensions.retain(|name| *name != c"VK_KHR_wayland_surface");
@@ -29,7 +29,7 @@ pub(super) fn open() -> Option<wgpu::Instance> {
     }
 }
 
-/// An instance through which devices are found.
+/// The wgpu instance that finds devices.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn open() -> Option<wgpu::Instance> {
     Some(wgpu::Instance::new(wgpu::InstanceDescriptor {

@@ -1,4 +1,4 @@
-//! Buffers: new ones, bytes to them and bytes from them.
+//! Buffers: allocation, writes and reads.
 
 use std::{
     collections::HashMap,
@@ -12,19 +12,19 @@ use std::{
 use wgpu::{BufferDescriptor, BufferUsages, COPY_BUFFER_ALIGNMENT, CommandEncoder, MapMode, SubmissionIndex};
 
 use super::device::{Device, Refusal};
-use crate::compute::lock::lock;
 use crate::{
     compute::{
         caps::Caps,
+        lock::lock,
         memory::{BufferId, Pending},
     },
     error::{Error, Result},
 };
 
-/// Bytes that may wait in the host's staging memory: writes beyond them wait for earlier ones to arrive.
+/// Maximum bytes in the host's staging memory: later writes wait for earlier ones.
 const STAGED: u64 = 32 << 20;
 
-/// Buffers for reading back that are worth keeping: results of a step are read again and again.
+/// Maximum size of a cached readback buffer: step results are read again and again.
 const KEPT_BYTES: u64 = 4 << 20;
 const KEPT_BUFFERS: usize = 8;
 
@@ -42,7 +42,7 @@ struct Table {
     by_id: HashMap<BufferId, wgpu::Buffer>,
 }
 
-/// Bytes written since the last flush, and that flush.
+/// Bytes written since the last flush, and the submission of that flush.
 #[derive(Default)]
 struct Staged {
     bytes: u64,
@@ -67,21 +67,21 @@ impl Buffers {
     }
 
     pub(super) fn buffer(&self, id: BufferId) -> wgpu::Buffer {
-        lock(&self.table).by_id.get(&id).expect("a buffer is freed only when nothing uses it").clone()
+        lock(&self.table).by_id.get(&id).expect("a buffer in use is never freed").clone()
     }
 
     pub(super) fn write(&self, device: &Device, id: BufferId, at: u64, data: &[u8]) -> Result<()> {
         device.check()?;
         let buffer = self.buffer(id);
         for (chunk, at) in data.chunks(STAGED as usize).zip((at..).step_by(STAGED as usize)) {
-            let written = device.attempt(|| device.queue.write_buffer(&buffer, at, chunk));
+            let written = device.attempt("a write", || device.queue.write_buffer(&buffer, at, chunk));
             written.map_err(|refusal| refusal.during("a write"))?;
             self.staged(device, chunk.len() as u64);
         }
         if data.len() as u64 >= STAGED { device.check() } else { Ok(()) }
     }
 
-    /// Counts staged bytes; when there are many, sends them off and waits for those sent off before.
+    /// Counts staged bytes. Above the limit, flushes them and waits for the previous flush.
     fn staged(&self, device: &Device, bytes: u64) {
         let staged = &mut *lock(&self.staged);
         staged.bytes += bytes;
@@ -93,7 +93,7 @@ impl Buffers {
         }
     }
 
-    /// Submits the copy at once, so that what comes back is as of now.
+    /// Submits the copy immediately, so the result shows the current contents.
     pub(super) fn read(&self, device: &Arc<Device>, id: BufferId, range: Range<u64>) -> Pending {
         match self.start_read(device, id, range) {
             Ok(reading) => Box::pin(reading),
@@ -103,7 +103,7 @@ impl Buffers {
 
     fn start_read(&self, device: &Arc<Device>, id: BufferId, range: Range<u64>) -> Result<Reading> {
         let copy = self.copy(device, id, range)?;
-        let submission = device.attempt(|| {
+        let submission = device.attempt("a read", || {
             let mut encoder = device.handle.create_command_encoder(&Default::default());
             copy.encode(&mut encoder);
             device.submit(Some(encoder.finish()))
@@ -112,7 +112,7 @@ impl Buffers {
         Ok(self.reading(device, copy, submission))
     }
 
-    /// A copy of these bytes to where the host can see them.
+    /// Prepares a copy of these bytes to a host-visible buffer.
     pub(super) fn copy(&self, device: &Device, id: BufferId, range: Range<u64>) -> Result<Copy> {
         device.check()?;
         let start = range.start / COPY_BUFFER_ALIGNMENT * COPY_BUFFER_ALIGNMENT;
@@ -124,7 +124,7 @@ impl Buffers {
         Ok(Copy { source, range: start..end, staging, cut })
     }
 
-    /// The bytes of a copy that has been submitted.
+    /// The readback of a submitted copy.
     pub(super) fn reading(&self, device: &Arc<Device>, copy: Copy, submission: SubmissionIndex) -> Reading {
         let Copy { range, staging, cut, .. } = copy;
         let mapped = Arc::new(Mutex::new(Mapped::default()));
@@ -138,37 +138,37 @@ impl Buffers {
     }
 }
 
-/// Bytes that go from a buffer to one that the host can map.
+/// A copy of bytes from a buffer to a mappable one.
 pub(super) struct Copy {
     source: wgpu::Buffer,
     range: Range<u64>,
     staging: wgpu::Buffer,
-    /// What of the staging buffer was asked for.
+    /// The requested range of the staging buffer.
     cut: Range<usize>,
 }
 
 impl Copy {
-    /// Encodes it.
+    /// Encodes the copy.
     pub(super) fn encode(&self, encoder: &mut CommandEncoder) {
         let Range { start, end } = self.range;
         encoder.copy_buffer_to_buffer(&self.source, start, &self.staging, 0, end - start);
     }
 }
 
-/// A buffer for kernels, with a size that a kernel can bind.
+/// A buffer for kernels, of a size that a kernel can bind.
 pub(super) fn new_buffer(device: &Device, caps: &Caps, bytes: u64, label: &str) -> Result<wgpu::Buffer> {
     let refused = |hint: String| Error::OutOfMemory { label: label.into(), bytes, hint };
     let most = caps.max_binding.min(caps.max_buffer);
     if bytes > most {
-        return Err(refused(format!("; {} takes at most {most} bytes at once", caps.device)));
+        return Err(refused(format!("; {} allows at most {most} bytes at once", caps.device)));
     }
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
     let new = || {
         let descriptor = BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
-        device.attempt(|| device.handle.create_buffer(&descriptor))
+        device.attempt(label, || device.handle.create_buffer(&descriptor))
     };
     device.check()?;
-    // Buffers of freed buffers comes back only when the device has finished with them.
+    // The memory of freed buffers returns only after the device has finished with them.
     let buffer = new().or_else(|refusal| match refusal {
         Refusal::OutOfMemory => {
             device.wait(None);
@@ -178,7 +178,7 @@ pub(super) fn new_buffer(device: &Device, caps: &Caps, bytes: u64, label: &str) 
     });
     let buffer = buffer.map_err(|refusal| match refusal {
         Refusal::OutOfMemory => refused(match caps.memory {
-            Some(memory) => format!("; {} has {memory} bytes in all", caps.device),
+            Some(memory) => format!("; {} has {memory} bytes in total", caps.device),
             None => String::new(),
         }),
         other => other.during(label),
@@ -196,7 +196,7 @@ impl Readback {
         }
         let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
         let descriptor = BufferDescriptor { label: Some("readback"), size, usage, mapped_at_creation: false };
-        device.attempt(|| device.handle.create_buffer(&descriptor)).map_err(|refusal| match refusal {
+        device.attempt("readback", || device.handle.create_buffer(&descriptor)).map_err(|refusal| match refusal {
             Refusal::OutOfMemory => Error::OutOfMemory { label: "readback".into(), bytes, hint: String::new() },
             other => other.during("a read"),
         })
@@ -211,12 +211,12 @@ impl Readback {
     }
 }
 
-/// Bytes on their way from a device.
+/// A readback in progress.
 pub(super) struct Reading {
     device: Arc<Device>,
     readback: Arc<Readback>,
     staging: wgpu::Buffer,
-    /// What of the staging buffer was asked for.
+    /// The requested range of the staging buffer.
     cut: Range<usize>,
     submission: SubmissionIndex,
     mapped: Arc<Mutex<Mapped>>,
@@ -253,10 +253,14 @@ impl Future for Reading {
             }
             outcome
         };
+        // In a browser, report errors of earlier work before its results.
+        if self.device.poll_late(context).is_pending() {
+            return Poll::Pending;
+        }
         if let Some(outcome) = take() {
             return Poll::Ready(self.finish(outcome));
         }
-        // A browser calls back by itself. Elsewhere nobody drives the device but who waits for it, so this blocks.
+        // A browser runs the callback itself. Elsewhere only a waiting thread drives the device, so this blocks.
         if cfg!(target_arch = "wasm32") {
             return Poll::Pending;
         }
@@ -264,7 +268,7 @@ impl Future for Reading {
         match (take(), self.device.health.check()) {
             (Some(outcome), _) => Poll::Ready(self.finish(outcome)),
             (None, Err(error)) => Poll::Ready(Err(error)),
-            // Another thread waited too and has our callback in hand: it will wake us.
+            // Another waiting thread already holds the callback and will wake this task.
             (None, Ok(())) => Poll::Pending,
         }
     }

@@ -1,4 +1,4 @@
-//! When a program's submissions are measured, by the device's clock while they run, and how that decides the next cut.
+//! When to measure a program's submissions, by device timestamps, and how the times decide the next split.
 
 use std::{
     ops::Range,
@@ -15,12 +15,12 @@ use crate::compute::{
     submission::{Estimate, pieces_at_first},
 };
 
-/// A program that is far from the target is measured in its first runs, and then in every so many.
+/// A program far below the target is measured in its FIRST runs, and later once in EVERY runs.
 const FIRST: u32 = 3;
 const EVERY: u32 = 32;
 const FAR: f64 = 0.125;
 
-/// The cut of one program.
+/// The split of one program into submissions.
 pub(super) struct Pace {
     target: f64,
     measured: bool,
@@ -35,7 +35,7 @@ struct State {
     idle: Option<Readings>,
 }
 
-/// A run that is being measured.
+/// A run under measurement.
 struct Measurement {
     pieces: Arc<[Range<usize>]>,
     readings: Readings,
@@ -50,7 +50,7 @@ impl Pace {
         Self { target: target.as_secs_f64(), measured, state: Mutex::new(state) }
     }
 
-    /// The launches of each submission of the next run, and where to put the clock's readings if it is to be measured.
+    /// The dispatches of each submission of the next run, and the timestamps to fill if the run is to be measured.
     pub(super) fn begin(&self, device: &Device) -> (Arc<[Range<usize>]>, Option<Readings>) {
         let state = &mut *lock(&self.state);
         state.learn(device, self.target);
@@ -66,7 +66,7 @@ impl Pace {
         (pieces, Some(readings))
     }
 
-    /// Takes note of a run that was submitted with readings.
+    /// Stores a submitted run with its timestamps.
     pub(super) fn submitted(&self, pieces: Arc<[Range<usize>]>, readings: Readings) {
         readings.request();
         lock(&self.state).under_way = Some(Measurement { pieces, readings });
@@ -74,7 +74,7 @@ impl Pace {
 }
 
 impl State {
-    /// Looks, without waiting, whether a measurement has arrived.
+    /// Reads a finished measurement, without waiting.
     fn learn(&mut self, device: &Device, target: f64) {
         let Some(Measurement { pieces, readings }) = self.under_way.take_if(|run| run.readings.arrived()) else {
             return;

@@ -1,7 +1,8 @@
-//! What the driver made of shaders, kept in a file from one process to the next.
+//! The driver's compiled shaders, in a cache file shared by later processes.
 //!
-//! A file belongs to one driver and to the shader texts of one build, which its name says. It holds a mark, a checksum of
-//! its name and its contents, and the driver's bytes: only files that this crate wrote, and wrote whole, reach a driver.
+//! A file belongs to one driver and to the shader texts of one build; its name identifies both. It holds a magic
+//! number, a checksum of its name and contents, and the driver's bytes. So a driver reads only complete files of this
+//! crate.
 
 use std::{
     fs::{self, File},
@@ -22,13 +23,13 @@ use crate::compute::{kernel::fingerprint, lock::lock};
 
 const MARK: &[u8; 8] = b"bimetal\n";
 
-/// Bytes before the driver's: the mark and the checksum.
+/// Bytes before the driver's bytes: the magic number and the checksum.
 const HEADER: usize = MARK.len() + size_of::<u64>();
 
-/// Far more than the pipelines of all models take.
+/// Far more bytes than the pipelines of all models need.
 const MOST: u64 = 1 << 28;
 
-/// The driver's cache, and the file that it came from and goes to.
+/// The driver's cache, and its file.
 pub(super) struct PipelineCache {
     pub(super) handle: wgpu::PipelineCache,
     file: Arc<CacheFile>,
@@ -37,12 +38,12 @@ pub(super) struct PipelineCache {
 
 struct CacheFile {
     path: PathBuf,
-    /// How many of the driver's bytes it holds.
+    /// The number of the driver's bytes in the file.
     stored: Mutex<usize>,
 }
 
 impl PipelineCache {
-    /// The cache that `directory` holds for a device, or an empty one; none where the driver offers none.
+    /// The cache file of a device in `directory`, or an empty cache; `None` if the driver supports no cache.
     pub(super) fn open(device: &Device, directory: &Path, texts: u64) -> Option<Self> {
         if !device.handle.features().contains(Features::PIPELINE_CACHE) {
             return None;
@@ -57,13 +58,13 @@ impl PipelineCache {
             }
             Vec::new()
         });
-        let handle = device.attempt(|| create(device, &known)).ok()?;
+        let handle = device.attempt("kept pipelines", || create(device, &known)).ok()?;
         log::debug!("{}: {} bytes of pipelines", path.display(), known.len());
         let file = Arc::new(CacheFile { path, stored: Mutex::new(known.len()) });
         Some(Self { handle, file, writing: Mutex::default() })
     }
 
-    /// Writes the file anew if the driver knows more than it holds, beside what goes on.
+    /// Rewrites the file, in the background, if the driver's cache has grown.
     pub(super) fn keep(&self) {
         let (handle, file) = (self.handle.clone(), self.file.clone());
         let writing = &mut *lock(&self.writing);
@@ -74,7 +75,7 @@ impl PipelineCache {
         };
         match thread::Builder::new().spawn(write) {
             Ok(thread) => *writing = Some(thread),
-            Err(why) => log::info!("pipelines are not kept: {why}"),
+            Err(why) => log::info!("pipelines are not cached: {why}"),
         }
     }
 }
@@ -86,7 +87,7 @@ impl Drop for PipelineCache {
 }
 
 impl CacheFile {
-    /// Drivers put their pipelines into any order: what is new shows in the length.
+    /// Drivers store pipelines in any order, so only a changed length shows new ones.
     fn store(&self, data: Vec<u8>) {
         let stored = &mut *lock(&self.stored);
         if data.len() == *stored {
@@ -94,24 +95,24 @@ impl CacheFile {
         }
         match write(&self.path, &data) {
             Ok(()) => log::debug!("{}: wrote {} bytes of pipelines", self.path.display(), data.len()),
-            Err(why) => log::info!("{}: pipelines are not kept: {why}", self.path.display()),
+            Err(why) => log::info!("{}: pipelines are not cached: {why}", self.path.display()),
         }
         *stored = data.len();
     }
 }
 
-/// A cache that begins with what an earlier one knew.
+/// A driver cache with the contents of an earlier one.
 #[allow(unsafe_code)]
 fn create(device: &Device, known: &[u8]) -> wgpu::PipelineCache {
     let data = (!known.is_empty()).then_some(known);
     let descriptor = PipelineCacheDescriptor { label: None, data, fallback: true };
-    // SAFETY: the bytes are those that wgpu gave out for this driver, since they come from a file of this crate whose
-    // checksum covers them and its name; wgpu itself looks whether device and driver are still the same.
+    // SAFETY: wgpu itself produced these bytes for this driver: they come from a file of this crate, whose checksum
+    // covers them and the name. wgpu verifies that device and driver are unchanged.
     unsafe { device.handle.create_pipeline_cache(&descriptor) }
 }
 
-/// A checksum of the name and the contents of a file. Another release of the standard library may compute another one,
-/// and then takes the file for a foreign one.
+/// A checksum of a file's name and contents. Another release of the standard library may compute a different one, and
+/// then rejects the file.
 fn checksum(path: &Path, data: &[u8]) -> [u8; 8] {
     let mut hasher = DefaultHasher::new();
     hasher.write(path.file_name().unwrap_or_default().as_encoded_bytes());
@@ -119,12 +120,12 @@ fn checksum(path: &Path, data: &[u8]) -> [u8; 8] {
     hasher.finish().to_le_bytes()
 }
 
-/// The driver's bytes in a file.
+/// Reads the driver's bytes from a file.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
     let about = fs::metadata(path)?;
     if !about.is_file() || about.len() > MOST {
-        return Err(broken("it is no file of a sensible size"));
+        return Err(broken("it is not a file of a plausible size"));
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(MOST).read_to_end(&mut bytes)?;
@@ -132,10 +133,10 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         let (mark, sum) = bytes[..HEADER].split_at(MARK.len());
         mark == MARK && sum == checksum(path, data)
     });
-    whole.map(<[u8]>::to_vec).ok_or_else(|| broken("it is damaged or of something else"))
+    whole.map(<[u8]>::to_vec).ok_or_else(|| broken("it is damaged or from another program"))
 }
 
-/// Puts the driver's bytes into a file, which is there whole or not at all.
+/// Writes the driver's bytes to a file, atomically.
 fn write(path: &Path, data: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
@@ -162,10 +163,10 @@ mod tests {
         let data: Vec<u8> = (0..1000_u32).map(|i| (i * 7) as u8).collect();
         write(&path, &data).unwrap();
         assert_eq!(read(&path).unwrap(), data);
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left behind");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file remains");
         let whole = fs::read(&path).unwrap();
         fs::write(&other, &whole).unwrap();
-        assert!(read(&other).is_err(), "of another driver");
+        assert!(read(&other).is_err(), "from another driver");
         for length in (0..HEADER).chain([HEADER + 1, whole.len() - 1]) {
             fs::write(&path, &whole[..length]).unwrap();
             assert!(read(&path).is_err(), "{length} bytes");

@@ -1,4 +1,4 @@
-//! Compiled kernels, kept for as long as the device: recordings of all sizes share most of them.
+//! Compiled kernels, cached for the lifetime of the device: recordings of all sizes share most of them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,9 +10,9 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Instant,
 };
 
+use web_time::Instant;
 use wgpu::{
     BindGroupLayoutDescriptor, BindGroupLayoutEntry, BindingType, BufferBindingType, ComputePipeline,
     ComputePipelineDescriptor, PipelineCompilationOptions, PipelineLayoutDescriptor, ShaderModule,
@@ -38,26 +38,26 @@ use crate::{
 pub(super) struct Pipelines {
     compiled: Mutex<HashMap<Key, ComputePipeline>>,
     layouts: Mutex<HashMap<Shape, Layout>>,
-    /// What the driver keeps on disk, if anything.
+    /// The driver's cache on disk, if enabled.
     kept: OnceLock<Option<PipelineCache>>,
 }
 
-/// A kernel, by its address since names are not unique beyond this crate, and its prelude.
+/// A kernel, by its address (names outside this crate may repeat), and its prelude.
 type Key = (usize, String);
 
-/// What decides a layout: for each binding whether it is written, and whether a uniform follows.
+/// The parameters of a layout: whether each binding is written, and whether a uniform follows.
 type Shape = (Vec<bool>, bool);
 
-/// What the bindings of a kernel look like to the driver.
+/// The driver's layout of a kernel's bindings.
 #[derive(Clone)]
 pub(super) struct Layout {
-    /// The bind group's.
+    /// The bind group layout.
     pub(super) group: wgpu::BindGroupLayout,
     pipeline: wgpu::PipelineLayout,
 }
 
 impl Pipelines {
-    /// Keeps what is compiled from now on in a directory, for one set of texts. The first directory stays.
+    /// Caches all later pipelines in a directory, for one set of shader texts. Only the first call has an effect.
     pub(super) fn keep(&self, device: &Device, directory: &Path, texts: u64) {
         self.kept.get_or_init(|| PipelineCache::open(device, directory, texts));
     }
@@ -66,7 +66,7 @@ impl Pipelines {
         self.kept.get()?.as_ref()
     }
 
-    /// The pipeline of each dispatch; compiles those that are missing, on as many threads as there are.
+    /// The pipeline of each dispatch. Compiles missing ones on all available threads.
     pub(super) fn of(&self, device: &Device, caps: &Caps, dispatches: &[Dispatch]) -> Result<Vec<ComputePipeline>> {
         let key = |dispatch: &Dispatch| {
             let prelude = prelude::prelude(dispatch, caps)?;
@@ -100,7 +100,7 @@ impl Pipelines {
 
     fn compile(&self, device: &Device, caps: &Caps, dispatch: &Dispatch) -> Result<ComputePipeline> {
         let (kernel, text) = (dispatch.kernel, prelude::shader(dispatch, caps)?);
-        let pipeline = device.attempt(|| {
+        let pipeline = device.attempt(&dispatch.label(), || {
             let layout = self.layout(device, kernel);
             let module = module(device, kernel, text);
             device.handle.create_compute_pipeline(&ComputePipelineDescriptor {
@@ -108,7 +108,7 @@ impl Pipelines {
                 layout: Some(&layout.pipeline),
                 module: &module,
                 entry_point: Some(kernel.name),
-                // MSL does not clear group memory either, so no kernel may count on it.
+                // MSL does not zero workgroup memory either, so no kernel may rely on zeros.
                 compilation_options: PipelineCompilationOptions {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
@@ -126,16 +126,16 @@ impl Pipelines {
     }
 }
 
-/// A shader with checks of every index and of every loop, unless the kernel is known to need none: they cost a third of
-/// the time, since what is checked is not unrolled and stays in memory instead of registers.
+/// Builds a shader module. Indices and loops are checked at run time unless the kernel is proven. Checks cost a third
+/// of the time: checked code is not unrolled, and its values stay in memory instead of registers.
 #[allow(unsafe_code)]
 fn module(device: &Device, kernel: &Kernel, text: String) -> ShaderModule {
     let descriptor = ShaderModuleDescriptor { label: Some(kernel.name), source: ShaderSource::Wgsl(text.into()) };
     if !kernel.source.proven {
         return device.handle.create_shader_module(descriptor);
     }
-    // SAFETY: only texts of this crate are marked as proven: their loops end, their indices of private and group memory
-    // are bounded by constants, and accesses of buffers are bounded by the device, which is opened with robust access.
+    // SAFETY: only texts of this crate are marked as proven. Their loops end; constants bound their indices of private
+    // and workgroup memory; and the device bounds buffer accesses, because it is opened with robust access.
     unsafe { device.handle.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) }
 }
 
@@ -157,7 +157,7 @@ fn layout(device: &Device, (writes, uniform): &Shape) -> Layout {
     Layout { group, pipeline }
 }
 
-/// `work` on every item, on several threads where there are several items; results in order.
+/// Runs `work` on every item, on several threads for several items. Results are in order.
 fn all<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(items.len());
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

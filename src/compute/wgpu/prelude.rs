@@ -47,6 +47,7 @@ pub const LIBRARY: &[Part] = parts!(
         "chunks",
         "dots",
         "few_rows",
+        "fragment_blocks",
         "ggml",
         "heads",
         "leader",

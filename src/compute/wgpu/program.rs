@@ -1,4 +1,4 @@
-//! Recordings made ready to run: everything that a run needs and that does not change between runs.
+//! Prepared recordings: everything that a run needs and that stays the same between runs.
 
 use std::{collections::HashMap, mem, sync::Arc};
 
@@ -18,9 +18,9 @@ use crate::{
     error::{Error, Result},
 };
 
-/// A program as this backend runs it. It holds all of its memory; dropping it frees that.
+/// A program of this backend. It owns all its memory; dropping it frees the memory.
 pub(super) struct Prepared {
-    /// Names the program in errors.
+    /// The program's name in errors.
     pub(super) label: Arc<str>,
     pub(super) launches: Vec<Launch>,
     pace: Pace,
@@ -29,7 +29,7 @@ pub(super) struct Prepared {
 pub(super) struct Launch {
     pipeline: wgpu::ComputePipeline,
     group: BindGroup,
-    /// Where its parameters are, if it has any.
+    /// Offset of its parameters in the uniform buffer; `None` without parameters.
     offset: Option<u32>,
     grid: [u32; 3],
 }
@@ -54,11 +54,11 @@ impl Prepared {
         Ok(Self { label: recorded.label().into(), launches, pace })
     }
 
-    /// Encodes and submits it, in as many pieces as its pace asks for, and copies with the last one.
+    /// Encodes and submits the program, in as many submissions as its plan requires. The last one includes the copies.
     pub(super) fn run(&self, device: &Device, copies: &[Copy]) -> Result<SubmissionIndex> {
         device.check()?;
         device.health.start(&self.label);
-        let submitted = device.attempt(|| {
+        let submitted = device.attempt(&self.label, || {
             let (pieces, readings) = self.pace.begin(device);
             let new_encoder = || device.handle.create_command_encoder(&Default::default());
             let mut encoder = new_encoder();
@@ -79,7 +79,7 @@ impl Prepared {
     }
 }
 
-/// Encodes launches as one pass.
+/// Encodes dispatches as one pass.
 fn encode(launches: &[Launch], mut pass: ComputePass<'_>) {
     let mut current = None;
     for launch in launches {
@@ -92,14 +92,14 @@ fn encode(launches: &[Launch], mut pass: ComputePass<'_>) {
 }
 
 impl Launch {
-    /// Encodes everything but the pipeline.
+    /// Encodes everything except the pipeline.
     fn encode(&self, pass: &mut ComputePass<'_>) {
         pass.set_bind_group(0, &self.group, self.offset.as_slice());
         let [x, y, z] = self.grid;
         pass.dispatch_workgroups(x, y, z);
     }
 
-    /// Encodes it as all of a pass.
+    /// Encodes the dispatch as a whole pass.
     pub(super) fn encode_alone(&self, mut pass: ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         self.encode(&mut pass);
@@ -112,12 +112,12 @@ fn check_grids(device: &Device, dispatches: &[Dispatch]) -> Result<()> {
         None => Ok(()),
         Some(dispatch) => Err(Error::Device {
             label: dispatch.label(),
-            what: format!("a grid of {:?} groups; this device takes {most} in each dimension", dispatch.grid),
+            what: format!("a grid of {:?} workgroups; this device allows {most} per dimension", dispatch.grid),
         }),
     }
 }
 
-/// The launch constants of all launches, in one uniform buffer; equal ones share a place.
+/// The launch constants of all dispatches, in one uniform buffer; equal ones share an offset.
 struct Params {
     buffer: Option<wgpu::Buffer>,
     offsets: Vec<Option<u32>>,
@@ -146,7 +146,7 @@ impl Params {
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let size = bytes.len() as u64;
         let descriptor = wgpu::BufferDescriptor { label: Some("params"), size, usage, mapped_at_creation: false };
-        let buffer = device.attempt(|| {
+        let buffer = device.attempt("params", || {
             let buffer = device.handle.create_buffer(&descriptor);
             device.queue.write_buffer(&buffer, 0, &bytes);
             buffer
@@ -159,12 +159,12 @@ impl Params {
     }
 }
 
-/// Bytes of the uniform that a launch sees.
+/// Bytes of the uniform that a dispatch binds.
 fn window(dispatch: &Dispatch) -> usize {
     size_of_val(&*dispatch.params).next_multiple_of(16)
 }
 
-/// Bind groups of one program; launches that bind the same buffers in the same way share one.
+/// Bind groups of one program; dispatches with the same buffers and layout share one.
 struct Groups<'a> {
     backend: &'a Wgpu,
     params: &'a Params,
@@ -192,7 +192,7 @@ impl Groups<'_> {
         let entry = |(binding, buffer)| BindGroupEntry { binding, resource: BindingResource::Buffer(buffer) };
         let entries: Vec<_> = (0..).zip(storage).map(entry).collect();
         let descriptor = BindGroupDescriptor { label: Some(dispatch.kernel.name), layout, entries: &entries };
-        let group = device.attempt(|| device.handle.create_bind_group(&descriptor));
+        let group = device.attempt(&dispatch.label(), || device.handle.create_bind_group(&descriptor));
         let group = group.map_err(|refusal| refusal.during(&dispatch.label()))?;
         self.known.insert(key, group.clone());
         Ok(group)

@@ -1,9 +1,9 @@
-//! Random numbers whose values never change: a seed is part of what a user writes down.
+//! Random numbers that stay the same in every version, since users write down seeds.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), with the constants of
-/// Vigna's public-domain version. Neighbouring seeds give unrelated numbers.
+/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), with the constants of Vigna's
+/// public-domain version. Neighboring seeds give unrelated numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 
@@ -12,9 +12,9 @@ impl Random {
         Random(seed)
     }
 
-    /// Seeded by the keys that the standard library draws from the operating system for its hash maps.
+    /// A random seed of the operating system or the browser. Where neither gives one, the standard library's hash keys.
     pub(super) fn unpredictable() -> Random {
-        Random(RandomState::new().build_hasher().finish())
+        Random(getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish()))
     }
 
     fn next(&mut self) -> u64 {
@@ -24,7 +24,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 up to but not including 1, in steps of 2^-53: all that an f64 can tell apart evenly.
+    /// From 0 to below 1, in steps of 2^-53: the finest uniform step of an f64.
     pub(super) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }

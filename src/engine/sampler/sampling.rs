@@ -1,4 +1,4 @@
-//! What a request may say about sampling, and where its defaults come from.
+//! The sampling options of a request, and their defaults.
 
 use std::path::Path;
 
@@ -6,52 +6,52 @@ use serde_json::Value;
 
 use crate::{Error, Result};
 
-/// How a token is chosen.
+/// How the next token is chosen.
 ///
-/// The order is Hugging Face's: penalties, temperature, top-k, top-p, min-p, draw. vLLM differs in cutting by min-p
-/// before top-k and top-p. llama.cpp differs more: it applies the temperature last, so that its top-p and min-p look at
-/// the model's own distribution, and it counts penalties over the last 64 tokens only. With temperature 1, the
-/// default of this family, all three orders keep nearly the same tokens.
+/// The order is Hugging Face's: penalties, temperature, top-k, top-p, min-p, random draw. vLLM differs: it applies
+/// min-p before top-k and top-p. llama.cpp differs more. It applies the temperature last, so its top-p and min-p see
+/// the unscaled distribution; and its penalties count only the last 64 tokens. With temperature 1, the default of this
+/// family, all three orders keep nearly the same tokens.
 ///
-/// A cut by top-k leaves exactly that many tokens, equal logits being told apart by their ids (Hugging Face and vLLM
-/// keep all that equal the last).
+/// Top-k keeps exactly k tokens; among equal logits the lower ids win. (Hugging Face and vLLM keep all tokens equal to
+/// the k-th.)
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
-    /// Divides the logits: below 1 safer, above 1 wilder. 0 always takes the largest. 0 to 100.
+    /// Divides the logits, 0 to 100: below 1 is less random, above 1 more. 0 always takes the largest logit.
     pub temperature: f32,
-    /// Keeps this many of the largest logits; 0 keeps all.
+    /// Keeps this many tokens with the largest logits; 0 keeps all.
     pub top_k: usize,
-    /// Keeps the fewest tokens that hold this share of the probability. Above 0, at most 1 (off).
+    /// Keeps the fewest tokens whose probabilities sum to at least this. Above 0, at most 1 (off).
     pub top_p: f32,
-    /// Keeps tokens at least this probable, as a share of the most probable one. 0 (off) to 1.
+    /// Keeps tokens with at least this share of the largest probability. 0 (off) to 1.
     pub min_p: f32,
-    /// Divides positive logits and multiplies negative ones, for tokens of the prompt and generated ones. Above 0, at
-    /// most 10; 1 is off.
+    /// Divides positive logits and multiplies negative ones, for tokens in the prompt or the answer. Above 0, at most
+    /// 10; 1 is off.
     pub repetition_penalty: f32,
-    /// Subtracted from the logit of each token already generated. -2 to 2; 0 is off.
+    /// Subtracted from the logit of each token in the answer. -2 to 2; 0 is off.
     pub presence_penalty: f32,
-    /// Subtracted from a token's logit once for each time it was generated. -2 to 2; 0 is off.
+    /// Subtracted from a token's logit once per occurrence in the answer. -2 to 2; 0 is off.
     pub frequency_penalty: f32,
-    /// The same seed gives the same text for the same request on one backend; none gives another text each time.
+    /// The same seed gives the same text for the same request on one backend; `None` takes a random seed.
     pub seed: Option<u64>,
 }
 
-/// What the model card distinguishes in its advice on sampling.
+/// The two cases of the model card's advice on sampling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// The answer follows at once.
+    /// The model answers at once.
     Direct,
     /// The model thinks before it answers.
     Thinking,
 }
 
 impl Sampling {
-    /// Always the largest logit.
+    /// Always takes the largest logit.
     pub fn greedy() -> Sampling {
         Sampling { temperature: 0.0, ..Sampling::plain() }
     }
 
-    /// What the Qwen3.5 model card recommends for text. The presence penalty keeps the small models from looping.
+    /// The model card's advice for Qwen3.5 text. The presence penalty keeps small models from looping.
     pub fn model_card(mode: Mode) -> Sampling {
         let (top_p, presence_penalty) = match mode {
             Mode::Direct => (1.0, 2.0),
@@ -60,7 +60,7 @@ impl Sampling {
         Sampling { top_k: 20, top_p, presence_penalty, ..Sampling::plain() }
     }
 
-    /// The model's own distribution: nothing cut, nothing changed.
+    /// The model's own distribution, unchanged.
     pub fn plain() -> Sampling {
         Sampling {
             temperature: 1.0,
@@ -74,14 +74,14 @@ impl Sampling {
         }
     }
 
-    /// What a checkpoint's generation_config.json recommends; `None` where it says nothing about sampling, which
-    /// leaves [`Sampling::model_card`].
+    /// The sampling that a checkpoint's generation_config.json recommends. `None` if it has no sampling values; then
+    /// use [`Sampling::model_card`].
     ///
-    /// `do_sample: false` is greedy. Of a file that names some values, those it does not name are off, as in vLLM
-    /// (transformers would take top-k 50).
+    /// `do_sample: false` means greedy. If the file sets only some values, the others are off, as in vLLM (transformers
+    /// defaults to top-k 50).
     ///
     /// # Errors
-    /// [`Error::Format`] where it is not JSON, or a value has another type or is out of range.
+    /// [`Error::Format`] if the file is not JSON, or a value has a wrong type or is out of range.
     pub fn from_generation_config(bytes: &[u8], file: &Path) -> Result<Option<Sampling>> {
         let format = |what: String| Error::Format { file: file.to_owned(), what };
         let json: Value = serde_json::from_slice(bytes).map_err(|error| format(format!("not JSON: {error}")))?;
@@ -99,7 +99,7 @@ impl Sampling {
         }
         if let Some(value) = json.get("top_k").filter(|value| !value.is_null()) {
             let number = value.as_i64().ok_or_else(|| format(format!("top_k is {value}, expected a whole number")))?;
-            // -1 is vLLM's word for off.
+            // -1 means off in vLLM.
             sampling.top_k = usize::try_from(number.max(0)).unwrap_or(usize::MAX);
             named = true;
         }
@@ -118,12 +118,12 @@ impl Sampling {
         ]
     }
 
-    /// Refuses values out of range, NaN among them, naming the field.
+    /// Rejects values out of range, including NaN, and names the field.
     ///
     /// # Errors
     /// [`Error::Request`].
     pub fn validate(&self) -> Result<()> {
-        // NaN is in no range.
+        // No range contains NaN.
         let from = |value: f32, low: f32, high: f32| (low..=high).contains(&value);
         let above_zero = |value: f32, high: f32| value > 0.0 && value <= high;
         let checks = [
@@ -157,7 +157,7 @@ impl Sampling {
         self.repetition_penalty >= 1.0 && self.presence_penalty >= 0.0 && self.frequency_penalty >= 0.0
     }
 
-    /// The logit of a token of the prompt (`count` 0) or generated `count` times.
+    /// The penalized logit of a token that is in the prompt (`count` 0) or was generated `count` times.
     pub(super) fn penalised(&self, logit: f32, count: u32) -> f32 {
         let scaled = if logit > 0.0 { logit / self.repetition_penalty } else { logit * self.repetition_penalty };
         let presence = if count > 0 { self.presence_penalty } else { 0.0 };

@@ -1,29 +1,29 @@
-//! What one step computes and what became of it.
+//! The work of one step, and its outcomes.
 
 use super::Snapshot;
 use crate::kernels::operands::step::{Phase, SequenceId, Work};
 
-/// What one step computes.
+/// The work of one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Each sequence appears once at most; those of one phase are in the order of their admission.
+    /// Each sequence appears at most once; within a phase, in order of admission.
     pub work: Vec<Work>,
     /// Running sequences that lost blocks, slot and snapshots and wait again; the youngest first.
     pub preempted: Vec<SequenceId>,
-    /// Kept or waiting sequences that lost blocks, slot and snapshots. They keep their tokens and are computed anew
-    /// when they run.
+    /// Kept or waiting sequences that lost blocks, slot and snapshots. They keep their tokens and are recomputed when
+    /// they run.
     pub dropped: Vec<SequenceId>,
-    /// Every snapshot that was given up in this step, those of preempted and dropped sequences included.
+    /// All snapshots freed in this step, including those of preempted and dropped sequences.
     pub forgotten: Vec<(SequenceId, Snapshot)>,
 }
 
 impl Batch {
-    /// Tokens computed in this step.
+    /// Number of tokens computed in this step.
     pub fn tokens(&self) -> usize {
         self.work.iter().map(|work| work.range.len()).sum()
     }
 
-    /// Whether there is nothing to compute.
+    /// Whether the step computes no token.
     pub fn is_empty(&self) -> bool {
         self.work.is_empty()
     }
@@ -34,16 +34,16 @@ impl Batch {
     }
 }
 
-/// What became of a sequence whose logits were wanted.
+/// The outcome of a sequence whose logits were requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The sampled token joins the sequence, which goes on.
+    /// The sampled token is appended, and the sequence continues.
     Token,
-    /// The sequence is idle and keeps blocks and slot, for a session that may go on.
+    /// The sequence becomes idle and keeps its blocks and slot, so that its session can continue.
     Kept {
-        /// Whether the sampled token still joins the sequence: known, but not computed before the session goes on.
+        /// Whether to append the sampled token: known, but computed only when the session continues.
         token: bool,
     },
-    /// The sequence is over and forgotten; its blocks, slot and snapshots are free.
+    /// The sequence is finished and removed; its blocks, slot and snapshots are free.
     Finished,
 }

@@ -1,10 +1,10 @@
-//! Integrity: every block and slot has one owner, every sequence is in one place.
+//! Consistency: every block and slot has one owner, every sequence is in one place.
 
 use super::{Scheduler, SequenceId, State, sequence::Sequence};
 
 impl Scheduler {
-    /// Panics, naming the fault, unless every block and slot is free or has exactly one owner and all counters agree.
-    /// Debug builds do this after every change; it costs time in proportion to all blocks, slots and sequences.
+    /// Panics with a message unless every block and slot is free or has exactly one owner and all counters agree. Debug
+    /// builds check after every change. The time is proportional to all blocks, slots and sequences.
     pub fn check(&self) {
         let all = || self.sequences.values();
         let blocks = all().flat_map(|sequence| sequence.blocks.iter().copied());
@@ -24,8 +24,8 @@ impl Scheduler {
         let mut places: Vec<SequenceId> = self.running.iter().chain(&self.waiting).copied().collect();
         places.sort_unstable();
         assert!(places.windows(2).all(|pair| pair[0] != pair[1]), "a sequence is in two places");
-        assert!(self.running.iter().all(|&id| self.at(id).state == State::Running), "not all that run are running");
-        assert!(self.waiting.iter().all(|&id| self.at(id).state == State::Waiting), "not all in the queue wait");
+        assert!(self.running.iter().all(|&id| self.at(id).state == State::Running), "wrong state in the running list");
+        assert!(self.waiting.iter().all(|&id| self.at(id).state == State::Waiting), "wrong state in the queue");
         assert_eq!(self.running.len(), count(State::Running), "running sequences");
         assert_eq!(self.waiting.len(), count(State::Waiting), "waiting sequences");
         assert!(self.running.len() <= self.limits.sequences, "{} sequences run", self.running.len());
@@ -39,10 +39,13 @@ impl Scheduler {
         let ends: Vec<usize> = [0].into_iter().chain(segments.iter().map(|segment| segment.end)).collect();
         assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{id}: segments {ends:?}");
         assert!(blocks.len() >= self.limits.blocks_for(computed), "{id}: {} blocks for {computed}", blocks.len());
-        assert!(snapshots.iter().all(|snapshot| snapshot.computed <= computed), "{id}: a snapshot of the future");
+        assert!(
+            snapshots.iter().all(|snapshot| snapshot.computed <= computed),
+            "{id}: a snapshot past the computed tokens"
+        );
         if state == State::Running {
-            assert!(slot.is_some(), "{id}: runs without a slot");
-            assert!(computed < known, "{id}: runs with nothing to compute");
+            assert!(slot.is_some(), "{id}: running without a slot");
+            assert!(computed < known, "{id}: running with nothing to compute");
         } else {
             assert_eq!(slot.is_some(), computed > 0, "{id}: a slot with {computed} computed");
             assert_eq!(blocks.len(), self.limits.blocks_for(computed), "{id}: blocks for {computed}");

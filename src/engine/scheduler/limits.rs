@@ -1,23 +1,23 @@
-//! What a scheduler may hand out, and whether a sequence can ever be served within that.
+//! The limits of a scheduler, and whether a sequence can finish within them.
 
 use crate::error::{Error, Result};
 
-/// How much one step may compute and how much memory there is to share out.
+/// The work limit of one step, and the amounts of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Tokens computed in one step at the most, of prompts and sampled ones together.
+    /// Maximum tokens per step, given and sampled tokens together.
     pub budget: usize,
-    /// Tokens per DeltaNet chunk: prompts are cut at multiples of it, counted from the start of the sequence.
+    /// Tokens per DeltaNet chunk: prefill ends at multiples of it, counted from the start of the sequence.
     pub align: usize,
     /// Tokens per KV block.
     pub block: usize,
-    /// KV blocks there are.
+    /// Number of KV blocks.
     pub blocks: usize,
-    /// DeltaNet slots there are, for sequences and snapshots together.
+    /// Number of DeltaNet slots, for sequences and snapshots together.
     pub slots: usize,
-    /// Sequences that run at once, at the most.
+    /// Maximum number of running sequences.
     pub sequences: usize,
-    /// Tokens of one sequence at the most.
+    /// Maximum number of tokens per sequence.
     pub context: usize,
 }
 
@@ -28,7 +28,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// KV blocks that `tokens` tokens fill.
+    /// Number of KV blocks for `tokens` tokens.
     pub fn blocks_for(&self, tokens: usize) -> usize {
         tokens.div_ceil(self.block)
     }
@@ -48,8 +48,8 @@ impl Limits {
                 return Err(Error::Request(format!("{name}: {value} is not between 1 and {}", u32::MAX)));
             }
         }
-        // Every running sequence may decode one token before the oldest prompt gets what is left, and a prompt moves
-        // by whole chunks: with less than this it could stand still for as long as the others decode.
+        // All running sequences may decode one token each before the oldest prompt gets the rest, and prefill advances
+        // by whole chunks. With a smaller budget it could stop until the others finish.
         let least = align + sequences;
         if budget < least {
             return Err(Error::Request(format!(
@@ -60,7 +60,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Whether a sequence that knows `known` tokens and may grow to `max_len` can finish with all memory to itself.
+    /// Whether a sequence with `known` tokens that may grow to `max_len` can finish alone in memory.
     pub(super) fn fit(&self, known: usize, max_len: usize) -> Result<()> {
         let Limits { block, blocks, context, .. } = *self;
         let refused = |what| Err(Error::Request(what));

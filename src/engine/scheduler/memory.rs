@@ -1,8 +1,8 @@
-//! Who gets blocks and slots, and who gives them up.
+//! Allocation of blocks and slots, and their recovery from other sequences.
 
 use super::{Batch, Scheduler, SequenceId, Snapshot, State, sequence::Sequence};
 
-/// Numbers that are lent one at a time.
+/// A pool of numbers, each allocated to one owner at a time.
 #[derive(Debug)]
 pub(super) struct Pool {
     free: Vec<u32>,
@@ -31,11 +31,11 @@ impl Pool {
 }
 
 impl Scheduler {
-    /// A free slot to copy the recurrent state of a sequence into, as it is now, between steps. The scheduler keeps it
-    /// as a [`Snapshot`] of the sequence. Nothing if the sequence has no state or no slot is free.
+    /// Allocates a slot for a copy of a sequence's current recurrent state, between steps. The scheduler records it as
+    /// a [`Snapshot`] of the sequence. Returns `None` if the sequence has no state or no slot is free.
     ///
     /// # Panics
-    /// If the last batch is not committed or the sequence is over.
+    /// If the last batch is not committed, or the sequence is finished or canceled.
     pub fn lend_slot(&mut self, id: SequenceId) -> Option<u32> {
         self.assert_closed();
         let computed = self.at(id).computed;
@@ -44,10 +44,10 @@ impl Scheduler {
         Some(slot)
     }
 
-    /// Gives the slot of one of the sequence's snapshots back.
+    /// Frees the slot of a snapshot of the sequence.
     ///
     /// # Panics
-    /// If the sequence is over or has no such snapshot.
+    /// If the sequence is finished or canceled, or does not have this snapshot.
     pub fn return_slot(&mut self, id: SequenceId, slot: u32) {
         let snapshots = &mut self.at_mut(id).snapshots;
         let place = snapshots.iter().position(|snapshot| snapshot.slot == slot);
@@ -55,10 +55,10 @@ impl Scheduler {
         self.slots.give(slot);
     }
 
-    /// Makes sure that a running sequence has a block for its next token. Where none can be had from idle or waiting
-    /// sequences the youngest running ones go, and if that is this one the answer is `false`.
+    /// Ensures that a running sequence has a block for its next token. Takes memory from idle and waiting sequences
+    /// first, then preempts the youngest running ones. Returns `false` if that preempts this sequence.
     ///
-    /// The oldest running sequence thus always moves on: everyone else gives way to it, and it fits alone.
+    /// So the oldest running sequence always advances: all others yield to it, and its own memory always fits.
     pub(super) fn grow(&mut self, id: SequenceId, batch: &mut Batch) -> bool {
         while self.limits.blocks_for(self.at(id).computed + 1) > self.at(id).blocks.len() {
             if let Some(block) = self.blocks.take() {
@@ -79,12 +79,12 @@ impl Scheduler {
         true
     }
 
-    /// Gives the head of the queue a slot and blocks for all its known tokens and one more, or changes nothing.
+    /// Gives the head of the queue a slot, and blocks for all its known tokens and one more, or changes nothing.
     ///
-    /// Blocks for the next chunk alone would do for this step, but prompts admitted on that promise would preempt each
-    /// other half-way and start again. So a prompt never has to ask again, and only decoding preempts. One block per
-    /// running sequence is left free for the same reason: the newcomer would be the first to go when they grow. What
-    /// is preempted does not come back before something else is freed, as it needs at least what it lost.
+    /// Blocks for the next chunk would suffice for this step. But prompts admitted on that basis would preempt each
+    /// other half-way and restart. So a prompt gets all its blocks at once, and only decoding preempts. For the same
+    /// reason, one block per running sequence stays free: when they grow, they would preempt the newest first. A
+    /// preempted sequence returns only after memory is freed, since it needs at least as much as it lost.
     pub(super) fn reserve(&mut self, head: SequenceId, batch: &mut Batch) -> bool {
         let sequence = self.at(head);
         let tokens = sequence.max_len.min(sequence.known() + 1);
@@ -112,7 +112,7 @@ impl Scheduler {
         true
     }
 
-    /// Sum over everything that idle sequences and those behind the head of the queue hold.
+    /// Sum of `held` over all idle sequences, and all waiting sequences except the head of the queue.
     fn in_reach(&self, head: SequenceId, held: impl Fn(&Sequence) -> usize) -> usize {
         let reach = self.sequences.iter().filter(|&(&id, sequence)| id != head && sequence.state != State::Running);
         reach.map(|(_, sequence)| held(sequence)).sum()
@@ -124,13 +124,13 @@ impl Scheduler {
     }
 
     fn drop_for(&mut self, head: SequenceId, batch: &mut Batch) {
-        let victim = self.victim(Some(head)).expect("there is enough in reach");
+        let victim = self.victim(Some(head)).expect("the reachable memory suffices");
         self.empty(victim, batch);
         batch.dropped.push(victim);
     }
 
-    /// Whose memory goes next without stopping anything that runs: that of the idle session not used for longest, then
-    /// that of the last in the queue. Waiting sessions are in reach because nobody may wait for one behind himself.
+    /// The next sequence to lose its memory without stopping a running one: the least recently used idle session, then
+    /// the last of the queue. Waiting sessions can lose memory, so that no sequence waits for one behind it.
     fn victim(&self, head: Option<SequenceId>) -> Option<SequenceId> {
         let holds = |sequence: &Sequence| sequence.slot.is_some();
         let idle = self.sequences.iter().filter(|(_, sequence)| sequence.state == State::Kept && holds(sequence));
@@ -138,7 +138,7 @@ impl Scheduler {
         idle.min_by_key(|(_, sequence)| sequence.used).map(|(id, _)| id).or_else(queue).copied()
     }
 
-    /// Gives up the oldest snapshot of the sequence not used for longest; `false` if there is no snapshot at all.
+    /// Frees the oldest snapshot of the least recently used sequence. Returns `false` if there is no snapshot.
     fn forget_snapshot(&mut self, batch: &mut Batch) -> bool {
         let holders = self.sequences.iter_mut().filter(|(_, sequence)| !sequence.snapshots.is_empty());
         let Some((&id, sequence)) = holders.min_by_key(|(_, sequence)| sequence.used) else { return false };
@@ -148,13 +148,13 @@ impl Scheduler {
         true
     }
 
-    /// Takes everything from a sequence but its tokens, and says which snapshots went.
+    /// Frees all memory of a sequence except its tokens, and records its snapshots in the batch.
     fn empty(&mut self, id: SequenceId, batch: &mut Batch) {
         batch.forgotten.extend(self.at(id).snapshots.iter().map(|&snapshot| (id, snapshot)));
         self.release(id);
     }
 
-    /// Takes everything from a sequence but its tokens. Snapshots go too: without the blocks they are of no use.
+    /// Frees all memory of a sequence except its tokens. Snapshots are useless without the blocks.
     pub(super) fn release(&mut self, id: SequenceId) {
         self.trim(id, 0);
         if let Some(slot) = self.at_mut(id).slot.take() {
@@ -162,7 +162,7 @@ impl Scheduler {
         }
     }
 
-    /// Takes back the blocks and snapshots that a sequence with `computed` computed tokens has no use for.
+    /// Sets the number of computed tokens, and frees blocks and snapshots beyond it.
     pub(super) fn trim(&mut self, id: SequenceId, computed: usize) {
         let keep = self.limits.blocks_for(computed);
         let sequence = self.sequences.get_mut(&id).expect("a sequence of this scheduler");

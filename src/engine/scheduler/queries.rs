@@ -1,59 +1,59 @@
-//! What can be asked of a scheduler. Questions about a sequence panic for one that is over; [`Scheduler::state`] tells.
+//! Read access to a scheduler. All methods on a sequence but [`Scheduler::state`] panic if it is finished or canceled.
 
 use super::{Limits, Scheduler, Segment, SequenceId, Snapshot, State, sequence::Sequence};
 
 impl Scheduler {
-    /// What this scheduler was made with.
+    /// The limits of this scheduler.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Whether no sequence runs or waits. Kept sessions are no work.
+    /// Whether no sequence runs or waits. Kept sessions may remain.
     pub fn is_idle(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty()
     }
 
-    /// The running sequences, in the order of admission.
+    /// The running sequences, in order of admission.
     pub fn running(&self) -> &[SequenceId] {
         &self.running
     }
 
-    /// The waiting sequences, the next to be admitted first.
+    /// The waiting sequences, in order of admission.
     pub fn waiting(&self) -> impl Iterator<Item = SequenceId> + '_ {
         self.waiting.iter().copied()
     }
 
-    /// How many blocks nobody owns.
+    /// Number of free blocks.
     pub fn free_blocks(&self) -> usize {
         self.blocks.free().len()
     }
 
-    /// How many slots nobody owns.
+    /// Number of free slots.
     pub fn free_slots(&self) -> usize {
         self.slots.free().len()
     }
 
-    /// Where a sequence stands; nothing once it is finished or cancelled.
+    /// The state of a sequence; `None` once it is finished or canceled.
     pub fn state(&self, id: SequenceId) -> Option<State> {
         self.sequences.get(&id).map(|sequence| sequence.state)
     }
 
-    /// How many of its tokens have gone through the model and are in its memory now.
+    /// Number of its tokens that the model has computed and its memory holds.
     pub fn computed(&self, id: SequenceId) -> usize {
         self.at(id).computed
     }
 
-    /// How many tokens it has.
+    /// Number of its known tokens.
     pub fn known(&self, id: SequenceId) -> usize {
         self.at(id).known()
     }
 
-    /// Where its tokens come from, in order.
+    /// The origins of its tokens, in order.
     pub fn segments(&self, id: SequenceId) -> &[Segment] {
         &self.at(id).segments
     }
 
-    /// Its blocks: position `p` is in block `p / block`.
+    /// Its blocks: block `p / block` holds position `p`.
     pub fn blocks(&self, id: SequenceId) -> &[u32] {
         &self.at(id).blocks
     }
@@ -63,7 +63,7 @@ impl Scheduler {
         self.at(id).slot
     }
 
-    /// Its snapshots, in the order in which they were taken.
+    /// Its snapshots, oldest first.
     pub fn snapshots(&self, id: SequenceId) -> &[Snapshot] {
         &self.at(id).snapshots
     }

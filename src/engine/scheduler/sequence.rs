@@ -1,19 +1,19 @@
-//! One sequence: where its tokens come from, how far it has been computed, which blocks and slots are its own.
+//! One sequence: the origins of its tokens, its computed tokens, its blocks and slots.
 
 use crate::kernels::operands::step::{Phase, SequenceId, Work};
 
-/// Where a sequence stands.
+/// The state of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// In the queue. It may hold blocks and a slot, if it is a session that goes on.
+    /// In the queue. A session that continues may hold blocks and a slot.
     Waiting,
-    /// Admitted: it has a slot and the blocks of all its known tokens.
+    /// Admitted: it has a slot, and blocks for all its known tokens.
     Running,
-    /// Idle: it keeps its blocks and its slot until others need them.
+    /// Idle: it keeps its blocks and slot until another sequence needs them.
     Kept,
 }
 
-/// Where tokens come from, which decides the kernels that compute them, whenever they are computed.
+/// The origin of a token. It selects the kernels, each time the token is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// From a prompt: computed in chunks.
@@ -23,7 +23,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The kernels that compute such tokens.
+    /// The phase that computes these tokens.
     pub fn phase(self) -> Phase {
         match self {
             Origin::Given => Phase::Prefill,
@@ -32,21 +32,21 @@ impl Origin {
     }
 }
 
-/// Consecutive tokens of one origin. They end before position `end` and start where the segment before them ends.
+/// Consecutive tokens of one origin: from the end of the previous segment to before position `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// One past its last position.
     pub end: usize,
-    /// Where its tokens come from.
+    /// The origin of its tokens.
     pub origin: Origin,
 }
 
-/// A slot that holds a copy of a sequence's recurrent state.
+/// A slot with a copy of a sequence's recurrent state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The slot that holds it.
+    /// The slot number.
     pub slot: u32,
-    /// How many tokens had been computed.
+    /// Number of computed tokens at the copy.
     pub computed: usize,
 }
 
@@ -55,12 +55,12 @@ pub(super) struct Sequence {
     pub state: State,
     pub segments: Vec<Segment>,
     pub computed: usize,
-    /// Number of tokens at which it ends.
+    /// Number of tokens at which the sequence ends.
     pub max_len: usize,
     pub blocks: Vec<u32>,
     pub slot: Option<u32>,
     pub snapshots: Vec<Snapshot>,
-    /// The scheduler's clock when the sequence was last used: idle sessions go in this order.
+    /// Time of last use on the scheduler's clock: the least recently used idle session loses its memory first.
     pub used: u64,
 }
 
@@ -80,7 +80,7 @@ impl Sequence {
         self.segments.iter().copied().find(|segment| segment.end > self.computed)
     }
 
-    /// What is computed next within `budget` tokens; nothing where the way to the next allowed cut is longer.
+    /// The next work within `budget` tokens. `None` if the next allowed cut is farther.
     pub fn work(&self, sequence: SequenceId, budget: usize, align: usize) -> Option<Work> {
         let segment = self.segment()?;
         let start = self.computed;
@@ -97,24 +97,24 @@ impl Sequence {
         Some(if wants_token { work.with_last_output() } else { work })
     }
 
-    /// Appends prompt tokens. Always as a segment of their own: the end of the segment before was a cut when those tokens
-    /// were first computed, and has to be one again when they are recomputed.
+    /// Appends prompt tokens, always as a new segment. The end of the segment before was a cut in the first
+    /// computation, so it must be a cut in every recomputation.
     pub fn give(&mut self, count: usize) {
         if count > 0 {
             self.segments.push(Segment { end: self.known() + count, origin: Origin::Given });
         }
     }
 
-    /// Appends one token from the model.
+    /// Appends one sampled token.
     pub fn sample(&mut self) {
-        assert!(self.known() < self.max_len, "a token beyond the {} the sequence may have", self.max_len);
+        assert!(self.known() < self.max_len, "a token beyond max_len {}", self.max_len);
         match self.segments.last_mut() {
             Some(Segment { end, origin: Origin::Sampled }) => *end += 1,
             _ => self.segments.push(Segment { end: self.known() + 1, origin: Origin::Sampled }),
         }
     }
 
-    /// Forgets every token from position `known` on.
+    /// Removes all tokens from position `known` on.
     pub fn cut(&mut self, known: usize) {
         let whole = self.segments.iter().take_while(|segment| segment.end <= known).count();
         let start = whole.checked_sub(1).map_or(0, |last| self.segments[last].end);

@@ -45,7 +45,7 @@ pub struct DeltaHeads {
     pub key_width: u32,
     /// Width of a value head.
     pub value_width: u32,
-    /// Neighbouring value heads that share a query and a key head: all that do where value heads are grouped by key head,
+    /// Neighboring value heads that share a query and a key head: all that do where value heads are grouped by key head,
     /// one where they are tiled, so that value head h belongs to key head h mod `key`.
     pub sharing: u32,
 }

@@ -7,8 +7,6 @@ mod work;
 
 use std::{ops::Range, sync::Arc};
 
-pub use work::{Input, Phase, SequenceId, Work};
-
 use crate::{
     compute::{
         backend::Backend,
@@ -20,6 +18,7 @@ use crate::{
     },
     error::Result,
 };
+pub use work::{Input, Phase, SequenceId, Work};
 
 /// Rows that one group of a tiled kernel takes of one sequence.
 pub const TILE: u32 = 32;

@@ -1,4 +1,4 @@
-//! How far the elements of one tensor are from those of another.
+//! The difference between two tensors, element by element.
 
 use half::{bf16, f16};
 
@@ -7,21 +7,21 @@ use crate::compute::{
     formats::Row,
 };
 
-/// Beyond this, numbers stand for infinity: where nothing was seen, shaders have a number below all others in place of
-/// −∞, which not every one of them can hold.
+/// Larger magnitudes count as infinity. Shaders mask with a very negative number in place of −∞, because some element
+/// types cannot hold it.
 const ENDLESS: f64 = 1e37;
 
 /// The largest difference of two tensors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
-    /// Of floats, as a share of the reference's largest finite value; infinite where one side alone is no number. Of
-    /// words, 0 or infinite.
+    /// For floats: relative to the reference's largest finite value; infinite if only one side is NaN. For words: 0 or
+    /// infinite.
     pub error: f64,
-    /// The element that is furthest off, counted through all rows.
+    /// Index of the element with the largest error, over all rows.
     pub at: usize,
-    /// The reference's value there.
+    /// The reference's value at this index.
     pub wanted: f64,
-    /// The other one's value there.
+    /// The other value at this index.
     pub found: f64,
 }
 
@@ -39,7 +39,7 @@ impl Difference {
     }
 }
 
-/// The difference of two values as a share of `scale`; none where both are endless in the same direction, or no numbers.
+/// The difference of two values relative to `scale`; zero if both are NaN, or both infinite with the same sign.
 fn error(wanted: f64, found: f64, scale: f64) -> f64 {
     let alike = wanted == found
         || wanted.is_nan() && found.is_nan()
@@ -52,7 +52,7 @@ fn error(wanted: f64, found: f64, scale: f64) -> f64 {
     }
 }
 
-/// Exact for every element type.
+/// The elements as f64, exact for every element type.
 fn values((dtype, shape): (DType, [u32; 2]), bytes: &[u8]) -> Vec<f64> {
     let pairs = || bytes.as_chunks::<2>().0.iter();
     let quads = || bytes.as_chunks::<4>().0.iter();
@@ -66,6 +66,6 @@ fn values((dtype, shape): (DType, [u32; 2]), bytes: &[u8]) -> Vec<f64> {
         }
         DType::F16 => pairs().map(|pair| f16::from_le_bytes(*pair).to_f64()).collect(),
         DType::Bf16 => pairs().map(|pair| bf16::from_le_bytes(*pair).to_f64()).collect(),
-        _ => panic!("nothing writes quantised weights"),
+        _ => panic!("no kernel writes quantized weights"),
     }
 }

@@ -1,16 +1,16 @@
-//! What one row of logits says of the next id. Sums are in double precision.
+//! The next-id distribution of one row of logits. Sums use f64.
 
-/// The distribution that logits stand for.
+/// The softmax distribution of a row of logits.
 pub struct Distribution<'a> {
     logits: &'a [f32],
-    /// Logarithm of the sum of their exponentials.
+    /// Logarithm of the sum of exponentials.
     whole: f64,
-    /// The likeliest id; of equals the lowest, as a greedy choice takes.
+    /// The most likely id; on a tie the lowest, as in a greedy choice.
     pub likeliest: u32,
 }
 
 impl<'a> Distribution<'a> {
-    /// None where a logit is no number, or none is finite.
+    /// The distribution of a row; `None` if a logit is NaN, or no logit is finite.
     pub fn of(logits: &'a [f32]) -> Option<Self> {
         let (mut likeliest, mut largest) = (0, f32::NEG_INFINITY);
         for (id, &logit) in (0..).zip(logits) {
@@ -24,10 +24,10 @@ impl<'a> Distribution<'a> {
         whole.is_finite().then_some(Self { logits, whole, likeliest })
     }
 
-    /// The logarithm of an id's probability.
+    /// Log-probability of an id.
     ///
     /// # Panics
-    /// If there is no such id.
+    /// If the id is outside the vocabulary.
     pub fn log(&self, id: u32) -> f64 {
         f64::from(self.logits[id as usize]) - self.whole
     }
@@ -39,7 +39,7 @@ impl<'a> Distribution<'a> {
             let share = p.exp();
             if share > 0.0 { share * (p - q) } else { 0.0 }
         });
-        // What is 0 may come out below it by a rounding.
+        // Rounding can make a zero divergence negative.
         terms.sum::<f64>().max(0.0)
     }
 }

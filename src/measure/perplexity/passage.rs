@@ -1,4 +1,4 @@
-//! Which ids of a text are scored, and after which others.
+//! Which ids of a text are scored, and with which context.
 
 #[cfg(feature = "text")]
 mod text;
@@ -7,32 +7,32 @@ use std::{ops::Range, path::Path};
 
 use crate::error::{Error, Result};
 
-/// Ids that are computed from an empty state, one after the other, each but the last in view of those before it.
+/// Ids computed from an empty state. Each id but the last runs with the ids before it as context.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Window {
-    /// Of the text.
+    /// Range of ids in the text.
     pub ids: Range<usize>,
-    /// How many of the last ones are scored: all but the first one at most.
+    /// Number of scored ids, counted from the end: at most all but the first.
     pub scored: usize,
 }
 
-/// How ids become windows.
+/// How to split ids into windows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cut {
-    /// Ids that a window computes; it has one more, whose logits nobody needs.
+    /// Ids that a window computes. The window has one more, whose logits are not needed.
     pub window: u32,
-    /// Ids from the beginning of one window to that of the next one, which scores no id that was scored before.
+    /// Ids from the start of one window to the start of the next, which scores only new ids.
     pub stride: u32,
 }
 
-/// A text as ids, and the windows to be scored of it.
+/// A text as ids, and the windows that score it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Passage {
-    /// All of them.
+    /// All ids.
     pub ids: Vec<u32>,
-    /// In order.
+    /// The windows, in order.
     pub windows: Vec<Window>,
-    /// Parts of the text that know nothing of each other.
+    /// Number of independent documents.
     pub documents: usize,
 }
 
@@ -42,12 +42,12 @@ impl Cut {
         Self { window, stride: window }
     }
 
-    /// The windows of some ids: every id but the first is scored once.
+    /// The windows of a range of ids: they score every id but the first exactly once.
     fn windows(self, all: Range<usize>) -> impl Iterator<Item = Window> {
         let (window, stride, last) = (self.window as usize, self.stride as usize, all.end.saturating_sub(1));
         let ends = move |start: usize| (start + window).min(last);
         let starts = (all.start..last).step_by(stride);
-        // The first window that reaches the end is the last one.
+        // The first window that reaches the end is the last.
         starts.take_while(move |start| *start == all.start || ends(start - stride) < last).map(move |start| {
             let before = if start == all.start { start } else { ends(start - stride) };
             Window { ids: start..ends(start) + 1, scored: ends(start) - before }
@@ -56,10 +56,10 @@ impl Cut {
 }
 
 impl Passage {
-    /// Some ids in windows that pay no heed to where documents end.
+    /// Ids in windows that ignore document boundaries.
     ///
     /// # Errors
-    /// [`Error::Request`] for less than two ids, which have nothing to score.
+    /// [`Error::Request`] for fewer than two ids, which have nothing to score.
     pub fn of_ids(ids: Vec<u32>, cut: Cut) -> Result<Self> {
         if ids.len() < 2 {
             let what = "and the first id of a window is not scored: at least 2 are needed, so give more text";
@@ -69,21 +69,21 @@ impl Passage {
         Ok(Self { ids, windows, documents: 1 })
     }
 
-    /// How many ids are scored.
+    /// Number of scored ids.
     pub fn scored(&self) -> usize {
         self.windows.iter().map(|window| window.scored).sum()
     }
 
-    /// Tokens of the longest window, as a cache has to hold them.
+    /// Tokens of the longest window: the required capacity of a cache.
     pub fn longest(&self) -> u32 {
         self.windows.iter().map(|window| window.ids.len() as u32 - 1).max().unwrap_or(0)
     }
 }
 
-/// The text of a file's bytes.
+/// The text in a file's bytes.
 ///
 /// # Errors
-/// [`Error::Format`] naming the file where it is empty, or not UTF-8.
+/// [`Error::Format`] with the file name if the file is empty or not UTF-8.
 pub fn utf8(bytes: Vec<u8>, file: &Path) -> Result<String> {
     let refused = |what: String| Error::Format { file: file.into(), what };
     if bytes.is_empty() {
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn windows_share_one_id() {
         assert_eq!(windows(Cut::apart(4), 0..10), [(0..5, 4), (4..9, 4), (8..10, 1)]);
-        // One that ends with the text is the last.
+        // A window that ends with the text is the last.
         assert_eq!(windows(Cut::apart(4), 0..9), [(0..5, 4), (4..9, 4)]);
         assert_eq!(windows(Cut::apart(4), 3..5), [(3..5, 1)]);
         assert_eq!(windows(Cut::apart(4), 3..4), []);

@@ -1,9 +1,8 @@
-//! One model that reads windows of ids and leaves logits for every one of them.
+//! Runs one model over windows of ids, with logits for every id.
 
 use std::{future::ready, ops::Range, sync::Arc};
 
 use super::Side;
-
 use crate::{
     compute::{dtype::DType, memory::Pending},
     engine::{ALIGN, LogitRows, Prepared, Runner},
@@ -15,43 +14,43 @@ use crate::{
     },
 };
 
-/// Bytes of logits that a step leaves at most.
+/// Maximum bytes of logits per step.
 const LOGITS: u64 = 128 << 20;
 
-/// Rows of a step, however many bytes of logits they leave.
+/// Minimum rows per step, whatever the size of their logits.
 const LEAST_ROWS: u64 = 16;
 
-/// A model with the memory of one sequence and a program that computes any part of it.
+/// A model with the memory of one sequence and a program that computes any part of a window.
 pub(super) struct Reader {
     model: Arc<Model>,
-    /// Keeps the buffers of the cache.
+    /// Keeps the cache buffers alive.
     prepared: Prepared,
 }
 
 /// Consecutive ids of one window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'a> {
-    /// What is computed.
+    /// The ids to compute.
     pub(super) ids: &'a [u32],
-    /// Of the first of them in its window.
+    /// Position of the first id in its window.
     pub(super) position: u32,
-    /// The ids that follow the last ones of `ids`, each to be scored by the logits of the one before it.
+    /// The ids after the last ones of `ids`. The logits of each preceding id score them.
     pub(super) targets: &'a [u32],
 }
 
 impl Reader {
-    /// For windows of up to `longest` ids, `rows` of them at a time.
+    /// A reader of windows of up to `longest` ids, `rows` ids per step.
     ///
     /// # Errors
-    /// [`Error::Request`] for windows whose keys the device cannot bind, with the longest that it can;
-    /// [`Error::OutOfMemory`]; those of compiling.
+    /// [`Error::Request`] for windows whose keys exceed the device's largest binding, with the longest window that
+    /// fits; [`Error::OutOfMemory`]; compile errors.
     pub(super) fn new(side: &Side, longest: u32, rows: u32) -> Result<Self> {
         let (model, backend) = (side.model.clone(), &side.model.backend);
         let room = Room { bytes: u64::MAX, binding: backend.caps().max_binding };
         let context = longest.next_multiple_of(BLOCK);
         let plan = Plan::fit(&model.config, Wanted { context, sequences: 1, slots: 1, kv: side.kv }, room);
         let plan = plan.map_err(|error| match error {
-            // Here a window is what takes a context.
+            // Here the window is the context.
             Error::Request(what) => Error::Request(what.replace("--context", "--window")),
             other => other,
         })?;
@@ -62,7 +61,7 @@ impl Reader {
         Ok(Self { model, prepared: runner.load(recording)? })
     }
 
-    /// Submits a part, and asks for the logits that score its targets: \[targets, V\] f32.
+    /// Submits a part and requests the logits that score its targets: \[targets, V\] f32.
     pub(super) fn compute(&self, part: &Part<'_>) -> Result<Pending> {
         let range = part.position as usize..part.position as usize + part.ids.len();
         let work = Work::new(SequenceId::new(0), Phase::Prefill, range);
@@ -78,8 +77,8 @@ impl Reader {
     }
 }
 
-/// How many rows all of these can compute at a time, for windows of up to `longest` ids: a multiple of what prompts are
-/// cut at, where there are as many.
+/// Rows per step that all sides can compute, for windows of up to `longest` ids: a multiple of the prefill granularity,
+/// if large enough.
 pub(super) fn rows(sides: &[&Side], longest: u32) -> u32 {
     let of = |model: &Model| {
         let caps = model.backend.caps();
@@ -91,7 +90,7 @@ pub(super) fn rows(sides: &[&Side], longest: u32) -> u32 {
     if most < ALIGN { most } else { most - most % ALIGN }
 }
 
-/// The parts of some ids' windows, in order.
+/// The parts of these windows, in order.
 pub(super) fn parts<'a>(
     ids: &'a [u32],
     windows: &'a [super::Window],

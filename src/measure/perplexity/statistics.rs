@@ -1,16 +1,16 @@
-//! What many numbers come to.
+//! Means and quantiles.
 
-/// A mean and its standard error, the numbers taken as independent of each other.
+/// A mean and its standard error, for independent numbers.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Mean {
     /// The mean.
     pub value: f64,
-    /// Its standard error; infinite where there is but one number.
+    /// Its standard error; infinite for a single number.
     pub error: f64,
 }
 
 impl Mean {
-    /// Of some numbers. NaN for none.
+    /// The mean of some numbers; NaN for an empty slice.
     pub fn of(numbers: &[f64]) -> Self {
         let count = numbers.len() as f64;
         let value = numbers.iter().sum::<f64>() / count;
@@ -19,14 +19,14 @@ impl Mean {
         Self { value, error }
     }
 
-    /// Its exponential, whose error is that of the mean times the slope there.
+    /// The exponential of the mean; the error scales by the slope there.
     pub fn exp(self) -> Self {
         let value = self.value.exp();
         Self { value, error: value * self.error }
     }
 }
 
-/// The number that a share of some sorted ones is below, between two of them in proportion. NaN for none.
+/// Quantile `share` of sorted numbers, with linear interpolation. NaN for an empty slice.
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = share * last as f64;
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_mean_of_four() {
-        // Deviations −3, −1, 1, 3: squares 20, variance 20/3, of the mean 20/3/4.
+        // Deviations −3, −1, 1, 3: sum of squares 20, variance 20/3, variance of the mean 20/3/4.
         let mean = Mean::of(&[1.0, 3.0, 5.0, 7.0]);
         assert_eq!((mean.value, mean.error), (4.0, (5.0f64 / 3.0).sqrt()));
         let grown = mean.exp();

@@ -1,40 +1,47 @@
-//! The bytes of one weight file, mapped or in memory: the only unsafe code of loading.
+//! The bytes of one weight file, mapped or in memory: the only unsafe code of the loader.
 
-use std::{borrow::Cow, fs::File, path::Path};
-
-use memmap2::Mmap;
+use std::{borrow::Cow, path::Path};
 
 use crate::{Error, Result};
 
 /// The contents of one weight file.
 #[derive(Debug)]
 pub(super) enum Bytes {
-    Mapped(Mmap),
+    #[cfg(not(target_arch = "wasm32"))]
+    Mapped(memmap2::Mmap),
     Memory(Cow<'static, [u8]>),
 }
 
 impl Bytes {
     /// Maps the file at `path` for reading.
-    // SAFETY: the map is read-only, and its bytes are only ever seen as `&[u8]`, for which every value is
-    // valid. What is left is another process shortening or rewriting the file meanwhile, which no system lets a reader
-    // rule out; `Checkpoint::open` documents it. The alternative, reading, would cost the file's size in memory.
+    // SAFETY: the map is read-only, and its bytes are only seen as `&[u8]`, where every value is valid. Another process
+    // could still shorten or rewrite the file, which no system lets a reader prevent; `Checkpoint::open` documents
+    // this. The alternative, reading, would need the file's size in memory.
+    #[cfg(not(target_arch = "wasm32"))]
     #[allow(unsafe_code)]
     pub(super) fn map(path: &Path) -> Result<Bytes> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+        let file = std::fs::File::open(path).map_err(Error::io(path))?;
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
         Ok(Bytes::Mapped(map))
+    }
+
+    /// A browser has no files: checkpoints come as bytes there.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn map(path: &Path) -> Result<Bytes> {
+        Err(Error::io(path)(std::io::ErrorKind::Unsupported.into()))
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
         match self {
+            #[cfg(not(target_arch = "wasm32"))]
             Bytes::Mapped(map) => map,
             Bytes::Memory(bytes) => bytes,
         }
     }
 
-    /// Drops the pages of `part` from memory, if it is a part of this file and the file is mapped.
-    // SAFETY: the map is a read-only map of a file, so a dropped page has nothing to lose: the next read brings the same
-    // bytes from the file. The range is checked to lie inside the map.
+    /// Drops the pages of `part` from memory, if the file is mapped and contains `part`.
+    // SAFETY: this is a read-only map of a file, so a dropped page loses no data: the next read loads the same bytes
+    // from the file. The range is checked to lie inside the map.
     #[cfg(unix)]
     #[allow(unsafe_code)]
     pub(super) fn release(&self, part: &[u8]) {

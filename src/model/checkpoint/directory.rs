@@ -1,4 +1,4 @@
-//! Finding the files of a checkpoint directory, and which weight file holds which tensor.
+//! The files of a checkpoint directory, and the tensors in each weight file.
 
 use std::{
     borrow::Cow,
@@ -23,15 +23,15 @@ use crate::{Error, Result, compute::dtype::DType};
 pub(super) const CONFIG: &str = "config.json";
 pub(crate) const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// What the official small checkpoints call their only file.
+/// The name of the only weight file of the official small checkpoints.
 const ONE_OF_ONE: &str = "model.safetensors-00001-of-00001.safetensors";
 
-/// Bounds of what is read into memory. Official sizes: config 3 kB, index 100 kB, tokenizer 13 MB.
+/// Limits of files read into memory. Official sizes: config 3 kB, index 100 kB, tokenizer 13 MB.
 const CONFIG_LIMIT: u64 = 1 << 20;
 const INDEX_LIMIT: u64 = 16 << 20;
 const SIDE_LIMIT: u64 = 64 << 20;
 
-/// The weight files, and the tensors in them by full name.
+/// The weight files, and their tensors by full name.
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) shards: Vec<Shard>,
@@ -43,7 +43,7 @@ pub(super) struct Files {
 pub(super) struct Shard {
     pub(super) path: PathBuf,
     pub(super) bytes: Bytes,
-    /// The format of what is quantised in it.
+    /// The format of its quantized weights.
     pub(super) quantised: Option<DType>,
 }
 
@@ -63,7 +63,7 @@ struct Index {
 }
 
 impl Files {
-    /// Maps the weights of `dir`; like transformers, a single file wins over an index.
+    /// Maps the weights of `dir`. As in transformers, a single file wins over an index.
     pub(super) fn open(dir: &Path) -> Result<Files> {
         if dir.join(SINGLE).exists() {
             return Files::single(dir.join(SINGLE));
@@ -81,7 +81,7 @@ impl Files {
         Err(Error::Format { file: dir.into(), what })
     }
 
-    /// One file, already in memory; `path` is its name in messages.
+    /// One file in memory; `path` is its name in messages.
     pub(super) fn memory(bytes: Cow<'static, [u8]>, path: PathBuf) -> Result<Files> {
         Files::whole(Shard { path, bytes: Bytes::Memory(bytes), quantised: None })
     }
@@ -91,7 +91,7 @@ impl Files {
         &self.shards[stored.shard].bytes.as_slice()[stored.range.clone()]
     }
 
-    /// The format of a stored tensor that is a plane of quantised weights.
+    /// The quantized format of the file of a stored tensor, if the tensor is a plane.
     pub(super) fn quantised(&self, stored: &Stored) -> Option<DType> {
         self.shards[stored.shard].quantised.filter(|_| stored.encoding.is_bytes())
     }
@@ -107,7 +107,7 @@ impl Files {
         Ok(Files { shards: vec![shard], stored })
     }
 
-    /// The tensors of the index, each from the file that the index names.
+    /// The tensors of the index, each from its named file.
     fn sharded(dir: &Path, index: &[u8]) -> Result<Files> {
         let format = |what| Error::Format { file: dir.join(INDEX), what };
         let index: Index = serde_json::from_slice(index).map_err(|why| format(format!("unusable index: {why}")))?;
@@ -132,7 +132,7 @@ impl Files {
             let number = numbers[shard];
             match slots[number].remove(name) {
                 Some(slot) => drop(stored.insert(name.clone(), Stored::new(number, slot))),
-                // Savers that drop these parts are known to leave them in the index.
+                // Some tools drop these parts from the files but leave them in the index.
                 None if Names::Prefixed(PREFIXES[1]).skipped(name).is_some() => {}
                 None => return Err(format(format!("places tensor {name} in {shard}, which does not hold it"))),
             }
@@ -143,7 +143,7 @@ impl Files {
 
 impl Shard {
     fn open(path: PathBuf) -> Result<Shard> {
-        // A pipe would make opening wait for ever.
+        // Opening a pipe would wait forever.
         if !fs::metadata(&path).map_err(Error::io(&path))?.is_file() {
             return Err(Error::Format { file: path, what: "expected a file of weights".into() });
         }
@@ -157,7 +157,7 @@ impl Stored {
     }
 }
 
-/// The text of config.json, or why `dir` is no checkpoint directory.
+/// The text of config.json; an error if `dir` is not a checkpoint directory.
 pub(super) fn config(dir: &Path) -> Result<Vec<u8>> {
     let format = |what: String| Error::Format { file: dir.into(), what };
     let wanted = "the directory of a checkpoint (config.json, model.safetensors, tokenizer.json) or a GGUF file";
@@ -178,13 +178,13 @@ pub(super) fn config(dir: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// A small file of `dir`, if it is there.
+/// A small file of `dir`, if it exists.
 pub(super) fn side_file(dir: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let path = plain(dir, name).map_err(|what| Error::Format { file: dir.into(), what })?;
     read(&path, SIDE_LIMIT)
 }
 
-/// The whole file at `path`, if it is there and holds at most `limit` bytes.
+/// The whole file at `path`, if it exists and has at most `limit` bytes.
 fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let format = |what: String| Error::Format { file: path.into(), what };
     match fs::metadata(path) {
@@ -202,13 +202,13 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(contents))
 }
 
-/// `name` inside `dir`. An index comes from strangers: it may not lead out of the directory.
+/// The path of `name` inside `dir`. An index is not trusted: it must not lead out of the directory.
 fn plain(dir: &Path, name: &str) -> std::result::Result<PathBuf, String> {
     let outside = matches!(name, "" | "." | "..") || name.contains(['/', '\\', ':', '\0']);
     if outside { Err(format!("{name:?} is not the name of a file in the same directory")) } else { Ok(dir.join(name)) }
 }
 
-/// Whether this is a GGUF file, by its name or by what it begins with.
+/// Whether this is a GGUF file, by its name or its first bytes.
 pub(super) fn is_gguf(path: &Path) -> bool {
     let mut magic = [0; 4];
     let mut magic_fits =
@@ -216,7 +216,7 @@ pub(super) fn is_gguf(path: &Path) -> bool {
     path.is_file() && (has_extension(path, "gguf") || magic_fits())
 }
 
-/// The first file name, in order, that ends like this.
+/// The first file name, in order, with this extension.
 fn first_with_extension(dir: &Path, extension: &str) -> Option<String> {
     let paths = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
     let names = paths

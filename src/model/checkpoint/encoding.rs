@@ -1,4 +1,4 @@
-//! How the values of a stored tensor are written down, in either kind of file.
+//! The stored type of a tensor, in either file format.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use safetensors::tensor::Dtype;
 use super::gguf::Kind;
 use crate::compute::dtype::DType;
 
-/// A file's own name for a type.
+/// A type in a file's own terms.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Encoding {
     Safetensors(Dtype),
@@ -15,7 +15,7 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// The type that weights so written have, one value after the other or in whole blocks; none for all others.
+    /// The dtype of weights in this encoding, plain or in whole blocks. `None` if not supported.
     pub(super) fn dtype(self) -> Option<DType> {
         match self {
             Self::Safetensors(Dtype::F32) => Some(DType::F32),
@@ -26,12 +26,12 @@ impl Encoding {
         }
     }
 
-    /// Whether it may be a plane of weights that this crate has quantised.
+    /// Whether it may be a plane of weights that this crate quantized.
     pub(super) fn is_bytes(self) -> bool {
         matches!(self, Self::Safetensors(Dtype::U8))
     }
 
-    /// What weights may be written as, as messages say it.
+    /// The supported types, for messages.
     pub(super) fn readable(self) -> &'static str {
         match self {
             Self::Safetensors(_) => "f32, f16 or bf16",

@@ -1,8 +1,8 @@
-//! Reading GGUF files: the container, the model's sizes from its keys, its conventions undone, the tokenizer from its keys.
+//! Reads GGUF files: the container, the configuration from its keys, the tensors, and the tokenizer from its keys.
 //!
-//! Of the conventions, the norms' ones are taken off and −exp(A_log) becomes A_log again, so that small tensors are as in
-//! other checkpoints. Value heads stay tiled, which the configuration says: columns of a matrix cannot change places where
-//! several heads share a block. Large matrices are used as they lie in the file.
+//! Small tensors return to the form of other checkpoints: norm weights lose their added one, and −exp(A_log) becomes
+//! A_log. Value heads stay tiled, as the configuration says: matrix columns cannot move where heads share a block.
+//! Large matrices are used as stored.
 
 mod container;
 mod cursor;
@@ -14,11 +14,6 @@ mod value;
 
 use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
-pub(super) use kind::{Kind, READ};
-use settings::Keys;
-pub(super) use text::side_file;
-pub(super) use value::Value;
-
 use super::{
     bytes::Bytes,
     directory::{Files, Shard, Stored},
@@ -26,11 +21,15 @@ use super::{
     names::Names,
 };
 use crate::{Error, Result, model::config::Config};
+pub(super) use kind::{Kind, READ};
+use settings::Keys;
+pub(super) use text::side_file;
+pub(super) use value::Value;
 
 /// The keys of a file.
 pub(super) type Values = BTreeMap<String, Value>;
 
-/// What a file holds.
+/// The contents of a file.
 pub(super) struct Opened {
     pub(super) config: Config,
     pub(super) files: Files,
@@ -38,12 +37,12 @@ pub(super) struct Opened {
     pub(super) values: Values,
 }
 
-/// Whether a file says that it is one, by what it begins with.
+/// Whether the first bytes are those of a GGUF file.
 pub(super) fn is_gguf(bytes: &[u8]) -> bool {
     bytes.starts_with(&container::MAGIC)
 }
 
-/// Opens the file at `path`, whose bytes these are.
+/// Opens the file at `path`, whose contents are `bytes`.
 pub(super) fn open(bytes: Bytes, path: &Path) -> Result<Opened> {
     let read = container::read(bytes.as_slice());
     let container = read.map_err(|what| Error::Format { file: path.into(), what })?;

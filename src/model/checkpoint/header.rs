@@ -1,4 +1,4 @@
-//! The header of a safetensors file, checked in full: whatever it says must lie inside the file and be there once.
+//! The header of a safetensors file, fully checked: every tensor lies inside the file, and each name is unique.
 
 use std::{collections::BTreeMap, fmt, ops::Range, path::Path};
 
@@ -11,36 +11,37 @@ use crate::{
     compute::{dtype::DType, formats::VERSION},
 };
 
-/// Where one tensor stands in its file.
+/// The type, shape and place of one tensor in its file.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    /// In bytes of the file.
+    /// Byte range in the file.
     pub(super) range: Range<usize>,
 }
 
-/// What is wrong is said here; the file it is wrong in is known to [`read`] alone.
+/// The error describes the fault; only [`read`] knows the file name.
 type Checked<T> = std::result::Result<T, String>;
 
-/// Far above any real header (488 tensors take 60 kB), and what a lying one may cost in memory.
+/// Maximum header length in bytes: far above any real header (488 tensors take 60 kB). A false length can cost this
+/// much memory.
 const LONGEST: usize = 16 << 20;
 
-/// Keys of the metadata that say how a file's weights are quantised.
+/// Metadata keys of the quantized format of a file.
 pub(crate) const FORMAT: &str = "bimetal.format";
 pub(crate) const FORMAT_VERSION: &str = "bimetal.version";
 
-/// Bytes of the length that a file begins with.
+/// Bytes of the length field at the start of a file.
 const LENGTH: usize = 8;
 
-/// What a header says.
+/// The contents of a header.
 pub(super) struct Header {
     pub(super) slots: BTreeMap<String, Slot>,
-    /// The format of what is quantised in the file.
+    /// The format of the quantized weights in the file.
     pub(super) quantised: Option<DType>,
 }
 
-/// Reads and checks the header of `file`, whose contents are `bytes`.
+/// Reads and checks the header of `file`; `bytes` are its contents.
 pub(super) fn read(bytes: &[u8], file: &Path) -> Result<Header> {
     let format = |what: String| Error::Format { file: file.into(), what };
     let header = header(bytes).map_err(format)?;
@@ -53,7 +54,7 @@ pub(super) fn read(bytes: &[u8], file: &Path) -> Result<Header> {
     Ok(Header { slots, quantised })
 }
 
-/// What the metadata says of quantised weights, where it does.
+/// The format of quantized weights in the metadata, if any.
 fn quantised(metadata: &Value, file: &Path) -> Result<Option<DType>> {
     let text = |key: &str| metadata.get(key).and_then(Value::as_str);
     let Some(format) = text(FORMAT) else { return Ok(None) };
@@ -73,7 +74,7 @@ fn quantised(metadata: &Value, file: &Path) -> Result<Option<DType>> {
     }
 }
 
-/// The header's JSON.
+/// The JSON text of the header.
 fn header(bytes: &[u8]) -> Checked<&[u8]> {
     if bytes.starts_with(b"version https://git-lfs") {
         return Err("a Git LFS pointer stands in for the weights: fetch them with `git lfs pull`".into());
@@ -91,7 +92,7 @@ fn header(bytes: &[u8]) -> Checked<&[u8]> {
     })
 }
 
-/// Turns offsets into ranges of the file, after making sure that the tensors fill the `available` bytes one after another.
+/// Converts offsets to byte ranges of the file, after checking that the tensors fill the `available` bytes in order.
 fn place(tensors: BTreeMap<String, TensorInfo>, available: usize, start: usize) -> Checked<BTreeMap<String, Slot>> {
     let mut order: Vec<(&String, &TensorInfo)> = tensors.iter().collect();
     order.sort_by_key(|(_, tensor)| tensor.data_offsets);
@@ -125,14 +126,15 @@ fn place(tensors: BTreeMap<String, TensorInfo>, available: usize, start: usize) 
     Ok(tensors.into_iter().map(|(name, tensor)| (name, slot(tensor))).collect())
 }
 
-/// Bytes of a tensor; none where the product overflows or leaves half a byte.
+/// Bytes of a tensor. `None` if the product overflows or is not a whole number of bytes.
 fn size(tensor: &TensorInfo) -> Option<usize> {
     let elements = tensor.shape.iter().try_fold(1usize, |product, dimension| product.checked_mul(*dimension))?;
     let bits = elements.checked_mul(tensor.dtype.bitsize())?;
     bits.is_multiple_of(8).then_some(bits / 8)
 }
 
-/// Reads the map of tensors, and the metadata among them. The crate's own reader takes the last of two tensors of one name; here they are an error.
+/// Parses the map of tensors and its metadata. The safetensors crate keeps the last of two tensors with one name; here
+/// they are an error.
 struct Tensors;
 
 impl<'de> Visitor<'de> for Tensors {

@@ -1,26 +1,26 @@
-//! What a checkpoint calls the tensors of the text model, and what else it may hold.
+//! The tensor names of checkpoints, and the tensors outside the text model.
 
 use std::{borrow::Cow, ops::Range};
 
 use super::{HEAD, Skipped};
 
-/// What stands before the text model's names: in multimodal checkpoints, and in text-only ones.
+/// Prefixes of the text model's tensors: in multimodal checkpoints, and in text-only ones.
 pub(super) const PREFIXES: [&str; 2] = ["model.language_model.", "model."];
 
-/// How names are spelled.
+/// How a checkpoint names its tensors.
 #[derive(Clone, Debug)]
 pub(super) enum Names {
-    /// As in the model's own files, behind this prefix.
+    /// The model's own names, with this prefix.
     Prefixed(&'static str),
-    /// As in GGUF files. These blocks, behind the text model's layers, are the multi-token prediction's.
+    /// GGUF names. The blocks `mtp`, after the text model's layers, belong to multi-token prediction.
     Gguf { mtp: Range<usize> },
 }
 
-/// Outside of layers: the name here, and in GGUF files.
+/// Tensors outside layers: the name here, and the GGUF name.
 const TOP: [(&str, &str); 3] =
     [("embed_tokens.weight", "token_embd.weight"), ("norm.weight", "output_norm.weight"), (HEAD, "output.weight")];
 
-/// Inside of a layer.
+/// Tensors inside a layer: the name here, and the GGUF name.
 const LAYER: [(&str, &str); 20] = [
     ("input_layernorm.weight", "attn_norm.weight"),
     ("post_attention_layernorm.weight", "post_attention_norm.weight"),
@@ -45,7 +45,7 @@ const LAYER: [(&str, &str); 20] = [
 ];
 
 impl Names {
-    /// The name here as the checkpoint spells it.
+    /// The checkpoint's full name of a tensor.
     pub(super) fn full(&self, name: &str) -> String {
         match self {
             Self::Prefixed(_) if name == HEAD => name.to_owned(),
@@ -61,7 +61,7 @@ impl Names {
         }
     }
 
-    /// The other way, where there is one. That the model has such a tensor is not said.
+    /// The inverse of [`Names::full`], if there is one. It does not say that the model has this tensor.
     pub(super) fn short<'a>(&self, full: &'a str) -> Option<Cow<'a, str>> {
         match self {
             Self::Prefixed(_) if full == HEAD => Some(full.into()),
@@ -73,7 +73,7 @@ impl Names {
         }
     }
 
-    /// What a tensor of this full name belongs to, where its name alone says that it is not the text model's.
+    /// The part of a skipped tensor, if its full name alone shows that it is outside the text model.
     pub(super) fn skipped(&self, full: &str) -> Option<Skipped> {
         match self {
             Self::Prefixed(prefix) => {
@@ -96,13 +96,13 @@ impl Names {
     }
 }
 
-/// The block that a tensor of a GGUF file is in, and its name there.
+/// The block of a GGUF tensor, and the tensor's name in the block.
 pub(super) fn block(full: &str) -> Option<(usize, &str)> {
     let (layer, rest) = full.strip_prefix("blk.")?.split_once('.')?;
     Some((layer.parse().ok().filter(|number: &usize| number.to_string() == layer)?, rest))
 }
 
-/// The other name in a table.
+/// Looks up one column of a table by the other.
 fn other<'a>(table: &[(&'a str, &'a str)], name: &str, back: bool) -> Option<&'a str> {
     let own = |row: &&(&str, &str)| if back { row.1 == name } else { row.0 == name };
     table.iter().find(own).map(|row| if back { row.0 } else { row.1 })

@@ -1,4 +1,4 @@
-//! What a checkpoint holds, counted from its headers alone.
+//! The contents of a checkpoint, counted from its headers only.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
@@ -8,33 +8,33 @@ use crate::{compute::dtype::DType, model::config::Config};
 /// The contents of a checkpoint in numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// The sizes of the model.
+    /// The model's configuration.
     pub config: Config,
-    /// Values in each part of the text model.
+    /// Values by part of the text model.
     pub parameters: BTreeMap<Part, u64>,
     /// Bytes of the text model's tensors by dtype.
     pub bytes: BTreeMap<DType, u64>,
-    /// Tensors that are not loaded, and their bytes.
+    /// The skipped tensors: their number and bytes.
     pub skipped: BTreeMap<Skipped, (usize, u64)>,
     /// The weight files and their sizes in bytes.
     pub files: Vec<(PathBuf, u64)>,
 }
 
-/// What a tensor that is not loaded belongs to.
+/// The part of a checkpoint that a skipped tensor belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Skipped {
     /// The vision encoder.
     Vision,
     /// The multi-token prediction head.
     Mtp,
-    /// An output head although the embedding serves as one.
+    /// An output head, although the embedding serves as the head.
     TiedHead,
-    /// Something beside the text model, such as a reward head, or a buffer that is computed here.
+    /// Anything else outside the text model, such as a reward head, or a buffer that this engine computes.
     Other,
 }
 
 impl Summary {
-    /// Values of the text model.
+    /// Number of values of the text model.
     pub fn total_parameters(&self) -> u64 {
         self.parameters.values().sum()
     }
@@ -59,7 +59,7 @@ pub(super) fn summary(checkpoint: &Checkpoint) -> Summary {
     }
     let size = |shard: &super::directory::Shard| (shard.path.clone(), shard.bytes.as_slice().len() as u64);
     let mut files: Vec<_> = checkpoint.files.shards.iter().map(size).collect();
-    // What was converted out of a file counts as the file's.
+    // A tensor converted on opening counts with its bytes in the file.
     files.dedup_by(|second, first| second.0 == first.0);
     Summary { config: checkpoint.config.clone(), parameters, bytes, skipped, files }
 }

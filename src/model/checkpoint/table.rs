@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use super::HEAD;
 use crate::model::config::{Config, LayerKind};
 
-/// What a tensor belongs to.
+/// The part of the model that a tensor belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
-    /// Token embeddings; the output head too where it is tied.
+    /// Token embeddings; also the output head if tied.
     Embedding,
     /// Full attention with its query and key norms.
     Attention,
@@ -18,27 +18,27 @@ pub enum Part {
     Mlp,
     /// The norms of the residual stream.
     Norms,
-    /// An output head of its own.
+    /// A separate output head.
     Head,
 }
 
-/// One tensor that a checkpoint of some configuration must hold.
+/// A tensor that a checkpoint must hold, given its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// Without prefix: `layers.0.mlp.up_proj.weight`.
+    /// The name without prefix: `layers.0.mlp.up_proj.weight`.
     pub name: String,
-    /// The layer it is in, if it is in one.
+    /// The index of its layer, if it is in one.
     pub layer: Option<usize>,
-    /// What it belongs to.
+    /// Its part of the model.
     pub part: Part,
     /// Outermost dimension first; matrices are `[out, in]`.
     pub shape: Vec<usize>,
 }
 
-/// A row of the table: name inside its layer, part, shape with zeros for absent dimensions.
+/// A row of the table: name inside the layer, part, shape padded with zeros.
 type Row = (&'static str, Part, [u32; 3]);
 
-/// Every tensor of a model of this configuration, from the embedding to the head.
+/// All tensors of a model with this configuration, from the embedding to the head.
 pub fn expected(config: &Config) -> Vec<Expected> {
     let Config { hidden, vocabulary, .. } = *config;
     let mut tensors = vec![tensor(None, ("embed_tokens.weight", Part::Embedding, [vocabulary, hidden, 0]))];
@@ -56,7 +56,7 @@ pub fn expected(config: &Config) -> Vec<Expected> {
     tensors
 }
 
-/// The same by name.
+/// All tensors by name.
 pub(super) fn by_name(config: &Config) -> BTreeMap<String, Expected> {
     expected(config).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect()
 }
@@ -114,7 +114,7 @@ impl Expected {
         self.shape.iter().map(|dimension| *dimension as u64).product()
     }
 
-    /// What a known wrong shape means.
+    /// A hint for a known wrong shape.
     pub(super) fn hint(&self, found: &[usize]) -> &'static str {
         let is_mlx = matches!((&*self.shape, found), ([a, 1, b], [c, d, 1]) if (a, b) == (c, d));
         if is_mlx { " (an MLX conversion, whose norms differ too: give the original checkpoint)" } else { "" }

@@ -1,4 +1,4 @@
-//! One tensor of a checkpoint, and the search for values that are not numbers.
+//! One tensor of a checkpoint, and the search for NaN and infinity.
 
 use std::{ops::BitAnd, path::Path};
 
@@ -17,20 +17,20 @@ use crate::{
 pub struct TensorView<'a> {
     /// The full name, with prefix.
     pub name: &'a str,
-    /// The file it is in.
+    /// The file that holds it.
     pub file: &'a Path,
-    /// Floats, or a quantised type.
+    /// Floats, or a quantized type.
     pub dtype: DType,
     /// Outermost dimension first.
     pub shape: &'a [usize],
-    /// All values, row by row; of quantised weights the codes, or whole blocks.
+    /// All values, row by row; for quantized weights, codes or whole blocks.
     pub data: &'a [u8],
-    /// What scales quantised weights.
+    /// The scales of quantized weights.
     pub scales: Scales<'a>,
 }
 
-/// Values looked at together before asking whether one of them was bad: the loop inside has no branch, so that it
-/// becomes vector code and runs at the speed of memory.
+/// Values tested together before one branch: the inner loop has no branch, so it is vectorized and runs at memory
+/// speed.
 const TOGETHER: usize = 4096;
 
 impl TensorView<'_> {
@@ -39,9 +39,8 @@ impl TensorView<'_> {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// Row, column and value of the first that is infinite or no number, or scale of such weights, in blocks also one of
-    /// weights beyond half precision; the rows of a tensor of more than two
-    /// dimensions are all of them but the last, counted as one.
+    /// Row, column and value of the first NaN or infinity. For quantized weights, the first bad scale; in blocks, also
+    /// the first scale of weights beyond f16. All dimensions except the last count as rows.
     pub fn find_not_finite(&self) -> Option<(usize, usize, f32)> {
         let (index, value) = match self.dtype {
             DType::F32 => {
@@ -62,7 +61,7 @@ impl TensorView<'_> {
         Some((index / columns, index % columns, value))
     }
 
-    /// The first weight whose scale is infinite or no number, and that scale.
+    /// Index of the first weight whose scale is NaN or infinite, and that scale.
     fn first_scale(&self) -> Option<(usize, f32)> {
         let value = |bytes| f16::from_le_bytes(bytes).to_f32();
         let plane = match (self.scales, self.dtype) {
@@ -79,10 +78,10 @@ impl TensorView<'_> {
         Some((at / in_row * self.columns() + at % in_row * shared, scale))
     }
 
-    /// All values are numbers.
+    /// Checks that all values are finite.
     ///
     /// # Errors
-    /// [`Error::Tensor`] with the place of the first that is not.
+    /// [`Error::Tensor`] with the place of the first bad value.
     pub fn require_finite(&self) -> Result<()> {
         let Some((row, column, value)) = self.find_not_finite() else { return Ok(()) };
         let got = format!("{value} at row {row}, column {column}");
@@ -95,7 +94,7 @@ impl TensorView<'_> {
     }
 }
 
-/// All exponent bits set: infinite, or not a number.
+/// All exponent bits set: infinity or NaN.
 fn exponent_full<T: Copy + PartialEq + BitAnd<Output = T>>(bits: T, mask: T) -> bool {
     bits & mask == mask
 }

@@ -1,4 +1,4 @@
-//! A checkpoint's weights, quantised, as a directory that loads like any other.
+//! Writes a checkpoint with quantized weights, as a directory that loads like any other.
 
 use std::{
     fs::{self, File},
@@ -22,20 +22,19 @@ use crate::{
     },
 };
 
-/// What else a checkpoint's directory holds.
+/// The side files of a checkpoint directory.
 const SIDE_FILES: [&str; 5] =
     ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
-/// The weights while they are being written.
+/// The name of an incomplete weight file.
 const UNFINISHED: &str = "model.safetensors.unfinished";
 
-/// Writes a checkpoint with its large matrices quantised into a directory, which is made if it is not there: the weights,
-/// in one file whose metadata says format and version, and a copy of the files beside them. One tensor after the other is
-/// in memory.
+/// Writes a checkpoint with quantized large matrices to a directory, and creates the directory. Writes the weights in
+/// one file, whose metadata has format and version, and copies the side files. Holds one tensor in memory at a time.
 ///
 /// # Errors
-/// [`Error::Request`] for weights that are quantised already, a GGUF file or a directory that holds weights; [`Error::Tensor`] for
-/// values that are not finite; [`Error::Io`].
+/// [`Error::Request`] for weights that are already quantized, a GGUF file, or a directory that holds weights;
+/// [`Error::Tensor`] for values that are not finite; [`Error::Io`].
 pub fn quantise(checkpoint: &Checkpoint, out: &Path, format: DType, progress: &mut Progress<'_>) -> Result<()> {
     if checkpoint.is_gguf() {
         let what = "what is written needs the files beside the weights; give the directory of a safetensors checkpoint";
@@ -55,7 +54,7 @@ pub fn quantise(checkpoint: &Checkpoint, out: &Path, format: DType, progress: &m
             fs::write(out.join(name), contents).map_err(Error::io(out.join(name)))?;
         }
     }
-    // Under its own name only once it is whole.
+    // The file gets its final name when it is complete.
     let unfinished = out.join(UNFINISHED);
     let written = weights(checkpoint, (&entries, format), &unfinished, progress);
     let written = written.and_then(|()| fs::rename(&unfinished, &file).map_err(Error::io(&file)));
@@ -81,22 +80,22 @@ fn weights(
     writer.flush().map_err(Error::io(file))
 }
 
-/// One tensor on its way.
+/// One tensor to write.
 struct Entry<'a> {
     view: TensorView<'a>,
-    /// What it becomes.
+    /// Its target type.
     to: DType,
 }
 
 impl<'a> Entry<'a> {
-    /// Matrices are quantised, but for those with values that half precision does not have.
+    /// Matrices are quantized, except those with values too large for f16.
     fn of(view: TensorView<'a>, format: DType) -> Result<Self> {
         view.require_finite()?;
         let matrix = view.shape.len() == 2 && is_quantised(view.name, view.columns() as u32);
         let wanted = if matrix && !view.dtype.is_quantised() { format } else { view.dtype };
         let mut entry = Self { view, to: wanted };
         if wanted != view.dtype && entry.weighted().largest() > LARGEST {
-            log::warn!("{} has values that half precision does not: it stays {}", view.name, view.dtype);
+            log::warn!("{} has values too large for f16: it stays {}", view.name, view.dtype);
             entry.to = view.dtype;
         }
         Ok(entry)
@@ -112,7 +111,7 @@ impl<'a> Entry<'a> {
         Weighted { from: dtype, to: self.to, width: self.shape()[1], data, scales }
     }
 
-    /// Its planes, if all values have a place in them.
+    /// Its planes, if all values fit.
     fn converted(&self) -> Option<[Vec<u8>; PLANES]> {
         let (weights, rows) = (self.weighted(), self.shape()[0] as usize);
         let [mut codes, mut words, mut units] =
@@ -121,7 +120,7 @@ impl<'a> Entry<'a> {
         (found == Found::Fit).then_some([codes, words, units])
     }
 
-    /// What is stored of it.
+    /// The bytes to store, by plane.
     fn planes(&self) -> Result<[Vec<u8>; PLANES]> {
         if !self.to.is_quantised() {
             return Ok([self.view.data.to_vec(), Vec::new(), Vec::new()]);
@@ -148,7 +147,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The beginning of a safetensors file, in whole words.
+/// The start of a safetensors file: length and header, padded to whole words.
 fn header(entries: &[Entry<'_>], format: DType) -> Vec<u8> {
     let mut tensors = Map::new();
     let metadata = json!({ "format": "pt", FORMAT: format.to_string(), FORMAT_VERSION: VERSION.to_string() });

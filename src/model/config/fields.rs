@@ -1,4 +1,4 @@
-//! Reading one JSON object of a config.json: every failure names the file and the key as a path from the top.
+//! Typed access to one JSON object of a config.json. Every error names the file and the full path of the key.
 
 use std::{fmt::Display, path::Path};
 
@@ -6,18 +6,18 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result};
 
-/// One object of a config file, and the path that leads to it.
+/// One object of a config file, and its path.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
     file: &'a Path,
     map: &'a Map<String, Value>,
-    /// Empty at the top, else `text_config` or `text_config.rope_parameters`.
+    /// Empty at the top level, or `text_config` or `text_config.rope_parameters`.
     path: [&'a str; 2],
-    /// Other names for keys, where the file is no config.json.
+    /// Other key names for messages, if the file is not a config.json.
     spelling: Spelling<'a>,
 }
 
-/// Keys of a config.json, and what a file that says the same calls them.
+/// Keys of a config.json, and their names in another file format.
 pub(crate) type Spelling<'a> = &'a [(&'a str, &'a str)];
 
 impl<'a> Fields<'a> {
@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
         size.ok_or_else(|| self.bad(key, format_args!("a whole number from 1 to {most}"), value))
     }
 
-    /// One token id, a list of them, or none.
+    /// One token id, a list of ids, or null.
     pub(super) fn ids(&self, key: &str) -> Result<Vec<u32>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
@@ -84,12 +84,12 @@ impl<'a> Fields<'a> {
         self.format(format!("{}: expected {want}, found {found}", self.name(key)))
     }
 
-    /// Something real that this engine does not run.
+    /// An error for a valid feature that this engine does not support.
     pub(super) fn unsupported(&self, key: &str, found: impl Display, hint: &str) -> Error {
         Error::Unsupported { what: format!("{}: {} {found}", self.file.display(), self.name(key)), hint: hint.into() }
     }
 
-    /// `key` with the path that leads to it: `text_config.hidden_size`.
+    /// The full path of `key`: `text_config.hidden_size`.
     pub(super) fn name(&self, key: &str) -> String {
         if let Some((_, other)) = self.spelling.iter().find(|(own, _)| *own == key) {
             return format!("key {other}");
@@ -103,5 +103,5 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Characters of an offending value that an error message repeats.
+/// Maximum length of a bad value in an error message, in characters.
 const LONGEST_VALUE: usize = 80;

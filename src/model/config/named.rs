@@ -1,9 +1,8 @@
-//! The published sizes, for benches on random weights.
+//! The published model sizes, for benchmarks with random weights.
 
 use super::{Config, LayerKind, ValueOrder};
 
-/// What differs between the published models: name, hidden, intermediate, layers, query heads, key-value heads, DeltaNet
-/// value heads, tied.
+/// One published model: name, hidden, intermediate, layers, query heads, key-value heads, DeltaNet value heads, tied.
 type Row = (&'static str, u32, u32, usize, u32, u32, u32, bool);
 
 #[rustfmt::skip]
@@ -16,7 +15,7 @@ const TABLE: [Row; Config::NAMES.len()] = [
 ];
 
 impl Config {
-    /// What [`Config::named`] knows.
+    /// The names that [`Config::named`] accepts.
     pub const NAMES: [&str; 5] = ["0.8b", "2b", "4b", "9b", "27b"];
 
     /// The configuration of a published model, one of [`Config::NAMES`].

@@ -1,10 +1,10 @@
-//! How many parameters a configuration has.
+//! The number of parameters of a configuration.
 
 use super::{Config, LayerKind};
 use crate::kernels::operands::heads::TAPS;
 
 impl Config {
-    /// Parameters of the model; a tied head counts once.
+    /// Number of parameters; a tied head counts once.
     pub fn parameters(&self) -> u64 {
         let heads = self.delta_heads();
         let [hidden, inner, head] = [self.hidden, self.intermediate, self.head_dim].map(u64::from);

@@ -1,4 +1,4 @@
-//! From the text of a config.json to a [`Config`], refusing whatever this engine would compute wrongly.
+//! Parses the text of a config.json into a [`Config`], and rejects everything that this engine would compute wrongly.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::{Config, LayerKind, Spelling, ValueOrder, fields::Fields};
 use crate::{Error, Result, kernels::operands::heads::TAPS};
 
-/// Upper bounds of the sizes. They are far above any model of the family, and so low that no product of widths leaves
-/// u32 and no product of a whole tensor leaves u64.
+/// Upper bounds of the sizes: far above any model of the family. Products of widths fit in u32, and the size of a
+/// tensor fits in u64.
 mod most {
     pub(super) const WIDTH: u32 = 1 << 16;
     pub(super) const INTERMEDIATE: u32 = 1 << 18;
@@ -17,17 +17,17 @@ mod most {
     pub(super) const HEAD_DIM: u32 = 1024;
     pub(super) const CONV_KERNEL: u32 = 16;
     pub(super) const VOCABULARY: u32 = 1 << 22;
-    /// Positions up to here are whole numbers in f32.
+    /// f32 is exact for integers up to here, so positions are exact.
     pub(super) const CONTEXT: u32 = 1 << 24;
 }
 
 const SUPPORTED: &str = "this engine runs dense Qwen3.5 text models (model_type qwen3_5 or qwen3_5_text)";
 
 impl Config {
-    /// Reads the text of a config.json; `file` is where it came from, for messages.
+    /// Parses the text of a config.json; `file` is its path, for messages.
     ///
     /// # Errors
-    /// [`Error::Format`] names a missing or unusable key; [`Error::Unsupported`] another architecture, a quantized
+    /// [`Error::Format`] names a missing or invalid key. [`Error::Unsupported`] names another architecture, a quantized
     /// checkpoint or an unknown variant.
     pub fn parse(json: &[u8], file: &Path) -> Result<Config> {
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
@@ -36,7 +36,7 @@ impl Config {
         Config::read(&map, file, &[])
     }
 
-    /// The same from what a config.json would hold, with other names for some of its keys in messages.
+    /// Like [`Config::parse`], from JSON built out of another file format, with that format's key names for messages.
     pub(crate) fn read(map: &Map<String, Value>, file: &Path, spelling: Spelling<'_>) -> Result<Config> {
         let top = Fields::top(file, map, spelling);
         let text = text_fields(top)?;
@@ -62,7 +62,7 @@ impl Config {
             vocabulary: text.size("vocab_size", most::VOCABULARY)?,
             epsilon: text.number("rms_norm_eps")?.ok_or_else(|| text.missing("rms_norm_eps"))? as f32,
             rope_theta,
-            // transformers truncates too.
+            // transformers also truncates.
             rotary_dim: (f64::from(head_dim) * factor) as u32,
             tied: tied(top, text)?,
             context: text.size("max_position_embeddings", most::CONTEXT)?,
@@ -72,7 +72,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Relations between the sizes, in the words of the file.
+    /// Checks relations between the sizes; messages use the file's keys.
     fn check(&self, text: Fields) -> Result<()> {
         let multiples = [
             ("num_attention_heads", self.query_heads, "num_key_value_heads", self.kv_heads),
@@ -104,7 +104,7 @@ impl Config {
         Ok(())
     }
 
-    /// Sizes that the kernels are written for, wider than any model of the family.
+    /// Checks the limits of the kernels, which are wider than any model of the family.
     fn check_kernels(&self, text: Fields) -> Result<()> {
         if !self.head_dim.is_power_of_two() || !(16..=512).contains(&self.head_dim) {
             return Err(text.bad("head_dim", "a power of two from 16 to 512", self.head_dim));
@@ -123,7 +123,7 @@ impl Config {
     }
 }
 
-/// The object that holds the text model's keys: the top one, or `text_config` of a multimodal checkpoint.
+/// The object with the text model's keys: the top level, or `text_config` of a multimodal checkpoint.
 fn text_fields(top: Fields) -> Result<Fields> {
     match top.string("model_type")?.ok_or_else(|| top.missing("model_type"))? {
         "qwen3_5_text" => Ok(top),
@@ -138,7 +138,7 @@ fn text_fields(top: Fields) -> Result<Fields> {
     }
 }
 
-/// What would load cleanly and compute something else than the checkpoint was made for.
+/// Rejects features that load without an error but compute another model.
 fn refuse_variants(fields: Fields) -> Result<()> {
     for key in ["quantization_config", "quantization", "compression_config"] {
         if let Some(quantization) = fields.object(key)? {
@@ -157,7 +157,7 @@ fn refuse_variants(fields: Fields) -> Result<()> {
     }
 }
 
-/// Theta and the rotated share of a head: from `rope_parameters`, or where older savers write them.
+/// The rope base theta and the rotated share of a head, from `rope_parameters` or from the keys of older files.
 fn rope(text: Fields) -> Result<(f64, f64)> {
     let rope = match text.object("rope_parameters")? {
         Some(rope) => Some(rope),
@@ -180,7 +180,7 @@ fn rope(text: Fields) -> Result<(f64, f64)> {
     Ok((theta, factor))
 }
 
-/// `layer_types`, or every `full_attention_interval`-th layer full where there is no list.
+/// `layer_types`; without that list, every `full_attention_interval`-th layer is full.
 fn layers(text: Fields) -> Result<Vec<LayerKind>> {
     let count = text.size("num_hidden_layers", most::LAYERS)?;
     let Some(list) = text.get("layer_types") else {
@@ -201,7 +201,7 @@ fn layers(text: Fields) -> Result<Vec<LayerKind>> {
     list.iter().map(kind).collect()
 }
 
-/// The flag may stand at the top, in `text_config` or in both; where they differ transformers obeys the top.
+/// The flag may be at the top level, in `text_config` or in both. If they differ, transformers uses the top level.
 fn tied(top: Fields, text: Fields) -> Result<bool> {
     let key = "tie_word_embeddings";
     let flag = match top.boolean(key)? {

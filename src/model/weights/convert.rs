@@ -1,4 +1,4 @@
-//! Weights on their way: looked at, and turned into half precision where matrix units take that.
+//! Checks weights during loading, and converts them to f16 for matrix units.
 
 use bytemuck::Pod;
 use half::{bf16, f16, slice::HalfFloatSliceExt};
@@ -6,29 +6,29 @@ use rayon::prelude::*;
 
 use crate::compute::dtype::DType;
 
-/// The least magnitude that rounds to infinity in half precision.
+/// The smallest magnitude that rounds to infinity in f16.
 const OVERFLOW: f32 = 65520.0;
 
-/// Values that one thread takes at a time, and those of them that it handles while they are in its nearest cache.
+/// Values per thread task, and values per inner block, which fits in the L1 cache.
 const PORTION: usize = 1 << 18;
 const BLOCK: usize = 4096;
 
-/// What values turned out to be, the best first.
+/// The result of checking values, best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Found {
-    /// All of them are there.
+    /// All values fit the target type.
     Fit,
-    /// Some have no finite value in the narrower type.
+    /// Some values have no finite value in the narrower type.
     Wide,
-    /// Some are no numbers, or infinite.
+    /// Some values are NaN or infinite.
     NotFinite,
 }
 
-/// Writes the same values in another type into `out`, rounded to nearest, on all cores, and says what they are. What was
-/// written is of use if they fit.
+/// Converts values into `out`, rounded to nearest, on all cores, and returns the result of the check. `out` is valid
+/// only if all values fit.
 ///
 /// # Panics
-/// If `out` has another length, and for words. Types change to half precision or not at all.
+/// If `out` has a wrong length, or the type is not a float. The only conversion is to f16.
 pub fn convert(from: DType, to: DType, data: &[u8], out: &mut [u8]) -> Found {
     assert!(to == from || to == DType::F16, "{from} to {to}");
     let [read, written] = [from, to].map(|dtype| dtype.bytes() as usize);
@@ -41,10 +41,10 @@ pub fn convert(from: DType, to: DType, data: &[u8], out: &mut [u8]) -> Found {
     found.max().unwrap_or(Found::Fit)
 }
 
-/// Writes stored floats as singles.
+/// Converts stored floats to f32.
 ///
 /// # Panics
-/// If there are not as many, and for what is no float.
+/// If the lengths differ, or the type is not a float.
 pub fn widen(from: DType, data: &[u8], singles: &mut [f32]) {
     assert_eq!(data.len(), singles.len() * from.bytes() as usize, "values");
     match from {
@@ -60,11 +60,11 @@ pub fn widen(from: DType, data: &[u8], singles: &mut [f32]) {
             let values = data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
             singles.iter_mut().zip(values).for_each(|(single, value)| *single = value);
         }
-        _ => panic!("{from} is no float"),
+        _ => panic!("{from} is not a float"),
     }
 }
 
-/// Magnitudes are compared by their bits, as integers, which compilers turn into vector code.
+/// Compares magnitudes as integer bit patterns, which the compiler vectorizes.
 fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
     let narrower = to != from;
     let mut singles = [0.0; BLOCK];
@@ -91,7 +91,7 @@ fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
             let largest = words.fold(0, |largest, bits| largest.max(bits & 0x7fff));
             (found(largest, f16::INFINITY.to_bits(), u16::MAX, narrower), data.len() / 2)
         }
-        _ => panic!("{from} is no float"),
+        _ => panic!("{from} is not a float"),
     };
     if narrower {
         let mut halves = [f16::ZERO; BLOCK];

@@ -1,4 +1,4 @@
-//! Weights on their way to a quantised form, on a device or in a file.
+//! Quantizes weights, for a device or for a file.
 
 use std::{ops::Range, sync::Arc};
 
@@ -15,19 +15,19 @@ use crate::{
     model::checkpoint::Checkpoint,
 };
 
-/// Rows that one thread takes at a time.
+/// Rows per thread task.
 const PORTION: usize = 8;
 
-/// Whether a matrix of this name and width is quantised where that is asked for: all large ones in rows of whole blocks.
-/// What makes the gates of a DeltaNet is small, and a decay is taken to the power of all tokens.
+/// Whether a matrix of this name and width may be quantized: all large ones with rows of whole blocks. The DeltaNet's
+/// gate projections stay: they are small, and a decay error grows with every token.
 pub(in crate::model) fn is_quantised(name: &str, width: u32) -> bool {
     let gates = ["in_proj_a.weight", "in_proj_b.weight"].iter().any(|gate| name.ends_with(gate));
     !gates && (width as usize).is_multiple_of(BLOCK)
 }
 
-/// Makes sure that a checkpoint's weights can be brought to a format: they must not be in another one.
+/// Checks that a checkpoint's weights can be brought to a format: they must not have another quantized format.
 pub(in crate::model) fn require_original(checkpoint: &Checkpoint, wanted: DType) -> Result<()> {
-    // Some matrices of a GGUF file may be in the format that is asked for and others not.
+    // A GGUF file may have only some matrices in the requested format.
     let found = checkpoint.quantised().filter(|found| *found != wanted || checkpoint.is_gguf());
     found.map_or(Ok(()), |found| {
         let place = checkpoint.path().display();
@@ -35,11 +35,11 @@ pub(in crate::model) fn require_original(checkpoint: &Checkpoint, wanted: DType)
     })
 }
 
-/// A quantised tensor on its way to a device.
+/// A quantized tensor during its upload.
 pub(in crate::model) struct Target {
     pub(in crate::model) buffer: Arc<Buffer>,
     pub(in crate::model) planes: Planes,
-    /// The planes of what scales codes.
+    /// The scale planes: block words, then units.
     pub(in crate::model) words: Vec<u8>,
     pub(in crate::model) units: Vec<u8>,
 }
@@ -51,18 +51,18 @@ impl Target {
         Self { buffer: buffer.clone(), planes, words, units }
     }
 
-    /// Some rows of the block words and of the units.
+    /// The block words and units of some rows.
     pub(in crate::model) fn scales(&mut self, row: usize, rows: usize) -> [&mut [u8]; 2] {
         let [_, words, units] = self.planes.row.map(|bytes| row * bytes..(row + rows) * bytes);
         [&mut self.words[words], &mut self.units[units]]
     }
 }
 
-/// Rows of weights as they are stored, and the form that they are to have.
+/// Stored rows of weights, and their target type.
 #[derive(Clone, Copy)]
 pub(in crate::model) struct Weighted<'a> {
     pub(in crate::model) from: DType,
-    /// Quantised, and the same as `from` if that is.
+    /// A quantized type; equal to `from` if `from` is quantized.
     pub(in crate::model) to: DType,
     pub(in crate::model) width: u32,
     /// Floats, or codes.
@@ -71,7 +71,7 @@ pub(in crate::model) struct Weighted<'a> {
 }
 
 impl Weighted<'_> {
-    /// Bytes of a stored row, without what scales it.
+    /// Bytes of a stored row, without separate scales.
     pub(in crate::model) fn row_bytes(&self) -> usize {
         self.scales.row_bytes(self.from, self.width)
     }
@@ -81,7 +81,7 @@ impl Weighted<'_> {
         self.data.len() / self.row_bytes()
     }
 
-    /// The largest magnitude of stored floats.
+    /// The largest magnitude of the stored floats.
     pub(in crate::model) fn largest(&self) -> f32 {
         let rows = self.data.par_chunks(self.row_bytes()).with_min_len(PORTION).map_init(
             || vec![0.0; self.width as usize],
@@ -93,8 +93,8 @@ impl Weighted<'_> {
         rows.reduce(|| 0.0, f32::max)
     }
 
-    /// Writes some rows of each plane, on all cores, and says whether their weights fit. What was written is of use if
-    /// they do.
+    /// Converts some rows into each plane, on all cores, and returns whether their weights fit. The planes are valid
+    /// only if all fit.
     pub(in crate::model) fn convert(
         &self,
         rows: Range<usize>,
@@ -103,7 +103,7 @@ impl Weighted<'_> {
     ) -> Found {
         let [per_codes, per_words, per_units] = Planes::of(self.to, [1, self.width]).row;
         let mut unit_rows: Vec<&mut [u8]> = units.chunks_mut(per_units.max(1)).collect();
-        // A plane that is not there has nothing for any row.
+        // An absent plane has empty rows.
         unit_rows.resize_with(rows.len(), Default::default);
         let planes = codes.par_chunks_mut(per_codes).zip(words.par_chunks_mut(per_words)).zip(unit_rows);
         let found = planes.zip(rows).with_min_len(PORTION).map_init(

@@ -1,9 +1,9 @@
-//! Weights of no model, for measurements.
+//! Random weights without a model, for measurements.
 
-/// How many random values are made before they repeat: enough that rows differ.
+/// Number of random values before they repeat: large enough that rows differ.
 const PERIOD: usize = 65_537;
 
-/// Values with the spread that keeps activations near one, the same whenever the same tensor is asked for.
+/// Values scaled to keep activations near one. The same tensor name gives the same values.
 pub(super) fn random(name: &str, rows: u32, width: u32) -> Vec<u8> {
     let spread = if rows == 1 { 0.25 } else { 1.7 / (width as f32).sqrt() };
     let mut state = name.bytes().fold(0xcbf2_9ce4_8422_2325, |state: u64, byte| {

@@ -1,4 +1,4 @@
-//! How large weights are, and how much memory products with them take.
+//! The sizes of weights, and the scratch memory of matrix products with them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Where weights come from: a checkpoint, chance, or shapes alone.
+//! The source of weights: a checkpoint, random numbers, or shapes only.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -12,13 +12,13 @@ use crate::{
     },
 };
 
-/// Where weights come from.
+/// The source of weights.
 pub enum Source<'a> {
     /// A checkpoint on disk or in memory.
     Checkpoint(&'a Checkpoint),
-    /// Random ones of a shape, for measurements.
+    /// Random weights for a configuration, for measurements.
     Random(&'a Config),
-    /// The shapes and types of another source without what they hold, for recordings that are never run.
+    /// The shapes and types of another source, without values, for recordings that never run.
     Shapes(&'a Source<'a>),
 }
 
@@ -26,7 +26,7 @@ pub enum Source<'a> {
 pub(super) struct Stored<'a> {
     pub(super) name: &'a str,
     pub(super) dtype: DType,
-    /// The type that it is to have on the device.
+    /// Its type on the device.
     pub(super) to: DType,
     pub(super) rows: u32,
     pub(super) width: u32,
@@ -35,14 +35,14 @@ pub(super) struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// Its elements in full precision.
+    /// Its elements as f32.
     pub(super) fn singles(&self) -> Vec<f32> {
         let mut singles = vec![0.0; self.rows as usize * self.width as usize];
         widen(self.dtype, &self.data, &mut singles);
         singles
     }
 
-    /// The bytes of some of its rows.
+    /// The byte range of some of its rows.
     pub(super) fn row_bytes(&self, rows: &Range<u32>) -> Range<usize> {
         let row = self.scales.row_bytes(self.dtype, self.width);
         rows.start as usize * row..rows.end as usize * row
@@ -50,7 +50,7 @@ impl Stored<'_> {
 }
 
 impl Source<'_> {
-    /// The model's shape.
+    /// The model's configuration.
     pub fn config(&self) -> &Config {
         match self {
             Source::Checkpoint(checkpoint) => checkpoint.config(),
@@ -59,7 +59,7 @@ impl Source<'_> {
         }
     }
 
-    /// A tensor of a known shape, as it is stored.
+    /// A stored tensor, given its shape.
     pub(super) fn tensor<'a>(&'a self, name: &'a str, [rows, width]: [u32; 2]) -> Result<Stored<'a>> {
         let none = Scales::default();
         let (dtype, data, scales) = match self {
@@ -73,7 +73,7 @@ impl Source<'_> {
         Ok(Stored { name, dtype, to: dtype, rows, width, data, scales })
     }
 
-    /// Says where a tensor is not finite.
+    /// [`Error::Tensor`] with the place of the first value that is not finite.
     pub(super) fn require_finite(&self, name: &str) -> Result<()> {
         match self {
             Source::Checkpoint(checkpoint) => checkpoint.tensor(name)?.require_finite(),
@@ -81,7 +81,7 @@ impl Source<'_> {
         }
     }
 
-    /// The type that a tensor is stored in.
+    /// The stored type of a tensor.
     pub(super) fn dtype(&self, name: &str) -> Result<DType> {
         match self {
             Source::Checkpoint(checkpoint) => Ok(checkpoint.tensor(name)?.dtype),
@@ -90,11 +90,11 @@ impl Source<'_> {
         }
     }
 
-    /// Makes sure that the weights that are asked for can be made: none are quantised twice.
+    /// Checks that the weights can get the requested format: quantized weights are never quantized again.
     pub(super) fn require_form(&self, wanted: Option<DType>) -> Result<()> {
         match (self, wanted) {
             (_, Some(wanted)) if !wanted.is_quantised() => {
-                Err(Error::Request(format!("{wanted} is no format of quantised weights: choose q8 or q4")))
+                Err(Error::Request(format!("{wanted} is not a format of quantized weights: choose q8 or q4")))
             }
             (Source::Checkpoint(checkpoint), Some(wanted)) => quantize::require_original(checkpoint, wanted),
             (Source::Shapes(source), wanted) => source.require_form(wanted),
@@ -102,7 +102,7 @@ impl Source<'_> {
         }
     }
 
-    /// Size of all its tensors in bytes.
+    /// Total size of its tensors in bytes.
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Source::Checkpoint(checkpoint) => checkpoint.summary().bytes.values().sum(),
@@ -111,7 +111,7 @@ impl Source<'_> {
         }
     }
 
-    /// Gives back the pages of some bytes of a tensor.
+    /// Releases the pages of some bytes of a tensor.
     pub(super) fn release(&self, name: &str, bytes: Range<usize>) {
         let Source::Checkpoint(checkpoint) = self else { return };
         let Ok(view) = checkpoint.tensor(name) else { return };

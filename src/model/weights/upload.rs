@@ -1,11 +1,11 @@
-//! The way of weights to a device: while one piece is read, looked at and converted on all cores, a thread of its own hands
-//! the piece before to the device.
+//! Uploads weights in pieces: all cores read, check and convert one piece while a thread writes the previous piece to
+//! the device.
 
 use std::{
     ops::Range,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, channel, sync_channel},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread::{Scope, ScopedJoinHandle},
 };
@@ -19,19 +19,27 @@ use crate::{
     error::Result,
 };
 
-/// Bytes of a piece on the device.
+/// Bytes per piece on the device.
 const PIECE: usize = 16 << 20;
 
-/// Pieces that are there at once: one that is made, one that is handed over.
+/// Number of pieces in memory: one in conversion, one in upload.
 const PIECES: usize = 2;
 
-/// Hands pieces to a device.
+/// Sends pieces to a device.
 pub(super) struct Uploader<'scope> {
     full: Option<SyncSender<Piece>>,
     empty: Receiver<Vec<u8>>,
-    /// One that was made in vain.
+    /// A spare buffer.
     spare: Option<Vec<u8>>,
-    thread: Option<ScopedJoinHandle<'scope, Result<()>>>,
+    writing: Option<Writing<'scope>>,
+}
+
+/// Who writes pieces.
+enum Writing<'scope> {
+    /// A thread of its own.
+    Beside(ScopedJoinHandle<'scope, Result<()>>),
+    /// Whoever hands them over: there are no threads here.
+    AtOnce { back: Sender<Vec<u8>>, outcome: Result<()> },
 }
 
 struct Piece {
@@ -40,7 +48,17 @@ struct Piece {
     bytes: Vec<u8>,
 }
 
-/// Values as they are stored, and the type that they are to have on the device.
+impl Piece {
+    /// Writes the piece to the device, and gives its vector back.
+    fn write(self, back: &Sender<Vec<u8>>) -> Result<()> {
+        let Self { buffer, at, bytes } = self;
+        buffer.write(at, &bytes)?;
+        _ = back.send(bytes);
+        Ok(())
+    }
+}
+
+/// Stored values, and their type on the device.
 #[derive(Clone, Copy)]
 pub(super) struct Values<'a> {
     pub(super) from: DType,
@@ -50,24 +68,28 @@ pub(super) struct Values<'a> {
 
 impl<'scope> Uploader<'scope> {
     pub(super) fn new(scope: &'scope Scope<'scope, '_>) -> Self {
-        let (full, waiting) = sync_channel::<Piece>(PIECES);
-        let (back, empty) = channel();
-        (0..PIECES).for_each(|_| _ = back.send(Vec::new()));
-        let thread = scope.spawn(move || {
-            for Piece { buffer, at, bytes } in waiting {
-                buffer.write(at, &bytes)?;
-                _ = back.send(bytes);
-            }
-            Ok(())
-        });
-        Self { full: Some(full), empty, spare: None, thread: Some(thread) }
+        if cfg!(target_family = "wasm") { Self::at_once() } else { Self::beside(scope) }
     }
 
-    /// Uploads values to byte `at` of a buffer; `done` is told which bytes of the stored ones are no longer needed. Stops
-    /// where some do not fit.
+    /// One that hands pieces over on a thread of its own.
+    fn beside(scope: &'scope Scope<'scope, '_>) -> Self {
+        let (full, waiting) = sync_channel::<Piece>(PIECES);
+        let (back, empty) = vectors();
+        let writing = scope.spawn(move || waiting.into_iter().try_for_each(|piece| piece.write(&back)));
+        Self { full: Some(full), empty, spare: None, writing: Some(Writing::Beside(writing)) }
+    }
+
+    /// One that hands pieces over before it makes more.
+    fn at_once() -> Self {
+        let (back, empty) = vectors();
+        Self { full: None, empty, spare: None, writing: Some(Writing::AtOnce { back, outcome: Ok(()) }) }
+    }
+
+    /// Uploads values to byte `at` of a buffer. `done` gets the ranges of stored bytes that are no longer needed. Stops
+    /// at the first piece with values that do not fit.
     ///
     /// # Errors
-    /// Those of writing, of this or of earlier values.
+    /// Errors of this write or of earlier ones.
     pub(super) fn upload(
         &mut self,
         values: Values<'_>,
@@ -96,11 +118,11 @@ impl<'scope> Uploader<'scope> {
         Ok(Found::Fit)
     }
 
-    /// Quantises weights, or hands on quantised ones, into rows of `target` from one on; `done` is told which bytes of the
-    /// stored ones are no longer needed. Stops where some do not fit.
+    /// Quantizes weights, or copies quantized ones, into rows of `target` from a first row on. `done` gets the ranges
+    /// of stored bytes that are no longer needed. Stops at the first piece with weights that do not fit.
     ///
     /// # Errors
-    /// Those of writing, of this or of earlier values.
+    /// Errors of this write or of earlier ones.
     pub(super) fn quantise(
         &mut self,
         weights: Weighted<'_>,
@@ -128,10 +150,10 @@ impl<'scope> Uploader<'scope> {
         Ok(Found::Fit)
     }
 
-    /// Hands over what scales the weights of a target.
+    /// Uploads the scales of a target.
     ///
     /// # Errors
-    /// Those of writing, of this or of earlier values.
+    /// Errors of this write or of earlier ones.
     pub(super) fn complete(&mut self, target: Target) -> Result<()> {
         let Target { buffer, planes, words, units } = target;
         for (plane, scales) in [(1, words), (2, units)] {
@@ -148,23 +170,66 @@ impl<'scope> Uploader<'scope> {
         Ok(())
     }
 
-    /// A vector for a piece. Nobody gives one back any more if one could not be written.
+    /// An empty buffer for a piece. `None` after a failed write.
     fn empty(&mut self) -> Option<Vec<u8>> {
         self.spare.take().or_else(|| self.empty.recv().ok())
     }
 
-    /// Whether a piece is on its way.
-    fn send(&self, piece: Piece) -> bool {
-        self.full.as_ref().is_some_and(|full| full.send(piece).is_ok())
+    /// Queues or writes a piece. Returns whether more pieces are accepted.
+    fn send(&mut self, piece: Piece) -> bool {
+        match &mut self.writing {
+            Some(Writing::AtOnce { back, outcome }) => {
+                *outcome = piece.write(back);
+                outcome.is_ok()
+            }
+            _ => self.full.as_ref().is_some_and(|full| full.send(piece).is_ok()),
+        }
     }
 
-    /// Waits until the device has everything.
+    /// Waits until the device has all pieces.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Errors of any write.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.full = None;
-        let thread = self.thread.take().map(ScopedJoinHandle::join);
-        thread.map_or(Ok(()), |outcome| outcome.expect("writing does not panic"))
+        match self.writing.take() {
+            Some(Writing::Beside(thread)) => thread.join().expect("writing does not panic"),
+            Some(Writing::AtOnce { outcome, .. }) => outcome,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Vectors for pieces, and the way back for those that were handed over.
+fn vectors() -> (Sender<Vec<u8>>, Receiver<Vec<u8>>) {
+    let (back, empty) = channel();
+    (0..PIECES).for_each(|_| _ = back.send(Vec::new()));
+    (back, empty)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::thread;
+
+    use super::{Arc, Buffer, DType, Found, Uploader, Values};
+    use crate::compute::{backend::Backend, cpu::Cpu};
+
+    #[test]
+    fn with_and_without_a_thread_the_same_bytes_arrive() {
+        let backend: Arc<dyn Backend> = Arc::new(Cpu::new(1));
+        let floats: Vec<u8> = (0..64_u16).flat_map(|i| f32::from(i).to_le_bytes()).collect();
+        let bytes = |mut uploader: Uploader<'_>| {
+            let buffer = Buffer::new(&backend, 256, "weights").unwrap();
+            for (at, part) in [(0, &floats[..96]), (48, &floats[96..])] {
+                let values = Values { from: DType::F32, to: DType::F16, data: part };
+                assert!(matches!(uploader.upload(values, (&buffer, at), |_| {}), Ok(Found::Fit)));
+            }
+            uploader.finish().unwrap();
+            pollster::block_on(buffer.read(0..128)).unwrap()
+        };
+        let wanted: Vec<u8> = (0..64).flat_map(|i| half::f16::from_f32(i as f32).to_le_bytes()).collect();
+        assert_eq!(bytes(Uploader::at_once()), wanted);
+        assert_eq!(thread::scope(|scope| bytes(Uploader::beside(scope))), wanted);
     }
 }

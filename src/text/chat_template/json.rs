@@ -1,4 +1,4 @@
-//! Python's `json.dumps(value, ensure_ascii=False)`, which is what models saw in training.
+//! Python's `json.dumps(value, ensure_ascii=False)`, the format that models saw in training.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::metered::Metered;
 
-/// A wide indentation of a deep value is refused rather than paid for.
+/// Maximum indent. A wide indent of a deep value is an error instead of a cost in fuel.
 const WIDEST_INDENT: usize = 64;
 
 pub(super) fn dumps(state: &State, value: &Value, indent: Option<usize>) -> Result<String, Error> {
@@ -30,12 +30,12 @@ pub(super) fn dumps(state: &State, value: &Value, indent: Option<usize>) -> Resu
     String::from_utf8(output.text).map_err(|error| refuse(&error.to_string()))
 }
 
-/// `", "` and `": "`, or indented lines.
+/// Separators `", "` and `": "`, or indented lines.
 struct Python<'a> {
     layout: Option<PrettyFormatter<'a>>,
 }
 
-/// Hands the layout's part of the work to the indenting formatter where there is one.
+/// Forwards to the indenting formatter if there is one, or else writes the given bytes.
 macro_rules! lay_out {
     ($self:ident, $writer:ident, $method:ident($($argument:expr),*), $plain:expr) => {
         match &mut $self.layout {
@@ -87,7 +87,8 @@ impl Formatter for Python<'_> {
     }
 }
 
-/// Python and Rust agree on when to write an exponent, not on how: `1e-05` and `1e+16` against `1e-5` and `1e16`.
+/// Python and Rust use an exponent for the same numbers but write it differently: `1e-05` and `1e+16`, or `1e-5` and
+/// `1e16`.
 pub(super) fn float(value: f64) -> String {
     let shortest = format!("{value:?}");
     match shortest.split_once('e') {

@@ -1,16 +1,16 @@
-//! A text that a template pays for while it is written.
+//! Text that uses the template's fuel while it is written.
 
 use std::{fmt, io};
 
 use minijinja::State;
 
-/// Bytes that one unit of fuel pays for, as the engine counts what it serializes itself.
+/// Bytes per unit of fuel, as the template engine counts its own serialization.
 const BYTES_PER_FUEL: usize = 4;
 
-/// Charges the template as it goes, so that a small value that unfolds into a huge text is stopped on the way.
+/// Charges fuel during writing, so that a small value that expands to a huge text stops early.
 pub(super) struct Metered<'a, 'template, 'environment> {
     state: &'a State<'template, 'environment>,
-    /// What was written.
+    /// The text so far.
     pub(super) text: Vec<u8>,
     charged: usize,
 }

@@ -1,4 +1,4 @@
-//! What transformers adds to Jinja for chat templates.
+//! The Python functions and filters that transformers adds to Jinja for chat templates.
 
 use std::fmt::Write;
 
@@ -28,7 +28,7 @@ pub(super) fn tojson(state: &State, value: &Value, arguments: Kwargs) -> Result<
     json::dumps(state, value, indent).map(Value::from_safe_string)
 }
 
-/// What `{{ value }}` writes.
+/// The formatter of `{{ value }}`.
 pub(super) fn write(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     let written = match value.as_str() {
         Some(text) => output.write_str(text),

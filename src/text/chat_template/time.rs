@@ -1,6 +1,6 @@
-//! The date for templates that put it into the system message.
+//! The date, for templates that write it into the system message.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use web_time::{SystemTime, UNIX_EPOCH};
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -23,8 +23,8 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
-/// Python's `strftime` in UTC (Python takes the local zone), for the directives templates use; others are an error that
-/// names them.
+/// Python's `strftime`, but in UTC (Python uses the local time zone), with the directives that templates use. Any other
+/// directive is an error that names it.
 pub(super) fn strftime(seconds: u64, format: &str) -> Result<String, String> {
     let days = seconds / 86_400;
     let (year, month, day) = civil(days);
@@ -56,7 +56,7 @@ pub(super) fn strftime(seconds: u64, format: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// Year, month and day of a day since 1970, counted in years that begin in March: the leap day comes last
+/// Year, month and day of a day number since 1970. Internally the year begins in March, so that the leap day is last
 /// (Hinnant, "chrono-compatible low-level date algorithms").
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;

@@ -1,21 +1,21 @@
-//! Ids to text, one at a time. Knows bytes and UTF-8 only.
+//! Converts ids to text, one at a time. Knows only bytes and UTF-8.
 
 use std::{str, sync::Arc};
 
-/// What happens to tokens marked special, such as `<|im_end|>`.
+/// How to decode special tokens such as `<|im_end|>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SpecialTokens {
-    /// They leave no text.
+    /// They produce no text.
     #[default]
     Skip,
-    /// They are written as the vocabulary spells them.
+    /// They produce their spelling in the vocabulary.
     Show,
 }
 
-/// The bytes of every token, in one allocation.
+/// The bytes of all tokens, in one allocation.
 pub(super) struct Pieces {
     bytes: Vec<u8>,
-    /// Piece `id` ends at `ends[id]` and begins where the one before ends.
+    /// Token `id` ends at `ends[id]` and begins at the end of the token before it.
     ends: Vec<usize>,
     special: Vec<bool>,
 }
@@ -38,7 +38,7 @@ impl Pieces {
         self.ends.len()
     }
 
-    /// Empty for ids that have no text.
+    /// The bytes of a token; empty for an id without text.
     fn piece(&self, id: u32, special: SpecialTokens) -> &[u8] {
         let id = id as usize;
         if id >= self.len() || (special == SpecialTokens::Skip && self.special[id]) {
@@ -49,8 +49,8 @@ impl Pieces {
     }
 }
 
-/// GPT-2's spelling of bytes as printable characters: those that print stand for themselves, the others follow from
-/// U+0100 on, in order.
+/// GPT-2's spelling of bytes as printable characters: a printable byte is itself, the others follow in order from
+/// U+0100.
 struct Alphabet {
     byte_of: Vec<Option<u8>>,
 }
@@ -68,7 +68,7 @@ impl Alphabet {
         Alphabet { byte_of }
     }
 
-    /// Added tokens may be plain text: one character outside of the alphabet, and the whole token is taken as it is.
+    /// An added token may be plain text: one character outside the alphabet makes the whole token literal.
     fn append(&self, token: &str, bytes: &mut Vec<u8>) {
         let begin = bytes.len();
         for character in token.chars() {
@@ -82,11 +82,11 @@ impl Alphabet {
     }
 }
 
-/// Turns ids into text one at a time, never showing half a character: all pieces together are the decoded whole.
+/// Converts ids to text one at a time, in whole characters. All pieces joined are the decoded text.
 pub struct Decoder {
     pieces: Arc<Pieces>,
     special: SpecialTokens,
-    /// Bytes that are not yet a whole character, at most three between calls.
+    /// Bytes of an incomplete character, at most three between calls.
     pending: Vec<u8>,
     text: String,
 }
@@ -96,7 +96,7 @@ impl Decoder {
         Decoder { pieces, special, pending: Vec::new(), text: String::new() }
     }
 
-    /// The text that `id` completes: often its own, empty while a character is unfinished.
+    /// The text that `id` completes: often its own, empty while a character is incomplete.
     pub fn push(&mut self, id: u32) -> &str {
         self.pending.extend_from_slice(self.pieces.piece(id, self.special));
         self.text.clear();
@@ -104,7 +104,7 @@ impl Decoder {
         for chunk in self.pending.utf8_chunks() {
             self.text.push_str(chunk.valid());
             seen += chunk.valid().len() + chunk.invalid().len();
-            // What is only unfinished waits for its rest, which can be so at the very end and nowhere else.
+            // An incomplete character waits for its rest; it can only be at the very end.
             let unfinished = str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none());
             whole = seen;
             if unfinished && seen == self.pending.len() {
@@ -117,8 +117,8 @@ impl Decoder {
         &self.text
     }
 
-    /// What is left when no id follows: empty, or the U+FFFD of an unfinished character. The decoder may then be used
-    /// for another text.
+    /// Returns the pending text at the end: empty, or U+FFFD for an incomplete character. The decoder can then decode
+    /// another text.
     pub fn finish(&mut self) -> &str {
         self.text.clear();
         self.text.push_str(&String::from_utf8_lossy(&self.pending));

@@ -1,4 +1,4 @@
-//! What a device promises that may be lost, restricted, or be no GPU at all.
+//! Devices that are lost, restricted, or not a GPU.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ fn a_lost_device_is_an_error_everywhere() {
         println!("{error}");
         assert!(matches!(&error, Error::Device { what, .. } if what.contains("lost")), "{error}");
     };
-    // What was under way may still arrive.
+    // Work already submitted may still finish.
     _ = pollster::block_on(under_way);
     for _ in 0..2 {
         lost(backend.run(&program).unwrap_err());

@@ -1,4 +1,4 @@
-//! Kernels that the crate does not know: what a user of the library may bring along.
+//! Kernels outside the crate, as a user of the library may add them.
 
 use bimetal::low_level::compute::{
     cost::Cost,
@@ -7,7 +7,7 @@ use bimetal::low_level::compute::{
     tensor::Tensor,
 };
 
-/// y\[i\] = factor · x\[i\] + bias: a kernel that the crate does not know.
+/// y\[i\] = factor · x\[i\] + bias: a kernel outside the crate.
 static SCALE: Kernel = Kernel {
     name: "scale",
     bindings: &[Binding::read("x", Element::Float), Binding::write("y", Element::Float)],

@@ -1,4 +1,4 @@
-//! Which backend runs, and what is said about it.
+//! The choice of a backend, and its messages.
 
 use bimetal::{
     BackendChoice, Error,

@@ -1,4 +1,4 @@
-//! Programs in several submissions: as many as the time asks for, and with the same results.
+//! Programs in several submissions: their number follows the time, and the results stay the same.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ fn open(adapter: &Adapter, submission: Option<Duration>) -> Arc<Wgpu> {
     Arc::new(Wgpu::open(adapter, submission.map_or(restrict, |length| restrict.submission(length))).unwrap())
 }
 
-/// Launches each of which needs what the one before left, on buffers of their own.
+/// Dispatches that each depend on the one before, on their own buffers.
 fn chain(backend: &Arc<dyn Backend>) -> (Tensor, Program) {
     let first: Vec<f32> = (0..1000_u16).map(f32::from).collect();
     let (mut x, mut y) = (tensor(backend, &first), tensor(backend, &[0.0; 1000]));
@@ -34,7 +34,7 @@ fn chain(backend: &Arc<dyn Backend>) -> (Tensor, Program) {
     (x, backend.load(p).unwrap())
 }
 
-/// Submissions of one run after the other, each of which the host waits for.
+/// Submissions per run, with a wait of the host after each run.
 fn submissions(wgpu: &Wgpu, program: &Program, runs: usize) -> Vec<u64> {
     let run = |_| {
         let before = wgpu.submissions();
@@ -83,7 +83,7 @@ fn one_submission_where_one_suffices() {
     }
 }
 
-/// Nobody waits between runs, so that measurements come late or not at all.
+/// Without waits between runs, measurements arrive late or never.
 #[test]
 fn runs_that_follow_each_other_closely_stay_in_order() {
     for adapter in Wgpu::adapters() {

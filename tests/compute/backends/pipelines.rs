@@ -1,4 +1,4 @@
-//! What is compiled is kept in files, and no file does harm.
+//! Compiled pipelines are kept in files, and a damaged file does no harm.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -13,7 +13,7 @@ use tempfile::tempdir;
 
 use super::{kernels::shift, scaled, tensor, values};
 
-/// Opens a device with a directory for its pipelines, compiles and runs some, and closes it.
+/// Opens a device with a pipeline directory, compiles and runs some kernels, and closes the device.
 fn run(adapter: &Adapter, directory: &Path) {
     let backend: Arc<dyn Backend> = Arc::new(Wgpu::open(adapter, Restrict::default()).unwrap());
     backend.keep_pipelines(directory, 7);
@@ -56,7 +56,7 @@ fn pipelines_are_kept_from_one_opening_to_the_next() {
     }
 }
 
-/// Whatever is in the file, the device works, and then a whole file is there.
+/// With any file contents the device works, and afterwards the file is whole.
 fn spoil(adapter: &Adapter, file: &Path, bytes: &[u8]) {
     let directory = file.parent().unwrap();
     fs::write(file, bytes).unwrap();

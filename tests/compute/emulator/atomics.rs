@@ -39,7 +39,7 @@ fn lanes_and_groups_meet_in_one_word() {
 
 #[test]
 fn groups_count_in_device_memory() {
-    // The first lane of all starts from a word that the host has set.
+    // The first lane starts with a word that the host wrote.
     let text = "device atomic_uint* word = (device atomic_uint*)out;
         if (lane == 0) atomic_fetch_sub_explicit(word, 1u, memory_order_relaxed);";
     let got = snippet("", text).groups([100, 1, 1]).run(1, &[]);

@@ -1,10 +1,10 @@
-//! What a shader must not do, and how it is told.
+//! Forbidden actions of a shader, and their error messages.
 
 use bimetal::low_level::compute::metal::emulator::Order;
 
 use super::snippet::{Snippet, bytes, snippet, whole};
 
-/// Both orders say all of this.
+/// Both lane orders report all of these texts.
 fn says(snippet: &Snippet, count: usize, buffers: &[&[u8]], wanted: &[&str]) {
     for error in snippet.refused(count, buffers) {
         wanted.iter().for_each(|part| assert!(error.contains(part), "{error} does not say {part}"));
@@ -62,14 +62,14 @@ fn buffers_end_where_they_end() {
 
 #[test]
 fn vectors_may_lie_at_multiples_of_4() {
-    // As much of a buffer as there is is in front of the guard, wherever that makes it start.
+    // A buffer ends directly before the guard page, wherever that makes it start.
     let text = "device const float4* x [[buffer(1)]],";
     assert_eq!(snippet(text, "out[lane] = x[0].w;").run(32, &[bytes(&[1.0f32, 2.0, 3.0, 4.0, 5.0])]), [4.0; 32]);
 }
 
 #[test]
 fn group_memory_ends_where_it_ends() {
-    // Known length in the kernel, and by pointer.
+    // An array of known length in the kernel, and access through a pointer.
     let text = "threadgroup float tile[20]; tile[lane < 20 ? lane : 0] = 1.0f; out[lane] = tile[lane];";
     says(
         &snippet("", text),
@@ -94,7 +94,7 @@ fn memory_is_poison_at_first() {
         out[3 * lane] = tile[lane]; out[3 * lane + 1] = own[lane % 2];";
     let got = snippet("", text).run(96, &[]);
     assert!(got.iter().all(|value| value.is_nan()), "{got:?}");
-    // In every group anew.
+    // Each workgroup starts with poisoned memory.
     let text = "threadgroup float tile[1]; if (lane == 0) { out[group.x] = tile[0]; tile[0] = 1; }";
     assert!(snippet("", text).groups([9, 1, 1]).run(9, &[]).iter().all(|value| value.is_nan()));
 }
@@ -122,11 +122,11 @@ fn a_missing_barrier_shows() {
         let got = exchange(other).lanes(64).attempt(order, 64, &[]).unwrap();
         got.iter().filter(|value| value.is_nan()).count()
     };
-    // What a lane after it leaves, a lane has not got; so one of the two orders shows either direction.
+    // A lane cannot see the writes of lanes that run after it. So for each direction, one of the two orders shows it.
     let counts = |other: &str| [Order::Alternating, Order::Opposite].map(|order| poisoned(other, order));
     assert_eq!(counts("min(lane + 1, 63u)"), [63, 0]);
     assert_eq!(counts("lane == 0 ? 0 : lane - 1"), [0, 63]);
-    // And both do, for an exchange.
+    // For an exchange, both orders show it.
     assert_eq!(counts("lane ^ 1"), [32, 32]);
 }
 

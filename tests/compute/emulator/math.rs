@@ -2,12 +2,12 @@
 
 use super::snippet::table;
 
-/// `w`, as a lane has it.
+/// The value of `w` in a lane.
 fn w(lane: f32) -> f64 {
     f64::from(lane * 0.25 - 3.9)
 }
 
-/// `v`, as a lane has it.
+/// The value of `v` in a lane.
 fn v(lane: f32) -> f64 {
     f64::from(lane) + 1.0
 }

@@ -8,7 +8,7 @@ fn values(count: usize, seed: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 37 + seed * 11) % 17) as f32 * 0.25 - 2.0).collect()
 }
 
-/// a · b of 8 by 8, rows first; `at` says where an element of an operand lies.
+/// a · b of 8 × 8, row by row; `at` gives the index of an element in an operand.
 fn product(a: impl Fn(usize, usize) -> f32, b: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let element = |at: usize| (0..8).map(|k| a(at / 8, k) * b(k, at % 8)).sum::<f32>();
     (0..64).map(element).collect()
@@ -52,7 +52,7 @@ fn loads_and_stores_may_be_transposed_and_offset() {
 fn squares_pass_through_the_memory_of_a_group() {
     let (a, b) = (values(64, 5), values(64, 6));
     let halves: Vec<f16> = a.iter().map(|v| f16::from_f32(*v)).collect();
-    // Each SIMD group has a scale of its own on the diagonal.
+    // Each SIMD group has its own scale on the diagonal.
     let text = "threadgroup half tile[64]; threadgroup float sums[2 * 64];
         for (uint i = lane; i < 64; i += 64) tile[i] = a[i];
         threadgroup_barrier(mem_flags::mem_threadgroup);

@@ -1,4 +1,4 @@
-//! Section 6.9: what lanes do together.
+//! Section 6.9: functions across the lanes of a SIMD group.
 
 use super::snippet::{Wanted, snippet, table};
 

@@ -1,8 +1,8 @@
-//! Section 6.9.2: SIMD-group functions one after the other.
+//! Section 6.9.2: SIMD-group functions in sequence.
 
 use super::snippet::snippet;
 
-/// Lanes that hurry on to a function with larger values do not touch what others have not taken yet.
+/// Lanes that run ahead to a function with larger values must not overwrite values that others still need.
 #[test]
 fn one_meeting_after_another() {
     let text = "float sum = simd_sum(float(lane));

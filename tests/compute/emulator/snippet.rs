@@ -8,14 +8,14 @@ use bimetal::low_level::compute::metal::{
 };
 use bytemuck::{Pod, cast_slice};
 
-/// A kernel and its launch.
+/// A kernel and its dispatch.
 pub struct Snippet {
     text: String,
     lanes: u32,
     groups: [u32; 3],
 }
 
-/// A kernel whose parameters after `out` and before the built-in ones are `parameters`, with this body.
+/// A kernel with this body, and with `parameters` between `out` and the built-in parameters.
 pub fn snippet(parameters: &str, body: &str) -> Snippet {
     let mut text = String::from("#include <metal_stdlib>\n#include <metal_simdgroup_matrix>\nusing namespace metal;\n");
     text.push_str("kernel void snippet(device float* out [[buffer(0)]],");
@@ -26,7 +26,7 @@ pub fn snippet(parameters: &str, body: &str) -> Snippet {
     Snippet { text, lanes: 32, groups: [1; 3] }
 }
 
-/// A whole text with a kernel named `snippet`.
+/// A whole shader text with a kernel named `snippet`.
 pub fn whole(text: impl Display) -> Snippet {
     Snippet { text: format!("#include <metal_stdlib>\nusing namespace metal;\n{text}"), lanes: 32, groups: [1; 3] }
 }
@@ -40,7 +40,8 @@ impl Snippet {
         Self { groups, ..self }
     }
 
-    /// Runs it in one order with `out` of `count` floats and these other buffers; the floats, or what went wrong.
+    /// Runs it in one lane order, with `out` of `count` floats and these other buffers. Returns the floats, or the
+    /// error.
     pub fn attempt(&self, order: Order, count: usize, buffers: &[&[u8]]) -> Result<Vec<f32>, String> {
         let emulator = Emulator::new(order).unwrap();
         let shader = Shader { name: "snippet", label: "snippet", text: &self.text, lanes: self.lanes };
@@ -60,7 +61,7 @@ impl Snippet {
         }
     }
 
-    /// The floats of `out`, which both orders must agree on.
+    /// The floats of `out`, on which both lane orders must agree.
     pub fn run(&self, count: usize, buffers: &[&[u8]]) -> Vec<f32> {
         let both = [Order::Alternating, Order::Opposite].map(|order| self.attempt(order, count, buffers).unwrap());
         let [first, second] = &both;
@@ -68,13 +69,13 @@ impl Snippet {
         both.into_iter().next().unwrap()
     }
 
-    /// What both orders say against it.
+    /// The errors of both lane orders.
     pub fn refused(&self, count: usize, buffers: &[&[u8]]) -> [String; 2] {
         [Order::Alternating, Order::Opposite].map(|order| self.attempt(order, count, buffers).unwrap_err())
     }
 }
 
-/// Floats of a buffer that nothing writes to any more.
+/// The floats of a buffer that nothing writes any more.
 #[allow(unsafe_code)]
 fn floats(emulator: &Emulator, buffer: &<Emulator as Driver>::Buffer, count: usize) -> Vec<f32> {
     let start = emulator.contents(buffer).cast::<f32>();
@@ -86,11 +87,11 @@ pub fn bytes<T: Pod>(values: &[T]) -> &[u8] {
     cast_slice(values)
 }
 
-/// What an expression of `v` (1 to 32), `id` (0 to 31) or `w` (−3.9 in steps of ¼) should be in each lane.
+/// An expression of `v` (1 to 32), `id` (0 to 31) or `w` (−3.9 in steps of ¼), and its expected value by lane.
 pub type Wanted<'a> = (&'a str, fn(f32) -> f64);
 
-/// Compares expressions, all of them in one kernel, with what they should be as functions of the lane: exactly, or within
-/// a part of the value.
+/// Compares expressions, all in one kernel, with their expected values by lane: exactly, or within a share of the
+/// value.
 pub fn table(before: &str, wanted: &[Wanted<'_>], within: f64) {
     let prolog =
         "uint id = lane % 32u; float v = float(id) + 1.0f; float w = float(id) * 0.25f - 3.9f; (void)v; (void)w;";

@@ -1,4 +1,4 @@
-//! What Apple's compiler would refuse, and the emulator must too.
+//! Texts that Apple's compiler rejects, so the emulator must also reject them.
 
 use super::snippet::{snippet, whole};
 

@@ -1,4 +1,4 @@
-//! Apple's own compiler on every text that an engine launches, those for matrix units included, whatever GPU is here.
+//! Apple's own compiler on every shader text of an engine, also those for matrix units, independent of this GPU.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use bimetal::{
     },
 };
 
-/// `REQUIRE=xcode` makes it a failure that the compiler is absent; it comes with Xcode and not with the command line tools.
+/// With `REQUIRE=xcode`, a missing compiler is a failure. It comes with Xcode, not with the command line tools.
 #[cfg(target_os = "macos")]
 #[test]
 fn apples_compiler_takes_every_text() {
@@ -43,14 +43,14 @@ fn apples_compiler_takes_every_text() {
 fn no_kernel_is_left_out() {
     let texts = texts();
     let found: BTreeSet<_> = texts.values().map(|label| label.split('[').next().unwrap()).collect();
-    // Snapshots of sessions are nothing that an answer takes.
+    // An answer takes no snapshots of sessions.
     let all: BTreeSet<_> = ALL.iter().map(|kernel| kernel.name).filter(|name| *name != "copy_slot").collect();
     assert_eq!(found, all);
     assert!(texts.len() > all.len(), "{} texts", texts.len());
 }
 
-/// Every text of two short answers, in both precisions, with and without matrix units, and with quantised weights that become
-/// halves before they are multiplied, with a label each.
+/// Every text of two short answers, each with a label: in both precisions, with and without matrix units, and with
+/// quantized weights that are dequantized to f16 before products.
 fn texts() -> BTreeMap<String, String> {
     let config = Config::named("0.8b").unwrap();
     let mut texts = BTreeMap::new();

@@ -1,14 +1,14 @@
-//! An engine on the recorder: what decoding asks of the device, token by token.
+//! An engine on the recorder: the device work of decoding, token by token.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::Rig;
-
-use crate::support::fixtures::checkpoint;
 use bimetal::{
     Engine, EngineOptions, Model, Request, Sampling,
     low_level::{compute::dtype::DType, engine::AtEnd, model::weights::Source},
 };
+
+use super::Rig;
+use crate::support::fixtures::checkpoint;
 
 #[test]
 fn a_token_is_one_command_buffer_and_one_wait() {
@@ -23,7 +23,7 @@ fn a_token_is_one_command_buffer_and_one_wait() {
         let request = Request { prompt, sampling: Sampling::greedy(), max_tokens: 90, stop, at_end: AtEnd::Free };
         engine.add(request).unwrap();
     }
-    // Until the prompts are done, and the programs of both turns have been measured.
+    // Until prefill is done, and the programs of both output sets are measured.
     for _ in 0..16 {
         engine.step().unwrap();
     }
@@ -32,7 +32,7 @@ fn a_token_is_one_command_buffer_and_one_wait() {
         assert_eq!(engine.step().unwrap().len(), 2);
     }
     let after = counts(&rig);
-    // All but those that need a new block, which the host gives out when it has seen the token.
+    // All steps except those that need a new block, which the host assigns after it has seen the token.
     let ahead = engine.steps_ahead() - ahead;
     assert!((36..=40).contains(&ahead), "{ahead} while the host looked at the last");
     assert_eq!([after[0] - before[0], after[1] - before[1]], [40, 40], "command buffers, waits");
@@ -40,7 +40,7 @@ fn a_token_is_one_command_buffer_and_one_wait() {
     assert!(most >= 2, "{most} under way");
 }
 
-/// Command buffers and waits so far.
+/// Numbers of command buffers and waits so far.
 fn counts(rig: &Rig) -> [usize; 2] {
     let notes = rig.driver().notes();
     [notes.committed.len(), notes.waits.len()]

@@ -1,4 +1,4 @@
-//! What goes wrong on a device, and memory that ends.
+//! Device errors, and running out of memory.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn a_failed_command_buffer_is_an_error_with_its_label() {
         let Err(Error::Device { label, what }) = ask(&rig, &y, &program) else { panic!("{name}") };
         assert_eq!(label, "add[]", "{name}");
         assert!(what.contains("page fault"), "{name}: {what}");
-        // Told once, and then it goes on.
+        // The error is reported once, and then the backend works again.
         rig.backend.wait().unwrap();
         rig.measured(&program);
         assert_eq!(read(&y), 1, "{name}");
@@ -76,7 +76,7 @@ fn memory_has_an_end_and_comes_back() {
     }
     rig.backend.free(half);
     rig.backend.free(rig.backend.alloc(1 << 20, "all").unwrap());
-    // Scratch counts, and goes with its program.
+    // Scratch memory counts, and is freed with its program.
     let [x, mut y] = rig.tensors();
     let record = |p: &Pass, y: &mut Tensor, width: u32| {
         let mut middle = p.scratch([1, width], DType::F32);

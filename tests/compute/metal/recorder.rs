@@ -1,5 +1,5 @@
-//! A driver that notes what it is asked and computes as late as it may: a command buffer runs when somebody waits for it,
-//! so that bytes which the executor moves too early or too late show.
+//! A driver that records its calls and computes as late as possible: a command buffer runs when somebody waits for it.
+//! This reveals bytes that the executor moves too early or too late.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use bimetal::low_level::compute::{
     metal::driver::{Driver, Outcome, Shader},
 };
 
-/// What a command buffer holds.
+/// An entry of a command buffer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     Pipeline(String),
@@ -23,17 +23,17 @@ pub enum Op {
     Dispatch([u32; 3], u32),
 }
 
-/// Memory: words that the device and the host see.
+/// Memory: words that both device and host see.
 #[derive(Clone)]
 pub struct Words(Arc<Memory>);
 
 struct Memory {
     start: NonNull<u8>,
-    /// Owns what `start` points to.
+    /// Owns the memory of `start`.
     _words: Mutex<Box<[u32]>>,
 }
 
-// SAFETY: the words do not move, and tests touch them from one thread at a time.
+// SAFETY: the words do not move, and tests access them from one thread at a time.
 #[allow(unsafe_code)]
 unsafe impl Send for Memory {}
 #[allow(unsafe_code)]
@@ -71,35 +71,35 @@ impl Words {
     }
 }
 
-/// What happened, in order.
+/// The record of all calls.
 #[derive(Default)]
 pub struct Notes {
     /// Label and contents of each command buffer, in the order of commitment.
     pub committed: Vec<(String, Vec<Op>)>,
-    /// How many of them have run.
+    /// Number of command buffers that have run.
     pub run: usize,
-    /// Waits, each for the command buffer of a number that starts at 1.
+    /// Waits, as the number of the awaited command buffer, from 1.
     pub waits: Vec<usize>,
-    /// Most that were committed and had not run.
+    /// Maximum number of command buffers committed but not yet run.
     pub most_under_way: usize,
-    /// Texts compiled.
+    /// The compiled shader texts.
     pub compiled: Vec<String>,
-    /// Buffers made, in bytes.
+    /// Sizes of the allocated buffers in bytes.
     pub buffers: Vec<u64>,
-    /// Each time that pipelines were to be kept: where, and how many were compiled by then.
+    /// Each request to keep pipelines: the path, and the number of compiled pipelines so far.
     pub kept: Vec<(PathBuf, usize)>,
 }
 
-/// What the driver does when asked.
+/// The programmed behavior of the driver.
 #[derive(Default)]
 pub struct Script {
-    /// What command buffers of some numbers fail with.
+    /// Errors of command buffers, by number.
     pub failures: HashMap<usize, String>,
-    /// Seconds that each takes for each of its launches.
+    /// Seconds that a command buffer takes per dispatch.
     pub seconds: f64,
-    /// Why no command buffer begins.
+    /// The error when a command buffer begins.
     pub refuses: Option<String>,
-    /// Largest buffer that there is memory for.
+    /// Largest buffer in bytes that can be allocated.
     pub largest: Option<u64>,
 }
 
@@ -119,7 +119,7 @@ impl Recorder {
         self.notes.lock().unwrap()
     }
 
-    /// The notes, to be read when the driver is gone.
+    /// The record, readable after the driver is gone.
     pub fn later(&self) -> Arc<Mutex<Notes>> {
         self.notes.clone()
     }
@@ -137,8 +137,8 @@ impl Recorder {
     }
 }
 
-/// Computes what kernels called `add` do: the first word of the second buffer becomes that of the first, plus the constant.
-/// Others do nothing.
+/// Computes kernels named `add`: the first word of the second buffer becomes that of the first, plus the constant.
+/// Other kernels do nothing.
 fn run(ops: &[Op]) {
     let (mut bound, mut constant, mut adds) = (HashMap::new(), 0, false);
     for op in ops {

@@ -1,4 +1,4 @@
-//! What is said about Macs outside of the code, and what the compiler is told, where no Mac is needed to look.
+//! Statements about Macs outside the code, and the compiler's options, checked without a Mac.
 
 use std::{fs, path::Path};
 
@@ -24,7 +24,7 @@ fn the_report_of_a_mac_has_a_run_under_validation() {
     );
 }
 
-/// Since macOS 15 safe maths leave functions fast.
+/// Since macOS 15, safe math mode leaves functions fast. So precise functions need their own setting.
 #[test]
 fn whoever_asks_for_safe_maths_asks_for_precise_functions() {
     let text = text("src/compute/metal/objc.rs");

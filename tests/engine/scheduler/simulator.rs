@@ -1,12 +1,10 @@
-//! A pretend engine around the scheduler: slots and blocks that hold real contents, computed by pretend kernels.
+//! A simulated engine around the scheduler: slots and blocks with contents, computed by simulated kernels.
 //!
-//! A state is a hash over everything the true kernels would depend on: tokens, their order, which program computed
-//! them and where chunks were cut. It is compared after every step with the hash of the same tokens computed alone
-//! and in one go, so a shared block, a lost token, a wrong cut or a forgotten origin shows as a wrong hash.
+//! A state is a hash of everything that real kernels depend on: the tokens, their order, their programs and the chunk
+//! cuts. After every step it is compared with the hash of the same tokens computed alone in one go. So a shared block,
+//! a lost token, a wrong cut or a forgotten origin gives a wrong hash.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-use super::timeline::{CUT, SINGLE, Timeline, mix};
 
 use bimetal::{
     SequenceId,
@@ -19,6 +17,8 @@ use bimetal::{
     },
 };
 
+use super::timeline::{CUT, SINGLE, Timeline, mix};
+
 pub struct World {
     pub limits: Limits,
     pub scheduler: Scheduler,
@@ -30,7 +30,7 @@ pub struct World {
     dice: u64,
     pub preemptions: usize,
     pub drops: usize,
-    /// Of every batch so far.
+    /// Digest of all batches so far.
     pub digest: u64,
 }
 
@@ -87,7 +87,7 @@ impl World {
         }
     }
 
-    /// Goes back as an engine can: to nothing, to a snapshot, or to where the state is.
+    /// Rewinds as an engine can: to the start, to a snapshot, or to the current state.
     pub fn rewind(&mut self, id: SequenceId, choice: usize) {
         let mut timeline = self.timelines[&id].clone();
         let past = timeline.snapshots.iter().map(|snapshot| snapshot.computed);
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    /// One step, with everything checked that a batch promises.
+    /// One step, with all promises of a batch checked.
     pub fn step(&mut self) -> Batch {
         let queue: Vec<SequenceId> = self.running.iter().chain(&self.waiting).copied().collect();
         let holds =
@@ -178,7 +178,7 @@ impl World {
         batch
     }
 
-    /// Records what sequences lost, and checks that it was taken from the right ones.
+    /// Records what sequences lost, and checks that the right ones lost it.
     fn lose(&mut self, batch: &Batch) {
         let holds = |timeline: &Timeline| timeline.computed > 0;
         for (id, snapshot) in &batch.forgotten {
@@ -205,7 +205,7 @@ impl World {
         self.drops += batch.dropped.len();
     }
 
-    /// The batch that the rules ask for, given how many sequences were admitted.
+    /// The batch that the rules require, given the number of admitted sequences.
     fn expected(&mut self, batch: &Batch) -> [Vec<Work>; 2] {
         let before = self.running.len();
         while self.waiting.front().is_some_and(|&head| self.scheduler.state(head) == Some(Running)) {
@@ -238,7 +238,7 @@ impl World {
         [given, sampled]
     }
 
-    /// The head of the queue waits only for a reason.
+    /// Checks that the head of the queue waits only for a valid reason.
     fn settled(&self, left: usize) {
         let Some(head) = self.waiting.front() else { return };
         let timeline = &self.timelines[head];
@@ -250,7 +250,7 @@ impl World {
         assert!(!(blocks && slot && moves), "the head of the queue could have been admitted");
     }
 
-    /// The pretend kernels: reads all earlier tokens through the block table, carries the state on in the slot.
+    /// The simulated kernels: they read all earlier tokens through the block table, and update the state in the slot.
     fn compute(&mut self, work: &Work) {
         let (id, std::ops::Range { start, end }) = (work.sequence, work.range.clone());
         let Limits { align, block, .. } = self.limits;
@@ -302,7 +302,7 @@ impl World {
         }
     }
 
-    /// The scheduler knows what the test knows, snapshots are intact, and nothing is owned twice or by nobody.
+    /// Scheduler and test agree, snapshots are intact, and every block and slot has exactly one owner.
     pub fn verify(&self) {
         self.scheduler.check();
         let (mut blocks, mut slots) = (Vec::new(), Vec::new());
@@ -348,7 +348,7 @@ fn distinct(numbers: &[u32]) -> usize {
     count
 }
 
-/// Everything that a batch says, in order.
+/// All fields of a batch, in order.
 fn digest(before: u64, batch: &Batch) -> u64 {
     let number = |id: &SequenceId| id.to_string().bytes().fold(0, |number, byte| mix(number, byte.into()));
     let parts = parts(batch);
@@ -366,7 +366,7 @@ fn digest(before: u64, batch: &Batch) -> u64 {
     words.into_iter().fold(before, mix)
 }
 
-/// What a batch computes: given tokens, then sampled ones.
+/// The work of a batch: given tokens, then sampled ones.
 fn parts(batch: &Batch) -> [Vec<Work>; 2] {
     [Phase::Prefill, Phase::Decode].map(|phase| batch.of(phase).cloned().collect())
 }

@@ -1,4 +1,4 @@
-//! What the pretend engine knows of one sequence, and what computing it alone would give.
+//! The simulated engine's record of one sequence, and the result of computing it alone.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use bimetal::low_level::engine::scheduler::Snapshot;
 pub const CUT: u64 = 1;
 pub const SINGLE: u64 = 2;
 
-/// What the test knows of one sequence.
+/// The test's record of one sequence.
 #[derive(Clone, Default)]
 pub struct Timeline {
-    /// Contents and origin of each token.
+    /// Content and origin of each token.
     pub tokens: Vec<(u64, bool)>,
-    /// Where given tokens ended when they were given.
+    /// The ends of given tokens when they were given.
     pub ends: BTreeSet<usize>,
     pub computed: usize,
     pub max_len: usize,
@@ -38,7 +38,7 @@ impl Timeline {
         self.tokens.push((*dice, given));
     }
 
-    /// The state after the first `count` tokens, computed alone, from the start, each prompt in one go.
+    /// The state after the first `count` tokens, computed alone from the start, each prompt in one go.
     pub fn state(&self, count: usize, align: usize) -> u64 {
         (0..count).fold(0, |state, place| {
             let (token, given) = self.tokens[place];
@@ -54,7 +54,7 @@ impl Timeline {
         })
     }
 
-    /// What a step computes next within `left` tokens: start, length, whether it is sampled.
+    /// The next work of a step within `left` tokens: start, length, whether it is sampled.
     pub fn next(&self, left: usize, align: usize) -> Option<(usize, usize, bool)> {
         let (start, known) = (self.computed, self.tokens.len());
         let given = self.tokens.get(start)?.1;

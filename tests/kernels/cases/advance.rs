@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use crate::harness::check;
 use bimetal::{
     SequenceId,
     low_level::kernels::{
@@ -13,8 +12,10 @@ use bimetal::{
     },
 };
 
-/// The tokens take the place of the ids, which an embedding shows, and everything moves on by one position, which a second
-/// look at the words shows.
+use crate::harness::check;
+
+/// The tokens replace the ids, as an embedding shows. Every position increases by one, as a second read of the words
+/// shows.
 #[test]
 pub fn cases() {
     for (count, rows, sequences) in [(1_u32, 1_u32, 1_u32), (3, 4, 5), (70, 70, 70)] {

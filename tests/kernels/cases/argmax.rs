@@ -1,11 +1,12 @@
-use crate::{
-    harness::{Case, Random, check},
-    step_cases::*,
-};
 use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::step::Phase,
     ops::select::argmax,
+};
+
+use crate::{
+    harness::{Case, Random, check},
+    step_cases::*,
 };
 
 const ROWS: StepCase =
@@ -17,7 +18,7 @@ pub fn cases() {
         (DECODES[0], 1, 1),
         (DECODES[1], 63, 63),
         (DECODES[2], 1000, 990),
-        // Parts that end with the limit, that have one logit, and that have none.
+        // Parts that end at the limit, that have one logit, and that have none.
         (ROWS, 4097, 4097),
         (DECODES[1], 8192, 4096),
         (DECODES[2], 20_001, 12_289),
@@ -48,18 +49,18 @@ pub fn odd_values() {
     check("argmax of odd values", |case, p| {
         let mut random = Random::new("logits");
         let mut rows = vec![[0.0; WIDTH as usize]; ROWS.capacity() as usize];
-        // Many equal ones; the lowest id wins.
+        // Many equal logits; the lowest id wins.
         rows[0].fill_with(|| random.within(&(-2.0..3.0)).floor());
-        // Both zeros are alike, and above what is below them.
+        // Both zeros are equal, and above the negative values.
         rows[1].fill(-1.0);
         (rows[1][4700], rows[1][8800]) = (-0.0, 0.0);
-        // Nothing but −∞ in front of the limit.
+        // Only −∞ before the limit.
         rows[2].fill(f32::NEG_INFINITY);
         rows[2][8990] = 3.0;
         // One NaN.
         rows[3].fill_with(|| random.within(&(-20.0..20.0)));
         rows[3][5170] = -f32::NAN;
-        // NaN past the limit is nobody's business; +∞ is the largest, −f32::MAX above −∞.
+        // NaN past the limit has no effect; +∞ is the largest, −f32::MAX is above −∞.
         rows[4].fill(f32::NEG_INFINITY);
         (rows[4][5], rows[4][8999]) = (-f32::MAX, f32::NAN);
         rows[5].fill(f32::NAN);
@@ -68,7 +69,7 @@ pub fn odd_values() {
     });
 }
 
-/// Equal logits of parts that are far apart, as one lane of the merge sees them; the lower id wins.
+/// Equal logits in parts that are far apart, as one lane of the merge sees them; the lower id wins.
 #[test]
 fn ties_of_many_parts() {
     const WIDTH: u32 = 300_000;

@@ -8,10 +8,10 @@ use crate::{
     step_cases::*,
 };
 
-/// Key and id of the leader of each part of a row.
+/// Key and id of the best logit of each part of a row.
 type Leaders = Vec<[u32; 2]>;
 
-/// The id of the largest key, the least of equal ones; none where the largest key stands for NaN, or for nothing.
+/// The id of the largest key, the lowest among equal keys. `NONE` if the largest key means NaN or no logit.
 fn chosen(leaders: &Leaders) -> u32 {
     let largest = leaders.iter().map(|[key, _]| *key).max().unwrap();
     let ids = leaders.iter().filter(|[key, _]| *key == largest).map(|[_, id]| *id);
@@ -38,7 +38,7 @@ fn merge(label: &str, step_case: StepCase, rows: &[Leaders]) {
     });
 }
 
-/// Parts around the lanes of a subgroup and of a group; few keys, so that many are equal.
+/// Numbers of parts around the lanes of a subgroup and of a workgroup; few keys, so that many are equal.
 #[test]
 pub fn cases() {
     for (step_case, parts) in [
@@ -58,7 +58,7 @@ pub fn cases() {
     }
 }
 
-/// Parts that hold NaN, nothing above −∞, or nothing at all; and the last of many parts.
+/// Parts that hold NaN, nothing above −∞, or nothing; and the last of many parts.
 #[test]
 pub fn odd_leaders() {
     const PARTS: u32 = 71;
@@ -78,7 +78,7 @@ pub fn odd_leaders() {
         nothing.clone(),
         plain(0),
         with(0, 69, NONE - 1),
-        // A row that is not alive.
+        // An inactive row.
         plain(9),
     ];
     assert_eq!(rows.each_ref().map(chosen)[..6], [0, 70 * 4096, NONE, NONE, NONE, 69 * 4096]);

@@ -1,14 +1,15 @@
-use crate::{
-    harness::{Case, backends, check, outputs},
-    kv_case::backends_and_caches,
-    step_cases::*,
-};
 use bimetal::low_level::{
     compute::{caps::Caps, dtype::DType, pass::Pass},
     kernels::{
         attend_decode::attend_decode,
         operands::{heads::AttentionHeads, step::Phase},
     },
+};
+
+use crate::{
+    harness::{Case, backends, check, outputs},
+    kv_case::backends_and_caches,
+    step_cases::*,
 };
 
 #[test]
@@ -44,7 +45,7 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType, range: f32) 
     }
 }
 
-/// A key with a number that is none makes every result none that it goes into, in 8 bits too, where it is the head's scale.
+/// A NaN key makes every result that uses it NaN. The same in 8 bits, where the head's scale is NaN.
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = AttentionHeads { query: 4, kv: 2, width: 64 };
@@ -65,7 +66,7 @@ pub fn a_key_that_is_no_number_shows() {
     }
 }
 
-/// A row's partial results are the same bits whoever else decodes with it.
+/// A row's partial results have the same bits, independent of other rows in the step.
 #[test]
 pub fn batch_invariance() {
     const TOGETHER: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 5, 0), (1, 250, 2)], spare: 2 };
@@ -81,7 +82,7 @@ pub fn batch_invariance() {
     }
 }
 
-/// Of as many heads as group memory has room for at once, sums are the same bits as of one after the other.
+/// Summing as many heads as fit in workgroup memory gives the same bits as one head after the other.
 #[test]
 pub fn room_for_heads() {
     let heads = AttentionHeads { query: 12, kv: 2, width: 32 };
@@ -100,7 +101,7 @@ pub fn room_for_heads() {
     }
 }
 
-/// Whatever the heads, lanes share no more than the device has, and as many heads' sums as fit.
+/// For any heads, lanes share no more workgroup memory than the device has, and as many heads' sums as fit.
 #[test]
 #[cfg(feature = "wgpu")]
 pub fn group_memory_suffices() {

@@ -1,9 +1,5 @@
 use std::sync::Arc;
 
-use crate::{
-    harness::{Case, backends, check, check_rows_packed, compare, outputs},
-    step_cases::*,
-};
 use bimetal::{
     Backend,
     low_level::{
@@ -18,6 +14,11 @@ use bimetal::{
             operands::{heads::AttentionHeads, step::Phase},
         },
     },
+};
+
+use crate::{
+    harness::{Case, backends, check, check_rows_packed, compare, outputs},
+    step_cases::*,
 };
 
 #[test]
@@ -35,7 +36,7 @@ pub fn cases() {
     }
 }
 
-/// Rows left packed for a product, in both orders of bytes.
+/// Rows that stay packed for a product, in both byte orders.
 #[test]
 pub fn left_packed() {
     for (step_case, [query, kv, width], packs) in [
@@ -59,7 +60,7 @@ fn merge(case: &Case, p: &Pass, step_case: StepCase, (heads, dtype): (AttentionH
     p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, dtype)));
 }
 
-/// Behind the kernel that it merges, and with contexts that leave parts empty.
+/// After the kernel whose results it merges, with contexts that leave parts empty.
 #[test]
 pub fn behind_decode() {
     for (step_case, [query, kv, width], dtype) in
@@ -70,7 +71,7 @@ pub fn behind_decode() {
     }
 }
 
-/// Contexts that end just before, at and after where another part begins.
+/// Contexts that end just before, at and after the start of a part.
 const LONG: StepCase = StepCase {
     kind: Phase::Decode,
     spans: &[(1, 700, 2), (1, 127, 0), (1, 128, 1), (1, 129, 3), (1, 30, 5), (1, 31, 4), (1, 32, 6)],
@@ -88,7 +89,7 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType) -> impl Fn(&
     }
 }
 
-/// Into however many parts a context is split, what comes out is the same within round-off.
+/// The result is the same within round-off for any number of parts.
 #[test]
 pub fn splits() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());

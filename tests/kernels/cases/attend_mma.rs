@@ -1,30 +1,26 @@
 use std::{cell::Cell, sync::Arc};
 
+use bimetal::{
+    Backend,
+    low_level::{
+        compute::{caps::Caps, cpu::Cpu, dtype::DType, pass::Pass},
+        kernels::operands::{heads::AttentionHeads, step::Phase},
+        ops::attention::attend_prefill,
+    },
+};
+
 use super::matmul_mma::in_f16;
 use crate::{
     harness::{Case, Output, backends, check, outputs},
     kv_case::KvCase,
     step_cases::*,
 };
-use bimetal::{
-    Backend,
-    low_level::{
-        compute::{
-            caps::{Caps, Tiles},
-            cpu::Cpu,
-            dtype::DType,
-            pass::Pass,
-        },
-        kernels::operands::{heads::AttentionHeads, step::Phase},
-        ops::attention::attend_prefill,
-    },
-};
 
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
     StepCase { kind: Phase::Prefill, spans, spare: 3 }
 }
 
-/// First positions around a square of keys and around a tile of them; rows that fill tiles, begin them and end them.
+/// First positions around a fragment of keys and around a tile of keys; rows that fill, begin and end tiles.
 const POSITIONS: &[StepCase] = &[
     prompt(&[(1, 0, 0)]),
     prompt(&[(1, 0, 0), (1, 1, 3), (17, 15, 1), (33, 16, 2)]),
@@ -32,8 +28,8 @@ const POSITIONS: &[StepCase] = &[
     prompt(&[(40, 1000, 1), (16, 31, 0), (15, 32, 3)]),
 ];
 
-/// All widths of heads that matrix units take, and all ways to share keys. A device without matrix units takes
-/// `attend_prefill` for them, which its own cases cover.
+/// All head widths of matrix units, and all ratios of query to key heads. A device without matrix units uses
+/// `attend_prefill`, which has its own cases.
 #[test]
 pub fn cases() {
     for (step_case, [query, kv, width]) in [
@@ -43,7 +39,7 @@ pub fn cases() {
         (POSITIONS[3], [2, 2, 128]),
         (POSITIONS[1], [2, 1, 256]),
         (POSITIONS[3], [4, 1, 256]),
-        // Squares of 8 alone take these.
+        // Only fragments of 8 support this width.
         (POSITIONS[2], [3, 1, 32]),
     ] {
         let heads = AttentionHeads { query, kv, width };
@@ -54,14 +50,14 @@ pub fn cases() {
     }
 }
 
-/// A cache of 8 bits, whose values become halves on the way.
+/// A cache of 8 bits, which the kernel converts to f16.
 #[test]
 pub fn heads_of_8_bits() {
     for (step_case, [query, kv, width]) in [
         (POSITIONS[1], [4, 2, 64]),
         (POSITIONS[2], [4, 1, 128]),
         (POSITIONS[3], [4, 2, 256]),
-        // Squares of 8 alone take these.
+        // Only fragments of 8 support this width.
         (POSITIONS[2], [3, 1, 32]),
     ] {
         let heads = AttentionHeads { query, kv, width };
@@ -72,7 +68,7 @@ pub fn heads_of_8_bits() {
     }
 }
 
-/// Queries in single precision, as a model has them: rounding them once more stays within the bound.
+/// Queries in f32, as in a model: the extra rounding stays within the bound.
 #[test]
 pub fn singles() {
     let heads = AttentionHeads { query: 2, kv: 1, width: 256 };
@@ -80,7 +76,7 @@ pub fn singles() {
     check("attend_mma of f32", |case, p| kv_case.prefill(case, p, &kv_case.queries(case), DType::F16));
 }
 
-/// Scores that grow from tile to tile, so that every tile moves the reference and rescales what came before.
+/// Scores that grow from tile to tile, so that every tile raises the maximum and rescales earlier sums.
 #[test]
 pub fn rising() {
     let step_case = prompt(&[(40, 300, 1), (3, 90, 0)]);
@@ -90,13 +86,13 @@ pub fn rising() {
         let step = step_case.step(case, 10);
         let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
         let mut cache = step_case.blocks(case, heads, DType::F16, -1.0..1.0);
-        // 8 · position / 8 for each of 64 elements over √64: as many as the position.
+        // 8 · position / 8 for each of 64 elements over √64: the score equals the position.
         step_case.overwrite(&mut cache.keys, heads.kv, |position| position as f32 / 8.0);
         p.mark("out", &attend_prefill(p, &step, (&q, &x), &cache, (heads, DType::F16)));
     });
 }
 
-/// Matrix units are used where there are some and everything that they multiply has 16 bits.
+/// Matrix units are used if the device has them and all their inputs have 16 bits.
 #[test]
 pub fn chosen() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
@@ -119,16 +115,16 @@ pub fn chosen() {
     for width in [64, 128, 256] {
         assert_eq!(recorded(&caps, width, DType::F16), "attend_mma", "{width}");
     }
-    assert_eq!(recorded(&caps, 32, DType::F16), "attend_prefill", "less than a subgroup's squares");
+    assert_eq!(recorded(&caps, 32, DType::F16), "attend_prefill", "less than a subgroup's fragments");
     assert_eq!(recorded(&caps, 512, DType::F16), "attend_prefill", "more than registers hold");
     assert_eq!(recorded(&caps, 256, DType::Q8Heads), "attend_mma", "a cache of 8 bits");
     assert_eq!(recorded(&caps, 256, DType::F32), "attend_prefill", "a cache of f32");
     caps.group_memory = 32 << 10;
     assert_eq!(recorded(&caps, 256, DType::F16), "attend_prefill", "too little group memory");
     (caps.matrix_units, caps.subgroup) = (Some(8), Some([8, 8]));
-    assert_eq!(recorded(&caps, 256, DType::F16), "attend_mma", "squares of 8");
+    assert_eq!(recorded(&caps, 256, DType::F16), "attend_mma", "fragments of 8");
     assert_eq!(recorded(&caps, 32, DType::F16), "attend_prefill", "fewer lanes than rows");
-    (caps.subgroup, caps.tiles) = (Some([32, 32]), Tiles::apple());
+    (caps.subgroup, caps.backend) = (Some([32, 32]), "metal");
     for width in [32, 64, 128, 256] {
         assert_eq!(recorded(&caps, width, DType::F16), "attend_mma", "{width} by rows");
     }
@@ -137,7 +133,7 @@ pub fn chosen() {
     assert_eq!(recorded(&caps, 256, DType::F16), "attend_prefill", "too little group memory, by rows");
 }
 
-/// A row's result is the same bits whichever tile it is in, wherever in it, and whoever else is in the step.
+/// A row's result has the same bits in any tile, at any place in it, and with any other rows in the step.
 #[test]
 pub fn batch_invariance() {
     const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(90, 10, 1)], spare: 0 };

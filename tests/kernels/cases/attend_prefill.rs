@@ -1,12 +1,13 @@
-use crate::{
-    harness::{Case, check, outputs},
-    kv_case::{KvCase, backends_and_caches},
-    step_cases::*,
-};
 use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::{heads::AttentionHeads, step::Phase},
     ops::attention::attend_prefill,
+};
+
+use crate::{
+    harness::{Case, check, outputs},
+    kv_case::{KvCase, backends_and_caches},
+    step_cases::*,
 };
 
 #[test]
@@ -32,8 +33,8 @@ fn attend(kv_case: KvCase, to: DType) -> impl Fn(&Case, &Pass) {
     move |case, p| kv_case.prefill(case, p, &kv_case.queries(case), to)
 }
 
-/// A key with a number that is none makes every result none that it goes into, in 8 bits too, where it is the head's scale;
-/// by matrix units where there are some.
+/// A NaN key makes every result that uses it NaN, also with matrix units. The same in 8 bits, where the head's scale is
+/// NaN.
 #[test]
 pub fn a_key_that_is_no_number_shows() {
     let heads = AttentionHeads { query: 2, kv: 1, width: 64 };
@@ -50,7 +51,7 @@ pub fn a_key_that_is_no_number_shows() {
             };
             let out = outputs("none", &backend, backend.caps(), op).remove(0);
             let none: Vec<bool> = out.values().map(f32::is_nan).collect();
-            // Positions 10 to 49, and then 0 to 6 of another sequence.
+            // Positions 10 to 49 of one sequence, and then 0 to 6 of another.
             let rows: Vec<_> =
                 none.chunks(128).map(|row| (row.iter().any(|none| *none), row.iter().all(|none| *none))).collect();
             assert!(rows[12..40].iter().all(|(_, all)| *all), "{name}: {kv:?} to {dtype}: behind it");
@@ -62,7 +63,7 @@ pub fn a_key_that_is_no_number_shows() {
     }
 }
 
-/// A row's result is the same bits whichever tile it is in and whoever else is in the step.
+/// A row's result has the same bits in any tile and with any other rows in the step.
 #[test]
 pub fn batch_invariance() {
     const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 10, 1)], spare: 0 };

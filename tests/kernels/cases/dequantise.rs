@@ -1,11 +1,5 @@
 use std::{cell::RefCell, sync::Arc};
 
-use super::matvec::{Types, operands};
-
-use crate::{
-    harness::{Case, backends, check_expanded, expanded, outputs},
-    step_cases::*,
-};
 use bimetal::{
     Backend,
     low_level::{
@@ -20,11 +14,17 @@ use bimetal::{
     },
 };
 
+use super::matvec::{Types, operands};
+use crate::{
+    harness::{Case, backends, check_expanded, expanded, outputs},
+    step_cases::*,
+};
+
 const GATES: Types = (DType::F16, &[DType::Q4, DType::F16]);
 
 const FORMATS: &[DType] = &[DType::F16, DType::Q8, DType::Q4, DType::Q4_0, DType::Q4K, DType::Q5K, DType::Q6K];
 
-/// One row, several parts one behind the other, and groups that they do not fill.
+/// One row, several parts in sequence, and workgroups that they do not fill.
 #[test]
 pub fn cases() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
@@ -33,7 +33,7 @@ pub fn cases() {
             let op = |case: &Case, p: &Pass| {
                 let part = |&rows: &u32| case.spread(&format!("{rows} rows"), [rows, inner], dtype, -0.1..0.1);
                 let w = Matrix::new(parts.iter().map(part).collect());
-                // A row more than there are.
+                // One more row than the matrix has.
                 let mut y = case.poisoned([w.rows() + 1, inner], DType::F16);
                 w.parts().iter().for_each(|part| dequantise(p, part, part.first, &mut y));
                 p.mark("y", &y);
@@ -48,7 +48,7 @@ pub fn cases() {
     }
 }
 
-/// Products of every format, beside others and beside floats.
+/// Products with every format, next to other formats and to floats.
 #[test]
 pub fn products() {
     for (rows, inner, parts, types) in [
@@ -65,7 +65,7 @@ pub fn products() {
     }
 }
 
-/// Whether weights become halves before a product or inside of it, it is the same bits.
+/// Dequantizing to f16 before the product or inside it gives the same bits.
 #[test]
 pub fn like_the_product() {
     let step_case = StepCase::rows(&[(31, 0, 0), (34, 5, 1)]);
@@ -91,7 +91,7 @@ pub fn like_the_product() {
     }
 }
 
-/// Names of the launches of a product with parts of these types, 300 rows each, 64 weights wide.
+/// Kernel names of the dispatches of a product with parts of these types, 300 rows each, 64 weights wide.
 fn launches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DType]) -> Vec<(&'static str, [u32; 2])> {
     let (backend, found): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), RefCell::default());
     outputs("launches", &backend, backend.caps(), |case, own| {
@@ -106,8 +106,8 @@ fn launches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DTyp
     found.into_inner()
 }
 
-/// Quantised weights are expanded for many rows, with what lies among them as far as matrix units take it, where they are no
-/// more than the device says.
+/// Quantized weights are dequantized first for many rows, up to the device's limit. Parts between them are included if
+/// matrix units support their types.
 #[test]
 pub fn chosen() {
     const FEW: &[(u32, u32, u32)] = &[(250, 0, 0)];
@@ -136,7 +136,7 @@ pub fn chosen() {
     assert_eq!(names(&Caps { matrix_units: None, ..caps }, MANY, MIXED), ["matmul"; 2]);
 }
 
-/// What is foreseen are the halves of parts that matrix units take together, though the whole matrix is too large.
+/// The estimate covers the f16 weights of consecutive parts for matrix units, even if the whole matrix is too large.
 #[test]
 pub fn foreseen() {
     let case = Case::new(Arc::new(Cpu::default()));

@@ -30,7 +30,7 @@ pub fn cases() {
     }
 }
 
-/// An id that no part holds leaves its row alone, also the first one past the last part.
+/// An id that no part holds leaves its row untouched, also the first id past the last part.
 #[test]
 pub fn ids_past_the_table() {
     check("embed of ids past the table", |case, p| {

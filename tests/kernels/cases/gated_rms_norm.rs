@@ -1,8 +1,9 @@
-use crate::{harness::check, step_cases::*};
 use bimetal::low_level::{
     compute::dtype::DType,
     kernels::{gated_rms_norm::gated_rms_norm, operands::heads::DeltaHeads, rms_norm::Norm},
 };
+
+use crate::{harness::check, step_cases::*};
 
 #[test]
 pub fn cases() {
@@ -24,7 +25,7 @@ pub fn cases() {
     }
 }
 
-/// Rows of zeros: what keeps them from becoming NaN is eps.
+/// Rows of zeros: only eps keeps them from becoming NaN.
 #[test]
 pub fn zeros() {
     let heads = DeltaHeads::grouped([1, 2, 16, 12]);

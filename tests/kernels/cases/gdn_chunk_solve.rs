@@ -1,4 +1,5 @@
-//! What a chunk of the gated delta rule has without its state: against the plain loops, and against the rule itself.
+//! The state-independent results of a chunk of the gated delta rule: against the plain loops, and against the rule
+//! itself.
 
 use std::{ops::Range, sync::Arc};
 
@@ -22,7 +23,7 @@ use crate::{
     step_cases::*,
 };
 
-/// One row; a chunk and a row on both sides of it; rows around the middle of a chunk; several chunks.
+/// One row; a chunk plus or minus one row; rows around the middle of a chunk; several chunks.
 const STEP_CASES: [StepCase; 4] = [
     StepCase::rows(&[(1, 0, 0)]),
     StepCase::rows(&[(65, 0, 2), (2, 63, 0), (63, 1, 1)]),
@@ -45,7 +46,7 @@ fn solved(on: (&Caps, &Arc<dyn Backend>), step_case: StepCase, heads: DeltaHeads
     outputs("gdn_chunk_solve", on.1, on.0, op)
 }
 
-/// Backends with matrix units, and the plain loops of two devices that have some.
+/// Backends with matrix units, and the plain loops of two devices that have them.
 fn settings() -> Vec<(String, Caps, Arc<dyn Backend>)> {
     let present = backends().into_iter().filter(|(_, backend)| backend.caps().matrix_units.is_some());
     let present = present.map(|(name, backend)| (name.into(), backend.caps().clone(), backend));
@@ -55,7 +56,7 @@ fn settings() -> Vec<(String, Caps, Arc<dyn Backend>)> {
     present.chain(plain).collect()
 }
 
-/// Every result beside that of the plain loops. A device without matrix units takes `gdn_scan`, which its own cases cover.
+/// Every result against the plain loops. A device without matrix units uses `gdn_scan`, which has its own cases.
 #[test]
 pub fn cases() {
     let (oracle, units): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), with_units(16, 32));
@@ -71,8 +72,8 @@ pub fn cases() {
     }
 }
 
-/// With any state in front, a chunk's results give what the rule gives token by token in double precision: the values that
-/// go into the state, what queries read, and the state behind the chunk.
+/// With any initial state, a chunk's results equal the token-by-token rule in f64: the values written to the state, the
+/// values that queries read, and the final state.
 #[test]
 pub fn like_the_rule() {
     for (step_case, heads) in STEP_CASES.into_iter().zip(HEADS.map(DeltaHeads::grouped)) {
@@ -110,7 +111,7 @@ fn chunks(step_case: StepCase) -> Vec<Range<usize>> {
     found
 }
 
-/// Inputs and results of one launch.
+/// Inputs and results of one dispatch.
 struct Found {
     heads: DeltaHeads,
     reads: Vec<f64>,
@@ -128,18 +129,18 @@ impl Found {
         Self { heads, reads, writes, u, keep, qkv, gates }
     }
 
-    /// Key width, value width and heads of values, as indices.
+    /// Key width, value width and number of value heads, as indices.
     fn sizes(&self) -> [usize; 3] {
         [self.heads.key_width, self.heads.value_width, self.heads.value].map(|size| size as usize)
     }
 
-    /// \[Dk, Dv\]: the state in front of a chunk.
+    /// \[Dk, Dv\]: the state before a chunk.
     fn state(&self, head: usize) -> Vec<Vec<f64>> {
         let ([depth, width, _], mut random) = (self.sizes(), Random::new(&format!("state of {head}")));
         (0..depth).map(|_| (0..width).map(|_| f64::from(random.within(&(-1.0..1.0)))).collect()).collect()
     }
 
-    /// New values and outputs of every row, and the state behind the last, by the rule.
+    /// New values and outputs of every row, and the state after the last row, by the rule.
     fn by_token(&self, rows: Range<usize>, head: usize) -> Vec<f64> {
         let ([depth, width, heads], key_heads) = (self.sizes(), self.heads.key as usize);
         let (channels, key_head) = (self.heads.channels() as usize, head / (heads / key_heads));

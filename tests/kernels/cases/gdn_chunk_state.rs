@@ -1,13 +1,8 @@
-//! The second kernel of the chunkwise gated delta rule behind the first: against the plain loops, and against `gdn_scan`.
+//! The second kernel of the chunkwise gated delta rule, after the first: against the plain loops, and against
+//! `gdn_scan`.
 
 use std::sync::Arc;
 
-use super::gdn_scan::{inputs, orders, slots};
-
-use crate::{
-    harness::{Case, Output, backends, check_by, outputs},
-    step_cases::*,
-};
 use bimetal::{
     Backend,
     low_level::{
@@ -23,11 +18,17 @@ use bimetal::{
     },
 };
 
+use super::gdn_scan::{inputs, orders, slots};
+use crate::{
+    harness::{Case, Output, backends, check_by, outputs},
+    step_cases::*,
+};
+
 const fn prompt(spans: &'static [(u32, u32, u32)]) -> StepCase {
     StepCase { kind: Phase::Prefill, spans, spare: 3 }
 }
 
-/// One row; rows around a chunk, at its beginning and across the end of one; several chunks.
+/// One row; rows around a chunk, at its beginning and across its end; several chunks.
 const STEP_CASES: &[StepCase] = &[
     prompt(&[(1, 0, 0)]),
     prompt(&[(65, 0, 2), (2, 64, 0), (63, 3, 1)]),
@@ -41,7 +42,7 @@ fn cases() -> impl Iterator<Item = (&'static StepCase, DeltaHeads)> {
     STEP_CASES.iter().zip(HEADS).flat_map(|(step_case, heads)| orders(heads).map(move |heads| (step_case, heads)))
 }
 
-/// What a device with matrix units of some size can do.
+/// The capabilities of a device with matrix units of some size.
 pub fn with_units(fragment: u32, width: u32) -> Caps {
     let mut caps = Cpu::default().caps().clone();
     (caps.matrix_units, caps.subgroup, caps.half) = (Some(fragment), Some([width, width]), true);
@@ -49,13 +50,13 @@ pub fn with_units(fragment: u32, width: u32) -> Caps {
     caps
 }
 
-/// Every backend present, and the plain loops of a device with matrix units.
+/// Every backend, and the plain loops of a device with matrix units.
 fn settings() -> Vec<(String, Caps, Arc<dyn Backend>)> {
     let present = backends().into_iter().map(|(name, backend)| (name.into(), backend.caps().clone(), backend));
     present.chain([("plain loops".into(), with_units(16, 32), Arc::new(Cpu::default()) as Arc<dyn Backend>)]).collect()
 }
 
-/// RMS(wanted − got) / RMS(wanted) of what the plain loop wrote, which must be within `bound`.
+/// RMS(wanted − got) / RMS(wanted) over the rows that the plain loop wrote; at most `bound`.
 pub fn within(bound: f64) -> impl Fn(&str, &Output, &Output) -> f64 {
     move |label, wanted, got| {
         let (mut difference, mut size) = (0.0, 0.0);
@@ -86,8 +87,8 @@ fn chunks(case: &Case, p: &Pass, (step_case, heads): (&StepCase, DeltaHeads)) {
     p.mark("state", &slots.state);
 }
 
-/// Halves of what does not depend on the state, and what follows from them. A device without matrix units takes
-/// `gdn_scan`, which its own cases cover.
+/// State-independent values in f16, and their consequences. A device without matrix units uses `gdn_scan`, which has
+/// its own cases.
 #[test]
 pub fn plain_loops() {
     for shape in cases() {
@@ -95,8 +96,8 @@ pub fn plain_loops() {
     }
 }
 
-/// The parts of a chunk one by one. Without matrix units there are none, and then this compares the plain loops for
-/// tiling of 8 with those for tiling of 16.
+/// The parts of a chunk one by one. Without matrix units, this compares the plain loops for tiling of 8 with those for
+/// tiling of 16.
 #[test]
 pub fn parts() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
@@ -129,8 +130,8 @@ pub fn parts() {
     }
 }
 
-/// Chunk after chunk gives what token after token does: with decays from nothing at all to nearly everything, and states
-/// that something has happened to. What is lost is lost by rounding keys, queries, values and A⁻¹ to halves.
+/// Chunks give the same as token by token: with any decay from none to nearly everything, and with used states. The
+/// only loss is the rounding of keys, queries, values and A⁻¹ to f16.
 #[test]
 pub fn like_the_scan() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
@@ -146,8 +147,8 @@ pub fn like_the_scan() {
     }
 }
 
-/// A state that nothing decays and nothing is written to stays as it is, and is read with more digits than a half has:
-/// with one half in place of two the error is 1.8e-4.
+/// A state without decay and writes stays unchanged. It is read with more digits than one f16: with one f16 instead of
+/// two, the error is 1.8e-4.
 #[test]
 pub fn digits() {
     let (step_case, heads) = (STEP_CASES[1], DeltaHeads::grouped([1, 1, 64, 32]));
@@ -163,7 +164,7 @@ pub fn digits() {
     });
 }
 
-/// Tokens that wipe out everything leave those after them as exact as any others.
+/// Tokens that clear the state leave later tokens as exact as any others.
 #[test]
 pub fn wipes() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
@@ -194,8 +195,8 @@ pub fn wipes() {
     }
 }
 
-/// A prompt leaves the same bits however it is cut at multiples of a chunk, and whoever else is in the step, also where
-/// it goes on from the middle of a chunk.
+/// A prompt gives the same bits for any cut at multiples of a chunk, also from the middle of a chunk. Other rows in the
+/// step have no effect.
 #[test]
 pub fn batch_invariance() {
     const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(170, 10, 1)], spare: 0 };
@@ -231,7 +232,7 @@ pub fn batch_invariance() {
     }
 }
 
-/// What is in a slot does not matter at a sequence's beginning.
+/// The contents of a slot have no effect at a sequence's start.
 #[test]
 pub fn beginnings() {
     let heads = DeltaHeads::grouped([1, 1, 64, 32]);
@@ -252,7 +253,7 @@ pub fn beginnings() {
     });
 }
 
-/// Chunks are taken where matrix units suit heads and inputs, whatever the step's capacity.
+/// Chunks are used if matrix units support the heads and inputs, for any capacity of the step.
 #[test]
 pub fn chosen() {
     let heads = |key_width, value_width| DeltaHeads::grouped([1, 2, key_width, value_width]);

@@ -1,13 +1,14 @@
-use crate::{
-    harness::{Case, Random, backends, check, outputs},
-    step_cases::*,
-};
 use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
         gdn_conv::gdn_conv,
         operands::{caches::Slots, heads::DeltaHeads, step::Phase},
     },
+};
+
+use crate::{
+    harness::{Case, Random, backends, check, outputs},
+    step_cases::*,
 };
 
 #[test]
@@ -52,7 +53,7 @@ pub fn a_dt(case: &Case, value: u32) -> Tensor {
     case.tensor([2, value], DType::F32, &[a_log, dt_bias].concat())
 }
 
-/// Gates where ln(1 + exp) is flat, and where it is straight.
+/// Gates where ln(1 + exp) is flat, and where it is linear.
 #[test]
 fn steep_gates() {
     let heads = DeltaHeads::grouped([1, 33, 8, 4]);
@@ -68,7 +69,7 @@ fn steep_gates() {
     }
 }
 
-/// A row's result, and the ring behind it, are the same bits whichever tile it is in and whoever else is in the step.
+/// A row's result and the new conv state have the same bits in any tile and with any other rows in the step.
 #[test]
 pub fn batch_invariance() {
     const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };

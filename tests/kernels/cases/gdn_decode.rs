@@ -1,9 +1,3 @@
-use super::{gdn_conv::a_dt, gdn_scan::orders};
-
-use crate::{
-    harness::{Case, backends, check, check_rows_packed, compare, outputs},
-    step_cases::*,
-};
 use bimetal::low_level::{
     compute::{
         dtype::{DType, Packs},
@@ -18,6 +12,12 @@ use bimetal::low_level::{
         operands::{caches::Slots, heads::DeltaHeads, step::Phase},
         rms_norm::Norm,
     },
+};
+
+use super::{gdn_conv::a_dt, gdn_scan::orders};
+use crate::{
+    harness::{Case, backends, check, check_rows_packed, compare, outputs},
+    step_cases::*,
 };
 
 #[test]
@@ -39,7 +39,7 @@ pub fn cases() {
     }
 }
 
-/// Rows left packed for a product, in both orders of bytes.
+/// Rows that stay packed for a product, in both byte orders.
 #[test]
 pub fn left_packed() {
     for (step_case, [key, value, key_width, value_width], packs) in [
@@ -54,7 +54,7 @@ pub fn left_packed() {
     }
 }
 
-/// Slots in which something has happened already.
+/// Slots with used states.
 fn slots(case: &Case, step_case: StepCase, heads: DeltaHeads) -> Slots {
     let ring = case.spread("ring", [step_case.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
     let state = case.spread("state", [step_case.slots(), heads.state()], DType::F32, -1.0..1.0);
@@ -77,7 +77,7 @@ fn decode(case: &Case, p: &Pass, step_case: StepCase, (heads, weight, dtype): (D
     p.mark("state", &slots.state);
 }
 
-/// At a sequence's beginning, what its slot held before does not matter, whatever it was.
+/// At a sequence's start, the old contents of its slot have no effect.
 #[test]
 pub fn beginnings() {
     let heads = DeltaHeads::grouped([1, 2, 16, 12]);
@@ -94,7 +94,7 @@ pub fn beginnings() {
     });
 }
 
-/// Token after token it does what the kernels of a prompt do with all of them.
+/// Token after token, it computes the same as the prefill kernels do for all tokens at once.
 #[test]
 pub fn like_the_prompt() {
     const TOKENS: u32 = 6;
@@ -135,7 +135,7 @@ pub fn like_the_prompt() {
     }
 }
 
-/// A sequence's result is the same bits whoever else decodes with it.
+/// A sequence's result has the same bits, independent of other sequences in the step.
 #[test]
 pub fn batch_invariance() {
     const TOGETHER: StepCase = StepCase { kind: Phase::Decode, spans: &[(1, 97, 1), (1, 0, 0), (1, 2, 2)], spare: 2 };
@@ -153,8 +153,8 @@ pub fn batch_invariance() {
     }
 }
 
-/// Fewer lanes than the device has give the same within round-off, as devices with fewer have it; also fewer than a
-/// subgroup has.
+/// Fewer lanes than the device has give the same within round-off, as on smaller devices; also fewer lanes than a
+/// subgroup.
 #[test]
 pub fn few_lanes() {
     for (key_width, value_width, lanes) in [(128, 128, 128), (24, 12, 16)] {

@@ -1,7 +1,3 @@
-use crate::{
-    harness::{Case, Random, backends, check, outputs},
-    step_cases::*,
-};
 use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::{
@@ -9,6 +5,11 @@ use bimetal::low_level::{
         gdn_scan::gdn_scan,
         operands::{caches::Slots, heads::DeltaHeads, step::Phase},
     },
+};
+
+use crate::{
+    harness::{Case, Random, backends, check, outputs},
+    step_cases::*,
 };
 
 #[test]
@@ -30,7 +31,7 @@ pub fn cases() {
     }
 }
 
-/// Value heads grouped by key head, and tiled where that is another order.
+/// Value heads grouped by key head, and tiled if that is another order.
 pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = DeltaHeads> {
     let grouped = DeltaHeads::grouped(heads);
     [grouped].into_iter().chain((key > 1 && value > key).then(|| grouped.tiled()))
@@ -41,13 +42,13 @@ fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimeta
     gdn_scan(p, &step, &inputs(case, step_case, slots.heads), slots)
 }
 
-/// States in which something has happened already.
+/// Used states.
 pub fn slots(case: &Case, step_case: StepCase, heads: DeltaHeads) -> Slots {
     let state = case.spread("state", [step_case.slots(), heads.state()], DType::F32, -1.0..1.0);
     Slots { ring: case.poisoned([1, 4], DType::F32), state, heads }
 }
 
-/// What the recurrent kernels take, in the ranges of a model: queries and keys normalised, values past an activation.
+/// Inputs of the recurrent kernels in a model's ranges: normalized queries and keys, values after an activation.
 pub fn inputs(case: &Case, step_case: StepCase, heads: DeltaHeads) -> Mixed {
     let (mut qkv, mut gates) = (Vec::new(), Vec::new());
     let rows = step_case.spans.iter().flat_map(|&(rows, first, slot)| (first..first + rows).map(move |at| (slot, at)));
@@ -58,7 +59,7 @@ pub fn inputs(case: &Case, step_case: StepCase, heads: DeltaHeads) -> Mixed {
         (0..heads.key).for_each(|_| qkv.extend(unit(&mut random, heads.key_width, query)));
         (0..heads.key).for_each(|_| qkv.extend(unit(&mut random, heads.key_width, 1.0)));
         qkv.extend((0..heads.values()).map(|_| random.within(&(-0.3..5.0))));
-        // Half of the decays are slight, as in a model that remembers.
+        // Half of the decays are slight, as in a model with a long memory.
         let decay = |i: u32| if i.is_multiple_of(2) { -20.0..-1e-4 } else { -0.05..-1e-4 };
         gates.extend((0..heads.value).map(|i| random.within(&decay(i))));
         gates.extend((0..heads.value).map(|_| random.within(&(0.0..1.0))));
@@ -73,7 +74,7 @@ fn unit(random: &mut Random, width: u32, length: f32) -> Vec<f32> {
     values.into_iter().map(|value| value * scale).collect()
 }
 
-/// A prompt leaves the same bits however it is cut, and whoever else is in the step.
+/// A prompt gives the same bits for any cut, and with any other rows in the step.
 #[test]
 pub fn batch_invariance() {
     const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };

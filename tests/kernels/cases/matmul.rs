@@ -1,13 +1,13 @@
-use super::matvec::{Types, cases_of};
-
-use crate::{
-    harness::{Case, Output, backends, compare, outputs},
-    step_cases::*,
-};
 use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass},
     kernels::operands::{matrix::Matrix, step::Phase},
     ops::matmul::matmul,
+};
+
+use super::matvec::{Types, cases_of};
+use crate::{
+    harness::{Case, Output, backends, compare, outputs},
+    step_cases::*,
 };
 
 const F32: Types = (DType::F32, &[DType::F32]);
@@ -31,7 +31,7 @@ pub fn cases() {
     ] {
         cases_of("matmul", StepCase::rows(spans), (inner, parts), types);
     }
-    // Nothing lies behind the last row.
+    // No memory follows the last row.
     cases_of("matmul", StepCase { spare: 0, ..StepCase::rows(&[(33, 0, 0)]) }, (1000, &[16]), F32);
 }
 
@@ -41,7 +41,7 @@ fn product(case: &Case, p: &Pass, step_case: StepCase) {
     p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
 }
 
-/// Other tiles than the usual ones give the same bits.
+/// Other tile sizes give the same bits.
 #[test]
 pub fn tiles() {
     let step_case = StepCase::rows(&[(75, 0, 0)]);
@@ -58,7 +58,7 @@ pub fn tiles() {
     }
 }
 
-/// A row's product is the same bits wherever it lies and whoever else is in the step.
+/// A row's product has the same bits at any place and with any other rows in the step.
 #[test]
 pub fn batch_invariance() {
     const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(70, 0, 1)], spare: 0 };

@@ -1,21 +1,21 @@
-use super::matvec::{Types, cases_of};
-
-use crate::{
-    harness::{Case, Output, backends, outputs},
-    step_cases::*,
-};
 use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::operands::{matrix::Matrix, step::Phase},
     ops::matmul::matmul,
 };
 
+use super::matvec::{Types, cases_of};
+use crate::{
+    harness::{Case, Output, backends, outputs},
+    step_cases::*,
+};
+
 const F16: Types = (DType::F16, &[DType::F16]);
 const Q8: Types = (DType::F16, &[DType::Q8]);
 const Q4: Types = (DType::F16, &[DType::Q4]);
 
-/// Both sizes of tiles, whole ones and ones that rows or columns leave in part, sums that end within a slice. A device
-/// without matrix units takes `matmul` for them, which its own cases cover.
+/// Both tile sizes, whole tiles and tiles partly filled by rows or columns, and inner dimensions that end within a
+/// slice. A device without matrix units uses `matmul`, which has its own cases.
 #[test]
 pub fn cases() {
     for (spans, inner, parts) in [
@@ -25,7 +25,7 @@ pub fn cases() {
         (&[(100, 0, 0), (33, 0, 1)], 1000, &[130]),
         (&[(128, 0, 0)], 96, &[2176]),
         (&[(31, 0, 0), (130, 5, 1)], 36, &[2048, 2057]),
-        // One row less than whole tiles have.
+        // One row fewer than whole tiles have.
         (&[(63, 0, 0)], 64, &[128]),
     ] {
         cases_of("matmul_mma", StepCase::rows(spans), (inner, parts), F16);
@@ -41,11 +41,11 @@ pub fn cases() {
     ] {
         cases_of("matmul_mma", StepCase::rows(spans), (inner, parts), types);
     }
-    // Nothing lies behind the last row.
+    // No memory follows the last row.
     cases_of("matmul_mma", StepCase { spare: 0, ..StepCase::rows(&[(33, 0, 0)]) }, (1000, &[16]), F16);
 }
 
-/// A row's product is the same bits wherever it lies, whoever else is in the step, and whether its tile is whole.
+/// A row's product has the same bits at any place, with any other rows in the step, and in a whole or partial tile.
 #[test]
 pub fn batch_invariance() {
     const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(192, 0, 1)], spare: 0 };
@@ -66,7 +66,7 @@ pub fn batch_invariance() {
     }
 }
 
-/// The same rows in half precision.
+/// The same rows in f16.
 pub fn in_f16(case: &Case, x: &Tensor) -> Tensor {
     let bytes = pollster::block_on(x.read(0..u64::from(x.rows()) * u64::from(x.width()))).unwrap();
     let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);

@@ -1,9 +1,5 @@
 use std::{cell::Cell, sync::Arc};
 
-use crate::{
-    harness::{Case, backends, check, check_filled, check_packed, check_rows_packed, outputs},
-    step_cases::*,
-};
 use bimetal::{
     Backend,
     low_level::{
@@ -17,6 +13,11 @@ use bimetal::{
         kernels::operands::{matrix::Matrix, step::Phase},
         ops::matmul::{matmul, matmul_add},
     },
+};
+
+use crate::{
+    harness::{Case, backends, check, check_filled, check_packed, check_rows_packed, outputs},
+    step_cases::*,
 };
 
 /// Types of x and of each part of the matrix.
@@ -55,7 +56,7 @@ pub fn cases() {
     }
 }
 
-/// Several rows and columns to a team, of a part of a SIMD group and of a whole one.
+/// Several rows and columns per team, with a team of part of a subgroup or of a whole one.
 #[test]
 pub fn filled() {
     for (inner, columns, types) in [(60, 37, F16), (1024, 19, F16), (1024, 19, Q4), (320, 37, Q8)] {
@@ -66,7 +67,7 @@ pub fn filled() {
     }
 }
 
-/// Bytes multiplied four at a time: rows that a lane shares with others or not, ragged ones, and several parts.
+/// Packed dot products: rows split over several lanes or not, ragged rows, and several parts.
 #[test]
 pub fn packed() {
     for (step_case, inner, parts, types) in [
@@ -81,7 +82,7 @@ pub fn packed() {
         (DECODES[2], 1024, &[33, 7], (DType::F16, &[DType::Q4K, DType::Q6K])),
         (DECODES[1], 768, &[33, 3], (DType::F32, &[DType::Q5K, DType::Bf16])),
         (DECODES[0], 256, &[5], (DType::F16, &[DType::Q6K])),
-        // A row that fills most of a group's memory, and one that does not go into it.
+        // A row that fills most of workgroup memory, and one that does not fit.
         (DECODES[1], 12288, &[9], Q8),
         (DECODES[0], 17408, &[3], Q4),
     ] {
@@ -92,7 +93,7 @@ pub fn packed() {
     }
 }
 
-/// Rows that come packed, in both orders of bytes; several parts, ragged rows of more than one round.
+/// Rows already packed, in both byte orders; several parts, ragged rows of more than one round.
 #[test]
 pub fn taken() {
     let [bytes, nibbles] = [Packs::Bytes, Packs::Nibbles].map(DType::Packed);
@@ -102,7 +103,7 @@ pub fn taken() {
         (DECODES[2], 288, &[65, 3], (bytes, &[DType::Q8])),
         (DECODES[2], 3584, &[37], (nibbles, &[DType::Q4])),
         (DECODES[0], 2048, &[33, 7], (nibbles, &[DType::Q4K, DType::Q6K])),
-        // More than goes into a group's memory.
+        // More than fits in workgroup memory.
         (DECODES[0], 17408, &[3], (nibbles, &[DType::Q4_0])),
     ] {
         let label = format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.live());
@@ -116,7 +117,9 @@ pub fn taken() {
     }
 }
 
-/// Packed bytes are multiplied where the device says so, weights have them, and a row goes into a group's memory.
+/// Packed dot products are used if the device supports them, the weights support them, and a row fits in workgroup
+/// memory.
+/// memory.
 #[test]
 pub fn chosen() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
@@ -173,8 +176,8 @@ pub const COMPANY: [StepCase; 3] = [
     StepCase { kind: Phase::Decode, spans: &[(1, 0, 0), (1, 4, 1), (1, 5, 2), (1, 9, 3), (1, 7, 4)], spare: 6 },
 ];
 
-/// A row's result is the same bits in a recording for one row and in larger ones, however many rows share a reading of the
-/// weights and however many columns one of the row, as floats and as packed bytes.
+/// A row's result has the same bits in a recording for one row and in larger ones, as floats and as packed bytes. The
+/// number of rows per read of the weights, and of columns per read of the row, has no effect.
 pub fn batch_invariance_of(op: impl Fn(&Case, &Pass, StepCase)) {
     for (name, backend) in backends() {
         let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|most| (bytes, most)));
@@ -194,7 +197,7 @@ pub fn batch_invariance_of(op: impl Fn(&Case, &Pass, StepCase)) {
     }
 }
 
-/// The same for rows that come packed, on one device.
+/// The same for rows already packed, on one device.
 #[test]
 pub fn company_taken() {
     let [bytes, nibbles] = [Packs::Bytes, Packs::Nibbles].map(DType::Packed);

@@ -35,7 +35,7 @@ pub fn cases() {
     }
 }
 
-/// Several rows and columns to a team, of a part of a SIMD group and of a whole one, and teams that share out the squares.
+/// Several rows and columns per team, of part of a subgroup or of a whole one, and teams that share the sum of squares.
 #[test]
 pub fn filled() {
     for (inner, columns) in [(60, 37), (1024, 19)] {
@@ -46,7 +46,7 @@ pub fn filled() {
     }
 }
 
-/// Bytes multiplied four at a time, with and without floats behind them.
+/// Packed dot products, with and without float parts after them.
 #[test]
 pub fn packed() {
     for (step_case, inner, parts, types) in [
@@ -70,7 +70,7 @@ fn product(case: &Case, p: &Pass, step_case: StepCase, (shape, weight, types): P
     norm_matmul(p, &step_case.step(case, 10), Normed { x: &x, norm: &norm, inputs: DType::F32 }, &w)
 }
 
-/// A row of zeros: what keeps it from becoming NaN is eps.
+/// A row of zeros: only eps keeps it from becoming NaN.
 #[test]
 pub fn zeros() {
     check("norm_matvec of zeros", |case, p| {

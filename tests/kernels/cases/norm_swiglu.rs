@@ -26,7 +26,7 @@ pub fn cases() {
         (DECODES[2], 2048, &[24], &[DType::F16], DType::F16),
         (DECODES[1], 512, &[608], &[DType::Bf16], DType::F32),
         (DECODES[0], 1024, &[40], &[DType::Q4], DType::F16),
-        // A gate and an up of other types beside quantised ones, parts that end in the middle of both.
+        // Gate and up with quantized and other types, and parts that end in the middle of both.
         (DECODES[2], 288, &[36, 36], &[DType::Q4, DType::Bf16], DType::F32),
         (DECODES[2], 256, &[36, 36], &[DType::Q4K, DType::Q6K], DType::F32),
         (DECODES[0], 512, &[20, 20], &[DType::Q4_0, DType::Q5K], DType::F16),
@@ -38,7 +38,7 @@ pub fn cases() {
     }
 }
 
-/// Several rows and columns to a team, of a part of a SIMD group and of a whole one, and teams that share out the squares.
+/// Several rows and columns per team, of part of a subgroup or of a whole one, and teams that share the sum of squares.
 #[test]
 pub fn filled() {
     for (inner, rows) in [(60, 72), (1024, 40)] {
@@ -48,7 +48,7 @@ pub fn filled() {
     }
 }
 
-/// Bytes multiplied four at a time, where gate and up can be.
+/// Packed dot products, if the types of gate and up allow them.
 #[test]
 pub fn packed() {
     for (step_case, inner, parts, types) in [
@@ -56,7 +56,7 @@ pub fn packed() {
         (DECODES[2], 288, &[72], &[DType::Q8]),
         (DECODES[1], 96, &[4, 60, 12, 20], &[DType::Q8, DType::F32, DType::Q4]),
         (DECODES[2], 1024, &[608], &[DType::Q4]),
-        // Two formats that are multiplied in the same way, and two that are not.
+        // Two formats with the same packed product, and two with different ones.
         (DECODES[1], 256, &[36, 36], &[DType::Q4K, DType::Q6K]),
         (DECODES[0], 512, &[20, 20], &[DType::Q8, DType::Q5K]),
     ] {
@@ -66,7 +66,7 @@ pub fn packed() {
     }
 }
 
-/// Rows left packed, in both orders of bytes: fewer columns than a group has, and groups of several blocks.
+/// Rows that stay packed, in both byte orders: fewer columns than a workgroup has, and workgroups of several blocks.
 #[test]
 pub fn left_packed() {
     for (step_case, inner, parts, types, packs) in [

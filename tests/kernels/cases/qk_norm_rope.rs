@@ -1,9 +1,5 @@
 use std::sync::Arc;
 
-use crate::{
-    harness::{Case, Output, backends, check, check_by, compare, outputs},
-    step_cases::*,
-};
 use bimetal::{
     Backend,
     low_level::{
@@ -15,6 +11,11 @@ use bimetal::{
     },
 };
 
+use crate::{
+    harness::{Case, Output, backends, check, check_by, compare, outputs},
+    step_cases::*,
+};
+
 #[test]
 pub fn cases() {
     for (step_case, [query, kv, width, rotary], dtype, range) in [
@@ -22,7 +23,7 @@ pub fn cases() {
         (PROMPTS[1], [4, 2, 64, 16], DType::F16, -3.0..3.0),
         (PROMPTS[2], [8, 2, 256, 64], DType::F16, -3.0..3.0),
         (PROMPTS[3], [2, 1, 512, 512], DType::F32, -3.0..3.0),
-        // Halves saturate.
+        // f16 saturates.
         (DECODES[1], [6, 1, 32, 32], DType::F16, -1e5..1e5),
         (DECODES[2], [3, 3, 128, 32], DType::F32, -3.0..3.0),
     ] {
@@ -36,8 +37,8 @@ pub fn cases() {
     }
 }
 
-/// AttentionHeads of 8 bits. Where sums run in another order, a value next to the middle between two codes may get the other one, and
-/// a scale its neighbour; values that only pass have the same codes everywhere.
+/// Attention heads of 8 bits. Sums in another order may change a value near the middle between two codes to the other
+/// code, and a scale to its neighbor. Copied values have the same codes on all backends.
 #[test]
 pub fn heads_of_8_bits() {
     for (step_case, [query, kv, width, rotary], range) in [
@@ -55,7 +56,7 @@ pub fn heads_of_8_bits() {
     }
 }
 
-/// The share of codes that differ, each by one.
+/// The share of codes that differ, each by at most one.
 fn compare_heads(label: &str, wanted: &Output, got: &Output) -> f64 {
     let (mut codes, mut others) = (0, 0);
     for (row, heads) in wanted.heads().into_iter().zip(got.heads()).enumerate() {
@@ -82,7 +83,7 @@ fn compare_heads(label: &str, wanted: &Output, got: &Output) -> f64 {
     others as f64 / codes as f64
 }
 
-/// What is kept in 8 bits is what the backend itself keeps in single precision, each code and scale of it.
+/// Keys and values of 8 bits are those that the backend stores in f32, quantized: the same codes and scales.
 #[test]
 pub fn codes_are_exact() {
     for (name, backend) in backends() {
@@ -106,14 +107,14 @@ pub fn codes_are_exact() {
     }
 }
 
-/// Codes and the bits of the scale, by the definition.
+/// Codes and the bits of the scale, by definition.
 fn quantised(values: &[f32]) -> (Vec<i8>, u32) {
     let mut codes = vec![0; values.len()];
     let scale = quantise(values, &mut codes).to_bits();
     (bytemuck::cast_vec(codes), scale)
 }
 
-/// Values that lie on the middle between two codes, next to it, at both ends; zeros, tiny and huge ones, none and endless ones.
+/// Values at and near the middle between two codes, and at both ends; zeros, tiny and huge values, NaN and infinity.
 #[test]
 pub fn odd_values() {
     const NAN: u32 = 0x7fc0_0000;
@@ -163,7 +164,7 @@ pub fn odd_values() {
             assert_eq!(value, quantised(head), "{name}: {head:?}");
             let none = head.iter().any(|value| !value.is_finite());
             assert_eq!(value.1 == NAN, none, "{name}: {head:?}");
-            // The norm of an endless head is none, or zero beside what is endless.
+            // The norm of a head with infinity is NaN, or zero beside the infinity.
             assert!(key.1 == NAN || !none, "{name}: key of {head:?}: scale {}", f32::from_bits(key.1));
         }
     }
@@ -204,7 +205,7 @@ fn angles(context: u32, rotary: u32) -> Vec<f32> {
     (0..context).flat_map(|position| (0..rotary / 2).flat_map(move |j| pair(position, j))).collect()
 }
 
-/// A row's queries are the same bits wherever it lies and whoever else is in the step.
+/// A row's queries have the same bits at any place and with any other rows in the step.
 #[test]
 pub fn batch_invariance() {
     const WHOLE: StepCase = StepCase { kind: Phase::Prefill, spans: &[(40, 10, 1)], spare: 0 };

@@ -24,7 +24,7 @@ pub fn cases() {
     }
 }
 
-/// A row of zeros: what keeps it from becoming NaN is eps.
+/// A row of zeros: only eps keeps it from becoming NaN.
 #[test]
 pub fn zeros() {
     check("rms_norm of zeros", |case, p| {

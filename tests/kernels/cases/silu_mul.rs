@@ -9,7 +9,7 @@ pub fn cases() {
         (&[(3, 0, 0)], 68, -4.0..4.0, DType::F16),
         (&[(33, 0, 0)], 1000, -4.0..4.0, DType::F32),
         (&[(31, 0, 0), (1, 4, 1)], 3584, -4.0..4.0, DType::F16),
-        // Far on both sides of what an exponential holds.
+        // Far beyond the range of the exponential on both sides.
         (&[(63, 0, 0)], 256, -200.0..200.0, DType::F32),
     ] {
         check(&format!("silu_mul {width} of {range:?} to {dtype}"), |case, p| {

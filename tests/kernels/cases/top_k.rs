@@ -1,10 +1,11 @@
-use crate::{
-    harness::{Case, Output, Random, backends, outputs},
-    step_cases::*,
-};
 use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{operands::step::Phase, top_k::top_k},
+};
+
+use crate::{
+    harness::{Case, Output, Random, backends, outputs},
+    step_cases::*,
 };
 
 const ROWS: StepCase =
@@ -56,7 +57,7 @@ pub fn odd_values() {
     });
 }
 
-/// The candidates' order is free; which they are, and their bits, is not.
+/// The order of candidates is free; the set of candidates and their bits are not.
 fn same(label: &str, op: impl Fn(&Case, &Pass)) {
     let oracle =
         std::sync::Arc::new(bimetal::low_level::compute::cpu::Cpu::default()) as std::sync::Arc<dyn bimetal::Backend>;

@@ -1,4 +1,4 @@
-//! How a fault is planted, and whether somebody notices.
+//! Plants faults and checks that a case or the emulator detects them.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -34,15 +34,15 @@ pub const fn no_barrier(kernel: &'static str, nth: usize) -> Fault {
     Fault { kernel, text: BARRIER, replacement: "", nth }
 }
 
-/// Runs the cases as they are, which must pass, and with one fault after another, each of which must not. A fault that does
-/// not even compile shows nothing about the cases.
+/// Runs the cases unchanged, which must pass, and with each fault, which must fail. A fault that does not compile shows
+/// nothing about the cases.
 pub fn plant(faults: &[Fault], cases: &[fn()]) {
     assert!(!fails(None, cases), "the cases fail without a fault");
     let missed: Vec<_> = faults.iter().filter(|fault| !fails(Some(fault), cases)).map(Fault::name).collect();
     assert!(missed.is_empty(), "nothing catches {}", missed.join("; "));
 }
 
-/// Whether a case fails, or the emulator says something, when this fault is planted.
+/// Whether a case fails or the emulator reports an error with this fault.
 fn fails(fault: Option<&Fault>, cases: &[fn()]) -> bool {
     let planted = Arc::new(AtomicBool::new(false));
     let (first, second) = (mutated(fault, &planted, Order::Alternating), mutated(fault, &planted, Order::Opposite));
@@ -62,7 +62,7 @@ fn fails(fault: Option<&Fault>, cases: &[fn()]) -> bool {
     failed
 }
 
-/// An emulator whose texts have the fault.
+/// An emulator that plants the fault in its texts.
 fn mutated(fault: Option<&Fault>, planted: &Arc<AtomicBool>, order: Order) -> ShaderOverride {
     let (planted, fault) = (planted.clone(), fault.copied());
     ShaderOverride::new(Emulator::new(order).unwrap(), move |shader| {

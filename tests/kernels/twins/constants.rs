@@ -1,4 +1,4 @@
-//! Constants that stand in Rust, in WGSL and in MSL: each has one value.
+//! Constants in Rust, WGSL and MSL: each has the same value everywhere.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn constants_agree() {
     }
 }
 
-/// The value that a line declares for a constant of this name, without the suffix of its type.
+/// The value in the declaration of this constant, without the type suffix.
 fn declared(line: &str, name: &str) -> Option<String> {
     let (left, right) = line.split_once(" = ")?;
     let declares = left.starts_with("const") && left.split([' ', ':']).any(|word| word == name);

@@ -1,4 +1,4 @@
-//! Launches of every kernel that no model makes: with values for all defines, and elements of any type.
+//! Artificial dispatches of every kernel: with values for all defines, and elements of any type.
 
 use std::{collections::BTreeSet, fs};
 
@@ -21,7 +21,7 @@ pub const DTYPES: [DType; 12] = [
     DType::Q8Heads, DType::Packed(Packs::Bytes), DType::Packed(Packs::Nibbles),
 ];
 
-/// Values for the defines of any kernel: a model's, where constants depend on each other.
+/// Values for the defines of any kernel, consistent with a model if constants depend on each other.
 const DEFINES: &[(&str, u32)] = &[
     ("ADD", 1),
     ("AHEAD", 2),
@@ -85,11 +85,11 @@ const DEFINES: &[(&str, u32)] = &[
     ("Z", 8192),
 ];
 
-/// Capital names that shaders know besides: the lanes of a group and of a subgroup, the roles of matrix units, and what rows
-/// are.
+/// Other capital names in shaders: the lanes of a workgroup and of a subgroup, the roles of matrix units, and the kinds
+/// of rows.
 const GIVEN: [&str; 8] = ["LANES", "SUBGROUP", "A", "B", "C", "FLOATS", "PACKED_HERE", "PACKED_BEFORE"];
 
-/// Defines whose name means something else in another kernel.
+/// Defines with another meaning in one kernel.
 const SPECIAL: &[(&str, &str, u32)] = &[
     ("dequantise", "SHARE", 4),
     ("dequantise", "W_WIDE", 2),
@@ -114,13 +114,13 @@ const SPECIAL: &[(&str, &str, u32)] = &[
     ("gated_rms_norm", "STRIDE", 12352),
 ];
 
-/// Rows and width of every matrix; a row's last unit is not whole.
+/// Rows and width of every matrix; a row's last unit is incomplete.
 const SHAPE: [u32; 2] = [64, 1120];
-/// Of whole super-blocks.
+/// Rows and width with whole super-blocks.
 const SUPER: [u32; 2] = [64, 1280];
 
-/// Every launch that texts in WGSL are made for, with what the device offers: kernels with elements of each type, on the least
-/// device and on one with half precision, subgroups and matrix units.
+/// Every dispatch with a WGSL text, and its device's capabilities: kernels with elements of each type, on the minimal
+/// device and on one with f16, subgroups and matrix units.
 pub fn all() -> impl Iterator<Item = (Dispatch, Caps)> {
     let offers = DTYPES.into_iter().flat_map(|dtype| [(dtype, false), (dtype, true)]);
     let kernels =
@@ -132,7 +132,7 @@ pub fn all() -> impl Iterator<Item = (Dispatch, Caps)> {
     })
 }
 
-/// The launch on a device that offers all or the least; none where the kernel needs more, or takes no such elements.
+/// The dispatch on the full or the minimal device. `None` if the kernel needs more, or does not support the type.
 fn offered_launch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Option<Dispatch> {
     let halves = |binding: &Binding| matches!(binding.element, Element::F16 | Element::Halves);
     if (kernel.library.contains(&"matrix") || kernel.bindings.iter().any(halves)) && !offered {
@@ -151,13 +151,13 @@ fn offered_launch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Optio
     Some(dispatch)
 }
 
-/// A launch of the kernel as far as its text depends on it, what it reads in quads being of one type.
+/// A dispatch of the kernel with all properties that its text depends on. Vector reads have one element type.
 pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     let file = |part: &&str| if *part == "matrix" { "matrix_16".to_owned() } else { (*part).to_owned() };
     let library =
         kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
     let text = library.collect::<String>() + kernel.source.wgsl;
-    // Quantised weights come in whole blocks, or in two quads.
+    // Quantized weights are read in whole blocks, or in two vectors.
     let weights = dtype.is_quantised() && !matches!(dtype, DType::Q8Heads | DType::Packed(_));
     let blocks = weights && kernel.library.contains(&"dots");
     let wide = |name, value| match name {
@@ -167,7 +167,7 @@ pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         _ => value,
     };
     let defines = undeclared(&text).into_iter().map(|name| define(kernel, name));
-    // What leaves rows packed reads none.
+    // A kernel that writes packed rows does not read them.
     let takes = |binding: &Binding| kernel.name == "matvec" || binding.element == Element::Inputs;
     let element = |binding: &Binding| match dtype {
         DType::Packed(_) if !takes(binding) => element_of(binding, DType::F32),
@@ -186,7 +186,7 @@ pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     }
 }
 
-/// Makes it a launch that multiplies packed bytes, with rows that are taken as another launch has left them or not.
+/// Changes it to a dispatch with packed dot products. Its rows are packed here, or `taken` from another dispatch.
 fn pack(dispatch: &mut Dispatch, taken: bool) {
     for (name, value) in &mut dispatch.defines {
         *value = match *name {
@@ -200,8 +200,8 @@ fn pack(dispatch: &mut Dispatch, taken: bool) {
     }
 }
 
-/// Nothing writes bf16 and quantised weights, only matrices are quantised, and only keys and values are heads of 8 bits. What
-/// comes packed is multiplied with weights that pack alike.
+/// No kernel writes bf16 or quantized weights, only matrices are quantized, and only keys and values are heads of 8
+/// bits. Packed rows are multiplied with weights of the same packing.
 fn element_of(binding: &Binding, dtype: DType) -> DType {
     if let DType::Packed(packs) = dtype {
         return match (binding.element, binding.name, packs) {
@@ -230,7 +230,7 @@ fn element_of(binding: &Binding, dtype: DType) -> DType {
     }
 }
 
-/// The capital names that a text uses and does not declare: its defines.
+/// The capital names that a text uses but does not declare: its defines.
 fn undeclared(text: &str) -> BTreeSet<&str> {
     let code = text.lines().map(|line| line.split("//").next().unwrap());
     let words: Vec<_> = code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).collect();

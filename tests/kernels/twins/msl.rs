@@ -1,14 +1,8 @@
-//! A kernel's Metal text against its table: the signature of the entry point and the struct of its parameters, read by a
-//! parser that knows just these.
+//! A kernel's Metal text against its table: the signature of the entry point and the struct of its parameters. The
+//! parser supports only these.
 
 use std::collections::BTreeSet;
 
-use super::{
-    launches::{DTYPES, launch},
-    stems,
-};
-
-use crate::selection::kernels;
 use bimetal::low_level::{
     compute::{
         kernel::{Access, Binding, Element, Kernel, Scalar},
@@ -17,7 +11,13 @@ use bimetal::low_level::{
     kernels::ALL,
 };
 
-/// What is not bound to a buffer: name of the attribute, and the type that our kernels take it as.
+use super::{
+    launches::{DTYPES, launch},
+    stems,
+};
+use crate::selection::kernels;
+
+/// Parameters that are not buffers: attribute name, and the type in our kernels.
 const BUILT_IN: [(&str, &str); 4] = [
     ("threadgroup_position_in_grid", "uint3"),
     ("thread_index_in_threadgroup", "uint"),
@@ -62,7 +62,7 @@ fn every_text_has_its_parts_and_every_part_its_use() {
     }
 }
 
-/// Both texts say the same on top: what a formula, shapes and a launch are does not depend on the language.
+/// The top lines are the same in both languages: formula, shapes and dispatch.
 #[test]
 fn tops_agree_in_kind() {
     for kernel in kernels() {
@@ -106,7 +106,7 @@ fn entries(text: &str) -> Vec<&str> {
     text.split("kernel void ").skip(1).map(|rest| rest.split('(').next().unwrap().trim()).collect()
 }
 
-/// Each parameter of the entry point, in one spelling, with its attribute.
+/// Each parameter of the entry point in a uniform spelling, with its attribute.
 fn signature(text: &str, name: &str) -> Vec<(String, String)> {
     let rest = text.split_once(&format!("kernel void {name}(")).unwrap().1;
     let inside = rest.split_once('{').unwrap().0.trim().strip_suffix(')').unwrap();
@@ -128,7 +128,7 @@ fn params_of(text: &str) -> Vec<String> {
     fields.filter(|field| !field.is_empty()).collect()
 }
 
-/// A declaration with vectors of words spelled as words: a shader may read them so where rows are whole ones.
+/// Spells vectors of words as words: a shader may read vectors if rows consist of whole ones.
 fn vague(kernel: &Kernel, text: &str) -> String {
     let plain = |binding: &&Binding| matches!(binding.element, Element::F32 | Element::U32);
     let named = |binding: &&Binding| text.ends_with(&format!("* {}", binding.name));

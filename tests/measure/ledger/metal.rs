@@ -1,4 +1,4 @@
-//! What steps of the 0.8B shape cost on an Apple GPU, where each launch and each wait is dearer than most of what they do.
+//! The costs of the 0.8B shape's steps on an Apple GPU, where a dispatch or a wait costs more than most of the work.
 
 use std::process::Command;
 
@@ -42,7 +42,7 @@ fn a_chunk_of_a_prompt_takes_few_launches_and_the_head_for_its_last_row() {
     }
 }
 
-/// The README's table of what nobody has measured is what the plan says.
+/// The README's table of unmeasured speeds agrees with the plan.
 #[test]
 fn the_predicted_figures_are_the_plans() {
     let mut engine = dry_engine(Caps::apple(), "0.8b", 1, 8192);

@@ -1,4 +1,4 @@
-//! `bench --plan`: the ledger as it is printed.
+//! `bench --plan`: the printed costs.
 
 use std::process::{Command, Output};
 

@@ -1,10 +1,9 @@
-//! What quantised weights, keys and values cost.
+//! The costs of quantized weights, keys and values.
 
 use super::*;
-
 use crate::support::fixtures::checkpoint;
 
-/// What is quantised is counted with its scales: 8.5 and 4.5625 bits a weight, but for the two matrices of a DeltaNet's gates.
+/// Quantized weights count with their scales: 8.5 and 4.5625 bits per weight. The two gate matrices of a DeltaNet stay.
 #[test]
 fn quantised_weights_count_what_they_take() {
     let config = Config::named("0.8b").unwrap();
@@ -20,7 +19,7 @@ fn quantised_weights_count_what_they_take() {
         let rest = 2 * (SMALL + SINGLES + gates);
         assert_eq!(sum(&ledger).weights, quantised(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
         assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
-        // A prompt's products read them once, wherever they become halves.
+        // Prefill products read them once, dequantized before or inside the product.
         for (budget, expanded) in [(512, true), (128, false)] {
             let prefill =
                 Ledger::of(&dry_run(EngineOptions { budget: Some(budget), ..options }).prefill(64, 0).unwrap());
@@ -28,7 +27,7 @@ fn quantised_weights_count_what_they_take() {
             let (before, products) = (of("dequantise"), of("matmul_mma").unwrap());
             let reading = if expanded { before.as_ref().unwrap() } else { &products };
             assert_eq!(reading.cost.weights, quantised(PRODUCTS - gates) + 2 * gates, "{format}");
-            // A product for each matrix, or two with the gates' rows apart.
+            // One product per matrix, or two if the gates' rows are separate.
             assert_eq!(before.is_some(), expanded);
             assert_eq!(products.launches, 18 * (4 + u64::from(!expanded)) + 6 * 4, "{format}");
             if let Some(before) = before {
@@ -39,13 +38,13 @@ fn quantised_weights_count_what_they_take() {
     }
 }
 
-/// What weights become before they are multiplied is foreseen before programs are made.
+/// The memory for weights dequantized to f16 is planned before programs are made.
 #[test]
 fn halves_of_weights_are_foreseen() {
     let config = Config::named("0.8b").unwrap();
     for (budget, expanded) in [(512, 2 * (6144 + 2048 + 32) * 1024), (128, 0)] {
         let [plain, quantised] = [None, Some(DType::Q4)].map(|quant| {
-            // Rows that go packed from launch to launch take other space, so there are none.
+            // Packed rows between dispatches need other scratch memory, so there are none here.
             let caps = Caps { packed_dots: false, ..discrete() };
             let backend: Arc<dyn Backend> = Arc::new(Paper::new(caps));
             let source = Source::Random(&config);
@@ -60,7 +59,7 @@ fn halves_of_weights_are_foreseen() {
                 };
                 Engine::new(model.clone(), options)
             };
-            // The least that is taken.
+            // The minimum memory that is accepted.
             let (mut refused, mut enough) = (0, 8 << 30);
             while enough - refused > 1 {
                 let middle = u64::midpoint(refused, enough);
@@ -78,12 +77,12 @@ fn halves_of_weights_are_foreseen() {
             }
             (engine.memory() - model.weights.bytes(), enough - model.weights.bytes())
         });
-        // Of both programs, the largest matrix of a layer in halves.
+        // The largest f16 matrix of a layer, for both programs.
         assert_eq!([quantised.0 - plain.0, quantised.1 - plain.1], [2 * expanded; 2], "budget {budget}");
     }
 }
 
-/// Every type that a GGUF file may have, of which a step reads each weight once as it lies there.
+/// All types of a GGUF file: a step reads each weight once, in its stored type.
 #[test]
 fn weights_of_a_file_count_what_they_take_there() {
     let checkpoint = checkpoint("gguf/mixed.gguf");
@@ -92,14 +91,14 @@ fn weights_of_a_file_count_what_they_take_there() {
     let mut dry_engine = DryEngine::new(discrete(), &source, DType::F32.into(), options).unwrap();
     let cost = sum(&Ledger::of(&dry_engine.decode(1, 16).unwrap()));
     let all: u64 = checkpoint.summary().bytes.values().sum();
-    // One row of the embedding, which is the head too. A projection has a launch for each type at the most, which norms its
-    // rows again: four of the DeltaNet's, three of the attention's.
+    // One row of the embedding, which is also the head. A projection has at most one dispatch per type, each of which
+    // normalizes the rows again: four types in the DeltaNet's, three in the attention's.
     let (row, norm) = (210, 1024);
     let again = cost.weights - (all + row);
     assert!(again.is_multiple_of(norm) && (1..=3 + 2).contains(&(again / norm)), "{again}");
 }
 
-/// A byte for each element of keys and values and 4 for each head, where half precision takes 2 for each element.
+/// One byte per element of keys and values and 4 per head; f16 has 2 per element.
 #[test]
 fn keys_and_values_of_8_bits_count_what_they_take() {
     let config = Config::named("0.8b").unwrap();

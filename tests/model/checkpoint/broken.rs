@@ -1,4 +1,4 @@
-//! Checkpoints that are broken: each is refused with a message that says what to look at.
+//! Broken checkpoints: each gives an error that names the fault.
 
 use std::{fs, path::Path};
 

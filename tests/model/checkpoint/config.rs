@@ -1,4 +1,4 @@
-//! Reading config.json: what is understood, and what each refusal says.
+//! Parsing config.json: the accepted keys, and every error message.
 
 use std::{fs, path::Path};
 
@@ -15,7 +15,7 @@ fn parse(config: &Value) -> Result<Config, String> {
     Config::parse(config.to_string().as_bytes(), Path::new("c")).map_err(|error| error.to_string())
 }
 
-/// The good text-only config with `keys` put in; null takes one out.
+/// The valid text-only config with `keys` set; null removes a key.
 fn with(keys: Value) -> Value {
     let mut config = good();
     let object = config.as_object_mut().unwrap();

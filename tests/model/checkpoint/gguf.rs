@@ -1,13 +1,7 @@
-//! GGUF files: what is read of them, and what is said of those that lie.
+//! GGUF files: their contents, and the errors of files with false statements.
 
 use std::{collections::BTreeMap, fs};
 
-use serde_json::Value;
-
-use crate::{
-    container::{self, ARRAY, F32, Gguf, STRING, U32, list, number, string, text, value},
-    support::fixtures::{self, checkpoint, fixture},
-};
 use bimetal::{
     Checkpoint,
     low_level::{
@@ -20,13 +14,19 @@ use bimetal::{
         text::tokenizer::Tokenizer,
     },
 };
+use serde_json::Value;
 
-/// A whole and small model.
+use crate::{
+    container::{self, ARRAY, F32, Gguf, STRING, U32, list, number, string, text, value},
+    support::fixtures::{self, checkpoint, fixture},
+};
+
+/// A small complete model.
 fn whole() -> Gguf {
     Gguf::of(&checkpoint("tiny-f32"))
 }
 
-/// What is said of a file that is opened and looked at.
+/// The error of opening and checking a file.
 fn error(bytes: Vec<u8>) -> String {
     let opened = Checkpoint::embedded_gguf(bytes).and_then(|checkpoint| checkpoint.check());
     let error = opened.unwrap_err().to_string();
@@ -56,7 +56,7 @@ fn what_is_read() {
     assert_eq!((view.name, view.shape), ("blk.0.ssm_conv1d.weight", &[288, 1, 4][..]));
 }
 
-/// Norms without their one and the logarithm of decays, bit for bit but for the last digit of the latter.
+/// Norm weights without their added one, and the logarithm of decays. Bit for bit, except the last digit of the latter.
 #[test]
 fn conventions_are_undone() {
     for name in ["tiny-f32", "tiny-tied-text-f32"] {
@@ -108,7 +108,7 @@ fn other_files() {
     Checkpoint::embedded_gguf(second.bytes()).unwrap().check().unwrap();
 }
 
-/// Counts and lengths that lie, in every place that has one.
+/// False counts and lengths, in every place that has one.
 #[test]
 fn claims() {
     let bytes = whole().bytes();
@@ -197,7 +197,7 @@ fn tensors_that_lie() {
     }
 }
 
-/// Keys against keys, and keys against tensors.
+/// Contradictions between keys, and between keys and tensors.
 #[test]
 fn settings() {
     let keys: Vec<String> = whole().keys.into_iter().map(|(key, _)| key).collect();
@@ -272,7 +272,7 @@ fn tensors_that_are_not_the_model_s() {
         .map(|view| view.data.to_vec())
         .unwrap();
     let at = bytes.windows(start.len()).position(|window| window == start).unwrap();
-    // The first scale that is infinite, and the least that is too large.
+    // The first infinite scale, and the smallest scale that is too large.
     bytes[at + 3 * 210 + 208..][..2].copy_from_slice(&[0, 0x7c]);
     let refused = |bytes: Vec<u8>| {
         let checkpoint = Checkpoint::embedded_gguf(bytes).unwrap();
@@ -290,7 +290,7 @@ fn tensors_that_are_not_the_model_s() {
     refused(bytes).unwrap();
 }
 
-/// The built-in model's tokenizer as a file's keys.
+/// The built-in model's tokenizer as GGUF keys.
 fn tokenizer(file: &mut Gguf) -> Tokenizer {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny-stories/tokenizer.json");
     let bytes = fs::read(directory).unwrap();
@@ -318,7 +318,7 @@ fn tokenizer(file: &mut Gguf) -> Tokenizer {
     Tokenizer::from_bytes(&bytes, directory.as_ref()).unwrap()
 }
 
-/// A model with as many rows of embedding as the tokenizer has tokens.
+/// A model with as many embedding rows as the tokenizer has tokens.
 fn speaking() -> (Gguf, Tokenizer) {
     let mut file = whole();
     for name in ["token_embd.weight", "output.weight"] {
@@ -354,7 +354,7 @@ fn text_from_keys() {
     let config: Value =
         serde_json::from_slice(&checkpoint.side_file("tokenizer_config.json").unwrap().unwrap()).unwrap();
     assert_eq!((&config["eos_token"], &config["bos_token"]), (&Value::from("<|im_end|>"), &Value::Null));
-    // What fills up an embedding has no text.
+    // Padding rows of an embedding have no text.
     let mixed = TextAssets::of(&fixtures::checkpoint("gguf/mixed.gguf")).unwrap();
     assert_eq!((mixed.tokenizer.vocabulary(), mixed.tokenizer.id_of("<think>")), (284, Some(283)));
     assert_eq!(mixed.tokenizer.id_of("[PAD285]"), None);

@@ -1,4 +1,4 @@
-//! Checkpoints of quantised weights: what their metadata says is believed as far as it holds.
+//! Checkpoints with quantized weights: their metadata is checked against the tensors.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ use crate::support::{
 
 const UP: &str = "model.layers.0.mlp.up_proj.weight";
 
-/// The small tied text model, quantised.
+/// The small tied text model, quantized.
 fn quantised(format: DType) -> Scratch {
     let (scratch, original) = (Scratch::empty(), checkpoint("tiny-tied-text-f32"));
     quantise(&original, &scratch.0, format, &mut |_, _| {}).unwrap();

@@ -1,4 +1,4 @@
-//! Texts beside each other.
+//! Texts together with other texts.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ fn a_batch_beside_streams_loses_nothing() {
         let expected = PROMPTS.map(|prompt| alone(&mut g, prompt, &options(Vec::new())));
         let ids = [0, 1].map(|at| g.add(PROMPTS[at], &options(Vec::new())).unwrap());
         let early: Vec<_> = (0..3).flat_map(|_| g.step().unwrap()).collect();
-        // The first stream ends early, the second goes on to its end.
+        // The first stream ends early, the second runs to its end.
         let few = g.stream(PROMPTS[2], &options(Vec::new())).unwrap().take(3).map(Result::unwrap).collect::<String>();
         assert!(!few.is_empty() && expected[2].0.starts_with(&few), "{name}");
         assert_eq!(alone(&mut g, PROMPTS[2], &options(Vec::new())), expected[2], "{name}: the stream");
@@ -78,7 +78,7 @@ fn a_text_that_is_cancelled_says_no_more_and_leaves_the_others() {
     let expected = alone(&mut g, PROMPTS[1], &options(Vec::new()));
     let [gone, stays] = [0, 1].map(|at| g.add(PROMPTS[at], &options(Vec::new())).unwrap());
     let mut said: Vec<_> = (0..4).flat_map(|_| g.step().unwrap()).collect();
-    // What waits for a reader is gone too.
+    // Events in the queue are also gone.
     assert!(g.stream(PROMPTS[2], &options(Vec::new())).unwrap().next().unwrap().is_ok());
     g.cancel(gone);
     said.retain(|event| event.id == stays);
@@ -100,7 +100,7 @@ fn a_text_of_no_tokens_has_a_last_event() {
     assert_ne!(texts[&ids[1]].0, "");
 }
 
-/// A turn of a conversation computes the beginning of its prompt apart, beside whatever else is served.
+/// A turn of a conversation computes the prefix of its prompt apart, beside other texts.
 #[test]
 fn a_batch_beside_a_conversation_loses_nothing() {
     let (name, backend) = backends().remove(0);

@@ -1,4 +1,4 @@
-//! What is not asked for, the device decides.
+//! EngineOptions without a value: the device decides.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,7 +14,7 @@ use bimetal::{
     },
 };
 
-/// The kernels that a prompt launches on a dry-run device, and the tokens of its step.
+/// The kernels of a prefill on a dry-run device, and the tokens of its step.
 fn kernels(caps: Caps, options: GeneratorOptions) -> (BTreeSet<&'static str>, Vec<String>) {
     let paper = Arc::new(Paper::new(caps));
     let backend: Arc<dyn Backend> = paper.clone();

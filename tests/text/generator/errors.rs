@@ -1,4 +1,4 @@
-//! A step that fails is told to everybody whose text it ended, and to nobody else.
+//! A failed step gives its error to every text that it ended, and to no other.
 
 use std::{
     ops::Range,
@@ -20,7 +20,7 @@ use bimetal::{
 
 use super::{PROMPT, alone, finish, generator, options};
 
-/// The host's cores, which fail when they are told to.
+/// The cpu backend, which fails on request.
 struct Failing {
     cpu: Cpu,
     fails: Arc<AtomicBool>,
@@ -94,7 +94,7 @@ fn an_error_in_a_stream_reaches_the_texts_beside_it() {
     assert_failed(stream.next().unwrap());
     assert!(stream.next().is_none());
     drop(stream);
-    // What was said before comes first.
+    // Earlier text comes first.
     let events = g.step().unwrap();
     assert!(events.iter().all(|event| event.id == beside && event.finish.is_none()), "{events:?}");
     assert!(events.iter().map(|event| event.text.as_str()).collect::<String>().starts_with(&first));
@@ -102,7 +102,7 @@ fn an_error_in_a_stream_reaches_the_texts_beside_it() {
     assert!(g.is_idle());
 }
 
-/// With room for one sequence the stream waits, so that the step that fails is the other text's alone.
+/// With room for one sequence the stream waits, so the failed step computes only the other text.
 #[test]
 fn an_error_of_another_text_leaves_the_stream_alone() {
     let (backend, fails) = failing();

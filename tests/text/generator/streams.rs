@@ -1,11 +1,11 @@
-//! Streams that end early give back what they held.
+//! Streams that end early free their memory.
 
 use bimetal::{Finish, Generator};
 
 use super::{CONTEXT, PROMPT, generator, options};
 use crate::support::backends::backends;
 
-/// A request that needs all memory there is, run to its end.
+/// A request that needs all memory, run to its end.
 fn fill(g: &mut Generator) {
     let prompt = " cat".repeat(CONTEXT as usize - 2);
     assert_eq!(g.text.tokenizer.encode(&prompt).unwrap().len(), CONTEXT as usize - 2);

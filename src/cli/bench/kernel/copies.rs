@@ -1,4 +1,4 @@
-//! A launch on many sets of buffers, so that what one reads is in no cache any more when it comes again.
+//! One dispatch on many sets of buffers, so that no cache still holds a set when it is used again.
 
 use std::sync::Arc;
 
@@ -15,19 +15,20 @@ use bimetal::{
 };
 use half::{bf16, f16};
 
-/// Sets of buffers at the most: what moves less than a thousandth of a cache cannot be kept out of it.
+/// Maximum number of buffer sets: a dispatch that moves less than 1/1000 of a cache cannot be kept out of it.
 const MOST: u64 = 1024;
-/// Bytes that are made up before they repeat, and written at once.
+/// Bytes of random numbers before they repeat; also the size of one write.
 const BLOCK: usize = 1 << 22;
 
-/// The same launch several times, on buffers of its own each time.
+/// Copies of a dispatch, each with its own buffers.
 pub struct Copies(Vec<Dispatch>);
 
 impl Copies {
-    /// Bytes that they take at the most, unless one alone takes more.
+    /// Maximum bytes of all copies; one copy may exceed it.
     pub const MOST_BYTES: u64 = 2 << 30;
 
-    /// As many copies as move `aim` bytes if each moves `moved`, in no more than `most` bytes; at least one.
+    /// The number of copies that together move `aim` bytes if each moves `moved`, with at most `most` bytes of buffers.
+    /// At least one.
     pub fn new(backend: &Arc<dyn Backend>, launch: &Dispatch, (moved, aim): (u64, u64), most: u64) -> Result<Self> {
         let shared = shared(launch);
         let own = |at: &usize| *at != shared && !is_kept(&launch.kernel.bindings[*at]);
@@ -46,19 +47,19 @@ impl Copies {
         (0..count).map(copy).collect::<Result<_>>().map(Self)
     }
 
-    /// The launches.
+    /// The dispatches.
     pub fn launches(&self) -> &[Dispatch] {
         &self.0
     }
 }
 
-/// Bindings that a recording already has on the device: what steps are told by.
+/// Bindings that the recording already has on the device: the step's words and the block tables.
 fn is_kept(binding: &Binding) -> bool {
     binding.name == step::BINDING.name || binding.name == "tables"
 }
 
-/// The binding that all copies share, so that each waits for the one before, as launches of a step do: results that are
-/// not read, or else the last that change.
+/// The binding that all copies share, so that each waits for the one before, as in a step. A result that is only
+/// written, or else the last binding that changes.
 fn shared(launch: &Dispatch) -> usize {
     let bindings = launch.kernel.bindings;
     let results = bindings.iter().position(|binding| binding.access == Access::Write);
@@ -70,7 +71,7 @@ fn bytes(launch: &Dispatch, at: usize) -> u64 {
     launch.elements[at].size(launch.shapes[at])
 }
 
-/// A buffer for a binding, with numbers that look like activations or weights; words are zero.
+/// A buffer for a binding, with numbers like activations or weights; words are zero.
 fn filled(backend: &Arc<dyn Backend>, launch: &Dispatch, at: usize) -> Result<Arc<Buffer>> {
     let bytes = bytes(launch, at);
     let buffer = Buffer::new(backend, bytes, launch.kernel.bindings[at].name)?;
@@ -82,7 +83,7 @@ fn filled(backend: &Arc<dyn Backend>, launch: &Dispatch, at: usize) -> Result<Ar
     Ok(buffer)
 }
 
-/// Bytes of numbers between −1 and 1.
+/// Random numbers between −1 and 1, as bytes.
 fn random(dtype: DType, bytes: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut unit = || {
@@ -96,7 +97,7 @@ fn random(dtype: DType, bytes: usize) -> Vec<u8> {
             DType::F16 => data.extend(f16::from_f32(unit()).to_le_bytes()),
             DType::Bf16 => data.extend(bf16::from_f32(unit()).to_le_bytes()),
             DType::U32 => data.extend([0; 4]),
-            // Codes, block words and units at once: halves of ordinary size.
+            // Codes, block words and units alike: f16 values of ordinary size.
             _ => data.extend(f16::from_f32(unit()).to_le_bytes()),
         }
     }

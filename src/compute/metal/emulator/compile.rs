@@ -1,7 +1,7 @@
-//! Compiles shaders and the runtime with clang, and keeps what comes out.
+//! Compiles shaders and the runtime with clang, and caches the results.
 //!
-//! Files are made under another name and then given theirs, so that threads and processes that compile the same thing at
-//! once do each other no harm. What a file is called tells all that it depends on.
+//! Each file is written under a temporary name and then renamed, so threads and processes may compile the same thing at
+//! once. A file's name depends on all its inputs.
 
 use std::{
     collections::hash_map::DefaultHasher,
@@ -29,8 +29,8 @@ const SHIM: &[(&str, &str)] = &[
 const RUNTIME: &str = include_str!("runtime.cpp");
 const COMPILERS: [&str; 5] = ["clang++-19", "clang++-18", "clang++-17", "clang++-16", "clang++"];
 
-/// As Apple's compiler with fast maths off: no contraction, each operation on halves rounded; `1.0` is a float. Private
-/// memory is full of nonsense at first, and arrays of known length are watched.
+/// As Apple's compiler with fast math off: no contraction, every f16 operation rounded, `1.0` is a float. Private
+/// memory starts with a pattern of garbage, and indices of arrays with known length are checked.
 const SHADER: &[&str] = &[
     "-std=c++17",
     "-O1",
@@ -51,7 +51,7 @@ const WATCHED: &[&str] = &["-fsanitize=array-bounds", "-fsanitize-trap=array-bou
 const STRICT: &[&str] =
     &["-x", "clcpp", "-cl-std=clc++2021", "-cl-no-stdinc", "-target", "spir64", "-DSTRICT", "-fsyntax-only", "-w"];
 
-/// A compiler, and the directory that it works in.
+/// A compiler, and its cache directory.
 pub(super) struct Compiler {
     program: &'static str,
     directory: PathBuf,
@@ -59,10 +59,10 @@ pub(super) struct Compiler {
 }
 
 impl Compiler {
-    /// The newest clang that is here.
+    /// Finds the newest installed clang.
     ///
     /// # Errors
-    /// There is none of version 16 or later, or nowhere to keep what it makes.
+    /// If there is none of version 16 or later, or no writable directory for its outputs.
     pub(super) fn find() -> Result<Self, String> {
         let known = COMPILERS.into_iter().find_map(|program| Some((program, version(program)?)));
         let missing = "no clang++ of version 16 or later, which the emulator compiles shaders with";
@@ -89,7 +89,7 @@ impl Compiler {
         places.into_iter().find_map(open).ok_or_else(|| "no directory that the emulator may write to".into())
     }
 
-    /// The compiled runtime.
+    /// Compiles the runtime; returns its path.
     pub(super) fn runtime(&self) -> Result<PathBuf, String> {
         let source = self.kept("runtime.cpp", |file| write(file, RUNTIME))?;
         self.kept("runtime.so", |file| {
@@ -99,7 +99,7 @@ impl Compiler {
         })
     }
 
-    /// A compiled shader; `watched` where indices of arrays are.
+    /// Compiles a shader; `watched` adds checks of array indices.
     pub(super) fn shader(&self, text: &str, watched: bool) -> Result<PathBuf, String> {
         let name = digest(&(text, watched));
         self.kept(&format!("{name}.so"), |file| {
@@ -111,7 +111,7 @@ impl Compiler {
         })
     }
 
-    /// Looks at a text with real address spaces.
+    /// Checks a text with real address spaces.
     pub(super) fn check(&self, text: &str) -> Result<(), String> {
         let passed = self.kept(&format!("{}.passed", digest(text)), |_| {
             let mut command = Command::new(self.program);
@@ -120,7 +120,7 @@ impl Compiler {
         passed.map(drop)
     }
 
-    /// The shim, parsed.
+    /// Precompiles the shim.
     fn headers(&self, watched: bool) -> Result<PathBuf, String> {
         self.kept(if watched { "watched.pch" } else { "plain.pch" }, |file| {
             let mut command = Command::new(self.program);
@@ -141,7 +141,7 @@ impl Compiler {
         finish(command.arg("-I").arg(self.shim()).arg(source.path()))
     }
 
-    /// A file of this directory, made if it is not there yet.
+    /// The path of a file in this directory; makes the file if it is missing.
     fn kept(&self, name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
         let path = self.directory.join(name);
         once(&path, make)?;
@@ -149,7 +149,7 @@ impl Compiler {
     }
 }
 
-/// Makes a file unless it is there; whole or not at all.
+/// Makes a file if it is missing, atomically.
 fn once(path: &Path, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), String> {
     if path.exists() {
         return Ok(());
@@ -157,7 +157,7 @@ fn once(path: &Path, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<(
     let directory = path.parent().unwrap_or(Path::new("."));
     let file = NamedTempFile::new_in(directory).map_err(said)?.into_temp_path();
     make(&file)?;
-    // Where another was quicker, its file is as good.
+    // If another process was faster, its file is equally good.
     match file.persist_noclobber(path) {
         Err(error) if !path.exists() => Err(format!("{}: {error}", path.display())),
         _ => Ok(()),
@@ -173,7 +173,7 @@ fn finish(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-/// What a compiler says of itself, if it is new enough.
+/// The version text of a compiler; `None` if it is too old.
 fn version(program: &str) -> Option<String> {
     let output = Command::new(program).arg("--version").stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
@@ -182,7 +182,7 @@ fn version(program: &str) -> Option<String> {
 }
 
 fn digest(of: &(impl Hash + ?Sized)) -> String {
-    // Fixed keys: the same text has the same name in every process.
+    // Fixed keys: the same text gets the same name in every process.
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     let first = hasher.finish();

@@ -1,4 +1,4 @@
-//! A shader's entry point: its parameters and where their values come from.
+//! A shader's entry point: its parameters and the sources of their values.
 
 use std::ops::Range;
 
@@ -7,12 +7,12 @@ use super::{
     translate::{Complaint, plain, split},
 };
 
-/// Where the value of a parameter comes from.
+/// The source of a parameter's value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Source {
-    /// A buffer, by its number.
+    /// A buffer, by number.
     Buffer(usize),
-    /// Buffers of the group.
+    /// Threadgroup memory.
     Threadgroup,
     /// An expression of the running lane `me`.
     BuiltIn(&'static str),
@@ -28,7 +28,7 @@ pub(super) struct Parameter {
 }
 
 impl Parameter {
-    /// Number and name, if it is a buffer.
+    /// Number and name of a buffer; `None` for other parameters.
     pub(super) fn buffer(&self) -> Option<(usize, String)> {
         match self.source {
             Source::Buffer(at) => Some((at, self.name.clone())),
@@ -41,13 +41,13 @@ impl Parameter {
 pub(super) struct Entry<'a> {
     pub(super) name: &'a str,
     pub(super) parameters: Vec<Parameter>,
-    /// Places of the attributes that are part of it.
+    /// Indices of the tokens of its attributes.
     pub(super) attributes: Vec<usize>,
-    /// Places of its body's tokens.
+    /// Indices of its body's tokens.
     pub(super) body: Range<usize>,
 }
 
-/// Attributes of parameters (MSL 3.1, section 5.2.3.6) and what the emulator has for them.
+/// Parameter attributes (MSL 3.1, section 5.2.3.6) and their values in the emulator.
 const BUILT_IN: &[(&str, &str)] = &[
     ("threadgroup_position_in_grid", "me->group"),
     ("threadgroups_per_grid", "me->groups"),
@@ -63,7 +63,7 @@ const BUILT_IN: &[(&str, &str)] = &[
 ];
 
 impl<'a> Entry<'a> {
-    /// Finds the entry point of this name.
+    /// Finds the entry point with this name.
     pub(super) fn find(tokens: &[Token<'a>], name: &str) -> Result<Self, Complaint> {
         let solid: Vec<usize> = (0..tokens.len()).filter(|at| tokens[*at].kind != Kind::Space).collect();
         let text = |index: usize| solid.get(index).map_or("", |at| tokens[*at].text);
@@ -88,7 +88,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The place of the bracket that closes the one at a place.
+/// Index of the bracket that closes the one at `open`.
 fn matching(tokens: &[Token<'_>], open: usize) -> Result<usize, Complaint> {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate().skip(open) {
@@ -126,10 +126,10 @@ fn parameter(tokens: &[Token<'_>]) -> Result<Parameter, Complaint> {
         }
         [attribute, "]", ..] => {
             let known = BUILT_IN.iter().find(|(known, _)| *known == attribute);
-            let unknown = || refuse(format!("the emulator does not know what `{}` is: [[{attribute}]]", name.text));
+            let unknown = || refuse(format!("the emulator lacks the attribute of `{}`: [[{attribute}]]", name.text));
             Source::BuiltIn(known.ok_or_else(unknown)?.1)
         }
-        _ => return Err(refuse(format!("the emulator does not know where `{}` comes from", name.text))),
+        _ => return Err(refuse(format!("`{}` has no attribute that gives its value", name.text))),
     };
     let text = kind.iter().map(|token| token.text).collect::<Vec<_>>().join(" ");
     Ok(Parameter { name: name.text.to_owned(), text, source })

@@ -1,8 +1,8 @@
-//! What can go wrong in a shader that runs, said in words.
+//! Faults of a running shader, as text.
 
 use super::kernel::Kernel;
 
-/// What the runtime says of a group, as in runtime.cpp.
+/// The runtime's report on a workgroup, as in runtime.cpp.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Report {
@@ -12,16 +12,16 @@ pub(super) struct Report {
     lane: u32,
     other_lane: u32,
     returned: u32,
-    /// Which piece of group memory, plus one.
+    /// Number of the threadgroup variable, plus one.
     piece: u32,
     address: u64,
 }
 
-/// A buffer that was bound: its name, where it is, and its bytes.
+/// A bound buffer: its name, address and size in bytes.
 pub(super) type Bound<'a> = (&'a str, usize, usize);
 
 impl Report {
-    /// In words, which name kernel and line.
+    /// The report as text, with kernel and line.
     pub(super) fn of(&self, kernel: &Kernel, bound: &[Bound<'_>]) -> String {
         let [at, other] = [self.site, self.other].map(|site| kernel.line(site >> 8));
         let (lane, second) = (self.lane, self.other_lane);
@@ -32,20 +32,18 @@ impl Report {
             }
             2 => format!("lane {lane} waits at {at} for lanes that have returned, {} of them", self.returned),
             3 => {
-                format!(
-                    "lanes of a SIMD group disagree about what is done to matrices: lane {lane} came last from {at}"
-                )
+                format!("lanes of a SIMD group disagree about matrix operations: the last one of lane {lane} is {at}")
             }
             4 => format!("lane {lane} reads or writes {}{}", self.place(kernel, bound), since(self.site, &at)),
             5 => format!("lane {lane} indexes an array past its end{}", since(self.site, &at)),
             6 => format!("lane {lane} divides by zero"),
             7 => format!(
-                "{} bytes of threadgroup memory or more than 64 pieces with `{}`, of at most 32768",
+                "{} bytes of threadgroup memory, of at most 32768, or more than 64 variables, with `{}`",
                 self.address,
                 self.piece(kernel)
             ),
             8 => format!("a barrier that orders no memory, at {at}"),
-            _ => "too little memory for the stacks of lanes".into(),
+            _ => "out of memory for the stacks of lanes".into(),
         };
         format!("{}: {what}", kernel.label)
     }
@@ -54,7 +52,7 @@ impl Report {
         kernel.shared.get(self.piece as usize - 1).map_or("?", String::as_str)
     }
 
-    /// Where an address is that nobody may touch.
+    /// Describes an address that the shader must not access.
     fn place(&self, kernel: &Kernel, bound: &[Bound<'_>]) -> String {
         if self.piece > 0 {
             return format!("outside of threadgroup memory `{}`", self.piece(kernel));

@@ -10,26 +10,26 @@ use super::{
 };
 use crate::compute::metal::driver::Shader;
 
-/// A shader that can be run.
+/// A shader that can run.
 pub(super) struct Kernel {
     pub(super) label: String,
     pub(super) lanes: u32,
     pub(super) entry: Entry,
     /// Numbers and names of its buffers.
     pub(super) buffers: Vec<(usize, String)>,
-    /// Names of its pieces of group memory.
+    /// Names of its threadgroup variables.
     pub(super) shared: Vec<String>,
     text: String,
-    /// Where `entry` is.
+    /// The library that holds `entry`.
     _library: Library,
 }
 
 impl Kernel {
-    /// Compiles a text; first by the rules of MSL if `strict`.
+    /// Compiles a text; `strict` first checks the rules of MSL.
     pub(super) fn new(compiler: &Compiler, shader: &Shader<'_>, strict: bool) -> Result<Self, String> {
         let Shader { name, label, text, lanes } = *shader;
         if !(1..=1024).contains(&lanes) {
-            return Err(format!("groups of {lanes} lanes: 1 to 1024 are possible"));
+            return Err(format!("workgroups of {lanes} lanes: 1 to 1024 are allowed"));
         }
         let complain = |Complaint { line, what }| format!("{}: {what}", told(text, line as u32));
         if strict {
@@ -48,7 +48,7 @@ impl Kernel {
         Ok(Self { label, lanes, entry, buffers, shared, text, _library: library })
     }
 
-    /// A line of its text, for people.
+    /// A line of the text, for messages.
     pub(super) fn line(&self, line: u32) -> String {
         told(&self.text, line)
     }

@@ -1,4 +1,4 @@
-//! The emulated device's queue: command buffers in order, the groups of a launch on all cores.
+//! The emulated device's queue: command buffers in order, the workgroups of a dispatch on all cores.
 #![allow(unsafe_code)]
 
 use std::{
@@ -21,23 +21,23 @@ use super::{
 };
 use crate::compute::{lock::lock, metal::driver::Outcome};
 
-/// Lanes that are worth waking another thread for.
+/// Minimum lanes that justify waking another thread.
 const SHARE: u64 = 512;
 
-/// What a number is bound to.
+/// The memory bound to a buffer number.
 pub(super) type Binding = Arc<Buffers>;
 
-/// One launch.
+/// One dispatch.
 pub(super) struct Launch {
     pub(super) kernel: Option<Arc<Kernel>>,
     pub(super) bindings: Vec<Option<Binding>>,
     pub(super) grid: [u32; 3],
     pub(super) lanes: u32,
-    /// Whether it starts after those before have ended.
+    /// Whether it starts after all earlier ones have ended.
     pub(super) barrier: bool,
 }
 
-/// How a command buffer ended, once it has.
+/// The outcome of a command buffer, after it has ended.
 #[derive(Default)]
 pub(super) struct Ticket {
     outcome: Mutex<Option<Outcome>>,
@@ -65,7 +65,7 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn new(runtime: Arc<Runtime>, order: Order) -> Self {
         let (work, received) = channel::<(Vec<Launch>, Arc<Ticket>)>();
-        // Ends when the sender is gone.
+        // Ends when the sender is dropped.
         thread::spawn(move || {
             for (launches, ticket) in received {
                 let start = Instant::now();
@@ -86,13 +86,13 @@ impl Queue {
     }
 }
 
-/// Puts bytes into memory that nobody else has yet.
+/// Writes bytes to memory that is not yet shared.
 pub(super) fn fill(memory: &Buffers, bytes: &[u8]) {
-    // SAFETY: the memory has this size, and no shader has it.
+    // SAFETY: the memory has this size, and no shader uses it yet.
     unsafe { memory.start().as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
 }
 
-/// Runs launches, up to the first that fails.
+/// Runs dispatches, up to the first that fails.
 fn run(runtime: &Arc<Runtime>, order: Order, launches: &[Launch]) -> Result<(), String> {
     let mut rest = launches;
     while !rest.is_empty() {
@@ -112,7 +112,7 @@ impl Launch {
         let kernel = self.kernel.as_ref().ok_or("a launch without a pipeline")?;
         let refuse = |what: String| Err(format!("{}: {what}", kernel.label));
         if self.lanes != kernel.lanes {
-            return refuse(format!("launched with {} lanes, compiled for {}", self.lanes, kernel.lanes));
+            return refuse(format!("dispatched with {} lanes, compiled for {}", self.lanes, kernel.lanes));
         }
         let mut bound = Vec::new();
         for (at, name) in &kernel.buffers {
@@ -145,7 +145,7 @@ thread_local! {
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
 }
 
-/// Calls with this thread's worker.
+/// Calls `call` with this thread's worker.
 fn with_worker(runtime: &Arc<Runtime>, call: impl FnOnce(&Worker) -> Result<(), String>) -> Result<(), String> {
     WORKER.with_borrow_mut(|kept| {
         if !kept.as_ref().is_some_and(|worker| worker.is_of(runtime)) {

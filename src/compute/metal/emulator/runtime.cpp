@@ -1,8 +1,8 @@
-// Runs the lanes of a group as fibers of one thread.
+// Runs the lanes of a workgroup as fibers of one thread.
 //
-// A lane runs until it must wait for others; then the first lane that can go on does, by the order of the group: the lowest
-// or the highest. So SIMD groups run as far apart as barriers let them, and a barrier that is missing shows in one of the
-// two orders. A lane that never waits costs no switch: the next one starts on the same stack.
+// A lane runs until it must wait for others. Then the first ready lane in the workgroup's order runs: the lowest or the
+// highest. So SIMD groups run as far apart as barriers allow, and a missing barrier shows in one of the two orders. A
+// lane that never waits needs no switch: the next lane starts on the same stack.
 #include <csetjmp>
 #include <csignal>
 #include <cstdint>
@@ -29,7 +29,7 @@ constexpr ulong PAGE = 4096;
 #endif
 constexpr uint PIECES = 64;
 constexpr ulong GROUP_MEMORY = 32768;
-// One piece of group memory: a guard, as much as there can be, a guard.
+// One threadgroup variable: a guard page, the maximum size, a guard page.
 constexpr ulong PIECE = GROUP_MEMORY + 2 * PAGE;
 
 // As in faults.rs.
@@ -40,7 +40,7 @@ struct Report {
     Kind kind;
     Site site, other;
     uint lane, other_lane, returned;
-    // Of group memory: which, plus one.
+    // Number of the threadgroup variable, plus one.
     uint piece;
     ulong address;
 };
@@ -51,10 +51,10 @@ struct Worker {
     ulong ready[LANES / 64];
     uint count, words, returned;
     bool reversed;
-    // The barrier of all.
+    // The barrier of the whole workgroup.
     uint at_barrier;
     Site barrier;
-    // Stacks that nobody uses, and how many there are.
+    // Unused stacks, and how many there are.
     char* idle[LANES];
     uint idle_count, stack_count;
     char* stacks;
@@ -65,7 +65,7 @@ struct Worker {
     void* const* buffers;
     char* pieces;
     ulong group_bytes;
-    // The bytes of each piece in this group, or 0.
+    // Bytes of each threadgroup variable of this workgroup, or 0.
     ulong made[PIECES];
 };
 
@@ -82,7 +82,7 @@ struct sigaction before[NSIG];
 void on_signal(int signal, siginfo_t* info, void* context) {
     Worker* w = working;
     if (w == nullptr || running == nullptr) {
-        // Not a shader's. What was there before takes it, when it happens again.
+        // The signal is not from a shader: restore the earlier handler, which runs when it repeats.
         sigaction(signal, &before[signal], nullptr);
         (void)context;
         return;
@@ -104,12 +104,12 @@ void catch_signals() {
         for (int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) {
             struct sigaction action = {};
             action.sa_sigaction = on_signal;
-            // Left by a jump, so the signal must not stay blocked.
+            // A jump leaves the handler, so the signal must not stay blocked.
             action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
             sigaction(signal, &action, &before[signal]);
         }
     });
-    // Handlers need a stack of their own: a fiber's may be what has run out.
+    // Handlers need their own stack: the fiber's stack may have overflowed.
     stack_t stack;
     if (sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_DISABLE) != 0) {
         ulong size = 1ul << 16;
@@ -131,7 +131,7 @@ bool allow(char* memory, ulong bytes) { return mprotect(memory, bytes, PROT_READ
 }
 
 namespace {
-// The lane that goes on next, which is taken off the list; none if all wait or have returned.
+// Removes the next ready lane from the list; null if all lanes wait or have returned.
 Lane* next(Worker& w) {
     for (uint i = 0; i < w.words; i++) {
         uint word = w.reversed ? w.words - 1 - i : i;
@@ -157,7 +157,7 @@ void lane_returns(Worker& w, Lane* me) {
     w.returned++;
 }
 
-// Where every fiber starts: runs lanes on this stack until one that has a stack of its own is next.
+// The start of every fiber: runs lanes on this stack until the next lane has its own stack.
 [[noreturn]] void run_lanes() {
     Worker& w = *working;
     for (;;) {
@@ -178,7 +178,7 @@ void lane_returns(Worker& w, Lane* me) {
     }
 }
 
-// A stack for a lane that starts.
+// Gives a stack to a lane that starts.
 void start(Worker& w, Lane* lane) {
     if (w.idle_count == 0) {
         char* memory = w.stacks + STACK * w.stack_count;
@@ -188,7 +188,7 @@ void start(Worker& w, Lane* lane) {
         w.idle[w.idle_count++] = memory;
     }
     lane->stack = w.idle[--w.idle_count];
-    // Not all at the same distance from a power of two: the tops of all stacks would share few lines of the caches.
+    // Vary the distance to a power of two: otherwise all stack tops would share few cache lines.
     ulong shift = (ulong(lane->stack - w.stacks) / STACK % 64) * 192;
     void** top = reinterpret_cast<void**>(lane->stack + STACK - shift) - ABOVE - SAVED;
     memset(top, 0, SAVED * sizeof(void*));
@@ -196,7 +196,7 @@ void start(Worker& w, Lane* lane) {
     lane->stack_pointer = top;
 }
 
-// Leaves a lane that waits; comes back when it is its turn again.
+// Suspends a waiting lane; returns when it runs again.
 void leave(Worker& w, Lane* me, Site site) {
     me->waits_at = site;
     Lane* other = next(w);
@@ -299,13 +299,13 @@ void* emulator_shared(Lane* me, uint at, ulong bytes) {
         if (at >= PIECES || w.group_bytes > GROUP_MEMORY)
             give_up(w, {TOO_MUCH, 0, 0, me->index, 0, 0, at + 1, w.group_bytes});
         w.made[at] = size;
-        // What lies between the guard and its beginning is poison too.
+        // The gap between the guard page and the array's start gets NaN too.
         memset(end - ((size + PAGE - 1) & ~(PAGE - 1)), 0xff, (size + PAGE - 1) & ~(PAGE - 1));
     }
     return end - size;
 }
 
-// A thread's room for the lanes of a group; none without memory.
+// Allocates one thread's memory for the lanes of a workgroup; null if memory is insufficient.
 void* emulator_worker() {
     Worker* w = new (std::nothrow) Worker();
     if (w == nullptr)
@@ -329,7 +329,7 @@ void emulator_worker_ends(void* worker) {
     delete w;
 }
 
-// Runs one group. Whether it went well; if not, the report says what happened.
+// Runs one workgroup. Returns whether it succeeded; if not, the report holds the fault.
 bool emulator_run(void* worker, void (*entry)(void* const*), void* const* buffers, const uint* grid, ulong group,
                   uint lanes, bool reversed, Report* report) {
     Worker& w = *static_cast<Worker*>(worker);
@@ -353,14 +353,14 @@ bool emulator_run(void* worker, void (*entry)(void* const*), void* const* buffer
     *report = w.report;
     if (w.report.kind == NONE)
         return true;
-    // Lanes that have not returned never will: their stacks are free.
+    // Lanes that have not returned never will: free their stacks.
     w.idle_count = 0;
     for (uint i = 0; i < w.stack_count; i++)
         w.idle[w.idle_count++] = w.stacks + STACK * i;
     return false;
 }
 
-// Memory that ends where a page does, full of NaN, with pages around it that nobody may touch; none if there is not enough.
+// Memory full of NaN between guard pages, ending at a page boundary; null if memory is insufficient.
 void* emulator_memory(ulong bytes) {
     ulong pages = (bytes + PAGE - 1) & ~(PAGE - 1);
     char* memory = reserve(pages + 2 * PAGE);

@@ -1,6 +1,6 @@
-//! Words, punctuation and space of a shader text, nothing of it lost.
+//! Splits a shader text into words, punctuation and space, without loss.
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     /// A name or a keyword.
@@ -9,11 +9,11 @@ pub(super) enum Kind {
     Literal,
     /// One character of punctuation, or `::`.
     Mark,
-    /// Space, comments, and lines for the preprocessor.
+    /// Space, comments, and preprocessor lines.
     Space,
 }
 
-/// A token, with the line that it starts on.
+/// A token, with its first line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
@@ -21,7 +21,7 @@ pub(super) struct Token<'a> {
     pub(super) line: usize,
 }
 
-/// The tokens of a text, which put together are the text.
+/// The tokens of a text; joined, they equal the text.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let (mut found, mut at, mut line, mut fresh) = (Vec::new(), 0, 1, true);
     while at < text.len() {
@@ -37,7 +37,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     found
 }
 
-/// The first token of what is not empty; `fresh` where only space precedes it on its line.
+/// Kind and length of the first token of a nonempty text; `fresh` if only space precedes it on its line.
 fn first(rest: &str, fresh: bool) -> (Kind, usize) {
     let end_where = |stop: fn(char) -> bool| rest.find(stop).unwrap_or(rest.len());
     let c = rest.chars().next().unwrap_or(' ');
@@ -56,7 +56,7 @@ fn first(rest: &str, fresh: bool) -> (Kind, usize) {
     (Kind::Mark, if rest.starts_with("::") { 2 } else { c.len_utf8() })
 }
 
-/// How much of what starts here means nothing to the language itself.
+/// Length of the space, comment or preprocessor line at the start of `rest`; `None` for other tokens.
 fn space(rest: &str, fresh: bool) -> Option<usize> {
     if rest.starts_with("//") {
         return Some(rest.find('\n').unwrap_or(rest.len()));
@@ -79,7 +79,7 @@ fn space(rest: &str, fresh: bool) -> Option<usize> {
     (end > 0).then_some(end)
 }
 
-/// A number with its suffix; an exponent may have a sign.
+/// Length of a number with its suffix; an exponent may have a sign.
 fn number(rest: &str) -> usize {
     let mut before = ' ';
     let hex = rest.starts_with("0x") || rest.starts_with("0X");

@@ -1,8 +1,8 @@
-//! From the Metal Shading Language to C++ that clang takes with the shim: line by line, so that what is said about a line
-//! is about the same line of the shader.
+//! Translates the Metal Shading Language to C++ that clang compiles with the shim. Lines stay aligned, so messages
+//! refer to the shader's own lines.
 //!
-//! What is rewritten: vector constructors, the entry point's parameters, and memory of a group that the entry point
-//! declares. What is not understood is refused.
+//! Rewritten are vector constructors, the entry point's parameters, and threadgroup memory of the entry point. Unknown
+//! constructs are errors.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -11,16 +11,16 @@ use super::{
     tokens::{Kind, Token, tokens},
 };
 
-/// What the translation is for.
+/// The purpose of a translation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Purpose {
-    /// To be run.
+    /// To run it.
     Run,
-    /// To be looked at by a compiler that knows address spaces.
+    /// To check it with a compiler that knows address spaces.
     Strict,
 }
 
-/// What is wrong with a text, and where.
+/// An error in a text, with its line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Complaint {
     pub(super) line: usize,
@@ -36,18 +36,18 @@ impl fmt::Display for Complaint {
 /// A shader in C++.
 pub(super) struct Translation {
     pub(super) text: String,
-    /// Numbers and names of the buffers that it needs.
+    /// Numbers and names of its buffers.
     pub(super) buffers: Vec<(usize, String)>,
-    /// Names of its pieces of group memory.
+    /// Names of its threadgroup variables.
     pub(super) shared: Vec<String>,
-    /// Whether a parameter is an array of unknown length, said to have one element.
+    /// Whether a parameter is an array of unknown length, declared with one element.
     pub(super) open_arrays: bool,
 }
 
 const ELEMENTS: &[&str] =
     &["bool", "char", "uchar", "short", "ushort", "int", "uint", "long", "ulong", "half", "bfloat", "float"];
 pub(super) const SPACES: &[&str] = &["device", "threadgroup", "thread", "constant"];
-/// What C++ has and MSL has not (MSL 3.1, section 1.4.4), and types that it lacks.
+/// C++ keywords that MSL forbids (MSL 3.1, section 1.4.4), and types that it lacks.
 const REFUSED: &[&str] = &[
     "double",
     "goto",
@@ -64,16 +64,16 @@ const REFUSED: &[&str] = &[
     "asm",
     "noexcept",
 ];
-/// Words of OpenCL that are none of MSL's.
+/// OpenCL keywords that are not MSL's.
 const OPENCL: &[&str] =
     &["local", "global", "private", "generic", "pipe", "event_t", "queue_t", "read_only", "write_only"];
-/// Attributes that change nothing here.
+/// Attributes without effect here.
 const IGNORED: &[&str] = &["max_total_threads_per_threadgroup", "host_name", "maybe_unused", "unroll"];
 
 /// Translates a text.
 ///
 /// # Errors
-/// What is not understood, or is not MSL.
+/// Constructs that the emulator does not know, or that are not MSL.
 pub(super) fn translate(text: &str, name: &str, purpose: Purpose) -> Result<Translation, Complaint> {
     let tokens = tokens(text);
     let entry = Entry::find(&tokens, name)?;
@@ -90,7 +90,7 @@ pub(super) fn translate(text: &str, name: &str, purpose: Purpose) -> Result<Tran
     Ok(Translation { text, buffers, shared, open_arrays: open_arrays(&tokens) })
 }
 
-/// The function that a lane starts with.
+/// The C++ function that a lane starts with.
 fn call(entry: &Entry<'_>, shared: &mut Vec<String>) -> String {
     let mut arguments = Vec::new();
     for parameter in &entry.parameters {
@@ -109,13 +109,13 @@ fn call(entry: &Entry<'_>, shared: &mut Vec<String>) -> String {
     format!("\nextern \"C\" void emulator_entry(void* const* buffers) {{ (void)buffers; {body} }}\n")
 }
 
-/// Whether an array type of one element stands for one of any length, as in what naga writes.
+/// Whether an array type of one element stands for any length, as in naga's output.
 fn open_arrays(tokens: &[Token<'_>]) -> bool {
     let solid: Vec<_> = tokens.iter().filter(|token| token.kind != Kind::Space).map(|token| token.text).collect();
     solid.windows(6).any(|w| w[0] == "typedef" && w[3..] == ["[", "1", "]"])
 }
 
-/// Names that construct vectors, or may: those of vectors, aliases, and parameters of templates.
+/// Names that may construct vectors: vector types, aliases, and template parameters.
 fn constructed<'a>(tokens: &[Token<'a>]) -> BTreeSet<&'a str> {
     let solid: Vec<_> = tokens.iter().filter(|token| token.kind != Kind::Space).collect();
     let mut found: BTreeSet<_> = solid.iter().map(|token| token.text).filter(|text| is_vector(text)).collect();
@@ -145,7 +145,7 @@ struct Writer<'a> {
     types: BTreeSet<&'a str>,
     purpose: Purpose,
     entry: &'a Entry<'a>,
-    /// Pieces of group memory declared so far.
+    /// Threadgroup variables declared so far.
     shared: Vec<String>,
     text: String,
 }
@@ -159,7 +159,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the token at a place, and those that go with it; the place of the next.
+    /// Writes the token at index `at` and the tokens that belong to it; returns the index of the next one.
     fn token(&mut self, at: usize) -> Result<usize, Complaint> {
         let token = self.tokens[at];
         let refuse = |what: String| Err(Complaint { line: token.line, what });
@@ -203,7 +203,7 @@ impl Writer<'_> {
         Ok(at + 1)
     }
 
-    /// An attribute is gone by, if it is known.
+    /// Skips an attribute; unknown ones are errors.
     fn attribute(&mut self, at: usize) -> Result<usize, Complaint> {
         let end = self.find(at, "]")? + 1;
         let known = self.entry.attributes.contains(&at);
@@ -255,12 +255,12 @@ impl Writer<'_> {
         Ok(end + 1)
     }
 
-    /// The text of the first token from a place on that is no space.
+    /// The text of the first non-space token from index `at` on.
     fn next(&self, at: usize) -> Option<&str> {
         self.tokens[at..].iter().find(|token| token.kind != Kind::Space).map(|token| token.text)
     }
 
-    /// The text of the last token before a place that is no space.
+    /// The last non-space token before index `at`.
     fn before(&self, at: usize) -> Option<Token<'_>> {
         self.tokens[..at].iter().rev().find(|token| token.kind != Kind::Space).copied()
     }
@@ -275,14 +275,14 @@ impl Writer<'_> {
         self.before(at).is_some_and(|token| matches!(token.text, "{" | "}" | ";"))
     }
 
-    /// Whether a name of a type is followed by the arguments of its constructor, and is not part of a declaration such
-    /// as `thread float4 (&sums)[4]`.
+    /// Whether a type name is followed by constructor arguments, outside a declaration such as
+    /// `thread float4 (&sums)[4]`.
     fn constructs(&self, at: usize) -> bool {
         let declares = |token: Token<'_>| SPACES.contains(&token.text) || token.text == "const";
         self.next(at + 1) == Some("(") && !self.before(at).is_some_and(declares)
     }
 
-    /// Whether a type is followed by `*` or `&` and no word for an address space is before it (MSL 3.1, section 4).
+    /// Whether a type is followed by `*` or `&` without an address space before it (MSL 3.1, section 4).
     fn is_bare_pointer(&self, at: usize) -> bool {
         let token = self.tokens[at];
         let record = || self.tokens.windows(3).any(|w| w[0].text == "struct" && w[2].text == token.text);
@@ -295,7 +295,7 @@ impl Writer<'_> {
         !declared.into_iter().any(|token| SPACES.contains(&token.text))
     }
 
-    /// Whether a bracket stands where no array can be before it.
+    /// Whether a bracket stands where it cannot index an array.
     fn is_lambda(&self, at: usize) -> bool {
         let indexed = |token: Token<'_>| {
             token.kind != Kind::Mark && token.text != "return" || matches!(token.text, "]" | ")" | ">" | "&")
@@ -303,7 +303,7 @@ impl Writer<'_> {
         !self.before(at).is_some_and(indexed)
     }
 
-    /// Whether `(float4)` of something follows.
+    /// Whether a cast such as `(float4)x` follows.
     fn is_cast(&self, at: usize) -> bool {
         let mut solid = self.tokens[at + 1..].iter().filter(|token| token.kind != Kind::Space);
         let vector = solid.next().is_some_and(|token| is_vector(token.text));
@@ -316,7 +316,7 @@ impl Writer<'_> {
     }
 }
 
-/// Divides at commas that are in no brackets.
+/// Splits tokens at commas outside brackets.
 pub(super) fn split<'a>(tokens: &[Token<'a>]) -> Vec<Vec<Token<'a>>> {
     let (mut parts, mut depth) = (vec![Vec::new()], 0);
     for token in tokens {

@@ -1,5 +1,5 @@
-//! Compiled pipelines in a file, from one process to the next. What is in it is taken as it is; what is not is compiled as
-//! without it, and added on a thread of its own.
+//! Compiled pipelines in a file that later processes share. Archived pipelines load directly. Others compile as without
+//! an archive, and a background thread adds them.
 
 use std::{
     fs, io,
@@ -24,11 +24,11 @@ use crate::compute::{
     metal::{lock, prelude},
 };
 
-/// The archive of one device and one build's texts.
+/// The archive of one device and the shader texts of one build.
 pub(super) struct Archive {
     path: PathBuf,
     handle: RwLock<Handle>,
-    /// What was compiled and is not in the archive.
+    /// Compiled pipelines that are not in the archive.
     fresh: Mutex<Vec<Fresh>>,
 }
 
@@ -36,18 +36,18 @@ struct Handle(Retained<ProtocolObject<dyn MTLBinaryArchive>>);
 
 struct Fresh(Retained<MTLComputePipelineDescriptor>);
 
-// SAFETY: an archive is bound to no thread; a lock keeps additions apart from everything else.
+// SAFETY: an archive is not bound to a thread; a lock separates additions from all other uses.
 #[allow(unsafe_code)]
 unsafe impl Send for Handle {}
-// SAFETY: as above; pipelines may be looked up by several threads.
+// SAFETY: as above; several threads may look up pipelines.
 #[allow(unsafe_code)]
 unsafe impl Sync for Handle {}
-// SAFETY: a descriptor is changed by nobody once it is here.
+// SAFETY: a stored descriptor never changes.
 #[allow(unsafe_code)]
 unsafe impl Send for Fresh {}
 
 impl Archive {
-    /// The archive that a directory holds for a device, or an empty one; none where the system gives out none.
+    /// The archive of a device in a directory, or an empty one; `None` if the system provides none.
     pub(super) fn open(device: &ProtocolObject<dyn MTLDevice>, directory: &Path, texts: u64) -> Option<Self> {
         let name = device.name().to_string().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let library = fingerprint(prelude::LIBRARY.iter().copied());
@@ -56,7 +56,7 @@ impl Archive {
         if path.is_file() {
             descriptor.setUrl(Some(&*NSURL::from_file_path(&path)?));
         }
-        // Another release of macOS may not take what the last one wrote.
+        // A different release of macOS may reject an archive of the previous one.
         let known = device.newBinaryArchiveWithDescriptor_error(&descriptor).or_else(|why| {
             log::info!("{}: not used for pipelines: {}", path.display(), said(why));
             descriptor.setUrl(None);
@@ -66,13 +66,13 @@ impl Archive {
         Some(Self { path, handle, fresh: Mutex::default() })
     }
 
-    /// A pipeline that is kept.
+    /// Looks up an archived pipeline.
     pub(super) fn pipeline(
         &self,
         device: &ProtocolObject<dyn MTLDevice>,
         descriptor: &MTLComputePipelineDescriptor,
     ) -> Option<Retained<ProtocolObject<dyn MTLComputePipelineState>>> {
-        // While something is being added, compiling is quicker than waiting.
+        // While a thread adds pipelines, compiling is faster than waiting.
         let handle = self.handle.try_read().ok()?;
         descriptor.setBinaryArchives(Some(&NSArray::from_slice(&[&*handle.0])));
         let options = MTLPipelineOption::FailOnBinaryArchiveMiss;
@@ -81,12 +81,12 @@ impl Archive {
         kept.ok()
     }
 
-    /// Notes what is to be kept.
+    /// Remembers a pipeline for the archive.
     pub(super) fn remember(&self, descriptor: Retained<MTLComputePipelineDescriptor>) {
         lock(&self.fresh).push(Fresh(descriptor));
     }
 
-    /// Adds what was compiled since, beside what goes on, and writes the file anew.
+    /// Adds the newly compiled pipelines, in the background, and rewrites the file.
     pub(super) fn keep(self: &Arc<Self>) -> Option<JoinHandle<()>> {
         let fresh = std::mem::take(&mut *lock(&self.fresh));
         if fresh.is_empty() {
@@ -95,11 +95,11 @@ impl Archive {
         let archive = self.clone();
         let add = move || {
             if let Err(why) = autoreleasepool(|_| archive.add(&fresh)) {
-                log::info!("{}: pipelines are not kept: {why}", archive.path.display());
+                log::info!("{}: pipelines are not cached: {why}", archive.path.display());
             }
         };
         let thread = thread::Builder::new().spawn(add);
-        thread.inspect_err(|why| log::info!("pipelines are not kept: {why}")).ok()
+        thread.inspect_err(|why| log::info!("pipelines are not cached: {why}")).ok()
     }
 
     fn add(&self, fresh: &[Fresh]) -> io::Result<()> {
@@ -110,11 +110,11 @@ impl Archive {
                 .addComputePipelineFunctionsWithDescriptor_error(descriptor)
                 .map_err(|why| io::Error::other(said(why)))?;
         }
-        // Whole or not at all, whoever else writes it.
+        // Atomic, even if another process writes the file too.
         let directory = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory)?;
         let file = tempfile::NamedTempFile::new_in(directory)?.into_temp_path();
-        let url = NSURL::from_file_path(&file).ok_or_else(|| io::Error::other("a path that is no URL"))?;
+        let url = NSURL::from_file_path(&file).ok_or_else(|| io::Error::other("the path is not a valid URL"))?;
         handle.0.serializeToURL_error(&url).map_err(|why| io::Error::other(said(why)))?;
         file.persist(&self.path)?;
         Ok(())

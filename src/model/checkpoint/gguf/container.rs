@@ -1,4 +1,4 @@
-//! The container: what a GGUF file says about itself and where its tensors lie, checked in full.
+//! The GGUF container: its header and the places of its tensors, fully checked.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -10,33 +10,33 @@ use super::{
 
 pub(super) const MAGIC: [u8; 4] = *b"GGUF";
 
-/// Versions that are read: they differ in nothing that a little-endian file has.
+/// Supported versions; a little-endian file is the same in all of them.
 const VERSIONS: Range<u32> = 2..4;
 
-/// Where the file says nothing else.
+/// The default alignment in bytes.
 const ALIGNMENT: u64 = 32;
 const ALIGNMENTS: Range<u64> = 8..(1 << 16) + 1;
 
 const DIMENSIONS: Range<u32> = 1..5;
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) values: BTreeMap<String, Value>,
     pub(super) tensors: BTreeMap<String, Tensor>,
 }
 
-/// One tensor.
+/// A tensor's type, shape and place.
 #[derive(Debug)]
 pub(super) struct Tensor {
     pub(super) kind: &'static Kind,
     /// Outermost dimension first.
     pub(super) shape: Vec<usize>,
-    /// In bytes of the file.
+    /// Byte range in the file.
     pub(super) range: Range<usize>,
 }
 
-/// A tensor whose place is told from where the tensors begin.
+/// A tensor whose offset counts from the start of the tensor data.
 struct Placed {
     kind: &'static Kind,
     shape: Vec<usize>,
@@ -44,7 +44,7 @@ struct Placed {
     size: usize,
 }
 
-/// Reads and checks everything in front of the tensors, and where those are.
+/// Reads and checks the header and the places of the tensors.
 pub(super) fn read(bytes: &[u8]) -> Checked<Container> {
     let mut cursor = Cursor::new(bytes, 0);
     version(&mut cursor)?;
@@ -120,7 +120,7 @@ fn tensor<'a>(cursor: &mut Cursor<'a>) -> Checked<(&'a str, Placed)> {
     Ok((name, Placed { kind, shape, offset: cursor.u64()?, size }))
 }
 
-/// Turns offsets into ranges of the file, after making sure that the tensors follow one another.
+/// Converts offsets to byte ranges of the file, after checking that the tensors are consecutive.
 fn place(
     placed: BTreeMap<String, Placed>,
     (start, end): (u64, u64),

@@ -1,11 +1,11 @@
-//! Reading little-endian values from a file's bytes. Nothing is allocated before what it is for is known to be there.
+//! Reads little-endian values from a file's bytes. Checks that bytes exist before it allocates memory for them.
 
 use std::{ops::Range, str};
 
-/// What is wrong is said here; the file it is wrong in is known where all is put together.
+/// The error describes the fault; the caller adds the file name.
 pub(super) type Checked<T> = std::result::Result<T, String>;
 
-/// A place in a file.
+/// A position in a file.
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -16,12 +16,12 @@ impl<'a> Cursor<'a> {
         Cursor { bytes, at }
     }
 
-    /// The byte it is at.
+    /// The current byte offset.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// Where `count` things of `size` bytes each lie, from here on.
+    /// The byte range of the next `count` values of `size` bytes each; moves past it.
     pub(super) fn take(&mut self, count: u64, size: usize) -> Checked<Range<usize>> {
         let left = self.bytes.len() - self.at;
         let length = usize::try_from(count).ok().and_then(|count| count.checked_mul(size));
@@ -49,7 +49,7 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// A string behind its length.
+    /// A string with its length before it.
     pub(super) fn text(&mut self) -> Checked<&'a str> {
         let at = self.at;
         let length = self.u64()?;

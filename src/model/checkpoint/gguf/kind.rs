@@ -1,9 +1,8 @@
-//! The types that tensors of a GGUF file may have.
+//! The tensor types of a GGUF file.
 
 use crate::compute::dtype::DType;
 
-/// A type: its number and name in the format, how many values its blocks hold in how many bytes, and what it is here, if
-/// it is something here.
+/// A tensor type: its number and name in the format, values and bytes per block, and its dtype here if supported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in super::super) struct Kind {
     number: u32,
@@ -13,7 +12,7 @@ pub(in super::super) struct Kind {
     pub(in super::super) dtype: Option<DType>,
 }
 
-/// The types that weights may have, as messages name them.
+/// The supported types of weights, for messages.
 pub(in super::super) const READ: &str = "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K";
 
 const fn kind(number: u32, name: &'static str, [block, bytes]: [usize; 2], dtype: Option<DType>) -> Kind {
@@ -59,14 +58,14 @@ static KINDS: [Kind; 34] = [
 ];
 
 impl Kind {
-    /// What small tensors become.
+    /// The type of converted small tensors.
     pub(super) const F32: &'static Kind = &KINDS[0];
 
     pub(super) fn of(number: u32) -> Option<&'static Kind> {
         KINDS.iter().find(|kind| kind.number == number)
     }
 
-    /// Bytes of a tensor of this shape, outermost dimension first; none where rows are no whole blocks or the product
+    /// Bytes of a tensor of this shape, outermost dimension first. `None` if rows are not whole blocks or the product
     /// overflows.
     pub(super) fn size(&self, shape: &[usize]) -> Option<usize> {
         let width = shape.last()?;
@@ -75,7 +74,7 @@ impl Kind {
         rows.checked_mul(blocks)?.checked_mul(self.bytes)
     }
 
-    /// Values that share a block.
+    /// Values per block.
     pub(super) fn block(&self) -> usize {
         self.block
     }

@@ -1,4 +1,4 @@
-//! The model's sizes, from a file's keys and from which tensors it has. No key has a default.
+//! The model's configuration from a file's keys and its tensor names. No key has a default.
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
@@ -14,7 +14,7 @@ const ARCHITECTURE: &str = "qwen35";
 
 const SUPPORTED: &str = "this engine runs dense Qwen3.5 text models (qwen35)";
 
-/// Keys of a config.json, and where a file says the same. What is not simply copied comes behind.
+/// Keys of a config.json and their GGUF names. The keys that need a conversion are last.
 const COPIED: usize = 12;
 const SPELLING: Spelling<'static> = &[
     ("hidden_size", "qwen35.embedding_length"),
@@ -37,7 +37,7 @@ const SPELLING: Spelling<'static> = &[
     ("eos_token_id", "tokenizer.ggml.eos_token_id"),
 ];
 
-/// A file's keys and its name.
+/// The keys of a file, and the file's name.
 #[derive(Clone, Copy)]
 pub(super) struct Keys<'a> {
     pub(super) values: &'a Values,
@@ -45,7 +45,7 @@ pub(super) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Refuses what holds something else than a whole Qwen3.5 model.
+    /// Rejects files other than a whole Qwen3.5 model.
     pub(super) fn require_model(self) -> Result<()> {
         let unsupported = |what: String, hint: &str| {
             Err(Error::Unsupported { what: format!("{}: {what}", self.file.display()), hint: hint.into() })
@@ -55,7 +55,7 @@ impl<'a> Keys<'a> {
             other => return unsupported(format!("a GGUF file of architecture {other:?}"), SUPPORTED),
         }
         if let Some(Value::Text(kind)) = self.values.get("general.type").filter(|kind| !is_text(kind, "model")) {
-            return unsupported(format!("a GGUF file of type {kind:?}"), "give the file of the model itself");
+            return unsupported(format!("a GGUF file of type {kind:?}"), "give the model's own file");
         }
         if let Some(Value::Unsigned(parts @ 2..)) = self.values.get("split.count") {
             let hint = "put the parts together with `llama-gguf-split --merge`";
@@ -80,7 +80,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A whole number.
+    /// An integer.
     pub(super) fn number(self, key: &str) -> Result<u32> {
         let value = self.get(key)?;
         let number = match value {
@@ -91,7 +91,7 @@ impl<'a> Keys<'a> {
         number.ok_or_else(|| self.bad(key, "a whole number", value))
     }
 
-    /// The same, where the key is there.
+    /// An integer; `None` if the key is absent.
     pub(super) fn optional(self, key: &str) -> Result<Option<u32>> {
         self.values.get(key).map(|_| self.number(key)).transpose()
     }
@@ -117,14 +117,14 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Characters of an offending value that an error message repeats.
+/// Maximum length of a bad value in an error message, in characters.
 const LONGEST_VALUE: usize = 80;
 
 fn is_text(value: &Value, wanted: &str) -> bool {
     matches!(value, Value::Text(text) if text == wanted)
 }
 
-/// The configuration, and the blocks of the multi-token prediction, which follow the layers.
+/// The configuration, and the range of multi-token prediction blocks, which follow the layers.
 pub(super) fn config(keys: Keys, tensors: &BTreeMap<String, Tensor>) -> Result<(Config, Range<usize>)> {
     let mut map = Map::new();
     for (ours, key) in &SPELLING[..COPIED] {
@@ -154,7 +154,7 @@ pub(super) fn config(keys: Keys, tensors: &BTreeMap<String, Tensor>) -> Result<(
     Ok((Config { value_order: ValueOrder::Tiled, ..config }, layers as usize..blocks as usize))
 }
 
-/// What each layer is, which its tensors say; the key must say the same.
+/// The kind of each layer, from the tensor names; the key must agree.
 fn kinds(keys: Keys, tensors: &BTreeMap<String, Tensor>, layers: u32) -> Result<Json> {
     let key = "qwen35.full_attention_interval";
     let interval = keys.optional(key)?;
@@ -183,7 +183,7 @@ fn kinds(keys: Keys, tensors: &BTreeMap<String, Tensor>, layers: u32) -> Result<
     Ok(kinds.into())
 }
 
-/// What of one number falls to each of another.
+/// The quotient of two keys.
 fn share(keys: Keys, all: &str, count: &str) -> Result<Json> {
     let (sum, parts) = (keys.number(all)?, keys.number(count)?);
     match parts {
@@ -202,7 +202,7 @@ fn rotated(keys: Keys) -> Result<Json> {
     }
 }
 
-/// Rows of the embedding, of which there must be one for each token.
+/// Rows of the embedding: at least one per token.
 fn vocabulary(keys: Keys, tensors: &BTreeMap<String, Tensor>) -> Result<Json> {
     let name = "token_embd.weight";
     let shape = tensors.get(name).map(|tensor| &*tensor.shape);
@@ -219,14 +219,14 @@ fn vocabulary(keys: Keys, tensors: &BTreeMap<String, Tensor>) -> Result<Json> {
     }
 }
 
-/// Ids that end a text.
+/// The stop ids.
 fn ends(keys: Keys) -> Result<Json> {
     let ids = ["eos_token_id", "eot_token_id"].map(|key| keys.optional(&format!("tokenizer.ggml.{key}")));
     let [eos, eot] = ids;
     Ok([eos?, eot?].into_iter().flatten().collect::<Vec<_>>().into())
 }
 
-/// A tensor's shape as other checkpoints have it: the convolution has a dimension of one there.
+/// A tensor's shape as in other checkpoints: there, the convolution has an extra dimension of one.
 pub(super) fn shape(name: &str, shape: Vec<usize>) -> Vec<usize> {
     match *shape {
         [channels, taps] if name.ends_with(".ssm_conv1d.weight") => vec![channels, 1, taps],

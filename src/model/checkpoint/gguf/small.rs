@@ -1,20 +1,20 @@
-//! Small tensors that GGUF files hold in another form.
+//! Small tensors that GGUF files store in another form.
 
 use std::path::Path;
 
 use super::super::{directory::Stored, names::block};
 use crate::{Error, Result, model::weights::convert::widen};
 
-/// What undoes a convention.
+/// The inverse of a GGUF convention.
 #[derive(Clone, Copy)]
 enum Undo {
-    /// 1 + w becomes w: kernels add the one. Exact for whatever has become 1 + w in single precision.
+    /// Maps 1 + w to w: kernels add the one. Exact for every f32 result of 1 + w.
     One,
-    /// −exp(A_log) becomes A_log.
+    /// Maps −exp(A_log) to A_log.
     Decay,
 }
 
-/// What is to be undone in a tensor of this name. The norm inside a DeltaNet is a plain weight in all files.
+/// The conversion for a tensor of this name. The norm inside a DeltaNet is a plain weight in all files.
 fn undo(name: &str) -> Option<Undo> {
     match block(name).map_or(name, |(_, rest)| rest) {
         "ssm_a" => Some(Undo::Decay),
@@ -23,7 +23,7 @@ fn undo(name: &str) -> Option<Undo> {
     }
 }
 
-/// The bytes of singles that a tensor becomes, if it is one that does.
+/// The f32 bytes of a converted tensor; `None` if the tensor needs no conversion.
 pub(super) fn converted(name: &str, stored: &Stored, file: &[u8], path: &Path) -> Result<Option<Vec<u8>>> {
     let dtype = stored.encoding.dtype().filter(|dtype| !dtype.is_quantised());
     let (Some(undo), Some(dtype)) = (undo(name), dtype) else { return Ok(None) };
@@ -33,7 +33,7 @@ pub(super) fn converted(name: &str, stored: &Stored, file: &[u8], path: &Path) -
     match undo {
         Undo::One => values.iter_mut().for_each(|value| *value -= 1.0),
         Undo::Decay => {
-            // What is no number is not below zero either.
+            // NaN also fails this comparison.
             if let Some(at) = values.iter().position(|value| !(value.is_finite() && *value < 0.0)) {
                 let want = "−exp(A_log), finite and below zero".to_owned();
                 let got = format!("{} at {at}", values[at]);

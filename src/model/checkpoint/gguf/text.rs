@@ -1,4 +1,4 @@
-//! What a file's keys say about text, as the files that other checkpoints have for it.
+//! Builds the side files about text from a GGUF file's keys.
 
 use std::collections::HashSet;
 
@@ -7,19 +7,19 @@ use serde_json::{Map, json};
 use super::{Value, Values, settings::Keys};
 use crate::{Error, Result};
 
-/// How text is cut before pairs are merged. The regular expression is that of the model's own tokenizer.json.
+/// The pre-tokenizer's regular expression, from the model's own tokenizer.json.
 const PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
 
-/// Types of tokens.
+/// Token types.
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 const UNUSED: i64 = 5;
 
-/// The side file of this name, if the keys say what would be in it. `file` is all of the file.
+/// The side file of this name, if the keys have its contents. `file` is the whole file.
 pub(in super::super) fn side_file(
     keys: (&Values, &std::path::Path),
     file: &[u8],
@@ -84,8 +84,8 @@ fn tokenizer(keys: Keys, file: &[u8]) -> Result<Vec<u8>> {
     Ok(contents.to_string().into_bytes())
 }
 
-/// Ids of tokens, and those that are found in a text before it is cut. What is unused has no id: it fills up the
-/// embedding's rows.
+/// The ids of tokens, and the added tokens, which match before the text is split. Unused tokens get no id: they only
+/// pad the embedding's rows.
 fn vocabulary(keys: Keys, file: &[u8]) -> Result<(Map<String, serde_json::Value>, Vec<serde_json::Value>)> {
     let types = match keys.values.get(TYPES) {
         Some(Value::List(types)) => types.numbers(file),
@@ -116,7 +116,7 @@ fn vocabulary(keys: Keys, file: &[u8]) -> Result<(Map<String, serde_json::Value>
     Ok((vocabulary, added))
 }
 
-/// What a tokenizer_config.json says of tokens with a meaning.
+/// The special tokens of a tokenizer_config.json.
 fn specials(keys: Keys, file: &[u8]) -> Result<Vec<u8>> {
     let named = [("bos_token", "bos_token_id"), ("eos_token", "eos_token_id"), ("pad_token", "padding_token_id")];
     let ids = named.map(|(_, key)| keys.optional(&format!("tokenizer.ggml.{key}")));

@@ -1,13 +1,13 @@
-//! The values of a GGUF file's metadata. Lists stay where they are in the file and are read when somebody asks.
+//! The metadata values of a GGUF file. Lists stay in the file and are decoded on request.
 
 use std::{fmt, ops::Range};
 
 use super::cursor::{Checked, Cursor};
 
-/// Lists in lists that are followed; real files have none.
+/// Maximum nesting of lists; real files do not nest them.
 const DEEPEST: usize = 4;
 
-/// What values a list has.
+/// The type of a value or of a list's elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Unsigned(usize),
@@ -50,17 +50,17 @@ pub(in super::super) enum Value {
     List(List),
 }
 
-/// Values of one kind in a row.
+/// Consecutive values of one type.
 #[derive(Clone, PartialEq, Debug)]
 pub(in super::super) struct List {
     kind: Kind,
     count: u64,
-    /// The bytes of the file that hold them.
+    /// Their byte range in the file.
     range: Range<usize>,
 }
 
 impl Value {
-    /// Reads the kind of a value and the value.
+    /// Reads the type of a value and the value.
     pub(super) fn read(cursor: &mut Cursor) -> Checked<Value> {
         match Kind::of(cursor.u32()?)? {
             Kind::List => List::read(cursor, 0).map(Value::List),
@@ -96,7 +96,7 @@ impl Value {
 }
 
 impl List {
-    /// Walks over a list without keeping what is in it.
+    /// Checks a list without keeping its elements.
     fn read(cursor: &mut Cursor, depth: usize) -> Checked<List> {
         let (kind, count) = (Kind::of(cursor.u32()?)?, cursor.u64()?);
         let start = cursor.at();
@@ -104,7 +104,7 @@ impl List {
             Kind::Unsigned(size) | Kind::Signed(size) | Kind::Float(size) => cursor.take(count, size).map(|_| ())?,
             Kind::Bool => cursor.take(count, 1).map(|_| ())?,
             Kind::List if depth == DEEPEST => return Err(format!("lists in lists, more than {DEEPEST} deep")),
-            // Each takes eight bytes at the least, so that a count that lies meets the end of the file.
+            // Each element takes at least eight bytes, so a false count reaches the end of the file.
             Kind::Text => (0..count).try_for_each(|_| cursor.text().map(drop))?,
             Kind::List => (0..count).try_for_each(|_| List::read(cursor, depth + 1).map(drop))?,
         }
@@ -115,13 +115,13 @@ impl List {
         self.count
     }
 
-    /// Its strings, if it has such. `file` is all of the file.
+    /// Its strings, if it is a list of strings. `file` is the whole file.
     pub(super) fn texts<'a>(&self, file: &'a [u8]) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
         let mut cursor = Cursor::new(&file[..self.range.end], self.range.start);
         (self.kind == Kind::Text).then(|| (0..self.count).map_while(move |_| cursor.text().ok()))
     }
 
-    /// Its whole numbers, if it has such.
+    /// Its integers, if it is a list of integers.
     pub(super) fn numbers<'a>(&self, file: &'a [u8]) -> Option<impl Iterator<Item = i64> + use<'a>> {
         let (kind, mut cursor) = (self.kind, Cursor::new(&file[..self.range.end], self.range.start));
         let read = move |_| match Value::single(kind, &mut cursor).ok()? {
@@ -133,7 +133,7 @@ impl List {
     }
 }
 
-/// As messages show it.
+/// The form in messages.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,5 @@
-// Atomic types and functions (MSL 3.1, sections 2.6 and 6.15), all of them relaxed. Groups run on several threads, so they
-// are real ones.
+// Atomic types and functions (MSL 3.1, sections 2.6 and 6.15), all relaxed. Workgroups run on several threads, so these
+// are real atomics.
 #pragma once
 #include "math.h"
 
@@ -64,7 +64,7 @@ ATOMIC_FETCH(and, T(x & y))
 ATOMIC_FETCH(or, T(x | y))
 ATOMIC_FETCH(xor, T(x ^ y))
 #endif
-// Names of their own, since OpenCL has types of these names too.
+// Separate names, because OpenCL has types of the same names.
 #define atomic_int atomic_of_int
 #define atomic_uint atomic_of_uint
 #define atomic_ulong atomic_of_ulong

@@ -1,7 +1,7 @@
 // Common, integer, relational, math and geometric functions (MSL 3.1, sections 6.2 to 6.5 and 6.8).
 //
-// Each is overloaded for the types that MSL has it for, and not a template over any type: `min(lane, 4)` of an unsigned and
-// a signed number is ambiguous here as it is there. Math is that of the C library, which is at least as exact as a GPU's.
+// Each is overloaded for the types of MSL, not a template: `min(lane, 4)` of an unsigned and a signed number is
+// ambiguous here as in MSL. Math is that of the C library, which is at least as exact as a GPU's.
 #pragma once
 #include "numbers.h"
 
@@ -9,7 +9,7 @@ namespace metal {
 #define TO_VECTORS(OF, T) OF(T, 2) OF(T, 3) OF(T, 4)
 #define INTEGERS(OF) OF(char) OF(uchar) OF(short) OF(ushort) OF(int) OF(uint) OF(long) OF(ulong)
 
-// A function of one, two or three arguments of a type, element by element.
+// A function of one, two or three arguments of one type, element by element.
 #define EACH_1(name, T, N)                                                                                             \
     inline T##N name(T##N x) {                                                                                         \
         T##N r;                                                                                                        \
@@ -259,7 +259,7 @@ template <class M, class = enable_if_t<(shape<M>::size > 1)>> inline bool all(M 
     return r;
 }
 
-// Section 6.8, geometric functions. A dot product goes through the elements in order.
+// Section 6.8, geometric functions. A dot product adds the elements in order.
 #define GEOMETRY(T, N)                                                                                                 \
     inline T dot(T##N x, T##N y) {                                                                                     \
         T sum = x[0] * y[0];                                                                                           \
@@ -274,7 +274,7 @@ template <class M, class = enable_if_t<(shape<M>::size > 1)>> inline bool all(M 
 TO_VECTORS(GEOMETRY, float) TO_VECTORS(GEOMETRY, half)
 inline float3 cross(float3 x, float3 y) { return x.yzx * y.zxy - x.zxy * y.yzx; }
 
-// Section 6.5: the fast and the precise variants of a function are one here.
+// Section 6.5: the fast and precise variants of a function are the same here.
 namespace fast { using namespace metal; }
 namespace precise { using namespace metal; }
 }

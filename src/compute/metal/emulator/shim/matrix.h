@@ -1,4 +1,4 @@
-// Matrices of four columns (MSL 3.1, section 2.3), and what turns them over (section 6.10).
+// Matrices of four columns (MSL 3.1, section 2.3), and their transpose (section 6.10).
 #pragma once
 #include "vectors.h"
 

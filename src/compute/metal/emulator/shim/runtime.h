@@ -1,4 +1,4 @@
-// What the shim needs of the emulator: the lane that runs, and where lanes meet.
+// The shim's interface to the emulator: the running lane, and the points where lanes meet.
 #pragma once
 #include "vectors.h"
 
@@ -7,16 +7,16 @@ namespace emulator {
 typedef uint Site;
 constexpr Site site(uint line, uint column) { return line << 8 | (column & 255); }
 
-// The lanes of one SIMD group, and what they leave for each other.
+// The lanes of one SIMD group, and the values they exchange.
 struct Simd {
     alignas(64) char values[32 * 64];
     uint lanes;
-    // How many lanes wait for each other, and where.
+    // Number of lanes that wait for each other, and the call they wait at.
     uint waiting;
     Site at;
-    // What was asked of matrices before lanes met: as a SIMD group, at a barrier of all, at the end.
+    // Digests of matrix calls before each meeting: of the SIMD group, at a barrier of the workgroup, at the end.
     ulong trace[3];
-    // How many of its lanes are at a barrier of all, and how many have returned.
+    // Number of lanes at a barrier of the workgroup, and number that have returned.
     uint at_barrier;
     uint returned;
 };
@@ -29,24 +29,24 @@ struct Lane {
     uint in_simd;
     uint in_group;
     Simd* simd;
-    // A digest of what was asked of matrices, and where last.
+    // A digest of the lane's matrix calls, and the last call.
     ulong trace;
     Site traced;
-    // Where it waits, or 0.
+    // The call it waits at, or 0.
     Site waits_at;
-    // Its stack, once it has started, and where on it.
+    // Its stack, after it has started, and its stack pointer.
     char* stack;
     void* stack_pointer;
 };
 
 extern "C" {
-// The lane that runs: the same one for as long as a shader's function does.
+// The running lane: constant during one call of a shader's function.
 __attribute__((const)) Lane* emulator_lane();
-// Whether this lane is the last of its SIMD group to arrive. The others go on when it calls `release`.
+// Whether this lane is the last of its SIMD group to arrive. Its call of `release` resumes the others.
 bool emulator_arrive(Lane* me, Site site);
 void emulator_release(Lane* me);
 void emulator_group_barrier(Lane* me, int flags, Site site);
-// Threadgroup memory number `at`, full of NaN where a group asks for the first time.
+// Threadgroup variable number `at`, full of NaN at the workgroup's first request.
 void* emulator_shared(Lane* me, uint at, ulong bytes);
 }
 inline Lane* lane() { return emulator_lane(); }
@@ -64,7 +64,7 @@ inline void simd_barrier(Site site) {
 template <class T> inline T& shared(uint at) {
     return *static_cast<T*>(emulator_shared(lane(), at, sizeof(T)));
 }
-// Whether this lane does the work of its SIMD group's matrices; all note what it is.
+// Whether this lane computes its SIMD group's matrices. Every lane adds the call to its digest.
 inline bool leads(Site site, const volatile void* address, ulong rest) {
     Lane* me = lane();
     ulong mixed = (me->trace ^ site ^ reinterpret_cast<ulong>(address)) * 0x9e3779b97f4a7c15ul;

@@ -1,6 +1,6 @@
 // Synchronization, SIMD-group and quad-group functions (MSL 3.1, section 6.9).
 //
-// Each takes, unseen, the line that it stands on: lanes that meet must meet at the same one.
+// Each takes the location of its call as a hidden argument: lanes that meet must meet at the same call.
 #pragma once
 #include "math.h"
 
@@ -33,11 +33,11 @@ constexpr half operator""h(long double value) { return half(value); }
 inline void threadgroup_barrier(mem_flags flags, AT) { emulator::group_barrier(int(flags), site); }
 inline void simdgroup_barrier(mem_flags, AT) { emulator::simd_barrier(site); }
 
-// Section 6.9.2. The lanes of a SIMD group leave their values; the last one computes all results. What sums go through is
-// not specified: here it is a tree over neighbours.
+// Section 6.9.2. The lanes of a SIMD group store their values; the last lane computes all results. MSL does not specify
+// the order of a sum: here it is a tree over neighbors.
 template <class T, class F> inline T collective(T value, emulator::Site site, F finish) {
-    // A place of its own for each lane, whatever the type: the last one may be at the next meeting, with another type,
-    // before the others have taken what they came for.
+    // A separate slot for each lane, whatever the type. The last lane may reach the next call, with another type,
+    // before the others have read their results.
     struct alignas(64) Place {
         T value;
     };
@@ -66,7 +66,7 @@ template <class T, class F> inline T fold(T value, emulator::Site site, F combin
             values[i] = values[0];
     });
 }
-// What a lane gets from where no lane is.
+// The result of a lane whose source lane does not exist.
 template <class T> inline T nothing() {
     T value;
     __builtin_memset(&value, 0xff, sizeof value);
@@ -76,7 +76,7 @@ template <class T> struct Asked {
     T value;
     int from;
 };
-// Each lane gets the value of the lane that it asks for.
+// Each lane gets the value of the lane it names.
 template <class T> inline T fetch(T value, int from, emulator::Site site) {
     Asked<T> mine = {value, from};
     return collective(mine, site, [](Asked<T>* asked, int lanes) {
@@ -159,7 +159,7 @@ MOVE(simd_shuffle_rotate_down, true, (me + by) % lanes)
 PREFIX(sum, +, T{})
 PREFIX(product, *, make_one<T>(1))
 
-// Section 6.9.3: four neighbouring lanes. Here the whole SIMD group must come, which is more than MSL asks for.
+// Section 6.9.3: four neighboring lanes. Here the whole SIMD group must take part, which is stricter than MSL.
 MOVE(quad_broadcast, true, (me & ~3) + by)
 MOVE(quad_shuffle, true, (me & ~3) + by)
 MOVE(quad_shuffle_xor, true, me ^ (by & 3))

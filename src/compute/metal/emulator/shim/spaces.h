@@ -1,7 +1,7 @@
-// Address spaces (MSL 3.1, chapter 4), in the two ways this shim is read.
+// Address spaces (MSL 3.1, chapter 4), for the two uses of this shim.
 //
-// STRICT: as C++ for OpenCL, whose compiler knows the same four spaces and refuses a pointer to one where another is
-// asked for. Nothing is run. Otherwise: as C++, in which the words mean nothing.
+// STRICT: as C++ for OpenCL, whose compiler knows the same four spaces and rejects a pointer to the wrong one. This
+// variant only checks. Otherwise: as C++, in which the keywords have no effect.
 #pragma once
 
 #ifdef STRICT
@@ -10,7 +10,7 @@
 #define device __global
 #define threadgroup __local
 #define thread __private
-// `kernel` and `constant` are words of OpenCL too.
+// `kernel` and `constant` are keywords of OpenCL too.
 #define IN_EACH_SPACE(declare) declare(device) declare(threadgroup)
 #else
 #define device

@@ -1,7 +1,7 @@
-// From one fiber to another, as processors have it: of the runtime, not of the shading language.
+// Switches between fibers, per processor: part of the runtime, not of the shading language.
 #pragma once
 
-// Switching: what a function must leave as it was goes on the old stack, the rest of it comes from the new one.
+// Saves the callee-saved registers on the old stack, and restores those of the new one.
 #if defined(__x86_64__)
 asm(R"(
 .text
@@ -24,7 +24,7 @@ emulator_switch:
     ret
 .size emulator_switch, . - emulator_switch
 )");
-// Words on the stack, which of them is the return address, and words above them for the alignment that is asked for.
+// Words on the stack, index of the return address, and padding words for the required alignment.
 constexpr uint SAVED = 7, RETURN = 6, ABOVE = 1;
 #elif defined(__aarch64__)
 asm(R"(

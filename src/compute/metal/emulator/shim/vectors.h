@@ -1,8 +1,8 @@
 // Scalars, vectors, their constructors and conversions (MSL 3.1, sections 2.1, 2.2 and 2.19).
 //
 // clang's extended vectors have the operators and swizzles of MSL, but no constructors: the translation writes
-// `make<float4>(a, b)` where a shader says `float4(a, b)`. A comparison gives integers, 0 or −1, and so do the vectors of
-// `bool` here: `select`, `any` and `all` take them.
+// `make<float4>(a, b)` for `float4(a, b)`. A comparison gives integers, 0 or −1. The vectors of `bool` here do so too,
+// and `select`, `any` and `all` take them.
 #pragma once
 #include "spaces.h"
 
@@ -42,7 +42,7 @@ typedef int2 bool2;
 typedef int3 bool3;
 typedef int4 bool4;
 
-// Packed vectors (section 2.2.3) lie at any multiple of an element's size.
+// Packed vectors (section 2.2.3) are aligned only to their element size.
 #define PACKED(T)                                                                                                      \
     typedef T packed_##T##2 __attribute__((ext_vector_type(2), aligned(sizeof(T))));                                  \
     typedef T packed_##T##4 __attribute__((ext_vector_type(4), aligned(sizeof(T))));                                  \
@@ -103,7 +103,7 @@ SHAPES(bfloat)
 #endif
 template <class T, int N> using vec = typename vector_of<T, N>::type;
 
-// One argument: a scalar for all elements, or a vector of as many that is converted element by element.
+// One argument: a scalar for all elements, or a vector of equal length, converted element by element.
 template <class T, class A> inline T make_one(A value) {
     if constexpr (shape<T>::size == 1) {
         return static_cast<T>(value);
