@@ -16,6 +16,5 @@ pub mod pass;
 mod scratch;
 mod submission;
 pub mod tensor;
-pub(crate) mod threads;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;

@@ -14,6 +14,7 @@ mod open_text;
 mod options;
 mod score;
 mod stream;
+mod threads;
 
 pub use assets::TextAssets;
 pub use conversation::Conversation;

@@ -13,9 +13,10 @@ use super::{
     GenerationOptions, GeneratorOptions, StopAt, Stream, TextAssets, TextEvent, Timing,
     failure::{Failure, again},
     open_text::OpenText,
+    threads,
 };
 use crate::{
-    compute::{backend::Backend, caps::DeviceKind, threads},
+    compute::{backend::Backend, caps::DeviceKind},
     engine::{AtEnd, DryEngine, Engine, Event, Finish, Request, scheduler::SequenceId},
     error::{Error, Result},
     model::{

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Work in progress.
-pub(crate) enum Begun<'scope, T> {
+pub(super) enum Begun<'scope, T> {
     /// Runs on a separate thread.
     Beside(ScopedJoinHandle<'scope, T>),
     /// Already done: a browser has no threads.
@@ -14,7 +14,7 @@ pub(crate) enum Begun<'scope, T> {
 }
 
 /// Starts work on a separate thread, or runs it at once on targets without threads.
-pub(crate) fn begin<'scope, T: Send + 'scope>(
+pub(super) fn begin<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> Begun<'scope, T> {
@@ -23,7 +23,7 @@ pub(crate) fn begin<'scope, T: Send + 'scope>(
 
 impl<T> Begun<'_, T> {
     /// The result. Continues a panic of the work.
-    pub(crate) fn join(self) -> T {
+    pub(super) fn join(self) -> T {
         match self {
             Self::Beside(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
             Self::Done(outcome) => outcome,
