@@ -75,8 +75,8 @@
 //! | `generate` | generators, streams, conversations |
 //!
 //! # Features
-//! All but the last are on by default. Without any, ids go in and ids come out on the host's cores and on Metal: 45 crates, 78
-//! with `wgpu`, 180 with the defaults.
+//! All but the last are on by default. Without any, ids go in and ids come out on the host's cores and on Metal: 47 crates, 80
+//! with `wgpu`, 181 with the defaults.
 //!
 //! | feature | what it brings |
 //! | --- | --- |
@@ -102,10 +102,9 @@ mod ops;
 #[cfg(feature = "text")]
 mod text;
 
-pub use compute::{
-    backend::Backend,
-    devices::{BackendChoice, open},
-};
+#[cfg(not(target_arch = "wasm32"))]
+pub use compute::devices::open;
+pub use compute::{backend::Backend, devices::BackendChoice};
 pub use engine::{Engine, EngineOptions, Event, Finish, Request, sampler::Sampling, scheduler::SequenceId};
 pub use error::{Error, Result};
 #[cfg(feature = "text")]

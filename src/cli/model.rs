@@ -150,7 +150,7 @@ impl From<Quant> for Option<DType> {
 }
 
 impl EngineArguments {
-    /// Options for `sequences` sequences, each with `snapshots` snapshots.
+    /// EngineOptions for `sequences` sequences, each with `snapshots` snapshots.
     pub fn options(&self, sequences: u32, snapshots: u32) -> GeneratorOptions {
         let engine = EngineOptions {
             context: self.context,

@@ -170,7 +170,7 @@ pub fn devices() -> Vec<DeviceEntry> {
     pollster::block_on(devices_async())
 }
 
-/// Every device of every backend in this build. Each backend lists the devices that [`Choice::Auto`] prefers first.
+/// Every device of every backend in this build. Each backend lists the devices that [`BackendChoice::Auto`] prefers first.
 pub async fn devices_async() -> Vec<DeviceEntry> {
     let entry = |caps: Caps| {
         let features = caps.matrix_units.map(|_| "matrix units");

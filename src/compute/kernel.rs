@@ -212,13 +212,13 @@ impl Source {
 /// };
 ///
 /// let backend = bimetal::open(BackendChoice::Cpu, None)?.backend;
-/// let x = Tensor::from_slice(&backend, [1, 3], DType::F32, "x", &[1.0, 2.0, 3.0])?;
-/// let mut y = Tensor::new(&backend, [1, 3], DType::F32, "y")?;
+/// let x = Tensor::from_slice(&backend, [1, 4], DType::F32, "x", &[1.0_f32, 2.0, 3.0, 4.0])?;
+/// let mut y = Tensor::new(&backend, [1, 4], DType::F32, "y")?;
 /// let pass = Pass::new(backend.caps());
-/// pass.dispatch(&DOUBLE).define("COUNT", 3).read(&x).write(&mut y).grid([1, 1, 1]);
+/// pass.dispatch(&DOUBLE).define("COUNT", 4).read(&x).write(&mut y).grid([1, 1, 1]);
 /// backend.run(&backend.load(pass)?)?;
-/// let bytes = pollster::block_on(y.read(0..3))?;
-/// assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes), [2.0, 4.0, 6.0]);
+/// let bytes = pollster::block_on(y.read(0..4))?;
+/// assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes), [2.0, 4.0, 6.0, 8.0]);
 /// # Ok(())
 /// # }
 /// ```

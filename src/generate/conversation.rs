@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// The messages so far, and the sequence that computed them. The default has no message, and asks the template for the
-/// turn of the model.
+/// The messages so far, and the sequence that computed them. The default has no message yet, and asks the template for
+/// the model's turn.
 ///
 /// ```
 /// # fn main() -> bimetal::Result<()> {

@@ -12,7 +12,6 @@ use web_time::Instant;
 use super::{
     GenerationOptions, GeneratorOptions, StopAt, Stream, TextAssets, TextEvent, Timing,
     failure::{Failure, again},
-    hub,
     open_text::OpenText,
     threads,
 };
@@ -62,28 +61,6 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Opens a model on the best device of this machine: `OWNER/NAME` or `OWNER/NAME@REVISION` on the hub, a checkpoint
-    /// directory, or a GGUF file. All options have their defaults, which depend on the device.
-    ///
-    /// # Errors
-    /// [`Error::Download`]; those of [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
-    /// [`Error::Unsupported`] for a model on the hub in a build without the feature `hub`.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn open(model: &str) -> Result<Self> {
-        let checkpoint = Checkpoint::open(&hub::locate(model, &mut |_, _, _| {})?)?;
-        checkpoint.check()?;
-        Self::on_best_device(&checkpoint)
-    }
-
-    /// Puts a checkpoint on the best device of this machine.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
-        use crate::compute::devices::{BackendChoice, open};
-
-        let backend = open(BackendChoice::Auto, None)?.backend;
-        Self::new(&backend, checkpoint, GeneratorOptions::default(), &mut |_, _| {})
-    }
-
     /// Loads a checkpoint onto a backend. `progress` gets the bytes of weights loaded, and the total.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! with [`Pass::replay`], and read what each dispatch wrote.
 //!
 //! ```
-//! # use bimetal::{Result, backend::Backend, pass::{Pass, Recorded}, tensor::Buffer};
+//! # use bimetal::{Backend, Result, low_level::compute::{memory::Buffer, pass::{Pass, Recorded}}};
 //! # use std::sync::Arc;
 //! fn trace(backend: &Arc<dyn Backend>, recorded: Recorded) -> Result<()> {
 //!     let recorded = recorded.on_buffers(|bytes| Buffer::new(backend, bytes, "trace"))?;

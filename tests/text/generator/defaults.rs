@@ -1,4 +1,4 @@
-//! Options without a value: the device decides.
+//! EngineOptions without a value: the device decides.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -2,13 +2,12 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
+use super::{PROMPT, generator};
 use bimetal::{
     Backend, Error,
     low_level::compute::cpu::Cpu,
     measure::perplexity::{Cut, Passage, Side, perplexity},
 };
-
-use super::{PROMPT, generator};
 
 #[test]
 fn a_text_is_scored_token_by_token_as_perplexity_scores_it() {

@@ -6,25 +6,25 @@ use crate::{
     text::tokenizer::Tokenizer,
 };
 
-/// What stands between documents.
+/// The token between documents.
 const SEPARATOR: &str = "<|endoftext|>";
 
 impl Passage {
-    /// A text in windows that pay no heed to where documents end. At most `most` of its ids.
+    /// A text in windows that ignore document boundaries. Uses at most `most` ids.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text of less than two ids, which has nothing to score.
+    /// [`Error::Request`] for a text of fewer than two ids, which has nothing to score.
     pub fn windows(text: &str, tokenizer: &Tokenizer, cut: Cut, most: usize) -> Result<Self> {
         let mut ids = tokenizer.encode(text)?;
         ids.truncate(most);
         Self::of_ids(ids, cut)
     }
 
-    /// A text as documents, each between two separators that are part of it, the last of them scored. Documents without
-    /// text are left out, and what is beyond `most` ids of them, each with the separator that follows.
+    /// A text as documents. Each lies between two separators, which belong to it; the closing one is scored. Skips
+    /// empty documents, and ids beyond `most`, counting the closing separator of each document.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text without documents, and where the tokenizer has no separator.
+    /// [`Error::Request`] for a text without documents, or a tokenizer without the separator.
     pub fn documents(text: &str, tokenizer: &Tokenizer, cut: Cut, most: usize) -> Result<Self> {
         let separator = tokenizer.id_of(SEPARATOR).ok_or_else(|| {
             let what = "--documents needs it to part documents; leave the flag out";
