@@ -38,11 +38,11 @@ enum Command {
     Devices(devices::Arguments),
     /// Show what a checkpoint holds and how much memory it needs
     Info(info::Arguments),
-    /// Write a checkpoint with quantised weights
+    /// Write a checkpoint with quantized weights
     Quantize(quantize::Arguments),
     /// Measure how well a model foresees a text
     Perplexity(perplexity::Arguments),
-    /// Measure how far a model is from another one of its family, such as itself with quantised weights
+    /// Measure how far a model is from another one of its family, such as itself with quantized weights
     Compare(compare::Arguments),
     /// Measure prefill and decode
     Bench(Box<bench::Arguments>),

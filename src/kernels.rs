@@ -38,7 +38,7 @@ kernels!(
     attend_mma,
     attend_prefill,
     copy_slot,
-    dequantise,
+    dequantize,
     embed,
     gated_rms_norm,
     gdn_chunk_solve,

@@ -17,7 +17,7 @@ use bimetal::{
         compute::{cpu::Cpu, dtype::DType},
         model::{
             Weights,
-            checkpoint::{expected, quantise},
+            checkpoint::{expected, quantize},
             weights::Source,
         },
     },
@@ -34,11 +34,11 @@ static CONFIG: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-
 static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| fs::read(fixture("tiny-tied-text-f32").join(WEIGHTS)).unwrap());
 
 /// The same model in q8 and in q4.
-static QUANTISED: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+static QUANTIZED: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     let original = Checkpoint::embedded(&CONFIG, BYTES.clone(), &[]).unwrap();
     [DType::Q8, DType::Q4].map(|format| {
         let scratch = Scratch::empty();
-        quantise(&original, &scratch.0, format, &mut |_, _| {}).unwrap();
+        quantize(&original, &scratch.0, format, &mut |_, _| {}).unwrap();
         fs::read(scratch.0.join(WEIGHTS)).unwrap()
     })
 });
@@ -207,8 +207,8 @@ proptest! {
     }
 
     #[test]
-    fn scribbled_header_of_quantised_weights(which in 0..2usize, damage in damage(), cut in any::<Index>()) {
-        let (header, data) = parts(&QUANTISED[which]);
+    fn scribbled_header_of_quantized_weights(which in 0..2usize, damage in damage(), cut in any::<Index>()) {
+        let (header, data) = parts(&QUANTIZED[which]);
         let mut header = header.to_vec();
         scribble(&mut header, &damage);
         let weights = [&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat();
@@ -262,7 +262,7 @@ proptest! {
     /// Any codes and scales either load or give an error.
     #[test]
     fn scribbled_planes(which in 0..2usize, damage in vec((any::<Index>(), any::<u8>()), 1..100), nan in any::<bool>()) {
-        let (header, data) = parts(&QUANTISED[which]);
+        let (header, data) = parts(&QUANTIZED[which]);
         let mut data = data.to_vec();
         let length = data.len();
         damage.iter().for_each(|(at, byte)| data[at.index(length)] = if nan { byte | 0x7c } else { *byte });

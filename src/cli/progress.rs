@@ -9,7 +9,7 @@ const DOWNLOADING: &str = "{msg} [{elapsed_precise}] [{wide_bar}] {bytes}/{total
 /// For loading weights, in bytes.
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
 /// For quantizing weights, in bytes.
-pub const QUANTISING: &str = "quantizing {bar:40} {binary_bytes} of {binary_total_bytes}";
+pub const QUANTIZING: &str = "quantizing {bar:40} {binary_bytes} of {binary_total_bytes}";
 /// For scoring a text, in ids.
 pub const SCORING: &str = "scoring {bar:40} {human_pos} of {human_len} ids, {per_sec}: {eta} left";
 /// For the steps of a measurement.
@@ -68,6 +68,6 @@ mod tests {
 
     #[test]
     fn the_templates_are_understood() {
-        [DOWNLOADING, LOADING, MEASURING, QUANTISING, SCORING].into_iter().for_each(|template| drop(style(template)));
+        [DOWNLOADING, LOADING, MEASURING, QUANTIZING, SCORING].into_iter().for_each(|template| drop(style(template)));
     }
 }

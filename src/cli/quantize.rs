@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use bimetal::{
     Result,
-    low_level::{compute::dtype::DType, model::checkpoint::quantise},
+    low_level::{compute::dtype::DType, model::checkpoint::quantize},
 };
 use clap::{Args, ValueEnum};
 
 use super::{
     model::ModelArguments,
     output::note,
-    progress::{QUANTISING, bar},
+    progress::{QUANTIZING, bar},
 };
 
 /// Flags of `quantize`.
@@ -44,8 +44,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Format::Q8 => DType::Q8,
         Format::Q4 => DType::Q4,
     };
-    let bar = bar(QUANTISING, 0);
-    quantise(&checkpoint, &arguments.output, format, &mut |done, total| {
+    let bar = bar(QUANTIZING, 0);
+    quantize(&checkpoint, &arguments.output, format, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })?;

@@ -67,14 +67,14 @@ impl DType {
     /// # Panics
     /// For quantized types if a row is not a whole number of blocks.
     pub fn size(self, [rows, width]: [u32; 2]) -> u64 {
-        match self.is_quantised() {
+        match self.is_quantized() {
             true => Planes::of(self, [rows, width]).bytes,
             false => u64::from(rows) * u64::from(width) * self.bytes(),
         }
     }
 
     /// Whether elements share scales.
-    pub const fn is_quantised(self) -> bool {
+    pub const fn is_quantized(self) -> bool {
         !matches!(self, DType::F32 | DType::F16 | DType::Bf16 | DType::U32)
     }
 
@@ -99,7 +99,7 @@ impl DType {
 
     /// Whether matrix units accept the type: f16, and quantized types, which the kernel converts to f16.
     pub const fn has_halves(self) -> bool {
-        matches!(self, DType::F16) || self.is_quantised()
+        matches!(self, DType::F16) || self.is_quantized()
     }
 }
 

@@ -84,7 +84,7 @@ impl Scales<'_> {
     /// Bytes of one stored row of weights, without separate scale planes.
     pub fn row_bytes(self, dtype: DType, width: u32) -> usize {
         match self {
-            _ if !dtype.is_quantised() => width as usize * dtype.bytes() as usize,
+            _ if !dtype.is_quantized() => width as usize * dtype.bytes() as usize,
             Self::Apart(_) => Planes::of(dtype, [1, width]).row[0],
             Self::Within => Blocks::of(dtype).row(width as usize),
         }
@@ -115,11 +115,11 @@ impl Row<'_> {
     pub fn to_vec(&self) -> Vec<f32> {
         let mut weights = vec![0.0; self.len()];
         match self.dtype {
-            DType::Q8 => q8::dequantise(self.planes, &mut weights),
-            DType::Q4 => q4::dequantise(self.planes, &mut weights),
-            DType::Q8Heads => heads::dequantise(self.planes, &mut weights),
-            DType::Packed(packs) => packed::dequantise(packs, self.planes, &mut weights),
-            _ => ggml::dequantise(self, &mut weights),
+            DType::Q8 => q8::dequantize(self.planes, &mut weights),
+            DType::Q4 => q4::dequantize(self.planes, &mut weights),
+            DType::Q8Heads => heads::dequantize(self.planes, &mut weights),
+            DType::Packed(packs) => packed::dequantize(packs, self.planes, &mut weights),
+            _ => ggml::dequantize(self, &mut weights),
         }
         weights
     }
@@ -147,7 +147,7 @@ fn all_finite(halves: &[u8]) -> bool {
 ///
 /// # Panics
 /// If no conversion to the type exists, or the plane lengths differ from those of [`Planes::of`].
-pub fn quantise(dtype: DType, weights: &[f32], planes: [&mut [u8]; PLANES]) -> Result<(), Unfit> {
+pub fn quantize(dtype: DType, weights: &[f32], planes: [&mut [u8]; PLANES]) -> Result<(), Unfit> {
     let lengths = planes.each_ref().map(|plane| plane.len());
     assert_eq!(lengths, Planes::of(dtype, [1, weights.len() as u32]).row, "{dtype}: lengths of planes");
     // Comparisons with NaN are false; a maximum would ignore NaN.
@@ -156,9 +156,9 @@ pub fn quantise(dtype: DType, weights: &[f32], planes: [&mut [u8]; PLANES]) -> R
         return Err(if finite { Unfit::Wide } else { Unfit::NotFinite });
     }
     match dtype {
-        DType::Q8 => q8::quantise(weights, planes),
-        DType::Q4 => q4::quantise(weights, planes),
-        DType::Packed(packs) => packed::quantise(packs, weights, planes),
+        DType::Q8 => q8::quantize(weights, planes),
+        DType::Q4 => q4::quantize(weights, planes),
+        DType::Packed(packs) => packed::quantize(packs, weights, planes),
         _ => panic!("{dtype}: no conversion to this type"),
     }
     Ok(())

@@ -193,7 +193,7 @@ impl<'a> Builder<'a> {
         let (kernel, at) = (self.dispatch.kernel, self.dispatch.slots.len());
         let Some(binding) = kernel.bindings.get(at) else { panic!("{}: more than {at} bindings", kernel.name) };
         assert_eq!(binding.access.writes(), writes, "{}: access of {}", kernel.name, binding.name);
-        let written = !tensor.dtype().is_quantised() || matches!(binding.element, Element::Heads | Element::Inputs);
+        let written = !tensor.dtype().is_quantized() || matches!(binding.element, Element::Heads | Element::Inputs);
         assert!(!writes || written, "{}: no kernel writes {}", kernel.name, tensor.dtype());
         assert!(binding.element.takes(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
         let whole = match binding.element {

@@ -1,5 +1,5 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows, on matrix units: f16 by f16 with sums in f32.
-//! Quantized weights become f16 on their way into group memory, or were [expanded](super::dequantise) before.
+//! Quantized weights become f16 on their way into group memory, or were [expanded](super::dequantize) before.
 
 use std::ops::Range;
 
@@ -92,7 +92,7 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows:
     let lanes = subgroups[0] * subgroups[1] * width;
     let [tile_rows, tile_columns] = [0, 1].map(|side| subgroups[side] * fragments[side] * size);
     let fetches = |rows: u32| rows * steps * size / 4 / lanes;
-    let wide = if w.dtype().is_quantised() { 2 } else { 1 };
+    let wide = if w.dtype().is_quantized() { 2 } else { 1 };
     p.dispatch(&KERNEL)
         .define("K", x.width())
         .define("TILE_ROWS", tile_rows)

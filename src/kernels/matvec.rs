@@ -117,8 +117,8 @@ pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: 
     for column in columns {
         let stored = g.floats("w", column * inner..(column + 1) * inner);
         // Once for all rows.
-        let quantised = matches!(stored, Floats::Quantised(_));
-        let singles = quantised.then(|| stored.to_vec().into_iter().map(narrowed).collect::<Vec<_>>());
+        let quantized = matches!(stored, Floats::Quantized(_));
+        let singles = quantized.then(|| stored.to_vec().into_iter().map(narrowed).collect::<Vec<_>>());
         let weights = singles.as_deref().map_or(stored, Floats::F32);
         for (row, x) in rows.clone().zip(&xs) {
             let at = row * stride + g.word("first") + column;

@@ -90,7 +90,7 @@ fn pairs(parts: &[Part]) -> impl Iterator<Item = (&Part, Option<&Part>)> {
         let (part, others) = rest.split_first()?;
         let tail = others.first().filter(|tail| {
             let types = [part, tail].map(|part| part.tensor.dtype());
-            types[0] != types[1] && !types[1].is_quantised()
+            types[0] != types[1] && !types[1].is_quantized()
         });
         rest = &others[usize::from(tail.is_some())..];
         Some((part, tail))

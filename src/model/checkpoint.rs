@@ -38,7 +38,7 @@ pub(crate) use header::{FORMAT, FORMAT_VERSION};
 pub use summary::{Skipped, Summary};
 pub use table::{Expected, Part, expected};
 pub use view::TensorView;
-pub use write::quantise;
+pub use write::quantize;
 
 /// The side files of [`Checkpoint::embedded`]: names and contents.
 pub type SideFiles = &'static [(&'static str, &'static [u8])];
@@ -193,8 +193,8 @@ impl Checkpoint {
             let got = if expected.name == HEAD { own_head } else { "nothing" };
             return Err(self.error(&full, None, format!("{:?}", expected.shape), got.to_string()));
         };
-        if let Some(format) = self.files.quantised(stored) {
-            return self.quantised_view(expected, (name, stored), format);
+        if let Some(format) = self.files.quantized(stored) {
+            return self.quantized_view(expected, (name, stored), format);
         }
         let Some(dtype) = stored.encoding.dtype() else {
             let (want, got) = (stored.encoding.readable().to_string(), stored.encoding.to_string());
@@ -204,16 +204,16 @@ impl Checkpoint {
             let got = format!("{:?}{}", stored.shape, expected.hint(&stored.shape));
             return Err(self.error(name, Some(stored), format!("{:?}", expected.shape), got));
         }
-        if dtype.is_quantised() && expected.shape.len() != 2 {
+        if dtype.is_quantized() && expected.shape.len() != 2 {
             return Err(self.error(name, Some(stored), "F32, F16 or BF16".to_string(), stored.encoding.to_string()));
         }
         let (file, data) = (&self.files.shards[stored.shard].path, self.files.data(stored));
-        let scales = if dtype.is_quantised() { Scales::Within } else { Scales::default() };
+        let scales = if dtype.is_quantized() { Scales::Within } else { Scales::default() };
         Ok(TensorView { name, file, dtype, shape: &stored.shape, data, scales })
     }
 
     /// A tensor stored as planes: its codes under its own name, its scales beside it.
-    fn quantised_view<'a>(
+    fn quantized_view<'a>(
         &'a self,
         expected: &'a Expected,
         (name, codes): (&'a str, &'a Stored),
@@ -233,7 +233,7 @@ impl Checkpoint {
             let Some(stored) = self.files.stored.get(&name) else {
                 return Err(self.error(&name, None, want, "nothing".into()));
             };
-            match self.files.quantised(stored) == Some(dtype) && stored.shape == shape {
+            match self.files.quantized(stored) == Some(dtype) && stored.shape == shape {
                 true => Ok(self.files.data(stored)),
                 false => Err(self.error(&name, Some(stored), want, format!("{} {:?}", stored.encoding, stored.shape))),
             }
@@ -251,12 +251,12 @@ impl Checkpoint {
     }
 
     /// The format of its quantized weights, if any; for a GGUF file, the format of the first one by name.
-    pub fn quantised(&self) -> Option<DType> {
+    pub fn quantized(&self) -> Option<DType> {
         let blocks = || {
             let used = self.files.stored.iter().filter(|(name, _)| self.short(name).is_some());
-            used.filter_map(|(_, stored)| stored.encoding.dtype()).find(|dtype| dtype.is_quantised())
+            used.filter_map(|(_, stored)| stored.encoding.dtype()).find(|dtype| dtype.is_quantized())
         };
-        self.files.shards.iter().find_map(|shard| shard.quantised).or_else(blocks)
+        self.files.shards.iter().find_map(|shard| shard.quantized).or_else(blocks)
     }
 
     /// Whether it is a GGUF file.
@@ -271,8 +271,8 @@ impl Checkpoint {
 
     /// The expected name of a stored tensor. `None` if the model does not expect it.
     fn short<'a>(&self, full: &'a str) -> Option<Cow<'a, str>> {
-        let quantised = self.files.shards.iter().any(|shard| shard.quantised.is_some());
-        let planes = PLANE_NAMES[1..].iter().filter(|_| quantised);
+        let quantized = self.files.shards.iter().any(|shard| shard.quantized.is_some());
+        let planes = PLANE_NAMES[1..].iter().filter(|_| quantized);
         let full = planes.fold(full, |full, plane| full.strip_suffix(plane).unwrap_or(full));
         self.names.short(full).filter(|name| self.expected.contains_key(&**name))
     }

@@ -33,7 +33,7 @@ use crate::{
     },
 };
 use convert::Found;
-use quantize::{Target, Weighted, is_quantised};
+use quantize::{Target, Weighted, is_quantized};
 pub use source::Source;
 use source::Stored;
 use upload::{Uploader, Values};
@@ -214,8 +214,8 @@ impl Loader<'_, '_, '_> {
         let mut wide: Vec<String> = Vec::new();
         loop {
             let (halves, quant) = (self.halves, self.quant);
-            let to = |stored: &Stored<'_>| match quant.filter(|_| is_quantised(stored.name, stored.width)) {
-                _ if stored.dtype.is_quantised() || wide.iter().any(|name| name == stored.name) => stored.dtype,
+            let to = |stored: &Stored<'_>| match quant.filter(|_| is_quantized(stored.name, stored.width)) {
+                _ if stored.dtype.is_quantized() || wide.iter().any(|name| name == stored.name) => stored.dtype,
                 Some(quant) => quant,
                 None if halves => DType::F16,
                 None => stored.dtype,
@@ -256,9 +256,9 @@ impl Loader<'_, '_, '_> {
             for first in (0..rows).step_by(share as usize) {
                 let shape = [share.min(rows - first), width];
                 let tensor = Tensor::new(self.backend, shape, dtype, &named[0].0)?;
-                match dtype.is_quantised() {
+                match dtype.is_quantized() {
                     _ if matches!(source, Source::Shapes(_)) => {}
-                    true => self.upload_quantised(run, &tensor, first)?,
+                    true => self.upload_quantized(run, &tensor, first)?,
                     false => self.upload(run, &tensor, first)?,
                 }
                 parts.push(tensor);
@@ -282,7 +282,7 @@ impl Loader<'_, '_, '_> {
     }
 
     /// Like `upload`, for quantized weights. Uploads the codes piece by piece and the scales at the end.
-    fn upload_quantised(
+    fn upload_quantized(
         &mut self,
         run: &[Stored<'_>],
         tensor: &Tensor,
@@ -300,7 +300,7 @@ impl Loader<'_, '_, '_> {
                 data: &stored.data[bytes],
                 scales: stored.scales.of_rows(rows.start as usize..rows.end as usize, stored.rows as usize),
             };
-            let found = self.uploader.quantise(weights, (&mut target, to as usize), release)?;
+            let found = self.uploader.quantize(weights, (&mut target, to as usize), release)?;
             self.judge(found, stored.name)?;
         }
         Ok(self.uploader.complete(target)?)

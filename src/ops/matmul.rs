@@ -3,7 +3,7 @@
 use crate::{
     compute::{caps::Expand, dtype::DType, pass::Pass, tensor::Tensor},
     kernels::{
-        dequantise::dequantise,
+        dequantize::dequantize,
         matmul,
         matmul_mma::{self, Rows, matmul_mma},
         matvec,
@@ -99,7 +99,7 @@ fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Pa
     }
     let rows = parts[0].first..parts[parts.len() - 1].rows().end;
     let mut halves = p.passing([rows.len() as u32, product.w.width()], DType::F16);
-    parts.iter().for_each(|part| dequantise(p, part, part.first - rows.start, &mut halves));
+    parts.iter().for_each(|part| dequantize(p, part, part.first - rows.start, &mut halves));
     matmul_mma(p, step, product, &Rows::Expanded(&halves, rows));
 }
 
@@ -115,8 +115,8 @@ pub fn expanded_bytes(w: &Matrix, rows: u32, expand: Option<Expand>) -> u64 {
 /// Whether it is worth while to make halves of parts before they are multiplied with so many rows.
 fn is_expanded(rows: u32, parts: &[Part], expand: Option<Expand>) -> bool {
     let weights: u64 = parts.iter().map(|part| u64::from(part.tensor.rows()) * u64::from(part.tensor.width())).sum();
-    let quantised = parts.iter().any(|part| part.tensor.dtype().is_quantised());
-    quantised && expand.is_some_and(|expand| rows >= expand.rows && weights <= expand.weights.into())
+    let quantized = parts.iter().any(|part| part.tensor.dtype().is_quantized());
+    quantized && expand.is_some_and(|expand| rows >= expand.rows && weights <= expand.weights.into())
 }
 
 fn check([x, y]: [&Tensor; 2], w: &Matrix) {

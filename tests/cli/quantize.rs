@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[test]
-fn what_is_written_says_what_the_original_says_quantised() {
+fn what_is_written_says_what_the_original_says_quantized() {
     let (original, out) = (checkpoint(), Scratch::empty());
     let from = original.0.to_str().unwrap();
     for format in ["q8", "q4"] {
@@ -46,7 +46,7 @@ fn unknown_formats_are_refused() {
 }
 
 #[test]
-fn a_plan_counts_what_quantised_weights_take() {
+fn a_plan_counts_what_quantized_weights_take() {
     let weights = |quant: &str| {
         let plan = run(&["bench", "--plan", "--json", "--shape", "0.8b", "--quant", quant]).succeeds().out;
         let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();

@@ -14,7 +14,7 @@ use bimetal::{
         caps::{Caps, Expand},
         cpu::Cpu,
         dtype::{DType, Planes},
-        formats::{Blocks, Row, quantise, split},
+        formats::{Blocks, Row, quantize, split},
         memory::Buffer,
         pass::Pass,
         tensor::Tensor,
@@ -66,7 +66,7 @@ impl Case {
             DType::F16 => pod_collect_to_vec(&values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()),
             DType::Bf16 => pod_collect_to_vec(&values.iter().map(|v| bf16::from_f32(*v)).collect::<Vec<_>>()),
             DType::U32 | DType::Q8Heads => panic!("{dtype} from floats"),
-            _ => quantised(shape, dtype, values),
+            _ => quantized(shape, dtype, values),
         };
         self.bytes(shape, dtype, &bytes)
     }
@@ -111,7 +111,7 @@ impl Case {
 }
 
 /// All planes of quantized weights, with NaN between them.
-fn quantised(shape: [u32; 2], dtype: DType, values: &[f32]) -> Vec<u8> {
+fn quantized(shape: [u32; 2], dtype: DType, values: &[f32]) -> Vec<u8> {
     let planes = Planes::of(dtype, shape);
     let mut bytes = pod_collect_to_vec(&vec![POISON; planes.bytes as usize / 4]);
     for (row, values) in values.chunks(shape[1] as usize).enumerate() {
@@ -119,7 +119,7 @@ fn quantised(shape: [u32; 2], dtype: DType, values: &[f32]) -> Vec<u8> {
         let to = parts.each_mut().map(Vec::as_mut_slice);
         match dtype.is_ggml() {
             true => split(dtype, &blocks(dtype, values), to),
-            false => quantise(dtype, values, to).unwrap(),
+            false => quantize(dtype, values, to).unwrap(),
         }
         planes.row(row).into_iter().zip(&parts).for_each(|(at, part)| bytes[at].copy_from_slice(part));
     }

@@ -25,7 +25,7 @@ mod cases {
     pub mod attend_mma;
     pub mod attend_prefill;
     pub mod copy_slot;
-    pub mod dequantise;
+    pub mod dequantize;
     pub mod embed;
     pub mod gated_rms_norm;
     pub mod gdn_chunk_solve;

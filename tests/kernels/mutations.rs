@@ -140,14 +140,14 @@ mutations!(
     ]
 );
 mutations!(
-    dequantise,
-    [cases::dequantise::cases, cases::dequantise::like_the_product],
+    dequantize,
+    [cases::dequantize::cases, cases::dequantize::like_the_product],
     [
-        fault("dequantise", "+ params.first * PAIRS", ""),
-        fault("dequantise", "begin + i * LANES < end", "begin + i * LANES <= end"),
-        fault("dequantise", "min(begin + i * LANES, end - 1)", "(begin + i * LANES)"),
-        fault("dequantise", "half4(quad_of(w, 2 * at + 1))", "half4(quad_of(w, 2 * at))"),
-        fault("dequantise", "block < 4 ? own", "block < 5 ? own"),
+        fault("dequantize", "+ params.first * PAIRS", ""),
+        fault("dequantize", "begin + i * LANES < end", "begin + i * LANES <= end"),
+        fault("dequantize", "min(begin + i * LANES, end - 1)", "(begin + i * LANES)"),
+        fault("dequantize", "half4(quad_of(w, 2 * at + 1))", "half4(quad_of(w, 2 * at))"),
+        fault("dequantize", "block < 4 ? own", "block < 5 ? own"),
     ]
 );
 mutations!(

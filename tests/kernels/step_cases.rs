@@ -7,7 +7,7 @@ use bimetal::{
     low_level::{
         compute::{
             dtype::{DType, Planes},
-            formats::heads::quantise,
+            formats::heads::quantize,
             tensor::Tensor,
         },
         kernels::operands::{
@@ -178,7 +178,7 @@ fn keep(cache: &Tensor, row: u32, head: &[f32]) {
         DType::F16 => cache.write(first, &head.iter().copied().map(f16::from_f32).collect::<Vec<_>>()).unwrap(),
         DType::Q8Heads => {
             let mut codes = vec![0; head.len()];
-            let scale = quantise(head, &mut codes).to_le_bytes();
+            let scale = quantize(head, &mut codes).to_le_bytes();
             let [at, scale_at, _] = Planes::of(DType::Q8Heads, [cache.rows(), cache.width()]).row(row as usize);
             cache.buffer().write(at.start as u64, &codes).unwrap();
             cache.buffer().write(scale_at.start as u64, &scale).unwrap();

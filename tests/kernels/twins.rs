@@ -153,7 +153,7 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
         let access = if binding.access == Access::Read { "read" } else { "read_write" };
         let element = match (binding.element, dtype) {
             (Element::U32 | Element::F32, _) => vectors(kernel, binding),
-            (Element::Float | Element::Halves | Element::Heads, dtype) if dtype.is_quantised() => "u32",
+            (Element::Float | Element::Halves | Element::Heads, dtype) if dtype.is_quantized() => "u32",
             (Element::Inputs, DType::Packed(_)) => "2×u32",
             (Element::Float | Element::Heads | Element::Inputs, DType::F32) => "4×f32",
             (Element::Wide, DType::Q8Heads) => "2×u32",

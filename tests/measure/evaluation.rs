@@ -137,7 +137,7 @@ fn rows_are_what_an_engine_chooses_by_bit_for_bit() {
 }
 
 #[test]
-fn a_model_is_itself_and_quantised_ones_are_near() {
+fn a_model_is_itself_and_quantized_ones_are_near() {
     let (backend, passage) = (cpu(), windows(Cut::apart(512), 201));
     let reference = side(&backend, None);
     let against = |other: &Side| compare([&reference, other], &passage, &mut go_on).unwrap();

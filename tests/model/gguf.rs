@@ -77,7 +77,7 @@ fn weights(view: &TensorView<'_>) -> Vec<f32> {
 }
 
 /// A checkpoint's weights in f32 with grouped value heads, as a safetensors directory.
-fn dequantised(checkpoint: &Checkpoint, directory: &Path) -> Checkpoint {
+fn dequantized(checkpoint: &Checkpoint, directory: &Path) -> Checkpoint {
     let (mut header, mut data) = (Map::new(), Vec::new());
     let config = checkpoint.config();
     for tensor in expected(config) {
@@ -113,10 +113,10 @@ fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precis
 
 /// Every quantized type, with tiled heads; f16 rounds the same weights at the same place.
 #[test]
-fn quantised_weights_are_what_they_stand_for() {
+fn quantized_weights_are_what_they_stand_for() {
     let scratch = tempfile::tempdir().unwrap();
     let checkpoint = checkpoint("gguf/mixed.gguf");
-    let plain = dequantised(&checkpoint, scratch.path());
+    let plain = dequantized(&checkpoint, scratch.path());
     let types: BTreeMap<_, _> = checkpoint.summary().bytes;
     assert_eq!(types.len(), 8, "{types:?}");
     assert_eq!(checkpoint.config().parameters(), plain.summary().total_parameters());
@@ -135,7 +135,7 @@ fn quantised_weights_are_what_they_stand_for() {
 
 /// Quantized weights cannot be quantized again; floats can.
 #[test]
-fn quantising_a_file() {
+fn quantizing_a_file() {
     let backend: Arc<dyn Backend> = Arc::new(bimetal::low_level::compute::cpu::Cpu::default());
     let q8 = bimetal::Precision { activations: Some(DType::F32), weights: Some(DType::Q8) };
     let load = |name: &str| {

@@ -13,7 +13,7 @@ use bimetal::{
         kernels::operands::step::Phase,
         model::{
             built_in,
-            checkpoint::quantise,
+            checkpoint::quantize,
             qwen3_5::{Layer, Mixer},
             weights::Source,
         },
@@ -27,7 +27,7 @@ use crate::{
 
 const FORMATS: [DType; 2] = [DType::Q8, DType::Q4];
 
-fn quantised(format: DType) -> Precision {
+fn quantized(format: DType) -> Precision {
     Precision { quant: Some(format), ..FULL }
 }
 
@@ -46,14 +46,14 @@ pub fn bound(caps: &Caps) -> f32 {
 }
 
 #[test]
-fn every_backend_makes_the_same_of_quantised_weights() {
+fn every_backend_makes_the_same_of_quantized_weights() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     for name in ["tiny-f32", "tiny-tied-text-f32"] {
         let checkpoint = fixtures::checkpoint(name);
         for format in FORMATS {
-            let wanted = logits(&oracle, &checkpoint, quantised(format));
+            let wanted = logits(&oracle, &checkpoint, quantized(format));
             for (backend_name, backend) in backends::backends() {
-                let found = logits(&backend, &checkpoint, quantised(format));
+                let found = logits(&backend, &checkpoint, quantized(format));
                 let error = largest_error(&found.concat(), &wanted.concat());
                 println!("{name} in {format} on {backend_name}: {error:.1e}");
                 assert!(error <= bound(backend.caps()), "{name} in {format} on {backend_name}: {error}");
@@ -89,9 +89,9 @@ fn rows_go_packed_from_launch_to_launch() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     let checkpoint = fixtures::checkpoint("real-heads-bf16");
     for (format, packs) in FORMATS.into_iter().zip([Packs::Bytes, Packs::Nibbles]) {
-        let wanted = logits(&oracle, &checkpoint, quantised(format));
+        let wanted = logits(&oracle, &checkpoint, quantized(format));
         for (name, backend) in backends::backends() {
-            let mut rig = Rig::new(&backend, &checkpoint, quantised(format), 96);
+            let mut rig = Rig::new(&backend, &checkpoint, quantized(format), 96);
             rig.runner.caps.packed_dots = name == "wgpu" && backend.caps().subgroup.is_some();
             let decode = |rig: &mut Rig, position| {
                 let id = (position * 97 + position * position % 13) % 96;
@@ -126,26 +126,26 @@ fn trained_weights_lose_little() {
     let (backend, checkpoint): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), built_in::open().unwrap());
     let wanted = logits(&backend, &checkpoint, FULL);
     for (format, bounds) in FORMATS.into_iter().zip([1e-4..0.06, 0.01..0.6]) {
-        let share = share(&logits(&backend, &checkpoint, quantised(format)), &wanted);
+        let share = share(&logits(&backend, &checkpoint, quantized(format)), &wanted);
         println!("{format}: {share:.2e} of the logits");
         assert!(bounds.contains(&share), "{format}: {share}");
     }
 }
 
 #[test]
-fn what_was_quantised_before_loads_as_the_same() {
+fn what_was_quantized_before_loads_as_the_same() {
     let backend: Arc<dyn Backend> = Arc::new(Cpu::default());
     for name in ["tiny-f32", "real-heads-bf16", "mixed-shards"] {
         for format in FORMATS {
             let (original, out) = (fixtures::checkpoint(name), tempfile::tempdir().unwrap());
             let mut last = (0, 1);
-            quantise(&original, out.path(), format, &mut |done, total| last = (done, total)).unwrap();
+            quantize(&original, out.path(), format, &mut |done, total| last = (done, total)).unwrap();
             assert_eq!(last.0, last.1, "{name}: all is done");
             let written = Checkpoint::open(out.path()).unwrap();
             written.check().unwrap();
-            assert_eq!((written.quantised(), original.quantised()), (Some(format), None));
-            let wanted = logits(&backend, &original, quantised(format));
-            for precision in [FULL, quantised(format)] {
+            assert_eq!((written.quantized(), original.quantized()), (Some(format), None));
+            let wanted = logits(&backend, &original, quantized(format));
+            for precision in [FULL, quantized(format)] {
                 assert!(logits(&backend, &written, precision) == wanted, "{name} in {format}: {precision:?}");
             }
             let other = if format == DType::Q8 { DType::Q4 } else { DType::Q8 };
@@ -154,7 +154,7 @@ fn what_was_quantised_before_loads_as_the_same() {
                 let refused = Model::load(&backend, &Source::Checkpoint(&written), precision, &mut |_, _| {});
                 assert!(refused.is_err(), "{name}: {format} became {again}");
             }
-            assert!(quantise(&original, out.path(), format, &mut |_, _| {}).is_err(), "{name}: overwritten");
+            assert!(quantize(&original, out.path(), format, &mut |_, _| {}).is_err(), "{name}: overwritten");
         }
     }
 }
@@ -186,7 +186,7 @@ fn a_scale_that_is_no_number_is_found_while_loading() {
     let (backend, out): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), tempfile::tempdir().unwrap());
     for format in FORMATS {
         let directory = out.path().join(format.to_string());
-        quantise(&fixtures::checkpoint("real-heads-bf16"), &directory, format, &mut |_, _| {}).unwrap();
+        quantize(&fixtures::checkpoint("real-heads-bf16"), &directory, format, &mut |_, _| {}).unwrap();
         let file = directory.join("model.safetensors");
         let mut bytes = std::fs::read(&file).unwrap();
         let at = {

@@ -18,7 +18,7 @@ pub fn dispatch_line(dispatch: &Dispatch) -> String {
 
 /// The parts of a dispatch that its shader depends on. Of the shapes, only those that place quantized weights.
 pub fn shader_line(dispatch: &Dispatch) -> String {
-    let bindings = binding_list(dispatch, DType::is_quantised);
+    let bindings = binding_list(dispatch, DType::is_quantized);
     format!("{}; {bindings}; {} lanes", define_list(dispatch), dispatch.lanes)
 }
 

@@ -114,7 +114,7 @@ fn pack(codes: &mut [u8], code: impl Fn(usize) -> u8) {
 }
 
 /// Converts a row of planes to weights.
-pub(super) fn dequantise(row: &Row<'_>, weights: &mut [f32]) {
+pub(super) fn dequantize(row: &Row<'_>, weights: &mut [f32]) {
     let [codes, words, units] = row.planes;
     let low = |at: usize| codes[at / 2] >> (at % 2 * 4) & 15;
     for (block, weights) in weights.chunks_exact_mut(BLOCK).enumerate() {

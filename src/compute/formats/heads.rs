@@ -16,7 +16,7 @@ const SHARE: f32 = 0.007_874_016;
 ///
 /// # Panics
 /// If the numbers of codes and values differ.
-pub fn quantise(values: &[f32], codes: &mut [u8]) -> f32 {
+pub fn quantize(values: &[f32], codes: &mut [u8]) -> f32 {
     assert_eq!(values.len(), codes.len(), "codes of a head");
     // Compare bits: NaN has the largest.
     let largest = values.iter().map(|value| value.abs().to_bits()).max().map_or(0.0, f32::from_bits);
@@ -35,7 +35,7 @@ pub fn quantise(values: &[f32], codes: &mut [u8]) -> f32 {
 }
 
 /// Converts a head's codes to values.
-pub(super) fn dequantise([codes, scale, _]: [&[u8]; PLANES], values: &mut [f32]) {
+pub(super) fn dequantize([codes, scale, _]: [&[u8]; PLANES], values: &mut [f32]) {
     let scale = scale.as_chunks().0.first().map_or(0.0, |bytes| f32::from_le_bytes(*bytes));
     values.iter_mut().zip(codes).for_each(|(value, code)| *value = scale * f32::from(*code as i8));
 }

@@ -35,7 +35,7 @@ pub(crate) fn pack(packs: Packs, x: &[f32], [at, width]: [usize; 2], mut put: im
 }
 
 /// Packs a row of whole blocks into one row of each plane.
-pub(super) fn quantise(packs: Packs, x: &[f32], mut planes: [&mut [u8]; PLANES]) {
+pub(super) fn quantize(packs: Packs, x: &[f32], mut planes: [&mut [u8]; PLANES]) {
     pack(packs, x, [0, x.len()], |plane, word, words| {
         planes[plane][4 * word..][..16].copy_from_slice(bytemuck::cast_slice(&words));
     });
@@ -59,7 +59,7 @@ fn numbers(x: &[f32]) -> (f32, Vec<i32>) {
 }
 
 /// Converts a row's codes to values.
-pub(super) fn dequantise(packs: Packs, [codes, terms, _]: [&[u8]; PLANES], values: &mut [f32]) {
+pub(super) fn dequantize(packs: Packs, [codes, terms, _]: [&[u8]; PLANES], values: &mut [f32]) {
     let (run, terms) = (values.len() / 2, terms.as_chunks::<4>().0);
     for (i, value) in values.iter_mut().enumerate() {
         let (block, inside) = (i / BLOCK, i % BLOCK);

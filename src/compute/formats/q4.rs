@@ -16,7 +16,7 @@ const MOST: f32 = 19.0;
 const FIRST: f32 = 10.3125;
 const STEP: f32 = 0.375;
 /// Offset of the first value if the values are evenly spaced around zero: FIRST − 7.5.
-const CENTRE: f32 = 2.8125;
+const CENTER: f32 = 2.8125;
 
 /// Candidate distances, relative to the smallest that covers a group. A smaller distance clips the largest weights.
 const DISTANCES: [f32; 5] = [1.0, 0.0, -1.0, -2.0, -3.0];
@@ -50,7 +50,7 @@ impl Bounds {
     }
 }
 
-pub(super) fn quantise(weights: &[f32], [codes, words, units]: [&mut [u8]; PLANES]) {
+pub(super) fn quantize(weights: &[f32], [codes, words, units]: [&mut [u8]; PLANES]) {
     let runs = weights.chunks(UNIT).zip(codes.chunks_mut(UNIT / 2)).zip(words.chunks_mut(UNIT / GROUP));
     for (((weights, codes), words), unit) in runs.zip(units.as_chunks_mut().0) {
         let groups = weights.as_chunks::<GROUP>().0;
@@ -100,7 +100,7 @@ fn search(weights: &[f32; GROUP], bounds: &Bounds, unit: f32) -> Terms {
 fn placed(weights: &[f32; GROUP], bounds: &Bounds, (unit, distance): (f32, f32)) -> Terms {
     let (scale, inverse) = (unit * distance, 1.0 / (unit * distance));
     let scaled = weights.map(|weight| weight * inverse);
-    let around = ((bounds.middle * inverse + CENTRE) / STEP + ROUND) - ROUND;
+    let around = ((bounds.middle * inverse + CENTER) / STEP + ROUND) - ROUND;
     let tried = PLACES.map(|more| {
         let place = (around + more).clamp(0.0, 15.0);
         Terms { distance, place, error: error(&scaled, FIRST - STEP * place) * scale * scale }
@@ -133,7 +133,7 @@ fn store(weights: &[f32; GROUP], scale: f32, place: f32, codes: &mut [u8]) {
     }
 }
 
-pub(super) fn dequantise([codes, words, units]: [&[u8]; PLANES], weights: &mut [f32]) {
+pub(super) fn dequantize([codes, words, units]: [&[u8]; PLANES], weights: &mut [f32]) {
     let runs = weights.chunks_mut(UNIT).zip(codes.chunks(UNIT / 2)).zip(words.chunks(UNIT / GROUP));
     for (((weights, codes), words), unit) in runs.zip(units.as_chunks().0) {
         let unit = f16::from_le_bytes(*unit).to_f32();

@@ -8,7 +8,7 @@ use crate::compute::dtype::{BLOCK, PLANES};
 /// Codes range from −127 to 127.
 const MOST: f32 = 127.0;
 
-pub(super) fn quantise(weights: &[f32], [codes, words, _]: [&mut [u8]; PLANES]) {
+pub(super) fn quantize(weights: &[f32], [codes, words, _]: [&mut [u8]; PLANES]) {
     let blocks = weights.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK)).zip(words.as_chunks_mut().0);
     for ((weights, codes), word) in blocks {
         let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
@@ -23,7 +23,7 @@ pub(super) fn quantise(weights: &[f32], [codes, words, _]: [&mut [u8]; PLANES]) 
     }
 }
 
-pub(super) fn dequantise([codes, words, _]: [&[u8]; PLANES], weights: &mut [f32]) {
+pub(super) fn dequantize([codes, words, _]: [&[u8]; PLANES], weights: &mut [f32]) {
     let blocks = weights.chunks_exact_mut(BLOCK).zip(codes.chunks_exact(BLOCK)).zip(words.as_chunks().0);
     for ((weights, codes), word) in blocks {
         let scale = f16::from_le_bytes(*word).to_f32();

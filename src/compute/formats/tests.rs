@@ -6,7 +6,7 @@ use crate::compute::dtype::{BLOCK, UNIT};
 /// Quantizes a row: returns the bytes in each plane, and the dequantized weights.
 fn round_trip(dtype: DType, weights: &[f32]) -> Result<(Vec<Vec<u8>>, Vec<f32>), Unfit> {
     let mut planes = Planes::of(dtype, [1, weights.len() as u32]).row.map(|bytes| vec![0; bytes]);
-    quantise(dtype, weights, planes.each_mut().map(Vec::as_mut_slice))?;
+    quantize(dtype, weights, planes.each_mut().map(Vec::as_mut_slice))?;
     let back = Row { dtype, planes: planes.each_ref().map(Vec::as_slice) }.to_vec();
     Ok((planes.into(), back))
 }
@@ -114,7 +114,7 @@ fn known_codes() {
 }
 
 #[test]
-fn what_cannot_be_quantised_is_told() {
+fn what_cannot_be_quantized_is_told() {
     for dtype in [DType::Q8, DType::Q4] {
         for (value, why) in [
             (f32::NAN, Unfit::NotFinite),
@@ -188,7 +188,7 @@ proptest! {
 /// Quantizes a head: returns its scale, and the dequantized values.
 fn kept(values: &[f32]) -> (f32, Vec<f32>) {
     let mut codes = vec![0; values.len()];
-    let scale = heads::quantise(values, &mut codes);
+    let scale = heads::quantize(values, &mut codes);
     let row = Row { dtype: DType::Q8Heads, planes: [&codes, &scale.to_le_bytes(), &[]] };
     (scale, row.to_vec())
 }
@@ -208,7 +208,7 @@ fn a_head_loses_at_most_half_a_step() {
 }
 
 #[test]
-fn middles_go_to_the_even_code_and_their_neighbours_to_the_nearest() {
+fn middles_go_to_the_even_code_and_their_neighbors_to_the_nearest() {
     for scale in [1.0, 3.0, 1.999_969_5, 0.000_7_f32].map(|scale| f32::from_bits(scale.to_bits() & !0xff)) {
         for code in 0..126 {
             let middle = (code as f32 + 0.5) * scale;

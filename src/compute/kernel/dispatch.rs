@@ -87,7 +87,7 @@ impl Dispatch {
     /// Bytes of this number of elements of a binding.
     pub fn bytes(&self, binding: &str, elements: u64) -> u64 {
         let (at, of) = (self.binding(binding), |[rows, width]: [u32; 2]| u64::from(rows) * u64::from(width));
-        match self.elements[at].is_quantised() {
+        match self.elements[at].is_quantized() {
             // Scales count with their weights.
             true => self.elements[at].size(self.shapes[at]) * elements / of(self.shapes[at]).max(1),
             false => elements * self.elements[at].bytes(),

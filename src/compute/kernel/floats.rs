@@ -14,7 +14,7 @@ pub enum Floats<'a> {
     /// bf16 values.
     Bf16(&'a [bf16]),
     /// A row of quantized weights.
-    Quantised(Row<'a>),
+    Quantized(Row<'a>),
 }
 
 /// Partial sums of a dot product: enough for a vector unit, and the same number for every kernel.
@@ -28,7 +28,7 @@ impl Floats<'_> {
             Floats::F32(values) => values.len(),
             Floats::F16(values) => values.len(),
             Floats::Bf16(values) => values.len(),
-            Floats::Quantised(row) => row.len(),
+            Floats::Quantized(row) => row.len(),
         }
     }
 
@@ -38,7 +38,7 @@ impl Floats<'_> {
             Floats::F32(values) => values[at],
             Floats::F16(values) => values[at].to_f32(),
             Floats::Bf16(values) => values[at].to_f32(),
-            Floats::Quantised(_) => self.to_vec()[at],
+            Floats::Quantized(_) => self.to_vec()[at],
         }
     }
 
@@ -52,7 +52,7 @@ impl Floats<'_> {
                 out
             }
             Floats::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
-            Floats::Quantised(row) => row.to_vec(),
+            Floats::Quantized(row) => row.to_vec(),
         }
     }
 
@@ -69,7 +69,7 @@ impl Floats<'_> {
     pub fn dot(&self, x: &[f32]) -> f32 {
         match self {
             Floats::F32(values) => dot(values, x, |value| *value),
-            Floats::F16(_) | Floats::Quantised(_) => dot(&self.to_vec(), x, |value| *value),
+            Floats::F16(_) | Floats::Quantized(_) => dot(&self.to_vec(), x, |value| *value),
             Floats::Bf16(values) => dot(values, x, |value| f32::from_bits(u32::from(value.to_bits()) << 16)),
         }
     }

@@ -108,14 +108,14 @@ impl<'a> Group<'a> {
             DType::Bf16 => Floats::Bf16(bytemuck::cast_slice(memory.halves(range))),
             DType::F32 => Floats::F32(bytemuck::cast_slice(memory.words(range))),
             DType::U32 => panic!("{}: {name} is u32", self.dispatch.kernel.name),
-            _ => self.quantised(binding, range),
+            _ => self.quantized(binding, range),
         }
     }
 
     /// One quantized row.
-    fn quantised(&self, binding: usize, range: Range<usize>) -> Floats<'a> {
+    fn quantized(&self, binding: usize, range: Range<usize>) -> Floats<'a> {
         let planes = self.planes(binding, range).map(|bytes| self.memory[binding].bytes(bytes));
-        Floats::Quantised(Row { dtype: self.dispatch.elements[binding], planes })
+        Floats::Quantized(Row { dtype: self.dispatch.elements[binding], planes })
     }
 
     /// The byte range of a quantized row in each plane.
@@ -171,7 +171,7 @@ impl<'a> Group<'a> {
             DType::Q8Heads => {
                 let [codes, scale, _] = self.planes(binding, range).map(|bytes| bytes.start / 4..bytes.end / 4);
                 let codes = bytemuck::cast_slice_mut(memory.words_mut(codes));
-                let bits = heads::quantise(values, codes).to_bits();
+                let bits = heads::quantize(values, codes).to_bits();
                 memory.words_mut(scale).fill(bits);
             }
             DType::Packed(packs) => self.store_packed(binding, at, (packs, values)),

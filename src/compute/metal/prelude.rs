@@ -1,4 +1,4 @@
-//! The text before a Metal shader: what the launch specialises, and the shared parts that the kernel uses.
+//! The text before a Metal shader: what the launch specializes, and the shared parts that the kernel uses.
 //!
 //! The whole text is: headers, defines, how quads are unpacked and packed, the element type of each float binding, library
 //! parts, and the kernel's own text. All of it is the pipeline's key.
@@ -70,7 +70,7 @@ pub fn shader(dispatch: &Dispatch) -> Result<String> {
     _ = writeln!(text, "constant constexpr uint LANES = {};\nconstant constexpr uint SIMD = {SIMD};", dispatch.lanes);
     let part = |name: &str| LIBRARY.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
     text.push_str(part("quads").unwrap_or_default());
-    if dispatch.elements.iter().any(|dtype| dtype.is_quantised()) {
+    if dispatch.elements.iter().any(|dtype| dtype.is_quantized()) {
         text.push_str(part("quants").unwrap_or_default());
     }
     if dispatch.elements.iter().any(|dtype| dtype.is_ggml()) {
@@ -79,8 +79,8 @@ pub fn shader(dispatch: &Dispatch) -> Result<String> {
     for (at, binding) in dispatch.kernel.bindings.iter().enumerate() {
         if !matches!(binding.element, Element::F32 | Element::U32) {
             let dtype = dispatch.elements[at];
-            let stored = match dtype.is_quantised() {
-                true => quantised(dtype, dispatch.shapes[at]),
+            let stored = match dtype.is_quantized() {
+                true => quantized(dtype, dispatch.shapes[at]),
                 false => quad(dtype).to_owned(),
             };
             _ = writeln!(text, "typedef {stored} Quad_{};", binding.name);
@@ -106,8 +106,8 @@ fn quad(dtype: DType) -> &'static str {
     }
 }
 
-/// A word of what is quantised, with where their other planes begin, in words, and how a row's units are counted.
-fn quantised(dtype: DType, shape: [u32; 2]) -> String {
+/// A word of what is quantized, with where their other planes begin, in words, and how a row's units are counted.
+fn quantized(dtype: DType, shape: [u32; 2]) -> String {
     let [_, words, units] = Planes::of(dtype, shape).start.map(|byte| byte / 4);
     match dtype {
         DType::Q8 => format!("Bytes<{words}>"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_launch_specialises_comes_before_its_text() {
+    fn what_a_launch_specializes_comes_before_its_text() {
         let text = shader(&launch(&ADD)).unwrap();
         let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
         let defines = ["K = 1024;", "A = 1;", "LANES = 64;", "SIMD = 32;"];

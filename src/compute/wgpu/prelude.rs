@@ -98,7 +98,7 @@ impl Part {
     }
 }
 
-/// What specialises a launch's shader: extensions, defines, and the quads of its float bindings.
+/// What specializes a launch's shader: extensions, defines, and the quads of its float bindings.
 ///
 /// # Errors
 /// [`Error::Shader`] if a shared part has a wrong directive.
@@ -123,7 +123,7 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     let any = |of: fn(&DType) -> bool| dispatch.elements.iter().any(of);
     let packing = multiplies_bytes(dispatch) || any(|dtype| matches!(dtype, DType::Packed(_)));
     for (part, used) in
-        [("quants", any(|dtype| dtype.is_quantised())), ("packing", packing), ("ggml", any(|dtype| dtype.is_ggml()))]
+        [("quants", any(|dtype| dtype.is_quantized())), ("packing", packing), ("ggml", any(|dtype| dtype.is_ggml()))]
     {
         if used {
             text.push_str(&shared(dispatch, part)?);

@@ -114,7 +114,7 @@ impl MatvecTiling {
     fn floats(caps: &Caps, sums: &Sums<'_>) -> Self {
         let (few, inner, factors) = (caps.tiles.matvec, sums.inner, sums.extras.factors());
         let [rows, columns] = sums.output;
-        let wide = if sums.weights.iter().any(|dtype| dtype.is_quantised()) {
+        let wide = if sums.weights.iter().any(|dtype| dtype.is_quantized()) {
             BLOCK as u32 / 4
         } else if inner.is_multiple_of(8) {
             2

@@ -44,7 +44,7 @@ pub(super) struct Shard {
     pub(super) path: PathBuf,
     pub(super) bytes: Bytes,
     /// The format of its quantized weights.
-    pub(super) quantised: Option<DType>,
+    pub(super) quantized: Option<DType>,
 }
 
 /// One tensor in a weight file.
@@ -83,7 +83,7 @@ impl Files {
 
     /// One file in memory; `path` is its name in messages.
     pub(super) fn memory(bytes: Cow<'static, [u8]>, path: PathBuf) -> Result<Files> {
-        Files::whole(Shard { path, bytes: Bytes::Memory(bytes), quantised: None })
+        Files::whole(Shard { path, bytes: Bytes::Memory(bytes), quantized: None })
     }
 
     /// The bytes of a stored tensor.
@@ -92,8 +92,8 @@ impl Files {
     }
 
     /// The quantized format of the file of a stored tensor, if the tensor is a plane.
-    pub(super) fn quantised(&self, stored: &Stored) -> Option<DType> {
-        self.shards[stored.shard].quantised.filter(|_| stored.encoding.is_bytes())
+    pub(super) fn quantized(&self, stored: &Stored) -> Option<DType> {
+        self.shards[stored.shard].quantized.filter(|_| stored.encoding.is_bytes())
     }
 
     fn single(path: PathBuf) -> Result<Files> {
@@ -101,8 +101,8 @@ impl Files {
     }
 
     fn whole(shard: Shard) -> Result<Files> {
-        let Header { slots, quantised } = header::read(shard.bytes.as_slice(), &shard.path)?;
-        let shard = Shard { quantised, ..shard };
+        let Header { slots, quantized } = header::read(shard.bytes.as_slice(), &shard.path)?;
+        let shard = Shard { quantized, ..shard };
         let stored = slots.into_iter().map(|(name, slot)| (name, Stored::new(0, slot))).collect();
         Ok(Files { shards: vec![shard], stored })
     }
@@ -127,7 +127,7 @@ impl Files {
                 let header = header::read(opened.bytes.as_slice(), &opened.path)?;
                 slots.push(header.slots);
                 numbers.insert(shard, shards.len());
-                shards.push(Shard { quantised: header.quantised, ..opened });
+                shards.push(Shard { quantized: header.quantized, ..opened });
             }
             let number = numbers[shard];
             match slots[number].remove(name) {
@@ -147,7 +147,7 @@ impl Shard {
         if !fs::metadata(&path).map_err(Error::io(&path))?.is_file() {
             return Err(Error::Format { file: path, what: "expected a file of weights".into() });
         }
-        Ok(Shard { bytes: Bytes::map(&path)?, path, quantised: None })
+        Ok(Shard { bytes: Bytes::map(&path)?, path, quantized: None })
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn open(bytes: Bytes, path: &Path) -> Result<Opened> {
         }
         stored.insert(name, slot);
     }
-    let shard = |bytes| Shard { path: path.into(), bytes, quantised: None };
+    let shard = |bytes| Shard { path: path.into(), bytes, quantized: None };
     let shards = vec![shard(bytes), shard(Bytes::Memory(Cow::Owned(small)))];
     Ok(Opened { config, files: Files { shards, stored }, names: Names::Gguf { mtp }, values: container.values })
 }

@@ -38,7 +38,7 @@ const LENGTH: usize = 8;
 pub(super) struct Header {
     pub(super) slots: BTreeMap<String, Slot>,
     /// The format of the quantized weights in the file.
-    pub(super) quantised: Option<DType>,
+    pub(super) quantized: Option<DType>,
 }
 
 /// Reads and checks the header of `file`; `bytes` are its contents.
@@ -48,27 +48,27 @@ pub(super) fn read(bytes: &[u8], file: &Path) -> Result<Header> {
     let mut json = serde_json::Deserializer::from_slice(header);
     let read = json.deserialize_map(Tensors).and_then(|read| json.end().map(|()| read));
     let (tensors, metadata) = read.map_err(|why| format(format!("the safetensors header is unusable: {why}")))?;
-    let quantised = quantised(&metadata, file)?;
+    let quantized = quantized(&metadata, file)?;
     let start = LENGTH + header.len();
     let slots = place(tensors, bytes.len() - start, start).map_err(format)?;
-    Ok(Header { slots, quantised })
+    Ok(Header { slots, quantized })
 }
 
 /// The format of quantized weights in the metadata, if any.
-fn quantised(metadata: &Value, file: &Path) -> Result<Option<DType>> {
+fn quantized(metadata: &Value, file: &Path) -> Result<Option<DType>> {
     let text = |key: &str| metadata.get(key).and_then(Value::as_str);
     let Some(format) = text(FORMAT) else { return Ok(None) };
     let version = text(FORMAT_VERSION).unwrap_or_default();
     match (format, version.parse::<u32>()) {
         (_, Ok(newer)) if newer > VERSION => Err(Error::Unsupported {
-            what: format!("{}: quantised weights of version {newer}", file.display()),
+            what: format!("{}: quantized weights of version {newer}", file.display()),
             hint: format!("this build reads them up to version {VERSION}; a newer bimetal reads these"),
         }),
         ("q8", Ok(1..)) => Ok(Some(DType::Q8)),
         ("q4", Ok(1..)) => Ok(Some(DType::Q4)),
         _ => {
             let expected = format!("expected q8 or q4 of version 1 to {VERSION}");
-            let what = format!("its weights are quantised as {format:?} of version {version:?}, {expected}");
+            let what = format!("its weights are quantized as {format:?} of version {version:?}, {expected}");
             Err(Error::Format { file: file.into(), what })
         }
     }

@@ -53,7 +53,7 @@ pub(super) fn summary(checkpoint: &Checkpoint) -> Summary {
             let (tensors, total) = skipped.entry(what).or_default();
             *tensors += 1usize;
             *total += size;
-        } else if let Some(dtype) = checkpoint.files.quantised(stored).or_else(|| stored.encoding.dtype()) {
+        } else if let Some(dtype) = checkpoint.files.quantized(stored).or_else(|| stored.encoding.dtype()) {
             *bytes.entry(dtype).or_default() += size;
         }
     }

@@ -85,7 +85,7 @@ impl TensorView<'_> {
     pub fn require_finite(&self) -> Result<()> {
         let Some((row, column, value)) = self.find_not_finite() else { return Ok(()) };
         let got = format!("{value} at row {row}, column {column}");
-        let want = match self.dtype.is_quantised() {
+        let want = match self.dtype.is_quantized() {
             true if value.is_finite() => "scales of weights that half precision has",
             true => "finite scales",
             false => "finite values",

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use crate::model::weights::quantize::{Weighted, is_quantised, require_original};
+use crate::model::weights::quantize::{Weighted, is_quantized, require_original};
 use crate::{
     compute::{
         dtype::{DType, PLANES, Planes},
@@ -35,7 +35,7 @@ const UNFINISHED: &str = "model.safetensors.unfinished";
 /// # Errors
 /// [`Error::Request`] for weights that are already quantized, a GGUF file, or a directory that holds weights;
 /// [`Error::Tensor`] for values that are not finite; [`Error::Io`].
-pub fn quantise(checkpoint: &Checkpoint, out: &Path, format: DType, progress: &mut Progress<'_>) -> Result<()> {
+pub fn quantize(checkpoint: &Checkpoint, out: &Path, format: DType, progress: &mut Progress<'_>) -> Result<()> {
     if checkpoint.is_gguf() {
         let what = "what is written needs the files beside the weights; give the directory of a safetensors checkpoint";
         return Err(Error::Request(format!("{}: a GGUF file; {what}", checkpoint.path().display())));
@@ -91,8 +91,8 @@ impl<'a> Entry<'a> {
     /// Matrices are quantized, except those with values too large for f16.
     fn of(view: TensorView<'a>, format: DType) -> Result<Self> {
         view.require_finite()?;
-        let matrix = view.shape.len() == 2 && is_quantised(view.name, view.columns() as u32);
-        let wanted = if matrix && !view.dtype.is_quantised() { format } else { view.dtype };
+        let matrix = view.shape.len() == 2 && is_quantized(view.name, view.columns() as u32);
+        let wanted = if matrix && !view.dtype.is_quantized() { format } else { view.dtype };
         let mut entry = Self { view, to: wanted };
         if wanted != view.dtype && entry.weighted().largest() > LARGEST {
             log::warn!("{} has values too large for f16: it stays {}", view.name, view.dtype);
@@ -122,7 +122,7 @@ impl<'a> Entry<'a> {
 
     /// The bytes to store, by plane.
     fn planes(&self) -> Result<[Vec<u8>; PLANES]> {
-        if !self.to.is_quantised() {
+        if !self.to.is_quantized() {
             return Ok([self.view.data.to_vec(), Vec::new(), Vec::new()]);
         }
         let lost = || Error::Request(format!("{} changed while it was read", self.view.file.display()));

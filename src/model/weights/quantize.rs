@@ -20,7 +20,7 @@ const PORTION: usize = 8;
 
 /// Whether a matrix of this name and width may be quantized: all large ones with rows of whole blocks. The DeltaNet's
 /// gate projections stay: they are small, and a decay error grows with every token.
-pub(in crate::model) fn is_quantised(name: &str, width: u32) -> bool {
+pub(in crate::model) fn is_quantized(name: &str, width: u32) -> bool {
     let gates = ["in_proj_a.weight", "in_proj_b.weight"].iter().any(|gate| name.ends_with(gate));
     !gates && (width as usize).is_multiple_of(BLOCK)
 }
@@ -28,7 +28,7 @@ pub(in crate::model) fn is_quantised(name: &str, width: u32) -> bool {
 /// Checks that a checkpoint's weights can be brought to a format: they must not have another quantized format.
 pub(in crate::model) fn require_original(checkpoint: &Checkpoint, wanted: DType) -> Result<()> {
     // A GGUF file may have only some matrices in the requested format.
-    let found = checkpoint.quantised().filter(|found| *found != wanted || checkpoint.is_gguf());
+    let found = checkpoint.quantized().filter(|found| *found != wanted || checkpoint.is_gguf());
     found.map_or(Ok(()), |found| {
         let place = checkpoint.path().display();
         Err(Error::Request(format!("{place}: its weights are {found} already; {wanted} needs the original checkpoint")))
@@ -115,9 +115,9 @@ impl Weighted<'_> {
 
     fn row(&self, row: usize, planes: [&mut [u8]; PLANES], singles: &mut [f32]) -> Found {
         let stored = &self.data[row * self.row_bytes()..(row + 1) * self.row_bytes()];
-        if !self.from.is_quantised() {
+        if !self.from.is_quantized() {
             widen(self.from, stored, singles);
-            return match formats::quantise(self.to, singles, planes) {
+            return match formats::quantize(self.to, singles, planes) {
                 Ok(()) => Found::Fit,
                 Err(Unfit::Wide) => Found::Wide,
                 Err(Unfit::NotFinite) => Found::NotFinite,

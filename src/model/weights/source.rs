@@ -93,7 +93,7 @@ impl Source<'_> {
     /// Checks that the weights can get the requested format: quantized weights are never quantized again.
     pub(super) fn require_form(&self, wanted: Option<DType>) -> Result<()> {
         match (self, wanted) {
-            (_, Some(wanted)) if !wanted.is_quantised() => {
+            (_, Some(wanted)) if !wanted.is_quantized() => {
                 Err(Error::Request(format!("{wanted} is not a format of quantized weights: choose q8 or q4")))
             }
             (Source::Checkpoint(checkpoint), Some(wanted)) => quantize::require_original(checkpoint, wanted),

@@ -123,7 +123,7 @@ impl<'scope> Uploader<'scope> {
     ///
     /// # Errors
     /// Errors of this write or of earlier ones.
-    pub(super) fn quantise(
+    pub(super) fn quantize(
         &mut self,
         weights: Weighted<'_>,
         (target, mut row): (&mut Target, usize),

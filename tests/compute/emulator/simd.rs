@@ -70,7 +70,7 @@ fn prefixes_go_up_to_a_lane() {
 }
 
 #[test]
-fn quads_are_four_neighbours() {
+fn quads_are_four_neighbors() {
     expect(&[
         ("quad_sum(v)", |i| on(i, |i| 4 * (i / 4 * 4) + 10)),
         ("quad_max(v)", |i| on(i, |i| i / 4 * 4 + 4)),

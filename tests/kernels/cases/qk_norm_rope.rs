@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bimetal::{
     Backend,
     low_level::{
-        compute::{cpu::Cpu, dtype::DType, formats::heads::quantise, pass::Pass, tensor::Tensor},
+        compute::{cpu::Cpu, dtype::DType, formats::heads::quantize, pass::Pass, tensor::Tensor},
         kernels::{
             operands::{heads::AttentionHeads, step::Phase},
             qk_norm_rope::{QkNorm, qk_norm_rope},
@@ -100,7 +100,7 @@ pub fn codes_are_exact() {
                 assert!(written.len() >= (step_case.live() * kv) as usize, "{name}: {}", bytes.name);
                 for (row, found) in written {
                     let values: Vec<f32> = singles.row(row as u32).iter().map(|bits| f32::from_bits(*bits)).collect();
-                    assert!(found == quantised(&values), "{name}: {} of head {row} of {values:?}", bytes.name);
+                    assert!(found == quantized(&values), "{name}: {} of head {row} of {values:?}", bytes.name);
                 }
             }
         }
@@ -108,9 +108,9 @@ pub fn codes_are_exact() {
 }
 
 /// Codes and the bits of the scale, by definition.
-fn quantised(values: &[f32]) -> (Vec<i8>, u32) {
+fn quantized(values: &[f32]) -> (Vec<i8>, u32) {
     let mut codes = vec![0; values.len()];
-    let scale = quantise(values, &mut codes).to_bits();
+    let scale = quantize(values, &mut codes).to_bits();
     (bytemuck::cast_vec(codes), scale)
 }
 
@@ -161,7 +161,7 @@ pub fn odd_values() {
         order.sort_by_key(|position| place(*position));
         for ((position, key), value) in order.into_iter().zip(keys).zip(values) {
             let head = &cases[position as usize];
-            assert_eq!(value, quantised(head), "{name}: {head:?}");
+            assert_eq!(value, quantized(head), "{name}: {head:?}");
             let none = head.iter().any(|value| !value.is_finite());
             assert_eq!(value.1 == NAN, none, "{name}: {head:?}");
             // The norm of a head with infinity is NaN, or zero beside the infinity.

@@ -91,8 +91,8 @@ const GIVEN: [&str; 8] = ["LANES", "SUBGROUP", "A", "B", "C", "FLOATS", "PACKED_
 
 /// Defines with another meaning in one kernel.
 const SPECIAL: &[(&str, &str, u32)] = &[
-    ("dequantise", "SHARE", 4),
-    ("dequantise", "W_WIDE", 2),
+    ("dequantize", "SHARE", 4),
+    ("dequantize", "W_WIDE", 2),
     ("matmul_mma", "COLUMNS", 2),
     ("matmul_mma", "ROWS", 2),
     ("gdn_scan", "SHARE", 4),
@@ -158,7 +158,7 @@ pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
         kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
     let text = library.collect::<String>() + kernel.source.wgsl;
     // Quantized weights are read in whole blocks, or in two vectors.
-    let weights = dtype.is_quantised() && !matches!(dtype, DType::Q8Heads | DType::Packed(_));
+    let weights = dtype.is_quantized() && !matches!(dtype, DType::Q8Heads | DType::Packed(_));
     let blocks = weights && kernel.library.contains(&"dots");
     let wide = |name, value| match name {
         "WIDE" if blocks => 8,
@@ -211,7 +211,7 @@ fn element_of(binding: &Binding, dtype: DType) -> DType {
             _ => element_of(binding, DType::F32),
         };
     }
-    let quantised = match dtype {
+    let quantized = match dtype {
         DType::Q8Heads => ["keys", "values"].contains(&binding.name),
         _ => ["w", "gate", "up", "table"].contains(&binding.name),
     };
@@ -221,11 +221,11 @@ fn element_of(binding: &Binding, dtype: DType) -> DType {
         Element::Float if binding.access.writes() && dtype == DType::Bf16 => DType::F32,
         Element::Inputs if matches!(dtype, DType::F16 | DType::Packed(_)) => dtype,
         Element::Inputs => DType::F32,
-        Element::Halves if dtype == DType::F16 || dtype.is_quantised() && quantised => dtype,
+        Element::Halves if dtype == DType::F16 || dtype.is_quantized() && quantized => dtype,
         Element::Heads if dtype == DType::F16 || dtype == DType::Q8Heads => dtype,
         Element::Heads => DType::F32,
         Element::F16 | Element::Halves => DType::F16,
-        Element::Float | Element::Wide if dtype.is_quantised() && !quantised => DType::F32,
+        Element::Float | Element::Wide if dtype.is_quantized() && !quantized => DType::F32,
         Element::Float | Element::Wide => dtype,
     }
 }

@@ -5,7 +5,7 @@ use crate::support::fixtures::checkpoint;
 
 /// Quantized weights count with their scales: 8.5 and 4.5625 bits per weight. The two gate matrices of a DeltaNet stay.
 #[test]
-fn quantised_weights_count_what_they_take() {
+fn quantized_weights_count_what_they_take() {
     let config = Config::named("0.8b").unwrap();
     let gates = 18 * 2 * 16 * 1024;
     for (format, sixteenths) in [(DType::Q8, 136), (DType::Q4, 73)] {
@@ -15,18 +15,18 @@ fn quantised_weights_count_what_they_take() {
             |options: EngineOptions| DryEngine::new(discrete(), &Source::Random(&config), precision, options).unwrap();
         let mut dry_engine = dry_run(options);
         let ledger = Ledger::of(&dry_engine.decode(1, 16).unwrap());
-        let quantised = |weights: u64| weights * sixteenths / 128;
+        let quantized = |weights: u64| weights * sixteenths / 128;
         let rest = 2 * (SMALL + SINGLES + gates);
-        assert_eq!(sum(&ledger).weights, quantised(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
+        assert_eq!(sum(&ledger).weights, quantized(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
         assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
         // Prefill products read them once, dequantized before or inside the product.
         for (budget, expanded) in [(512, true), (128, false)] {
             let prefill =
                 Ledger::of(&dry_run(EngineOptions { budget: Some(budget), ..options }).prefill(64, 0).unwrap());
             let of = |name: &str| prefill.kernels().into_iter().find(|entry| entry.kernel == Some(name));
-            let (before, products) = (of("dequantise"), of("matmul_mma").unwrap());
+            let (before, products) = (of("dequantize"), of("matmul_mma").unwrap());
             let reading = if expanded { before.as_ref().unwrap() } else { &products };
-            assert_eq!(reading.cost.weights, quantised(PRODUCTS - gates) + 2 * gates, "{format}");
+            assert_eq!(reading.cost.weights, quantized(PRODUCTS - gates) + 2 * gates, "{format}");
             // One product per matrix, or two if the gates' rows are separate.
             assert_eq!(before.is_some(), expanded);
             assert_eq!(products.launches, 18 * (4 + u64::from(!expanded)) + 6 * 4, "{format}");
@@ -43,7 +43,7 @@ fn quantised_weights_count_what_they_take() {
 fn halves_of_weights_are_foreseen() {
     let config = Config::named("0.8b").unwrap();
     for (budget, expanded) in [(512, 2 * (6144 + 2048 + 32) * 1024), (128, 0)] {
-        let [plain, quantised] = [None, Some(DType::Q4)].map(|quant| {
+        let [plain, quantized] = [None, Some(DType::Q4)].map(|quant| {
             // Packed rows between dispatches need other scratch memory, so there are none here.
             let caps = Caps { packed_dots: false, ..discrete() };
             let backend: Arc<dyn Backend> = Arc::new(Paper::new(caps));
@@ -78,7 +78,7 @@ fn halves_of_weights_are_foreseen() {
             (engine.memory() - model.weights.bytes(), enough - model.weights.bytes())
         });
         // The largest f16 matrix of a layer, for both programs.
-        assert_eq!([quantised.0 - plain.0, quantised.1 - plain.1], [2 * expanded; 2], "budget {budget}");
+        assert_eq!([quantized.0 - plain.0, quantized.1 - plain.1], [2 * expanded; 2], "budget {budget}");
     }
 }
 

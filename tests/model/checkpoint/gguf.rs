@@ -51,7 +51,7 @@ fn what_is_read() {
     assert_eq!(summary.skipped, BTreeMap::from([(Skipped::Mtp, (3, 8 * 220 + 256 + 1024))]));
     assert_eq!(summary.bytes[&DType::Q4_0], (32 * 256 + 256 * 32) / 32 * 18);
     assert_eq!(summary.files.len(), 1);
-    assert_eq!((checkpoint.quantised(), checkpoint.is_gguf()), (Some(DType::Q5K), true));
+    assert_eq!((checkpoint.quantized(), checkpoint.is_gguf()), (Some(DType::Q5K), true));
     let view = checkpoint.tensor("layers.0.linear_attn.conv1d.weight").unwrap();
     assert_eq!((view.name, view.shape), ("blk.0.ssm_conv1d.weight", &[288, 1, 4][..]));
 }

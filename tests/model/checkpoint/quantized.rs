@@ -6,7 +6,7 @@ use bimetal::{
     Checkpoint,
     low_level::{
         compute::dtype::DType,
-        model::checkpoint::{Part, quantise},
+        model::checkpoint::{Part, quantize},
     },
 };
 use half::f16;
@@ -20,9 +20,9 @@ use crate::support::{
 const UP: &str = "model.layers.0.mlp.up_proj.weight";
 
 /// The small tied text model, quantized.
-fn quantised(format: DType) -> Scratch {
+fn quantized(format: DType) -> Scratch {
     let (scratch, original) = (Scratch::empty(), checkpoint("tiny-tied-text-f32"));
-    quantise(&original, &scratch.0, format, &mut |_, _| {}).unwrap();
+    quantize(&original, &scratch.0, format, &mut |_, _| {}).unwrap();
     scratch
 }
 
@@ -30,7 +30,7 @@ fn quantised(format: DType) -> Scratch {
 fn it_is_whole_and_smaller() {
     let original = checkpoint("tiny-tied-text-f32").summary();
     for (format, bits) in [(DType::Q8, 8.5..=8.5), (DType::Q4, 4.6..=4.75)] {
-        let scratch = quantised(format);
+        let scratch = quantized(format);
         let checkpoint = Checkpoint::open(&scratch.0).unwrap();
         checkpoint.check().unwrap();
         let view = checkpoint.tensor("layers.0.mlp.up_proj.weight").unwrap();
@@ -56,25 +56,25 @@ fn other_formats_and_versions_are_refused() {
         (
             "q4",
             "2",
-            "DIR/model.safetensors: quantised weights of version 2 is not supported: this build reads them up to version 1; \
+            "DIR/model.safetensors: quantized weights of version 2 is not supported: this build reads them up to version 1; \
              a newer bimetal reads these",
         ),
-        ("q9", "7", "quantised weights of version 7 is not supported"),
-        ("q5", "1", "its weights are quantised as \"q5\" of version \"1\", expected q8 or q4 of version 1 to 1"),
-        ("q4", "0", "its weights are quantised as \"q4\" of version \"0\""),
-        ("q4", "new", "its weights are quantised as \"q4\" of version \"new\""),
-        ("q4", "", "its weights are quantised as \"q4\" of version \"\""),
+        ("q9", "7", "quantized weights of version 7 is not supported"),
+        ("q5", "1", "its weights are quantized as \"q5\" of version \"1\", expected q8 or q4 of version 1 to 1"),
+        ("q4", "0", "its weights are quantized as \"q4\" of version \"0\""),
+        ("q4", "new", "its weights are quantized as \"q4\" of version \"new\""),
+        ("q4", "", "its weights are quantized as \"q4\" of version \"\""),
     ] {
-        let scratch = quantised(DType::Q4);
+        let scratch = quantized(DType::Q4);
         scratch.edit_weights(|header, _| {
             header["__metadata__"] = json!({ "bimetal.format": format, "bimetal.version": version });
         });
         assert!(scratch.error().contains(wanted), "{format} {version}: {}", scratch.error());
     }
-    let scratch = quantised(DType::Q4);
+    let scratch = quantized(DType::Q4);
     scratch.edit_weights(|header, _| drop(header.shift_remove("__metadata__")));
     assert!(scratch.error().contains("expected f32, f16 or bf16, found U8"), "{}", scratch.error());
-    let scratch = quantised(DType::Q4);
+    let scratch = quantized(DType::Q4);
     scratch.edit_weights(|header, _| header["__metadata__"]["bimetal.format"] = json!("q8"));
     assert!(scratch.error().contains("a plane of q8, found U8 ["), "{}", scratch.error());
 }
@@ -83,26 +83,26 @@ fn other_formats_and_versions_are_refused() {
 fn planes_that_are_cut_or_missing_are_told() {
     for plane in [".words", ".units"] {
         let name = format!("{UP}{plane}");
-        let scratch = quantised(DType::Q4);
+        let scratch = quantized(DType::Q4);
         scratch.edit_weights(|header, data| remove(header, data, &name));
         let wanted =
             format!("DIR: tensor {name}: expected bytes [160, {}], a plane of q4, found nothing", plane_width(plane));
         assert_eq!(scratch.error(), wanted);
-        let scratch = quantised(DType::Q4);
+        let scratch = quantized(DType::Q4);
         scratch.edit_weights(|header, data| {
             remove(header, data, &name);
             append(header, data, &name, &[160, 4]);
         });
         assert!(scratch.error().ends_with("found F32 [160, 4]"), "{}", scratch.error());
     }
-    let scratch = quantised(DType::Q8);
+    let scratch = quantized(DType::Q8);
     let whole = scratch.read(WEIGHTS);
     let start = whole.len() - parts(&whole).1.len();
     for length in [7, start - 1, start, start + 1000, whole.len() - 1] {
         scratch.write(WEIGHTS, &whole[..length]);
         assert!(scratch.error().contains("cut off") || length == 7, "{length}: {}", scratch.error());
     }
-    let scratch = quantised(DType::Q8);
+    let scratch = quantized(DType::Q8);
     scratch.edit_weights(|header, data| append(header, data, "model.norm.weight.words.words", &[2, 4]));
     assert!(!scratch.error().is_empty());
 }
@@ -115,7 +115,7 @@ fn plane_width(plane: &str) -> usize {
 fn scales_that_are_no_numbers_are_told_with_their_place() {
     for (format, plane, scales) in [(DType::Q8, ".words", 2), (DType::Q4, ".units", 1)] {
         for value in [f16::NAN, f16::NEG_INFINITY] {
-            let scratch = quantised(format);
+            let scratch = quantized(format);
             scratch.edit_weights(|header, data| {
                 let Value::Array(offsets) = &header[&format!("{UP}{plane}")]["data_offsets"] else { panic!("offsets") };
                 let at = offsets[0].as_u64().unwrap() as usize + 2 * (3 * scales + scales - 1);

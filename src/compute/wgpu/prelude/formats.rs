@@ -36,7 +36,7 @@ pub(super) struct Bound<'a> {
     dispatch: &'a Dispatch,
     binding: &'static Binding,
     dtype: DType,
-    /// Rows and width of a quantised matrix.
+    /// Rows and width of a quantized matrix.
     shape: Option<[u32; 2]>,
     /// Whether the device has 16-bit floats.
     shader_f16: bool,
@@ -46,7 +46,7 @@ impl<'a> Bound<'a> {
     /// Binding `at` of a launch, if it has float elements.
     pub(super) fn of(dispatch: &'a Dispatch, at: usize, shader_f16: bool) -> Option<Self> {
         let (binding, dtype) = (&dispatch.kernel.bindings[at], dispatch.elements[at]);
-        let shape = dtype.is_quantised().then(|| dispatch.shapes[at]);
+        let shape = dtype.is_quantized().then(|| dispatch.shapes[at]);
         let float = !matches!(binding.element, Element::F32 | Element::U32);
         float.then_some(Self { dispatch, binding, dtype, shape, shader_f16 })
     }
@@ -65,13 +65,13 @@ impl<'a> Bound<'a> {
 
     /// The files that say it, and what of each is wanted.
     fn files(&self) -> Vec<(&'static str, Use)> {
-        let (format, quantised) = (self.format(), self.shape.is_some());
+        let (format, quantized) = (self.format(), self.shape.is_some());
         let of_format = |used| match self.dtype {
             DType::Q8 | DType::Q4 => vec![("words", used), (format, used)],
             dtype if dtype.is_ggml() => vec![("words", used), (format, used)],
             _ => vec![(format, used)],
         };
-        match (self.binding.element, quantised) {
+        match (self.binding.element, quantized) {
             (Element::Inputs, true) => of_format(Use::Stores),
             (Element::Wide, true) if multiplies_bytes(self.dispatch) => of_format(Use::Codes),
             (Element::Wide, _) => of_format(Use::Pieces),

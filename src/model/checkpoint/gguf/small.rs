@@ -25,7 +25,7 @@ fn undo(name: &str) -> Option<Undo> {
 
 /// The f32 bytes of a converted tensor; `None` if the tensor needs no conversion.
 pub(super) fn converted(name: &str, stored: &Stored, file: &[u8], path: &Path) -> Result<Option<Vec<u8>>> {
-    let dtype = stored.encoding.dtype().filter(|dtype| !dtype.is_quantised());
+    let dtype = stored.encoding.dtype().filter(|dtype| !dtype.is_quantized());
     let (Some(undo), Some(dtype)) = (undo(name), dtype) else { return Ok(None) };
     let data = &file[stored.range.clone()];
     let mut values = vec![0.0; data.len() / dtype.bytes() as usize];

@@ -14,7 +14,7 @@ struct Params {
 const PAIRS: u32 = K / (4u * W_WIDE);
 
 @compute @workgroup_size(LANES)
-fn dequantise(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn dequantize(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let begin = group.x * SHARE * LANES + lane;
     let end = params.count * PAIRS;
     // All are asked for before the first is written: the compiler cannot know that w and y are apart.

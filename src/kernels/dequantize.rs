@@ -15,12 +15,12 @@ use crate::{
 
 /// One group for SHARE · LANES pairs of quads.
 pub static KERNEL: Kernel = Kernel {
-    name: "dequantise",
+    name: "dequantize",
     bindings: &[Binding::read("w", Element::Halves), Binding::update("y", Element::Halves)],
     params: &[("first", Scalar::U32(0)), ("count", Scalar::U32(0))],
     library: &[],
     lanes: 128,
-    source: source!("dequantise"),
+    source: source!("dequantize"),
     cpu,
     cost,
 };
@@ -32,10 +32,10 @@ const PAIR: u32 = 8;
 const SHARE: u32 = 4;
 
 /// Writes all rows of a part of a matrix, the first of them as row `first` of `y`: \[rows, in\] f16.
-pub fn dequantise(p: &Pass, part: &Part, first: u32, y: &mut Tensor) {
+pub fn dequantize(p: &Pass, part: &Part, first: u32, y: &mut Tensor) {
     let [count, inner] = [part.tensor.rows(), part.tensor.width()];
-    assert!(inner.is_multiple_of(PAIR), "dequantise: rows of {inner} weights are no whole pairs of quads");
-    assert!(y.width() == inner && y.rows() >= first + count && y.dtype() == DType::F16, "dequantise: output");
+    assert!(inner.is_multiple_of(PAIR), "dequantize: rows of {inner} weights are no whole pairs of quads");
+    assert!(y.width() == inner && y.rows() >= first + count && y.dtype() == DType::F16, "dequantize: output");
     p.dispatch(&KERNEL)
         .define("K", inner)
         .define("SHARE", SHARE)

@@ -9,7 +9,7 @@ struct Params {
 // Pairs of a row.
 constant constexpr uint PAIRS = K / (4 * W_WIDE);
 
-kernel void dequantise(
+kernel void dequantize(
     device const Quad_w* w [[buffer(0)]],
     device Quad_y* y [[buffer(1)]],
     constant Params& params [[buffer(2)]],

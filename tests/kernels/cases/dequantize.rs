@@ -9,7 +9,7 @@ use bimetal::{
             dtype::DType,
             pass::Pass,
         },
-        kernels::{dequantise::dequantise, operands::matrix::Matrix},
+        kernels::{dequantize::dequantize, operands::matrix::Matrix},
         ops::matmul::{expanded_bytes, matmul, matmul_add},
     },
 };
@@ -35,12 +35,12 @@ pub fn cases() {
                 let w = Matrix::new(parts.iter().map(part).collect());
                 // One more row than the matrix has.
                 let mut y = case.poisoned([w.rows() + 1, inner], DType::F16);
-                w.parts().iter().for_each(|part| dequantise(p, part, part.first, &mut y));
+                w.parts().iter().for_each(|part| dequantize(p, part, part.first, &mut y));
                 p.mark("y", &y);
             };
-            let wanted = outputs("dequantise", &oracle, oracle.caps(), op).remove(0);
+            let wanted = outputs("dequantize", &oracle, oracle.caps(), op).remove(0);
             for (name, backend) in backends().into_iter().filter(|(_, backend)| backend.caps().half) {
-                let found = outputs("dequantise", &backend, backend.caps(), op).remove(0);
+                let found = outputs("dequantize", &backend, backend.caps(), op).remove(0);
                 let different = found.bits.iter().zip(&wanted.bits).position(|(found, wanted)| found != wanted);
                 assert_eq!(different, None, "{dtype} {parts:?} × {inner} on {name}");
             }
@@ -117,15 +117,15 @@ pub fn chosen() {
         |caps: &Caps, rows, types| launches(caps, rows, types).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     const MIXED: &[DType] = &[DType::Q4, DType::F16];
     assert_eq!(names(&caps, FEW, MIXED), ["matmul_mma"; 2]);
-    assert_eq!(names(&caps, MANY, MIXED), ["dequantise", "dequantise", "matmul_mma"]);
+    assert_eq!(names(&caps, MANY, MIXED), ["dequantize", "dequantize", "matmul_mma"]);
     assert_eq!(names(&caps, MANY, &[DType::F16, DType::F16]), ["matmul_mma"; 2]);
     assert_eq!(
         names(&caps, MANY, &[DType::F16, DType::F32, DType::Q8]),
-        ["matmul_mma", "matmul", "dequantise", "matmul_mma"]
+        ["matmul_mma", "matmul", "dequantize", "matmul_mma"]
     );
     let expand = |weights| Some(Expand { weights, ..Expand::USUAL });
     caps.tiles.expand = expand(600 * 64);
-    let once = [("dequantise", [0, 300]), ("dequantise", [300, 300]), ("matmul_mma", [0, 600])];
+    let once = [("dequantize", [0, 300]), ("dequantize", [300, 300]), ("matmul_mma", [0, 600])];
     assert_eq!(launches(&caps, MANY, MIXED), once);
     let inside = [("matmul_mma", [0, 300]), ("matmul_mma", [300, 300])];
     for never in [expand(600 * 64 - 1), None] {
