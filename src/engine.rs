@@ -1,7 +1,7 @@
-//! The engine: owns the device, the weights and the caches, and turns sequences of token ids into more of them.
+//! The engine: owns the device, the weights and the caches, and extends sequences of token ids.
 //!
-//! It knows nothing of text. Given tokens go through the prompt program and sampled ones through a decode program, also
-//! when a preempted sequence is computed again, so that what a sequence yields depends on the sequence alone.
+//! The engine knows no text. Given tokens go through the prefill program, sampled tokens through a decode program. This
+//! also holds when a preempted sequence is recomputed, so the output of a sequence depends on the sequence alone.
 
 mod ahead;
 mod dry_run;
@@ -44,25 +44,25 @@ use phase_runner::{LogitsRow, PhaseRunner};
 pub use request::{AtEnd, Event, Finish, Request};
 pub use runner::{LogitRows, Prepared, Recording, Runner};
 
-/// Prompts are cut at multiples of this many tokens.
+/// Prefill cuts prompts at multiples of this number of tokens.
 pub const ALIGN: u32 = 64;
 
-/// Cuts fall between chunks of the gated delta rule.
+/// Every cut is at the end of a chunk of the gated delta rule.
 const _: () = assert!(ALIGN.is_multiple_of(CHUNK));
 
 struct Sequence {
     tokens: Vec<u32>,
     sampler: Sampler,
-    /// Number of tokens at which it ends.
+    /// Number of tokens at which the sequence ends.
     max_len: usize,
     stop: BTreeSet<u32>,
     at_end: AtEnd,
-    /// Where its last logits are, until the next step of that phase.
+    /// The location of its last logits, until the next step of that phase.
     logits: Option<LogitsRow>,
 }
 
 impl Sequence {
-    /// Why it ends with this token, its last one; `None` where it goes on.
+    /// The finish reason if this token, the last one, ends the sequence. `None` if the sequence continues.
     fn finish(&self, token: u32) -> Option<Finish> {
         if self.stop.contains(&token) {
             Some(Finish::Stop)
@@ -74,8 +74,8 @@ impl Sequence {
     }
 }
 
-/// Owns the backend, the model, the caches and the programs. Serves many sequences of token ids at once: each step computes a
-/// part of all of them.
+/// Owns the backend, the model, the caches and the programs. Serves many sequences of token ids at once: each step
+/// computes a part of every sequence.
 ///
 /// ```no_run
 /// # fn main() -> bimetal::Result<()> {
@@ -105,19 +105,19 @@ pub struct Engine {
     prefill: PhaseRunner,
     decode: PhaseRunner,
     copier: session::Copier,
-    /// The block tables as the device has them.
+    /// The block tables on the device, by slot.
     tables: Vec<Vec<u32>>,
     preemptions: u64,
-    /// The decode step that is computed before it is asked for, if one is.
+    /// The decode step computed ahead of its request, if any.
     ahead: Option<Ahead>,
     steps_ahead: u64,
 }
 
 impl Engine {
-    /// An engine for one model.
+    /// Creates an engine for one model.
     ///
     /// # Errors
-    /// [`Error::Request`] for a context that does not fit, with the one that would; [`Error::OutOfMemory`].
+    /// [`Error::Request`] for a context that does not fit, with the largest context that fits; [`Error::OutOfMemory`].
     pub fn new(model: Arc<Model>, options: EngineOptions) -> Result<Self> {
         let plan = options.plan(&model)?;
         let budget = options.budget_on(model.backend.caps());
@@ -155,33 +155,33 @@ impl Engine {
         })
     }
 
-    /// The model it runs.
+    /// The model of this engine.
     pub fn model(&self) -> &Arc<Model> {
         self.runner.model()
     }
 
-    /// What its caches hold.
+    /// The sizes of the caches.
     pub fn plan(&self) -> &Plan {
         self.runner.plan()
     }
 
-    /// How many decode steps the device has begun before they were asked for.
+    /// Number of decode steps that the device started ahead of their request.
     pub fn steps_ahead(&self) -> u64 {
         self.steps_ahead
     }
 
-    /// Bytes of device memory that it holds: weights, caches, and what its programs brought along so far.
+    /// Device memory of the engine in bytes: weights, caches, and the outputs and scratch buffers of its programs.
     pub fn memory(&self) -> u64 {
         self.runner.bytes() + self.prefill.bytes() + self.decode.bytes()
     }
 
-    /// The programs made so far: what each computes, and how many launches it has.
+    /// The programs recorded so far: the name and the number of dispatches of each.
     pub fn dispatches(&self) -> Vec<(String, usize)> {
         self.prefill.dispatches().chain(self.decode.dispatches()).collect()
     }
 
-    /// How often a running sequence had to give its memory to an older one so far, to be computed again later. More
-    /// memory for caches, or fewer sequences at once, make this less.
+    /// Number of preemptions so far: a running sequence gave its memory to an older one and was recomputed later. More
+    /// cache memory or fewer sequences at once reduce this number.
     pub fn preemptions(&self) -> u64 {
         self.preemptions
     }
@@ -189,7 +189,7 @@ impl Engine {
     /// Queues a sequence.
     ///
     /// # Errors
-    /// [`Error::Request`] for an empty prompt, one that leaves no room in the context, or ids beyond the vocabulary.
+    /// [`Error::Request`] for an empty prompt, a prompt that fills the context, or an id outside the vocabulary.
     pub fn add(&mut self, request: Request) -> Result<SequenceId> {
         let max_len = self.max_len(&request)?;
         let id = self.scheduler.add(request.prompt.len(), max_len)?;
@@ -222,18 +222,18 @@ impl Engine {
         Ok(length.saturating_add(request.max_tokens).min(context))
     }
 
-    /// Whether nothing runs or waits.
+    /// Whether no sequence runs or waits.
     pub fn is_idle(&self) -> bool {
         self.scheduler.is_idle()
     }
 
-    /// Forgets a sequence and gives its memory back.
+    /// Removes a sequence and frees its memory.
     pub fn cancel(&mut self, id: SequenceId) {
         self.scheduler.cancel(id);
         self.sequences.remove(&id);
     }
 
-    /// Ends a sequence where it stands: it is kept or forgotten, as its request says.
+    /// Ends a sequence now. [`Request::at_end`] says whether the sequence is kept or removed.
     pub fn interrupt(&mut self, id: SequenceId) {
         match self.sequences.get(&id).map(|sequence| sequence.at_end) {
             Some(AtEnd::Keep) => self.scheduler.keep(id),
@@ -242,7 +242,7 @@ impl Engine {
         }
     }
 
-    /// Whether a sequence is being computed or waits for it.
+    /// Whether a sequence runs or waits.
     pub fn is_running(&self, id: SequenceId) -> bool {
         matches!(self.scheduler.state(id), Some(State::Running | State::Waiting))
     }
@@ -252,13 +252,13 @@ impl Engine {
         self.scheduler.state(id) == Some(State::Kept)
     }
 
-    /// The tokens of a sequence that has not been forgotten.
+    /// The tokens of a sequence. `None` once the sequence is removed.
     pub fn tokens(&self, id: SequenceId) -> Option<&[u32]> {
         self.sequences.get(&id).map(|sequence| sequence.tokens.as_slice())
     }
 
-    /// The logits that the sequence's last token was chosen from, as long as no other step has run; waits for a whole row.
-    /// None for a sequence that has none, or that is forgotten.
+    /// The logits of the sequence's last token, \[V\], valid until the next step. Waits for the device to read the row.
+    /// `None` if the sequence has no logits yet, or is removed.
     ///
     /// # Errors
     /// [`Error::Device`].

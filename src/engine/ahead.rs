@@ -1,9 +1,8 @@
-//! Decoding one step ahead of the host: while the host looks at the tokens of one step, the device computes the next from
+//! Decode one step ahead of the host: while the host reads the tokens of one step, the device computes the next from
 //! the tokens that it chose itself.
 //!
-//! A step is computed ahead only where it has to come anyway: every sequence in it goes on unless the token just chosen
-//! ends it, and what was computed beyond an end is in memory that is given back. Nothing of this shows in what a sequence
-//! yields.
+//! A step runs ahead only if it will be needed: each of its sequences continues, unless the token just chosen ends the
+//! sequence. Results beyond an end are in memory that is freed. The output of a sequence does not change.
 
 use super::{AtEnd, Engine, readback::PendingTokens};
 use crate::{
@@ -14,16 +13,16 @@ use crate::{
     model::cache::BLOCK,
 };
 
-/// A step whose tokens nobody has looked at.
+/// A submitted step whose tokens the host has not read yet.
 pub(super) struct Ahead {
-    /// What each row computes.
+    /// The work of each row.
     work: Vec<Work>,
     output_set: usize,
     pending: PendingTokens,
 }
 
 impl Engine {
-    /// Computes sampled tokens, or takes them from the step that was computed ahead, and chooses the next ones.
+    /// Computes sampled tokens, or takes their results from the step computed ahead. Then chooses the next tokens.
     pub(super) async fn decode(&mut self, work: &[&Work]) -> Result<Vec<(SequenceId, u32)>> {
         let Some(Ahead { work: begun, output_set, pending }) = self.ahead.take() else {
             let pending = self.start(Phase::Decode, work, 0)?;
@@ -37,7 +36,7 @@ impl Engine {
         let (mut ready, rest): (Vec<_>, Vec<_>) = work.iter().partition(|work| row(work).is_some());
         ready.sort_by_key(row);
         let pending = pending.of_rows(ready.iter().filter_map(row));
-        // The next one follows only where all of this one goes on and nothing comes between.
+        // The next step may run ahead only if this batch has all rows of the ready step, and no others.
         let whole = rest.is_empty() && ready.len() == begun.len();
         let next = if whole { self.look_ahead(&ready)? } else { None };
         let mut chosen = self.choose(&ready, output_set, pending).await?;
@@ -46,7 +45,7 @@ impl Engine {
         Ok(chosen)
     }
 
-    /// Starts the step after the last run, if it has to come: the same sequences in the same rows, each one token further.
+    /// Starts the step after the last run, if it will be needed: same sequences, same rows, each one token further.
     fn look_ahead(&mut self, work: &[&Work]) -> Result<Option<Ahead>> {
         let waits = self.runner.model().backend.caps().kind == DeviceKind::Cpu;
         if waits || work.is_empty() || !work.iter().all(|work| self.goes_on(work)) {
@@ -60,7 +59,8 @@ impl Engine {
         Ok(Some(Ahead { work: next, output_set: self.decode.output_set(), pending }))
     }
 
-    /// Whether a sequence goes on after a token unless that token ends it, with what the device has of it.
+    /// Whether a sequence can run ahead: it continues unless its next token ends it, it has memory for that token, its
+    /// memory is freed at the end, and the device chooses its tokens (greedy).
     fn goes_on(&self, work: &Work) -> bool {
         let (sequence, end) = (&self.sequences[&work.sequence], work.range.end);
         let known = sequence.tokens.len() == end && end + 1 < sequence.max_len;

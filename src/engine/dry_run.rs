@@ -1,6 +1,6 @@
-//! An engine without a device: it is asked for steps, and notes what it would ask of the device.
+//! An engine on a dry-run device: its steps only log their requests to the device.
 //!
-//! No weights are allocated. It tells what must be compiled before a first answer, and what a step costs.
+//! No weights are allocated. The log shows which kernels a first answer needs compiled, and what a step costs.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -21,11 +21,11 @@ use crate::{
     model::{Model, Precision, weights::Source},
 };
 
-/// What one step asked of the device.
+/// The requests of one step to the device.
 pub struct DryStep {
-    /// Launches, submissions and waits.
+    /// Dispatches, submissions and waits.
     pub log: Notes,
-    /// The tokens that it computed.
+    /// The tokens of the step.
     pub load: Load,
 }
 
@@ -36,12 +36,11 @@ pub struct DryEngine {
 }
 
 impl DryEngine {
-    /// An engine for a model's shape on a device with these capabilities. `options` must allow for the context
-    /// and the sequences that are to be asked for: [`DryEngine::context`].
+    /// Creates an engine for a model's shapes on a device with these capabilities. `options` must allow the context and
+    /// the sequences of later calls: see [`DryEngine::context`].
     ///
     /// # Errors
-    /// [`Error::Tensor`] for a checkpoint that lacks weights; [`Error::Request`] for a context that the device could
-    /// not bind.
+    /// [`Error::Tensor`] for missing weights; [`Error::Request`] for a context that exceeds the device's binding limit.
     pub fn new(caps: Caps, source: &Source<'_>, precision: Precision, options: EngineOptions) -> Result<Self> {
         let paper = Arc::new(Paper::new(caps));
         let backend: Arc<dyn Backend> = paper.clone();
@@ -50,19 +49,19 @@ impl DryEngine {
         Ok(Self { paper, engine })
     }
 
-    /// The context that `sequences` sequences need to be decoded after `depth` tokens each, given the budget of a step:
-    /// the first go on while the last are being prepared.
+    /// The context, in tokens, to decode `sequences` sequences together after `depth` tokens each, with `budget` tokens
+    /// per step. The first sequences already decode while the last ones are in prefill.
     pub fn context(sequences: u32, depth: u32, budget: u32) -> u32 {
-        // What is left of a step beside a token of each sequence that is already being decoded.
+        // Prefill tokens per step: the budget minus one token for each decoding sequence.
         let chunk = (budget.saturating_sub(sequences) / ALIGN * ALIGN).max(ALIGN);
         let steps = depth.div_ceil(chunk).saturating_add(2);
         depth.saturating_add(sequences.saturating_mul(steps)).saturating_add(4)
     }
 
-    /// One more token for each of `sequences` sequences after `depth` tokens, at least one.
+    /// One decode step of `sequences` sequences after `depth` tokens each (at least one).
     ///
     /// # Errors
-    /// [`Error::Request`] if the engine cannot decode so many sequences together.
+    /// [`Error::Request`] if the engine cannot decode this number of sequences together.
     pub fn decode(&mut self, sequences: u32, depth: u32) -> Result<DryStep> {
         let depth = depth.max(1);
         let most = self.engine.plan().context.saturating_sub(depth);
@@ -79,10 +78,10 @@ impl DryEngine {
         together.then_some(step).ok_or_else(|| unfit(&format!("{sequences} sequences of {depth} tokens")))
     }
 
-    /// A prompt's last `rows` tokens after `depth` others, the first answer's token included.
+    /// One prefill step of a prompt's last `rows` tokens after `depth` others, with the choice of the first token.
     ///
     /// # Errors
-    /// [`Error::Request`] if the engine does not compute so many in one step.
+    /// [`Error::Request`] if the engine does not compute this number of tokens in one step.
     pub fn prefill(&mut self, rows: u32, depth: u32) -> Result<DryStep> {
         let whole = self.request(depth.saturating_add(rows), 1);
         let id = if depth == 0 {
@@ -102,8 +101,8 @@ impl DryEngine {
         (tokens == 1).then_some(step).ok_or_else(|| unfit(&format!("{rows} tokens of a prompt after {depth}")))
     }
 
-    /// Every launch of two short answers, one chosen greedily and one by chance: what an engine has to compile before it
-    /// can answer.
+    /// All dispatches of two short answers, one greedy and one random: the kernels that an engine must compile
+    /// before its first answer.
     ///
     /// # Errors
     /// Those of [`Engine::step`].
@@ -123,7 +122,7 @@ impl DryEngine {
         self.engine.add(request)
     }
 
-    /// A dry-run device answers with zeros, so every sequence consists of them.
+    /// A dry-run device reads back zeros, so all tokens of a sequence are 0.
     fn request(&self, prompt: u32, max_tokens: u32) -> Request {
         let (prompt, max_tokens) = (vec![0; prompt as usize], max_tokens as usize);
         Request { prompt, sampling: Sampling::greedy(), max_tokens, stop: BTreeSet::new(), at_end: AtEnd::Keep }

@@ -1,9 +1,9 @@
-//! How much device memory an engine takes beside its caches.
+//! Device memory of an engine apart from weights and caches.
 
 use super::EngineOptions;
 use crate::{compute::dtype::DType, model::Model};
 
-/// Bytes that the programs of an engine will hold, from above.
+/// Upper bound, in bytes, for the memory of an engine's programs.
 pub(super) fn estimate(model: &Model, options: &EngineOptions) -> u64 {
     let config = &model.config;
     let widest = model.weights.widest() + u64::from(config.intermediate) + 4 * u64::from(config.hidden);

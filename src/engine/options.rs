@@ -1,4 +1,4 @@
-//! What an engine is made with.
+//! The options of an engine, and the cache sizes that follow from them.
 
 use crate::{
     compute::{
@@ -12,21 +12,21 @@ use crate::{
     },
 };
 
-/// What an engine is made with.
+/// The size limits of an engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EngineOptions {
-    /// Most tokens of one sequence; the model's own context where `None`, as far as memory allows and up to
+    /// Maximum number of tokens per sequence. `None` takes the model's own context, at most
     /// [`EngineOptions::USUAL_CONTEXT`].
     pub context: Option<u32>,
-    /// Most tokens computed in one step. `None` asks the device: 2048 on a GPU with memory of its own, 512 elsewhere.
+    /// Maximum number of tokens per step. `None` asks the device: 2048 on a discrete GPU, 512 elsewhere.
     pub budget: Option<u32>,
-    /// Most sequences at once.
+    /// Maximum number of running sequences.
     pub sequences: u32,
-    /// Slots for snapshots of sessions besides.
+    /// Number of additional slots, for snapshots of sessions.
     pub snapshots: u32,
     /// Type of keys and values in the cache: f32, f16 or [`DType::Q8Heads`].
     pub kv: DType,
-    /// Bytes of device memory to use; most of what the device has where `None`.
+    /// Device memory to use, in bytes. `None` takes 90 % of a discrete GPU's memory, 70 % on other devices.
     pub memory: Option<u64>,
 }
 
@@ -37,19 +37,19 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// The context that is taken unless more is asked for.
+    /// The default limit of the context, in tokens.
     pub const USUAL_CONTEXT: u32 = 8192;
 
-    /// Most tokens computed in one step on a device: the number that is asked for, or else the one that suits the device.
+    /// The maximum number of tokens per step on a device: `budget`, or the device's default.
     pub fn budget_on(&self, caps: &Caps) -> u32 {
         self.budget.unwrap_or(caps.tiles.budget)
     }
 
-    /// How large the caches become.
+    /// The sizes of the caches.
     ///
     /// # Errors
-    /// [`Error::Request`] for a context longer than the model's, or that does not fit, with the one that would, and for a
-    /// type in which keys and values are not kept.
+    /// [`Error::Request`] for a context longer than the model's, a context that does not fit (with the largest context
+    /// that fits), or a `kv` type that the cache does not support.
     pub fn plan(&self, model: &Model) -> Result<Plan> {
         if !matches!(self.kv, DType::F32 | DType::F16 | DType::Q8Heads) {
             return Err(Error::Request(format!(
@@ -75,7 +75,7 @@ impl EngineOptions {
         })
     }
 
-    /// Memory left for caches, after the bytes that are taken.
+    /// Memory for caches: the usable bytes minus `taken`.
     fn room(&self, model: &Model, taken: u64) -> Room {
         let caps = model.backend.caps();
         let share = if matches!(caps.kind, DeviceKind::Discrete) { 90 } else { 70 };
