@@ -1,4 +1,4 @@
-//! What was typed, and what it means. Every flag lives here and in the modules below.
+//! The command line: all commands and flags, here and in the modules below.
 
 mod bench;
 mod chat;
@@ -53,7 +53,7 @@ enum Command {
     },
 }
 
-/// Does what the command line asks for.
+/// Parses the command line and runs its command.
 pub fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Generate(arguments) => generate::run(&arguments),
@@ -76,7 +76,7 @@ pub fn run() -> Result<()> {
 mod tests {
     use super::{Arguments, CommandFactory};
 
-    /// Two flags of one command with the same short name, for one, would only show when that command is used.
+    /// Without this test, two flags with the same short name would only fail when their command is used.
     #[test]
     fn the_flags_of_every_command_are_consistent() {
         Arguments::command().debug_assert();

@@ -1,4 +1,4 @@
-//! Text in, text out: a generator serves many texts, a stream is one of them, a conversation is one that goes on.
+//! Text in, text out: a generator serves many texts, a stream reads one text, a conversation takes several turns.
 
 mod assets;
 #[cfg(all(feature = "built-in", not(target_arch = "wasm32")))]

@@ -1,6 +1,6 @@
-//! bimetal runs the Qwen3.5 language models on the user's own GPU, from a Rust program. One forward pass is recorded once and
-//! runs on every backend: wgpu (Vulkan, Direct3D 12), native Metal, and the host's cores. Many texts share each step, and what
-//! a text becomes never depends on the texts beside it.
+//! bimetal runs the Qwen3.5 language models on the user's own GPU, from a Rust program. One recorded forward pass runs
+//! on every backend: wgpu (Vulkan, Direct3D 12), native Metal, and the host's cores. Each step computes many texts, and
+//! a text never depends on the other texts.
 //!
 //! # Hello
 //! ```
@@ -14,8 +14,8 @@
 //! # Ok(())
 //! # }
 //! ```
-//! [`Generator::open`] takes a model on the hub, a directory, or a GGUF file. The defaults ask the device for the types and sizes
-//! that suit it. A [`Conversation`] remembers what was said and reuses what is computed of it.
+//! [`Generator::open`] takes a model on the hub, a directory, or a GGUF file. The default data types and sizes depend
+//! on the device. A [`Conversation`] stores the messages and reuses their computed tokens.
 //!
 //! # Many texts
 //! ```
@@ -37,7 +37,7 @@
 //! ```
 //!
 //! # Token ids in, token ids out
-//! An [`Engine`] knows nothing of text and needs none of the features below.
+//! An [`Engine`] works on token ids alone and needs none of the features below.
 //! ```
 //! # fn main() -> bimetal::Result<()> {
 //! use std::sync::Arc;
@@ -59,32 +59,33 @@
 //! # }
 //! ```
 //!
-//! # Where things are
-//! The names at the root are what most programs need. [`low_level`] has the layers below them, each using only layers above it in
-//! this table; [`measure`] has perplexity, costs, and differences between backends. The folder `examples/` has whole programs.
+//! # Layers
+//! Most programs need only the names at the root. [`low_level`] has the layers below them; a layer uses only layers
+//! above it in this table. [`measure`] has perplexity, costs, and differences between backends. The folder `examples/`
+//! has complete programs.
 //!
-//! | layer | what it has |
+//! | layer | contents |
 //! | --- | --- |
-//! | `compute` | devices, memory, element types, recordings, the backends |
-//! | `kernels` | every kernel once: shape checks, launch, meaning, cost |
-//! | `ops` | which kernels make an operation on this device |
+//! | `compute` | devices, memory, element types, recordings, backends |
+//! | `kernels` | one file per kernel: shape checks, dispatch, cpu version, cost |
+//! | `ops` | operations: the choice of kernels for a device |
 //! | `model` | configurations, checkpoints, weights, the forward pass |
-//! | `engine` | scheduler, caches, sampling: many sequences of ids |
+//! | `engine` | scheduler, caches, sampling: many sequences of token ids |
 //! | `text`, `hub` | tokenizers, chat templates, stop strings; downloads |
-//! | `measure` | what a model makes of a text, what a step costs |
+//! | `measure` | perplexity of a text, cost of a step |
 //! | `generate` | generators, streams, conversations |
 //!
 //! # Features
-//! All but the last are on by default. Without any, ids go in and ids come out on the host's cores and on Metal: 47 crates, 80
-//! with `wgpu`, 181 with the defaults.
+//! All features but the last are on by default. Without any feature, the crate computes token ids from token ids, on
+//! the host's cores and on Metal. It then needs 47 crates; 80 with `wgpu`, 181 with the defaults.
 //!
-//! | feature | what it brings |
+//! | feature | contents |
 //! | --- | --- |
 //! | `wgpu` | GPUs through Vulkan, Direct3D 12 and Metal |
 //! | `text` | [`Generator`], [`Conversation`], tokenizers and chat templates |
 //! | `hub` | downloads, for [`Generator::open`] |
-//! | `built-in` | a small model's bytes; a clone has them, the registry's package has no room for them |
-//! | `cli` | the program `bimetal`; brings `hub`, `text` and `built-in` along |
+//! | `built-in` | a small model; its weights are in a clone, but not in the registry's package, for size |
+//! | `cli` | the program `bimetal`; turns on `hub`, `text` and `built-in` |
 //! | `emulator` | Metal's shaders on Linux, for tests |
 
 mod compute;

@@ -1,22 +1,22 @@
-//! The layers below the names at the crate's root, for whoever writes a kernel, an operation, a backend or a tool. They change
-//! more often than the root does.
+//! The layers below the names at the crate's root, for authors of kernels, operations, backends and tools. The layers
+//! change more often than the root.
 
-/// Devices, memory, element types, recordings, and the backends that run them. Knows no model.
+/// Devices, memory, element types, recordings, and the backends that run recordings. Knows no model.
 pub mod compute {
     pub use crate::compute::*;
 }
 
-/// Every kernel once: its Rust side, with its shaders in it.
+/// The Rust side of every kernel, with its shader texts included.
 pub mod kernels {
     pub use crate::kernels::*;
 }
 
-/// Operations: which kernels make one on this device.
+/// Operations: the choice of kernels for a device.
 pub mod ops {
     pub use crate::ops::*;
 }
 
-/// The configuration and the checkpoint on disk, the weights on a device, the forward pass.
+/// Configuration and checkpoint on disk, weights on a device, forward pass.
 pub mod model {
     pub use crate::model::*;
 }
@@ -26,19 +26,19 @@ pub mod engine {
     pub use crate::engine::*;
 }
 
-/// Tokenizers, chat templates, and where a text ends. Knows no model.
+/// Tokenizers, chat templates, and stop strings. Knows no model.
 #[cfg(feature = "text")]
 pub mod text {
     pub use crate::text::*;
 }
 
-/// Models on a Hugging Face hub, and the cache of them on this machine.
+/// Models on a Hugging Face hub, and their cache on this machine.
 #[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
 pub mod hub {
     pub use crate::hub::*;
 }
 
-/// Text in, text out: what a generator is made of.
+/// Text in, text out: generators, streams and conversations.
 #[cfg(feature = "text")]
 pub mod generate {
     pub use crate::generate::*;

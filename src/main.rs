@@ -1,4 +1,4 @@
-//! The command line.
+//! The program `bimetal`: starts the log and runs the command line.
 
 mod cli;
 
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use env_logger::Env;
 
-/// This crate's warnings. Drivers and libraries speak where `RUST_LOG` asks them to.
+/// The default log filter: only this crate's warnings. `RUST_LOG` turns on messages of drivers and libraries.
 const LOG: &str = "off,bimetal=warn";
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Models: the configuration and the checkpoint on disk, the weights on a device, the forward pass.
+//! Models: configuration and checkpoint on disk, weights on a device, forward pass.
 
 #[cfg(feature = "built-in")]
 pub mod built_in;
@@ -24,18 +24,18 @@ use weights::{Progress, Source};
 
 /// A model on a device.
 pub struct Model {
-    /// Where it is.
+    /// The backend that holds the weights.
     pub backend: Arc<dyn Backend>,
-    /// Its shape.
+    /// The configuration: layers, heads and widths.
     pub config: Config,
-    /// Its weights.
+    /// The weights on the device.
     pub weights: Weights,
-    /// Ids below this have text; what is above is never chosen.
+    /// Number of token ids with text. Ids from this number up are never chosen.
     pub vocabulary: u32,
 }
 
 impl Model {
-    /// Puts a checkpoint's weights on a device.
+    /// Loads a checkpoint's weights onto a device.
     ///
     /// # Errors
     /// Those of [`Model::load`].
@@ -43,11 +43,11 @@ impl Model {
         Self::load(backend, &Source::Checkpoint(checkpoint), precision, &mut |_, _| {})
     }
 
-    /// Puts a model's weights on a device, tensor by tensor.
+    /// Loads a model's weights onto a device, tensor by tensor.
     ///
     /// # Errors
-    /// [`crate::Error::Tensor`] for weights that are missing, misshapen or not finite; [`crate::Error::Request`] for a
-    /// format that weights cannot be brought to; [`crate::Error::OutOfMemory`].
+    /// [`crate::Error::Tensor`] for weights that are missing, not finite, or of a wrong shape;
+    /// [`crate::Error::Request`] for a type to which weights cannot be converted; [`crate::Error::OutOfMemory`].
     pub fn load(
         backend: &Arc<dyn Backend>,
         source: &Source<'_>,
@@ -59,7 +59,7 @@ impl Model {
         Ok(Self { backend: backend.clone(), vocabulary: config.vocabulary, config, weights })
     }
 
-    /// Records the logits of a step's outputs: the rows that want them in a prompt, every row in a decode step. logits
+    /// Records the logits of a step's outputs: the requested rows in prefill, all rows in decode. logits
     /// \[outputs, V\] f32.
     pub fn forward(&self, p: &Pass, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
         match &self.weights {
@@ -67,8 +67,8 @@ impl Model {
         }
     }
 
-    /// Records the logits of every row of a prompt, each the same bits as if it were an output of [`Model::forward`].
-    /// logits \[T, V\] f32.
+    /// Records the logits of all rows of a prefill step, with the same bits as outputs of [`Model::forward`]. logits
+    /// \[T, V\] f32.
     pub fn forward_every(&self, p: &Pass, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
         match &self.weights {
             Weights::Qwen3_5(weights) => qwen3_5::forward_every(p, weights, cache, step, logits),

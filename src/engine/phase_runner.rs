@@ -1,4 +1,4 @@
-//! The programs of one phase, with the step buffer that they read and the outputs that they leave.
+//! The programs of one phase, their step buffer and their outputs.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -17,17 +17,17 @@ use crate::{
     ops::select::argmax,
 };
 
-/// Prefill or decode: programs by bucket, recorded when first needed.
+/// Runs prefill or decode. Programs are stored by bucket and recorded at first use.
 pub(super) struct PhaseRunner {
     phase: Phase,
     step: Step,
-    /// Two sets, so that what a run chose can still be looked at while the next one computes.
+    /// Two sets: the host reads one set while the next run writes the other.
     outputs: [Outputs; 2],
     programs: BTreeMap<Key, Program>,
     last: Option<Key>,
 }
 
-/// What a program is made for.
+/// The properties that distinguish programs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     rows: u32,
@@ -36,16 +36,16 @@ struct Key {
     output_set: usize,
 }
 
-/// Where a program's tokens come from.
+/// The source of a program's input tokens.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum TokenSource {
-    /// The host has written them.
+    /// The host wrote the tokens.
     Host,
-    /// The run before has chosen them.
+    /// The previous run chose the tokens.
     Device,
 }
 
-/// Where a row of logits is.
+/// The location of a row of logits.
 #[derive(Clone, Copy)]
 pub(super) struct LogitsRow {
     pub(super) phase: Phase,
@@ -60,13 +60,13 @@ impl PhaseRunner {
         Ok(Self { phase, step, outputs: [new()?, new()?], programs: BTreeMap::new(), last: None })
     }
 
-    /// Bytes of device memory it holds.
+    /// Device memory of outputs and scratch buffers, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         let outputs: u64 = self.outputs.iter().map(Outputs::bytes).sum();
         outputs + self.programs.values().map(|program| program.scratch_bytes).sum::<u64>()
     }
 
-    /// What each program computes, and how many launches it has; what only continues another one is left out.
+    /// The name and the number of dispatches of each program. Omits programs that only continue another one.
     pub(super) fn dispatches(&self) -> impl Iterator<Item = (String, usize)> {
         let name = if self.phase == Phase::Prefill { "prompt" } else { "decode" };
         let named = move |(key, program): (&Key, &Program)| {
@@ -76,7 +76,7 @@ impl PhaseRunner {
         self.programs.iter().filter_map(named)
     }
 
-    /// Computes some sequences' parts into one of its sets of outputs, and asks for what `select` selects of each output.
+    /// Runs the inputs, writes one output set, and requests the selection `select` of each output.
     pub(super) fn run(
         &mut self,
         runner: &mut Runner,
@@ -90,25 +90,24 @@ impl PhaseRunner {
         self.submit(runner, key, self.output_rows(inputs))
     }
 
-    /// Computes the step after the last one, of the same `count` sequences with the tokens that the device chose, and asks
-    /// for what it chooses then.
+    /// Runs the next step of the same `count` sequences, with the tokens that the device chose. Requests its choices.
     pub(super) fn follow(&mut self, runner: &mut Runner, count: u32) -> Result<PendingTokens> {
         let last = self.last.expect("a run to follow");
         let key = Key { source: TokenSource::Device, output_set: 1 - last.output_set, ..last };
         self.submit(runner, key, (0..count).map(|row| row..row + 1).collect())
     }
 
-    /// The set of outputs that the last run leaves.
+    /// The number of the output set that the last run writes.
     pub(super) fn output_set(&self) -> usize {
         self.last.map_or(0, |key| key.output_set)
     }
 
-    /// A set of outputs.
+    /// One output set.
     pub(super) fn outputs(&self, output_set: usize) -> &Outputs {
         &self.outputs[output_set]
     }
 
-    /// Where the logits of each input are: a decode step leaves a row for each of its rows, a prompt one for each output.
+    /// The rows of logits of each input: a decode step has one for each of its rows, prefill one for each output.
     fn output_rows(&self, inputs: &[Input<'_>]) -> Vec<Range<u32>> {
         let mut row = 0;
         let rows = inputs.iter().map(|input| {
@@ -128,7 +127,7 @@ impl PhaseRunner {
         self.outputs[key.output_set].run(&*runner.model().backend, &self.programs[&key], rows, key.select)
     }
 
-    /// Rows of the program that takes `sequences` sequences.
+    /// Number of rows of the program for `sequences` sequences.
     fn bucket(&self, sequences: u32) -> u32 {
         match self.phase {
             Phase::Prefill => self.step.capacity(),
@@ -136,7 +135,7 @@ impl PhaseRunner {
         }
     }
 
-    /// The forward pass and the choice of tokens.
+    /// Records the forward pass and the choice of tokens.
     fn record(&mut self, runner: &mut Runner, key: Key) -> Pass {
         let p = Pass::new(&runner.caps);
         let step = self.step.bucket(key.rows);

@@ -1,4 +1,4 @@
-//! What the programs of one phase leave on the device, and how much of it is read back.
+//! The outputs of one phase's programs on the device, and their readback.
 
 use std::{ops::Range, sync::Arc};
 
@@ -15,10 +15,10 @@ use crate::{
     kernels::argmax,
 };
 
-/// Candidates that the device selects of each row.
+/// Number of candidates that the device selects from each row of logits.
 const CANDIDATES: u32 = 64;
 
-/// Logits and choices of a step's outputs.
+/// Logits and selections of a step's outputs.
 pub(super) struct Outputs {
     /// \[outputs, V\] f32
     pub(super) logits: Tensor,
@@ -46,18 +46,18 @@ impl Outputs {
     }
 }
 
-/// What a program selects of each row of logits.
+/// The selection of a program from each row of logits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(super) enum Select {
-    /// The largest.
+    /// The largest logit.
     #[default]
     Greedy,
-    /// The CANDIDATES largest.
+    /// The CANDIDATES largest logits.
     Candidates,
 }
 
 impl Select {
-    /// What serves this and a sampler with a need. Whole rows need nothing selected.
+    /// The selection that serves both this one and a sampler's need. A need for whole rows requires no selection.
     pub(super) fn or(self, need: Need) -> Self {
         match need {
             Need::Argmax | Need::Row => self,
@@ -66,7 +66,7 @@ impl Select {
     }
 }
 
-/// What was read back of one run, and where the rest can be read.
+/// The selections read back from one run, and the outputs to read whole rows from.
 pub(super) struct Readback<'a> {
     outputs: &'a Outputs,
     /// The rows of each sequence's outputs.
@@ -77,14 +77,14 @@ pub(super) struct Readback<'a> {
 }
 
 impl Outputs {
-    /// A whole row of logits.
+    /// Reads a whole row of logits.
     pub(super) async fn row(&self, row: u32) -> Result<Vec<f32>> {
         let (row, width) = (u64::from(row), u64::from(self.logits.width()));
         let bytes = self.logits.read(row * width..(row + 1) * width).await?;
         Ok(words(&bytes).into_iter().map(f32::from_bits).collect())
     }
 
-    /// Where the selection of every row is that is wanted; nowhere if none is.
+    /// The buffer ranges with the selections of the wanted rows; empty without wanted rows.
     fn wanted(&self, rows: &[Range<u32>], select: Select) -> Vec<(BufferId, Range<u64>)> {
         let ends = rows.iter().filter(|rows| !rows.is_empty()).map(|rows| u64::from(rows.end));
         let count = ends.max().unwrap_or(0);
@@ -97,8 +97,8 @@ impl Outputs {
         tensors.into_iter().map(|tensor| (tensor.buffer().id(), 0..bytes(tensor))).collect()
     }
 
-    /// Runs a program that leaves its outputs here, and asks for the selection of every row that is wanted.
-    /// `rows` are those of each sequence's outputs.
+    /// Runs a program that writes these outputs, and requests the selections of the wanted rows. `rows` are the rows of
+    /// each sequence's outputs.
     pub(super) fn run(
         &self,
         backend: &dyn Backend,
@@ -111,7 +111,7 @@ impl Outputs {
     }
 }
 
-/// What was asked of one run.
+/// The pending readback of one run.
 #[derive(Default)]
 pub(super) struct PendingTokens {
     rows: Vec<Range<u32>>,
@@ -121,12 +121,12 @@ pub(super) struct PendingTokens {
 }
 
 impl PendingTokens {
-    /// The same, of these rows only, one for each sequence.
+    /// The same readback for only these rows, one for each sequence.
     pub(super) fn of_rows(self, rows: impl Iterator<Item = usize>) -> Self {
         Self { rows: rows.map(|row| row as u32..row as u32 + 1).collect(), ..self }
     }
 
-    /// What comes of it. `outputs` are those that were asked.
+    /// Waits for the data. `outputs` are the outputs of the same run.
     pub(super) async fn arrived(self, outputs: &Outputs) -> Result<Readback<'_>> {
         let (ids, values) = (words_of(self.ids).await?, words_of(self.values).await?);
         let values = values.into_iter().map(f32::from_bits).collect();
@@ -135,7 +135,7 @@ impl PendingTokens {
 }
 
 impl Readback<'_> {
-    /// A sampler's choice of one row. Reads the whole row only where the sampler asks for it.
+    /// The sampler's choice from one row. Reads the whole row only if the sampler needs it.
     pub(super) async fn choose(&self, row: u32, sampler: &mut Sampler) -> Result<u32> {
         match (sampler.needs(), self.select) {
             (Need::Argmax, Select::Greedy) => greedy(self.ids[row as usize]),
@@ -147,12 +147,12 @@ impl Readback<'_> {
         }
     }
 
-    /// The candidates of a row, the likeliest first; of equal ones the lower id.
+    /// The candidates of a row, largest logit first; among equal logits, the lower id first.
     fn candidates(&self, row: u32) -> Vec<(u32, f32)> {
         let range = (row * CANDIDATES) as usize..((row + 1) * CANDIDATES) as usize;
         let pairs = self.ids[range.clone()].iter().copied().zip(self.values[range].iter().copied());
         let mut pairs: Vec<_> = pairs.filter(|(id, _)| *id != u32::MAX).collect();
-        // NaN comes first, so that the sampler meets it.
+        // NaN sorts first, so the sampler always sees it.
         pairs.sort_by(|(a, x), (b, y)| y.is_nan().cmp(&x.is_nan()).then(y.total_cmp(x)).then(a.cmp(b)));
         pairs
     }

@@ -1,56 +1,56 @@
-//! What is asked of an engine for one sequence, and what it answers.
+//! The request for one sequence, and the engine's answers.
 
 use std::collections::BTreeSet;
 
 use crate::{engine::sampler::Sampling, kernels::operands::step::SequenceId};
 
-/// What is wanted of one sequence.
+/// The request for one sequence.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The tokens it starts with; at least one.
+    /// The first tokens of the sequence; at least one.
     pub prompt: Vec<u32>,
-    /// How tokens are chosen.
+    /// How tokens are sampled.
     pub sampling: Sampling,
-    /// Tokens to add at the most; fewer where the context ends first.
+    /// Maximum number of tokens to generate; the end of the context may come first.
     pub max_tokens: usize,
-    /// Ids that end it.
+    /// Token ids that end the sequence.
     pub stop: BTreeSet<u32>,
-    /// What becomes of its memory at the end.
+    /// Whether its memory is freed or kept at the end.
     pub at_end: AtEnd,
 }
 
 impl Request {
-    /// A prompt to be continued by `max_tokens` tokens, whatever they are. Its memory is given back at the end.
+    /// A request to continue a prompt by `max_tokens` tokens, without stop ids. Its memory is freed at the end.
     pub fn new(prompt: Vec<u32>, sampling: Sampling, max_tokens: usize) -> Self {
         Self { prompt, sampling, max_tokens, stop: BTreeSet::new(), at_end: AtEnd::Free }
     }
 }
 
-/// What becomes of a sequence's memory when it ends.
+/// Whether the memory of a sequence is freed or kept at its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AtEnd {
-    /// It is given back.
+    /// The memory is freed.
     Free,
-    /// It is kept for [`crate::engine::Engine::resume`], until others need it.
+    /// The memory is kept for [`crate::engine::Engine::resume`], until other sequences need it.
     Keep,
 }
 
 /// One more token of a sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// Whose.
+    /// The sequence of the token.
     pub sequence: SequenceId,
     /// The token.
     pub token: u32,
-    /// Whether it is the last one.
+    /// The finish reason; `Some` only for the last token.
     pub finish: Option<Finish>,
 }
 
-/// Why a sequence ended.
+/// The reason why a sequence ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Finish {
-    /// With a stop id, which is its last token.
+    /// Its last token is a stop id.
     Stop,
-    /// With as many tokens as were asked for, or as the context holds.
+    /// It reached `max_tokens` or the end of the context.
     Length,
 }

@@ -1,4 +1,4 @@
-//! A model with the memory of its sequences: what every step is recorded with, inside of an engine and outside.
+//! A model with the caches of its sequences. All steps are recorded with it, inside and outside of an engine.
 
 use std::sync::Arc;
 
@@ -19,28 +19,28 @@ use crate::{
     ops::select::argmax,
 };
 
-/// A model with the memory of its sequences.
+/// A model with the caches of its sequences.
 pub struct Runner {
-    /// What recordings are told of the device: where steps have their words.
+    /// The capabilities that recordings are made for: those of the device that holds the step buffers.
     pub caps: Caps,
     model: Arc<Model>,
     plan: Plan,
     cache: Cache,
-    /// Where steps have their words: the model's device, unless another one was given.
+    /// The device that holds the step buffers: the model's device by default.
     backend: Arc<dyn Backend>,
 }
 
-/// Which rows of a step leave logits.
+/// The rows of a step that get logits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogitRows {
-    /// The outputs of its work; in a decode step every row.
+    /// The outputs of its work; in a decode step, all rows.
     Outputs,
-    /// Every row of a prompt, with the bits that it has as an output.
+    /// All rows of a prefill step, with the same bits as [`LogitRows::Outputs`] gives.
     Every,
 }
 
 impl Runner {
-    /// A model with caches as planned. No slot has blocks yet.
+    /// Creates the caches of a plan for a model. No slot has blocks yet.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
@@ -50,8 +50,8 @@ impl Runner {
         Ok(Self { caps: backend.caps().clone(), model, plan, cache, backend })
     }
 
-    /// The same, with the words of steps and the block tables on another device than the model: recordings are made for
-    /// that one.
+    /// The same runner with step buffers and block tables on another device than the model. Recordings are made for
+    /// that other device.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
@@ -66,12 +66,12 @@ impl Runner {
         &self.model
     }
 
-    /// What the caches hold.
+    /// The sizes of the caches.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// What sequences left behind.
+    /// The caches of all sequences.
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
@@ -80,12 +80,12 @@ impl Runner {
         &mut self.cache
     }
 
-    /// Bytes of device memory: weights and caches.
+    /// Device memory of weights and caches, in bytes.
     pub fn bytes(&self) -> u64 {
         self.model.weights.bytes() + self.plan.bytes(&self.model.config)
     }
 
-    /// Gives a slot its blocks of keys and values, in the order of its sequence's positions.
+    /// Writes the block table of a slot: its blocks of keys and values, in order of position.
     ///
     /// # Errors
     /// Those of [`Backend::write`].
@@ -94,7 +94,7 @@ impl Runner {
         tables.write(u64::from(slot) * u64::from(tables.width()), blocks)
     }
 
-    /// Gives every slot blocks of its own for a whole context, the first slot the first ones.
+    /// Assigns each slot its own blocks for a whole context, in order of slot.
     ///
     /// # Errors
     /// Those of [`Backend::write`].
@@ -106,7 +106,7 @@ impl Runner {
         })
     }
 
-    /// A step with these capacities.
+    /// Creates a step buffer with these capacities.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
@@ -114,7 +114,7 @@ impl Runner {
         Step::new(&self.backend, layout, phase, self.cache.tables.clone())
     }
 
-    /// Records the forward pass of a step. logits \[rows, V\] f32, a row for each of `rows`.
+    /// Records the forward pass of a step. logits \[rows, V\] f32, one row for each row in `rows`.
     pub fn forward(&mut self, p: &Pass, step: &Step, rows: LogitRows, logits: &mut Tensor) {
         let (model, cache) = (&self.model, &mut self.cache);
         match rows {
@@ -123,7 +123,7 @@ impl Runner {
         }
     }
 
-    /// Records a step's forward pass into logits of its own.
+    /// Records a step's forward pass, with a new tensor for its logits.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
@@ -139,7 +139,7 @@ impl Runner {
         Ok(Recording { step, pass, logits })
     }
 
-    /// Prepares a recording on the model's device.
+    /// Prepares a recording for the model's device.
     ///
     /// # Errors
     /// Those of [`Backend::load`].
@@ -149,18 +149,18 @@ impl Runner {
     }
 }
 
-/// A step's forward pass, recorded.
+/// The recorded forward pass of a step.
 pub struct Recording {
-    /// What changes from run to run.
+    /// The inputs that change from run to run.
     pub step: Step,
-    /// What was recorded.
+    /// The recorded dispatches.
     pub pass: Pass,
-    /// \[rows, V\] f32, a row for each that leaves logits.
+    /// \[rows, V\] f32, one row for each row with logits.
     pub logits: Tensor,
 }
 
 impl Recording {
-    /// Adds the greedy choice of each output's token. → \[outputs, 1\] u32.
+    /// Records the greedy choice of each output's token. → \[outputs, 1\] u32.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
@@ -171,17 +171,17 @@ impl Recording {
     }
 }
 
-/// A step that can be run.
+/// A step that is ready to run.
 pub struct Prepared {
-    /// What changes from run to run.
+    /// The inputs that change from run to run.
     pub step: Step,
-    /// What runs.
+    /// The program.
     pub program: Program,
-    /// \[rows, V\] f32, a row for each that leaves logits.
+    /// \[rows, V\] f32, one row for each row with logits.
     pub logits: Tensor,
 }
 
-/// The step of tensors that have a row for each output's logits: a decode step leaves them for all its rows.
+/// The step for tensors with one row per row of logits. A decode step has logits for all its rows.
 pub(super) fn logit_rows(step: &Step) -> Step {
     match step.phase() {
         Phase::Prefill => step.outputs(),

@@ -1,4 +1,4 @@
-//! From logits to one token: penalties, temperature, cuts, a draw. Knows no device and no model.
+//! Samples one token from logits: penalties, temperature, cuts, random draw. Knows no device and no model.
 
 mod random;
 mod sampling;
@@ -9,22 +9,22 @@ use crate::{Error, Result};
 use random::Random;
 pub use sampling::{Mode, Sampling};
 
-/// How many of the largest logits a device hands over where [`Need::Candidates`] is asked for.
+/// Number of largest logits that a device returns for [`Need::Candidates`].
 pub const CANDIDATES: usize = 64;
 
-/// What a sampler has to see of a row of logits. It stays the same for all tokens of a sequence.
+/// The part of a row of logits that a sampler reads. It is the same for all tokens of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// The id of the largest logit, of several the lowest id: there is nothing to choose.
+    /// The id of the largest logit; among equal logits, the lowest id. The sampler makes no choice.
     Argmax,
-    /// The [`CANDIDATES`] largest logits with their ids, sorted by logit falling, then by id rising. Now and then they
-    /// do not suffice and [`Sampler::choose_candidates`] asks for the row.
+    /// The [`CANDIDATES`] largest logits with their ids, sorted by descending logit, then ascending id. Sometimes they
+    /// do not suffice: then [`Sampler::choose_candidates`] returns `None` and the whole row is read.
     Candidates,
     /// All logits.
     Row,
 }
 
-/// A token that may be drawn: its id and its logit after the penalties.
+/// A possible choice: a token's id and its logit after the penalties.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     id: u32,
@@ -32,7 +32,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Larger logit first, then lower id: a total order, as ids differ and there is no NaN.
+    /// Larger logit first, then lower id. This is a total order: ids differ and no logit is NaN.
     fn order(&self, other: &Candidate) -> Ordering {
         other.logit.partial_cmp(&self.logit).unwrap_or(Ordering::Equal).then(self.id.cmp(&other.id))
     }
@@ -43,7 +43,7 @@ impl Candidate {
 pub struct Sampler {
     sampling: Sampling,
     vocabulary: usize,
-    /// How often each token was generated; 0 for those that only the prompt holds.
+    /// How often each token was generated; 0 for tokens that occur only in the prompt.
     seen: HashMap<u32, u32>,
     random: Random,
     list: Vec<Candidate>,
@@ -51,8 +51,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler for a sequence that begins with `prompt`. Ids from `vocabulary` on are never chosen: they pad the
-    /// model's rows and stand for no token.
+    /// Creates a sampler for a sequence that starts with `prompt`. Ids from `vocabulary` up are never chosen: they only
+    /// pad the model's rows.
     ///
     /// # Errors
     /// Those of [`Sampling::validate`].
@@ -67,7 +67,7 @@ impl Sampler {
         Ok(Sampler { sampling, vocabulary, seen, random, list: Vec::new(), weights: Vec::new() })
     }
 
-    /// What the engine has to read back for this sequence.
+    /// The data that the engine must read back for this sequence.
     pub fn needs(&self) -> Need {
         let cut = self.cut();
         if self.sampling.is_greedy() && !self.sampling.has_penalties() {
@@ -79,15 +79,15 @@ impl Sampler {
         }
     }
 
-    /// Counts `token` as generated. The engine calls it for every token that becomes part of the sequence.
+    /// Counts `token` as generated. The engine calls this for every token that it appends to the sequence.
     pub fn accept(&mut self, token: u32) {
         *self.seen.entry(token).or_insert(0) += 1;
     }
 
-    /// Chooses from a whole row.
+    /// Chooses a token from a whole row.
     ///
     /// # Errors
-    /// [`Error::Device`] where the row holds NaN or +∞, or nothing finite.
+    /// [`Error::Device`] if the row contains NaN or +∞, or no finite logit.
     pub fn choose_row(&mut self, logits: &[f32]) -> Result<u32> {
         check(logits.iter().copied())?;
         let width = logits.len().min(self.vocabulary);
@@ -104,16 +104,16 @@ impl Sampler {
         self.draw()
     }
 
-    /// Chooses from the largest logits of a row, sorted by logit falling, then by id rising; `None` if they cannot
-    /// prove what the row would give. The result is the row's, and so is the state of the random numbers.
+    /// Chooses a token from the largest logits of a row, sorted by descending logit, then ascending id. Returns `None`
+    /// if they do not determine the choice. Token and random state equal those of [`Sampler::choose_row`].
     ///
-    /// Why it is exact: let the last candidate be (c, i). Every token outside comes after it: its logit is below c, or
-    /// is c and its id above i. Penalties that only lower keep it after (c, i) in the same order, because rounding
-    /// keeps order too. So every candidate whose lowered logit is still at or before (c, i) is before all outsiders,
-    /// and if `cut` of them are, the best `cut` candidates are the best `cut` tokens.
+    /// Proof: let (c, i) be logit and id of the last candidate. Every other token of the row sorts after it: its logit
+    /// is below c, or equals c with an id above i. Penalties that only lower a logit keep that token after (c, i),
+    /// because rounding keeps order. So a candidate still at or before (c, i) after penalties sorts before all other
+    /// tokens. With at least `cut` of these, the best `cut` candidates are the best `cut` tokens.
     ///
     /// # Errors
-    /// [`Error::Device`] where one of them is NaN or +∞.
+    /// [`Error::Device`] if a candidate is NaN or +∞.
     pub fn choose_candidates(&mut self, candidates: &[(u32, f32)]) -> Result<Option<u32>> {
         check(candidates.iter().map(|&(_, logit)| logit))?;
         let last = candidates.last().map(|&(id, logit)| Candidate { id, logit });
@@ -124,7 +124,7 @@ impl Sampler {
             Candidate { id, logit: count.map_or(logit, |&count| self.sampling.penalised(logit, count)) }
         }));
         let Some(last) = last.filter(|_| self.sampling.penalties_only_lower()) else { return Ok(None) };
-        // Nothing is outside, or nothing that could be drawn.
+        // No other token exists, or no other token can be drawn.
         let complete = self.list.len() >= self.vocabulary || last.logit == f32::NEG_INFINITY;
         self.list.retain(|candidate| candidate.logit > f32::NEG_INFINITY);
         let proven = self.list.iter().filter(|candidate| candidate.order(&last).is_le()).count();
@@ -136,14 +136,14 @@ impl Sampler {
         self.draw().map(Some)
     }
 
-    /// How many tokens top-k leaves; 0 for all.
+    /// Number of tokens that top-k keeps; 0 for all.
     fn cut(&self) -> usize {
         if self.sampling.is_greedy() { 1 } else { self.sampling.top_k }
     }
 
-    /// Temperature, top-p, min-p and the draw, over the list that penalties and top-k left.
+    /// Applies temperature, top-p and min-p to the list after penalties and top-k, then draws.
     ///
-    /// Exactly one random number is used unless the choice is greedy, whatever the list.
+    /// Uses exactly one random number for any list, and none if the choice is greedy.
     fn draw(&mut self) -> Result<u32> {
         let largest = self.list.iter().copied().min_by(Candidate::order);
         let Some(largest) = largest else { return Err(bad_row("no token has a logit above -infinity")) };
@@ -151,7 +151,7 @@ impl Sampler {
             return Ok(largest.id);
         }
         let temperature = f64::from(self.sampling.temperature);
-        // Subtracting before dividing keeps the largest weight at 1 for any temperature above zero.
+        // Subtraction before division keeps the largest weight at 1 for any temperature above 0.
         let weight =
             |candidate: &Candidate| ((f64::from(candidate.logit) - f64::from(largest.logit)) / temperature).exp();
         keep_mass(&mut self.list, f64::from(self.sampling.top_p), weight);
@@ -166,12 +166,12 @@ impl Sampler {
             }
             left -= weight;
         }
-        // Rounding can leave a little after the last token.
+        // Rounding can leave a small remainder after the last token.
         Ok(largest.id)
     }
 }
 
-/// Keeps the best `cut` (0: all, in the order they have), sorted.
+/// Keeps the best `cut` candidates, sorted. 0 keeps all in their present order.
 fn keep_best(list: &mut Vec<Candidate>, cut: usize) {
     if cut == 0 {
         return;
@@ -183,9 +183,9 @@ fn keep_best(list: &mut Vec<Candidate>, cut: usize) {
     list.sort_unstable_by(Candidate::order);
 }
 
-/// Keeps the fewest best tokens that hold `share` of the weight: those that begin below it.
+/// Keeps the fewest best tokens with at least `share` of the total weight.
 ///
-/// A whole vocabulary is sorted only as far as needed, which is nearly always a few tokens.
+/// Sorts the vocabulary only as far as needed: almost always a few tokens.
 fn keep_mass(list: &mut Vec<Candidate>, share: f64, weight: impl Fn(&Candidate) -> f64) {
     if share >= 1.0 {
         return;
@@ -211,7 +211,7 @@ fn keep_mass(list: &mut Vec<Candidate>, share: f64, weight: impl Fn(&Candidate) 
     }
 }
 
-/// Refuses what no healthy forward pass gives: choosing from it would hide the damage in plausible text.
+/// Rejects NaN and +∞: no correct forward pass gives them, and sampling would hide the fault in plausible text.
 fn check(logits: impl Iterator<Item = f32>) -> Result<()> {
     let (mut nan, mut infinite) = (false, false);
     for logit in logits {

@@ -1,12 +1,12 @@
-//! Which tokens of which sequences the next step computes, and which KV blocks and DeltaNet slots they may use.
+//! Chooses the tokens and sequences of the next step, and allocates their KV blocks and DeltaNet slots.
 //!
-//! Numbers in, numbers out: no token, no tensor and no device is known here. It has no mode for prompts and none for decoding.
-//! Each sequence has known tokens, of which some are computed, and catches up within a budget per step. One queue
-//! orders them all: those that run, oldest first, then those that wait. Nothing overtakes in it, and memory is always
-//! taken from its end, so its first sequence moves on in every step and every sequence gets to be the first.
+//! Input and output are numbers: the scheduler knows no token, tensor or device. It has no prefill or decode mode.
+//! Each sequence has known tokens, some of them computed; each step computes more within a budget. One queue orders
+//! all sequences: running ones, oldest first, then waiting ones. No sequence overtakes another, and memory is always
+//! taken from the end. So the first sequence advances in every step, and every sequence becomes the first.
 //!
-//! Results must not depend on how a sequence was cut or interrupted. So each token keeps its origin: given tokens are
-//! computed in chunks that end at multiples of the DeltaNet chunk or with their segment, sampled tokens one per step.
+//! Results must not depend on cuts or interruptions. So each token keeps its origin. Given tokens are computed in
+//! chunks that end at a multiple of the DeltaNet chunk or at the end of their segment, sampled tokens one per step.
 
 mod batch;
 mod check;
@@ -28,30 +28,30 @@ use memory::Pool;
 use sequence::Sequence;
 pub use sequence::{Origin, Segment, Snapshot, State};
 
-/// Schedules sequences onto steps and owns the numbers of blocks and slots.
+/// Schedules sequences onto steps and allocates the numbers of blocks and slots.
 ///
-/// A batch that is not empty has to be committed before the next one. After a step that failed: cancel its sequences,
-/// then commit it without outcomes.
+/// Commit a non-empty batch before you schedule the next one. After a failed step, cancel its sequences, then commit
+/// the batch without outcomes.
 #[derive(Debug)]
 pub struct Scheduler {
     limits: Limits,
     sequences: BTreeMap<SequenceId, Sequence>,
-    /// In the order of admission.
+    /// In order of admission.
     running: Vec<SequenceId>,
     waiting: VecDeque<SequenceId>,
     blocks: Pool,
     slots: Pool,
     added: u64,
     clock: u64,
-    /// Whether a batch is out.
+    /// Whether a batch is not committed yet.
     open: bool,
 }
 
 impl Scheduler {
-    /// A scheduler with everything free, unless the limits are unusable.
+    /// Creates a scheduler with all blocks and slots free.
     ///
     /// # Errors
-    /// [`Error::Request`] for those.
+    /// [`Error::Request`] for invalid limits.
     pub fn new(limits: Limits) -> Result<Scheduler> {
         limits.validate()?;
         Ok(Scheduler {
@@ -67,12 +67,12 @@ impl Scheduler {
         })
     }
 
-    /// Queues a new sequence of `given` prompt tokens that has `max_len` tokens at the end, sampled ones included.
+    /// Queues a new sequence of `given` prompt tokens. It ends at `max_len` tokens, sampled tokens included.
     ///
-    /// A sequence that knows its `max_len` tokens wants no other: once they are computed it is kept.
+    /// A sequence with `max_len` known tokens requests no more: it is kept once all are computed.
     ///
     /// # Errors
-    /// [`Error::Request`] for a sequence that could not finish with all memory to itself.
+    /// [`Error::Request`] for an empty prompt, or a sequence that cannot finish even with all memory.
     pub fn add(&mut self, given: usize, max_len: usize) -> Result<SequenceId> {
         if given == 0 {
             return Err(Error::Request("the prompt is empty".into()));
@@ -86,8 +86,8 @@ impl Scheduler {
         Ok(id)
     }
 
-    /// The next step: every running sequence that decodes, then running prompts as far as the budget goes, then as
-    /// many waiting sequences as fit, first come first served.
+    /// Schedules the next step: all running sequences in decode, then running prompts within the budget, then waiting
+    /// sequences that fit, first come first served.
     ///
     /// # Panics
     /// If the last batch is not committed.
@@ -104,7 +104,7 @@ impl Scheduler {
 
     fn decode(&mut self, batch: &mut Batch) {
         let mut place = 0;
-        // Preemption takes from the end of the list: at worst this sequence, never one that is already in the batch.
+        // Preemption takes the end of the list: possibly this sequence, never a sequence already in the batch.
         while let Some(&id) = self.running.get(place) {
             place += 1;
             let sampled = self.at(id).segment().is_some_and(|segment| segment.origin == Origin::Sampled);
@@ -141,11 +141,11 @@ impl Scheduler {
         batch.work.extend(self.at(id).work(id, left, self.limits.align));
     }
 
-    /// Records that `batch` was computed, with one outcome for every sequence whose logits it wanted. Sequences that
-    /// were cancelled meanwhile are passed over.
+    /// Records that `batch` is computed, with one outcome for every sequence with requested logits. Skips sequences
+    /// canceled in the meantime.
     ///
     /// # Panics
-    /// If this is not the last batch, or the outcomes are not those that it wanted.
+    /// If `batch` is not the last batch, or an outcome is missing or unrequested.
     pub fn commit(&mut self, batch: &Batch, outcomes: &[(SequenceId, Outcome)]) {
         let outcomes: BTreeMap<SequenceId, Outcome> = outcomes.iter().copied().collect();
         for Work { sequence: id, range, outputs, .. } in batch.of(Phase::Decode).chain(batch.of(Phase::Prefill)) {
@@ -177,7 +177,7 @@ impl Scheduler {
         self.debug_check();
     }
 
-    /// Forgets a sequence in whatever state, between or during steps, and frees what it holds.
+    /// Removes a sequence in any state, between or during steps, and frees its memory.
     pub fn cancel(&mut self, id: SequenceId) {
         if self.sequences.contains_key(&id) {
             self.forget(id);
@@ -185,11 +185,10 @@ impl Scheduler {
         }
     }
 
-    /// Makes a running or waiting sequence idle where it stands, between steps. What it knows and what is computed of
-    /// it stays.
+    /// Makes a running or waiting sequence idle, between steps. Its known and computed tokens stay.
     ///
     /// # Panics
-    /// If the last batch is not committed or the sequence is over.
+    /// If the last batch is not committed, or the sequence is finished or canceled.
     pub fn keep(&mut self, id: SequenceId) {
         self.assert_closed();
         if self.at(id).state != State::Kept {
@@ -198,10 +197,11 @@ impl Scheduler {
         }
     }
 
-    /// An idle session goes on with `given` more prompt tokens, up to `max_len` tokens in all. It queues like a new one.
+    /// Continues an idle session with `given` more prompt tokens, up to `max_len` tokens in total. It joins the end of
+    /// the queue like a new sequence.
     ///
     /// # Errors
-    /// [`Error::Request`] for a session that is not idle, has nothing to compute, or could not finish with all memory.
+    /// [`Error::Request`] for a session that is not idle, has no token to compute, or cannot finish with all memory.
     pub fn extend(&mut self, id: SequenceId, given: usize, max_len: usize) -> Result<()> {
         let session = self.kept(id)?;
         let known = session.known().saturating_add(given);
@@ -218,10 +218,10 @@ impl Scheduler {
         Ok(())
     }
 
-    /// An idle session forgets every token after its first `known`, with their blocks and the snapshots taken later.
+    /// Removes all tokens of an idle session from position `known` on, with their blocks and all later snapshots.
     ///
-    /// Where more was computed, the caller puts the snapshot of exactly `known` tokens into the session's slot. Going
-    /// back to 0 gives up the slot too.
+    /// If more tokens were computed, the caller copies the snapshot of exactly `known` tokens into the session's slot.
+    /// `known` 0 frees the slot too.
     ///
     /// # Errors
     /// [`Error::Request`] for a session that is not idle or has fewer tokens.
@@ -239,7 +239,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Takes a sequence from wherever it stands and makes it idle, with the memory of what is computed and no more.
+    /// Makes a sequence idle from any state, and trims its memory to its computed tokens.
     fn settle(&mut self, id: SequenceId) {
         self.leave(id);
         let used = self.tick();

@@ -1,7 +1,7 @@
-//! Sequences that go on: a conversation's next turn reuses what is computed of the last.
+//! Sessions: the next turn of a conversation reuses the computed tokens of earlier turns.
 //!
-//! Keys and values can be cut back to any token, a recurrent state cannot: going back needs a snapshot of it, taken at
-//! exactly that token. A snapshot is a slot like any other.
+//! Keys and values can be cut back to any token, a recurrent state cannot: it needs a snapshot taken at exactly that
+//! token. A snapshot is a slot like any other.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Copies one slot's state to another slot, in all layers.
+/// Copies the state of one slot to another slot, in all layers.
 pub(super) struct Copier {
     pair: Tensor,
     program: Option<Program>,
@@ -48,19 +48,19 @@ impl Copier {
     }
 }
 
-/// What is left of a sequence that went back: tokens that it still has, and how many of them are computed.
+/// A sequence after a rewind: the number of its known tokens, and of its computed tokens.
 struct Left {
     known: usize,
     computed: usize,
 }
 
 impl Engine {
-    /// Goes on with a sequence that was kept: `request.prompt` is everything from its beginning. What is computed of
-    /// the common beginning is reused, as far as the state or a snapshot of it reaches. Returns how many tokens were.
+    /// Continues a kept sequence. `request.prompt` is the whole prompt, from the first token. The computed common
+    /// prefix is reused, as far as the state or a snapshot allows. Returns the number of reused tokens.
     ///
     /// # Errors
-    /// Those of [`Engine::add`], and [`Error::Request`] for a sequence that is over or still being computed; the
-    /// sequence is left as it was.
+    /// Those of [`Engine::add`], and [`Error::Request`] for a sequence that is removed or still runs. An error leaves
+    /// the sequence unchanged.
     pub fn resume(&mut self, id: SequenceId, request: Request) -> Result<usize> {
         let max_len = self.max_len(&request)?;
         let Left { known, computed: reused } = self.go_back(id, &request.prompt)?;
@@ -70,16 +70,16 @@ impl Engine {
         Ok(reused)
     }
 
-    /// Brings a kept sequence to the longest computed beginning that it shares with `tokens`.
+    /// Rewinds a kept sequence to the longest computed prefix that it shares with `tokens`.
     fn go_back(&mut self, id: SequenceId, tokens: &[u32]) -> Result<Left> {
         let Some(known) = self.tokens(id) else { return Err(Error::Request(format!("{id} is over"))) };
         let common = known.iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        // The last token is always computed, for its logits.
+        // The last token is always recomputed, for its logits.
         let common = common.min(tokens.len() - 1);
         let before_last = known.len() - 1;
         let computed = self.scheduler.computed(id);
         if computed <= common {
-            // What others' need of memory undid is computed again as it was: sampled tokens as sampled ones.
+            // Tokens that lost their memory to other sequences keep their origin: sampled tokens stay sampled.
             let known = if before_last <= common { before_last.max(computed) } else { computed };
             self.scheduler.rewind(id, known)?;
             return Ok(Left { known, computed });
@@ -96,8 +96,8 @@ impl Engine {
         Ok(Left { known: snapshot.computed, computed: snapshot.computed })
     }
 
-    /// Keeps a snapshot of a sequence's state as it is now, in place of earlier ones. Returns whether there was a state
-    /// and room for the snapshot.
+    /// Keeps a snapshot of a sequence's current state, in place of earlier ones. Returns `false` if the sequence has no
+    /// state or no slot is free.
     ///
     /// # Errors
     /// [`crate::Error::Device`].

@@ -12,17 +12,18 @@ use crate::{
 };
 
 impl Engine {
-    /// Computes one step and returns the tokens that came of it; none while prompts are being computed. Waits for the
-    /// device, which nothing in a browser may do but on the host's own cores.
+    /// Computes one step and returns its tokens; there are none during prefill. Blocks until the device answers; in a
+    /// browser, only the cpu backend allows this.
     ///
     /// # Errors
-    /// [`crate::Error::Device`], and [`crate::Error::OutOfMemory`] when a program is prepared. The step's sequences are forgotten.
+    /// [`crate::Error::Device`], and [`crate::Error::OutOfMemory`] when a program is prepared. The step's sequences are
+    /// removed.
     pub fn step(&mut self) -> Result<Vec<Event>> {
         pollster::block_on(self.step_async())
     }
 
-    /// [`Engine::step`] for callers that must not block: it is pending until the device has answered. The sequences of a
-    /// step that is dropped before its end are forgotten.
+    /// [`Engine::step`] for callers that must not block: the future is pending until the device answers. If the future
+    /// is dropped before its end, the step's sequences are removed.
     ///
     /// # Errors
     /// Those of [`Engine::step`].
@@ -43,7 +44,7 @@ impl Engine {
         Ok(chosen)
     }
 
-    /// Computes work of one phase, leaves its logits in a set of outputs, and chooses tokens.
+    /// Computes work of one phase, writes its logits to an output set, and chooses tokens.
     pub(super) async fn run(
         &mut self,
         phase: Phase,
@@ -73,7 +74,7 @@ impl Engine {
         phase_runner.run(&mut self.runner, &inputs, select, output_set)
     }
 
-    /// Chooses a token for each output, once the device has answered what was asked of a run.
+    /// Waits for the readback of a run, then chooses a token for each output.
     pub(super) async fn choose(
         &mut self,
         work: &[&Work],
@@ -94,7 +95,7 @@ impl Engine {
         Ok(chosen)
     }
 
-    /// Brings the device's block tables up to date.
+    /// Updates the block tables on the device.
     pub(super) fn upload_tables(&mut self, work: &[&Work]) -> Result<()> {
         for Work { sequence: id, .. } in work {
             let (slot, blocks) = (slot(&self.scheduler, *id), self.scheduler.blocks(*id));
@@ -129,7 +130,7 @@ impl Engine {
         events
     }
 
-    /// After a step that failed or was dropped, its sequences are in an unknown state.
+    /// Removes the sequences of a failed or dropped step: their state is unknown.
     fn give_up(&mut self, batch: &Batch) {
         for work in &batch.work {
             self.cancel(work.sequence);
@@ -138,7 +139,7 @@ impl Engine {
     }
 }
 
-/// A step whose outcome is not known yet: without one, its sequences are given up.
+/// A step before its commit. Dropped without a commit, it removes its sequences.
 struct OpenStep<'a> {
     engine: &'a mut Engine,
     batch: Option<Batch>,

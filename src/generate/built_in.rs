@@ -1,4 +1,4 @@
-//! A generator of the model that the binary carries.
+//! A generator with the model built into the binary.
 
 use super::Generator;
 use crate::{error::Result, model::built_in};

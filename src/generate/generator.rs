@@ -1,4 +1,4 @@
-//! A model with its tokenizer on a device, which generates many texts at once.
+//! The generator: a model on a device with its tokenizer, for many texts at once.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// A model with its tokenizer on a device. It generates many texts together: one step computes a part of each text.
+/// A model on a device with its tokenizer. It generates many texts together: one step computes a part of each text.
 ///
 /// ```no_run
 /// # fn main() -> bimetal::Result<()> {
@@ -188,7 +188,7 @@ impl Generator {
         Some(self.events.remove(at))
     }
 
-    /// Computes one step for the stream of one text. Queues an error that ended other texts.
+    /// Computes one step for the stream of one text. Queues any error that ended other texts.
     pub(super) fn advance_for(&mut self, id: SequenceId) -> Result<()> {
         let Err(Failure { error, mut ended }) = self.advance() else { return Ok(()) };
         if !ended.remove(&id) {
@@ -255,8 +255,8 @@ impl Generator {
     }
 }
 
-/// Compiles the kernels of a first answer while the weights load; not in a browser, which has one thread. The caller may
-/// ignore an error: it appears again when the kernel is used.
+/// Compiles the kernels of a first answer while the weights load; not in a browser, which has one thread. The caller
+/// may ignore an error: it appears again when the kernel is used.
 fn compile(backend: &Arc<dyn Backend>, source: &Source<'_>, options: GeneratorOptions) -> Result<()> {
     if backend.caps().kind == DeviceKind::Cpu || cfg!(target_family = "wasm") {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Where models are, in a build without the hub: on this machine alone.
+//! Model paths in a build without the hub: only models on this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// The path of a model. Nothing is downloaded, so `progress` is never called.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for what is no path on this machine.
+/// [`Error::Unsupported`] for a name that is not a path on this machine.
 pub(super) fn locate(model: &str, _progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
     let path = Path::new(model);
     if path.exists() {

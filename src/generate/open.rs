@@ -1,4 +1,4 @@
-//! A generator of a model that is named, on the best device of this machine.
+//! Opens a model by name or path, on the best device of this machine.
 
 #[cfg(not(feature = "hub"))]
 use super::local as hub;
@@ -24,7 +24,7 @@ impl Generator {
         Self::on_best_device(&checkpoint)
     }
 
-    /// Puts a checkpoint on the best device of this machine.
+    /// Loads a checkpoint onto the best device of this machine.
     pub(super) fn on_best_device(checkpoint: &Checkpoint) -> Result<Self> {
         let backend = open(BackendChoice::Auto, None)?.backend;
         Self::new(&backend, checkpoint, GeneratorOptions::default(), &mut |_, _| {})

@@ -1,4 +1,4 @@
-//! How likely a text is.
+//! The probability of a text.
 
 use super::Generator;
 use crate::{
@@ -7,11 +7,11 @@ use crate::{
 };
 
 impl Generator {
-    /// The logarithm, in nats, of the probability of each token of a text but the first, given the tokens before it. The
-    /// text takes memory of its own; texts that are being generated are not touched.
+    /// The log-probability, in nats, of each token of a text after the first, given the tokens before it. Uses separate
+    /// memory, so open texts do not change.
     ///
     /// # Errors
-    /// [`crate::Error::Request`] for a text of less than two tokens, or of more than the model was made for;
+    /// [`crate::Error::Request`] for a text of fewer than two tokens, or more tokens than the model's context;
     /// [`crate::Error::Device`]; [`crate::Error::OutOfMemory`].
     pub fn score(&self, text: &str) -> Result<Vec<f64>> {
         let ids = self.text.tokenizer.encode(text)?;
