@@ -1,14 +1,14 @@
-//! Every kernel once. A kernel is four files of one name: its Rust side here, its WGSL, its MSL, its cases.
+//! The list of all kernels. A kernel is four files of one name: Rust (here), WGSL, MSL and test cases.
 //!
 //! # Panics
-//! Operations panic on tensors whose shapes do not fit together, naming kernel and argument.
+//! Operations panic if tensor shapes do not match; the message names the kernel and the argument.
 #![allow(clippy::missing_panics_doc)]
 
 use crate::compute::kernel;
 
-/// The shader texts of a kernel, by its name. They run without checks of indices: what indexes private and group memory is
-/// a loop counter with constant bounds or a lane below LANES, and the tests find what leaves a buffer by what lies behind
-/// it.
+/// The shader sources of a kernel, by name. Compiled without bounds checks: indices into private and workgroup memory
+/// are loop counters with constant bounds, or lane ids below LANES. Sentinels behind buffers let the tests catch
+/// overruns.
 macro_rules! source {
     ($name:literal) => {
         $crate::compute::kernel::Source {
@@ -22,7 +22,7 @@ macro_rules! source {
 macro_rules! kernels {
     ($($name:ident),* $(,)?) => {
         $(pub mod $name;)*
-        /// Every kernel: what the tests of shaders and of parity walk.
+        /// Every kernel, for the shader tests and the parity tests.
         pub static ALL: &[&crate::compute::kernel::Kernel] = &[$(&$name::KERNEL),*];
     };
 }
@@ -58,7 +58,8 @@ kernels!(
     top_k,
 );
 
-/// A number for the texts of all kernels in all languages, by which pipelines made of them are told from those of other texts.
+/// Fingerprint of all kernel sources in all languages. It tells apart pipelines that were compiled from different
+/// sources.
 pub fn fingerprint() -> u64 {
     let texts =
         ALL.iter().flat_map(|kernel| [Some(kernel.source.wgsl), kernel.source.msl].map(|text| (kernel.name, text)));

@@ -1,7 +1,7 @@
-//! Operations: which kernels make one on this device.
+//! Operations: they choose the kernels that suit the device.
 //!
 //! # Panics
-//! Operations panic on tensors whose shapes do not fit together, naming operation and argument.
+//! Operations panic if tensor shapes do not match; the message names the operation and the argument.
 #![allow(clippy::missing_panics_doc)]
 
 pub mod attention;

@@ -1,4 +1,4 @@
-//! ids\[r\] ← tokens\[r\], position\[r\] ← position\[r\] + 1: a decode step becomes the one after it, without the host.
+//! ids\[r\] ← tokens\[r\], position\[r\] ← position\[r\] + 1: turns a decode step into the next one, without the host.
 
 use crate::{
     compute::{
@@ -10,7 +10,7 @@ use crate::{
     kernels::operands::step::{Phase, Step, View},
 };
 
-/// One group for all rows.
+/// One workgroup for all rows.
 pub static KERNEL: Kernel = Kernel {
     name: "advance",
     bindings: &[Binding::update("step", Element::U32), Binding::read("tokens", Element::U32)],
@@ -22,7 +22,7 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Feeds each sequence of a decode step the token that was chosen for it. tokens \[S, 1\] u32.
+/// Gives each sequence of a decode step its chosen token. tokens \[S, 1\] u32.
 pub fn advance(p: &Pass, step: &Step, tokens: &Tensor) {
     assert!(step.phase() == Phase::Decode && tokens.rows() >= step.capacity(), "advance: step, tokens");
     p.dispatch(&KERNEL).update_step(step).read(tokens).grid([1; 3]);

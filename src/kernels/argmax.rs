@@ -1,5 +1,5 @@
-//! leaders\[r, p\] = the largest logit and the least i that has it, of each part p of the logits\[r, i\] with i < limit.
-//! `argmax_merge` chooses among the parts.
+//! leaders\[r, p\] = the largest logit, and its smallest index i, in part p of logits\[r, i\] with i < limit.
+//! `argmax_merge` merges the parts.
 
 use crate::{
     compute::{
@@ -12,7 +12,7 @@ use crate::{
     kernels::operands::step::{self, Step, View},
 };
 
-/// One group for SLICE logits of a row.
+/// One workgroup per SLICE logits of a row.
 pub static KERNEL: Kernel = Kernel {
     name: "argmax",
     bindings: &[step::BINDING, Binding::read("logits", Element::F32), Binding::write("leaders", Element::U32)],
@@ -24,17 +24,17 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// No token: the row holds NaN, or nothing above −∞.
+/// No token: the row holds NaN, or no logit above −∞.
 pub const NONE: u32 = u32::MAX;
 
-/// Logits of one part: enough that few parts are left to choose from, few enough that a device is busy.
+/// Logits per part: large enough to leave few parts to merge, small enough to fill the device.
 const SLICE: u32 = 4096;
 
-/// Logits that a lane asks for before it compares the first of them.
+/// Logits that a lane loads before it compares the first one.
 const AHEAD: u32 = 8;
 
-/// The leaders of all parts below `limit`. logits \[S, V\] f32 → \[S, 2·PARTS\] u32: of each part a key that orders as logits
-/// do, and an id.
+/// The leaders of all parts, for ids below `limit`. logits \[S, V\] f32 → \[S, 2·PARTS\] u32: per part a key in the
+/// order of the logits, and an id.
 pub(crate) fn argmax(p: &Pass, step: &Step, logits: &Tensor, limit: u32) -> Tensor {
     let (rows, parts) = (step.capacity().min(logits.rows()), logits.width().div_ceil(SLICE));
     let mut leaders = p.scratch([rows, 2 * parts], DType::U32);
@@ -51,7 +51,7 @@ pub(crate) fn argmax(p: &Pass, step: &Step, logits: &Tensor, limit: u32) -> Tens
     leaders
 }
 
-/// The logits below the limit are read, and a key and an id are written for each row and part.
+/// Reads the logits below the limit; writes a key and an id per row and part.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let rows = load.rows(d);
     let read = d.bytes("logits", rows * d.word("limit"));
@@ -77,7 +77,7 @@ fn cpu(g: &Group<'_>) {
     g.words_mut("leaders", at..at + 2).copy_from_slice(&leader);
 }
 
-/// Orders as the value does, both zeros alike: 0 for −∞, `NONE` for NaN.
+/// A key in the order of the values; both zeros are equal. 0 for −∞, `NONE` for NaN.
 fn key(value: f32) -> u32 {
     let (infinity, size) = (f32::INFINITY.to_bits(), value.abs().to_bits());
     match value {

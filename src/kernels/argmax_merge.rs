@@ -1,5 +1,5 @@
-//! tokens\[r\] = the least i < limit with the largest logits\[r, i\], from the leaders of all parts; 2³² − 1 where a logit is
-//! NaN or none is above −∞.
+//! tokens\[r\] = the smallest i < limit with the largest logits\[r, i\], from the leaders of all parts. 2³² − 1 if a
+//! logit is NaN, or if no logit is above −∞.
 
 use crate::{
     compute::{
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// One group a row.
+/// One workgroup per row.
 pub static KERNEL: Kernel = Kernel {
     name: "argmax_merge",
     bindings: &[step::BINDING, Binding::read("leaders", Element::U32), Binding::write("tokens", Element::U32)],
@@ -32,7 +32,7 @@ pub(crate) fn argmax_merge(p: &Pass, step: &Step, leaders: &Tensor, tokens: &mut
     p.dispatch(&KERNEL).define("PARTS", leaders.width() / 2).step(step).read(leaders).write(tokens).grid([rows, 1, 1]);
 }
 
-/// What `argmax` left is read and a token is written, for each row.
+/// Reads the leaders from `argmax`, and writes a token per row.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let rows = load.rows(d);
     let read = d.bytes("leaders", rows * 2 * d.size("PARTS"));

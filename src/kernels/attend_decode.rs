@@ -1,5 +1,5 @@
-//! For one row of each sequence and each of up to SPLITS parts of its context: the largest score, Σ exp(score − largest),
-//! and Σ exp(score − largest) · v. `attend_merge` puts the parts together.
+//! Attention of one row per sequence, in up to SPLITS parts of its context. Per part: the largest score,
+//! Σ exp(score − largest), and Σ exp(score − largest) · v. `attend_merge` merges the parts.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// One group a key head, split and row; it serves all query heads of the key head.
+/// One workgroup per key head, split and row, for all query heads of the key head.
 pub static KERNEL: Kernel = Kernel {
     name: "attend_decode",
     bindings: &[
@@ -42,9 +42,9 @@ pub static KERNEL: Kernel = Kernel {
 /// How a context is split.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Splits {
-    /// Parts, whatever the context's length.
+    /// Maximum number of parts, for every context length.
     pub(super) most: u32,
-    /// Positions that are worth a part of their own.
+    /// Minimum number of positions per part.
     pub(super) least: u32,
 }
 
@@ -53,22 +53,22 @@ impl Splits {
         Self { most: d.define("SPLITS"), least: d.define("LEAST") }
     }
 
-    /// Positions of each part; the last one may have fewer, and those behind it none.
+    /// Positions per part. The last part may have fewer; the parts after it are empty.
     fn share(self, context: u64) -> u64 {
         context.div_ceil(self.most.into()).max(self.least.into())
     }
 
-    /// Parts that have any position.
+    /// Number of parts that are not empty.
     fn count(self, context: u64) -> u64 {
         context.div_ceil(self.share(context))
     }
 
-    /// Parts of all sequences of a load.
+    /// Number of non-empty parts of all sequences of a load.
     pub(super) fn total(d: &Dispatch, load: &Load) -> u64 {
         load.contexts().map(|context| Self::of(d).count(context)).sum()
     }
 
-    /// The positions of each part of a group's row.
+    /// The positions of each part of a context of this length.
     pub(super) fn ranges(g: &Group<'_>, context: usize) -> impl Iterator<Item = Range<usize>> {
         let splits = Self { most: g.define("SPLITS") as u32, least: g.define("LEAST") as u32 };
         let share = splits.share(context as u64) as usize;
@@ -76,18 +76,18 @@ impl Splits {
     }
 }
 
-/// What `attend_decode` leaves for `attend_merge`.
+/// The results of `attend_decode` for `attend_merge`.
 pub struct Partials {
     /// \[S, Hq·SPLITS·D\] f32: weighted sums of values.
     pub sums: Tensor,
     /// \[S, Hq·SPLITS·2\] f32: largest score and sum of weights.
     pub stats: Tensor,
-    /// How many of them there are for a context.
+    /// How a context is split.
     pub splits: Splits,
 }
 
 impl Partials {
-    /// Room for some rows' parts.
+    /// Scratch memory for the parts of some rows.
     pub fn new(p: &Pass, rows: u32, heads: AttentionHeads) -> Self {
         let most = p.caps().tiles.attend_splits;
         let new = |width: u32| p.scratch([rows, heads.query * most * width], DType::F32);
@@ -96,24 +96,23 @@ impl Partials {
     }
 }
 
-/// Quads that a lane has of a row of the cache: 16 bytes where elements have 16 bits or 8, of the latter unless that are more
-/// than registers hold for all query heads.
+/// Quads of a cache row per lane: 16 bytes of 16-bit or 8-bit elements. With more than 4 query heads per key head,
+/// 8-bit elements have only 8 bytes per lane, so that the registers suffice.
 fn wide(heads: AttentionHeads, cache: &Blocks) -> u32 {
     if cache.keys.dtype() == DType::Q8Heads && heads.query / heads.kv <= 4 { 4 } else { 2 }
 }
 
-/// Teams of lanes that share a row of the cache: no more than have little to merge.
+/// Number of teams; the lanes of a team share a cache row. At most 32, so that little is left to merge.
 fn teams(heads: AttentionHeads) -> u32 {
     (2 * KERNEL.lanes / (heads.width / 4)).min(32)
 }
 
-/// Keys that a team takes together: as many as leave registers for all query heads.
+/// Keys that a team takes together; registers for all query heads limit them.
 fn keys(heads: AttentionHeads) -> u32 {
     (24 / (heads.query / heads.kv)).clamp(1, 4)
 }
 
-/// Query heads whose sums the teams exchange at once: as many as group memory has room for beside what sums over a team
-/// take.
+/// Query heads whose sums the teams exchange at once: as many as fit into workgroup memory beside the sums of a team.
 fn together(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
     let (group, teams) = (heads.query / heads.kv, teams(heads));
     let (lanes, values) = (teams * team, group * keys(heads));
@@ -123,7 +122,7 @@ fn together(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
     group.div_ceil(group.div_ceil(most))
 }
 
-/// Attention of one row of each sequence, in parts. q \[S, Hq·D\] f32.
+/// Attention of one row per sequence, in parts. q \[S, Hq·D\] f32.
 pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: AttentionHeads) -> Partials {
     assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
     heads.check(&KERNEL);
@@ -159,8 +158,8 @@ pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: A
     parts
 }
 
-/// Every key and value of every sequence is read once, and each part leaves a sum of D and two numbers. A query head
-/// takes two sums of D multiply-adds for each of its row's tokens: q·k, and weight · v.
+/// Reads every key and value of every sequence once; writes a sum of D and two numbers per part. Two sums of D
+/// multiply-adds per query head and token of its row: q·k, and weight · v.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let [q_heads, kv_heads, width] = ["Q_HEADS", "KV_HEADS", "HEAD"].map(|name| d.size(name));
     let (kept, parts) = (load.context() * kv_heads * width, Splits::total(d, load) * q_heads);
@@ -198,7 +197,7 @@ pub(super) struct Partial {
     pub(super) sum: Vec<f32>,
 }
 
-/// One row's query head against some positions of a slot, for kernels whose bindings 1 to 4 are tables, q, keys, values.
+/// One row's query head against some positions of a slot. For kernels with tables, q, keys, values at bindings 1 to 4.
 pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, positions: Range<usize>) -> Partial {
     let (q_heads, kv_heads, width) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"));
     let first = (row * q_heads + head) * width;

@@ -1,5 +1,5 @@
-//! out\[r, h\] = Σ_i exp(m_i − m) · sum_i / Σ_i exp(m_i − m) · weight_i · sigmoid(gate\[r, h\]), over the parts i that are not
-//! empty
+//! out\[r, h\] = Σ_i exp(m_i − m) · sum_i / Σ_i exp(m_i − m) · weight_i · sigmoid(gate\[r, h\]), over the non-empty
+//! parts i
 
 use crate::{
     compute::{
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// One group a query head and row.
+/// One workgroup per query head and row.
 pub static KERNEL: Kernel = Kernel {
     name: "attend_merge",
     bindings: &[
@@ -37,10 +37,10 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Splits of which a lane has a quad at once: as many as registers hold.
+/// Splits per lane at once, one quad of each: as many as fit into registers.
 const AT_ONCE: u32 = 8;
 
-/// Puts the splits of decode attention together and gates the result. x \[S, projected\] f32 → \[S, Hq·D\] of `dtype`.
+/// Merges the splits of decode attention and gates the result. x \[S, projected\] f32 → \[S, Hq·D\] of `dtype`.
 pub fn attend_merge(
     p: &Pass,
     step: &Step,
@@ -51,7 +51,7 @@ pub fn attend_merge(
     assert_eq!(x.width(), heads.projected(), "attend_merge: x");
     let mut out = p.scratch([x.rows(), heads.query * heads.width], dtype);
     let (quads, splits) = (heads.width / 4, parts.splits);
-    // No more parts of lanes than have little to merge.
+    // At most 8 lanes share a quad, so that little is left to merge.
     let sharers = (KERNEL.lanes / quads).min(8);
     let share = splits.most.div_ceil(sharers).min(AT_ONCE);
     p.dispatch(&KERNEL)
@@ -73,7 +73,7 @@ pub fn attend_merge(
     out
 }
 
-/// What `attend_decode` left and the gates are read; each part adds D multiply-adds to a query head's row.
+/// Reads the results of `attend_decode` and the gates. Each part adds D multiply-adds per query head and row.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let [q_heads, width] = ["Q_HEADS", "HEAD"].map(|name| d.size(name));
     let (parts, out) = (Splits::total(d, load) * q_heads, load.rows(d) * q_heads * width);

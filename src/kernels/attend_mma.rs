@@ -1,9 +1,8 @@
-//! What `attend_prefill` computes, by matrix units: scores and weighted values are products of fragments in half precision
-//! with sums in single precision.
+//! `attend_prefill` on matrix units: scores and weighted values are f16 products of fragments with f32 sums.
 //!
-//! A row's weights are relative to a reference that follows its largest score in coarse steps, so that sums are rarely
-//! rescaled. Keys pass by in tiles at absolute positions and a row looks at no other row, so its bits do not depend on
-//! its company.
+//! A row's weights are relative to a reference. The reference follows the largest score in coarse steps, so sums are
+//! rarely rescaled. Tiles of keys start at absolute positions and rows are independent. So a row's bits do not depend
+//! on the other rows of the batch.
 
 use crate::{
     compute::{
@@ -23,7 +22,8 @@ use crate::{
     },
 };
 
-/// One group a query head and SIDE rows of one sequence; keys pass by in tiles of two fragments, staged in group memory.
+/// One workgroup per query head and SIDE rows of one sequence. It stages tiles of two fragments of keys in workgroup
+/// memory.
 pub static KERNEL: Kernel = Kernel {
     name: "attend_mma",
     bindings: &[
@@ -43,16 +43,16 @@ pub static KERNEL: Kernel = Kernel {
     cost: attend_prefill::cost,
 };
 
-/// What one of several subgroups has of a group's rows.
+/// How subgroups split the rows of a workgroup.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum AttentionSplit {
-    /// Some columns of all rows: scores are added up between subgroups.
+    /// Each has some columns of all rows: subgroups add up their scores.
     Columns,
-    /// Some rows with all of their columns, in registers: nothing but what is staged passes between subgroups.
+    /// Each has some rows with all columns, in registers: subgroups share only the staged tiles.
     Rows,
 }
 
-/// The split that a text of this kernel is written for. The two texts are two algorithms with the same meaning.
+/// The split of this kernel's source in a language. The two sources are two algorithms for the same function.
 const fn split_of(language: ShadingLanguage) -> AttentionSplit {
     match language {
         ShadingLanguage::Wgsl => AttentionSplit::Columns,
@@ -60,7 +60,7 @@ const fn split_of(language: ShadingLanguage) -> AttentionSplit {
     }
 }
 
-/// How a device's matrix units share out a head: rows of a group, and its lanes.
+/// How matrix units split a head: rows and lanes of a workgroup.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct AttentionTiling {
     split: AttentionSplit,
@@ -70,47 +70,47 @@ pub(crate) struct AttentionTiling {
 }
 
 impl AttentionTiling {
-    /// None where the device has no matrix units, or where they do not suit the head, the types or the cache.
+    /// `None` if the device has no matrix units, or if they do not suit the head, the types or the cache.
     pub(crate) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (AttentionHeads, DType)) -> Option<Self> {
         let (fragment, [width, _]) = (caps.matrix_units?, caps.subgroup?);
         let split = split_of(caps.language());
         let tiling = match split {
-            // Each subgroup has four fragments of a head, for two fragments of rows.
+            // Each subgroup has four fragments of the head width, for two fragments of rows.
             AttentionSplit::Columns => {
                 Self { split, fragment, side: 2 * fragment, lanes: heads.width / (4 * fragment) * width }
             }
-            // Each has one fragment's rows; there are as many as fill a tile.
+            // Each subgroup has one fragment of rows; together the subgroups fill a tile.
             AttentionSplit::Rows => Self { split, fragment, side: TILE, lanes: TILE / fragment * width },
         };
         let halves =
             dtype == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
-        // More than 256 columns do not fit into registers and group memory.
+        // More than 256 columns do not fit into registers and workgroup memory.
         let head = heads.width.is_power_of_two() && (4 * fragment..=256).contains(&heads.width);
-        // A row is staged by whole runs of lanes, and a run of rows lies in one block.
+        // Whole runs of lanes stage a row, and a run of rows lies in one block.
         let staged = width.is_multiple_of(fragment) && cache.block.is_power_of_two() && cache.block >= width / fragment;
-        // Each row of a group has a lane that weighs its scores.
+        // Each row of a workgroup has a lane that computes its softmax weights.
         let lanes = (tiling.side..=caps.lanes).contains(&tiling.lanes);
         let room = tiling.group_memory(heads.width) <= caps.group_memory;
         (halves && head && staged && lanes && room && TILE.is_multiple_of(tiling.side)).then_some(tiling)
     }
 
-    /// Bytes that a group shares.
+    /// Bytes of workgroup memory.
     fn group_memory(self, width: u32) -> u32 {
         let Self { split, fragment, side, .. } = self;
         let keys = 2 * fragment;
         let (scores, weights) = (4 * side * (keys + 4), 2 * side * (keys + 8));
         match split {
-            // Staged rows, weights, each subgroup's sums, a factor for each row, and whether one has moved.
+            // Staged rows, weights, the sums of each subgroup, a factor per row, and a flag for changed references.
             AttentionSplit::Columns => {
                 2 * side * (width + 8) + weights + width / (4 * fragment) * scores + 4 * side + 4
             }
-            // Staged queries and then keys and values, scores, and a fragment of factors for each fragment of rows.
+            // Staged queries, later keys and values; scores; and a fragment of factors per fragment of rows.
             AttentionSplit::Rows => 2 * side.max(2 * keys) * (width + 8) + scores + 4 * side * fragment,
         }
     }
 }
 
-/// Gated causal attention of many rows; shapes are those of `attend_prefill`, types those that [`AttentionTiling::fit`] asks for.
+/// Gated causal attention of many rows; shapes as in `attend_prefill`, types as [`AttentionTiling::fit`] requires.
 pub(crate) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, tiling: AttentionTiling) -> Tensor {
     let Attend { q, x, cache, heads, dtype } = attend;
     let mut out = p.scratch([q.rows(), q.width()], dtype);

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// One group a query head and tile of one sequence's rows; keys pass by in tiles, with a running softmax.
+/// One workgroup per query head and tile of one sequence's rows. It takes keys tile by tile, with a running softmax.
 pub static KERNEL: Kernel = Kernel {
     name: "attend_prefill",
     bindings: &[
@@ -41,7 +41,7 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// What attention of many rows takes.
+/// The operands of attention of many rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Attend<'a> {
     pub(crate) q: &'a Tensor,
@@ -51,11 +51,11 @@ pub(crate) struct Attend<'a> {
     pub(crate) dtype: DType,
 }
 
-/// Gated causal attention of many rows; shapes are those of [`crate::ops::attention::attend_prefill`].
+/// Gated causal attention of many rows; shapes as in [`crate::ops::attention::attend_prefill`].
 pub(crate) fn attend_prefill(p: &Pass, step: &Step, attend: Attend<'_>) -> Tensor {
     let Attend { q, x, cache, heads, dtype } = attend;
     let quads = heads.width / 4;
-    // What a lane stages of a slice of the head, and how many blocks of 4 rows it sums.
+    // Quads that a lane stages per slice of the head, and blocks of 4 rows that it sums.
     let (fetches, blocks) = (TILE * quads.min(8) / KERNEL.lanes, (TILE / 4).div_ceil(KERNEL.lanes / quads));
     let mut out = p.scratch([q.rows(), q.width()], dtype);
     p.dispatch(&KERNEL)
@@ -75,9 +75,9 @@ pub(crate) fn attend_prefill(p: &Pass, step: &Step, attend: Attend<'_>) -> Tenso
     out
 }
 
-/// Every key and value of every sequence is read once, also those of this step. A query head takes two sums of D
-/// multiply-adds for each pair of a row and a token that it attends to: q·k, and weight · v. They are half precision's
-/// where what is kept and what comes out are, whatever the queries come in.
+/// Reads every key and value of every sequence once, also those of this step. Two sums of D multiply-adds per query
+/// head and pair of row and attended token: q·k, and weight · v. They count as f16 if the cache and the output are f16,
+/// whatever the type of the queries.
 pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
     let [q_heads, kv_heads, width] = ["Q_HEADS", "KV_HEADS", "HEAD"].map(|name| d.size(name));
     let (kept, out) = (load.context() * kv_heads * width, load.rows(d) * q_heads * width);
@@ -95,7 +95,7 @@ fn cpu(g: &Group<'_>) {
     }
 }
 
-/// Some rows of a span, for the query head that is the group's first coordinate.
+/// Some rows of a span, for the query head at the workgroup's first coordinate.
 pub(super) fn rows(g: &Group<'_>, span: Span, offsets: Range<usize>) {
     let (q_heads, kv_heads, width, head) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"), g.at(0));
     for offset in offsets {

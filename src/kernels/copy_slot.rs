@@ -1,4 +1,4 @@
-//! state\[to\] = state\[from\]: one slot's state into another slot. `pair` holds from and to.
+//! state\[to\] = state\[from\]: copies the state of one slot to another slot. `pair` holds from and to.
 
 use crate::compute::{
     cost::{Bytes, Cost, Load},
@@ -7,7 +7,7 @@ use crate::compute::{
     tensor::Tensor,
 };
 
-/// Words of one row, 16 times LANES to a group.
+/// One workgroup per 16 · LANES words of the row.
 pub static KERNEL: Kernel = Kernel {
     name: "copy_slot",
     bindings: &[Binding::read("pair", Element::U32), Binding::update("state", Element::F32)],
@@ -21,13 +21,13 @@ pub static KERNEL: Kernel = Kernel {
 
 const WORDS: u32 = 16 * KERNEL.lanes;
 
-/// Copies a row of `state` \[slots, words\] f32 to another. pair \[1, 2\] u32.
+/// Copies one row of `state` \[slots, words\] f32 to another row. pair \[1, 2\] u32.
 pub fn copy_slot(p: &Pass, pair: &Tensor, state: &mut Tensor) {
     let width = state.width();
     p.dispatch(&KERNEL).define("WIDTH", width).read(pair).write(state).grid([width.div_ceil(WORDS), 1, 1]);
 }
 
-/// One row is read and one is written.
+/// Reads one row, writes one row.
 fn cost(d: &Dispatch, _: &Load) -> Cost {
     let row = d.bytes("state", d.size("WIDTH"));
     Cost { cache: Bytes { read: row, written: row }, ..Cost::default() }

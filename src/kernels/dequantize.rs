@@ -1,4 +1,4 @@
-//! y\[first + r, k\] = w\[r, k\] as f16: the very halves that [`matmul_mma`](super::matmul_mma) makes of them itself.
+//! y\[first + r, k\] = w\[r, k\] as f16: the same f16 values that [`matmul_mma`](super::matmul_mma) computes itself.
 
 use half::f16;
 
@@ -13,7 +13,7 @@ use crate::{
     kernels::operands::matrix::Part,
 };
 
-/// One group for SHARE · LANES pairs of quads.
+/// One workgroup per SHARE · LANES pairs of quads.
 pub static KERNEL: Kernel = Kernel {
     name: "dequantize",
     bindings: &[Binding::read("w", Element::Halves), Binding::update("y", Element::Halves)],
@@ -25,13 +25,13 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Weights of a pair of quads.
+/// Weights in a pair of quads.
 const PAIR: u32 = 8;
 
-/// Pairs that a lane has on their way at once: 16 bytes of codes of 4 bits.
+/// Pairs that a lane loads together: 16 bytes of 4-bit codes.
 const SHARE: u32 = 4;
 
-/// Writes all rows of a part of a matrix, the first of them as row `first` of `y`: \[rows, in\] f16.
+/// Dequantizes all rows of a matrix part into `y` \[rows, in\] f16, from row `first` on.
 pub fn dequantize(p: &Pass, part: &Part, first: u32, y: &mut Tensor) {
     let [count, inner] = [part.tensor.rows(), part.tensor.width()];
     assert!(inner.is_multiple_of(PAIR), "dequantize: rows of {inner} weights are no whole pairs of quads");
@@ -47,7 +47,7 @@ pub fn dequantize(p: &Pass, part: &Part, first: u32, y: &mut Tensor) {
         .grid([(count * (inner / PAIR)).div_ceil(SHARE * KERNEL.lanes), 1, 1]);
 }
 
-/// Weights are read as they lie there and written as halves.
+/// Reads the stored weights, writes them as f16.
 fn cost(d: &Dispatch, _: &Load) -> Cost {
     let elements = d.word("count") * d.size("K");
     let activations = Bytes { read: 0, written: d.bytes("y", elements) };

@@ -1,4 +1,4 @@
-//! x\[r\] = table\[ids\[r\] − first\], for the ids that this part of the table holds.
+//! x\[r\] = table\[ids\[r\] − first\], for the ids in this part of the table.
 
 use crate::{
     compute::{
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// One group a row.
+/// One workgroup per row.
 pub static KERNEL: Kernel = Kernel {
     name: "embed",
     bindings: &[step::BINDING, Binding::read("table", Element::Float), Binding::update("x", Element::Float)],
@@ -42,8 +42,8 @@ pub fn embed(p: &Pass, step: &Step, table: &Matrix) -> Tensor {
     x
 }
 
-/// A row of the table is read and a row of x is written for each token. Which part of a table holds a token is not known
-/// here: the first stands for all.
+/// Reads a table row and writes a row of x per token. The part that holds a token is not known here: the first part
+/// stands for all parts.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let elements = if d.word("first") == 0 { load.rows(d) * d.size("WIDTH") } else { 0 };
     Cost {

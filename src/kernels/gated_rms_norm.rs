@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// One group a value head and row.
+/// One workgroup per value head and row.
 pub static KERNEL: Kernel = Kernel {
     name: "gated_rms_norm",
     bindings: &[
@@ -62,7 +62,7 @@ pub fn gated_rms_norm(
     y
 }
 
-/// o, z and y pass once, the weight of one head once; a multiply-add of the mean square for each element.
+/// Reads o, z and the weight of one head once, writes y. One multiply-add per element, for the mean square.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let width = d.size("VALUE_WIDTH");
     let elements = load.rows(d) * d.size("VALUE_HEADS") * width;

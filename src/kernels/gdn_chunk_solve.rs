@@ -1,14 +1,14 @@
-//! What a chunk of the gated delta rule can compute without the state S that it starts with. With c the sums of the
-//! logarithms of its decays, D\[t, s\] = exp(c\[t\] − c\[s\]) for s ≤ t, and A = I + tril(diag(β)·K·Kᵀ ⊙ D, −1):
+//! The part of a chunk of the gated delta rule that does not depend on its start state S. With c the cumulative sums of
+//! the log decays, D\[t, s\] = exp(c\[t\] − c\[s\]) for s ≤ t, and A = I + tril(diag(β)·K·Kᵀ ⊙ D, −1):
 //! u = A⁻¹·diag(β)·V, state_reads = \[−A⁻¹·diag(β·exp c)·K; diag(exp c)·Q\],
 //! state_writes = \[(diag(exp(c_last − c))·K)ᵀ; Q·Kᵀ ⊙ D\], chunk_decay = exp(c_last).
 //!
-//! A chunk ends where a position is a multiple of [`CHUNK`], or where its prompt does; so it is the same wherever a prompt
-//! is cut at such multiples. Where a sequence goes on between two of them, its first chunk is a short one: what came
-//! before is in the state. Rows that a chunk lacks are zero, and nothing follows from them.
+//! A chunk ends at a position that is a multiple of [`CHUNK`], or at the end of its prompt. So a prompt can be cut at
+//! these multiples without a change of its chunks. If a sequence continues between two multiples, its first chunk is
+//! short: the state holds the earlier tokens. Missing rows of a chunk are zero and have no effect.
 //!
-//! A is inverted in single precision; the products' operands are halves. Keys are normalized, so no element of A⁻¹
-//! exceeds 1, and whatever decays is rounded after it has decayed.
+//! A is inverted in f32; the operands of the products are f16. Keys are normalized, so no element of A⁻¹ exceeds 1.
+//! Decayed values are rounded after their decay.
 
 use crate::{
     compute::{
@@ -28,16 +28,17 @@ use crate::{
     },
 };
 
-/// Most tokens of a chunk.
+/// Maximum tokens of a chunk.
 pub const CHUNK: u32 = 64;
 
 /// Columns of keys, queries and values that are staged together.
 const SLICE: u32 = 32;
 
-/// A logarithm whose exponential is zero. Less of one would cost the sums digits that slighter decays need.
+/// The smallest log decay: its exponential is zero. Smaller values would cost the sums the digits that weak decays
+/// need.
 pub const MIN_LOG_DECAY: f32 = -104.0;
 
-/// One group a value head and chunk.
+/// One workgroup per value head and chunk.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_chunk_solve",
     bindings: &[
@@ -57,61 +58,62 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// How a device's matrix units share out a chunk.
+/// How matrix units split a chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChunkTiling {
     /// Rows and columns of a fragment.
     pub(super) fragment: u32,
-    /// Columns of a state that a subgroup has side by side.
+    /// Columns of a state per subgroup.
     pub(super) columns: u32,
-    /// Subgroups of a group: each has one fragment's rows of a chunk.
+    /// Subgroups of a workgroup. Each has one fragment of the rows of a chunk.
     pub(super) subgroups: u32,
-    /// Lanes of a group.
+    /// Lanes of a workgroup.
     pub(super) lanes: u32,
 }
 
 impl ChunkTiling {
-    /// None where the device has no matrix units, or where they do not suit the heads, or take no halves. What a step
-    /// holds has no say, so that all steps of a sequence compute alike.
+    /// `None` if the device has no matrix units or no f16, or if they do not suit the heads, or if `inputs` is not f16.
+    /// The content of a step has no influence, so all steps of a sequence compute alike.
     pub fn fit(caps: &Caps, heads: DeltaHeads, inputs: DType) -> Option<Self> {
         let (fragment, [width, _]) = (caps.matrix_units?, caps.subgroup?);
         let subgroups = CHUNK / fragment;
         let tiling =
             Self { fragment, columns: caps.tiles.state_squares * fragment, subgroups, lanes: subgroups * width };
-        // More of a state does not fit into registers and group memory.
+        // More of a state does not fit into registers and workgroup memory.
         let widths = [64, 128].contains(&heads.key_width) && heads.value_width.is_multiple_of(SLICE);
-        // Each row of a chunk has a lane, and lanes share out a group's columns evenly.
+        // Each row of a chunk has a lane, and the columns of a workgroup divide evenly among its lanes.
         let lanes =
             (CHUNK..=caps.lanes).contains(&tiling.lanes) && (CHUNK * tiling.columns / 4).is_multiple_of(tiling.lanes);
         let room = Self::SOLVE_MEMORY.max(tiling.state_memory(heads)) <= caps.group_memory;
         (caps.half && inputs == DType::F16 && widths && lanes && room).then_some(tiling)
     }
 
-    /// Most bytes that a group of `gdn_chunk_solve` shares: for each row of a chunk a slice in f16, a row of A⁻¹ in f16 and in
-    /// f32, and three numbers; and where the group is. Rows are longer by 8 and 4 elements, which spreads them over the banks.
+    /// Maximum workgroup bytes of `gdn_chunk_solve`. Per row of a chunk: a slice in f16, a row of A⁻¹ in f16 and in
+    /// f32, and three numbers. Then the place of the workgroup. Rows are padded by 8 (f16) and 4 (f32) elements against
+    /// bank conflicts.
     pub const SOLVE_MEMORY: u32 = CHUNK * (2 * (SLICE + 8) + 2 * (CHUNK + 8) + 4 * (CHUNK + 4) + 3 * 4) + 8;
 
-    /// Bytes that a group of `gdn_chunk_state` shares at most: columns of the state in singles and twice in halves, and of
-    /// what passes through it.
+    /// Maximum workgroup bytes of `gdn_chunk_state`: columns of the state in f32 and twice in f16, and columns of a
+    /// chunk in f32 and in f16.
     fn state_memory(self, heads: DeltaHeads) -> u32 {
         let (single, half) = (4 * (self.columns + 4), 2 * (self.columns + 8));
         heads.key_width * (single + 2 * half) + CHUNK * (single + half)
     }
 }
 
-/// Of each chunk and value head, what `gdn_chunk_state` takes.
+/// The inputs of `gdn_chunk_state`, per chunk and value head.
 pub struct Solved {
-    /// \[chunks·Hv·2·CHUNK, Dk\] f16: what the state is read with, for u and for queries.
+    /// \[chunks·Hv·2·CHUNK, Dk\] f16: factors that read the state, for u and for queries.
     pub state_reads: Tensor,
-    /// \[chunks·Hv·(Dk + CHUNK), CHUNK\] f16: what goes into the state and to queries.
+    /// \[chunks·Hv·(Dk + CHUNK), CHUNK\] f16: factors of the writes to the state and to the outputs.
     pub state_writes: Tensor,
-    /// \[chunks·Hv·CHUNK, Dv\] f32: values without what the state knows already.
+    /// \[chunks·Hv·CHUNK, Dv\] f32: solved values, still without the part that the state predicts.
     pub u: Tensor,
-    /// \[chunks, Hv\] f32: what the chunk leaves of the state.
+    /// \[chunks, Hv\] f32: the decay of the state over a chunk.
     pub chunk_decay: Tensor,
 }
 
-/// Most chunks of a step: every sequence may begin and end in a part of one.
+/// Maximum chunks of a step: every sequence may begin and end with a partial chunk.
 fn chunks(step: &Step, rows: u32) -> u32 {
     rows / CHUNK + 2 * step.sequences()
 }
@@ -154,8 +156,8 @@ pub fn gdn_chunk_solve(
     solved
 }
 
-/// A row's products with CHUNK others: of keys and of queries with keys, and of A⁻¹ with keys and values. Substitution
-/// takes a third of the multiply-adds that CHUNK columns of a product would.
+/// Per row, products with CHUNK other rows: of keys and queries with keys, and of A⁻¹ with keys and values.
+/// Substitution takes a third of the multiply-adds of a product with CHUNK columns.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let [key_heads, heads, key, value] =
         ["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| d.size(name));
@@ -173,9 +175,9 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
     }
 }
 
-/// Some rows of one sequence that lie between two multiples of CHUNK.
+/// Rows of one sequence between two multiples of CHUNK.
 pub(super) struct Chunk {
-    /// First row of the step.
+    /// First row in the step.
     pub(super) row: usize,
     pub(super) rows: usize,
 }
@@ -200,7 +202,7 @@ fn cpu(g: &Group<'_>) {
     }
 }
 
-/// What a value head has in a chunk: rows of keys, queries and values, and each row's decays so far and beta.
+/// The data of a value head in a chunk: rows of keys, queries and values; cumulative log decay and beta per row.
 struct Chunked {
     heads: DeltaHeads,
     q: Vec<Vec<f32>>,
@@ -257,7 +259,7 @@ impl Chunked {
         b
     }
 
-    /// What is left at a row of what was written at an earlier one.
+    /// The decay factor from an earlier row to a row.
     fn decayed(&self, row: usize, from: usize) -> f32 {
         (self.decay[row] - self.decay[from]).exp()
     }

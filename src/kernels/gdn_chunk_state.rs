@@ -1,10 +1,10 @@
-//! The gated delta rule of a prompt, chunk after chunk, from what `gdn_chunk_solve` left of each: per value head with state
-//! S \[Dk, Dv\] n = u + state_reads\[..CHUNK\]·S; o = state_reads\[CHUNK..\]·S + state_writes\[Dk..\]·n;
+//! The gated delta rule of prefill, chunk after chunk, from the results of `gdn_chunk_solve`. Per value head with state
+//! S \[Dk, Dv\]: n = u + state_reads\[..CHUNK\]·S; o = state_reads\[CHUNK..\]·S + state_writes\[Dk..\]·n;
 //! S ← chunk_decay·S + state_writes\[..Dk\]·n.
 //!
-//! The state is kept in single precision. Where it is a factor of a product of halves it is the sum of two of them, its
-//! leading 11 bits and the next 11: that doubles the two products that read it and loses 2^−21 of it at most. Columns of
-//! the state know nothing of each other, so groups share them out.
+//! The state is f32. As a factor of an f16 product it is the sum of two f16 values: its leading 11 bits and the next
+//! 11. This doubles the two products that read the state; the relative error is at most 2^−21. Columns of the state are
+//! independent, so workgroups split them.
 
 use crate::{
     compute::{
@@ -24,10 +24,10 @@ use crate::{
     },
 };
 
-/// Subgroups side by side among the columns of a group.
+/// Subgroups along the columns of a workgroup.
 const COLUMN_SUBGROUPS: u32 = 1;
 
-/// One group a value head, COLUMNS columns of its state, and sequence.
+/// One workgroup per value head, COLUMNS columns of its state, and sequence.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_chunk_state",
     bindings: &[
@@ -47,7 +47,7 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Advances the states of the step's sequences by all their chunks. → \[T, Hv·Dv\] f32, T being `rows`.
+/// Advances each sequence's state by all its chunks. → \[T, Hv·Dv\] f32 with T = `rows`.
 pub fn gdn_chunk_state(
     p: &Pass,
     step: &Step,
@@ -79,8 +79,9 @@ pub fn gdn_chunk_state(
     o
 }
 
-/// A sequence's state passes once each way, and is not read at a sequence's beginning. Three multiply-adds for each token
-/// and element of the state, and those of a token with CHUNK others; what halves leave of the state comes on top.
+/// Reads and writes each state once; the start of a sequence reads no state. Per token: 3 multiply-adds per state
+/// element, and the products with CHUNK other tokens. The products with the second f16 value of the state are not
+/// counted.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let [heads, key, value] = ["VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| d.size(name));
     let (of_each, chunk, state) = (load.rows(d) * heads, u64::from(CHUNK), heads * key * value);
@@ -126,7 +127,7 @@ fn cpu(g: &Group<'_>) {
     }
 }
 
-/// One chunk: advances some columns of a state, from column `first` of `width` on, and gives what is read of them.
+/// Advances some columns of a state by one chunk, from column `first` of `width` on. Returns the outputs of the chunk.
 fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut [Vec<f32>]) -> Vec<Vec<f32>> {
     let (rows, depth, columns) = (CHUNK as usize, state.len(), state[0].len());
     let reads = g.floats("state_reads", at * 2 * rows * depth..(at + 1) * 2 * rows * depth);
@@ -149,7 +150,7 @@ fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut
     o
 }
 
-/// sum += Σ factors · rows, the factors being a row of halves from element `from` on.
+/// sum += Σ factors · rows. The factors are a row of f16 values, from element `from` on.
 fn add(sum: &mut [f32], (factors, from): (&Floats<'_>, usize), rows: &[Vec<f32>]) {
     for (at, row) in rows.iter().enumerate() {
         let factor = factors.get(from + at);

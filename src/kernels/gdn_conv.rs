@@ -1,7 +1,9 @@
-//! y\[t, c\] = silu(Σ_j w\[c, j\] · x\[t − 3 + j, c\]); then per head q, k = l2norm(q)/√Dk, l2norm(k). Beside them the gates:
-//! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), beta\[t, h\] = sigmoid(b\[t, h\]).
+//! y\[t, c\] = silu(Σ_j w\[c, j\] · x\[t − 3 + j, c\]); then per head q, k = l2norm(q)/√Dk, l2norm(k). Also computes
+//! the gates:
+//! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), beta\[t, h\] = sigmoid(b\[t,
+//! h\]).
 //!
-//! What lies before the step's rows comes from a ring of the last 4 rows of x, kept by position mod 4.
+//! Rows before the step come from the conv state: the last 4 rows of x, indexed by position mod 4.
 
 use std::ops::Range;
 
@@ -23,8 +25,8 @@ use crate::{
     },
 };
 
-/// One group a head and tile of one sequence's rows, so that the group of the first tile can read the ring and then write
-/// its head's part of it; behind the heads, one for the tile's gates.
+/// One workgroup per head and tile of one sequence's rows; after the heads, one per tile for the gates. The workgroup
+/// of the first tile reads the conv state of its head and then writes it.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_conv",
     bindings: &[
@@ -44,18 +46,19 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Most lanes that share a row of a head.
+/// Maximum lanes that share a row of a head.
 const TEAM: u32 = 32;
 
-/// What a recurrence takes of a prompt's rows.
+/// The inputs of a recurrence from prefill rows.
 pub struct Mixed {
     /// \[T, C\] f32: queries, keys and values, convolved and normalized.
     pub qkv: Tensor,
-    /// \[T, 2·Hv\] f32: logarithms of decays, then write betas.
+    /// \[T, 2·Hv\] f32: log decays, then betas (write strengths).
     pub gates: Tensor,
 }
 
-/// Mixes the rows of prompts. x \[T, projected\] f32, weight \[C, 4\], a_dt \[2, Hv\] f32 (a_log, dt_bias).
+/// Convolves prefill rows and computes their gates. x \[T, projected\] f32, weight \[C, 4\], a_dt \[2, Hv\] f32 (a_log,
+/// dt_bias).
 pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Tensor), slots: &mut Slots) -> Mixed {
     let heads = slots.heads;
     assert_eq!(x.width(), heads.projected(), "gdn_conv: x");
@@ -65,7 +68,7 @@ pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Te
     let mut gates = p.scratch([x.rows(), 2 * heads.value], DType::F32);
     p.dispatch(&KERNEL)
         .delta_heads(heads)
-        // As many lanes to a row as its smaller heads can use.
+        // As many lanes per row as its smaller heads can use.
         .define("TEAM", TEAM.min(heads.key_width.min(heads.value_width).next_power_of_two()))
         .step(step)
         .read(x)
@@ -78,9 +81,8 @@ pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Te
     Mixed { qkv, gates }
 }
 
-/// Of x the C channels and a and b of each row are read; of the ring, C channels of the up to 3 tokens before the step's
-/// first row, and the last 3 of the step are kept there. 4 multiply-adds a channel, and one more for the norm of queries
-/// and keys.
+/// Reads C channels plus a and b per row of x, and up to 3 earlier rows of conv state; writes the last 3 rows back. 4
+/// multiply-adds per channel, and one more for the norm of queries and keys.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let keys = 2 * d.size("KEY_HEADS") * d.size("KEY_WIDTH");
     let channels = keys + d.size("VALUE_HEADS") * d.size("VALUE_WIDTH");
@@ -117,14 +119,14 @@ fn cpu(g: &Group<'_>) {
     }
 }
 
-/// A sequence's rows, and where what lies before them is: for kernels whose bindings 1 to 3 are x, weight, ring.
+/// A sequence's rows, with access to the rows before them. For kernels with x, weight, conv_state at bindings 1 to 3.
 pub(super) struct Reach {
     pub(super) span: Span,
     pub(super) heads: DeltaHeads,
 }
 
 impl Reach {
-    /// A head's channels of the row at `offset`: convolved, activated, and those of queries and keys normalized.
+    /// A head's channels of the row at `offset`: convolved and activated; queries and keys are also normalized.
     pub(super) fn mix(&self, g: &Group<'_>, offset: usize, (head, y): (usize, &mut [f32])) {
         convolve(g, self, offset, (self.heads.channels_of(head).start, y));
         y.iter_mut().for_each(|y| *y = silu(*y));
@@ -149,7 +151,7 @@ impl Reach {
         }
     }
 
-    /// Channels of x that lie `back` rows before the row at `offset`; None before the sequence.
+    /// Channels of x, `back` rows before the row at `offset`; `None` before the start of the sequence.
     fn before<'a>(&self, g: &Group<'a>, (offset, back): (usize, usize), channels: Range<usize>) -> Option<&'a [f32]> {
         let position = self.span.position as usize + offset;
         let (binding, row) = if back <= offset {
@@ -160,12 +162,12 @@ impl Reach {
         Some(g.f32s(binding, row + channels.start..row + channels.end))
     }
 
-    /// Where conv_state keeps a position.
+    /// The place of a position in conv_state.
     fn state_row(&self, position: usize) -> usize {
         (self.span.slot as usize * TAPS as usize + position % TAPS as usize) * self.heads.channels() as usize
     }
 
-    /// Keeps the last rows of x in the ring.
+    /// Stores the last 3 rows of x in the conv state.
     pub(super) fn keep(&self, g: &Group<'_>, channels: Range<usize>) {
         let rows = self.span.rows as usize;
         for offset in rows.saturating_sub(TAPS as usize - 1)..rows {

@@ -1,5 +1,5 @@
-//! The middle of a DeltaNet layer for one row of each sequence: what `gdn_conv`, `gdn_scan` and
-//! `gated_rms_norm` do one after the other, per value head with everything in one group.
+//! The middle of a DeltaNet layer for one row per sequence: `gdn_conv`, `gdn_scan` and `gated_rms_norm` in one kernel.
+//! One workgroup does all the work of a value head.
 
 use crate::{
     compute::{
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// One group a value head and sequence; as many lanes share a column of its state as a group has for them.
+/// One workgroup per value head and sequence. Each state column gets as many lanes as the workgroup has for it.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_decode",
     bindings: &[
@@ -44,20 +44,20 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Most lanes of a group, where the device allows so many.
+/// Maximum lanes of a workgroup, if the device allows that many.
 const LANES: u32 = 512;
 
-/// The weights between a DeltaNet layer's products.
+/// The weights between the projections of a DeltaNet layer.
 pub struct Recurrence {
-    /// \[C, 4\]: the taps of the convolution.
+    /// \[C, 4\]: the convolution taps.
     pub conv: Tensor,
     /// \[2, Hv\] f32: a_log, then dt_bias.
     pub a_dt: Tensor,
-    /// Over each value head; a plain weight.
+    /// Norm over each value head. It scales by `weight`, not by 1 + `weight`.
     pub norm: Norm,
 }
 
-/// Advances the states of the step's sequences by one row each. x \[S, projected\] f32 → \[S, Hv·Dv\] of `dtype`.
+/// Advances each sequence's state by one row. x \[S, projected\] f32 → \[S, Hv·Dv\] of `dtype`.
 pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dtype): (&mut Slots, DType)) -> Tensor {
     let heads = slots.heads;
     assert_eq!(x.width(), heads.projected(), "gdn_decode: x");
@@ -90,9 +90,9 @@ pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dty
     o
 }
 
-/// A row passes once; of the ring, the up to 3 tokens before it are read, and it is kept there; a state passes once each
-/// way, and is not read at a sequence's beginning. 4 multiply-adds a channel, three for each element of the state, and
-/// one for each element of a norm.
+/// Reads x and writes o once. Reads up to 3 earlier rows of conv state, and stores the new row there. Reads and writes
+/// the state once; a sequence's first row reads no state. 4 multiply-adds per channel, 3 per state element, 1 per
+/// element of a norm.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let values = d.size("VALUE_HEADS") * d.size("VALUE_WIDTH");
     let keys = 2 * d.size("KEY_HEADS") * d.size("KEY_WIDTH");
@@ -125,7 +125,7 @@ fn cpu(g: &Group<'_>) {
         let channels = heads.channels_of(part);
         let mut y = vec![0.0; channels.len()];
         reach.mix(g, 0, (part, &mut y));
-        // Only one of the heads that share queries and keys keeps them.
+        // The first value head of a shared key head stores the queries and keys.
         if part >= 2 * keys || heads.is_first(head) {
             reach.keep(g, channels);
         }
@@ -144,7 +144,7 @@ fn cpu(g: &Group<'_>) {
     g.store("o", row * heads.values() as usize + head * width, &y);
 }
 
-/// A head's state, zero at the beginning of a sequence.
+/// A head's state; filled with zeros at the start of a sequence.
 fn state<'a>(g: &Group<'a>, span: &Span, (heads, head): (DeltaHeads, usize)) -> &'a mut [f32] {
     let size = (heads.key_width * heads.value_width) as usize;
     let first = (span.slot as usize * heads.value as usize + head) * size;

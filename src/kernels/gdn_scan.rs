@@ -21,13 +21,13 @@ use crate::{
     },
 };
 
-/// Columns of a state that one group keeps in registers.
+/// State columns that one workgroup keeps in registers.
 pub const COLUMNS: u32 = 16;
 
-/// Tokens that are staged together.
+/// Tokens that are staged together in workgroup memory.
 const TOKENS: u32 = 8;
 
-/// One group a value head, COLUMNS columns of its state and sequence.
+/// One workgroup per value head, COLUMNS columns of its state, and sequence.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_scan",
     bindings: &[
@@ -45,10 +45,10 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Advances the states of the step's sequences by all their rows. → \[T, Hv·Dv\] f32.
+/// Advances each sequence's state by all its rows. → \[T, Hv·Dv\] f32.
 pub fn gdn_scan(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, slots: &mut Slots) -> Tensor {
     let heads = slots.heads;
-    // As many lanes as share a column's quads evenly.
+    // The number of lanes divides a column's quads evenly.
     let team = p.caps().tiles.scan_team.min(1 << (heads.key_width / 4).trailing_zeros());
     assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_scan: qkv, gates");
     let quads = [heads.key_width, heads.value_width].iter().all(|width| width.is_multiple_of(4));
@@ -73,8 +73,8 @@ pub fn gdn_scan(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, slots: &mut
     o
 }
 
-/// A sequence's state passes once each way, and is not read at a sequence's beginning. Three multiply-adds for each
-/// token and element of the state: Sᵀk, S + k uᵀ, Sᵀq.
+/// Reads and writes each state once; the start of a sequence reads no state. Three multiply-adds per token and state
+/// element: Sᵀk, S + k uᵀ, Sᵀq.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let values = d.size("VALUE_HEADS") * d.size("VALUE_WIDTH");
     let channels = 2 * d.size("KEY_HEADS") * d.size("KEY_WIDTH") + values;
@@ -121,18 +121,18 @@ fn cpu(g: &Group<'_>) {
     }
 }
 
-/// What one token brings to some columns of a head's state.
+/// The inputs of one token for some columns of a head's state.
 pub(super) struct Token<'a> {
     pub(super) q: &'a [f32],
     pub(super) k: &'a [f32],
-    /// Of these columns.
+    /// The values of these columns.
     pub(super) v: &'a [f32],
-    /// A factor.
+    /// The factor of the state.
     pub(super) decay: f32,
     pub(super) beta: f32,
 }
 
-/// One token of the delta rule: advances some columns of a head's state and reads them.
+/// One token of the delta rule: advances some columns of a head's state and computes their outputs.
 pub(super) fn advance(token: &Token<'_>, state: &mut [f32], o: &mut [f32]) {
     let Token { q, k, v, decay, beta } = *token;
     let count = v.len();
@@ -153,7 +153,7 @@ pub(super) fn advance(token: &Token<'_>, state: &mut [f32], o: &mut [f32]) {
     }
 }
 
-/// One row of the step, as bindings 1 and 2 hold it, for some columns of a head.
+/// The token of one row, from bindings 1 and 2, for some columns of a head.
 fn token<'a>(g: &Group<'a>, heads: &DeltaHeads, (row, head): (usize, usize), columns: Range<usize>) -> Token<'a> {
     let [keys, values, key_width, value_width] =
         [heads.key, heads.value, heads.key_width, heads.value_width].map(|size| size as usize);

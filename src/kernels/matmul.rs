@@ -1,4 +1,4 @@
-//! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows: tiles of both operands staged in group memory.
+//! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows: tiles of both operands lie in workgroup memory.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.
+/// One workgroup per TILE_ROWS × TILE_COLUMNS tile of y.
 pub static KERNEL: Kernel = Kernel {
     name: "matmul",
     bindings: &[
@@ -30,7 +30,7 @@ pub static KERNEL: Kernel = Kernel {
     cost: super::matvec::cost,
 };
 
-/// Records the product with one part of the matrix. The order of a row's sum depends on its length alone.
+/// Records the product with one matrix part. The summation order of a row depends only on its length.
 pub(crate) fn matmul(p: &Pass, step: &Step, product: &mut Product<'_>, part: &Part) {
     let Product { x, y, epilogue, .. } = product;
     let [rows, columns] = p.caps().tiles.matmul;
@@ -54,7 +54,7 @@ fn cpu(g: &Group<'_>) {
     super::matvec::tile(g, ranges(g), |weight| weight);
 }
 
-/// The rows and columns of a group.
+/// The rows and columns of a workgroup.
 pub(super) fn ranges(g: &Group<'_>) -> [Range<usize>; 2] {
     [(1, "TILE_ROWS"), (0, "TILE_COLUMNS")].map(|(at, size)| {
         let (at, size) = (g.at(at), g.define(size));

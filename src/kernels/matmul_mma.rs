@@ -1,5 +1,5 @@
 //! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for many rows, on matrix units: f16 by f16 with sums in f32.
-//! Quantized weights become f16 on their way into group memory, or were [expanded](super::dequantize) before.
+//! Quantized weights are converted to f16 on the way to workgroup memory, or [earlier](super::dequantize).
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// One group for a tile of TILE_ROWS × TILE_COLUMNS of y.
+/// One workgroup per TILE_ROWS × TILE_COLUMNS tile of y.
 pub static KERNEL: Kernel = Kernel {
     name: "matmul_mma",
     bindings: &[
@@ -37,23 +37,23 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Large tiles of which a device is given at least as many as it has multiprocessors, or nearly.
+/// Minimum number of large tiles: about one per multiprocessor of a device.
 const MANY: u32 = 64;
 
-/// How a group's tile is shared out.
+/// How a workgroup's tile is split among subgroups.
 #[derive(Clone, Copy, Debug)]
 struct Tile {
     /// Subgroups along the rows and along the columns.
     subgroups: [u32; 2],
     /// Fragments of one subgroup along the rows and along the columns.
     fragments: [u32; 2],
-    /// Fragments of a slice of k.
+    /// Fragments along a slice of k.
     steps: u32,
 }
 
 impl Tile {
-    /// Large tiles read less, small ones fill the device where the product is small. The shape of a tile does not change
-    /// the order of a sum.
+    /// Large tiles read less memory; small tiles fill the device if the product is small. The shape of a tile does not
+    /// change the summation order.
     fn of([rows, columns]: [u32; 2], size: u32) -> Self {
         let side = 8 * size;
         match (rows.div_ceil(side) * columns.div_ceil(side), size) {
@@ -65,20 +65,20 @@ impl Tile {
     }
 }
 
-/// Whether the product with a part of a matrix can be left to matrix units.
+/// Whether matrix units can compute the product with a matrix part.
 pub(crate) fn fits(caps: &Caps, inputs: DType, part: &Part) -> bool {
     caps.matrix_units.is_some() && inputs == DType::F16 && part.tensor.dtype().has_halves()
 }
 
-/// Rows of a matrix as they are multiplied.
+/// Matrix rows in the form that the kernel multiplies.
 pub(crate) enum Rows<'a> {
-    /// A part of it.
+    /// A part, as stored.
     Stored(&'a Part),
-    /// These, which were expanded into the first rows of a tensor.
+    /// These rows, already converted to f16 in the first rows of a tensor.
     Expanded(&'a Tensor, Range<u32>),
 }
 
-/// Records the product with some rows of the matrix. The order of a row's sum depends on its length alone.
+/// Records the product with some rows of the matrix. The summation order of a row depends only on its length.
 pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows: &Rows<'_>) {
     let Product { x, y, epilogue, .. } = product;
     let (w, of_y, expanded) = match rows {
@@ -118,7 +118,7 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows:
         .grid([columns.div_ceil(tile_columns), x.rows().div_ceil(tile_rows), 1]);
 }
 
-/// What was expanded was counted as weights there, and is read like other results.
+/// `dequantize` counts expanded weights as weights. This kernel reads them as activations.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let cost = super::matvec::cost(d, load);
     if d.size("EXPANDED") == 0 {

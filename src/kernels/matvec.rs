@@ -1,4 +1,4 @@
-//! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for few rows: the weights are read once for ROWS of them.
+//! y\[r, first + n\] (+)= Σ_k x\[r, k\] · w\[n, k\], for few rows: each read of the weights serves ROWS rows.
 
 mod tiling;
 
@@ -20,7 +20,7 @@ use crate::{
 };
 pub(super) use tiling::{Extras, MatvecTiling, Sums};
 
-/// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
+/// One workgroup per ROWS rows × COLUMNS columns; TEAM lanes share a column.
 pub static KERNEL: Kernel = Kernel {
     name: "matvec",
     bindings: &[
@@ -42,8 +42,8 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// What a product of few rows takes, where what makes them has whole runs of `run` elements: rows packed where its weights
-/// are multiplied as bytes, else `inputs`.
+/// The row type for a product of few rows whose producer writes runs of `run` elements. Packed if the weights are
+/// multiplied as bytes and `run` is a multiple of a block; else `inputs`.
 pub(crate) fn takes(caps: &Caps, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
     let packs = w.parts()[0].tensor.dtype().packs();
     let alike = w.parts().iter().all(|part| part.tensor.dtype().packs() == packs);
@@ -53,7 +53,7 @@ pub(crate) fn takes(caps: &Caps, w: &Matrix, (inputs, run): (DType, u32)) -> DTy
     }
 }
 
-/// Records the product for each part of the matrix.
+/// Records one dispatch per matrix part.
 pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
     let Product { x, w, y, epilogue } = product;
     let stride = y.width();
@@ -82,8 +82,8 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
     }
 }
 
-/// The part of the matrix and the rows of x are read once, y is written, and read before where the product is added.
-/// K multiply-adds for each element of y.
+/// Reads the matrix part and x once, writes y; reads y as well if the product is added. K multiply-adds per element of
+/// y.
 pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
     let (rows, inner, count) = (load.rows(d), d.size("K"), d.word("count"));
     let y = d.bytes("y", rows * count);
@@ -100,14 +100,14 @@ fn cpu(g: &Group<'_>) {
     tile(g, [rows, columns], |weight| weight);
 }
 
-/// The rows and columns of a group.
+/// The rows and columns of a workgroup.
 pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
     let range = |at: usize, size: usize| at * size..(at + 1) * size;
     (range(g.at(1), g.define("ROWS")), range(g.at(0), g.define("COLUMNS")))
 }
 
-/// The products of some rows and columns: the same sums whichever kernel asks for them. Quantized weights become what
-/// `narrowed` makes of them.
+/// The products of some rows and columns, with the same sums for every kernel that calls it. `narrowed` converts each
+/// dequantized weight.
 pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: fn(f32) -> f32) {
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
@@ -116,7 +116,7 @@ pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: 
     let xs: Vec<_> = rows.clone().map(|row| if packed { rounded(&x(row)) } else { x(row) }).collect();
     for column in columns {
         let stored = g.floats("w", column * inner..(column + 1) * inner);
-        // Once for all rows.
+        // Dequantize once for all rows.
         let quantized = matches!(stored, Floats::Quantized(_));
         let singles = quantized.then(|| stored.to_vec().into_iter().map(narrowed).collect::<Vec<_>>());
         let weights = singles.as_deref().map_or(stored, Floats::F32);

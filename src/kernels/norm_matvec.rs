@@ -1,5 +1,5 @@
-//! y\[r, first + n\] = Σ_k h\[r, k\] · w\[n, k\] with h = rms_norm(x), for few rows. What scales a row, 1 / sqrt(mean(x²) + eps),
-//! scales the sum as well: one pass finds both.
+//! y\[r, first + n\] = Σ_k h\[r, k\] · w\[n, k\] with h = rms_norm(x), for few rows. The factor of a row,
+//! 1 / sqrt(mean(x²) + eps), is also a factor of the sum: one pass computes both.
 
 use std::iter;
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
+/// One workgroup per ROWS rows × COLUMNS columns; TEAM lanes share a column.
 pub static KERNEL: Kernel = Kernel {
     name: "norm_matvec",
     bindings: &[
@@ -48,14 +48,14 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Records the product for each part of the matrix, or for two at once. x \[S, K\] f32, y \[S, out\] f32. The order of a row's
-/// sum depends on its length and the types of parts alone.
+/// Records one dispatch per matrix part, or per two parts. x \[S, K\] f32, y \[S, out\] f32. The summation order of a
+/// row depends only on its length and the types of the parts.
 pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<'_>, w: &Matrix, y: &mut Tensor) {
     let (stride, inner) = (y.width(), x.width());
     for (part, tail) in pairs(w.parts()) {
         let count = part.tensor.rows();
         let tail_count = tail.map_or(0, |tail| tail.tensor.rows());
-        // What follows are floats, which do not say how the weights before them are loaded.
+        // The tail holds floats. It does not affect how the weights before it are loaded.
         let sums = Sums {
             inner,
             output: [x.rows(), count],
@@ -83,7 +83,7 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
     }
 }
 
-/// Parts with those that follow them in the same launch: floats behind weights of another type.
+/// Each part, with the next part if they share a dispatch: floats after weights of another type.
 fn pairs(parts: &[Part]) -> impl Iterator<Item = (&Part, Option<&Part>)> {
     let mut rest = parts;
     iter::from_fn(move || {
@@ -97,8 +97,8 @@ fn pairs(parts: &[Part]) -> impl Iterator<Item = (&Part, Option<&Part>)> {
     })
 }
 
-/// The part of the matrix, the norm's weight and the rows of x are read once, y is written. K multiply-adds for each
-/// element of y, and for each row's mean square.
+/// Reads the matrix parts, the norm weight and x once, writes y. K multiply-adds per element of y, and K per row for
+/// the mean square.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let (rows, inner) = (load.rows(d), d.size("K"));
     let (count, tail) = (d.word("count"), d.word("tail_count"));

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// One group for COLUMNS columns and ROWS rows; TEAM lanes share a column.
+/// One workgroup per ROWS rows × COLUMNS columns; TEAM lanes share a column.
 pub static KERNEL: Kernel = Kernel {
     name: "norm_swiglu",
     bindings: &[
@@ -49,13 +49,13 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Most lanes of a group that leaves whole blocks packed.
+/// Maximum lanes of a workgroup that writes whole packed blocks.
 const LANES: u32 = 512;
 
-/// The gated half of an MLP. x \[S, K\] f32, gate and up \[2·I, K\] → \[S, I\] of the type that products take.
+/// The gated half of an MLP. x \[S, K\] f32, gate and up \[2·I, K\] → \[S, I\] of type `h.inputs`.
 ///
 /// # Panics
-/// If a part of the matrix does not end with a whole quad of its rows, or a whole block where rows are left packed.
+/// If a matrix part does not end at a multiple of 4 rows, or of a whole block if rows are packed.
 pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
     let Normed { x, norm, inputs } = h;
     assert_eq!(x.width(), gate_up.width(), "norm_swiglu: inner width");
@@ -98,7 +98,7 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
     y
 }
 
-/// Columns whose rows of gate lie in one part of a matrix, and whose rows of up in one too.
+/// Columns whose gate rows lie in one matrix part, and whose up rows lie in one matrix part.
 struct Stretch<'a> {
     gate: &'a Part,
     up: &'a Part,
@@ -115,8 +115,8 @@ fn stretches(gate_up: &Matrix) -> impl Iterator<Item = Stretch<'_>> {
     })
 }
 
-/// Rows of both halves, the norm's weight and the rows of x are read once, y is written. 2 · K multiply-adds for each
-/// element of y, and K for each row's mean square.
+/// Reads the gate and up rows, the norm weight and x once; writes y. 2 · K multiply-adds per element of y, and K per
+/// row for the mean square.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let (rows, inner, count) = (load.rows(d), d.size("K"), d.word("count"));
     Cost {

@@ -1,4 +1,4 @@
-//! What kernels are given beside tensors: a step, heads, caches, matrices.
+//! Kernel operands beside tensors: steps, heads, caches, matrices.
 
 pub mod caches;
 pub mod heads;

@@ -1,6 +1,7 @@
-//! q, k = rope(rms_norm(q)), rope(rms_norm(k)), per head; rope turns the first ROTARY dims, half-split:
-//! y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin. Keys and values go to their place in the cache:
-//! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / BLOCK\] · BLOCK + position mod BLOCK.
+//! q, k = rope(rms_norm(q)), rope(rms_norm(k)), per head; rope rotates the first ROTARY dims, half-split:
+//! y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin. Keys and values are written to the cache:
+//! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / BLOCK\] · BLOCK + position mod
+//! BLOCK.
 
 use crate::{
     compute::{
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-/// One group a head and row: query heads, then keys, then values.
+/// One workgroup per head and row: query heads, then key heads, then value heads.
 pub static KERNEL: Kernel = Kernel {
     name: "qk_norm_rope",
     bindings: &[
@@ -43,14 +44,14 @@ pub static KERNEL: Kernel = Kernel {
 
 /// The norms of queries and keys.
 pub struct QkNorm {
-    /// \[2, D\] f32: over each query head, over each key head.
+    /// \[2, D\] f32: the norm weight of each query head, then of each key head.
     pub weights: Tensor,
     /// Added to the mean squares.
     pub eps: f32,
 }
 
-/// Queries from the projections, keys and values into the cache. x \[T, projected\] f32, rope \[context, ROTARY\] f32 (cos,
-/// sin for each frequency) → q \[T, Hq·D\] f32.
+/// Computes the queries, and writes keys and values to the cache. x \[T, projected\] f32, rope \[context, ROTARY\] f32
+/// (cos and sin per frequency) → q \[T, Hq·D\] f32.
 pub fn qk_norm_rope(
     p: &Pass,
     step: &Step,
@@ -82,8 +83,8 @@ pub fn qk_norm_rope(
     q
 }
 
-/// Queries, keys and values pass once; the angles of each row's position and the weights of one head each are read. A
-/// multiply-add of the mean square for each element of queries and keys.
+/// Reads and writes queries, keys and values once. Reads the angles of each row's position, and both norm weights. One
+/// multiply-add per element of queries and keys, for the mean square.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let (rows, width) = (load.rows(d), d.size("HEAD"));
     let [q, k] = ["Q_HEADS", "KV_HEADS"].map(|heads| rows * d.size(heads) * width);
@@ -117,7 +118,7 @@ fn cpu(g: &Group<'_>) {
     }
 }
 
-/// A head of the group's row after one of the norms and rope.
+/// A head of the workgroup's row after norm and rope. `norm` is 0 for queries, 1 for keys.
 fn turned(g: &Group<'_>, x: &[f32], norm: usize) -> Vec<f32> {
     let (width, rotary, position) = (x.len(), g.define("ROTARY"), View::of(g).position(g.at(1)));
     let normed = normed(x, g.floats("norms", norm * width..(norm + 1) * width), g.f32("eps"));

@@ -11,7 +11,7 @@ use crate::{
     kernels::operands::step::{self, Step, View},
 };
 
-/// One group a row.
+/// One workgroup per row.
 pub static KERNEL: Kernel = Kernel {
     name: "rms_norm",
     bindings: &[
@@ -28,7 +28,7 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// A zero-centred norm over each row. x \[T, D\] f32, weight \[1, D\] → \[T, D\] of `dtype`.
+/// A zero-centered norm over each row. x \[T, D\] f32, weight \[1, D\] → \[T, D\] of `dtype`.
 pub fn rms_norm(p: &Pass, step: &Step, x: &Tensor, weight: &Norm, dtype: DType) -> Tensor {
     assert_eq!(x.width(), weight.weight.width(), "rms_norm: weight");
     let mut y = p.scratch([x.rows(), x.width()], dtype);
@@ -51,7 +51,7 @@ pub struct Norm {
     pub eps: f32,
 }
 
-/// x and y pass once, the weight once; a multiply-add of the mean square for each element.
+/// Reads x and the weight once, writes y. One multiply-add per element, for the mean square.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let width = d.size("WIDTH");
     let elements = load.rows(d) * width;

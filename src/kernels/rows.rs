@@ -1,4 +1,4 @@
-//! y\[i\] = x\[outputs\[i\]\]: the rows that want logits.
+//! y\[i\] = x\[outputs\[i\]\]: gathers the rows with logits.
 
 use crate::{
     compute::{
@@ -11,7 +11,7 @@ use crate::{
     kernels::operands::step::{self, Step, View},
 };
 
-/// One group an output.
+/// One workgroup per output.
 pub static KERNEL: Kernel = Kernel {
     name: "rows",
     bindings: &[step::BINDING, Binding::read("x", Element::Float), Binding::write("y", Element::Float)],
@@ -23,14 +23,14 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// The rows of x \[T, D\] f32 that the step's outputs name → \[S, D\] f32. `outputs` counts outputs.
+/// The output rows of x \[T, D\] f32 → \[S, D\] f32. `outputs` is a step that counts outputs.
 pub fn rows(p: &Pass, outputs: &Step, x: &Tensor) -> Tensor {
     let mut y = p.scratch([outputs.capacity(), x.width()], DType::F32);
     p.dispatch(&KERNEL).define("WIDTH", x.width()).step(outputs).read(x).write(&mut y).grid([outputs.capacity(), 1, 1]);
     y
 }
 
-/// A row is read and written for each output.
+/// Reads and writes one row per output.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let elements = load.rows(d) * d.size("WIDTH");
     let activations = Bytes { read: d.bytes("x", elements), written: d.bytes("y", elements) };

@@ -11,7 +11,7 @@ use crate::{
     kernels::operands::step::{self, Step, View},
 };
 
-/// Quads of one row, LANES to a group.
+/// One workgroup per LANES quads of one row.
 pub static KERNEL: Kernel = Kernel {
     name: "silu_mul",
     bindings: &[step::BINDING, Binding::read("x", Element::Float), Binding::write("y", Element::Float)],
@@ -32,7 +32,7 @@ pub fn silu_mul(p: &Pass, step: &Step, x: &Tensor, dtype: DType) -> Tensor {
     y
 }
 
-/// Two halves are read and one is written.
+/// Reads both halves of x, writes y.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let elements = load.rows(d) * d.size("WIDTH");
     let activations = Bytes { read: d.bytes("x", 2 * elements), written: d.bytes("y", elements) };

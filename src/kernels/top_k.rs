@@ -1,4 +1,4 @@
-//! The COUNT largest logits\[r, i\] with i < limit, in no order; of equal ones the lower ids. NaN counts as the largest.
+//! The COUNT largest logits\[r, i\] with i < limit, unordered. Lower ids win ties. NaN counts as the largest value.
 
 use crate::{
     compute::{
@@ -10,7 +10,7 @@ use crate::{
     kernels::operands::step::{self, Step, View},
 };
 
-/// One group a row: a radix search for the last key that belongs, then a sweep that collects.
+/// One workgroup per row: a radix search for the smallest selected key, then one pass that collects.
 pub static KERNEL: Kernel = Kernel {
     name: "top_k",
     bindings: &[
@@ -27,8 +27,8 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Candidates for a sampler, in no order. logits \[S, V\] f32 → ids \[S, COUNT\] u32, values \[S, COUNT\] f32. Where there are
-/// fewer than COUNT logits, the rest is id 2³² − 1 and value −∞.
+/// Candidates for a sampler, unordered. logits \[S, V\] f32 → ids \[S, COUNT\] u32, values \[S, COUNT\] f32. With fewer
+/// than COUNT logits, the remaining entries have id 2³² − 1 and value −∞.
 pub fn top_k(p: &Pass, step: &Step, logits: &Tensor, limit: u32, (ids, values): (&mut Tensor, &mut Tensor)) {
     assert_eq!([ids.rows(), ids.width()], [values.rows(), values.width()], "top_k: ids, values");
     p.dispatch(&KERNEL)
@@ -42,13 +42,13 @@ pub fn top_k(p: &Pass, step: &Step, logits: &Tensor, limit: u32, (ids, values): 
         .grid([step.capacity().min(logits.rows()), 1, 1]);
 }
 
-/// A key that orders as the value does, NaN above all.
+/// A key in the order of the values, with NaN as the largest.
 fn key(value: f32) -> u32 {
     let bits = if value.is_nan() { 0x7fff_ffff } else { value.to_bits() };
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
 
-/// The logits below the limit are read and COUNT pairs are written, for each row.
+/// Reads the logits below the limit; writes COUNT pairs per row.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let rows = load.rows(d);
     let pairs = rows * d.size("COUNT");

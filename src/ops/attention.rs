@@ -1,4 +1,4 @@
-//! Attention of many rows: which kernel computes it on this device.
+//! Attention of many rows: chooses the kernel for the device.
 
 use crate::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// Gated causal attention of many rows, by matrix units where they suit. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates)
+/// Gated causal attention of many rows, on matrix units if they suit. q \[T, Hq·D\] f32, x \[T, projected\] f32 (gates)
 /// → \[T, Hq·D\] of `dtype`.
 pub fn attend_prefill(
     p: &Pass,

@@ -1,4 +1,4 @@
-//! The gated delta rule of many rows: which kernels compute it on this device.
+//! The gated delta rule of many rows: chooses the kernels for the device.
 
 use crate::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
@@ -11,8 +11,8 @@ use crate::{
     },
 };
 
-/// What `gdn_scan` computes for the rows of prompts, in chunks where matrix units suit. → \[T, Hv·Dv\] f32. `inputs` is
-/// what products of the model take.
+/// The result of `gdn_scan` for prefill rows, in chunks if matrix units suit. → \[T, Hv·Dv\] f32. `inputs` is the
+/// activation type of the model's products.
 pub fn gdn_prefill(p: &Pass, step: &Step, mixed: &Mixed, slots: &mut Slots, inputs: DType) -> Tensor {
     match ChunkTiling::fit(p.caps(), slots.heads, inputs) {
         None => gdn_scan(p, step, mixed, slots),

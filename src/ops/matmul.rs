@@ -1,4 +1,4 @@
-//! Products with weight matrices: which kernels compute them on this device.
+//! Products with weight matrices: chooses the kernels for the device.
 
 use crate::{
     compute::{caps::Expand, dtype::DType, pass::Pass, tensor::Tensor},
@@ -53,8 +53,8 @@ pub fn norm_matmul_into(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix, y: &mu
     }
 }
 
-/// The gated half of an MLP: silu(norm(x) · gateᵀ) · (norm(x) · upᵀ). gate, then up: \[2·I, in\] → \[T, I\] of the type that
-/// products take.
+/// The gated half of an MLP: silu(norm(x) · gateᵀ) · (norm(x) · upᵀ). gate, then up: \[2·I, in\] → \[T, I\] of type
+/// `h.inputs`.
 pub fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
     match step.rows() {
         step::Rows::Many => silu_mul(p, step, &norm_matmul(p, step, h, gate_up), h.inputs),
@@ -62,8 +62,8 @@ pub fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Te
     }
 }
 
-/// What a product with `w` takes of rows that are made in runs of `run` elements: `inputs`, or in a decode step packed rows
-/// where it would turn them into such, so that this is done once.
+/// The row type for a product with `w`, from a producer that writes runs of `run` elements. Many rows: `inputs`. Few
+/// rows: packed if the product would pack them itself, so that packing is done once; else `inputs`.
 pub fn takes(p: &Pass, step: &Step, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
     match step.rows() {
         step::Rows::Many => inputs,
@@ -75,7 +75,7 @@ fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
     let Product { x, w, y, .. } = &product;
     let w = *w;
     check([x, y], w);
-    // By what the rows are and not by how many there happen to be: a row's sum must not depend on its company.
+    // Choose by the kind of rows, not by their number: the sum of a row must not depend on the other rows of the batch.
     match step.rows() {
         step::Rows::Many => {
             let on_units = |part: &Part| matmul_mma::fits(p.caps(), product.x.dtype(), part);
@@ -90,7 +90,8 @@ fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
     }
 }
 
-/// The product with consecutive parts of a matrix that matrix units take. Both ways give the same bits.
+/// The product with consecutive parts of a matrix on matrix units, converted to f16 before or in the kernel. Both ways
+/// give the same bits.
 fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Part]) {
     let expand = p.caps().tiles.expand;
     if !is_expanded(product.x.rows(), parts, expand) {
@@ -103,7 +104,7 @@ fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Pa
     matmul_mma(p, step, product, &Rows::Expanded(&halves, rows));
 }
 
-/// Bytes of scratch memory that a prompt's product of `rows` rows with `w` takes on matrix units, at the most.
+/// Maximum scratch bytes of a prefill product of `rows` rows with `w` on matrix units.
 pub fn expanded_bytes(w: &Matrix, rows: u32, expand: Option<Expand>) -> u64 {
     let has_halves = |part: &Part| part.tensor.dtype().has_halves();
     let runs = w.parts().chunk_by(|a, b| has_halves(a) == has_halves(b));
@@ -112,7 +113,7 @@ pub fn expanded_bytes(w: &Matrix, rows: u32, expand: Option<Expand>) -> u64 {
     expanded.map(bytes).max().unwrap_or(0)
 }
 
-/// Whether it is worth while to make halves of parts before they are multiplied with so many rows.
+/// Whether converting the parts to f16 first pays off for this number of rows.
 fn is_expanded(rows: u32, parts: &[Part], expand: Option<Expand>) -> bool {
     let weights: u64 = parts.iter().map(|part| u64::from(part.tensor.rows()) * u64::from(part.tensor.width())).sum();
     let quantized = parts.iter().any(|part| part.tensor.dtype().is_quantized());

@@ -1,7 +1,7 @@
-//! The text before a Metal shader: what the launch specializes, and the shared parts that the kernel uses.
+//! The prelude of a Metal shader: the specialization for a dispatch, and the shared parts that the kernel uses.
 //!
-//! The whole text is: headers, defines, how quads are unpacked and packed, the element type of each float binding, library
-//! parts, and the kernel's own text. All of it is the pipeline's key.
+//! The full text is: headers, defines, functions that unpack and pack quads, the element type of each float binding,
+//! library parts, and the kernel's own text. The full text is the pipeline's key.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Lanes of a SIMD group on every GPU that Metal runs on.
+/// Lanes of a SIMD group, on every Metal GPU.
 pub const SIMD: u32 = 32;
 
 macro_rules! parts {
@@ -44,21 +44,22 @@ pub const LIBRARY: &[(&str, &str)] = parts![
     "triangle"
 ];
 
-/// Parts that a kernel's WGSL needs and its MSL does not, and why.
+/// Library parts that a kernel's WGSL needs and its MSL does not, with the reason.
 pub const ABSENT: &[(&str, &str)] = &[
     ("few_rows", "what a product reads of its rows is a member of the kernel's `Operands`"),
     ("fragment_blocks", "a SIMD group has whole rows of fragments, in an array"),
     ("packed", "no instruction of Apple's GPUs multiplies packed bytes"),
 ];
 
-/// No option of Apple's compiler keeps it from making one `fma` of a product and a sum of one expression; the pragma does.
+/// Only the pragma stops Apple's compiler from fusing a product and a sum of one expression into an `fma`; no option
+/// does.
 const HEADERS: &str = "#include <metal_stdlib>\n#include <metal_simdgroup_matrix>\n\
     #pragma METAL fp contract(off)\nusing namespace metal;\n";
 
-/// The whole text of a launch's shader.
+/// The full shader text of a dispatch.
 ///
 /// # Errors
-/// [`Error::Shader`] if the kernel has no MSL, or asks for a part that the library does not have.
+/// [`Error::Shader`] if the kernel has no MSL, or asks for a part that the library lacks.
 pub fn shader(dispatch: &Dispatch) -> Result<String> {
     let refused = |log: String| Error::Shader { kernel: dispatch.label(), log };
     let own =
@@ -96,7 +97,7 @@ pub fn shader(dispatch: &Dispatch) -> Result<String> {
     Ok(text)
 }
 
-/// Four elements as they lie in memory.
+/// The type of four elements in memory.
 fn quad(dtype: DType) -> &'static str {
     match dtype {
         DType::F32 => "float4",
@@ -106,7 +107,8 @@ fn quad(dtype: DType) -> &'static str {
     }
 }
 
-/// A word of what is quantized, with where their other planes begin, in words, and how a row's units are counted.
+/// The type of a word of quantized data. Its parameters: the start of the other planes, in words, and the units of a
+/// row.
 fn quantized(dtype: DType, shape: [u32; 2]) -> String {
     let [_, words, units] = Planes::of(dtype, shape).start.map(|byte| byte / 4);
     match dtype {

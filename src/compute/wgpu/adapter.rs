@@ -1,4 +1,4 @@
-//! The devices that wgpu finds, what each can do, and opening one.
+//! The devices that wgpu finds, their capabilities, and how to open one.
 
 use wgpu::{CooperativeScalarType, DeviceType, ExperimentalFeatures, Features, Limits};
 
@@ -12,26 +12,26 @@ use crate::{
     error::{Error, Result},
 };
 
-/// A device that wgpu found and that may be opened.
+/// A device that wgpu found and can open.
 pub struct Adapter {
     handle: wgpu::Adapter,
     caps: Caps,
 }
 
 impl Adapter {
-    /// Every device that wgpu finds, in the drivers' order. A machine without any graphics driver has none.
+    /// Every device that wgpu finds, in the drivers' order. Empty on a machine without a graphics driver.
     pub(super) async fn all() -> Vec<Self> {
         let Some(instance) = instance::open() else { return Vec::new() };
         let handles = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
         handles.into_iter().map(|handle| Self { caps: caps(&handle, Restrict::default()), handle }).collect()
     }
 
-    /// What it can do when nothing is kept from it.
+    /// Its capabilities without restrictions.
     pub fn caps(&self) -> &Caps {
         &self.caps
     }
 
-    /// The features that this crate knows how to use and that it offers, in words.
+    /// The features that it offers and that this crate uses, as readable names.
     pub fn features(&self) -> Vec<&'static str> {
         let known = [
             (Features::SHADER_F16, "half precision"),
@@ -44,7 +44,7 @@ impl Adapter {
         known.into_iter().filter(|(feature, _)| offered.contains(*feature)).map(|(_, name)| name).collect()
     }
 
-    /// A device on it with everything that it offers and `restrict` leaves.
+    /// Opens the device with all features that it offers and `restrict` allows.
     pub(super) async fn open(&self, restrict: Restrict) -> Result<(wgpu::Device, wgpu::Queue, Caps)> {
         let caps = caps(&self.handle, restrict);
         let request = self.handle.request_device(&wgpu::DeviceDescriptor {
@@ -61,15 +61,16 @@ impl Adapter {
     }
 }
 
-/// Leave to use matrix units, which wgpu counts among its experiments.
+/// Permission to use matrix units, an experimental feature of wgpu.
 #[allow(unsafe_code)]
 fn experimental() -> ExperimentalFeatures {
-    // SAFETY: only cooperative matrices are used of them, with shaders of this crate whose loads and stores stay inside
-    // their arrays.
+    // SAFETY: cooperative matrices are the only experimental feature in use, and the loads and stores of this crate's
+    // shaders stay inside their arrays.
     unsafe { ExperimentalFeatures::enabled() }
 }
 
-/// The larger of the squares that the device multiplies, f16 by f16 with f32 sums, by subgroups of one known width.
+/// The largest square fragment that the device multiplies, f16 by f16 with f32 sums. `None` without the features, or
+/// without one fixed subgroup width.
 fn matrix_units(adapter: &wgpu::Adapter, features: Features) -> Option<u32> {
     let info = adapter.get_info();
     if !features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP)
@@ -125,8 +126,8 @@ fn caps(adapter: &wgpu::Adapter, restrict: Restrict) -> Caps {
     }
 }
 
-/// wgpu does not say whether the driver has instructions for it; GPUs of the last ten years do where these interfaces lead to
-/// them, and Apple's have none.
+/// Whether the driver should have instructions for packed dot products; wgpu does not report them. GPUs of the last ten
+/// years have them through Vulkan and DirectX 12. Apple's GPUs have none.
 fn packed_dots(info: &wgpu::AdapterInfo, features: Features) -> bool {
     let direct = matches!(info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12);
     let hardware = matches!(info.device_type, DeviceType::DiscreteGpu | DeviceType::IntegratedGpu);
@@ -149,13 +150,13 @@ fn memory(adapter: &wgpu::Adapter, kind: DeviceKind) -> Option<u64> {
     }
 }
 
-/// Bytes of the device's own memory, where Vulkan tells.
+/// Bytes of the device's own memory, if Vulkan reports them.
 #[cfg(any(windows, target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code)]
 fn local_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     const DEVICE_LOCAL: u32 = 1;
-    // SAFETY: the adapter's Vulkan handles are only asked for constant properties, while the adapter is alive; nothing
-    // is destroyed or changed through them.
+    // SAFETY: the adapter's Vulkan handles are only used to read constant properties, while the adapter is alive.
+    // Nothing is destroyed or changed through them.
     let properties = unsafe {
         let vulkan = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
         let instance = vulkan.shared_instance().raw_instance();
@@ -166,7 +167,7 @@ fn local_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     largest.filter(|bytes| *bytes > 0)
 }
 
-/// Bytes of the device's own memory: no other interface tells.
+/// Bytes of the device's own memory. `None`: only Vulkan reports them.
 #[cfg(not(any(windows, target_os = "linux", target_os = "android")))]
 fn local_memory(_: &wgpu::Adapter) -> Option<u64> {
     None

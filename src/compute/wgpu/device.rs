@@ -1,4 +1,4 @@
-//! An open device and its queue, so wrapped that nothing it does can end the process.
+//! An open device and its queue, wrapped so that driver faults cannot end the process.
 
 use std::{
     future::Future,
@@ -18,26 +18,26 @@ use super::{
 };
 use crate::error::Result;
 
-/// A device, its queue, and what is wrong with them.
+/// A device, its queue, and their recorded failures.
 pub(super) struct Device {
     pub(super) handle: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) health: Arc<Health>,
     late: LateAnswers,
-    /// How often work was handed over.
+    /// Number of submissions.
     pub(super) submissions: AtomicU64,
 }
 
-/// Why a piece of work was refused.
+/// Why the device refused work.
 pub(super) enum Refusal {
-    /// There is not enough memory.
+    /// Out of memory.
     OutOfMemory,
-    /// Anything else, in the driver's words.
+    /// Any other reason, in the driver's words.
     Other(String),
 }
 
 impl Device {
-    /// Takes over a device: its failures are noted from here on.
+    /// Takes over a device and records its failures from now on.
     pub(super) fn new(handle: wgpu::Device, queue: wgpu::Queue) -> Self {
         let health = Arc::new(Health::default());
         let noted = health.clone();
@@ -49,8 +49,8 @@ impl Device {
         Self { handle, queue, health, late: LateAnswers::default(), submissions: AtomicU64::new(0) }
     }
 
-    /// Does something with the device and catches what it has against it. The driver's compilers are known to panic. What
-    /// a browser has against it comes later, with the label, to whoever checks or reads then.
+    /// Runs `work` on the device and catches its errors and panics; the driver's compilers are known to panic. A
+    /// browser reports an error later: the next check or read gets it, with the label.
     pub(super) fn attempt<T>(&self, label: &str, work: impl FnOnce() -> T) -> std::result::Result<T, Refusal> {
         let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Internal, ErrorFilter::Validation];
         let scopes = filters.map(|filter| self.handle.push_error_scope(filter));
@@ -77,18 +77,18 @@ impl Device {
         }
     }
 
-    /// Waits for what was answered late, so that it is known before anything is read.
+    /// Waits for late errors, so that they are known before any result is read.
     pub(super) fn poll_late(&self, context: &Context<'_>) -> Poll<()> {
         self.late.poll(context, |label, what| self.health.refused_work(label, what))
     }
 
-    /// Hands work to the device.
+    /// Submits commands to the device.
     pub(super) fn submit(&self, commands: Option<CommandBuffer>) -> SubmissionIndex {
         self.submissions.fetch_add(1, Ordering::Relaxed);
         self.queue.submit(commands)
     }
 
-    /// Says what is wrong, if anything is, after giving the driver a chance to tell.
+    /// Returns the recorded failure, if there is one, after giving the driver a chance to report it.
     pub(super) fn check(&self) -> Result<()> {
         self.poll(PollType::Poll);
         _ = self.late.look(|label, what| self.health.refused_work(label, what));
@@ -104,7 +104,7 @@ impl Device {
         if self.health.is_lost() {
             return;
         }
-        // wgpu panics when it learns here that the device is lost, instead of returning that.
+        // If the device is lost, wgpu panics here instead of returning an error.
         match catch_unwind(AssertUnwindSafe(|| self.handle.poll(how))) {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => self.health.refused(error.to_string()),

@@ -1,7 +1,8 @@
-//! The text before a shader. WGSL has neither includes nor element types as parameters; this is where both come from.
+//! The prelude of a shader. WGSL has no includes and no element types as parameters; the prelude replaces both.
 //!
-//! The whole text is: extensions, defines, how each float binding's elements are found, unpacked and packed, library
-//! parts, and the kernel's own text. Everything before the library is the pipeline's key, together with the kernel.
+//! The full text is: extensions, defines, functions that find, unpack and pack the elements of each float binding,
+//! library parts, and the kernel's own text. The text before the library is the pipeline's key, together with the
+//! kernel.
 
 mod formats;
 
@@ -18,12 +19,12 @@ use crate::{
 };
 use formats::Bound;
 
-/// A part of shaders that kernels share.
+/// A part of a shader that kernels share.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
-    /// Its name: the stem of its file.
+    /// Its name: the file stem.
     pub name: &'static str,
-    /// Its file in the repository.
+    /// Its path in the repository.
     pub file: &'static str,
     /// Its text, with directives.
     pub text: &'static str,
@@ -71,7 +72,7 @@ pub const LIBRARY: &[Part] = parts!(
     ]
 );
 
-/// How shaders read and write elements, a file for each format. `$NAME` stands for the name of a binding.
+/// How shaders read and write elements, one file per format. `$NAME` stands for the name of a binding.
 pub const FORMATS: &[Part] = parts!(
     "wgsl/lib/formats/",
     [
@@ -98,10 +99,10 @@ impl Part {
     }
 }
 
-/// What specializes a launch's shader: extensions, defines, and the quads of its float bindings.
+/// The text that specializes the shader of a dispatch: extensions, defines, and the quads of its float bindings.
 ///
 /// # Errors
-/// [`Error::Shader`] if a shared part has a wrong directive.
+/// [`Error::Shader`] if a shared part has an invalid directive.
 pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     let mut text = String::new();
     if caps.half {
@@ -135,10 +136,10 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     Ok(text)
 }
 
-/// The whole text of a launch's shader.
+/// The full shader text of a dispatch.
 ///
 /// # Errors
-/// [`Error::Shader`] if the kernel asks for a part that the library does not have, or has a wrong directive.
+/// [`Error::Shader`] if the kernel asks for a part that the library lacks, or has an invalid directive.
 pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     let kernel = dispatch.kernel;
     let mut text = prelude(dispatch, caps)?;
@@ -149,14 +150,14 @@ pub fn shader(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     Ok(text + &own.map_err(|log| refused(dispatch, log))?)
 }
 
-/// The text of a part of the library.
+/// The text of a library part.
 fn shared(dispatch: &Dispatch, name: &str) -> Result<String> {
     let missing = || refused(dispatch, format!("the shader library has no part {name}"));
     let part = Part::of(LIBRARY, name).ok_or_else(missing)?;
     unroll(part.file, part.text, &|name| value(dispatch, name)).map_err(|log| refused(dispatch, log))
 }
 
-/// The file of a part of the library that suits the device.
+/// The variant of a library part that suits the device.
 fn variant<'a>(dispatch: &Dispatch, caps: &Caps, name: &'a str) -> &'a str {
     let in_subgroup = |[least, _]: [u32; 2]| dispatch.known("TEAM").is_some_and(|team| team <= least);
     match name {
@@ -174,7 +175,7 @@ fn multiplies_bytes(dispatch: &Dispatch) -> bool {
     dispatch.known("ROWS_ARE").is_some_and(|rows_are| rows_are != RowsAre::Floats as u32)
 }
 
-/// The value of a name in a directive: a define of the launch, or a constant.
+/// The value of a name in a directive: a define of the dispatch, or a constant.
 fn value(dispatch: &Dispatch, name: &str) -> Option<u32> {
     let constant = || RowsAre::NAMES.iter().find(|(known, _)| *known == name).map(|(_, rows_are)| *rows_are as u32);
     dispatch.known(name).or_else(constant)

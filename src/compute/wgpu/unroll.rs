@@ -1,5 +1,5 @@
-//! Directives that are resolved before a shader is compiled. Drivers keep a variable in registers but not an array of
-//! matrices, and WGSL has neither a way to ask for an unrolled loop nor conditional compilation.
+//! Directives that are resolved before a shader is compiled. Drivers keep variables in registers, but not arrays of
+//! matrices. WGSL has no way to request an unrolled loop, and no conditional compilation.
 //!
 //! ```text
 //! #repeat i ROWS
@@ -11,22 +11,23 @@
 //! let words = w[at];
 //! #end
 //! ```
-//! `#repeat` stands for its lines once for each `i` below ROWS. `#if` keeps its lines where a value is not zero, or where it
-//! is (`==`) or is not (`!=`) another value, and `#else` its lines for all other cases. A value is a number, or a name that the caller knows: a define of the
-//! launch or a named constant. `$WORDS`, in capitals, stands for such a value. Directives nest.
+//! `#repeat` repeats its lines once per `i` below ROWS. `#if` keeps its lines if a value is not zero, or if it is
+//! (`==`) or is not (`!=`) another value. `#else` keeps its lines in all other cases. A value is a number or a known
+//! name: a define of the dispatch or a named constant. `$WORDS`, in capitals, is replaced by its value. Directives
+//! nest.
 
 use std::{
     iter::{Enumerate, Peekable},
     str::Lines,
 };
 
-/// The value of a name, if there is one.
+/// Returns the value of a name; `None` if the name is unknown.
 pub type Values<'a> = &'a dyn Fn(&str) -> Option<u32>;
 
 /// The text without directives.
 ///
 /// # Errors
-/// What is wrong with a directive or a name, after `file` and the number of the line.
+/// The fault of a directive or a name, after `file` and the line number.
 pub fn unroll(file: &str, text: &str, values: Values<'_>) -> Result<String, String> {
     let mut reader = Reader { file, lines: text.lines().enumerate().peekable(), values };
     let unrolled = reader.block(true)?;
@@ -36,7 +37,7 @@ pub fn unroll(file: &str, text: &str, values: Values<'_>) -> Result<String, Stri
     }
 }
 
-/// Where reading a file has come to.
+/// A reader of one file, at its current line.
 struct Reader<'a> {
     file: &'a str,
     lines: Peekable<Enumerate<Lines<'a>>>,
@@ -44,7 +45,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The lines up to an `#end` or `#else` that is not theirs. Names are looked up only where the lines are used.
+    /// The lines up to the `#end` or `#else` of the enclosing directive. Looks up names only if the lines are used.
     fn block(&mut self, used: bool) -> Result<String, String> {
         let mut text = String::new();
         while let Some((at, line)) = self.lines.next_if(|(_, line)| !matches!(line.trim(), "#end" | "#else")) {
@@ -107,7 +108,7 @@ impl Reader<'_> {
         value.ok_or_else(|| self.error(at, format!("{name} is no define of the launch")))
     }
 
-    /// The line with values in place of names in capitals.
+    /// Appends the line to `text`, with values in place of names in capitals.
     fn substitute(&self, at: usize, line: &str, text: &mut String) -> Result<(), String> {
         let mut parts = line.split('$');
         text.push_str(parts.next().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! How a product of few rows is shared out among groups and lanes.
+//! How a product of few rows is split among workgroups and lanes.
 
 use crate::compute::{
     caps::{Caps, Few},
@@ -10,22 +10,22 @@ use crate::compute::{
 /// Workgroup bytes of the sums of one row, for each subgroup: 3 values × 3 copies × 4 bytes.
 const SUM_BYTES: u32 = 36;
 
-/// Columns of a matrix that fills every device many times over.
+/// Number of columns with which a matrix fills every device many times.
 const MANY_COLUMNS: u32 = 1 << 15;
 
-/// Groups that a device should have before groups grow.
+/// Minimum number of workgroups before a workgroup grows.
 const ENOUGH_GROUPS: u32 = 128;
 
-/// Elements of a row that takes long to pack.
+/// Length of a row that takes long to pack.
 const LONG_ROW: u32 = 4096;
 
-/// Bytes of a packed block of one row of x: 64 for its numbers, 16 for its terms.
+/// Bytes of a packed block of one row of x: 64 for its values, 16 for its terms.
 const BLOCK_BYTES: u32 = 80;
 
-/// The sums that a launch computes.
+/// The sums that a dispatch computes.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Sums<'a> {
-    /// Products of a sum: the width of x.
+    /// Products per sum: the width of x.
     pub(in crate::kernels) inner: u32,
     /// Rows and columns of the output.
     pub(in crate::kernels) output: [u32; 2],
@@ -33,25 +33,25 @@ pub(in crate::kernels) struct Sums<'a> {
     pub(in crate::kernels) rows: DType,
     /// The types of the matrices.
     pub(in crate::kernels) weights: &'a [DType],
-    /// What the launch computes besides.
+    /// Extra work of the dispatch.
     pub(in crate::kernels) extras: Extras,
 }
 
-/// What a launch computes besides a plain product.
+/// Extra work of a dispatch beside the plain product.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::kernels) enum Extras {
     /// Nothing.
     None,
-    /// The RMS norm of its rows.
+    /// The RMS norm of the rows of x.
     Norm,
-    /// The RMS norm, and columns of a second matrix, of floats.
+    /// The RMS norm, and the columns of a second matrix, of floats.
     NormAndTail,
-    /// The RMS norm, and for each column a row of gate and a row of up.
+    /// The RMS norm, and per column one gate row and one up row.
     NormAndGate,
 }
 
 impl Extras {
-    /// Rows of weights for each column of the output.
+    /// Weight rows per output column.
     fn factors(self) -> u32 {
         if self == Self::NormAndGate { 2 } else { 1 }
     }
@@ -66,11 +66,11 @@ impl Extras {
 }
 
 impl Sums<'_> {
-    /// What the launch multiplies, and how the weights pack.
+    /// The form of the rows in the dispatch, and the packing of the weights.
     fn rows_are(&self, caps: &Caps) -> (RowsAre, Option<Packs>) {
         let packs = self.weights[0].packs();
         let alike = self.weights.iter().all(|dtype| dtype.packs() == packs);
-        // One row, and what a few sums take.
+        // Workgroup memory for one packed row and a few sums.
         let fits = BLOCK_BYTES * (self.inner / BLOCK as u32) + 1024 <= caps.group_memory;
         match (self.rows, packs) {
             (DType::Packed(rows), Some(weights)) if rows == weights && alike => (RowsAre::PackedBefore, packs),
@@ -81,7 +81,7 @@ impl Sums<'_> {
     }
 }
 
-/// How a product of few rows is shared out among groups and lanes.
+/// How a product of few rows is split among workgroups and lanes.
 pub(in crate::kernels) struct MatvecTiling {
     rows_are: RowsAre,
     packs: Option<Packs>,
@@ -90,17 +90,17 @@ pub(in crate::kernels) struct MatvecTiling {
     /// Lanes that share a column.
     team: u32,
     lanes: u32,
-    /// Teams that share a column of the tail, which is small and would be late with one team for each. Like the order of
-    /// sums it depends on the matrices alone.
+    /// Teams that share a column of the tail: the tail is small and would finish late with one team per column. Depends
+    /// only on the matrices, like the summation order.
     pub(in crate::kernels) spread: u32,
-    /// Rows and columns of a group.
+    /// Rows and columns of a workgroup.
     pub(in crate::kernels) rows: u32,
     pub(in crate::kernels) columns: u32,
 }
 
 impl MatvecTiling {
-    /// The tiling of some sums. The order of a sum depends on the matrix alone: it does not depend on how many columns a team
-    /// computes, for which it loads a row's elements once.
+    /// The tiling of some sums. The summation order depends only on the matrix, not on the number of columns per team.
+    /// A team loads the elements of a row once for all its columns.
     pub(in crate::kernels) fn new(caps: &Caps, sums: &Sums<'_>) -> Self {
         let (rows_are, packs) = sums.rows_are(caps);
         let tiling = match rows_are {
@@ -121,24 +121,25 @@ impl MatvecTiling {
         } else {
             1
         };
-        // A lane has about four pieces of a column in flight. It has twice as many where columns fill the device anyhow,
-        // because what neighbors read of a row is then read for more columns at once.
+        // A lane has about four pieces of a column in flight; twice as many if the columns fill the device anyway. Then
+        // each read of a row serves more columns at once.
         let pieces = if columns < MANY_COLUMNS { 4 } else { 8 } * 2 / wide.max(2);
         let team = floor_power(inner / (4 * wide * pieces)).min(few.lanes / 2).max(1);
         let team = if wide > 2 { divided(team, inner / (4 * wide)) } else { team };
         let rows = rows_together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
-        // As many columns as leave enough lanes to fill the device, and no more sums than a lane has registers for.
+        // Columns per team: enough lanes must remain to fill the device, and the sums of a lane must fit into its
+        // registers.
         let limit = if rows < 4 { 2 } else { 4 } / factors;
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(limit);
         let columns = (few.lanes / team * share).max(few.columns);
         Self { rows_are: RowsAre::Floats, packs: None, wide, team, lanes: few.lanes, spread: 1, rows, columns }
     }
 
-    /// A lane has blocks of 32 weights, and a group's rows lie packed in its memory.
+    /// A lane takes blocks of 32 weights. The rows lie packed in workgroup memory.
     fn packed_here(caps: &Caps, sums: &Sums<'_>) -> Self {
         let (few, factors, [rows, columns]) = (caps.tiles.matvec, sums.extras.factors(), sums.output);
         let blocks = sums.inner / BLOCK as u32;
-        // Few blocks for a lane where columns are few, so that the device is full all the same.
+        // With few columns, a lane takes few blocks, so that the device stays full.
         let each = floor_power(columns.saturating_mul(factors * blocks) / few.fill).clamp(2, 8);
         let team = divided(floor_power(blocks / each).min(few.lanes / 2).max(1), blocks);
         let in_subgroup = team.min(caps.subgroup.map_or(1, |[least, _]| least));
@@ -146,7 +147,7 @@ impl MatvecTiling {
         let few = Few { rows: floor_power(caps.group_memory / row_bytes).min(few.rows), ..few };
         let rows = rows_together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
         let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(2 / factors);
-        // Large groups pack rows less often. As many groups as there are multiprocessors, or nearly, are wanted anyhow.
+        // Large workgroups pack rows less often. But there should be about one workgroup per multiprocessor.
         let grows = columns < MANY_COLUMNS || sums.inner >= LONG_ROW;
         let wanted = floor_power(columns.saturating_mul(team) / share / ENOUGH_GROUPS);
         let lanes = wanted.clamp(few.lanes, few.lanes << u32::from(grows));
@@ -155,7 +156,7 @@ impl MatvecTiling {
         Self { rows_are: RowsAre::PackedHere, packs: None, wide: 2, team, lanes, spread, rows, columns }
     }
 
-    /// A lane asks at once for all the blocks that it needs.
+    /// A lane loads all its blocks at once.
     fn packed_before(caps: &Caps, sums: &Sums<'_>) -> Self {
         let (few, blocks, [rows, columns]) = (caps.tiles.matvec, sums.inner / BLOCK as u32, sums.output);
         let each = floor_power(columns.saturating_mul(blocks) / few.fill).clamp(1, 8);
@@ -166,19 +167,20 @@ impl MatvecTiling {
         Self { rows_are: RowsAre::PackedBefore, packs: None, wide: 2, team, lanes: few.lanes, spread: 1, rows, columns }
     }
 
-    /// The same tiling with whole runs of columns for each group, of which there are a power of two, by up to `lanes` lanes.
+    /// The same tiling with whole runs of `run` columns per workgroup, on up to `lanes` lanes. The number of runs is a
+    /// power of two.
     pub(in crate::kernels) fn in_runs(self, run: u32, lanes: u32) -> Self {
         let columns = self.columns.max(run);
         let grown = self.lanes * (columns / self.columns);
         Self { columns, lanes: grown.min(lanes.max(self.lanes)), ..self }
     }
 
-    /// Columns of one team.
+    /// Columns per team.
     pub(in crate::kernels) fn of_team(&self) -> u32 {
         self.columns * self.team / self.lanes
     }
 
-    /// A launch with this tiling.
+    /// A dispatch with this tiling.
     pub(in crate::kernels) fn dispatch<'a>(
         &self,
         p: &'a Pass,
@@ -216,22 +218,22 @@ impl MatvecTiling {
     }
 }
 
-/// Blocks of a column that a lane asks for before it uses the first. Of few blocks it asks for all. Of many it asks for as many
-/// as leave lanes their registers, since the next ones are on their way while these are multiplied.
+/// Blocks of a column that a lane loads before it uses the first one: all blocks if they are few. Else as many as leave
+/// lanes their registers: the next blocks load while these are multiplied.
 fn blocks_ahead(turns: u32, columns: u32) -> u32 {
     const LIMIT: u32 = 2;
     if turns * columns <= LIMIT { turns } else { (LIMIT / columns).max(1) }
 }
 
-/// As many lanes, or a half or a quarter of them, as share out `pieces` evenly, if some do: where a lane has few pieces, a
-/// last round of some lanes alone costs as much as a whole one.
+/// `team` lanes, or a half or a quarter of them, if that splits `pieces` evenly; else `team`. With few pieces per lane,
+/// a partial last round costs as much as a full round.
 fn divided(team: u32, pieces: u32) -> u32 {
     let teams = [team, team / 2, team / 4].into_iter().filter(|team| *team > 0);
     teams.into_iter().find(|team| pieces.is_multiple_of(*team)).unwrap_or(team)
 }
 
-/// How many of `rows` rows share a group's reading of the weights, where `lanes` lanes compute one row: as many as leave
-/// lanes enough to hide what each waits for. Groups of other rows find the weights in a cache.
+/// How many of `rows` rows share one read of the weights, with `lanes` lanes per row. Enough lanes must remain to hide
+/// memory latency. Workgroups of other rows find the weights in a cache.
 fn rows_together(rows: u32, lanes: u32, few: Few) -> u32 {
     let mut together = rows.min(few.rows);
     while together > 1 && lanes.saturating_mul(rows / together) < few.fill.saturating_mul(3) {
@@ -240,7 +242,7 @@ fn rows_together(rows: u32, lanes: u32, few: Few) -> u32 {
     together
 }
 
-/// The largest power of two that is no larger; 1 for 0.
+/// The largest power of two that is at most `value`; 1 for 0.
 fn floor_power(value: u32) -> u32 {
     1 << value.max(1).ilog2()
 }

@@ -1,4 +1,4 @@
-//! What a sequence leaves behind in each layer, as kernels are given it: blocks of keys and values, or slots of recurrent state.
+//! The cache of a sequence in each layer, as kernel operands: blocks of keys and values, or slots of recurrent state.
 
 use crate::{
     compute::{
@@ -11,31 +11,31 @@ use crate::{
 
 /// Keys and values of one attention layer, in blocks of tokens.
 pub struct Blocks {
-    /// \[blocks · block · Hkv, D\], after norm and rope; f32, f16 or heads of 8 bits.
+    /// \[blocks · block · Hkv, D\], after norm and rope; f32, f16 or 8-bit heads.
     pub keys: Tensor,
-    /// \[blocks · block · Hkv, D\], of the same type.
+    /// \[blocks · block · Hkv, D\], of the same type as `keys`.
     pub values: Tensor,
-    /// Tokens of one block.
+    /// Tokens per block.
     pub block: u32,
 }
 
 impl Blocks {
-    /// Asserts that each row is a head, and that keys and values are of one type.
+    /// Asserts that each row is one head, and that keys and values have the same shape and type.
     pub(crate) fn check(&self, kernel: &Kernel, heads: AttentionHeads) {
         let of = |tensor: &Tensor| (tensor.rows(), tensor.width(), tensor.dtype());
         assert_eq!(of(&self.keys), of(&self.values), "{}: keys and values", kernel.name);
         assert_eq!(self.keys.width(), heads.width, "{}: a head in each row of keys", kernel.name);
     }
 
-    /// 1 where each head has a scale, else 0.
+    /// 1 if each head has a scale, else 0.
     pub(crate) fn scaled(&self) -> u32 {
         u32::from(self.keys.dtype() == DType::Q8Heads)
     }
 }
 
-/// Recurrent state of one DeltaNet layer, one slot a sequence. Always f32: less collapses the model.
+/// Recurrent state of one DeltaNet layer, one slot per sequence. Always f32: the model collapses with less precision.
 pub struct Slots {
-    /// \[slots, 4·C\]: the last 4 rows before the convolution, by position mod 4.
+    /// \[slots, 4·C\]: the last 4 input rows of the convolution, indexed by position mod 4.
     pub ring: Tensor,
     /// \[slots, Hv·Dk·Dv\]
     pub state: Tensor,
@@ -43,15 +43,15 @@ pub struct Slots {
     pub heads: DeltaHeads,
 }
 
-/// What one layer keeps.
+/// The cache of one layer.
 pub enum State {
-    /// Of an attention layer.
+    /// Keys and values of an attention layer.
     Blocks(Blocks),
-    /// Of a DeltaNet layer.
+    /// Recurrent state of a DeltaNet layer.
     Slots(Slots),
 }
 
-/// Where a slot's tokens are in the cache; for kernels whose binding 1 is the block tables.
+/// The block table of a slot, for kernels with the block tables at binding 1.
 pub(crate) struct Pages<'a> {
     blocks: &'a [u32],
     block: usize,
@@ -63,7 +63,7 @@ impl<'a> Pages<'a> {
         Self { blocks: g.words("tables", slot * most..(slot + 1) * most), block: g.define("BLOCK") }
     }
 
-    /// The row of the cache that holds a position.
+    /// The index in the cache of the token at a position.
     pub(crate) fn place(&self, position: usize) -> usize {
         self.blocks[position / self.block] as usize * self.block + position % self.block
     }

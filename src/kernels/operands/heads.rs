@@ -1,4 +1,4 @@
-//! The heads of a layer: how many, how wide, and how a launch is told.
+//! The heads of a layer: their counts, their widths, and their defines in a dispatch.
 
 use std::ops::Range;
 
@@ -19,19 +19,19 @@ pub struct AttentionHeads {
 }
 
 impl AttentionHeads {
-    /// Asserts what the shaders of attention share out over their lanes.
+    /// Asserts the width and counts that the attention shaders can split over their lanes.
     pub(crate) fn check(self, kernel: &Kernel) {
         let width = self.width.is_power_of_two() && (16..=512).contains(&self.width);
         assert!(width && self.query.is_multiple_of(self.kv), "{}: {self:?}", kernel.name);
     }
 
-    /// Width of the projections: for each query head its query and its gate, then keys, then values.
+    /// Width of the projections: a query and a gate per query head, then keys, then values.
     pub fn projected(self) -> u32 {
         2 * (self.query + self.kv) * self.width
     }
 }
 
-/// Taps of the convolution, and rows of the ring.
+/// Convolution taps, and rows of conv state.
 pub const TAPS: u32 = 4;
 
 /// The heads of a DeltaNet layer.
@@ -45,28 +45,28 @@ pub struct DeltaHeads {
     pub key_width: u32,
     /// Width of a value head.
     pub value_width: u32,
-    /// Neighboring value heads that share a query and a key head: all that do where value heads are grouped by key head,
-    /// one where they are tiled, so that value head h belongs to key head h mod `key`.
+    /// Neighboring value heads that share a query and key head. Grouped layout: all heads of a key head, `value / key`.
+    /// Tiled layout: 1, and value head h uses key head h mod `key`.
     pub sharing: u32,
 }
 
 impl DeltaHeads {
-    /// The heads that a kernel was given that takes each for itself.
+    /// The heads from a kernel's defines, for kernels that process each head alone.
     pub(crate) fn of(g: &Group<'_>) -> Self {
         Self::grouped(["KEY_HEADS", "VALUE_HEADS", "KEY_WIDTH", "VALUE_WIDTH"].map(|name| g.define(name) as u32))
     }
 
-    /// The heads that a kernel was given that brings value heads and their keys together.
+    /// The heads from a kernel's defines, for kernels that combine value heads with their key heads.
     pub(crate) fn shared_of(g: &Group<'_>) -> Self {
         Self { sharing: g.define("SHARING") as u32, ..Self::of(g) }
     }
 
-    /// Value heads grouped by key head: counts of key and value heads, then their widths.
+    /// Value heads in the grouped layout. The argument holds the counts of key and value heads, then their widths.
     pub fn grouped([key, value, key_width, value_width]: [u32; 4]) -> Self {
         Self { key, value, key_width, value_width, sharing: value / key }
     }
 
-    /// The same with tiled value heads.
+    /// The same heads with value heads in the tiled layout.
     pub fn tiled(self) -> Self {
         Self { sharing: 1, ..self }
     }
@@ -76,17 +76,17 @@ impl DeltaHeads {
         head / self.sharing as usize % self.key as usize
     }
 
-    /// Whether a value head is the first of those that share its query and key head.
+    /// Whether a value head is the first one of its query and key head.
     pub(crate) fn is_first(self, head: usize) -> bool {
         head.is_multiple_of(self.sharing as usize) && head < (self.sharing * self.key) as usize
     }
 
-    /// Channels of the convolution: queries, keys, values.
+    /// Number of convolution channels: queries, keys, values.
     pub fn channels(self) -> u32 {
         2 * self.key * self.key_width + self.values()
     }
 
-    /// The channels of a head: queries come first, then keys, then values.
+    /// The channels of a head. Heads count queries first, then keys, then values.
     pub(crate) fn channels_of(self, head: usize) -> Range<usize> {
         let [keys, key_width, value_width] = [2 * self.key, self.key_width, self.value_width].map(|size| size as usize);
         match head.checked_sub(keys) {
@@ -95,7 +95,7 @@ impl DeltaHeads {
         }
     }
 
-    /// Width of all value heads.
+    /// Total width of all value heads.
     pub fn values(self) -> u32 {
         self.value * self.value_width
     }
@@ -105,20 +105,20 @@ impl DeltaHeads {
         self.channels() + self.values() + 2 * self.value
     }
 
-    /// Words of the recurrent state of one sequence.
+    /// Words of one sequence's recurrent state.
     pub fn state(self) -> u32 {
         self.values() * self.key_width
     }
 }
 
-/// The defines that say which heads there are.
+/// The defines of heads.
 impl Builder<'_> {
-    /// Those of attention.
+    /// Defines of attention heads.
     pub(crate) fn attention_heads(self, heads: AttentionHeads) -> Self {
         self.define("Q_HEADS", heads.query).define("KV_HEADS", heads.kv).define("HEAD", heads.width)
     }
 
-    /// Those of a DeltaNet.
+    /// Defines of DeltaNet heads.
     pub(crate) fn delta_heads(self, heads: DeltaHeads) -> Self {
         self.define("KEY_HEADS", heads.key)
             .define("VALUE_HEADS", heads.value)

@@ -1,4 +1,4 @@
-//! Weight matrices as kernels are given them, and what is multiplied with them.
+//! Weight matrices as kernel operands, and the other operands of their products.
 
 use std::ops::Range;
 
@@ -7,8 +7,8 @@ use crate::{
     kernels::rms_norm::Norm,
 };
 
-/// A weight matrix \[out, in\]: one tensor, or several that hold consecutive rows where one would exceed what a
-/// backend can bind, or where rows differ in dtype.
+/// A weight matrix \[out, in\]: one tensor, or several tensors of consecutive rows. It has several if one would exceed
+/// the backend's binding limit, or if rows differ in dtype.
 pub struct Matrix {
     parts: Vec<Part>,
     rows: u32,
@@ -19,22 +19,22 @@ pub struct Matrix {
 pub struct Part {
     /// \[rows, in\]
     pub tensor: Tensor,
-    /// The first of its rows in the matrix.
+    /// The first row of the part in the matrix.
     pub first: u32,
 }
 
 impl Part {
-    /// Its rows in the matrix.
+    /// The rows of the part in the matrix.
     pub fn rows(&self) -> Range<u32> {
         self.first..self.first + self.tensor.rows()
     }
 }
 
 impl Matrix {
-    /// A matrix of tensors that follow each other, equally wide.
+    /// A matrix of consecutive parts of equal width.
     ///
     /// # Panics
-    /// If there is none or their widths differ.
+    /// If `tensors` is empty, or if widths differ.
     pub fn new(tensors: Vec<Tensor>) -> Self {
         let width = tensors.first().expect("a matrix has a part").width();
         let mut rows = 0;
@@ -47,7 +47,7 @@ impl Matrix {
         Self { parts: parts.collect(), rows, width }
     }
 
-    /// Its parts, in order.
+    /// The parts, in row order.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
@@ -57,12 +57,12 @@ impl Matrix {
         self.rows
     }
 
-    /// Elements of a row: inputs of the product.
+    /// Elements per row: inputs of the product.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// The largest power of two of which every part, and each half of the matrix, has whole runs of rows.
+    /// The largest power of two, up to 2^16, that divides the row count, half of it, and the first row of every part.
     pub fn run(&self) -> u32 {
         let ends = self.parts.iter().fold((self.rows / 2) | self.rows, |ends, part| ends | part.first);
         1 << ends.trailing_zeros().min(16)
@@ -74,27 +74,27 @@ impl Matrix {
     }
 }
 
-/// What becomes of a product.
+/// How a product is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Epilogue {
-    /// It replaces the output.
+    /// The product replaces the output.
     Store = 0,
-    /// It is added to the output.
+    /// The product is added to the output.
     Add = 1,
 }
 
-/// A residual stream as a product takes it: through a norm.
+/// A residual stream with the norm that a product applies to it.
 #[derive(Clone, Copy)]
 pub struct Normed<'a> {
     /// \[T, in\] f32
     pub x: &'a Tensor,
-    /// Over each of its rows.
+    /// The norm over each row.
     pub norm: &'a Norm,
-    /// What products take where they do not norm their rows themselves.
+    /// The type of normalized rows, for products that do not normalize their rows themselves.
     pub inputs: DType,
 }
 
-/// One product, as both kernels take it.
+/// The operands of one product, for every matmul kernel.
 pub(crate) struct Product<'a> {
     pub(crate) x: &'a Tensor,
     pub(crate) w: &'a Matrix,

@@ -1,7 +1,7 @@
-//! What changes from step to step, as one small buffer of words on the device.
+//! The values that change from step to step, in one small device buffer of words.
 //!
-//! A program is recorded once and replayed; whatever differs between two runs of it is written here first. The same
-//! layout is spelled in `wgsl/lib/step.wgsl`.
+//! A program is recorded once and replayed. The host first writes here what differs between two runs.
+//! `wgsl/lib/step.wgsl` defines the same layout.
 
 mod work;
 
@@ -20,27 +20,27 @@ use crate::{
 };
 pub use work::{Input, Phase, SequenceId, Work};
 
-/// Rows that one group of a tiled kernel takes of one sequence.
+/// Rows of one sequence that one workgroup of a tiled kernel processes.
 pub const TILE: u32 = 32;
 
-/// Words of the header: the counts of tiles and of sequences follow those of rows and of outputs.
+/// Words of the header: counts of rows, outputs, tiles and sequences, in this order.
 const STEP_TILE_COUNT: usize = 2;
 const STEP_SEQUENCE_COUNT: usize = 3;
 const HEADER: u32 = 4;
 
-/// Capacities of a step, which fix where everything is.
+/// Capacities of a step. They determine the place of every word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
-    /// Rows (tokens) at the most.
+    /// Maximum number of rows (tokens).
     pub rows: u32,
-    /// Sequences at the most.
+    /// Maximum number of sequences.
     pub sequences: u32,
-    /// Rows that leave logits, at the most.
+    /// Maximum number of rows with logits.
     pub outputs: u32,
 }
 
 impl Layout {
-    /// Tiles at the most: every sequence may end in a part of one.
+    /// Maximum number of tiles: every sequence may end with a partial tile.
     pub fn tiles(self) -> u32 {
         self.rows / TILE + self.sequences
     }
@@ -68,10 +68,10 @@ impl Layout {
     }
 }
 
-/// The rows of one sequence in a step: consecutive, as their positions are.
+/// The rows of one sequence in a step. Rows and positions are consecutive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
-    /// First row of the step.
+    /// First row in the step.
     pub row: u32,
     /// Number of rows.
     pub rows: u32,
@@ -81,16 +81,16 @@ pub struct Span {
     pub slot: u32,
 }
 
-/// How products take the rows of a tensor. A row's bits depend on this, and not on how many rows there are.
+/// How products process the rows of a tensor. The bits of a row depend on this choice, not on the number of rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rows {
-    /// In tiles that share what is read of the weights.
+    /// In tiles that share each read of the weights.
     Many,
     /// Each row by itself, as in a decode step.
     Few,
 }
 
-/// The device's side of a step.
+/// A step on the device.
 #[derive(Clone)]
 pub struct Step {
     words: Arc<Tensor>,
@@ -103,7 +103,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step with these capacities. `tables` holds a row of block numbers for each slot.
+    /// A step with these capacities. `tables` holds one row of block numbers per slot.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
@@ -116,52 +116,52 @@ impl Step {
         Ok(Self { words, tables, layout, phase, rows, count: RowCount::Rows, capacity: layout.rows })
     }
 
-    /// The same step, for a recording that takes no more than `rows` rows.
+    /// The same step, for a recording of at most `rows` rows.
     ///
     /// # Panics
-    /// If the step has fewer.
+    /// If `rows` exceeds the capacity of the step.
     pub fn bucket(&self, rows: u32) -> Self {
         assert!(rows <= self.layout.rows, "step: bucket of {rows} rows");
         Self { capacity: rows, ..self.clone() }
     }
 
-    /// The same step, for tensors that have one row for each output: few rows.
+    /// The same step, for tensors with one row per output: few rows.
     pub fn outputs(&self) -> Self {
         let capacity = self.layout.outputs.min(self.capacity);
         Self { rows: Rows::Few, count: RowCount::Outputs, capacity, ..self.clone() }
     }
 
-    /// The same step, with products that take rows in this way.
+    /// The same step; products process its rows in this way.
     pub fn with_rows(&self, rows: Rows) -> Self {
         Self { rows, ..self.clone() }
     }
 
-    /// Capacities.
+    /// The capacities.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// Which kernels compute its tokens.
+    /// The phase, which selects the kernels.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// How products take its rows.
+    /// How products process its rows.
     pub fn rows(&self) -> Rows {
         self.rows
     }
 
-    /// Rows, at the most, of a tensor that this step counts.
+    /// Maximum rows of a tensor that uses this step's row count.
     pub fn capacity(&self) -> u32 {
         self.capacity
     }
 
-    /// Sequences that take part, at the most.
+    /// Maximum number of sequences.
     pub fn sequences(&self) -> u32 {
         self.layout.sequences.min(self.capacity)
     }
 
-    /// Tiles at the most: of one row each where every sequence has one row.
+    /// Maximum number of tiles. In the decode phase, each tile has one row.
     pub fn tiles(&self) -> u32 {
         match self.phase {
             Phase::Prefill => self.layout.tiles(),
@@ -169,23 +169,23 @@ impl Step {
         }
     }
 
-    /// The words, as `wgsl/lib/step.wgsl` spells them.
+    /// The words, in the layout of `wgsl/lib/step.wgsl`.
     pub fn words(&self) -> &Tensor {
         &self.words
     }
 
-    /// Block numbers: one row for each slot.
+    /// Block numbers, one row per slot.
     pub fn tables(&self) -> &Tensor {
         &self.tables
     }
 
-    /// Writes what the next run computes.
+    /// Writes the inputs of the next run.
     ///
     /// # Errors
     /// Those of [`Backend::write`].
     ///
     /// # Panics
-    /// If the inputs exceed the capacities, or one has not a token for each position of its work.
+    /// If the inputs exceed the capacities, or if an input's tokens and positions differ in number.
     pub fn write(&self, inputs: &[Input<'_>]) -> Result<()> {
         self.words.write(0, &words(self.layout, inputs))
     }
@@ -221,7 +221,7 @@ fn words(layout: Layout, inputs: &[Input<'_>]) -> Vec<u32> {
     words
 }
 
-/// The binding of a step, which comes first in every kernel that has one.
+/// The binding of a step: binding 0 of every kernel that has one.
 pub const BINDING: crate::compute::kernel::Binding = crate::compute::kernel::Binding::read("step", Element::U32);
 
 impl<'a> Builder<'a> {
@@ -230,7 +230,7 @@ impl<'a> Builder<'a> {
         self.sizes(step).read(&step.words)
     }
 
-    /// Binds a step to be changed on the device.
+    /// Binds a step that the kernel updates.
     pub(crate) fn update_step(self, step: &'a Step) -> Self {
         self.sizes(step).write_shared(&step.words)
     }
@@ -243,14 +243,14 @@ impl<'a> Builder<'a> {
 }
 
 impl From<&[Work]> for Load {
-    /// What a step of this work has to do.
+    /// The load of a step with this work.
     fn from(work: &[Work]) -> Self {
         let sequences = work.iter().map(|work| (work.range.len() as u64, work.range.start as u64));
         Self::new(sequences.collect(), work.iter().map(|work| work.outputs.len() as u64).sum())
     }
 }
 
-/// A step as a plain-loop kernel reads it.
+/// A step as the plain-loop kernels read it.
 pub struct View<'a> {
     words: &'a [u32],
     layout: Layout,
@@ -262,7 +262,7 @@ impl<'a> View<'a> {
     pub fn of(group: &Group<'a>) -> Self {
         let outputs = group.words("step", 0..HEADER as usize)[RowCount::Outputs as usize];
         let [rows, sequences] = ["MAX_ROWS", "MAX_SEQUENCES"].map(|name| group.define(name) as u32);
-        // A kernel does not know how many outputs there may be, only how many there are.
+        // A kernel knows the number of outputs, but not their maximum.
         let layout = Layout { rows, sequences, outputs };
         Self { words: group.words("step", 0..layout.words() as usize), layout, live: group.define("ROW_COUNT") }
     }
@@ -271,12 +271,12 @@ impl<'a> View<'a> {
         self.words[base as usize + at] as usize
     }
 
-    /// How many rows are alive.
+    /// Number of active rows.
     pub fn live(&self) -> usize {
         self.words[self.live] as usize
     }
 
-    /// How many sequences take part.
+    /// Number of sequences.
     pub fn sequences(&self) -> usize {
         self.words[STEP_SEQUENCE_COUNT] as usize
     }
@@ -291,7 +291,7 @@ impl<'a> View<'a> {
         self.word(self.layout.position_of(), row)
     }
 
-    /// Words, by place, that make a row's step the one after it, with this token.
+    /// The words, as (index, value), that advance a row to the next step, with this token.
     pub(crate) fn next(&self, row: usize, token: u32) -> [(usize, u32); 3] {
         let [ids, positions] = [self.layout.ids(), self.layout.position_of()].map(|base| base as usize + row);
         let span = self.layout.spans() as usize + 4 * self.word(self.layout.sequence_of(), row) + 2;
@@ -310,7 +310,7 @@ impl<'a> View<'a> {
         Span { row, rows, position, slot }
     }
 
-    /// A tile of one sequence: its span, and the rows of the tile within the span. None past the last tile.
+    /// The span of a tile, and the tile's rows within the span. `None` past the last tile.
     pub fn tile(&self, tile: usize) -> Option<(Span, Range<usize>)> {
         if tile >= self.words[STEP_TILE_COUNT] as usize {
             return None;
@@ -320,7 +320,7 @@ impl<'a> View<'a> {
         Some((span, first..(first + TILE as usize).min(span.rows as usize)))
     }
 
-    /// The row that an output takes.
+    /// The row of an output.
     pub fn output(&self, output: usize) -> usize {
         self.word(self.layout.output_list(), output)
     }

@@ -1,4 +1,4 @@
-//! How a shader reads and writes a float binding: which files of `wgsl/lib/formats` say it, and the numbers they need.
+//! How a shader reads and writes a float binding: the files of `wgsl/lib/formats` it takes, and the numbers they need.
 
 use super::{FORMATS, Part, multiplies_bytes};
 use crate::compute::{
@@ -7,7 +7,7 @@ use crate::compute::{
     wgpu::unroll::unroll,
 };
 
-/// What a shader does with a binding.
+/// How a shader uses a binding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     /// Reads or writes quads as vectors of f32.
@@ -22,7 +22,7 @@ enum Use {
     Stores,
 }
 
-/// What the files call these.
+/// The names of the uses in the files.
 const USES: [(&str, Use); 5] = [
     ("QUADS", Use::Quads),
     ("PIECES", Use::Pieces),
@@ -31,7 +31,7 @@ const USES: [(&str, Use); 5] = [
     ("STORES", Use::Stores),
 ];
 
-/// A float binding of a launch.
+/// A float binding of a dispatch.
 pub(super) struct Bound<'a> {
     dispatch: &'a Dispatch,
     binding: &'static Binding,
@@ -43,7 +43,7 @@ pub(super) struct Bound<'a> {
 }
 
 impl<'a> Bound<'a> {
-    /// Binding `at` of a launch, if it has float elements.
+    /// Binding `at` of a dispatch, if it has float elements.
     pub(super) fn of(dispatch: &'a Dispatch, at: usize, shader_f16: bool) -> Option<Self> {
         let (binding, dtype) = (&dispatch.kernel.bindings[at], dispatch.elements[at]);
         let shape = dtype.is_quantized().then(|| dispatch.shapes[at]);
@@ -51,7 +51,7 @@ impl<'a> Bound<'a> {
         float.then_some(Self { dispatch, binding, dtype, shape, shader_f16 })
     }
 
-    /// The functions through which the shader uses the binding.
+    /// The functions with which the shader accesses the binding.
     ///
     /// # Errors
     /// Those of [`unroll`].
@@ -63,7 +63,7 @@ impl<'a> Bound<'a> {
         Ok(text)
     }
 
-    /// The files that say it, and what of each is wanted.
+    /// The files to include, and the use of each.
     fn files(&self) -> Vec<(&'static str, Use)> {
         let (format, quantized) = (self.format(), self.shape.is_some());
         let of_format = |used| match self.dtype {
@@ -107,7 +107,7 @@ impl<'a> Bound<'a> {
         unroll(part.file, &text, &|name| self.number(name, used).or_else(|| self.dispatch.known(name)))
     }
 
-    /// What a name in a file of formats stands for.
+    /// The value of a name in a format file.
     fn number(&self, name: &str, used: Use) -> Option<u32> {
         let width = self.shape.map(|[_, width]| width);
         let plane = |plane: usize, unit: usize| Some((Planes::of(self.dtype, self.shape?).start[plane] / unit) as u32);

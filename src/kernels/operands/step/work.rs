@@ -1,13 +1,13 @@
-//! One sequence's part of a step, in the same words from the scheduler to the device.
+//! One sequence's part of a step: the same type from the scheduler to the device.
 
 use std::{fmt, ops::Range};
 
-/// Names a sequence. A scheduler gives no name twice.
+/// Identifies a sequence. A scheduler uses no id twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SequenceId(u64);
 
 impl SequenceId {
-    /// The name with this number, for steps that no scheduler made.
+    /// The id with this number, for steps made without a scheduler.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
@@ -19,25 +19,25 @@ impl fmt::Display for SequenceId {
     }
 }
 
-/// Which kernels compute tokens.
+/// The phase of tokens, which selects the kernels.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Phase {
-    /// Given tokens: many rows of few sequences.
+    /// Known tokens: many rows of few sequences.
     Prefill,
-    /// Sampled tokens: one row of each sequence.
+    /// Sampled tokens: one row per sequence.
     Decode,
 }
 
 /// One sequence's part of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// Whose tokens.
+    /// The sequence of the tokens.
     pub sequence: SequenceId,
-    /// Which kernels compute them.
+    /// The phase, which selects the kernels.
     pub phase: Phase,
     /// Positions of the tokens; at least one. Work that starts at 0 starts from a zero recurrent state.
     pub range: Range<usize>,
-    /// Rows that leave logits, counted from the first token of `range`.
+    /// Rows with logits, counted from the first token of `range`.
     pub outputs: Range<usize>,
 }
 
@@ -60,13 +60,13 @@ impl Work {
     }
 }
 
-/// Work with what the device reads for it.
+/// Work with its inputs for the device.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    /// What is computed.
+    /// The work.
     pub work: &'a Work,
     /// Ids of the tokens at `work.range`.
     pub tokens: &'a [u32],
-    /// Where the sequence's state is, and its row of the block tables.
+    /// The slot of the sequence: the place of its state, and its row of the block tables.
     pub slot: u32,
 }
