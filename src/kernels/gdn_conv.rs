@@ -55,8 +55,8 @@ pub struct Mixed {
     pub gates: Tensor,
 }
 
-/// Convolves prefill rows and computes their gates. x \[T, projected\] f32, weight \[C, 4\], a_dt \[2, Hv\] f32 (a_log,
-/// dt_bias).
+/// Convolves prefill rows and computes their gates.
+/// x \[T, projected\] f32, weight \[C, 4\], a_dt \[2, Hv\] f32 (a_log, dt_bias).
 pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Tensor), slots: &mut Slots) -> Mixed {
     let heads = slots.heads;
     assert_eq!(x.width(), heads.projected(), "gdn_conv: x");

@@ -28,7 +28,7 @@ const STEP_TILE_COUNT: usize = 2;
 const STEP_SEQUENCE_COUNT: usize = 3;
 const HEADER: u32 = 4;
 
-/// Capacities of a step. They determine the place of every word.
+/// Capacities of a step. They determine the place of every value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
     /// Maximum number of rows (tokens).
