@@ -107,7 +107,7 @@ fn teams(heads: AttentionHeads) -> u32 {
     (2 * KERNEL.lanes / (heads.width / 4)).min(32)
 }
 
-/// Keys that a team takes together; registers for all query heads limit them.
+/// Keys that a team takes together: as many as leave registers for all query heads.
 fn keys(heads: AttentionHeads) -> u32 {
     (24 / (heads.query / heads.kv)).clamp(1, 4)
 }
@@ -197,7 +197,8 @@ pub(super) struct Partial {
     pub(super) sum: Vec<f32>,
 }
 
-/// One row's query head against some positions of a slot. For kernels with tables, q, keys, values at bindings 1 to 4.
+/// Attention of one row's query head over some positions of a slot.
+/// For kernels with tables, q, keys, values at bindings 1 to 4.
 pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, positions: Range<usize>) -> Partial {
     let (q_heads, kv_heads, width) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"));
     let first = (row * q_heads + head) * width;

@@ -22,8 +22,7 @@ use crate::{
     },
 };
 
-/// One workgroup per query head and SIDE rows of one sequence. It stages tiles of two fragments of keys in workgroup
-/// memory.
+/// One workgroup per query head and SIDE rows of one sequence. Workgroup memory holds key tiles of two fragments.
 pub static KERNEL: Kernel = Kernel {
     name: "attend_mma",
     bindings: &[

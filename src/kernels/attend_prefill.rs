@@ -1,4 +1,5 @@
-//! out\[t, h\] = Σ_s softmax_s(q\[t, h\]·k\[s\] / √D) · v\[s\] · sigmoid(gate\[t, h\]), s ≤ position of t, over a paged cache.
+//! out\[t, h\] = Σ_s softmax_s(q\[t, h\]·k\[s\] / √D) · v\[s\] · sigmoid(gate\[t, h\]),
+//! s ≤ position of t, over a paged cache.
 
 use std::ops::Range;
 

@@ -34,7 +34,7 @@ const SHARE: u32 = 4;
 /// Dequantizes all rows of a matrix part into `y` \[rows, in\] f16, from row `first` on.
 pub fn dequantize(p: &Pass, part: &Part, first: u32, y: &mut Tensor) {
     let [count, inner] = [part.tensor.rows(), part.tensor.width()];
-    assert!(inner.is_multiple_of(PAIR), "dequantize: rows of {inner} weights are no whole pairs of quads");
+    assert!(inner.is_multiple_of(PAIR), "dequantize: row width {inner} is not a multiple of {PAIR}");
     assert!(y.width() == inner && y.rows() >= first + count && y.dtype() == DType::F16, "dequantize: output");
     p.dispatch(&KERNEL)
         .define("K", inner)

@@ -36,8 +36,8 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// Norm over each value head, gated by z. o \[T, Hv·Dv\] f32, x \[T, projected\] f32 (z), weight \[1, Dv\] → \[T, Hv·Dv\] of
-/// `dtype`.
+/// Norm over each value head, gated by z.
+/// o \[T, Hv·Dv\] f32, x \[T, projected\] f32 (z), weight \[1, Dv\] → \[T, Hv·Dv\] of `dtype`.
 pub fn gated_rms_norm(
     p: &Pass,
     step: &Step,

@@ -34,8 +34,7 @@ pub const CHUNK: u32 = 64;
 /// Columns of keys, queries and values that are staged together.
 const SLICE: u32 = 32;
 
-/// The smallest log decay: its exponential is zero. Smaller values would cost the sums the digits that weak decays
-/// need.
+/// The smallest log decay: its exponential is zero. Smaller values would cost the sums digits that weak decays need.
 pub const MIN_LOG_DECAY: f32 = -104.0;
 
 /// One workgroup per value head and chunk.

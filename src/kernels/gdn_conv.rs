@@ -1,7 +1,5 @@
-//! y\[t, c\] = silu(Σ_j w\[c, j\] · x\[t − 3 + j, c\]); then per head q, k = l2norm(q)/√Dk, l2norm(k). Also computes
-//! the gates:
-//! decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]) (a logarithm), beta\[t, h\] = sigmoid(b\[t,
-//! h\]).
+//! y\[t, c\] = silu(Σ_j w\[c, j\] · x\[t − 3 + j, c\]); then per head q, k = l2norm(q)/√Dk, l2norm(k). The gates:
+//! log decay\[t, h\] = −exp(a_log\[h\]) · softplus(a\[t, h\] + dt_bias\[h\]), beta\[t, h\] = sigmoid(b\[t, h\]).
 //!
 //! Rows before the step come from the conv state: the last 4 rows of x, indexed by position mod 4.
 
@@ -25,8 +23,8 @@ use crate::{
     },
 };
 
-/// One workgroup per head and tile of one sequence's rows; after the heads, one per tile for the gates. The workgroup
-/// of the first tile reads the conv state of its head and then writes it.
+/// One workgroup per head and tile of one sequence's rows, so that the workgroup of the first tile can read its head's
+/// conv state and then write it. After the heads, one workgroup per tile for the gates.
 pub static KERNEL: Kernel = Kernel {
     name: "gdn_conv",
     bindings: &[
@@ -57,8 +55,8 @@ pub struct Mixed {
     pub gates: Tensor,
 }
 
-/// Convolves prefill rows and computes their gates. x \[T, projected\] f32, weight \[C, 4\], a_dt \[2, Hv\] f32 (a_log,
-/// dt_bias).
+/// Convolves prefill rows and computes their gates.
+/// x \[T, projected\] f32, weight \[C, 4\], a_dt \[2, Hv\] f32 (a_log, dt_bias).
 pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Tensor), slots: &mut Slots) -> Mixed {
     let heads = slots.heads;
     assert_eq!(x.width(), heads.projected(), "gdn_conv: x");

@@ -91,8 +91,8 @@ pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dty
 }
 
 /// Reads x and writes o once. Reads up to 3 earlier rows of conv state, and stores the new row there. Reads and writes
-/// the state once; a sequence's first row reads no state. 4 multiply-adds per channel, 3 per state element, 1 per
-/// element of a norm.
+/// the state once; a sequence's first row reads no state. 4 multiply-adds per channel, 3 per state element, 1 per norm
+/// element.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let values = d.size("VALUE_HEADS") * d.size("VALUE_WIDTH");
     let keys = 2 * d.size("KEY_HEADS") * d.size("KEY_WIDTH");

@@ -52,7 +52,7 @@ pub fn gdn_scan(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, slots: &mut
     let team = p.caps().tiles.scan_team.min(1 << (heads.key_width / 4).trailing_zeros());
     assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_scan: qkv, gates");
     let quads = [heads.key_width, heads.value_width].iter().all(|width| width.is_multiple_of(4));
-    assert!(quads, "gdn_scan: head widths in quads");
+    assert!(quads, "gdn_scan: head widths must be multiples of 4");
     let mut o = p.scratch([qkv.rows(), heads.values()], DType::F32);
     p.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)

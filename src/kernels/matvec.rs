@@ -82,8 +82,7 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
     }
 }
 
-/// Reads the matrix part and x once, writes y; reads y as well if the product is added. K multiply-adds per element of
-/// y.
+/// Reads the matrix part and x once, writes y; also reads y if the product is added. K multiply-adds per element of y.
 pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
     let (rows, inner, count) = (load.rows(d), d.size("K"), d.word("count"));
     let y = d.bytes("y", rows * count);

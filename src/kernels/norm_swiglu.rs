@@ -1,4 +1,5 @@
-//! y\[r, first + n\] = silu(Σ_k h\[r, k\] · gate\[n, k\]) · Σ_k h\[r, k\] · up\[n, k\] with h = rms_norm(x), for few rows
+//! y\[r, first + n\] = silu(Σ_k h\[r, k\] · gate\[n, k\]) · Σ_k h\[r, k\] · up\[n, k\]
+//! with h = rms_norm(x), for few rows
 
 use std::ops::Range;
 

@@ -90,8 +90,8 @@ fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
     }
 }
 
-/// The product with consecutive parts of a matrix on matrix units, converted to f16 before or in the kernel. Both ways
-/// give the same bits.
+/// The product with consecutive parts of a matrix on matrix units. Weights become f16 before the kernel or in it, with
+/// the same bits.
 fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Part]) {
     let expand = p.caps().tiles.expand;
     if !is_expanded(product.x.rows(), parts, expand) {

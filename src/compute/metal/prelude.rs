@@ -51,8 +51,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("packed", "no instruction of Apple's GPUs multiplies packed bytes"),
 ];
 
-/// Only the pragma stops Apple's compiler from fusing a product and a sum of one expression into an `fma`; no option
-/// does.
+/// The pragma keeps Apple's compiler from fusing a product and a sum of one expression into an `fma`. No option does.
 const HEADERS: &str = "#include <metal_stdlib>\n#include <metal_simdgroup_matrix>\n\
     #pragma METAL fp contract(off)\nusing namespace metal;\n";
 
@@ -107,8 +106,7 @@ fn quad(dtype: DType) -> &'static str {
     }
 }
 
-/// The type of a word of quantized data. Its parameters: the start of the other planes, in words, and the units of a
-/// row.
+/// The type of a word of quantized data. Parameters: the start of the other planes, in words, and the units of a row.
 fn quantized(dtype: DType, shape: [u32; 2]) -> String {
     let [_, words, units] = Planes::of(dtype, shape).start.map(|byte| byte / 4);
     match dtype {

@@ -1,8 +1,7 @@
-//! The prelude of a shader. WGSL has no includes and no element types as parameters; the prelude replaces both.
+//! The prelude of a shader. WGSL has no includes and no element types as parameters; the prelude supplies both.
 //!
 //! The full text is: extensions, defines, functions that find, unpack and pack the elements of each float binding,
-//! library parts, and the kernel's own text. The text before the library is the pipeline's key, together with the
-//! kernel.
+//! library parts, and the kernel's own text. The text before the library, with the kernel, is the pipeline's key.
 
 mod formats;
 

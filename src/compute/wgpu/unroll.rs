@@ -13,8 +13,7 @@
 //! ```
 //! `#repeat` repeats its lines once per `i` below ROWS. `#if` keeps its lines if a value is not zero, or if it is
 //! (`==`) or is not (`!=`) another value. `#else` keeps its lines in all other cases. A value is a number or a known
-//! name: a define of the dispatch or a named constant. `$WORDS`, in capitals, is replaced by its value. Directives
-//! nest.
+//! name: a define of the dispatch or a named constant. `$WORDS`, in capitals, becomes its value. Directives nest.
 
 use std::{
     iter::{Enumerate, Peekable},

@@ -10,13 +10,13 @@ use crate::compute::{
 /// Workgroup bytes of the sums of one row, for each subgroup: 3 values × 3 copies × 4 bytes.
 const SUM_BYTES: u32 = 36;
 
-/// Number of columns with which a matrix fills every device many times.
+/// Column count from which a matrix fills every device many times.
 const MANY_COLUMNS: u32 = 1 << 15;
 
 /// Minimum number of workgroups before a workgroup grows.
 const ENOUGH_GROUPS: u32 = 128;
 
-/// Length of a row that takes long to pack.
+/// Row width from which packing takes long.
 const LONG_ROW: u32 = 4096;
 
 /// Bytes of a packed block of one row of x: 64 for its values, 16 for its terms.

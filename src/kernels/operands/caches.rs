@@ -24,7 +24,7 @@ impl Blocks {
     pub(crate) fn check(&self, kernel: &Kernel, heads: AttentionHeads) {
         let of = |tensor: &Tensor| (tensor.rows(), tensor.width(), tensor.dtype());
         assert_eq!(of(&self.keys), of(&self.values), "{}: keys and values", kernel.name);
-        assert_eq!(self.keys.width(), heads.width, "{}: a head in each row of keys", kernel.name);
+        assert_eq!(self.keys.width(), heads.width, "{}: each row of keys must be one head", kernel.name);
     }
 
     /// 1 if each head has a scale, else 0.

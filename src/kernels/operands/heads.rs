@@ -86,7 +86,7 @@ impl DeltaHeads {
         2 * self.key * self.key_width + self.values()
     }
 
-    /// The channels of a head. Heads count queries first, then keys, then values.
+    /// The channels of a head. Head numbers run over queries, then keys, then values.
     pub(crate) fn channels_of(self, head: usize) -> Range<usize> {
         let [keys, key_width, value_width] = [2 * self.key, self.key_width, self.value_width].map(|size| size as usize);
         match head.checked_sub(keys) {

@@ -36,10 +36,10 @@ impl Matrix {
     /// # Panics
     /// If `tensors` is empty, or if widths differ.
     pub fn new(tensors: Vec<Tensor>) -> Self {
-        let width = tensors.first().expect("a matrix has a part").width();
+        let width = tensors.first().expect("a matrix needs a part").width();
         let mut rows = 0;
         let parts = tensors.into_iter().map(|tensor| {
-            assert_eq!(tensor.width(), width, "matrix: widths of parts");
+            assert_eq!(tensor.width(), width, "matrix: parts must have equal widths");
             let first = rows;
             rows += tensor.rows();
             Part { tensor, first }

@@ -28,7 +28,7 @@ const STEP_TILE_COUNT: usize = 2;
 const STEP_SEQUENCE_COUNT: usize = 3;
 const HEADER: u32 = 4;
 
-/// Capacities of a step. They determine the place of every word.
+/// Capacities of a step. They determine the place of every value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
     /// Maximum number of rows (tokens).
@@ -121,7 +121,7 @@ impl Step {
     /// # Panics
     /// If `rows` exceeds the capacity of the step.
     pub fn bucket(&self, rows: u32) -> Self {
-        assert!(rows <= self.layout.rows, "step: bucket of {rows} rows");
+        assert!(rows <= self.layout.rows, "step: a bucket of {rows} rows exceeds the capacity");
         Self { capacity: rows, ..self.clone() }
     }
 
@@ -195,11 +195,11 @@ impl Step {
 fn words(layout: Layout, inputs: &[Input<'_>]) -> Vec<u32> {
     let mut words = vec![0; layout.words() as usize];
     let (mut row, mut tiles, mut outputs) = (0, 0, 0);
-    assert!(inputs.len() <= layout.sequences as usize, "step: {} sequences", inputs.len());
+    assert!(inputs.len() <= layout.sequences as usize, "step: {} sequences exceed the capacity", inputs.len());
     for (sequence, &Input { work, tokens, slot }) in (0u32..).zip(inputs) {
         let (rows, position) = (tokens.len() as u32, work.range.start as u32);
-        assert_eq!(tokens.len(), work.range.len(), "step: tokens of {}", work.sequence);
-        assert!(row + rows <= layout.rows, "step: {} rows", row + rows);
+        assert_eq!(tokens.len(), work.range.len(), "step: token count of {}", work.sequence);
+        assert!(row + rows <= layout.rows, "step: {} rows exceed the capacity", row + rows);
         for (i, &id) in (0u32..).zip(tokens) {
             let values = [(layout.ids(), id), (layout.sequence_of(), sequence), (layout.position_of(), position + i)];
             values.into_iter().for_each(|(base, value)| words[(base + row + i) as usize] = value);
@@ -211,7 +211,7 @@ fn words(layout: Layout, inputs: &[Input<'_>]) -> Vec<u32> {
             tiles += 1;
         }
         for output in work.outputs.clone() {
-            assert!(outputs < layout.outputs, "step: {} outputs", outputs + 1);
+            assert!(outputs < layout.outputs, "step: {} outputs exceed the capacity", outputs + 1);
             words[(layout.output_list() + outputs) as usize] = row + output as u32;
             outputs += 1;
         }
