@@ -27,17 +27,10 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// All Rust files in a directory and its subdirectories.
+/// All Rust files in a directory and below, in order.
 fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
+    let mut found = texts(directory);
+    found.retain(|path| path.extension().is_some_and(|ending| ending == "rs"));
     found.sort();
     found
 }
@@ -133,4 +126,58 @@ fn every_branch_of_an_import_is_seen() {
     let text = "use crate::{\n    a::{b, c::{self}},\n    d,\n};\n// crate::e\nuse crate::f::g;\nfn h() { crate::i::j() }\n\
                 #[cfg(test)]\nmod tests {\n    use crate::k;\n}\n";
     assert_eq!(named(text), ["a", "d", "f", "i"]);
+}
+
+/// Words that this project no longer uses, and what it says in their place: one word for each thing.
+const RETIRED: &[(&str, &str)] = &[
+    ("Chosen", "Readback"),
+    ("FLIGHT", "QUADS_AHEAD"),
+    ("Feed", "TokenSource"),
+    ("Figures", "Timing"),
+    ("Form", "Precision"),
+    ("Live", "RowCount"),
+    ("Parked", "Kept"),
+    ("Rehearsal", "DryEngine"),
+    ("Settings", "GenerationOptions"),
+    ("Setup", "GeneratorOptions"),
+    ("Single", "Work"),
+    ("Squares", "AttentionTiling or ChunkTiling"),
+    ("Strips", "the text's own constant"),
+    ("bundle", "subgroup"),
+    ("gdn_prompt", "gdn_prefill"),
+];
+
+/// Spellings of other countries, as parts of words, and the one of this project.
+const SPELLINGS: &[(&str, &str)] =
+    &[("quantis", "quantiz"), ("normalis", "normaliz"), ("neighbour", "neighbor"), ("specialis", "specializ")];
+
+#[test]
+fn retired_words_stay_away() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["src", "wgsl", "msl"].into_iter().flat_map(|folder| texts(&root.join(folder))) {
+        let text = fs::read_to_string(&file).unwrap();
+        let lower = text.to_lowercase();
+        for (part, instead) in SPELLINGS {
+            assert!(!lower.contains(part), "{}: {part}… is spelled {instead}… here", file.display());
+        }
+        let words = text.split(|character: char| !character.is_alphanumeric() && character != '_');
+        for word in words {
+            let retired = RETIRED.iter().find(|(retired, _)| *retired == word);
+            assert!(
+                retired.is_none(),
+                "{}: {retired:?} is retired; the second word is used in its place",
+                file.display()
+            );
+        }
+    }
+}
+
+/// All source texts of a folder and below.
+fn texts(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let known = |path: &PathBuf| {
+        path.extension().is_some_and(|ending| ["rs", "wgsl", "metal"].iter().any(|known| ending == *known))
+    };
+    files.into_iter().filter(known).chain(folders.iter().flat_map(|folder| texts(folder))).collect()
 }

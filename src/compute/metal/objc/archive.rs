@@ -19,10 +19,7 @@ use objc2_metal::{
 };
 
 use super::said;
-use crate::compute::{
-    kernel::fingerprint,
-    metal::{lock, prelude},
-};
+use crate::compute::{kernel::fingerprint, lock::lock, metal::prelude};
 
 /// The archive of one device and the shader texts of one build.
 pub(super) struct Archive {
