@@ -12,7 +12,7 @@ use bimetal::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use simulator::World;
+use simulator::{World, parts};
 
 const LIMITS: Limits = Limits { budget: 16, align: 8, block: 4, blocks: 20, slots: 4, sequences: 4, context: 80 };
 
@@ -45,11 +45,6 @@ fn chunk(sequence: SequenceId, start: usize, length: usize, sample: bool) -> Wor
 
 fn single(sequence: SequenceId, position: usize) -> Work {
     Work { sequence, phase: Phase::Decode, range: position..position + 1, outputs: 0..1 }
-}
-
-/// The work of a batch: given tokens, then sampled ones.
-fn parts(batch: &Batch) -> [Vec<Work>; 2] {
-    [Phase::Prefill, Phase::Decode].map(|phase| batch.of(phase).cloned().collect())
 }
 
 fn refusal<T: std::fmt::Debug>(result: bimetal::Result<T>) -> String {

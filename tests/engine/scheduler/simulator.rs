@@ -367,6 +367,6 @@ fn digest(before: u64, batch: &Batch) -> u64 {
 }
 
 /// The work of a batch: given tokens, then sampled ones.
-fn parts(batch: &Batch) -> [Vec<Work>; 2] {
+pub fn parts(batch: &Batch) -> [Vec<Work>; 2] {
     [Phase::Prefill, Phase::Decode].map(|phase| batch.of(phase).cloned().collect())
 }
