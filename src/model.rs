@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::{
     compute::{backend::Backend, pass::Pass, tensor::Tensor},
     error::Result,
-    kernels::operands::step::Step,
+    kernels::operands::{recorder::Recorder, step::Step},
     model::{cache::Cache, checkpoint::Checkpoint},
 };
 use config::Config;
@@ -63,7 +63,7 @@ impl Model {
     /// \[outputs, V\] f32.
     pub fn forward(&self, p: &Pass, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
         match &self.weights {
-            Weights::Qwen3_5(weights) => qwen3_5::forward(p, weights, cache, step, logits),
+            Weights::Qwen3_5(weights) => qwen3_5::forward(self.recorder(p, step), weights, cache, logits),
         }
     }
 
@@ -71,7 +71,12 @@ impl Model {
     /// \[T, V\] f32.
     pub fn forward_every(&self, p: &Pass, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
         match &self.weights {
-            Weights::Qwen3_5(weights) => qwen3_5::forward_every(p, weights, cache, step, logits),
+            Weights::Qwen3_5(weights) => qwen3_5::forward_every(self.recorder(p, step), weights, cache, logits),
         }
+    }
+
+    /// A recorder of a step, with the type of this model's activations.
+    pub fn recorder<'a>(&self, p: &'a Pass, step: &'a Step) -> Recorder<'a> {
+        Recorder::new(p, step, self.weights.activations())
     }
 }

@@ -181,3 +181,14 @@ fn texts(directory: &Path) -> Vec<PathBuf> {
     };
     files.into_iter().filter(known).chain(folders.iter().flat_map(|folder| texts(folder))).collect()
 }
+
+/// Positional tuples hide the names of arguments: operations and kernels take each argument by its own name.
+#[test]
+fn functions_of_operations_take_no_tuples() {
+    for file in ["ops", "kernels"].into_iter().flat_map(|folder| texts(&source().join(folder))) {
+        let text = fs::read_to_string(&file).unwrap();
+        for (at, line) in text.lines().enumerate() {
+            assert!(!line.contains("): ("), "{}:{}: a tuple as an argument: {line}", file.display(), at + 1);
+        }
+    }
+}

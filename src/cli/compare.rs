@@ -93,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         let own = json!({
             "model": arguments.model.name(), "against": arguments.against,
-            "precision": arguments.precision.as_json(sides[0].model.weights.inputs()), "text": arguments.text.as_json(&passage, cut),
+            "precision": arguments.precision.as_json(sides[0].model.weights.activations()), "text": arguments.text.as_json(&passage, cut),
         });
         print_json(&report(backend.caps(), [own, figures(&measured)], (&measured.extent, time)))?;
     } else {

@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (measured, time) = timed(|progress| perplexity(&side, &passage, progress))?;
     if arguments.json {
         let own = json!({
-            "model": arguments.model.name(), "precision": arguments.precision.as_json(side.model.weights.inputs()),
+            "model": arguments.model.name(), "precision": arguments.precision.as_json(side.model.weights.activations()),
             "text": arguments.text.as_json(&passage, cut),
             "perplexity": figure_json(measured.perplexity()), "nll": figure_json(measured.nll),
         });

@@ -140,14 +140,15 @@ impl PhaseRunner {
         let p = Pass::new(&runner.caps);
         let step = self.step.bucket(key.rows);
         if key.source == TokenSource::Device {
-            advance(&p, &step, &self.outputs[1 - key.output_set].tokens);
+            advance(runner.model().recorder(&p, &step), &self.outputs[1 - key.output_set].tokens);
         }
         let out = &mut self.outputs[key.output_set];
         runner.forward(&p, &step, LogitRows::Outputs, &mut out.logits);
-        let (rows, vocabulary) = (logit_rows(&step), runner.model().vocabulary);
+        let (model, rows) = (runner.model(), logit_rows(&step));
+        let r = model.recorder(&p, &rows);
         match key.select {
-            Select::Greedy => argmax(&p, &rows, &out.logits, vocabulary, &mut out.tokens),
-            Select::Candidates => top_k(&p, &rows, &out.logits, vocabulary, (&mut out.ids, &mut out.values)),
+            Select::Greedy => argmax(r, &out.logits, model.vocabulary, &mut out.tokens),
+            Select::Candidates => top_k(r, &out.logits, model.vocabulary, &mut out.ids, &mut out.values),
         }
         p
     }

@@ -166,7 +166,7 @@ impl Recording {
     /// [`crate::Error::OutOfMemory`].
     pub fn choose(&mut self, model: &Model) -> Result<Tensor> {
         let mut tokens = Tensor::new(&model.backend, [self.logits.rows(), 1], DType::U32, "tokens")?;
-        argmax(&self.pass, &logit_rows(&self.step), &self.logits, model.vocabulary, &mut tokens);
+        argmax(model.recorder(&self.pass, &logit_rows(&self.step)), &self.logits, model.vocabulary, &mut tokens);
         Ok(tokens)
     }
 }

@@ -4,10 +4,12 @@ use crate::{
     compute::{
         cost::{Bytes, Cost, Load},
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::step::{Phase, Step, View},
+    kernels::operands::{
+        recorder::Recorder,
+        step::{Phase, View},
+    },
 };
 
 /// One workgroup for all rows.
@@ -23,9 +25,9 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Gives each sequence of a decode step its chosen token. tokens \[S, 1\] u32.
-pub fn advance(p: &Pass, step: &Step, tokens: &Tensor) {
-    assert!(step.phase() == Phase::Decode && tokens.rows() >= step.capacity(), "advance: step, tokens");
-    p.dispatch(&KERNEL).update_step(step).read(tokens).grid([1; 3]);
+pub fn advance(r: Recorder<'_>, tokens: &Tensor) {
+    assert!(r.step.phase() == Phase::Decode && tokens.rows() >= r.step.capacity(), "advance: step, tokens");
+    r.dispatch(&KERNEL).update_step(r.step).read(tokens).grid([1; 3]);
 }
 
 fn cost(d: &Dispatch, load: &Load) -> Cost {

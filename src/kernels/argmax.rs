@@ -6,10 +6,12 @@ use crate::{
         cost::{Bytes, Cost, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::step::{self, Step, View},
+    kernels::operands::{
+        recorder::Recorder,
+        step::{self, View},
+    },
 };
 
 /// One workgroup per SLICE logits of a row.
@@ -35,15 +37,15 @@ const AHEAD: u32 = 8;
 
 /// The leaders of all parts, for ids below `limit`. logits \[S, V\] f32 → \[S, 2·PARTS\] u32: per part a key in the
 /// order of the logits, and an id.
-pub(crate) fn argmax(p: &Pass, step: &Step, logits: &Tensor, limit: u32) -> Tensor {
-    let (rows, parts) = (step.capacity().min(logits.rows()), logits.width().div_ceil(SLICE));
-    let mut leaders = p.scratch([rows, 2 * parts], DType::U32);
-    p.dispatch(&KERNEL)
+pub(crate) fn argmax(r: Recorder<'_>, logits: &Tensor, limit: u32) -> Tensor {
+    let (rows, parts) = (r.step.capacity().min(logits.rows()), logits.width().div_ceil(SLICE));
+    let mut leaders = r.scratch([rows, 2 * parts], DType::U32);
+    r.dispatch(&KERNEL)
         .define("WIDTH", logits.width())
         .define("SLICE", SLICE)
         .define("PARTS", parts)
         .define("AHEAD", AHEAD)
-        .step(step)
+        .step(r.step)
         .read(logits)
         .write(&mut leaders)
         .param("limit", limit.min(logits.width()))

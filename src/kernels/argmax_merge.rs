@@ -5,12 +5,14 @@ use crate::{
     compute::{
         cost::{Bytes, Cost, Load},
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
         argmax::NONE,
-        operands::step::{self, Step, View},
+        operands::{
+            recorder::Recorder,
+            step::{self, View},
+        },
     },
 };
 
@@ -27,9 +29,14 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// leaders \[S, 2·PARTS\] u32 of keys and ids → tokens \[S, 1\] u32.
-pub(crate) fn argmax_merge(p: &Pass, step: &Step, leaders: &Tensor, tokens: &mut Tensor) {
+pub(crate) fn argmax_merge(r: Recorder<'_>, leaders: &Tensor, tokens: &mut Tensor) {
     let rows = leaders.rows();
-    p.dispatch(&KERNEL).define("PARTS", leaders.width() / 2).step(step).read(leaders).write(tokens).grid([rows, 1, 1]);
+    r.dispatch(&KERNEL)
+        .define("PARTS", leaders.width() / 2)
+        .step(r.step)
+        .read(leaders)
+        .write(tokens)
+        .grid([rows, 1, 1]);
 }
 
 /// Reads the leaders from `argmax`, and writes a token per row.

@@ -9,13 +9,13 @@ use crate::{
         cost::{Bytes, Cost, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::operands::{
         caches::{Blocks, Pages},
         heads::AttentionHeads,
-        step::{self, Step, View},
+        recorder::Recorder,
+        step::{self, View},
     },
 };
 
@@ -84,15 +84,17 @@ pub struct Partials {
     pub stats: Tensor,
     /// How a context is split.
     pub splits: Splits,
+    /// The heads.
+    pub heads: AttentionHeads,
 }
 
 impl Partials {
     /// Scratch memory for the parts of some rows.
-    pub fn new(p: &Pass, rows: u32, heads: AttentionHeads) -> Self {
-        let most = p.caps().tiles.attend_splits;
-        let new = |width: u32| p.scratch([rows, heads.query * most * width], DType::F32);
+    pub fn new(r: Recorder<'_>, rows: u32, heads: AttentionHeads) -> Self {
+        let most = r.caps().tiles.attend_splits;
+        let new = |width: u32| r.scratch([rows, heads.query * most * width], DType::F32);
         let splits = Splits { most, least: teams(heads) * keys(heads) };
-        Self { sums: new(heads.width), stats: new(2), splits }
+        Self { sums: new(heads.width), stats: new(2), splits, heads }
     }
 }
 
@@ -123,14 +125,14 @@ fn together(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
 }
 
 /// Attention of one row per sequence, in parts. q \[S, Hq·D\] f32.
-pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: AttentionHeads) -> Partials {
+pub fn attend_decode(r: Recorder<'_>, q: &Tensor, cache: &Blocks) -> Partials {
+    let heads = cache.heads;
     assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
-    heads.check(&KERNEL);
-    cache.check(&KERNEL, heads);
-    let mut parts = Partials::new(p, q.rows(), heads);
+    cache.check(&KERNEL);
+    let mut parts = Partials::new(r, q.rows(), heads);
     let (group, wide) = (heads.query / heads.kv, wide(heads, cache));
     let team = heads.width / (4 * wide);
-    p.dispatch(&KERNEL)
+    r.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("KV_HEADS", heads.kv)
         .define("GROUP", group)
@@ -141,14 +143,14 @@ pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: A
         .define("KEYS", keys(heads))
         .define("VALUES", group * keys(heads))
         .define("TEAMS", teams(heads))
-        .define("TOGETHER", together(p.caps(), heads, team))
+        .define("TOGETHER", together(r.caps(), heads, team))
         .define("SPLITS", parts.splits.most)
         .define("LEAST", parts.splits.least)
         .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", step.tables().width())
+        .define("MAX_BLOCKS", r.step.tables().width())
         .lanes(teams(heads) * team)
-        .step(step)
-        .read(step.tables())
+        .step(r.step)
+        .read(r.step.tables())
         .read(q)
         .read(&cache.keys)
         .read(&cache.values)
@@ -183,7 +185,7 @@ fn cpu(g: &Group<'_>) {
     }
     let Some(positions) = Splits::ranges(g, step.position(row) + 1).nth(split) else { return };
     for head in kv_head * group..(kv_head + 1) * group {
-        let partial = attend(g, (row, head), step.span_of(row).slot, positions.clone());
+        let partial = attend(g, row, head, step.span_of(row).slot, positions.clone());
         let at = (row * q_heads + head) * splits + split;
         g.store("sums", at * width, &partial.sum);
         g.f32s_mut("stats", 2 * at..2 * at + 2).copy_from_slice(&[partial.largest, partial.weight]);
@@ -199,7 +201,7 @@ pub(super) struct Partial {
 
 /// Attention of one row's query head over some positions of a slot.
 /// For kernels with tables, q, keys, values at bindings 1 to 4.
-pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, positions: Range<usize>) -> Partial {
+pub(super) fn attend(g: &Group<'_>, row: usize, head: usize, slot: u32, positions: Range<usize>) -> Partial {
     let (q_heads, kv_heads, width) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"));
     let first = (row * q_heads + head) * width;
     let q = g.floats("q", first..first + width).to_vec();

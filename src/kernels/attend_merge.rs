@@ -4,16 +4,14 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
         attend_decode::{Partials, Splits},
         operands::{
-            heads::AttentionHeads,
-            step::{self, Step, View},
+            recorder::Recorder,
+            step::{self, View},
         },
         silu_mul::sigmoid,
     },
@@ -40,21 +38,17 @@ pub static KERNEL: Kernel = Kernel {
 /// Splits per lane at once, one quad of each: as many as fit into registers.
 const AT_ONCE: u32 = 8;
 
-/// Merges the splits of decode attention and gates the result. x \[S, projected\] f32 → \[S, Hq·D\] of `dtype`.
-pub fn attend_merge(
-    p: &Pass,
-    step: &Step,
-    parts: &Partials,
-    x: &Tensor,
-    (heads, dtype): (AttentionHeads, DType),
-) -> Tensor {
+/// Merges the splits of decode attention and gates the result. x \[S, projected\] f32 → \[S, Hq·D\] of type
+/// `r.activations`.
+pub fn attend_merge(r: Recorder<'_>, parts: &Partials, x: &Tensor) -> Tensor {
+    let heads = parts.heads;
     assert_eq!(x.width(), heads.projected(), "attend_merge: x");
-    let mut out = p.scratch([x.rows(), heads.query * heads.width], dtype);
+    let mut out = r.scratch([x.rows(), heads.query * heads.width], r.activations);
     let (quads, splits) = (heads.width / 4, parts.splits);
     // At most 8 lanes share a quad, so that little is left to merge.
     let sharers = (KERNEL.lanes / quads).min(8);
     let share = splits.most.div_ceil(sharers).min(AT_ONCE);
-    p.dispatch(&KERNEL)
+    r.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("HEAD", heads.width)
         .define("SPLITS", splits.most)
@@ -64,7 +58,7 @@ pub fn attend_merge(
         .define("ROUNDS", splits.most.div_ceil(sharers * share))
         .define("STRIDE", x.width())
         .lanes(sharers * quads)
-        .step(step)
+        .step(r.step)
         .read(&parts.sums)
         .read(&parts.stats)
         .read(x)

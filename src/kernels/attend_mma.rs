@@ -9,15 +9,14 @@ use crate::{
         caps::{Caps, ShadingLanguage},
         dtype::DType,
         kernel::{Binding, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
-        attend_prefill::{self, Attend},
+        attend_prefill,
         operands::{
             caches::Blocks,
-            heads::AttentionHeads,
-            step::{self, Step, TILE, View},
+            recorder::Recorder,
+            step::{self, TILE, View},
         },
     },
 };
@@ -70,8 +69,8 @@ pub(crate) struct AttentionTiling {
 
 impl AttentionTiling {
     /// `None` if the device has no matrix units, or if they do not suit the head, the types or the cache.
-    pub(crate) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (AttentionHeads, DType)) -> Option<Self> {
-        let (fragment, [width, _]) = (caps.matrix_units?, caps.subgroup?);
+    pub(crate) fn fit(caps: &Caps, cache: &Blocks, activations: DType) -> Option<Self> {
+        let (heads, fragment, [width, _]) = (cache.heads, caps.matrix_units?, caps.subgroup?);
         let split = split_of(caps.language());
         let tiling = match split {
             // Each subgroup has four fragments of the head width, for two fragments of rows.
@@ -82,7 +81,7 @@ impl AttentionTiling {
             AttentionSplit::Rows => Self { split, fragment, side: TILE, lanes: TILE / fragment * width },
         };
         let halves =
-            dtype == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
+            activations == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
         // More than 256 columns do not fit into registers and workgroup memory.
         let head = heads.width.is_power_of_two() && (4 * fragment..=256).contains(&heads.width);
         // Whole runs of lanes stage a row, and a run of rows lies in one block.
@@ -110,23 +109,22 @@ impl AttentionTiling {
 }
 
 /// Gated causal attention of many rows; shapes as in `attend_prefill`, types as [`AttentionTiling::fit`] requires.
-pub(crate) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, tiling: AttentionTiling) -> Tensor {
-    let Attend { q, x, cache, heads, dtype } = attend;
-    let mut out = p.scratch([q.rows(), q.width()], dtype);
-    p.dispatch(&KERNEL)
-        .attention_heads(heads)
+pub(crate) fn attend_mma(r: Recorder<'_>, q: &Tensor, x: &Tensor, cache: &Blocks, tiling: AttentionTiling) -> Tensor {
+    let mut out = r.scratch([q.rows(), q.width()], r.activations);
+    r.dispatch(&KERNEL)
+        .attention_heads(cache.heads)
         .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", step.tables().width())
+        .define("MAX_BLOCKS", r.step.tables().width())
         .define("SIDE", tiling.side)
         .lanes(tiling.lanes)
-        .step(step)
-        .read(step.tables())
+        .step(r.step)
+        .read(r.step.tables())
         .read(q)
         .read(&cache.keys)
         .read(&cache.values)
         .read(x)
         .write(&mut out)
-        .grid([heads.query, step.tiles() * (TILE / tiling.side), 1]);
+        .grid([cache.heads.query, r.step.tiles() * (TILE / tiling.side), 1]);
     out
 }
 

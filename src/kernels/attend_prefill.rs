@@ -6,17 +6,15 @@ use std::ops::Range;
 use crate::{
     compute::{
         cost::{Bytes, Cost, Load},
-        dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
         attend_decode::attend,
         operands::{
             caches::Blocks,
-            heads::AttentionHeads,
-            step::{self, Span, Step, TILE, View},
+            recorder::Recorder,
+            step::{self, Span, TILE, View},
         },
         silu_mul::sigmoid,
     },
@@ -42,37 +40,27 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// The operands of attention of many rows.
-#[derive(Clone, Copy)]
-pub(crate) struct Attend<'a> {
-    pub(crate) q: &'a Tensor,
-    pub(crate) x: &'a Tensor,
-    pub(crate) cache: &'a Blocks,
-    pub(crate) heads: AttentionHeads,
-    pub(crate) dtype: DType,
-}
-
 /// Gated causal attention of many rows; shapes as in [`crate::ops::attention::attend_prefill`].
-pub(crate) fn attend_prefill(p: &Pass, step: &Step, attend: Attend<'_>) -> Tensor {
-    let Attend { q, x, cache, heads, dtype } = attend;
+pub(crate) fn attend_prefill(r: Recorder<'_>, q: &Tensor, x: &Tensor, cache: &Blocks) -> Tensor {
+    let heads = cache.heads;
     let quads = heads.width / 4;
     // Quads that a lane stages per slice of the head, and blocks of 4 rows that it sums.
     let (fetches, blocks) = (TILE * quads.min(8) / KERNEL.lanes, (TILE / 4).div_ceil(KERNEL.lanes / quads));
-    let mut out = p.scratch([q.rows(), q.width()], dtype);
-    p.dispatch(&KERNEL)
+    let mut out = r.scratch([q.rows(), q.width()], r.activations);
+    r.dispatch(&KERNEL)
         .attention_heads(heads)
         .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", step.tables().width())
+        .define("MAX_BLOCKS", r.step.tables().width())
         .define("FETCHES", fetches)
         .define("BLOCKS_PER_LANE", blocks)
-        .step(step)
-        .read(step.tables())
+        .step(r.step)
+        .read(r.step.tables())
         .read(q)
         .read(&cache.keys)
         .read(&cache.values)
         .read(x)
         .write(&mut out)
-        .grid([heads.query, step.tiles(), 1]);
+        .grid([heads.query, r.step.tiles(), 1]);
     out
 }
 
@@ -101,7 +89,7 @@ pub(super) fn rows(g: &Group<'_>, span: Span, offsets: Range<usize>) {
     let (q_heads, kv_heads, width, head) = (g.define("Q_HEADS"), g.define("KV_HEADS"), g.define("HEAD"), g.at(0));
     for offset in offsets {
         let (row, position) = (span.row as usize + offset, span.position as usize + offset);
-        let partial = attend(g, (row, head), span.slot, 0..position + 1);
+        let partial = attend(g, row, head, span.slot, 0..position + 1);
         let gate = row * 2 * (q_heads + kv_heads) * width + (2 * head + 1) * width;
         let gate = g.floats("x", gate..gate + width);
         let out: Vec<f32> =

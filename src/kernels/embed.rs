@@ -5,12 +5,12 @@ use crate::{
         cost::{Bytes, Cost, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::operands::{
         matrix::Matrix,
-        step::{self, Step, View},
+        recorder::Recorder,
+        step::{self, View},
     },
 };
 
@@ -27,17 +27,17 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// The embeddings of the step's ids. table \[V, D\] → x \[T, D\] f32.
-pub fn embed(p: &Pass, step: &Step, table: &Matrix) -> Tensor {
-    let mut x = p.scratch([step.capacity(), table.width()], DType::F32);
+pub fn embed(r: Recorder<'_>, table: &Matrix) -> Tensor {
+    let mut x = r.scratch([r.step.capacity(), table.width()], DType::F32);
     for part in table.parts() {
-        p.dispatch(&KERNEL)
+        r.dispatch(&KERNEL)
             .define("WIDTH", table.width())
-            .step(step)
+            .step(r.step)
             .read(&part.tensor)
             .write(&mut x)
             .param("first", part.first)
             .param("count", part.tensor.rows())
-            .grid([step.capacity(), 1, 1]);
+            .grid([r.step.capacity(), 1, 1]);
     }
     x
 }

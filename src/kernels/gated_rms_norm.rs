@@ -3,15 +3,14 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
         kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
         operands::{
             heads::DeltaHeads,
-            step::{self, Step, View},
+            recorder::Recorder,
+            step::{self, View},
         },
         rms_norm::{Norm, inverse_rms},
         silu_mul::silu,
@@ -37,22 +36,17 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Norm over each value head, gated by z.
-/// o \[T, Hv·Dv\] f32, x \[T, projected\] f32 (z), weight \[1, Dv\] → \[T, Hv·Dv\] of `dtype`.
-pub fn gated_rms_norm(
-    p: &Pass,
-    step: &Step,
-    (o, x): (&Tensor, &Tensor),
-    norm: &Norm,
-    (heads, dtype): (DeltaHeads, DType),
-) -> Tensor {
+/// o \[T, Hv·Dv\] f32, x \[T, projected\] f32 (z), weight \[1, Dv\] → \[T, Hv·Dv\] of type
+/// `r.activations`.
+pub fn gated_rms_norm(r: Recorder<'_>, o: &Tensor, x: &Tensor, norm: &Norm, heads: DeltaHeads) -> Tensor {
     assert_eq!([o.width(), x.width()], [heads.values(), heads.projected()], "gated_rms_norm: o, x");
-    let mut y = p.scratch([o.rows(), o.width()], dtype);
-    p.dispatch(&KERNEL)
+    let mut y = r.scratch([o.rows(), o.width()], r.activations);
+    r.dispatch(&KERNEL)
         .define("VALUE_HEADS", heads.value)
         .define("VALUE_WIDTH", heads.value_width)
         .define("STRIDE", x.width())
         .define("Z", heads.channels())
-        .step(step)
+        .step(r.step)
         .read(o)
         .read(x)
         .read(&norm.weight)

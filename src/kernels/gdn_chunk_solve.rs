@@ -16,13 +16,13 @@ use crate::{
         cost::{Bytes, Cost, Flops, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
         gdn_conv::Mixed,
         operands::{
             heads::DeltaHeads,
+            recorder::Recorder,
             step::{self, Span, Step, View},
         },
     },
@@ -119,22 +119,21 @@ fn chunks(step: &Step, rows: u32) -> u32 {
 
 /// Solves every chunk of the step.
 pub fn gdn_chunk_solve(
-    p: &Pass,
-    step: &Step,
+    r: Recorder<'_>,
     Mixed { qkv, gates }: &Mixed,
     heads: DeltaHeads,
     tiling: ChunkTiling,
 ) -> Solved {
     assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_chunk_solve: qkv, gates");
-    let chunks = chunks(step, qkv.rows());
+    let chunks = chunks(r.step, qkv.rows());
     let of_each = chunks * heads.value;
     let mut solved = Solved {
-        state_reads: p.scratch([of_each * 2 * CHUNK, heads.key_width], DType::F16),
-        state_writes: p.scratch([of_each * (heads.key_width + CHUNK), CHUNK], DType::F16),
-        u: p.scratch([of_each * CHUNK, heads.value_width], DType::F32),
-        chunk_decay: p.scratch([chunks, heads.value], DType::F32),
+        state_reads: r.scratch([of_each * 2 * CHUNK, heads.key_width], DType::F16),
+        state_writes: r.scratch([of_each * (heads.key_width + CHUNK), CHUNK], DType::F16),
+        u: r.scratch([of_each * CHUNK, heads.value_width], DType::F32),
+        chunk_decay: r.scratch([chunks, heads.value], DType::F32),
     };
-    p.dispatch(&KERNEL)
+    r.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
         .define("VALUE_HEADS", heads.value)
         .define("SHARING", heads.sharing)
@@ -144,7 +143,7 @@ pub fn gdn_chunk_solve(
         .define("SLICE_FRAGMENTS", SLICE / tiling.fragment)
         .define("FETCHES", CHUNK * SLICE / 4 / tiling.lanes)
         .lanes(tiling.lanes)
-        .step(step)
+        .step(r.step)
         .read(qkv)
         .read(gates)
         .write(&mut solved.state_reads)
@@ -268,8 +267,8 @@ impl Chunked {
         let at = g.at(1) * value as usize + g.at(0);
         let (rows, width, last) = (CHUNK as usize, key_width as usize, CHUNK as usize - 1);
         let scaled = |x: &[Vec<f32>], sign: f32| -> Vec<Vec<f32>> {
-            let row = |(x, decay): (&Vec<f32>, &f32)| x.iter().map(|x| sign * x * decay.exp()).collect();
-            x.iter().zip(&self.decay).map(row).collect()
+            let rows = x.iter().zip(&self.decay);
+            rows.map(|(x, decay)| x.iter().map(|x| sign * x * decay.exp()).collect()).collect()
         };
         let reads = [self.solve(scaled(&self.k, -1.0)), scaled(&self.q, 1.0)].concat();
         g.store("state_reads", at * 2 * rows * width, &reads.concat());

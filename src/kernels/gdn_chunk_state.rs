@@ -11,7 +11,6 @@ use crate::{
         cost::{Bytes, Cost, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Floats, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
@@ -19,7 +18,8 @@ use crate::{
         operands::{
             caches::Slots,
             heads::DeltaHeads,
-            step::{self, Step, View},
+            recorder::Recorder,
+            step::{self, View},
         },
     },
 };
@@ -48,18 +48,12 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Advances each sequence's state by all its chunks. → \[T, Hv·Dv\] f32 with T = `rows`.
-pub fn gdn_chunk_state(
-    p: &Pass,
-    step: &Step,
-    solved: &Solved,
-    (slots, tiling): (&mut Slots, ChunkTiling),
-    rows: u32,
-) -> Tensor {
+pub fn gdn_chunk_state(r: Recorder<'_>, solved: &Solved, slots: &mut Slots, tiling: ChunkTiling, rows: u32) -> Tensor {
     let heads = slots.heads;
     let columns = COLUMN_SUBGROUPS * tiling.columns;
     let lanes = COLUMN_SUBGROUPS * tiling.lanes;
-    let mut o = p.scratch([rows, heads.values()], DType::F32);
-    p.dispatch(&KERNEL)
+    let mut o = r.scratch([rows, heads.values()], DType::F32);
+    r.dispatch(&KERNEL)
         .delta_heads(heads)
         .define("SUBGROUPS", tiling.subgroups)
         .define("COLUMN_SUBGROUPS", COLUMN_SUBGROUPS)
@@ -68,14 +62,14 @@ pub fn gdn_chunk_state(
         .define("STATE_FRAGMENTS", heads.key_width / CHUNK)
         .define("FETCHES", CHUNK * columns / 4 / lanes)
         .lanes(lanes)
-        .step(step)
+        .step(r.step)
         .read(&solved.state_reads)
         .read(&solved.state_writes)
         .read(&solved.u)
         .read(&solved.chunk_decay)
         .write(&mut slots.state)
         .write(&mut o)
-        .grid([heads.value, heads.value_width / columns, step.sequences()]);
+        .grid([heads.value, heads.value_width / columns, r.step.sequences()]);
     o
 }
 
@@ -116,7 +110,7 @@ fn cpu(g: &Group<'_>) {
     let first: usize = (0..sequence).map(|before| Chunk::of(view.span(before)).count()).sum();
     for (index, chunk) in Chunk::of(span).enumerate() {
         let at = (first + index) * heads.value as usize + head;
-        let o = advance(g, (at, width, columns.start), &mut state);
+        let o = advance(g, at, columns.start, &mut state);
         for (row, o) in (chunk.row..chunk.row + chunk.rows).zip(o) {
             let from = row * heads.values() as usize + head * width;
             g.f32s_mut("o", from + columns.start..from + columns.end).copy_from_slice(&o);
@@ -127,8 +121,9 @@ fn cpu(g: &Group<'_>) {
     }
 }
 
-/// Advances some columns of a state by one chunk, from column `first` of `width` on. Returns the outputs of the chunk.
-fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut [Vec<f32>]) -> Vec<Vec<f32>> {
+/// Advances some columns of a state, from column `first` on, by chunk `at`. Returns the outputs of the chunk.
+fn advance(g: &Group<'_>, at: usize, first: usize, state: &mut [Vec<f32>]) -> Vec<Vec<f32>> {
+    let width = g.define("VALUE_WIDTH");
     let (rows, depth, columns) = (CHUNK as usize, state.len(), state[0].len());
     let reads = g.floats("state_reads", at * 2 * rows * depth..(at + 1) * 2 * rows * depth);
     let writes = g.floats("state_writes", at * (depth + rows) * rows..(at + 1) * (depth + rows) * rows);
@@ -140,18 +135,18 @@ fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut
         })
         .collect();
     let mut o = vec![vec![0.0; columns]; rows];
-    n.iter_mut().enumerate().for_each(|(row, n)| add(n, (&reads, row * depth), state));
-    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&reads, (rows + row) * depth), state));
-    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&writes, (depth + row) * rows), &n));
+    n.iter_mut().enumerate().for_each(|(row, n)| add(n, &reads, row * depth, state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add(o, &reads, (rows + row) * depth, state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add(o, &writes, (depth + row) * rows, &n));
     for (key, row) in state.iter_mut().enumerate() {
         row.iter_mut().for_each(|state| *state *= chunk_decay);
-        add(row, (&writes, key * rows), &n);
+        add(row, &writes, key * rows, &n);
     }
     o
 }
 
 /// sum += Σ factors · rows. The factors are a row of f16 values, from element `from` on.
-fn add(sum: &mut [f32], (factors, from): (&Floats<'_>, usize), rows: &[Vec<f32>]) {
+fn add(sum: &mut [f32], factors: &Floats<'_>, from: usize, rows: &[Vec<f32>]) {
     for (at, row) in rows.iter().enumerate() {
         let factor = factors.get(from + at);
         sum.iter_mut().zip(row).for_each(|(sum, element)| *sum += factor * element);

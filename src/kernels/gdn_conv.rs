@@ -10,14 +10,14 @@ use crate::{
         cost::{Bytes, Cost, Flops, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
         operands::{
             caches::Slots,
             heads::{DeltaHeads, TAPS},
-            step::{self, Span, Step, View},
+            recorder::Recorder,
+            step::{self, Span, View},
         },
         silu_mul::{sigmoid, silu},
     },
@@ -57,25 +57,25 @@ pub struct Mixed {
 
 /// Convolves prefill rows and computes their gates.
 /// x \[T, projected\] f32, weight \[C, 4\], a_dt \[2, Hv\] f32 (a_log, dt_bias).
-pub fn gdn_conv(p: &Pass, step: &Step, x: &Tensor, (weight, a_dt): (&Tensor, &Tensor), slots: &mut Slots) -> Mixed {
+pub fn gdn_conv(r: Recorder<'_>, x: &Tensor, weight: &Tensor, a_dt: &Tensor, slots: &mut Slots) -> Mixed {
     let heads = slots.heads;
     assert_eq!(x.width(), heads.projected(), "gdn_conv: x");
     assert_eq!([weight.rows(), weight.width()], [heads.channels(), TAPS], "gdn_conv: weight");
     assert_eq!([a_dt.rows(), a_dt.width()], [2, heads.value], "gdn_conv: a_dt");
-    let mut qkv = p.scratch([x.rows(), heads.channels()], DType::F32);
-    let mut gates = p.scratch([x.rows(), 2 * heads.value], DType::F32);
-    p.dispatch(&KERNEL)
+    let mut qkv = r.scratch([x.rows(), heads.channels()], DType::F32);
+    let mut gates = r.scratch([x.rows(), 2 * heads.value], DType::F32);
+    r.dispatch(&KERNEL)
         .delta_heads(heads)
         // As many lanes per row as its smaller heads can use.
         .define("TEAM", TEAM.min(heads.key_width.min(heads.value_width).next_power_of_two()))
-        .step(step)
+        .step(r.step)
         .read(x)
         .read(weight)
         .write(&mut slots.ring)
         .write(&mut qkv)
         .read(a_dt)
         .write(&mut gates)
-        .grid([2 * heads.key + heads.value + 1, step.tiles(), 1]);
+        .grid([2 * heads.key + heads.value + 1, r.step.tiles(), 1]);
     Mixed { qkv, gates }
 }
 
@@ -110,7 +110,7 @@ fn cpu(g: &Group<'_>) {
     for offset in rows.clone() {
         let row = (reach.span.row as usize + offset) * channels;
         let y = g.f32s_mut("y", row + of_head.start..row + of_head.end);
-        reach.mix(g, offset, (head, y));
+        reach.mix(g, offset, head, y);
     }
     if rows.start == 0 {
         reach.keep(g, of_head);
@@ -125,8 +125,8 @@ pub(super) struct Reach {
 
 impl Reach {
     /// A head's channels of the row at `offset`: convolved and activated; queries and keys are also normalized.
-    pub(super) fn mix(&self, g: &Group<'_>, offset: usize, (head, y): (usize, &mut [f32])) {
-        convolve(g, self, offset, (self.heads.channels_of(head).start, y));
+    pub(super) fn mix(&self, g: &Group<'_>, offset: usize, head: usize, y: &mut [f32]) {
+        convolve(g, self, offset, self.heads.channels_of(head).start, y);
         y.iter_mut().for_each(|y| *y = silu(*y));
         if head < 2 * self.heads.key as usize {
             let scale = (y.iter().map(|y| y * y).sum::<f32>() + 1e-6).sqrt().recip();
@@ -150,7 +150,7 @@ impl Reach {
     }
 
     /// Channels of x, `back` rows before the row at `offset`; `None` before the start of the sequence.
-    fn before<'a>(&self, g: &Group<'a>, (offset, back): (usize, usize), channels: Range<usize>) -> Option<&'a [f32]> {
+    fn before<'a>(&self, g: &Group<'a>, offset: usize, back: usize, channels: Range<usize>) -> Option<&'a [f32]> {
         let position = self.span.position as usize + offset;
         let (binding, row) = if back <= offset {
             ("x", (self.span.row as usize + offset - back) * self.heads.projected() as usize)
@@ -170,19 +170,19 @@ impl Reach {
         let rows = self.span.rows as usize;
         for offset in rows.saturating_sub(TAPS as usize - 1)..rows {
             let place = self.state_row(self.span.position as usize + offset);
-            let last = self.before(g, (offset, 0), channels.clone()).expect("a row of the step");
+            let last = self.before(g, offset, 0, channels.clone()).expect("a row of the step");
             g.f32s_mut("conv_state", place + channels.start..place + channels.end).copy_from_slice(last);
         }
     }
 }
 
 /// y\[c\] = Σ_j w\[c, j\] · x\[t − 3 + j, c\] for the channels from `first` on.
-fn convolve(g: &Group<'_>, span: &Reach, offset: usize, (first, y): (usize, &mut [f32])) {
+fn convolve(g: &Group<'_>, span: &Reach, offset: usize, first: usize, y: &mut [f32]) {
     let (taps, width) = (TAPS as usize, y.len());
     let weight = g.floats("weight", first * taps..(first + width) * taps);
     y.fill(0.0);
     for tap in 0..taps {
-        let x = span.before(g, (offset, taps - 1 - tap), first..first + width);
+        let x = span.before(g, offset, taps - 1 - tap, first..first + width);
         for (channel, (y, x)) in y.iter_mut().zip(x.unwrap_or_default()).enumerate() {
             *y += weight.get(channel * taps + tap) * x;
         }

@@ -4,9 +4,7 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
         kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
@@ -16,7 +14,8 @@ use crate::{
         operands::{
             caches::Slots,
             heads::{DeltaHeads, TAPS},
-            step::{self, Span, Step, View},
+            recorder::Recorder,
+            step::{self, Span, View},
         },
         rms_norm::Norm,
         silu_mul::sigmoid,
@@ -57,18 +56,18 @@ pub struct Recurrence {
     pub norm: Norm,
 }
 
-/// Advances each sequence's state by one row. x \[S, projected\] f32 → \[S, Hv·Dv\] of `dtype`.
-pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dtype): (&mut Slots, DType)) -> Tensor {
+/// Advances each sequence's state by one row. x \[S, projected\] f32 → \[S, Hv·Dv\] of type `r.activations`.
+pub fn gdn_decode(r: Recorder<'_>, x: &Tensor, w: &Recurrence, slots: &mut Slots) -> Tensor {
     let heads = slots.heads;
     assert_eq!(x.width(), heads.projected(), "gdn_decode: x");
     assert_eq!([w.conv.rows(), w.conv.width()], [heads.channels(), TAPS], "gdn_decode: conv");
     assert_eq!([w.a_dt.width(), w.norm.weight.width()], [heads.value, heads.value_width], "gdn_decode: a_dt, norm");
     assert!(heads.value_width.is_multiple_of(4), "gdn_decode: {heads:?}");
     let columns = heads.value_width.next_power_of_two();
-    let members = (p.caps().lanes.min(LANES) / columns).clamp(1, heads.key_width.next_power_of_two());
+    let members = (r.caps().lanes.min(LANES) / columns).clamp(1, heads.key_width.next_power_of_two());
     let members = 1 << members.ilog2();
-    let mut o = p.scratch([x.rows(), heads.values()], dtype);
-    p.dispatch(&KERNEL)
+    let mut o = r.scratch([x.rows(), heads.values()], r.activations);
+    r.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
         .define("VALUE_HEADS", heads.value)
         .define("SHARING", heads.sharing)
@@ -77,7 +76,7 @@ pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dty
         .define("COLUMNS", columns)
         .define("SHARE", heads.key_width.div_ceil(members))
         .lanes(columns * members)
-        .step(step)
+        .step(r.step)
         .read(x)
         .read(&w.conv)
         .write(&mut slots.ring)
@@ -86,7 +85,7 @@ pub fn gdn_decode(p: &Pass, step: &Step, x: &Tensor, w: &Recurrence, (slots, dty
         .write(&mut slots.state)
         .write(&mut o)
         .param("eps", w.norm.eps)
-        .grid([heads.value, step.sequences(), 1]);
+        .grid([heads.value, r.step.sequences(), 1]);
     o
 }
 
@@ -124,7 +123,7 @@ fn cpu(g: &Group<'_>) {
     let [q, k, v] = parts.map(|part| {
         let channels = heads.channels_of(part);
         let mut y = vec![0.0; channels.len()];
-        reach.mix(g, 0, (part, &mut y));
+        reach.mix(g, 0, part, &mut y);
         // The first value head of a shared key head stores the queries and keys.
         if part >= 2 * keys || heads.is_first(head) {
             reach.keep(g, channels);
@@ -139,13 +138,13 @@ fn cpu(g: &Group<'_>) {
     let decay = log_decay(a_dt[head], x[b + values] + a_dt[values + head]).exp();
     let token = Token { q: &q, k: &k, v: &v, decay, beta: sigmoid(x[b]) };
     let mut o = vec![0.0; width];
-    advance(&token, state(g, &reach.span, (heads, head)), &mut o);
+    advance(&token, state(g, &reach.span, heads, head), &mut o);
     let y = gated(&o, Floats::F32(&x[z..z + width]), g.floats("norm", 0..width), g.f32("eps"));
     g.store("o", row * heads.values() as usize + head * width, &y);
 }
 
 /// A head's state; filled with zeros at the start of a sequence.
-fn state<'a>(g: &Group<'a>, span: &Span, (heads, head): (DeltaHeads, usize)) -> &'a mut [f32] {
+fn state<'a>(g: &Group<'a>, span: &Span, heads: DeltaHeads, head: usize) -> &'a mut [f32] {
     let size = (heads.key_width * heads.value_width) as usize;
     let first = (span.slot as usize * heads.value as usize + head) * size;
     let state = g.f32s_mut("state", first..first + size);

@@ -8,7 +8,6 @@ use crate::{
         cost::{Bytes, Cost, Flops, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
@@ -16,7 +15,8 @@ use crate::{
         operands::{
             caches::Slots,
             heads::DeltaHeads,
-            step::{self, Step, View},
+            recorder::Recorder,
+            step::{self, View},
         },
     },
 };
@@ -46,15 +46,15 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Advances each sequence's state by all its rows. → \[T, Hv·Dv\] f32.
-pub fn gdn_scan(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, slots: &mut Slots) -> Tensor {
+pub fn gdn_scan(r: Recorder<'_>, Mixed { qkv, gates }: &Mixed, slots: &mut Slots) -> Tensor {
     let heads = slots.heads;
     // The number of lanes divides a column's quads evenly.
-    let team = p.caps().tiles.scan_team.min(1 << (heads.key_width / 4).trailing_zeros());
+    let team = r.caps().tiles.scan_team.min(1 << (heads.key_width / 4).trailing_zeros());
     assert_eq!([qkv.width(), gates.width()], [heads.channels(), 2 * heads.value], "gdn_scan: qkv, gates");
     let quads = [heads.key_width, heads.value_width].iter().all(|width| width.is_multiple_of(4));
     assert!(quads, "gdn_scan: head widths must be multiples of 4");
-    let mut o = p.scratch([qkv.rows(), heads.values()], DType::F32);
-    p.dispatch(&KERNEL)
+    let mut o = r.scratch([qkv.rows(), heads.values()], DType::F32);
+    r.dispatch(&KERNEL)
         .define("KEY_HEADS", heads.key)
         .define("VALUE_HEADS", heads.value)
         .define("SHARING", heads.sharing)
@@ -64,12 +64,12 @@ pub fn gdn_scan(p: &Pass, step: &Step, Mixed { qkv, gates }: &Mixed, slots: &mut
         .define("TOKENS", TOKENS)
         .define("SHARE", heads.key_width / 4 / team)
         .lanes(COLUMNS * team)
-        .step(step)
+        .step(r.step)
         .read(qkv)
         .read(gates)
         .write(&mut slots.state)
         .write(&mut o)
-        .grid([heads.value, heads.value_width.div_ceil(COLUMNS), step.sequences()]);
+        .grid([heads.value, heads.value_width.div_ceil(COLUMNS), r.step.sequences()]);
     o
 }
 
@@ -114,7 +114,7 @@ fn cpu(g: &Group<'_>) {
     for row in (span.row as usize..).take(span.rows as usize) {
         let first = row * heads.values() as usize + head * width;
         let o = g.f32s_mut("o", first + columns.start..first + columns.end);
-        advance(&token(g, &heads, (row, head), columns.clone()), &mut state, o);
+        advance(&token(g, &heads, row, head, columns.clone()), &mut state, o);
     }
     for (key, row) in state.chunks_exact(columns.len()).enumerate() {
         g.f32s_mut("state", at(key)).copy_from_slice(row);
@@ -154,7 +154,7 @@ pub(super) fn advance(token: &Token<'_>, state: &mut [f32], o: &mut [f32]) {
 }
 
 /// The token of one row, from bindings 1 and 2, for some columns of a head.
-fn token<'a>(g: &Group<'a>, heads: &DeltaHeads, (row, head): (usize, usize), columns: Range<usize>) -> Token<'a> {
+fn token<'a>(g: &Group<'a>, heads: &DeltaHeads, row: usize, head: usize, columns: Range<usize>) -> Token<'a> {
     let [keys, values, key_width, value_width] =
         [heads.key, heads.value, heads.key_width, heads.value_width].map(|size| size as usize);
     let (channels, key_head) = (heads.channels() as usize, heads.key_of(head));

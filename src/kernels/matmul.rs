@@ -3,13 +3,11 @@
 use std::ops::Range;
 
 use crate::{
-    compute::{
-        kernel::{Binding, Element, Group, Kernel, Scalar},
-        pass::Pass,
-    },
+    compute::kernel::{Binding, Element, Group, Kernel, Scalar},
     kernels::operands::{
         matrix::{Part, Product},
-        step::{self, Step},
+        recorder::Recorder,
+        step,
     },
 };
 
@@ -31,16 +29,16 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Records the product with one matrix part. The summation order of a row depends only on its length.
-pub(crate) fn matmul(p: &Pass, step: &Step, product: &mut Product<'_>, part: &Part) {
+pub(crate) fn matmul(r: Recorder<'_>, product: &mut Product<'_>, part: &Part) {
     let Product { x, y, epilogue, .. } = product;
-    let [rows, columns] = p.caps().tiles.matmul;
+    let [rows, columns] = r.caps().tiles.matmul;
     let stride = y.width();
-    p.dispatch(&KERNEL)
+    r.dispatch(&KERNEL)
         .define("K", x.width())
         .define("TILE_ROWS", rows)
         .define("TILE_COLUMNS", columns)
         .define("ADD", *epilogue as u32)
-        .step(step)
+        .step(r.step)
         .read(x)
         .read(&part.tensor)
         .write(y)
@@ -51,7 +49,8 @@ pub(crate) fn matmul(p: &Pass, step: &Step, product: &mut Product<'_>, part: &Pa
 }
 
 fn cpu(g: &Group<'_>) {
-    super::matvec::tile(g, ranges(g), |weight| weight);
+    let [rows, columns] = ranges(g);
+    super::matvec::tile(g, rows, columns, |weight| weight);
 }
 
 /// The rows and columns of a workgroup.

@@ -11,12 +11,12 @@ use crate::{
         cost::{Bytes, Cost, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::operands::{
         matrix::{Part, Product},
-        step::{self, Step},
+        recorder::Recorder,
+        step,
     },
 };
 
@@ -71,7 +71,7 @@ pub(crate) fn fits(caps: &Caps, inputs: DType, part: &Part) -> bool {
 }
 
 /// Matrix rows in the form that the kernel multiplies.
-pub(crate) enum Rows<'a> {
+pub(crate) enum Weights<'a> {
     /// A part, as stored.
     Stored(&'a Part),
     /// These rows, already converted to f16 in the first rows of a tensor.
@@ -79,21 +79,21 @@ pub(crate) enum Rows<'a> {
 }
 
 /// Records the product with some rows of the matrix. The summation order of a row depends only on its length.
-pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows: &Rows<'_>) {
+pub(crate) fn matmul_mma(r: Recorder<'_>, product: &mut Product<'_>, weights: &Weights<'_>) {
     let Product { x, y, epilogue, .. } = product;
-    let (w, of_y, expanded) = match rows {
-        Rows::Stored(part) => (&part.tensor, part.rows(), 0),
-        Rows::Expanded(w, of_y) => (*w, of_y.clone(), 1),
+    let (w, of_y, expanded) = match weights {
+        Weights::Stored(part) => (&part.tensor, part.rows(), 0),
+        Weights::Expanded(w, of_y) => (*w, of_y.clone(), 1),
     };
-    let size = p.caps().matrix_units.expect("a device with matrix units");
-    let width = p.caps().subgroup.map_or(size, |[least, _]| least);
+    let size = r.caps().matrix_units.expect("a device with matrix units");
+    let width = r.caps().subgroup.map_or(size, |[least, _]| least);
     let (columns, stride) = (of_y.len() as u32, y.width());
     let Tile { subgroups, fragments, steps } = Tile::of([x.rows(), columns], size);
     let lanes = subgroups[0] * subgroups[1] * width;
     let [tile_rows, tile_columns] = [0, 1].map(|side| subgroups[side] * fragments[side] * size);
     let fetches = |rows: u32| rows * steps * size / 4 / lanes;
     let wide = if w.dtype().is_quantized() { 2 } else { 1 };
-    p.dispatch(&KERNEL)
+    r.dispatch(&KERNEL)
         .define("K", x.width())
         .define("TILE_ROWS", tile_rows)
         .define("TILE_COLUMNS", tile_columns)
@@ -108,7 +108,7 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows:
         .define("ADD", *epilogue as u32)
         .define("EXPANDED", expanded)
         .lanes(lanes)
-        .step(step)
+        .step(r.step)
         .read(x)
         .read(w)
         .write(y)
@@ -129,5 +129,6 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 }
 
 fn cpu(g: &Group<'_>) {
-    super::matvec::tile(g, super::matmul::ranges(g), |weight| f16::from_f32(weight).to_f32());
+    let [rows, columns] = super::matmul::ranges(g);
+    super::matvec::tile(g, rows, columns, |weight| f16::from_f32(weight).to_f32());
 }

@@ -6,16 +6,15 @@ use std::ops::Range;
 
 use crate::{
     compute::{
-        caps::Caps,
         cost::{Bytes, Cost, Load},
         dtype::{BLOCK, DType},
         formats::packed::rounded,
         kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, RowsAre, Scalar},
-        pass::Pass,
     },
     kernels::operands::{
         matrix::{Matrix, Product},
-        step::{self, Step, View},
+        recorder::Recorder,
+        step::{self, View},
     },
 };
 pub(super) use tiling::{Extras, MatvecTiling, Sums};
@@ -42,19 +41,19 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// The row type for a product of few rows whose producer writes runs of `run` elements. Packed if the weights are
-/// multiplied as bytes and `run` is a multiple of a block; else `inputs`.
-pub(crate) fn takes(caps: &Caps, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
+/// The row type for a product of few rows whose producer writes runs of `alignment` elements. Packed if the weights are
+/// multiplied as bytes and a run is a multiple of a block; else that of the recorder.
+pub(crate) fn activation_type(r: Recorder<'_>, w: &Matrix, alignment: u32) -> DType {
     let packs = w.parts()[0].tensor.dtype().packs();
     let alike = w.parts().iter().all(|part| part.tensor.dtype().packs() == packs);
     match packs {
-        Some(packs) if caps.packed_dots && alike && run.is_multiple_of(BLOCK as u32) => DType::Packed(packs),
-        _ => inputs,
+        Some(packs) if r.caps().packed_dots && alike && alignment.is_multiple_of(BLOCK as u32) => DType::Packed(packs),
+        _ => r.activations,
     }
 }
 
 /// Records one dispatch per matrix part.
-pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
+pub(crate) fn matvec(r: Recorder<'_>, product: Product<'_>) {
     let Product { x, w, y, epilogue } = product;
     let stride = y.width();
     for part in w.parts() {
@@ -66,11 +65,11 @@ pub(crate) fn matvec(p: &Pass, step: &Step, product: Product<'_>) {
             weights: &[part.tensor.dtype()],
             extras: Extras::None,
         };
-        let tiling = MatvecTiling::new(p.caps(), &sums);
+        let tiling = MatvecTiling::new(r.caps(), &sums);
         tiling
-            .dispatch(p, &KERNEL, &sums)
+            .dispatch(r, &KERNEL, &sums)
             .define("ADD", epilogue as u32)
-            .step(step)
+            .step(r.step)
             .read(x)
             .read(&part.tensor)
             .write(y)
@@ -96,7 +95,7 @@ pub(super) fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (rows, columns) = ranges(g);
-    tile(g, [rows, columns], |weight| weight);
+    tile(g, rows, columns, |weight| weight);
 }
 
 /// The rows and columns of a workgroup.
@@ -107,7 +106,7 @@ pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
 
 /// The products of some rows and columns, with the same sums for every kernel that calls it. `narrowed` converts each
 /// dequantized weight.
-pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: fn(f32) -> f32) {
+pub(super) fn tile(g: &Group<'_>, rows: Range<usize>, columns: Range<usize>, narrowed: fn(f32) -> f32) {
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
     let packed = g.known("ROWS_ARE") == Some(RowsAre::PackedHere as usize);

@@ -9,14 +9,14 @@ use crate::{
         dtype::DType,
         formats::packed::rounded,
         kernel::{Binding, Dispatch, Element, Group, Kernel, RowsAre, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
         matvec::{Extras, MatvecTiling, Sums, ranges},
         operands::{
             matrix::{Matrix, Normed, Part},
-            step::{self, Step, View},
+            recorder::Recorder,
+            step::{self, View},
         },
         rms_norm::normed,
     },
@@ -50,7 +50,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Records one dispatch per matrix part, or per two parts. x \[S, K\] f32, y \[S, out\] f32. The summation order of a
 /// row depends only on its length and the types of the parts.
-pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<'_>, w: &Matrix, y: &mut Tensor) {
+pub(crate) fn norm_matvec(r: Recorder<'_>, Normed { x, norm }: Normed<'_>, w: &Matrix, y: &mut Tensor) {
     let (stride, inner) = (y.width(), x.width());
     for (part, tail) in pairs(w.parts()) {
         let count = part.tensor.rows();
@@ -63,11 +63,11 @@ pub(crate) fn norm_matvec(p: &Pass, step: &Step, Normed { x, norm, .. }: Normed<
             weights: &[part.tensor.dtype()],
             extras: if tail.is_some() { Extras::NormAndTail } else { Extras::Norm },
         };
-        let tiling = MatvecTiling::new(p.caps(), &sums);
+        let tiling = MatvecTiling::new(r.caps(), &sums);
         let groups = count.div_ceil(tiling.columns) + tail_count.div_ceil(tiling.columns / tiling.spread);
         tiling
-            .dispatch(p, &KERNEL, &sums)
-            .step(step)
+            .dispatch(r, &KERNEL, &sums)
+            .step(r.step)
             .read(x)
             .read(&norm.weight)
             .read(&part.tensor)

@@ -9,14 +9,14 @@ use crate::{
         dtype::{BLOCK, DType},
         formats::packed::rounded,
         kernel::{Binding, Dispatch, Element, Group, Kernel, RowsAre, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
         matvec::{Extras, MatvecTiling, Sums, ranges},
         operands::{
             matrix::{Matrix, Normed, Part},
-            step::{self, Step, View},
+            recorder::Recorder,
+            step::{self, View},
         },
         rms_norm::normed,
         silu_mul::silu,
@@ -53,19 +53,19 @@ pub static KERNEL: Kernel = Kernel {
 /// Maximum lanes of a workgroup that writes whole packed blocks.
 const LANES: u32 = 512;
 
-/// The gated half of an MLP. x \[S, K\] f32, gate and up \[2·I, K\] → \[S, I\] of type `h.inputs`.
+/// The gated half of an MLP. x \[S, K\] f32, gate and up \[2·I, K\] → \[S, I\] of type `r.activations`.
 ///
 /// # Panics
 /// If a matrix part does not end at a multiple of 4 rows, or of a whole block if rows are packed.
-pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
-    let Normed { x, norm, inputs } = h;
+pub fn norm_swiglu(r: Recorder<'_>, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
+    let Normed { x, norm } = h;
     assert_eq!(x.width(), gate_up.width(), "norm_swiglu: inner width");
     let width = gate_up.rows() / 2;
-    let (run, lanes) = match inputs {
-        DType::Packed(_) => (BLOCK as u32, LANES.min(p.caps().lanes)),
+    let (run, lanes) = match r.activations {
+        DType::Packed(_) => (BLOCK as u32, LANES.min(r.caps().lanes)),
         _ => (4, 0),
     };
-    let mut y = p.scratch([x.rows(), width], inputs);
+    let mut y = r.scratch([x.rows(), width], r.activations);
     for Stretch { gate, up, columns } in stretches(gate_up) {
         let count = columns.end - columns.start;
         assert!(columns.start.is_multiple_of(run) && count.is_multiple_of(run), "norm_swiglu: parts in runs of {run}");
@@ -77,11 +77,11 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
             weights: &weights,
             extras: Extras::NormAndGate,
         };
-        let tiling = MatvecTiling::new(p.caps(), &sums).in_runs(run, lanes);
+        let tiling = MatvecTiling::new(r.caps(), &sums).in_runs(run, lanes);
         tiling
-            .dispatch(p, &KERNEL, &sums)
+            .dispatch(r, &KERNEL, &sums)
             .define("PAIRS", tiling.of_team())
-            .step(step)
+            .step(r.step)
             .read(x)
             .read(&norm.weight)
             .read(&gate.tensor)

@@ -8,14 +8,13 @@ use crate::{
         cost::{Bytes, Cost, Flops, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
     kernels::{
         operands::{
             caches::{Blocks, Pages},
-            heads::AttentionHeads,
-            step::{self, Step, View},
+            recorder::Recorder,
+            step::{self, View},
         },
         rms_norm::normed,
     },
@@ -52,26 +51,20 @@ pub struct QkNorm {
 
 /// Computes the queries, and writes keys and values to the cache. x \[T, projected\] f32, rope \[context, ROTARY\] f32
 /// (cos and sin per frequency) → q \[T, Hq·D\] f32.
-pub fn qk_norm_rope(
-    p: &Pass,
-    step: &Step,
-    x: &Tensor,
-    (norm, rope, heads): (&QkNorm, &Tensor, AttentionHeads),
-    cache: &mut Blocks,
-) -> Tensor {
+pub fn qk_norm_rope(r: Recorder<'_>, x: &Tensor, norm: &QkNorm, rope: &Tensor, cache: &mut Blocks) -> Tensor {
+    let heads = cache.heads;
     assert_eq!(x.width(), heads.projected(), "qk_norm_rope: x");
     assert_eq!([norm.weights.rows(), norm.weights.width()], [2, heads.width], "qk_norm_rope: norms");
-    heads.check(&KERNEL);
-    cache.check(&KERNEL, heads);
-    let mut q = p.scratch([x.rows(), heads.query * heads.width], DType::F32);
-    p.dispatch(&KERNEL)
+    cache.check(&KERNEL);
+    let mut q = r.scratch([x.rows(), heads.query * heads.width], DType::F32);
+    r.dispatch(&KERNEL)
         .attention_heads(heads)
         .define("ROTARY", rope.width())
         .define("SCALED", cache.scaled())
         .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", step.tables().width())
-        .step(step)
-        .read(step.tables())
+        .define("MAX_BLOCKS", r.step.tables().width())
+        .step(r.step)
+        .read(r.step.tables())
         .read(x)
         .read(&norm.weights)
         .read(rope)

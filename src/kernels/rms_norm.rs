@@ -3,12 +3,14 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Flops, Load},
-        dtype::DType,
         kernel::{Binding, Dispatch, Element, Floats, Group, Kernel, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::step::{self, Step, View},
+    kernels::operands::{
+        matrix::Normed,
+        recorder::Recorder,
+        step::{self, View},
+    },
 };
 
 /// One workgroup per row.
@@ -28,17 +30,17 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// A zero-centered norm over each row. x \[T, D\] f32, weight \[1, D\] → \[T, D\] of `dtype`.
-pub fn rms_norm(p: &Pass, step: &Step, x: &Tensor, weight: &Norm, dtype: DType) -> Tensor {
-    assert_eq!(x.width(), weight.weight.width(), "rms_norm: weight");
-    let mut y = p.scratch([x.rows(), x.width()], dtype);
-    p.dispatch(&KERNEL)
+/// A zero-centered norm over each row. x \[T, D\] f32, weight \[1, D\] → \[T, D\] of type `r.activations`.
+pub fn rms_norm(r: Recorder<'_>, x: &Tensor, norm: &Norm) -> Tensor {
+    assert_eq!(x.width(), norm.weight.width(), "rms_norm: weight");
+    let mut y = r.scratch([x.rows(), x.width()], r.activations);
+    r.dispatch(&KERNEL)
         .define("WIDTH", x.width())
-        .step(step)
+        .step(r.step)
         .read(x)
-        .read(&weight.weight)
+        .read(&norm.weight)
         .write(&mut y)
-        .param("eps", weight.eps)
+        .param("eps", norm.eps)
         .grid([x.rows(), 1, 1]);
     y
 }
@@ -49,6 +51,13 @@ pub struct Norm {
     pub weight: Tensor,
     /// Added to the mean square.
     pub eps: f32,
+}
+
+impl Norm {
+    /// norm(x), for a product that applies the norm to its rows.
+    pub fn of<'a>(&'a self, x: &'a Tensor) -> Normed<'a> {
+        Normed { x, norm: self }
+    }
 }
 
 /// Reads x and the weight once, writes y. One multiply-add per element, for the mean square.

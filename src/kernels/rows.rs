@@ -5,10 +5,12 @@ use crate::{
         cost::{Bytes, Cost, Load},
         dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::step::{self, Step, View},
+    kernels::operands::{
+        recorder::Recorder,
+        step::{self, View},
+    },
 };
 
 /// One workgroup per output.
@@ -24,9 +26,9 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// The output rows of x \[T, D\] f32 → \[S, D\] f32. `outputs` is a step that counts outputs.
-pub fn rows(p: &Pass, outputs: &Step, x: &Tensor) -> Tensor {
-    let mut y = p.scratch([outputs.capacity(), x.width()], DType::F32);
-    p.dispatch(&KERNEL).define("WIDTH", x.width()).step(outputs).read(x).write(&mut y).grid([outputs.capacity(), 1, 1]);
+pub fn rows(r: Recorder<'_>, x: &Tensor) -> Tensor {
+    let mut y = r.scratch([r.step.capacity(), x.width()], DType::F32);
+    r.dispatch(&KERNEL).define("WIDTH", x.width()).step(r.step).read(x).write(&mut y).grid([r.step.capacity(), 1, 1]);
     y
 }
 

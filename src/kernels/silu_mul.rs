@@ -3,12 +3,13 @@
 use crate::{
     compute::{
         cost::{Bytes, Cost, Load},
-        dtype::DType,
         kernel::{Binding, Dispatch, Element, Group, Kernel},
-        pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::step::{self, Step, View},
+    kernels::operands::{
+        recorder::Recorder,
+        step::{self, View},
+    },
 };
 
 /// One workgroup per LANES quads of one row.
@@ -23,12 +24,12 @@ pub static KERNEL: Kernel = Kernel {
     cost,
 };
 
-/// The gated half of an MLP. x \[T, 2·I\] f32, gate first → \[T, I\] of `dtype`.
-pub fn silu_mul(p: &Pass, step: &Step, x: &Tensor, dtype: DType) -> Tensor {
+/// The gated half of an MLP. x \[T, 2·I\] f32, gate first → \[T, I\] of type `r.activations`.
+pub fn silu_mul(r: Recorder<'_>, x: &Tensor) -> Tensor {
     let width = x.width() / 2;
-    let mut y = p.scratch([x.rows(), width], dtype);
+    let mut y = r.scratch([x.rows(), width], r.activations);
     let groups = (width / 4).div_ceil(KERNEL.lanes);
-    p.dispatch(&KERNEL).define("WIDTH", width).step(step).read(x).write(&mut y).grid([groups, x.rows(), 1]);
+    r.dispatch(&KERNEL).define("WIDTH", width).step(r.step).read(x).write(&mut y).grid([groups, x.rows(), 1]);
     y
 }
 

@@ -4,10 +4,12 @@ use crate::{
     compute::{
         cost::{Bytes, Cost, Load},
         kernel::{Binding, Dispatch, Element, Group, Kernel, Scalar},
-        pass::Pass,
         tensor::Tensor,
     },
-    kernels::operands::step::{self, Step, View},
+    kernels::operands::{
+        recorder::Recorder,
+        step::{self, View},
+    },
 };
 
 /// One workgroup per row: a radix search for the smallest selected key, then one pass that collects.
@@ -29,17 +31,17 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Candidates for a sampler, unordered. logits \[S, V\] f32 → ids \[S, COUNT\] u32, values \[S, COUNT\] f32. With fewer
 /// than COUNT logits, the remaining entries have id 2³² − 1 and value −∞.
-pub fn top_k(p: &Pass, step: &Step, logits: &Tensor, limit: u32, (ids, values): (&mut Tensor, &mut Tensor)) {
+pub fn top_k(r: Recorder<'_>, logits: &Tensor, limit: u32, ids: &mut Tensor, values: &mut Tensor) {
     assert_eq!([ids.rows(), ids.width()], [values.rows(), values.width()], "top_k: ids, values");
-    p.dispatch(&KERNEL)
+    r.dispatch(&KERNEL)
         .define("WIDTH", logits.width())
         .define("COUNT", ids.width())
-        .step(step)
+        .step(r.step)
         .read(logits)
         .write(ids)
         .write(values)
         .param("limit", limit.min(logits.width()))
-        .grid([step.capacity().min(logits.rows()), 1, 1]);
+        .grid([r.step.capacity().min(logits.rows()), 1, 1]);
 }
 
 /// A key in the order of the values, with NaN as the largest.

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     kernels::operands::{
         caches::{Blocks, Slots, State},
-        heads::{DeltaHeads, TAPS},
+        heads::{AttentionHeads, DeltaHeads, TAPS},
     },
     model::config::{Config, LayerKind, ValueOrder},
 };
@@ -125,6 +125,11 @@ impl Config {
         kv.size([BLOCK * self.kv_heads, self.head_dim])
     }
 
+    /// The heads of an attention layer.
+    pub fn attention_heads(&self) -> AttentionHeads {
+        AttentionHeads { query: self.query_heads, kv: self.kv_heads, width: self.head_dim }
+    }
+
     /// The head counts and widths of the DeltaNet layers.
     pub fn delta_heads(&self) -> DeltaHeads {
         let heads = DeltaHeads::grouped([self.key_heads, self.value_heads, self.key_head_dim, self.value_head_dim]);
@@ -167,7 +172,7 @@ fn blocks(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<Bl
     let shape = [plan.blocks * BLOCK * config.kv_heads, config.head_dim];
     let keys = Tensor::new(backend, shape, plan.kv, "keys")?;
     let values = Tensor::new(backend, shape, plan.kv, "values")?;
-    Ok(Blocks { keys, values, block: BLOCK })
+    Ok(Blocks { keys, values, block: BLOCK, heads: config.attention_heads() })
 }
 
 fn slots(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<Slots> {

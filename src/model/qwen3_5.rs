@@ -3,19 +3,15 @@
 use std::sync::Arc;
 
 use crate::{
-    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    compute::{dtype::DType, tensor::Tensor},
     kernels::{
-        attend_decode::attend_decode,
-        attend_merge::attend_merge,
         embed::embed,
-        gated_rms_norm::gated_rms_norm,
-        gdn_conv::gdn_conv,
-        gdn_decode::{Recurrence, gdn_decode},
+        gdn_decode::Recurrence,
         operands::{
             caches::{Blocks, Slots, State},
-            heads::{AttentionHeads, DeltaHeads},
             matrix::{Matrix, Normed},
-            step::{Phase, Rows, Step},
+            recorder::Recorder,
+            step::{Phase, Rows},
         },
         qk_norm_rope::{QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
@@ -23,9 +19,9 @@ use crate::{
     },
     model::cache::Cache,
     ops::{
-        attention::attend_prefill,
-        delta_net::gdn_prefill,
-        matmul::{matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu, takes},
+        attention::attend,
+        delta_net::gated_delta_rule,
+        matmul::{For, matmul_add, matmul_into, norm_matmul, norm_matmul_into, norm_swiglu},
     },
 };
 
@@ -39,8 +35,8 @@ pub struct Weights {
     pub norm: Norm,
     /// \[V, D\]; the embedding if tied.
     pub head: Arc<Matrix>,
-    /// Input type of matrix products: f32 for full precision, or f16 for matrix units.
-    pub inputs: DType,
+    /// The type of activations that matrix products read: f32 for full precision, or f16 for matrix units.
+    pub activations: DType,
 }
 
 /// One layer.
@@ -51,10 +47,8 @@ pub struct Layer {
     pub mixer: Mixer,
     /// Norm before the MLP.
     pub mlp_norm: Norm,
-    /// \[2·I, D\]: gate rows, then up rows.
-    pub gate_up: Matrix,
-    /// \[D, I\]
-    pub down: Matrix,
+    /// The part that processes each token by itself.
+    pub mlp: Mlp,
 }
 
 /// The token mixer of a layer.
@@ -65,6 +59,30 @@ pub enum Mixer {
     DeltaNet(DeltaNet),
 }
 
+impl Mixer {
+    /// The output projection.
+    pub fn out(&self) -> &Matrix {
+        match self {
+            Mixer::Attention(w) => &w.out,
+            Mixer::DeltaNet(w) => &w.out,
+        }
+    }
+}
+
+/// The part of a layer that processes each token by itself.
+pub enum Mlp {
+    /// One gated MLP for all tokens.
+    Dense(GatedMlp),
+}
+
+/// A gated MLP: down · (silu(gate · h) · (up · h)).
+pub struct GatedMlp {
+    /// \[2·I, D\]: gate rows, then up rows.
+    pub gate_up: Matrix,
+    /// \[D, I\]
+    pub down: Matrix,
+}
+
 /// Gated full attention.
 pub struct Attention {
     /// \[projected, D\]: query and gate rows of each query head, then key rows, then value rows.
@@ -73,8 +91,6 @@ pub struct Attention {
     pub norm: QkNorm,
     /// \[D, Hq·D\]
     pub out: Matrix,
-    /// Head counts and width.
-    pub heads: AttentionHeads,
 }
 
 /// Gated DeltaNet.
@@ -85,83 +101,65 @@ pub struct DeltaNet {
     pub recurrence: Recurrence,
     /// \[D, Hv·Dv\]
     pub out: Matrix,
-    /// Head counts and widths.
-    pub heads: DeltaHeads,
 }
 
 /// Logits of the step's outputs: the requested rows in prefill, every row in decode. logits \[S, V\] f32.
-pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
-    let x = layers(p, m, cache, step);
-    match step.phase() {
+pub fn forward(r: Recorder<'_>, m: &Weights, cache: &mut Cache, logits: &mut Tensor) {
+    let x = layers(r, m, cache);
+    match r.step.phase() {
         Phase::Prefill => {
-            let last = step.outputs();
-            head(p, m, &last, &rows(p, &last, &x), logits);
+            let outputs = r.step.outputs();
+            let r = r.with_step(&outputs);
+            head(r, m, &rows(r, &x), logits);
         }
-        Phase::Decode => {
-            norm_matmul_into(p, step, Normed { x: &x, norm: &m.norm, inputs: m.inputs }, &m.head, logits);
-        }
+        Phase::Decode => norm_matmul_into(r, m.norm.of(&x), &m.head, logits),
     }
 }
 
 /// Logits of every prefill row, bit for bit as if the row were an output of [`forward`]. logits \[T, V\] f32.
-pub fn forward_every(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &mut Tensor) {
-    let x = layers(p, m, cache, step);
-    head(p, m, &step.with_rows(Rows::Few), &x, logits);
+pub fn forward_every(r: Recorder<'_>, m: &Weights, cache: &mut Cache, logits: &mut Tensor) {
+    let x = layers(r, m, cache);
+    head(r.with_step(&r.step.with_rows(Rows::Few)), m, &x, logits);
 }
 
 /// The residual stream after all layers. → \[T, D\] f32.
-fn layers(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step) -> Tensor {
-    let mut x = embed(p, step, &m.embed);
+fn layers(r: Recorder<'_>, m: &Weights, cache: &mut Cache) -> Tensor {
+    let mut x = embed(r, &m.embed);
     for (i, (layer, state)) in m.layers.iter().zip(&mut cache.layers).enumerate() {
-        p.mark(format!("hidden.{i}"), &x);
-        let h = Normed { x: &x, norm: &layer.norm, inputs: m.inputs };
-        let (o, out) = match (&layer.mixer, state) {
-            (Mixer::Attention(w), State::Blocks(blocks)) => (attention(p, step, w, h, (blocks, &cache.rope)), &w.out),
-            (Mixer::DeltaNet(w), State::Slots(slots)) => (delta_net(p, step, w, h, slots), &w.out),
+        r.mark(format!("hidden.{i}"), &x);
+        let h = layer.norm.of(&x);
+        let o = match (&layer.mixer, state) {
+            (Mixer::Attention(w), State::Blocks(blocks)) => attention(r, w, h, blocks, &cache.rope),
+            (Mixer::DeltaNet(w), State::Slots(slots)) => delta_net(r, w, h, slots),
             _ => unreachable!("a cache is made for its model"),
         };
-        matmul_add(p, step, &mut x, &o, out);
-        let inputs = takes(p, step, &layer.down, (m.inputs, layer.gate_up.run()));
-        let h = norm_swiglu(p, step, Normed { x: &x, norm: &layer.mlp_norm, inputs }, &layer.gate_up);
-        matmul_add(p, step, &mut x, &h, &layer.down);
+        matmul_add(r, &mut x, &o, layer.mixer.out());
+        match &layer.mlp {
+            Mlp::Dense(w) => {
+                let h = norm_swiglu(r, layer.mlp_norm.of(&x), &w.gate_up, For(&w.down));
+                matmul_add(r, &mut x, &h, &w.down);
+            }
+        }
     }
     x
 }
 
-/// Logits of some prefill rows, with the decode kernels for few rows. x \[T, D\] f32, one row per row of `step`.
-fn head(p: &Pass, m: &Weights, step: &Step, x: &Tensor, logits: &mut Tensor) {
-    let h = rms_norm(p, step, x, &m.norm, m.inputs);
-    p.mark("final_norm", &h);
-    matmul_into(p, step, &h, &m.head, logits);
+/// Logits of some prefill rows, with the decode kernels for few rows. x \[T, D\] f32, one row per row of the step.
+fn head(r: Recorder<'_>, m: &Weights, x: &Tensor, logits: &mut Tensor) {
+    let h = rms_norm(r, x, &m.norm);
+    r.mark("final_norm", &h);
+    matmul_into(r, &h, &m.head, logits);
 }
 
-/// Gated attention: projection, norm and rope and cache write, attention, gate.
-fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut Blocks, &Tensor)) -> Tensor {
-    let (blocks, rope) = cache;
-    let x = norm_matmul(p, step, h, &w.qkv);
-    let q = qk_norm_rope(p, step, &x, (&w.norm, rope, w.heads), blocks);
-    match step.phase() {
-        Phase::Prefill => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.inputs)),
-        Phase::Decode => {
-            let parts = attend_decode(p, step, &q, blocks, w.heads);
-            let inputs = takes(p, step, &w.out, (h.inputs, w.heads.width));
-            attend_merge(p, step, &parts, &x, (w.heads, inputs))
-        }
-    }
+/// Gated attention: projection, norm and rope and cache write, attention and gate. → \[T, Hq·D\]
+fn attention(r: Recorder<'_>, w: &Attention, h: Normed<'_>, blocks: &mut Blocks, rope: &Tensor) -> Tensor {
+    let x = norm_matmul(r, h, &w.qkv);
+    let q = qk_norm_rope(r, &x, &w.norm, rope, blocks);
+    attend(r, &q, &x, blocks, For(&w.out))
 }
 
-/// Gated delta rule: projection, convolution and gates, recurrence, gated norm.
-fn delta_net(p: &Pass, step: &Step, w: &DeltaNet, h: Normed<'_>, slots: &mut Slots) -> Tensor {
-    let x = norm_matmul(p, step, h, &w.qkvzba);
-    match step.phase() {
-        Phase::Prefill => {
-            let mixed = gdn_conv(p, step, &x, (&w.recurrence.conv, &w.recurrence.a_dt), slots);
-            let o = gdn_prefill(p, step, &mixed, slots, h.inputs);
-            gated_rms_norm(p, step, (&o, &x), &w.recurrence.norm, (w.heads, h.inputs))
-        }
-        Phase::Decode => {
-            let inputs = takes(p, step, &w.out, (h.inputs, w.heads.value_width));
-            gdn_decode(p, step, &x, &w.recurrence, (slots, inputs))
-        }
-    }
+/// Gated delta rule: projection, convolution and gates, recurrence, gated norm. → \[T, Hv·Dv\]
+fn delta_net(r: Recorder<'_>, w: &DeltaNet, h: Normed<'_>, slots: &mut Slots) -> Tensor {
+    let x = norm_matmul(r, h, &w.qkvzba);
+    gated_delta_rule(r, &x, &w.recurrence, slots, For(&w.out))
 }

@@ -24,13 +24,11 @@ use crate::{
     error::{Error, Result},
     kernels::{
         gdn_decode::Recurrence,
-        operands::{
-            heads::{AttentionHeads, TAPS},
-            matrix::Matrix,
-        },
+        operands::{heads::TAPS, matrix::Matrix},
         qk_norm_rope::QkNorm,
         rms_norm::Norm,
     },
+    model::qwen3_5::{GatedMlp, Mlp},
 };
 use convert::Found;
 use quantize::{Target, Weighted, is_quantized};
@@ -60,21 +58,21 @@ impl Weights {
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let config = source.config();
-        let (inputs, quant) = (precision.activations_on(backend.caps()), precision.weights);
+        let (activations, quant) = (precision.activations_on(backend.caps()), precision.weights);
         source.require_form(quant)?;
-        let halves = inputs == DType::F16 && backend.caps().matrix_units.is_some();
+        let halves = activations == DType::F16 && backend.caps().matrix_units.is_some();
         thread::scope(|scope| {
             let uploader = Uploader::new(scope);
             let mut loader = Loader { backend, source, config, halves, quant, done: 0, progress, uploader };
-            let loaded = loader.weights(inputs);
+            let loaded = loader.weights(activations);
             loader.uploader.finish().and(loaded).map(Self::Qwen3_5)
         })
     }
 
-    /// Input type of matrix products: f32 for full precision, or f16 for matrix units.
-    pub fn inputs(&self) -> DType {
+    /// The type of activations that matrix products read: f32 for full precision, or f16 for matrix units.
+    pub fn activations(&self) -> DType {
         match self {
-            Self::Qwen3_5(weights) => weights.inputs,
+            Self::Qwen3_5(weights) => weights.activations,
         }
     }
 
@@ -132,7 +130,7 @@ impl From<Error> for Trouble {
 }
 
 impl Loader<'_, '_, '_> {
-    fn weights(&mut self, inputs: DType) -> Result<qwen3_5::Weights> {
+    fn weights(&mut self, activations: DType) -> Result<qwen3_5::Weights> {
         let vocabulary = [self.config.vocabulary, self.config.hidden];
         let embed = Arc::new(self.matrix(&[("embed_tokens.weight".into(), vocabulary)])?);
         let layers = (0..self.config.layers.len()).map(|i| self.layer(i)).collect::<Result<_>>()?;
@@ -141,7 +139,7 @@ impl Loader<'_, '_, '_> {
             true => embed.clone(),
             false => Arc::new(self.matrix(&[("lm_head.weight".into(), vocabulary)])?),
         };
-        Ok(qwen3_5::Weights { embed, layers, norm, head, inputs })
+        Ok(qwen3_5::Weights { embed, layers, norm, head, activations })
     }
 
     fn layer(&mut self, i: usize) -> Result<Layer> {
@@ -156,14 +154,15 @@ impl Loader<'_, '_, '_> {
             norm: self.norm(name("input_layernorm.weight"), hidden)?,
             mixer,
             mlp_norm: self.norm(name("post_attention_layernorm.weight"), hidden)?,
-            gate_up: self.matrix(&gate_up)?,
-            down: self.matrix(&[(name("mlp.down_proj.weight"), [hidden, inner])])?,
+            mlp: Mlp::Dense(GatedMlp {
+                gate_up: self.matrix(&gate_up)?,
+                down: self.matrix(&[(name("mlp.down_proj.weight"), [hidden, inner])])?,
+            }),
         })
     }
 
     fn attention(&mut self, name: impl Fn(&str) -> String) -> Result<Attention> {
         let Config { hidden, query_heads, kv_heads, head_dim, .. } = *self.config;
-        let heads = AttentionHeads { query: query_heads, kv: kv_heads, width: head_dim };
         let qkv = [("q_proj.weight", 2 * query_heads), ("k_proj.weight", kv_heads), ("v_proj.weight", kv_heads)];
         let qkv = qkv.map(|(rest, count)| (name(rest), [count * head_dim, hidden]));
         Ok(Attention {
@@ -173,7 +172,6 @@ impl Loader<'_, '_, '_> {
                 eps: self.config.epsilon,
             },
             out: self.matrix(&[(name("o_proj.weight"), [hidden, query_heads * head_dim])])?,
-            heads,
         })
     }
 
@@ -193,7 +191,6 @@ impl Loader<'_, '_, '_> {
                 norm: self.norm(name("norm.weight"), heads.value_width)?,
             },
             out: self.matrix(&[(name("out_proj.weight"), [hidden, heads.values()])])?,
-            heads,
         })
     }
 

@@ -1,24 +1,38 @@
-//! The gated delta rule of many rows: chooses the kernels for the device.
+//! The gated delta rule between its two projections: chooses the kernels for the phase and the device.
 
 use crate::{
-    compute::{dtype::DType, pass::Pass, tensor::Tensor},
+    compute::tensor::Tensor,
     kernels::{
+        gated_rms_norm::gated_rms_norm,
         gdn_chunk_solve::{ChunkTiling, gdn_chunk_solve},
         gdn_chunk_state::gdn_chunk_state,
-        gdn_conv::Mixed,
+        gdn_conv::{Mixed, gdn_conv},
+        gdn_decode::{Recurrence, gdn_decode},
         gdn_scan::gdn_scan,
-        operands::{caches::Slots, step::Step},
+        operands::{caches::Slots, recorder::Recorder, step::Phase},
     },
+    ops::matmul::For,
 };
 
-/// The result of `gdn_scan` for prefill rows, in chunks if matrix units suit. → \[T, Hv·Dv\] f32. `inputs` is the
-/// activation type of the model's products.
-pub fn gdn_prefill(p: &Pass, step: &Step, mixed: &Mixed, slots: &mut Slots, inputs: DType) -> Tensor {
-    match ChunkTiling::fit(p.caps(), slots.heads, inputs) {
-        None => gdn_scan(p, step, mixed, slots),
+/// Convolution, gates, recurrence and gated norm, for the product with `out`. x \[T, projected\] f32 → \[T, Hv·Dv\].
+pub fn gated_delta_rule(r: Recorder<'_>, x: &Tensor, w: &Recurrence, slots: &mut Slots, out: For<'_>) -> Tensor {
+    match r.step.phase() {
+        Phase::Prefill => {
+            let mixed = gdn_conv(r, x, &w.conv, &w.a_dt, slots);
+            let o = gdn_prefill(r, &mixed, slots);
+            gated_rms_norm(r, &o, x, &w.norm, slots.heads)
+        }
+        Phase::Decode => gdn_decode(out.recorder(r, slots.heads.value_width), x, w, slots),
+    }
+}
+
+/// The result of `gdn_scan` for prefill rows, in chunks if matrix units suit. → \[T, Hv·Dv\] f32.
+pub fn gdn_prefill(r: Recorder<'_>, mixed: &Mixed, slots: &mut Slots) -> Tensor {
+    match ChunkTiling::fit(r.caps(), slots.heads, r.activations) {
+        None => gdn_scan(r, mixed, slots),
         Some(tiling) => {
-            let solved = gdn_chunk_solve(p, step, mixed, slots.heads, tiling);
-            gdn_chunk_state(p, step, &solved, (slots, tiling), mixed.qkv.rows())
+            let solved = gdn_chunk_solve(r, mixed, slots.heads, tiling);
+            gdn_chunk_state(r, &solved, slots, tiling, mixed.qkv.rows())
         }
     }
 }

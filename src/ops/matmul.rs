@@ -1,107 +1,114 @@
 //! Products with weight matrices: chooses the kernels for the device.
 
 use crate::{
-    compute::{caps::Expand, dtype::DType, pass::Pass, tensor::Tensor},
+    compute::{caps::Expand, dtype::DType, tensor::Tensor},
     kernels::{
         dequantize::dequantize,
         matmul,
-        matmul_mma::{self, Rows, matmul_mma},
+        matmul_mma::{self, Weights, matmul_mma},
         matvec,
         norm_matvec::norm_matvec,
         norm_swiglu,
         operands::{
             matrix::{Epilogue, Matrix, Normed, Part, Product},
-            step::{self, Step},
+            recorder::Recorder,
+            step::Rows,
         },
         rms_norm::rms_norm,
         silu_mul::silu_mul,
     },
 };
 
+/// The product that reads an operation's result: its weights decide the type of the rows.
+#[derive(Clone, Copy)]
+pub struct For<'a>(pub &'a Matrix);
+
+impl For<'_> {
+    /// A recorder for a producer that writes runs of `alignment` elements. Few rows are packed if the product would
+    /// pack them itself, so that packing is done once.
+    pub fn recorder(self, r: Recorder<'_>, alignment: u32) -> Recorder<'_> {
+        match r.rows() {
+            Rows::Many => r,
+            Rows::Few => r.with_activations(matvec::activation_type(r, self.0, alignment)),
+        }
+    }
+}
+
 /// y = x · wᵀ. x \[T, in\], w \[out, in\] → \[T, out\] f32.
-pub fn matmul(p: &Pass, step: &Step, x: &Tensor, w: &Matrix) -> Tensor {
-    let mut y = p.scratch([x.rows(), w.rows()], DType::F32);
-    product(p, step, Product { x, w, y: &mut y, epilogue: Epilogue::Store });
+pub fn matmul(r: Recorder<'_>, x: &Tensor, w: &Matrix) -> Tensor {
+    let mut y = r.scratch([x.rows(), w.rows()], DType::F32);
+    product(r, Product { x, w, y: &mut y, epilogue: Epilogue::Store });
     y
 }
 
 /// y = x · wᵀ into a tensor that outlives the recording.
-pub fn matmul_into(p: &Pass, step: &Step, x: &Tensor, w: &Matrix, y: &mut Tensor) {
-    product(p, step, Product { x, w, y, epilogue: Epilogue::Store });
+pub fn matmul_into(r: Recorder<'_>, x: &Tensor, w: &Matrix, y: &mut Tensor) {
+    product(r, Product { x, w, y, epilogue: Epilogue::Store });
 }
 
 /// y += x · wᵀ. x \[T, in\], w \[out, in\], y \[T, out\] f32.
-pub fn matmul_add(p: &Pass, step: &Step, y: &mut Tensor, x: &Tensor, w: &Matrix) {
-    product(p, step, Product { x, w, y, epilogue: Epilogue::Add });
+pub fn matmul_add(r: Recorder<'_>, y: &mut Tensor, x: &Tensor, w: &Matrix) {
+    product(r, Product { x, w, y, epilogue: Epilogue::Add });
 }
 
 /// y = norm(x) · wᵀ. w \[out, in\] → \[T, out\] f32.
-pub fn norm_matmul(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix) -> Tensor {
-    let mut y = p.scratch([h.x.rows(), w.rows()], DType::F32);
-    norm_matmul_into(p, step, h, w, &mut y);
+pub fn norm_matmul(r: Recorder<'_>, h: Normed<'_>, w: &Matrix) -> Tensor {
+    let mut y = r.scratch([h.x.rows(), w.rows()], DType::F32);
+    norm_matmul_into(r, h, w, &mut y);
     y
 }
 
 /// y = norm(x) · wᵀ into a tensor that outlives the recording.
-pub fn norm_matmul_into(p: &Pass, step: &Step, h: Normed<'_>, w: &Matrix, y: &mut Tensor) {
-    match step.rows() {
-        step::Rows::Many => matmul_into(p, step, &rms_norm(p, step, h.x, h.norm, h.inputs), w, y),
-        step::Rows::Few => {
+pub fn norm_matmul_into(r: Recorder<'_>, h: Normed<'_>, w: &Matrix, y: &mut Tensor) {
+    match r.rows() {
+        Rows::Many => matmul_into(r, &rms_norm(r, h.x, h.norm), w, y),
+        Rows::Few => {
             check([h.x, y], w);
-            norm_matvec(p, step, h, w, y);
+            norm_matvec(r, h, w, y);
         }
     }
 }
 
-/// The gated half of an MLP: silu(norm(x) · gateᵀ) · (norm(x) · upᵀ). gate, then up: \[2·I, in\] → \[T, I\] of type
-/// `h.inputs`.
-pub fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
-    match step.rows() {
-        step::Rows::Many => silu_mul(p, step, &norm_matmul(p, step, h, gate_up), h.inputs),
-        step::Rows::Few => norm_swiglu::norm_swiglu(p, step, h, gate_up),
+/// The gated half of an MLP: silu(norm(x) · gateᵀ) · (norm(x) · upᵀ), for the product with `down`. gate, then up:
+/// \[2·I, in\] → \[T, I\].
+pub fn norm_swiglu(r: Recorder<'_>, h: Normed<'_>, gate_up: &Matrix, down: For<'_>) -> Tensor {
+    match r.rows() {
+        Rows::Many => silu_mul(r, &norm_matmul(r, h, gate_up)),
+        Rows::Few => norm_swiglu::norm_swiglu(down.recorder(r, gate_up.row_alignment()), h, gate_up),
     }
 }
 
-/// The row type for a product with `w`, from a producer that writes runs of `run` elements. Many rows: `inputs`. Few
-/// rows: packed if the product would pack them itself, so that packing is done once; else `inputs`.
-pub fn takes(p: &Pass, step: &Step, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
-    match step.rows() {
-        step::Rows::Many => inputs,
-        step::Rows::Few => matvec::takes(p.caps(), w, (inputs, run)),
-    }
-}
-
-fn product(p: &Pass, step: &Step, mut product: Product<'_>) {
+fn product(r: Recorder<'_>, mut product: Product<'_>) {
     let Product { x, w, y, .. } = &product;
     let w = *w;
     check([x, y], w);
     // Choose by the kind of rows, not by their number: the sum of a row must not depend on the other rows of the batch.
-    match step.rows() {
-        step::Rows::Many => {
-            let on_units = |part: &Part| matmul_mma::fits(p.caps(), product.x.dtype(), part);
+    match r.rows() {
+        Rows::Many => {
+            let on_units = |part: &Part| matmul_mma::fits(r.caps(), product.x.dtype(), part);
             for parts in w.parts().chunk_by(|a, b| on_units(a) == on_units(b)) {
                 match on_units(&parts[0]) {
-                    true => on_matrix_units(p, step, &mut product, parts),
-                    false => parts.iter().for_each(|part| matmul::matmul(p, step, &mut product, part)),
+                    true => on_matrix_units(r, &mut product, parts),
+                    false => parts.iter().for_each(|part| matmul::matmul(r, &mut product, part)),
                 }
             }
         }
-        step::Rows::Few => matvec::matvec(p, step, product),
+        Rows::Few => matvec::matvec(r, product),
     }
 }
 
 /// The product with consecutive parts of a matrix on matrix units. Weights become f16 before the kernel or in it, with
 /// the same bits.
-fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Part]) {
-    let expand = p.caps().tiles.expand;
+fn on_matrix_units(r: Recorder<'_>, product: &mut Product<'_>, parts: &[Part]) {
+    let expand = r.caps().tiles.expand;
     if !is_expanded(product.x.rows(), parts, expand) {
-        parts.iter().for_each(|part| matmul_mma(p, step, product, &Rows::Stored(part)));
+        parts.iter().for_each(|part| matmul_mma(r, product, &Weights::Stored(part)));
         return;
     }
     let rows = parts[0].first..parts[parts.len() - 1].rows().end;
-    let mut halves = p.passing([rows.len() as u32, product.w.width()], DType::F16);
-    parts.iter().for_each(|part| dequantize(p, part, part.first - rows.start, &mut halves));
-    matmul_mma(p, step, product, &Rows::Expanded(&halves, rows));
+    let mut halves = r.pass.passing([rows.len() as u32, product.w.width()], DType::F16);
+    parts.iter().for_each(|part| dequantize(r.pass, part, part.first - rows.start, &mut halves));
+    matmul_mma(r, product, &Weights::Expanded(&halves, rows));
 }
 
 /// Maximum scratch bytes of a prefill product of `rows` rows with `w` on matrix units.

@@ -13,7 +13,7 @@ use bimetal::{
 
 use crate::{
     harness::{Case, backends},
-    step_cases::StepCase,
+    step_cases::{StepCase, recorder},
 };
 
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ impl KvCase {
     /// Records a prefill with these queries, and marks the result as `out`.
     pub fn prefill(&self, case: &Case, p: &Pass, q: &Tensor, to: DType) {
         let (step, x, blocks) = (self.step.step(case, 10), self.gates(case), self.blocks(case));
-        p.mark("out", &attend_prefill(p, &step, (q, &x), &blocks, (self.heads, to)));
+        p.mark("out", &attend_prefill(recorder(p, &step).with_activations(to), q, &x, &blocks));
     }
 }
 

@@ -8,11 +8,13 @@ use bimetal::{
         compute::{
             dtype::{DType, Planes},
             formats::heads::quantize,
+            pass::Pass,
             tensor::Tensor,
         },
         kernels::operands::{
             caches::Blocks,
             heads::AttentionHeads,
+            recorder::Recorder,
             step::{Input, Layout, Phase, Step, Work},
         },
     },
@@ -23,6 +25,11 @@ use crate::harness::{Case, Random};
 
 /// Tokens per block, small so that a tile of keys has several blocks.
 pub const BLOCK: u32 = 8;
+
+/// A recorder whose kernels write f32 rows.
+pub fn recorder<'a>(p: &'a Pass, step: &'a Step) -> Recorder<'a> {
+    Recorder::new(p, step, DType::F32)
+}
 
 /// The sequences of a step.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +126,7 @@ impl StepCase {
     /// A cache with values at all positions of its sequences, also those of the step; NaN elsewhere.
     pub fn blocks(&self, case: &Case, heads: AttentionHeads, dtype: DType, keys: Range<f32>) -> Blocks {
         let (keys, values) = (self.fill(case, heads, dtype, keys), self.fill(case, heads, dtype, -2.0..2.0));
-        Blocks { keys, values, block: BLOCK }
+        Blocks { keys, values, block: BLOCK, heads }
     }
 
     /// Rows that depend only on slot and position; NaN in inactive rows.

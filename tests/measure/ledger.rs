@@ -23,7 +23,10 @@ use bimetal::{
         engine::{AtEnd, DryEngine, sampler::Mode},
         kernels::{
             copy_slot::copy_slot,
-            operands::step::{Layout, Phase, Step, Work},
+            operands::{
+                recorder::Recorder,
+                step::{Layout, Phase, Step, Work},
+            },
             top_k::top_k,
         },
         model::{
@@ -256,9 +259,10 @@ fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
     let tables = Arc::new(new([4, 1], DType::U32));
     let step = Step::new(&backend, Layout { rows: 4, sequences: 4, outputs: 4 }, Phase::Decode, tables).unwrap();
     let p = Pass::new(backend.caps());
+    let r = Recorder::new(&p, &step, DType::F32);
     let logits = new([4, 1000], DType::F32);
-    argmax(&p, &step, &logits, 900, &mut new([4, 1], DType::U32));
-    top_k(&p, &step, &logits, 900, (&mut new([4, 64], DType::U32), &mut new([4, 64], DType::F32)));
+    argmax(r, &logits, 900, &mut new([4, 1], DType::U32));
+    top_k(r, &logits, 900, &mut new([4, 64], DType::U32), &mut new([4, 64], DType::F32));
     copy_slot(&p, &new([1, 2], DType::U32), &mut new([3, 512], DType::F32));
     let costs: Vec<_> = p.finish().dispatches.iter().map(|launch| launch.cost(&Load::decode(3, 9))).collect();
     let read = 3 * 900 * 4;

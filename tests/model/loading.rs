@@ -14,7 +14,7 @@ use bimetal::{
         },
         kernels::operands::matrix::Matrix,
         model::{
-            qwen3_5::{Layer, Mixer},
+            qwen3_5::{Layer, Mixer, Mlp},
             weights::Source,
         },
     },
@@ -111,7 +111,8 @@ fn only_what_has_no_half_stays_wide() {
     let same = |(a, b): (&f32, &f32)| a == b || (small(*a) && small(*b));
     assert!(expected.iter().zip(&found).enumerate().all(|(at, pair)| at == place || same(pair)));
     for layer in &weights(&large).layers {
-        let (parts, _) = parts(&layer.down);
+        let Mlp::Dense(mlp) = &layer.mlp;
+        let (parts, _) = parts(&mlp.down);
         assert_eq!(parts, [(DType::F16, 64)], "nothing else is wide");
     }
 }

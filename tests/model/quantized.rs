@@ -14,7 +14,7 @@ use bimetal::{
         model::{
             built_in,
             checkpoint::quantize,
-            qwen3_5::{Layer, Mixer},
+            qwen3_5::{Layer, Mixer, Mlp},
             weights::Source,
         },
     },
@@ -171,14 +171,14 @@ fn gates_of_a_delta_net_stay_as_they_are() {
     let model =
         Model::load(&backend, &Source::Checkpoint(&fixtures::checkpoint("real-heads-bf16")), precision, &mut |_, _| {})
             .unwrap();
-    let Layer { mixer: Mixer::DeltaNet(delta_net), gate_up, down, .. } = &weights(&model).layers[0] else {
+    let Layer { mixer: Mixer::DeltaNet(delta_net), mlp: Mlp::Dense(mlp), .. } = &weights(&model).layers[0] else {
         panic!("a DeltaNet comes first")
     };
     assert_eq!(parts(&delta_net.qkvzba), [(DType::Q4, 512 + 256), (DType::Bf16, 2 + 2)]);
-    let matrices = [&delta_net.out, gate_up, down, &*weights(&model).embed];
+    let matrices = [&delta_net.out, &mlp.gate_up, &mlp.down, &*weights(&model).embed];
     assert!(matrices.iter().all(|matrix| parts(matrix).iter().all(|(dtype, _)| *dtype == DType::Q4)));
     // 4 bits per weight, one byte per 16 weights, and two per row.
-    assert_eq!(gate_up.bytes(), 128 * (64 / 2 + 64 / 16 + 2));
+    assert_eq!(mlp.gate_up.bytes(), 128 * (64 / 2 + 64 / 16 + 2));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bimetal::{
             wgpu::{Restrict, Wgpu},
         },
         kernels::operands::step::Phase,
-        model::qwen3_5::Mixer,
+        model::qwen3_5::{Mixer, Mlp},
     },
 };
 
@@ -43,7 +43,8 @@ fn parts(rig: &Rig) -> Vec<usize> {
         Mixer::Attention(attention) => &attention.qkv,
         Mixer::DeltaNet(delta_net) => &delta_net.qkvzba,
     });
-    let matrices = [&*weights.embed, &*weights.head, &weights.layers[0].gate_up].into_iter().chain(mixers);
+    let Mlp::Dense(mlp) = &weights.layers[0].mlp;
+    let matrices = [&*weights.embed, &*weights.head, &mlp.gate_up].into_iter().chain(mixers);
     matrices.map(|matrix| matrix.parts().len()).collect()
 }
 

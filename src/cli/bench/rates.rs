@@ -175,7 +175,7 @@ fn as_json(arguments: &Arguments, (engine, budget): (&Engine, u32), lines: &[Lin
     let dispatches = engine.dispatches().into_iter();
     let mut report = arguments.target.heading(model.backend.caps());
     let figures = json!({
-        "parameters": model.config.parameters(), "inputs": model.weights.inputs().to_string(),
+        "parameters": model.config.parameters(), "inputs": model.weights.activations().to_string(),
         "kv": engine.plan().kv.to_string(), "context": engine.plan().context, "budget": budget,
         "memory_bytes": engine.memory(),
         "memory": { "weights": weights, "caches": caches, "programs": programs },
@@ -197,7 +197,7 @@ fn text(arguments: &Arguments, (engine, budget): (&Engine, u32), lines: &[Line])
         caps.device,
         caps.backend,
         arguments.repeat,
-        model.weights.inputs(),
+        model.weights.activations(),
         engine.plan().kv,
         budget,
         engine.plan().context,

@@ -1,10 +1,13 @@
 //! How a product of few rows is split among workgroups and lanes.
 
-use crate::compute::{
-    caps::{Caps, Few},
-    dtype::{BLOCK, DType, Packs},
-    kernel::{Kernel, RowsAre},
-    pass::{Builder, Pass},
+use crate::{
+    compute::{
+        caps::{Caps, Few},
+        dtype::{BLOCK, DType, Packs},
+        kernel::{Kernel, RowsAre},
+        pass::Builder,
+    },
+    kernels::operands::recorder::Recorder,
 };
 
 /// Workgroup bytes of the sums of one row, for each subgroup: 3 values × 3 copies × 4 bytes.
@@ -183,7 +186,7 @@ impl MatvecTiling {
     /// A dispatch with this tiling.
     pub(in crate::kernels) fn dispatch<'a>(
         &self,
-        p: &'a Pass,
+        r: Recorder<'a>,
         kernel: &'static Kernel,
         sums: &Sums<'_>,
     ) -> Builder<'a> {
@@ -197,7 +200,7 @@ impl MatvecTiling {
             RowsAre::PackedHere | RowsAre::PackedBefore => 4 / share,
         };
         let even_odd = self.rows_are != RowsAre::Floats && self.packs == Some(Packs::Nibbles);
-        p.dispatch(kernel)
+        r.dispatch(kernel)
             .define("ROWS_ARE", self.rows_are as u32)
             .define("FLOAT_PRODUCTS", u32::from(self.rows_are == RowsAre::Floats || extras.has_tail()))
             .define("EVEN_ODD", even_odd.into())

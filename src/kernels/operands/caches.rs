@@ -17,14 +17,18 @@ pub struct Blocks {
     pub values: Tensor,
     /// Tokens per block.
     pub block: u32,
+    /// The layer's heads.
+    pub heads: AttentionHeads,
 }
 
 impl Blocks {
-    /// Asserts that each row is one head, and that keys and values have the same shape and type.
-    pub(crate) fn check(&self, kernel: &Kernel, heads: AttentionHeads) {
+    /// Asserts heads that the attention shaders can split over their lanes, that each row is one head, and that keys and
+    /// values have the same shape and type.
+    pub(crate) fn check(&self, kernel: &Kernel) {
+        self.heads.check(kernel);
         let of = |tensor: &Tensor| (tensor.rows(), tensor.width(), tensor.dtype());
         assert_eq!(of(&self.keys), of(&self.values), "{}: keys and values", kernel.name);
-        assert_eq!(self.keys.width(), heads.width, "{}: each row of keys must be one head", kernel.name);
+        assert_eq!(self.keys.width(), self.heads.width, "{}: each row of keys must be one head", kernel.name);
     }
 
     /// 1 if each head has a scale, else 0.

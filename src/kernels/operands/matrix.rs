@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    compute::{dtype::DType, tensor::Tensor},
-    kernels::rms_norm::Norm,
-};
+use crate::{compute::tensor::Tensor, kernels::rms_norm::Norm};
 
 /// A weight matrix \[out, in\]: one tensor, or several tensors of consecutive rows. It has several if one would exceed
 /// the backend's binding limit, or if rows differ in dtype.
@@ -63,7 +60,7 @@ impl Matrix {
     }
 
     /// The largest power of two, up to 2^16, that divides the row count, half of it, and the first row of every part.
-    pub fn run(&self) -> u32 {
+    pub fn row_alignment(&self) -> u32 {
         let ends = self.parts.iter().fold((self.rows / 2) | self.rows, |ends, part| ends | part.first);
         1 << ends.trailing_zeros().min(16)
     }
@@ -90,8 +87,6 @@ pub struct Normed<'a> {
     pub x: &'a Tensor,
     /// The norm over each row.
     pub norm: &'a Norm,
-    /// The type of normalized rows, for products that do not normalize their rows themselves.
-    pub inputs: DType,
 }
 
 /// The operands of one product, for every matmul kernel.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    compute::caps::Expand,
+    compute::{caps::Expand, tensor::Tensor},
     kernels::operands::matrix::Matrix,
-    model::qwen3_5::{Layer, Mixer, Weights},
+    model::qwen3_5::{Layer, Mixer, Mlp, Weights},
     ops::matmul::expanded_bytes,
 };
 
@@ -17,7 +17,7 @@ impl Weights {
     }
 
     pub(super) fn widest(&self) -> u64 {
-        self.layers.iter().map(|layer| u64::from(layer.gate_up.rows().max(layer.projected()))).max().unwrap_or(0)
+        self.layers.iter().map(|layer| u64::from(layer.widest())).max().unwrap_or(0)
     }
 
     pub(super) fn expanded_bytes(&self, [rows, outputs]: [u32; 2], expand: Option<Expand>) -> u64 {
@@ -28,29 +28,28 @@ impl Weights {
 
 impl Layer {
     fn matrices(&self) -> [&Matrix; 4] {
-        let [projection, out] = match &self.mixer {
-            Mixer::Attention(w) => [&w.qkv, &w.out],
-            Mixer::DeltaNet(w) => [&w.qkvzba, &w.out],
-        };
-        [projection, out, &self.gate_up, &self.down]
+        let Mlp::Dense(mlp) = &self.mlp;
+        [self.projection(), self.mixer.out(), &mlp.gate_up, &mlp.down]
     }
 
-    fn projected(&self) -> u32 {
+    fn widest(&self) -> u32 {
+        let Mlp::Dense(mlp) = &self.mlp;
+        mlp.gate_up.rows().max(self.projection().rows())
+    }
+
+    fn projection(&self) -> &Matrix {
         match &self.mixer {
-            Mixer::Attention(w) => w.qkv.rows(),
-            Mixer::DeltaNet(w) => w.qkvzba.rows(),
+            Mixer::Attention(w) => &w.qkv,
+            Mixer::DeltaNet(w) => &w.qkvzba,
         }
     }
 
     fn bytes(&self) -> u64 {
-        let mixer = match &self.mixer {
-            Mixer::Attention(w) => w.qkv.bytes() + w.out.bytes() + w.norm.weights.bytes(),
-            Mixer::DeltaNet(w) => {
-                let small = [&w.recurrence.conv, &w.recurrence.a_dt, &w.recurrence.norm.weight];
-                w.qkvzba.bytes() + w.out.bytes() + small.iter().map(|tensor| tensor.bytes()).sum::<u64>()
-            }
+        let of_mixer = match &self.mixer {
+            Mixer::Attention(w) => vec![&w.norm.weights],
+            Mixer::DeltaNet(w) => vec![&w.recurrence.conv, &w.recurrence.a_dt, &w.recurrence.norm.weight],
         };
-        let norms = self.norm.weight.bytes() + self.mlp_norm.weight.bytes();
-        mixer + norms + self.gate_up.bytes() + self.down.bytes()
+        let small = of_mixer.into_iter().chain([&self.norm.weight, &self.mlp_norm.weight]);
+        self.matrices().iter().map(|matrix| matrix.bytes()).sum::<u64>() + small.map(Tensor::bytes).sum::<u64>()
     }
 }

@@ -12,7 +12,7 @@ use bimetal::{
     },
 };
 
-use crate::harness::check;
+use crate::{harness::check, step_cases::recorder};
 
 /// The tokens replace the ids, as an embedding shows. Every position increases by one, as a second read of the words
 /// shows.
@@ -33,9 +33,9 @@ pub fn cases() {
             let inputs = (0..).zip(&work).zip(ids.chunks(1)).map(input);
             step.write(&inputs.collect::<Vec<_>>()).unwrap();
             let tokens: Vec<u32> = (0..sequences).map(|i| (i * 5 + 3) % 7).collect();
-            advance(p, &step, &case.words([sequences, 1], &tokens));
+            advance(recorder(p, &step), &case.words([sequences, 1], &tokens));
             let table = case.spread("table", [7, 16], bimetal::low_level::compute::dtype::DType::F32, -1.0..1.0);
-            p.mark("ids", &embed(p, &step, &Matrix::new(vec![table])));
+            p.mark("ids", &embed(recorder(p, &step), &Matrix::new(vec![table])));
             p.mark("step", step.words());
         });
     }

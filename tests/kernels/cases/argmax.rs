@@ -38,7 +38,7 @@ fn choose(
     logits: &bimetal::low_level::compute::tensor::Tensor,
 ) {
     let mut tokens = case.poisoned([logits.rows(), 1], DType::U32);
-    argmax(p, &step_case.step(case, 10), logits, limit, &mut tokens);
+    argmax(recorder(p, &step_case.step(case, 10)), logits, limit, &mut tokens);
     p.mark("tokens", &tokens);
 }
 

@@ -53,11 +53,11 @@ pub fn left_packed() {
 
 fn merge(case: &Case, p: &Pass, step_case: StepCase, (heads, dtype): (AttentionHeads, DType)) {
     let step = step_case.step(case, 10);
-    let mut parts = Partials::new(p, step.capacity(), heads);
+    let mut parts = Partials::new(recorder(p, &step), step.capacity(), heads);
     parts.stats = case.spread("stats", [step.capacity(), parts.stats.width()], DType::F32, 0.5..20.0);
     parts.sums = case.spread("sums", [step.capacity(), parts.sums.width()], DType::F32, -5.0..5.0);
     let x = case.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
-    p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, dtype)));
+    p.mark("out", &attend_merge(recorder(p, &step).with_activations(dtype), &parts, &x));
 }
 
 /// After the kernel whose results it merges, with contexts that leave parts empty.
@@ -84,8 +84,8 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType) -> impl Fn(&
         let q = case.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -3.0..3.0);
         let x = case.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
         let cache = step_case.blocks(case, heads, dtype, -3.0..3.0);
-        let parts = attend_decode(p, &step, &q, &cache, heads);
-        p.mark("out", &attend_merge(p, &step, &parts, &x, (heads, DType::F32)));
+        let parts = attend_decode(recorder(p, &step), &q, &cache);
+        p.mark("out", &attend_merge(recorder(p, &step), &parts, &x));
     }
 }
 

@@ -88,7 +88,7 @@ pub fn rising() {
         let mut cache = step_case.blocks(case, heads, DType::F16, -1.0..1.0);
         // 8 · position / 8 for each of 64 elements over √64: the score equals the position.
         step_case.overwrite(&mut cache.keys, heads.kv, |position| position as f32 / 8.0);
-        p.mark("out", &attend_prefill(p, &step, (&q, &x), &cache, (heads, DType::F16)));
+        p.mark("out", &attend_prefill(recorder(p, &step).with_activations(DType::F16), &q, &x, &cache));
     });
 }
 

@@ -47,7 +47,7 @@ pub fn a_key_that_is_no_number_shows() {
                 let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
                 let mut cache = step_case.blocks(case, heads, kv, -1.0..1.0);
                 step_case.overwrite(&mut cache.keys, 1, |position| if position == 22 { f32::NAN } else { 0.5 });
-                p.mark("out", &attend_prefill(p, &step, (&q, &x), &cache, (heads, dtype)));
+                p.mark("out", &attend_prefill(recorder(p, &step).with_activations(dtype), &q, &x, &cache));
             };
             let out = outputs("none", &backend, backend.caps(), op).remove(0);
             let none: Vec<bool> = out.values().map(f32::is_nan).collect();

@@ -60,7 +60,7 @@ pub fn products() {
         let step_case = StepCase::rows(rows);
         check_expanded(&format!("{inner} × {parts:?} {types:?}"), |case, p| {
             let (x, w) = operands(case, step_case, (inner, parts), types);
-            p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
+            p.mark("y", &matmul(recorder(p, &step_case.step(case, 10)), &x, &w));
         });
     }
 }
@@ -79,8 +79,8 @@ pub fn like_the_product() {
                 let step = step_case.step(case, 10);
                 let mut y = step_case.by_position(case, "y", w.rows(), -1.0..1.0);
                 match parts {
-                    [_] => y = matmul(p, &step, &x, &w),
-                    _ => matmul_add(p, &step, &mut y, &x, &w),
+                    [_] => y = matmul(recorder(p, &step), &x, &w),
+                    _ => matmul_add(recorder(p, &step), &mut y, &x, &w),
                 }
                 p.mark("y", &y);
             };
@@ -98,7 +98,7 @@ fn launches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DTyp
         let (step_case, p) = (StepCase::rows(rows), Pass::new(caps));
         let parts = vec![300; types.len()];
         let (x, w) = operands(case, step_case, (64, &parts), (DType::F16, types));
-        drop(matmul(&p, &step_case.step(case, 10), &x, &w));
+        drop(matmul(recorder(&p, &step_case.step(case, 10)), &x, &w));
         let of = |d: &bimetal::low_level::compute::kernel::Dispatch| (d.kernel.name, [0, 1].map(|i| d.params[i]));
         *found.borrow_mut() = p.finish().dispatches.iter().map(of).collect();
         own.mark("x", &x);

@@ -25,7 +25,7 @@ pub fn cases() {
             let step = step_case.step(case, parts.iter().sum());
             let part = |&rows: &u32| case.spread(&format!("{rows} rows"), [rows, width], dtype, -0.1..0.1);
             let table = Matrix::new(parts.iter().map(part).collect());
-            p.mark("x", &embed::embed(p, &step, &table));
+            p.mark("x", &embed::embed(recorder(p, &step), &table));
         });
     }
 }
@@ -37,6 +37,6 @@ pub fn ids_past_the_table() {
         let step = PROMPTS[1].step(case, 5);
         let part = |&rows: &u32| case.spread(&format!("{rows} rows"), [rows, 8], DType::F32, -0.1..0.1);
         let table = Matrix::new([1, 2].iter().map(part).collect());
-        p.mark("x", &embed::embed(p, &step, &table));
+        p.mark("x", &embed::embed(recorder(p, &step), &table));
     });
 }

@@ -20,7 +20,7 @@ pub fn cases() {
             let o = case.spread("o", [step.capacity(), heads.values()], DType::F32, -1.0..1.0);
             let x = case.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
             let norm = Norm { weight: case.spread("weight", [1, value_width], weight, 0.5..1.5), eps: 1e-6 };
-            p.mark("y", &gated_rms_norm(p, &step, (&o, &x), &norm, (heads, dtype)));
+            p.mark("y", &gated_rms_norm(recorder(p, &step).with_activations(dtype), &o, &x, &norm, heads));
         });
     }
 }
@@ -34,6 +34,6 @@ pub fn zeros() {
         let o = case.spread("o", [step.capacity(), heads.values()], DType::F32, 0.0..0.0);
         let x = case.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
         let norm = Norm { weight: case.spread("weight", [1, heads.value_width], DType::F32, 0.5..1.5), eps: 1e-6 };
-        p.mark("y", &gated_rms_norm(p, &step, (&o, &x), &norm, (heads, DType::F32)));
+        p.mark("y", &gated_rms_norm(recorder(p, &step), &o, &x, &norm, heads));
     });
 }

@@ -35,7 +35,7 @@ fn solved(on: (&Caps, &Arc<dyn Backend>), step_case: StepCase, heads: DeltaHeads
     let op = |case: &Case, p: &Pass| {
         let mixed = inputs(case, step_case, heads);
         let tiling = ChunkTiling::fit(on.0, heads, DType::F16).unwrap();
-        let solved = gdn_chunk_solve(p, &step_case.step(case, 10), &mixed, heads, tiling);
+        let solved = gdn_chunk_solve(recorder(p, &step_case.step(case, 10)), &mixed, heads, tiling);
         p.mark("state_reads", &solved.state_reads);
         p.mark("state_writes", &solved.state_writes);
         p.mark("u", &solved.u);

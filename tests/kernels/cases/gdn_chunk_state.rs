@@ -76,14 +76,14 @@ pub fn within(bound: f64) -> impl Fn(&str, &Output, &Output) -> f64 {
 fn scan(case: &Case, p: &Pass, (step_case, heads): (&StepCase, DeltaHeads)) {
     let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
     let mixed = inputs(case, *step_case, heads);
-    p.mark("o", &gdn_scan(p, &step, &mixed, slots));
+    p.mark("o", &gdn_scan(recorder(p, &step), &mixed, slots));
     p.mark("state", &slots.state);
 }
 
 fn chunks(case: &Case, p: &Pass, (step_case, heads): (&StepCase, DeltaHeads)) {
     let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
     let mixed = inputs(case, *step_case, heads);
-    p.mark("o", &gdn_prefill(p, &step, &mixed, slots, DType::F16));
+    p.mark("o", &gdn_prefill(recorder(p, &step).with_activations(DType::F16), &mixed, slots));
     p.mark("state", &slots.state);
 }
 
@@ -106,12 +106,12 @@ pub fn parts() {
             let tiling = ChunkTiling::fit(caps, heads, DType::F16).unwrap();
             let (step, slots) = (step_case.step(case, 10), &mut slots(case, *step_case, heads));
             let mixed = inputs(case, *step_case, heads);
-            let solved = gdn_chunk_solve(p, &step, &mixed, heads, tiling);
+            let solved = gdn_chunk_solve(recorder(p, &step), &mixed, heads, tiling);
             p.mark("state_reads", &solved.state_reads);
             p.mark("state_writes", &solved.state_writes);
             p.mark("u", &solved.u);
             p.mark("chunk_decay", &solved.chunk_decay);
-            p.mark("o", &gdn_chunk_state(p, &step, &solved, (slots, tiling), mixed.qkv.rows()));
+            p.mark("o", &gdn_chunk_state(recorder(p, &step), &solved, slots, tiling, mixed.qkv.rows()));
             p.mark("state", &slots.state);
         })
     };
@@ -156,7 +156,7 @@ pub fn digits() {
         let (step, slots) = (step_case.step(case, 10), &mut slots(case, step_case, heads));
         let (qkv, gates) = (inputs(case, step_case, heads).qkv, vec![0.0; 2 * step_case.capacity() as usize]);
         let gates = case.tensor([step_case.capacity(), 2], DType::F32, &gates);
-        p.mark("o", &gdn_prefill(p, &step, &Mixed { qkv, gates }, slots, DType::F16));
+        p.mark("o", &gdn_prefill(recorder(p, &step).with_activations(DType::F16), &Mixed { qkv, gates }, slots));
         p.mark("state", &slots.state);
     };
     check_by("gdn_chunk without gates", op, |label, wanted, got| {
@@ -180,8 +180,8 @@ pub fn wipes() {
             p.mark(
                 "o",
                 &match chunks {
-                    true => gdn_prefill(p, &step, &mixed, slots, DType::F16),
-                    false => gdn_scan(p, &step, &mixed, slots),
+                    true => gdn_prefill(recorder(p, &step).with_activations(DType::F16), &mixed, slots),
+                    false => gdn_scan(recorder(p, &step), &mixed, slots),
                 },
             );
             p.mark("state", &slots.state);
@@ -208,7 +208,7 @@ pub fn batch_invariance() {
                step_case: StepCase,
                slots: &mut bimetal::low_level::kernels::operands::caches::Slots| {
         let mixed = inputs(case, step_case, heads);
-        gdn_prefill(p, &step_case.step(case, 10), &mixed, slots, DType::F16)
+        gdn_prefill(recorder(p, &step_case.step(case, 10)).with_activations(DType::F16), &mixed, slots)
     };
     for (name, caps, backend) in settings() {
         let whole = outputs("whole", &backend, &caps, |case, p| {
@@ -245,7 +245,10 @@ pub fn beginnings() {
             heads,
         };
         let mixed = inputs(case, step_case, heads);
-        p.mark("o", &gdn_prefill(p, &step_case.step(case, 10), &mixed, &mut slots, DType::F16));
+        p.mark(
+            "o",
+            &gdn_prefill(recorder(p, &step_case.step(case, 10)).with_activations(DType::F16), &mixed, &mut slots),
+        );
     };
     check_by("gdn_chunk in slots of NaN", op, |label, wanted, got| {
         assert!(wanted.values().take(70 * 32).all(|o| o.is_finite()), "{label}");

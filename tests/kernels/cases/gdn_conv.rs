@@ -38,7 +38,7 @@ fn convolve(step_case: StepCase, heads: DeltaHeads, dtype: DType) -> impl Fn(&Ca
         let ring = case.spread("ring", [step_case.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
         let state = case.poisoned([1, 4], DType::F32);
         let mut slots = Slots { ring, state, heads };
-        let mixed = gdn_conv(p, &step, &x, (&weight, &a_dt(case, heads.value)), &mut slots);
+        let mixed = gdn_conv(recorder(p, &step), &x, &weight, &a_dt(case, heads.value), &mut slots);
         p.mark("y", &mixed.qkv);
         p.mark("gates", &mixed.gates);
         p.mark("ring", &slots.ring);
@@ -64,7 +64,7 @@ fn steep_gates() {
             let weight = case.spread("weight", [heads.channels(), 4], DType::F32, -0.5..0.5);
             let ring = case.poisoned([PROMPTS[2].slots(), 4 * heads.channels()], DType::F32);
             let mut slots = Slots { ring, state: case.poisoned([1, 4], DType::F32), heads };
-            p.mark("gates", &gdn_conv(p, &step, &x, (&weight, &a_dt(case, heads.value)), &mut slots).gates);
+            p.mark("gates", &gdn_conv(recorder(p, &step), &x, &weight, &a_dt(case, heads.value), &mut slots).gates);
         });
     }
 }

@@ -72,7 +72,7 @@ fn weights(case: &Case, heads: DeltaHeads, dtype: DType) -> Recurrence {
 fn decode(case: &Case, p: &Pass, step_case: StepCase, (heads, weight, dtype): (DeltaHeads, DType, DType)) {
     let (step, mut slots) = (step_case.step(case, 10), slots(case, step_case, heads));
     let x = step_case.by_position(case, "x", heads.projected(), -3.0..3.0);
-    p.mark("o", &gdn_decode(p, &step, &x, &weights(case, heads, weight), (&mut slots, dtype)));
+    p.mark("o", &gdn_decode(recorder(p, &step).with_activations(dtype), &x, &weights(case, heads, weight), &mut slots));
     p.mark("ring", &slots.ring);
     p.mark("state", &slots.state);
 }
@@ -88,7 +88,7 @@ pub fn beginnings() {
         let (step, mut slots) = (step_case.step(case, 10), Slots { ring, state, heads });
         let x = step_case.by_position(case, "x", heads.projected(), -3.0..3.0);
         let w = weights(case, heads, DType::F32);
-        p.mark("o", &gdn_decode(p, &step, &x, &w, (&mut slots, DType::F32)));
+        p.mark("o", &gdn_decode(recorder(p, &step), &x, &w, &mut slots));
         p.mark("ring", &slots.ring);
         p.mark("state", &slots.state);
     });
@@ -111,9 +111,9 @@ pub fn like_the_prompt() {
             let (step, slots) = (WHOLE.step(case, 10), &mut slots(case, WHOLE, heads));
             let x = WHOLE.by_position(case, "x", heads.projected(), -3.0..3.0);
             let w = weights(case, heads, DType::F32);
-            let mixed = gdn_conv(p, &step, &x, (&w.conv, &w.a_dt), slots);
-            let o = gdn_scan(p, &step, &mixed, slots);
-            p.mark("o", &gated_rms_norm(p, &step, (&o, &x), &w.norm, (heads, DType::F32)));
+            let mixed = gdn_conv(recorder(p, &step), &x, &w.conv, &w.a_dt, slots);
+            let o = gdn_scan(recorder(p, &step), &mixed, slots);
+            p.mark("o", &gated_rms_norm(recorder(p, &step), &o, &x, &w.norm, heads));
             p.mark("state", &slots.state);
         });
         let single = outputs("single", &backend, backend.caps(), |case, p| {
@@ -121,7 +121,7 @@ pub fn like_the_prompt() {
             let mut last: Option<Tensor> = None;
             for step_case in SINGLE {
                 let x = step_case.by_position(case, "x", heads.projected(), -3.0..3.0);
-                last = Some(gdn_decode(p, &step_case.step(case, 10), &x, &w, (slots, DType::F32)));
+                last = Some(gdn_decode(recorder(p, &step_case.step(case, 10)), &x, &w, slots));
             }
             p.mark("o", &last.unwrap());
             p.mark("state", &slots.state);

@@ -39,7 +39,7 @@ pub fn orders(heads @ [key, value, ..]: [u32; 4]) -> impl Iterator<Item = DeltaH
 
 fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimetal::low_level::compute::tensor::Tensor {
     let step = step_case.step(case, 10);
-    gdn_scan(p, &step, &inputs(case, step_case, slots.heads), slots)
+    gdn_scan(recorder(p, &step), &inputs(case, step_case, slots.heads), slots)
 }
 
 /// Used states.

@@ -38,7 +38,7 @@ pub fn cases() {
 fn product(case: &Case, p: &Pass, step_case: StepCase) {
     let x = step_case.by_position(case, "x", 100, -3.0..3.0);
     let w = Matrix::new(vec![case.spread("w", [70, 100], DType::F16, -0.1..0.1)]);
-    p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
+    p.mark("y", &matmul(recorder(p, &step_case.step(case, 10)), &x, &w));
 }
 
 /// Other tile sizes give the same bits.

@@ -55,7 +55,7 @@ pub fn batch_invariance() {
             let op = |case: &Case, p: &Pass| {
                 let x = in_f16(case, &step_case.by_position(case, "x", 100, -3.0..3.0));
                 let w = Matrix::new(vec![case.spread("w", [128, 100], DType::F16, -0.1..0.1)]);
-                p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
+                p.mark("y", &matmul(recorder(p, &step_case.step(case, 10)), &x, &w));
             };
             outputs("batch invariance", &backend, backend.caps(), op).remove(0)
         };

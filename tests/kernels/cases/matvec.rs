@@ -62,7 +62,7 @@ pub fn filled() {
     for (inner, columns, types) in [(60, 37, F16), (1024, 19, F16), (1024, 19, Q4), (320, 37, Q8)] {
         check_filled(&format!("matvec 9 × {inner} × {columns} {types:?}, filled"), |case, p| {
             let (x, w) = operands(case, DECODES[2], (inner, &[columns]), types);
-            p.mark("y", &matmul(p, &DECODES[2].step(case, 10), &x, &w));
+            p.mark("y", &matmul(recorder(p, &DECODES[2].step(case, 10)), &x, &w));
         });
     }
 }
@@ -88,7 +88,7 @@ pub fn packed() {
     ] {
         check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.live()), |case, p| {
             let (x, w) = operands(case, step_case, (inner, parts), types);
-            p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
+            p.mark("y", &matmul(recorder(p, &step_case.step(case, 10)), &x, &w));
         });
     }
 }
@@ -110,7 +110,7 @@ pub fn taken() {
         let op = |case: &Case, p: &Pass| {
             let (step, (x, w)) = (step_case.step(case, 10), operands(case, step_case, (inner, parts), types));
             let mut y = step_case.by_position(case, "y", w.rows(), -1.0..1.0);
-            matmul_add(p, &step, &mut y, &x, &w);
+            matmul_add(recorder(p, &step), &mut y, &x, &w);
             p.mark("y", &y);
         };
         check_rows_packed(&label, op);
@@ -129,7 +129,7 @@ pub fn chosen() {
         outputs("chosen", &backend, backend.caps(), |case, _| {
             let p = Pass::new(caps);
             let (x, w) = operands(case, DECODES[0], (inner, &[3]), types);
-            drop(matmul(&p, &DECODES[0].step(case, 10), &x, &w));
+            drop(matmul(recorder(&p, &DECODES[0].step(case, 10)), &x, &w));
             found.set(p.finish().dispatches[0].define("ROWS_ARE"));
         });
         found.get() == RowsAre::PackedHere as u32
@@ -146,13 +146,13 @@ pub fn cases_of(kernel: &str, step_case: StepCase, (inner, parts): (u32, &[u32])
     check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?}"), |case, p| {
         let step = step_case.step(case, 10);
         let (x, w) = operands(case, step_case, (inner, parts), types);
-        p.mark("y", &matmul(p, &step, &x, &w));
+        p.mark("y", &matmul(recorder(p, &step), &x, &w));
     });
     check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?} added"), |case, p| {
         let step = step_case.step(case, 10);
         let (x, w) = operands(case, step_case, (inner, parts), types);
         let mut y = step_case.by_position(case, "y", w.rows(), -1.0..1.0);
-        matmul_add(p, &step, &mut y, &x, &w);
+        matmul_add(recorder(p, &step), &mut y, &x, &w);
         p.mark("y", &y);
     });
 }
@@ -209,7 +209,7 @@ pub fn company_taken() {
                 caps.tiles.matvec.rows = most;
                 let op = |case: &Case, p: &Pass| {
                     let (x, w) = operands(case, step_case, (inner, &[columns]), types);
-                    p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
+                    p.mark("y", &matmul(recorder(p, &step_case.step(case, 10)), &x, &w));
                 };
                 outputs("batch invariance", &backend, &caps, op).remove(0)
             };
@@ -226,7 +226,7 @@ pub fn batch_invariance() {
     for (inner, columns, types) in [(1000, 37, F16), (64, 300, F16), (288, 37, Q8), (64, 300, Q4)] {
         batch_invariance_of(|case, p, step_case| {
             let (x, w) = operands(case, step_case, (inner, &[columns]), types);
-            p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
+            p.mark("y", &matmul(recorder(p, &step_case.step(case, 10)), &x, &w));
         });
     }
 }

@@ -1,9 +1,6 @@
 use bimetal::low_level::{
     compute::{dtype::DType, pass::Pass, tensor::Tensor},
-    kernels::{
-        operands::matrix::{Matrix, Normed},
-        rms_norm::Norm,
-    },
+    kernels::{operands::matrix::Matrix, rms_norm::Norm},
     ops::matmul::norm_matmul,
 };
 
@@ -67,7 +64,7 @@ type Product<'a> = ((u32, &'a [u32]), DType, &'static [DType]);
 fn product(case: &Case, p: &Pass, step_case: StepCase, (shape, weight, types): Product<'_>) -> Tensor {
     let (x, w): (Tensor, Matrix) = operands(case, step_case, shape, (DType::F32, types));
     let norm = Norm { weight: case.weight(shape.0, weight), eps: 1e-6 };
-    norm_matmul(p, &step_case.step(case, 10), Normed { x: &x, norm: &norm, inputs: DType::F32 }, &w)
+    norm_matmul(recorder(p, &step_case.step(case, 10)), norm.of(&x), &w)
 }
 
 /// A row of zeros: only eps keeps it from becoming NaN.
@@ -77,8 +74,8 @@ pub fn zeros() {
         let x = case.tensor([1, 64], DType::F32, &[0.0; 64]);
         let norm = Norm { weight: case.weight(64, DType::F32), eps: 1e-6 };
         let w = Matrix::new(vec![case.spread("w", [9, 64], DType::F32, -1.0..1.0)]);
-        let h = Normed { x: &x, norm: &norm, inputs: DType::F32 };
-        p.mark("y", &norm_matmul(p, &DECODES[0].step(case, 10), h, &w));
+        let h = norm.of(&x);
+        p.mark("y", &norm_matmul(recorder(p, &DECODES[0].step(case, 10)), h, &w));
     });
 }
 

@@ -4,8 +4,7 @@ use bimetal::low_level::{
         pass::Pass,
         tensor::Tensor,
     },
-    kernels::{operands::matrix::Normed, rms_norm::Norm},
-    ops::matmul::norm_swiglu,
+    kernels::{norm_swiglu::norm_swiglu, rms_norm::Norm},
 };
 
 use super::matvec::{batch_invariance_of, operands};
@@ -84,10 +83,10 @@ pub fn left_packed() {
 
 type Product<'a> = ((u32, &'a [u32]), &'static [DType], DType);
 
-fn gated(case: &Case, p: &Pass, step_case: StepCase, (shape, types, inputs): Product<'_>) -> Tensor {
+fn gated(case: &Case, p: &Pass, step_case: StepCase, (shape, types, rows): Product<'_>) -> Tensor {
     let (x, w) = operands(case, step_case, shape, (DType::F32, types));
     let norm = Norm { weight: case.weight(shape.0, DType::Bf16), eps: 1e-6 };
-    norm_swiglu(p, &step_case.step(case, 10), Normed { x: &x, norm: &norm, inputs }, &w)
+    norm_swiglu(recorder(p, &step_case.step(case, 10)).with_activations(rows), norm.of(&x), &w)
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub fn cases() {
             let step = StepCase::rows(spans).step(case, 10);
             let x = case.spread("x", [step.capacity(), width], DType::F32, -5.0..5.0);
             let norm = Norm { weight: case.weight(width, weight), eps: 1e-6 };
-            p.mark("y", &rms_norm(p, &step, &x, &norm, dtype));
+            p.mark("y", &rms_norm(recorder(p, &step).with_activations(dtype), &x, &norm));
         });
     }
 }
@@ -31,6 +31,6 @@ pub fn zeros() {
         let step = PROMPTS[0].step(case, 10);
         let x = case.tensor([1, 64], DType::F32, &[0.0; 64]);
         let norm = Norm { weight: case.weight(64, DType::F32), eps: 1e-6 };
-        p.mark("y", &rms_norm(p, &step, &x, &norm, DType::F32));
+        p.mark("y", &rms_norm(recorder(p, &step), &x, &norm));
     });
 }

@@ -10,7 +10,7 @@ pub fn cases() {
         check(&format!("rows {width}"), |case, p| {
             let step = step_case.step(case, 10);
             let x = case.spread("x", [step.capacity(), width], DType::F32, -3.0..3.0);
-            p.mark("y", &rows::rows(p, &step.outputs(), &x));
+            p.mark("y", &rows::rows(recorder(p, &step.outputs()), &x));
         });
     }
 }

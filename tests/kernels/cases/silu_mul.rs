@@ -15,7 +15,7 @@ pub fn cases() {
         check(&format!("silu_mul {width} of {range:?} to {dtype}"), |case, p| {
             let step = StepCase::rows(spans).step(case, 10);
             let x = case.spread("x", [step.capacity(), 2 * width], DType::F32, range.clone());
-            p.mark("y", &silu_mul(p, &step, &x, dtype));
+            p.mark("y", &silu_mul(recorder(p, &step).with_activations(dtype), &x));
         });
     }
 }

@@ -32,7 +32,7 @@ pub fn cases() {
 fn choose(case: &Case, p: &Pass, (step_case, limit, count): (StepCase, u32, u32), logits: &Tensor) {
     let mut ids = case.poisoned([logits.rows(), count], DType::U32);
     let mut values = case.poisoned([logits.rows(), count], DType::F32);
-    top_k(p, &step_case.step(case, 10), logits, limit, (&mut ids, &mut values));
+    top_k(recorder(p, &step_case.step(case, 10)), logits, limit, &mut ids, &mut values);
     p.mark("ids", &ids);
     p.mark("values", &values);
 }
