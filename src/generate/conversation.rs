@@ -64,8 +64,22 @@ impl Conversation {
         content: &str,
         options: &GenerationOptions,
     ) -> Result<Stream<'a>> {
+        pollster::block_on(self.say_async(generator, content, options))
+    }
+
+    /// [`Conversation::say`] for callers that must not block. It is pending while the prefix of the conversation that
+    /// later turns share is computed.
+    ///
+    /// # Errors
+    /// Those of [`Conversation::say`].
+    pub async fn say_async<'a>(
+        &mut self,
+        generator: &'a mut Generator,
+        content: &str,
+        options: &GenerationOptions,
+    ) -> Result<Stream<'a>> {
         self.messages.push(Message::new("user", content));
-        self.answer(generator, options).inspect_err(|_| {
+        self.answer(generator, options).await.inspect_err(|_| {
             self.messages.pop();
         })
     }
@@ -89,7 +103,7 @@ impl Conversation {
         }
     }
 
-    fn answer<'a>(&mut self, generator: &'a mut Generator, options: &GenerationOptions) -> Result<Stream<'a>> {
+    async fn answer<'a>(&mut self, generator: &'a mut Generator, options: &GenerationOptions) -> Result<Stream<'a>> {
         let started = Instant::now();
         let template = generator.text.template()?;
         let whole = template.render(&self.messages, &self.options)?;
@@ -98,7 +112,10 @@ impl Conversation {
         let prefix = stable.map(|stable| self.ids(generator, &stable)).transpose()?;
         let prefix = prefix.filter(|prefix| ids.starts_with(prefix) && prefix.len() < ids.len());
         let mut text = OpenText::new(&generator.text.tokenizer, &options.stop, Timing::new(ids.len(), started))?;
-        let warmed = prefix.as_ref().map(|prefix| self.warm(generator, prefix, options)).transpose()?;
+        let warmed = match &prefix {
+            Some(prefix) => Some(self.warm(generator, prefix, options).await?),
+            None => None,
+        };
         let kept = prefix.unwrap_or_else(|| ids.clone());
         let (id, reused) = self.submit(generator, ids, options)?;
         self.kept = kept;
@@ -152,11 +169,15 @@ impl Conversation {
 
     /// Computes the prefix of a prompt and keeps a state snapshot at its end. Returns how many ids were computed
     /// before.
-    fn warm(&mut self, generator: &mut Generator, prefix: &[u32], options: &GenerationOptions) -> Result<usize> {
+    async fn warm(&mut self, generator: &mut Generator, prefix: &[u32], options: &GenerationOptions) -> Result<usize> {
         let silent = GenerationOptions { max_tokens: 0, stop: Vec::new(), ..options.clone() };
         let text = OpenText::new(&generator.text.tokenizer, &[], Timing::new(prefix.len(), Instant::now()))?;
         let (id, reused) = self.submit(generator, prefix.to_vec(), &silent)?;
-        generator.follow(id, text).try_for_each(|piece| piece.map(drop))?;
+        let mut stream = generator.follow(id, text);
+        while let Some(piece) = stream.advance_async().await {
+            piece?;
+        }
+        drop(stream);
         if generator.engine.is_kept(id) {
             generator.engine.snapshot(id)?;
         }

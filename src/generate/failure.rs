@@ -10,6 +10,12 @@ pub(super) struct Failure {
     pub(super) ended: BTreeSet<SequenceId>,
 }
 
+/// The error of a step whose future was dropped before the device answered.
+pub(super) fn abandoned() -> Error {
+    let what = "its future was dropped before the device answered, which ended its texts; add them again";
+    Error::Device { label: "a step of the engine".into(), what: what.into() }
+}
+
 /// A copy of the error for another reader. An error that cannot be copied becomes a device error with the same text.
 pub(super) fn again(error: &Error) -> Error {
     match error {

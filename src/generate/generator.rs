@@ -11,7 +11,7 @@ use web_time::Instant;
 
 use super::{
     GenerationOptions, GeneratorOptions, StopAt, Stream, TextAssets, TextEvent, Timing,
-    failure::{Failure, again},
+    failure::{self, Failure, again},
     open_text::OpenText,
     threads,
 };
@@ -140,10 +140,19 @@ impl Generator {
     /// Those of [`Engine::step`]. The texts in the failed step are over: [`Engine::is_running`] says which continue.
     /// Also an error that ended other texts while a stream advanced.
     pub fn step(&mut self) -> Result<Vec<TextEvent>> {
+        pollster::block_on(self.step_async())
+    }
+
+    /// [`Generator::step`] for callers that must not block: pending until the device has answered. Dropping the future
+    /// before that ends the texts of the step; the next step returns an error for them.
+    ///
+    /// # Errors
+    /// Those of [`Generator::step`].
+    pub async fn step_async(&mut self) -> Result<Vec<TextEvent>> {
         if self.events.is_empty() {
             match self.errors.pop_front() {
                 Some(error) => return Err(error),
-                None => self.advance().map_err(|failure| failure.error)?,
+                None => self.advance().await.map_err(|failure| failure.error)?,
             }
         }
         Ok(mem::take(&mut self.events))
@@ -189,8 +198,8 @@ impl Generator {
     }
 
     /// Computes one step for the stream of one text. Queues any error that ended other texts.
-    pub(super) fn advance_for(&mut self, id: SequenceId) -> Result<()> {
-        let Err(Failure { error, mut ended }) = self.advance() else { return Ok(()) };
+    pub(super) async fn advance_for(&mut self, id: SequenceId) -> Result<()> {
+        let Err(Failure { error, mut ended }) = self.advance().await else { return Ok(()) };
         if !ended.remove(&id) {
             self.errors.push_back(error);
             return Ok(());
@@ -202,8 +211,12 @@ impl Generator {
     }
 
     /// Computes one step and queues its events.
-    fn advance(&mut self) -> std::result::Result<(), Failure> {
-        let outcome = self.engine.step();
+    async fn advance(&mut self) -> std::result::Result<(), Failure> {
+        let abandoned = self.drop_failed();
+        if !abandoned.is_empty() {
+            return Err(Failure { error: failure::abandoned(), ended: abandoned });
+        }
+        let outcome = self.engine.step_async().await;
         let events = outcome.map_err(|error| Failure { error, ended: self.drop_failed() })?;
         events.iter().for_each(|event| self.accept(event));
         // A sequence with `max_tokens` 0 ends without an event.

@@ -14,10 +14,18 @@ impl Generator {
     /// [`crate::Error::Request`] for a text of fewer than two tokens, or more tokens than the model's context;
     /// [`crate::Error::Device`]; [`crate::Error::OutOfMemory`].
     pub fn score(&self, text: &str) -> Result<Vec<f64>> {
+        pollster::block_on(self.score_async(text))
+    }
+
+    /// [`Generator::score`] for callers that must not block.
+    ///
+    /// # Errors
+    /// Those of [`Generator::score`].
+    pub async fn score_async(&self, text: &str) -> Result<Vec<f64>> {
         let ids = self.text.tokenizer.encode(text)?;
         let window = ids.len() as u32;
         let passage = Passage::of_ids(ids, Cut::apart(window))?;
         let side = Side { model: self.engine.model().clone(), kv: self.engine.plan().kv };
-        perplexity::log_probabilities(&side, &passage)
+        perplexity::log_probabilities(&side, &passage).await
     }
 }

@@ -96,13 +96,21 @@ impl<'a> Stream<'a> {
     /// Computes one step and returns its text. The text is empty during prefill and while a character is incomplete.
     /// Returns `None` after the end. For callers that act between steps; others iterate.
     pub fn advance(&mut self) -> Option<Result<String>> {
-        let text = (!self.over).then(|| self.step())?;
+        pollster::block_on(self.advance_async())
+    }
+
+    /// [`Stream::advance`] for callers that must not block: pending until the device has answered.
+    pub async fn advance_async(&mut self) -> Option<Result<String>> {
+        if self.over {
+            return None;
+        }
+        let text = self.step().await;
         self.over |= text.is_err();
         Some(text)
     }
 
-    fn step(&mut self) -> Result<String> {
-        self.generator.advance_for(self.id)?;
+    async fn step(&mut self) -> Result<String> {
+        self.generator.advance_for(self.id).await?;
         let mut text = String::new();
         if let Some(event) = self.generator.take(self.id) {
             text = event.text;

@@ -71,9 +71,9 @@ pub struct ChunkTiling {
 }
 
 impl ChunkTiling {
-    /// `None` if the device has no matrix units or no f16, or if they do not suit the heads, or if `inputs` is not f16.
-    /// The content of a step has no influence, so all steps of a sequence compute alike.
-    pub fn fit(caps: &Caps, heads: DeltaHeads, inputs: DType) -> Option<Self> {
+    /// `None` if the device has no matrix units or no f16, or if they do not suit the heads, or if `activations` is not
+    /// f16. The content of a step has no influence, so all steps of a sequence compute alike.
+    pub fn fit(caps: &Caps, heads: DeltaHeads, activations: DType) -> Option<Self> {
         let (fragment, [width, _]) = (caps.matrix_units?, caps.subgroup?);
         let subgroups = CHUNK / fragment;
         let tiling =
@@ -84,7 +84,7 @@ impl ChunkTiling {
         let lanes =
             (CHUNK..=caps.lanes).contains(&tiling.lanes) && (CHUNK * tiling.columns / 4).is_multiple_of(tiling.lanes);
         let room = Self::SOLVE_MEMORY.max(tiling.state_memory(heads)) <= caps.group_memory;
-        (caps.half && inputs == DType::F16 && widths && lanes && room).then_some(tiling)
+        (caps.half && activations == DType::F16 && widths && lanes && room).then_some(tiling)
     }
 
     /// Maximum workgroup bytes of `gdn_chunk_solve`. Per row of a chunk: a slice in f16, a row of A⁻¹ in f16 and in

@@ -66,8 +66,8 @@ impl Tile {
 }
 
 /// Whether matrix units can compute the product with a matrix part.
-pub(crate) fn fits(caps: &Caps, inputs: DType, part: &Part) -> bool {
-    caps.matrix_units.is_some() && inputs == DType::F16 && part.tensor.dtype().has_halves()
+pub(crate) fn fits(caps: &Caps, activations: DType, part: &Part) -> bool {
+    caps.matrix_units.is_some() && activations == DType::F16 && part.tensor.dtype().has_halves()
 }
 
 /// Matrix rows in the form that the kernel multiplies.

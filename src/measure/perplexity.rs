@@ -94,7 +94,8 @@ pub struct Comparison {
 /// logits with NaN or without a finite value; [`Error::OutOfMemory`].
 pub fn perplexity(side: &Side, passage: &Passage, progress: &mut Progress<'_>) -> Result<Perplexity> {
     let mut losses = Vec::new();
-    let extent = score(side, passage, progress, &mut |log_probability| losses.push(-log_probability))?;
+    let note = &mut |log_probability: f64| losses.push(-log_probability);
+    let extent = pollster::block_on(score(side, passage, progress, note))?;
     Ok(Perplexity { nll: Mean::of(&losses), extent })
 }
 
@@ -102,21 +103,28 @@ pub fn perplexity(side: &Side, passage: &Passage, progress: &mut Progress<'_>) -
 ///
 /// # Errors
 /// Those of [`perplexity`].
-pub fn log_probabilities(side: &Side, passage: &Passage) -> Result<Vec<f64>> {
+pub async fn log_probabilities(side: &Side, passage: &Passage) -> Result<Vec<f64>> {
     let mut found = Vec::with_capacity(passage.scored());
-    score(side, passage, &mut |_, _| ControlFlow::Continue(()), &mut |log_probability| found.push(log_probability))?;
+    let note = &mut |log_probability| found.push(log_probability);
+    score(side, passage, &mut |_, _| ControlFlow::Continue(()), note).await?;
     Ok(found)
 }
 
 /// Tells `note` the logarithm of what a model thought of each scored id, in order.
-fn score(side: &Side, passage: &Passage, progress: &mut Progress<'_>, note: &mut dyn FnMut(f64)) -> Result<Extent> {
-    run(&[side], passage, progress, &mut |targets, logits| {
+async fn score(
+    side: &Side,
+    passage: &Passage,
+    progress: &mut Progress<'_>,
+    note: &mut dyn FnMut(f64),
+) -> Result<Extent> {
+    let mut score = |targets: &[u32], logits: &[Vec<f32>]| {
         let width = logits[0].len() / targets.len();
         let rows = logits[0].par_chunks_exact(width).zip(targets);
         let scored = rows.map(|(row, id)| Ok(distribution(row)?.log(*id)));
         scored.collect::<Result<Vec<f64>>>()?.into_iter().for_each(&mut *note);
         Ok(())
-    })
+    };
+    run(&[side], passage, progress, &mut score).await
 }
 
 /// Compares a model with a reference; both read the same text side by side.
@@ -130,13 +138,14 @@ pub fn compare([reference, against]: [&Side; 2], passage: &Passage, progress: &m
         return Err(Error::Request(format!("the vocabulary is of {ours} ids, and of {theirs} in the other; {what}")));
     }
     let mut seen = Vec::new();
-    let extent = run(&[reference, against], passage, progress, &mut |targets, logits| {
+    let mut score = |targets: &[u32], logits: &[Vec<f32>]| {
         let [p, q] = [&logits[0], &logits[1]].map(|logits| logits.par_chunks_exact(logits.len() / targets.len()));
         let rows = p.zip(q).zip(targets);
         let compared = rows.map(|((p, q), id)| Ok(Seen::of([&distribution(p)?, &distribution(q)?], *id)));
         seen.extend(compared.collect::<Result<Vec<Seen>>>()?);
         Ok(())
-    })?;
+    };
+    let extent = pollster::block_on(run(&[reference, against], passage, progress, &mut score))?;
     Ok(summary(&seen, extent))
 }
 
@@ -195,16 +204,14 @@ fn distribution(row: &[f32]) -> Result<Distribution<'_>> {
 type Score<'a> = dyn FnMut(&[u32], &[Vec<f32>]) -> Result<()> + 'a;
 
 /// Computes a passage's windows on all sides, and scores each part while the next one runs.
-fn run(sides: &[&Side], passage: &Passage, progress: &mut Progress<'_>, score: &mut Score<'_>) -> Result<Extent> {
+async fn run(sides: &[&Side], passage: &Passage, progress: &mut Progress<'_>, score: &mut Score<'_>) -> Result<Extent> {
     let longest = passage.longest();
     sides.iter().try_for_each(|side| fit(&side.model, passage))?;
     let rows = reader::rows(sides, longest);
     let readers = sides.iter().map(|side| Reader::new(side, longest, rows)).collect::<Result<Vec<_>>>()?;
     let total = passage.windows.iter().map(|window| window.ids.len() - 1).sum();
     let (mut extent, mut before) = (Extent::default(), None);
-    let mut settle = |(part, asked): (Part<'_>, Vec<Pending>)| -> Result<ControlFlow<()>> {
-        let logits = asked.into_iter().map(pollster::block_on).map(|bytes| Ok(singles(&bytes?)));
-        let logits = logits.collect::<Result<Vec<_>>>()?;
+    let mut settle = |part: Part<'_>, logits: Vec<Vec<f32>>| -> Result<ControlFlow<()>> {
         if !part.targets.is_empty() {
             score(part.targets, &logits)?;
         }
@@ -214,17 +221,26 @@ fn run(sides: &[&Side], passage: &Passage, progress: &mut Progress<'_>, score: &
     };
     for part in parts(&passage.ids, &passage.windows, rows) {
         let asked = readers.iter().map(|reader| reader.compute(&part)).collect::<Result<Vec<_>>>()?;
-        let Some(earlier) = before.replace((part, asked)) else { continue };
-        if settle(earlier)?.is_break() {
+        let Some((earlier, asked)) = before.replace((part, asked)) else { continue };
+        if settle(earlier, arrived(asked).await?)?.is_break() {
             before = None;
             break;
         }
     }
-    if let Some(last) = before {
-        _ = settle(last)?;
+    if let Some((last, asked)) = before {
+        _ = settle(last, arrived(asked).await?)?;
     }
     extent.complete = extent.computed == total;
     Ok(extent)
+}
+
+/// The logits of each model, once the devices have answered.
+async fn arrived(asked: Vec<Pending>) -> Result<Vec<Vec<f32>>> {
+    let mut logits = Vec::with_capacity(asked.len());
+    for bytes in asked {
+        logits.push(singles(&bytes.await?));
+    }
+    Ok(logits)
 }
 
 /// Checks that a model can read a passage.

@@ -2,116 +2,22 @@
 
 use std::{
     collections::BTreeSet,
-    future::{Future, poll_fn},
-    ops::Range,
+    future::Future,
     pin::pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
 use bimetal::{
-    Backend, Engine, EngineOptions, Event, Model, Request, Result, Sampling,
+    Backend, Engine, EngineOptions, Event, Model, Request, Sampling,
     low_level::{
-        compute::{
-            caps::{Caps, DeviceKind},
-            cpu::Cpu,
-            dtype::DType,
-            memory::{BufferId, Memory, Pending},
-            pass::{Pass, Program},
-        },
+        compute::{caps::DeviceKind, dtype::DType},
         engine::{AtEnd, sampler::Mode},
         model::{built_in, weights::Source},
     },
 };
 
-/// The host's memory, behind a device whose reads arrive when [`Late::answer`] is called, and not before.
-struct Late {
-    inner: Cpu,
-    caps: Caps,
-    reads: Arc<Mutex<Reads>>,
-}
-
-#[derive(Default)]
-struct Reads {
-    asked: u64,
-    answered: u64,
-    wakers: Vec<Waker>,
-}
-
-impl Late {
-    /// `kind` decides whether an engine looks ahead.
-    fn new(kind: DeviceKind) -> Self {
-        let inner = Cpu::new(1);
-        let caps = Caps { kind, ..inner.caps().clone() };
-        Self { inner, caps, reads: Arc::default() }
-    }
-
-    /// Lets the oldest read arrive that has not yet.
-    fn answer(&self) {
-        let wakers = {
-            let reads = &mut *self.reads.lock().unwrap();
-            assert!(reads.answered < reads.asked, "nothing was asked");
-            reads.answered += 1;
-            std::mem::take(&mut reads.wakers)
-        };
-        wakers.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Memory for Late {
-    fn alloc(&self, bytes: u64, label: &str) -> Result<BufferId> {
-        self.inner.alloc(bytes, label)
-    }
-    fn free(&self, id: BufferId) {
-        self.inner.free(id);
-    }
-    fn write(&self, id: BufferId, at: u64, data: &[u8]) -> Result<()> {
-        self.inner.write(id, at, data)
-    }
-    fn read(&self, id: BufferId, range: Range<u64>) -> Pending {
-        let (mut bytes, reads) = (self.inner.read(id, range), self.reads.clone());
-        let number = {
-            let reads = &mut *reads.lock().unwrap();
-            reads.asked += 1;
-            reads.asked
-        };
-        Box::pin(poll_fn(move |context| {
-            let reads = &mut *reads.lock().unwrap();
-            if reads.answered < number {
-                reads.wakers.push(context.waker().clone());
-                return Poll::Pending;
-            }
-            bytes.as_mut().poll(context)
-        }))
-    }
-}
-
-impl Backend for Late {
-    fn caps(&self) -> &Caps {
-        &self.caps
-    }
-    fn load(&self, pass: Pass) -> Result<Program> {
-        self.inner.load(pass)
-    }
-    fn run(&self, program: &Program) -> Result<()> {
-        self.inner.run(program)
-    }
-    fn wait(&self) -> Result<()> {
-        panic!("an engine waits for nothing but what it reads")
-    }
-}
-
-#[derive(Default)]
-struct Woken(AtomicUsize);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
+use crate::support::late::{Late, polled};
 
 fn engine(kind: DeviceKind) -> (Arc<Late>, Engine) {
     let late = Arc::new(Late::new(kind));
@@ -132,23 +38,9 @@ fn request(sampling: Sampling, max_tokens: usize) -> Request {
     Request { prompt: vec![5, 9, 2, 7], sampling, max_tokens, stop: BTreeSet::new(), at_end: AtEnd::Free }
 }
 
-/// One step, polled by hand: how often it was pending, and what came of it. The device answers after the second poll of
-/// each wait, and then the step has been woken.
 fn step(late: &Late, engine: &mut Engine) -> (usize, Vec<Event>) {
-    let (woken, mut waits) = (Arc::new(Woken::default()), 0);
-    let waker = Waker::from(woken.clone());
-    let mut step = pin!(engine.step_async());
-    let mut poll = || step.as_mut().poll(&mut Context::from_waker(&waker));
-    loop {
-        if let Poll::Ready(events) = poll() {
-            return (waits, events.unwrap());
-        }
-        assert!(poll().is_pending(), "nothing has arrived");
-        let before = woken.0.load(Ordering::Relaxed);
-        late.answer();
-        assert!(woken.0.load(Ordering::Relaxed) > before, "nobody was woken");
-        waits += 1;
-    }
+    let (waits, events) = polled(late, engine.step_async());
+    (waits, events.unwrap())
 }
 
 /// Greedy choices are read as one number a row; candidates as two; where nothing is cut, a whole row more.

@@ -5,6 +5,7 @@ mod defaults;
 mod errors;
 mod score;
 mod streams;
+mod waiting;
 
 use std::{collections::BTreeMap, sync::Arc};
 
