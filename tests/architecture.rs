@@ -136,6 +136,8 @@ const RETIRED: &[(&str, &str)] = &[
     ("Figures", "Timing"),
     ("Form", "Precision"),
     ("Live", "RowCount"),
+    ("Notes", "DryRunLog"),
+    ("Paper", "DryRun"),
     ("Parked", "Kept"),
     ("Rehearsal", "DryEngine"),
     ("Settings", "GenerationOptions"),

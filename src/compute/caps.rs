@@ -159,7 +159,7 @@ impl Caps {
         let width = if software { 8 } else { 32 };
         Self {
             backend,
-            device: format!("{} GPU on paper", format!("{kind:?}").to_lowercase()),
+            device: format!("{} GPU, dry run", format!("{kind:?}").to_lowercase()),
             driver: "none".into(),
             kind,
             memory: None,
@@ -179,7 +179,7 @@ impl Caps {
     /// above.
     pub fn apple() -> Self {
         Self {
-            device: "Apple GPU on paper".into(),
+            device: "Apple GPU, dry run".into(),
             max_binding: 4 << 30,
             matrix_units: Some(8),
             packed_dots: false,

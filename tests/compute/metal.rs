@@ -84,7 +84,7 @@ impl Rig {
     }
 
     fn last(&self) -> Vec<Op> {
-        self.driver().notes().committed.last().unwrap().1.clone()
+        self.driver().log().committed.last().unwrap().1.clone()
     }
 }
 
@@ -179,7 +179,7 @@ fn a_command_buffer_sees_what_those_before_it_wrote() {
     assert_eq!(rig.metal.submissions(), 2);
     assert_eq!(skeleton(&rig.last()), "x", "no barrier where there is nothing to wait for");
     assert_eq!(read(&z), 12);
-    let labels: Vec<_> = rig.driver().notes().committed.iter().map(|(label, _)| label.clone()).collect();
+    let labels: Vec<_> = rig.driver().log().committed.iter().map(|(label, _)| label.clone()).collect();
     assert_eq!(labels, ["add[] and 1 more (launches 1 to 1)", "add[] and 1 more (launches 2 to 2)"]);
 }
 
@@ -213,7 +213,7 @@ fn what_the_host_writes_later_is_seen_later() {
         rig.backend.run(&program).unwrap();
         x.buffer().write(4, &[9; 4]).unwrap();
         write(&x, 2);
-        assert_eq!(!rig.driver().notes().waits.is_empty(), waits, "{bytes} bytes");
+        assert_eq!(!rig.driver().log().waits.is_empty(), waits, "{bytes} bytes");
         assert_eq!(read(&y), 11, "{bytes} bytes");
         rig.backend.run(&program).unwrap();
         assert_eq!(read(&y), 12, "{bytes} bytes");
@@ -249,13 +249,13 @@ fn a_read_is_as_of_when_it_was_asked_for() {
         assert_eq!(word(pollster::block_on(pending)), 10 * asked.len() as u32 + 1);
     }
     // A program that does not touch the buffer runs without a wait, as in decoding ahead.
-    let before = rig.driver().notes().waits.len();
+    let before = rig.driver().log().waits.len();
     rig.backend.run(&first).unwrap();
     let pending = y.buffer().read(0..4);
     rig.backend.run(&other).unwrap();
-    assert_eq!(rig.driver().notes().waits.len(), before);
+    assert_eq!(rig.driver().log().waits.len(), before);
     assert_eq!(word(pollster::block_on(pending)), 31);
-    assert_eq!(rig.driver().notes().waits.len(), before + 1, "and waits for what it needs alone");
+    assert_eq!(rig.driver().log().waits.len(), before + 1, "and waits for what it needs alone");
 }
 
 #[test]
@@ -278,10 +278,10 @@ fn few_command_buffers_are_under_way() {
     let [x, mut y] = rig.tensors();
     let program = rig.load(|p| add(p, &x, &mut y, 1));
     (0..200).for_each(|_| rig.backend.run(&program).unwrap());
-    let most = rig.driver().notes().most_under_way;
+    let most = rig.driver().log().most_under_way;
     assert!((2..=32).contains(&most), "{most}");
     rig.backend.wait().unwrap();
-    assert_eq!(rig.driver().notes().run, 200);
+    assert_eq!(rig.driver().log().run, 200);
 }
 
 #[test]
@@ -290,10 +290,10 @@ fn the_end_waits_for_what_is_under_way() {
     let [x, mut y] = rig.tensors();
     let program = rig.load(|p| add(p, &x, &mut y, 1));
     rig.backend.run(&program).unwrap();
-    let notes = rig.driver().later();
+    let log = rig.driver().later();
     drop((program, x, y, rig));
-    let notes = notes.lock().unwrap();
-    assert_eq!((notes.run, &notes.waits[..]), (1, &[1][..]));
+    let log = log.lock().unwrap();
+    assert_eq!((log.run, &log.waits[..]), (1, &[1][..]));
 }
 
 #[test]
@@ -308,9 +308,9 @@ fn each_text_is_compiled_once() {
     let p = Pass::new(rig.backend.caps());
     record(&p, &mut y);
     rig.backend.compile(&p.finish().dispatches).unwrap();
-    assert_eq!(rig.driver().notes().compiled.len(), 3);
+    assert_eq!(rig.driver().log().compiled.len(), 3);
     rig.load(|p| record(p, &mut y));
-    assert_eq!(rig.driver().notes().compiled.len(), 3);
+    assert_eq!(rig.driver().log().compiled.len(), 3);
     let p = Pass::new(rig.backend.caps());
     p.dispatch(&BROKEN).define("WIDTH", 7).read(&x).write(&mut y).param("by", 0_u32).grid([1; 3]);
     let Err(Error::Shader { kernel, log }) = rig.backend.load(p) else { panic!() };
@@ -324,7 +324,7 @@ fn pipelines_are_kept_from_the_start_and_after_each_batch_of_new_ones() {
     ["here", "elsewhere"].iter().for_each(|directory| rig.backend.keep_pipelines(Path::new(directory), 7));
     (0..2).for_each(|_| drop(rig.load(|p| add(p, &x, &mut y, 1))));
     let here = |compiled| (PathBuf::from("here"), compiled);
-    assert_eq!(rig.driver().notes().kept, [here(0), here(0), here(1)], "the first directory stays");
+    assert_eq!(rig.driver().log().kept, [here(0), here(0), here(1)], "the first directory stays");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use bimetal::{
             caps::{Caps, DeviceKind},
             cost::{Bytes, Cost, Flops, Load},
             cpu::Cpu,
-            dry_run::Paper,
+            dry_run::DryRun,
             dtype::DType,
             kernel::Access,
             memory::Slot,
@@ -206,7 +206,7 @@ fn what_does_not_fit_one_step_is_an_error() {
 
 /// The forward pass of the 0.8B shape as one step, recorded without a device.
 fn record(phase: Phase, rows: u32, sequences: u32) -> Recorded {
-    let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
+    let backend: Arc<dyn Backend> = Arc::new(DryRun::new(discrete()));
     let config = Config::named("0.8b").unwrap();
     let random = Source::Random(&config);
     let model = Model::load(&backend, &Source::Shapes(&random), DType::F16, &mut |_, _| {}).unwrap();
@@ -251,7 +251,7 @@ fn costs_agree_with_the_tensors_that_are_bound() {
 
 #[test]
 fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
-    let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
+    let backend: Arc<dyn Backend> = Arc::new(DryRun::new(discrete()));
     let new = |shape, dtype| Tensor::new(&backend, shape, dtype, "case").unwrap();
     let tables = Arc::new(new([4, 1], DType::U32));
     let step = Step::new(&backend, Layout { rows: 4, sequences: 4, outputs: 4 }, Phase::Decode, tables).unwrap();

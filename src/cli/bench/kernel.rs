@@ -18,7 +18,7 @@ use bimetal::{
         compute::{
             caps::Caps,
             cost::Cost,
-            dry_run::Paper,
+            dry_run::DryRun,
             kernel::Dispatch,
             pass::{Pass, Program},
         },
@@ -109,7 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         target.context(origin.config(), shape.context(), "-d and --budget")?;
     }
     let chip = chip(arguments.chip.as_deref(), backend.caps())?;
-    let recorded = shapes.map(|shape| on_paper(arguments, &backend, &origin.source(), shape));
+    let recorded = shapes.map(|shape| dry_run(arguments, &backend, &origin.source(), shape));
     let recorded = recorded.into_iter().collect::<Result<Vec<_>>>()?;
     let cases: Vec<_> = recorded.iter().flat_map(|recorded| recorded.cases(&arguments.name)).collect();
     if cases.is_empty() {
@@ -150,11 +150,11 @@ struct Recorded {
 }
 
 /// Records a step in a dry run; only its words and its block tables are on the device.
-fn on_paper(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
+fn dry_run(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
     let options = arguments.target.engine.options(shape.sequences(), 0);
-    let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));
+    let device: Arc<dyn Backend> = Arc::new(DryRun::new(backend.caps().clone()));
     let precision = Precision { weights: None, ..options.precision };
-    let model = Arc::new(Model::load(&paper, &Source::Shapes(source), precision, &mut |_, _| {})?);
+    let model = Arc::new(Model::load(&device, &Source::Shapes(source), precision, &mut |_, _| {})?);
     let context = options.engine.context.unwrap_or(shape.context());
     let mut runner = runner(backend, &model, context, shape.sequences(), options.engine.kv)?;
     let mut recording = record(&mut runner, shape)?;

@@ -36,12 +36,12 @@ fn a_token_is_one_command_buffer_and_one_wait() {
     let ahead = engine.steps_ahead() - ahead;
     assert!((36..=40).contains(&ahead), "{ahead} while the host looked at the last");
     assert_eq!([after[0] - before[0], after[1] - before[1]], [40, 40], "command buffers, waits");
-    let most = rig.driver().notes().most_under_way;
+    let most = rig.driver().log().most_under_way;
     assert!(most >= 2, "{most} under way");
 }
 
 /// Numbers of command buffers and waits so far.
 fn counts(rig: &Rig) -> [usize; 2] {
-    let notes = rig.driver().notes();
-    [notes.committed.len(), notes.waits.len()]
+    let log = rig.driver().log();
+    [log.committed.len(), log.waits.len()]
 }

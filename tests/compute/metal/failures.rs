@@ -103,8 +103,8 @@ fn memory_that_the_device_still_holds_is_waited_for() {
     rig.driver().script().largest = Some(1 << 10);
     let error = rig.backend.alloc(1 << 11, "more").unwrap_err();
     assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
-    let notes = rig.driver().notes();
-    assert_eq!((notes.run, &notes.buffers[notes.buffers.len() - 2..]), (1, &[1 << 11; 2][..]), "tried again");
+    let log = rig.driver().log();
+    assert_eq!((log.run, &log.buffers[log.buffers.len() - 2..]), (1, &[1 << 11; 2][..]), "tried again");
 }
 
 #[test]
