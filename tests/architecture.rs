@@ -137,6 +137,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("Form", "Precision"),
     ("Live", "RowCount"),
     ("Notes", "DryRunLog"),
+    ("Pace", "SubmissionPlan"),
     ("Paper", "DryRun"),
     ("Parked", "Kept"),
     ("Rehearsal", "DryEngine"),

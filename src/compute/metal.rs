@@ -11,11 +11,11 @@ mod memory;
 #[cfg(target_os = "macos")]
 mod objc;
 mod opening;
-mod pace;
 mod pipelines;
 pub mod prelude;
 mod program;
 mod queue;
+mod submission_plan;
 
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 

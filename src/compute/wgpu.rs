@@ -9,12 +9,12 @@ mod error;
 mod instance;
 mod late;
 mod memory;
-mod pace;
 #[cfg_attr(target_arch = "wasm32", path = "wgpu/no_pipeline_cache.rs")]
 mod pipeline_cache;
 mod pipelines;
 pub mod prelude;
 mod program;
+mod submission_plan;
 pub mod unroll;
 
 use std::{

@@ -5,9 +5,9 @@ mod devices;
 mod kernels;
 mod opening;
 #[cfg(feature = "wgpu")]
-mod pace;
-#[cfg(feature = "wgpu")]
 mod pipelines;
+#[cfg(feature = "wgpu")]
+mod submissions;
 
 use std::{ops::Range, sync::Arc, thread};
 

@@ -11,8 +11,8 @@ use super::{
     Metal,
     driver::Driver,
     memory::Place,
-    pace::Pace,
     queue::{Queue, Then},
+    submission_plan::SubmissionPlan,
 };
 use crate::compute::lock::lock;
 use crate::{
@@ -37,7 +37,7 @@ pub(super) struct Prepared<D: Driver> {
     /// Every buffer that the program uses, once, and whether the program writes it.
     places: Vec<(Arc<Place<D>>, bool)>,
     launches: Vec<Launch<D>>,
-    pace: Arc<Pace>,
+    plan: Arc<SubmissionPlan>,
 }
 
 struct Launch<D: Driver> {
@@ -72,28 +72,28 @@ impl<D: Driver> Prepared<D> {
         };
         let launches = dispatches.iter().zip(pipelines).map(launch).collect::<Result<Vec<_>>>()?;
         let places = places.found;
-        let pace = Pace::new(backend.queue.driver.caps().kind, launches.len(), backend.submission);
-        Ok(Self { label: recorded.label().into(), places, launches, pace: Arc::new(pace) })
+        let plan = SubmissionPlan::new(backend.queue.driver.caps().kind, launches.len(), backend.submission);
+        Ok(Self { label: recorded.label().into(), places, launches, plan: Arc::new(plan) })
     }
 
     /// Encodes and commits the program, in as many command buffers as its plan requires.
     pub(super) fn run(&self, queue: &Queue<D>) -> Result<()> {
         queue.check()?;
         let _turn = queue.turn();
-        let (pieces, run) = self.pace.begin();
+        let (submissions, run) = self.plan.begin();
         let then = |_| {
-            let pace = self.pace.clone();
-            Box::new(move |seconds| pace.ended(run, seconds)) as Then
+            let plan = self.plan.clone();
+            Box::new(move |seconds| plan.ended(run, seconds)) as Then
         };
-        let committed = self.commit(queue, &pieces, then);
-        committed.inspect_err(|_| self.pace.ended(run, None))
+        let committed = self.commit(queue, &submissions, then);
+        committed.inspect_err(|_| self.plan.ended(run, None))
     }
 
     /// Runs each dispatch as a separate command buffer, waits, and returns the duration of each.
     pub(super) fn time(&self, queue: &Queue<D>) -> Result<Vec<Duration>> {
         queue.check()?;
         let times = Arc::new(Mutex::new(vec![Duration::ZERO; self.launches.len()]));
-        let pieces: Vec<_> = (0..self.launches.len()).map(|at| at..at + 1).collect();
+        let submissions: Vec<_> = (0..self.launches.len()).map(|at| at..at + 1).collect();
         let then = |at: usize| {
             let times = times.clone();
             let note = move |seconds: Option<f64>| {
@@ -103,22 +103,22 @@ impl<D: Driver> Prepared<D> {
             Box::new(note) as Then
         };
         let turn = queue.turn();
-        self.commit(queue, &pieces, then)?;
+        self.commit(queue, &submissions, then)?;
         drop(turn);
         queue.wait_for_committed(queue.committed());
         queue.check()?;
         Ok(std::mem::take(&mut *lock(&times)))
     }
 
-    /// Commits one command buffer per piece. The caller must hold the turn.
-    fn commit(&self, queue: &Queue<D>, pieces: &[Range<usize>], then: impl Fn(usize) -> Then) -> Result<()> {
-        let last = queue.committed() + pieces.len() as u64;
+    /// Commits one command buffer per submission. The caller must hold the turn.
+    fn commit(&self, queue: &Queue<D>, submissions: &[Range<usize>], then: impl Fn(usize) -> Then) -> Result<()> {
+        let last = queue.committed() + submissions.len() as u64;
         let buffers: Vec<_> = self.places.iter().map(|(place, writes)| place.used_by(last, *writes)).collect();
-        for (number, piece) in pieces.iter().enumerate() {
-            let label = self.label_of(piece, pieces.len());
+        for (number, submission) in submissions.iter().enumerate() {
+            let label = self.label_of(submission, submissions.len());
             let mut commands = queue.begin(&label)?;
             let mut encoder = Encoder { driver: &*queue.driver, buffers: &buffers, bound: [None; BUFFERS] };
-            for (at, launch) in self.launches[piece.clone()].iter().enumerate() {
+            for (at, launch) in self.launches[submission.clone()].iter().enumerate() {
                 // A command buffer sees all writes of the earlier ones.
                 encoder.encode(&mut commands, launch, launch.barrier && at > 0);
             }
@@ -127,11 +127,11 @@ impl<D: Driver> Prepared<D> {
         Ok(())
     }
 
-    /// The label of a piece of the program.
-    fn label_of(&self, piece: &Range<usize>, pieces: usize) -> Arc<str> {
-        match pieces {
+    /// The label of a submission of the program.
+    fn label_of(&self, submission: &Range<usize>, submissions: usize) -> Arc<str> {
+        match submissions {
             1 => self.label.clone(),
-            _ => format!("{} (launches {} to {})", self.label, piece.start + 1, piece.end).into(),
+            _ => format!("{} (launches {} to {})", self.label, submission.start + 1, submission.end).into(),
         }
     }
 }

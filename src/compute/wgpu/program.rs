@@ -11,7 +11,7 @@ use super::{
     Wgpu,
     device::{Device, Refusal},
     memory::{Copy, new_buffer},
-    pace::Pace,
+    submission_plan::SubmissionPlan,
 };
 use crate::{
     compute::{kernel::Dispatch, memory::Slot, pass::Recorded},
@@ -23,7 +23,7 @@ pub(super) struct Prepared {
     /// The program's name in errors.
     pub(super) label: Arc<str>,
     pub(super) launches: Vec<Launch>,
-    pace: Pace,
+    plan: SubmissionPlan,
 }
 
 pub(super) struct Launch {
@@ -49,9 +49,9 @@ impl Prepared {
             Ok(Launch { pipeline, group: groups.of(dispatch)?, offset, grid: dispatch.grid })
         });
         let launches = launches.collect::<Result<Vec<_>>>()?;
-        let pace = Pace::new(device, backend.caps.kind, (launches.len(), backend.submission));
+        let plan = SubmissionPlan::new(device, backend.caps.kind, (launches.len(), backend.submission));
         device.check()?;
-        Ok(Self { label: recorded.label().into(), launches, pace })
+        Ok(Self { label: recorded.label().into(), launches, plan })
     }
 
     /// Encodes and submits the program, in as many submissions as its plan requires. The last one includes the copies.
@@ -59,20 +59,20 @@ impl Prepared {
         device.check()?;
         device.health.start(&self.label);
         let submitted = device.attempt(&self.label, || {
-            let (pieces, readings) = self.pace.begin(device);
+            let (submissions, readings) = self.plan.begin(device);
             let new_encoder = || device.handle.create_command_encoder(&Default::default());
             let mut encoder = new_encoder();
-            for (number, piece) in pieces.iter().enumerate() {
+            for (number, submission) in submissions.iter().enumerate() {
                 if number > 0 {
                     device.submit(Some(mem::replace(&mut encoder, new_encoder()).finish()));
                 }
                 let around = readings.as_ref().map(|readings| readings.around(number)).unwrap_or_default();
-                encode(&self.launches[piece.clone()], encoder.begin_compute_pass(&around));
+                encode(&self.launches[submission.clone()], encoder.begin_compute_pass(&around));
             }
             readings.iter().for_each(|readings| readings.fetch(&mut encoder));
             copies.iter().for_each(|copy| copy.encode(&mut encoder));
             let submission = device.submit(Some(encoder.finish()));
-            readings.into_iter().for_each(|readings| self.pace.submitted(pieces.clone(), readings));
+            readings.into_iter().for_each(|readings| self.plan.submitted(submissions.clone(), readings));
             submission
         });
         submitted.map_err(|refusal| refusal.during(&self.label))

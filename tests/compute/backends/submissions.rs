@@ -47,7 +47,7 @@ fn submissions(wgpu: &Wgpu, program: &Program, runs: usize) -> Vec<u64> {
 }
 
 #[test]
-fn pieces_give_what_the_whole_gives() {
+fn submissions_give_what_the_whole_gives() {
     const RUNS: usize = 5;
     let cpu: Arc<dyn Backend> = Arc::new(Cpu::default());
     let (expected, program) = chain(&cpu);
