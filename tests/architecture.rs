@@ -131,6 +131,8 @@ fn every_branch_of_an_import_is_seen() {
 /// Words that this project no longer uses, and what it says in their place: one word for each thing.
 const RETIRED: &[(&str, &str)] = &[
     ("Chosen", "Readback"),
+    ("EXPANDED", "DEQUANTIZED"),
+    ("Expand", "DequantizeFirst"),
     ("FLIGHT", "QUADS_AHEAD"),
     ("Feed", "TokenSource"),
     ("Figures", "Timing"),

@@ -22,7 +22,7 @@ use web_time::Instant;
 use crate::{
     compute::{
         backend::Backend,
-        caps::{Caps, DeviceKind, Few, Tiles},
+        caps::{Caps, DeviceKind, MatvecSizes, Tiles},
         kernel::{Dispatch, Group, host_memory::HostMemory},
         lock::lock,
         memory::{BufferId, Memory, Pending, Slot},
@@ -72,12 +72,12 @@ impl Cpu {
             lanes: 256,
             tiles: Tiles {
                 matmul: [64, 16],
-                matvec: Few { lanes: 1, columns: 64, rows: 8, fill: 1 },
+                matvec: MatvecSizes { lanes: 1, columns: 64, rows: 8, saturating_lanes: 1 },
                 attend_splits: 1,
                 scan_team: 8,
                 state_squares: 1,
                 budget: 512,
-                expand: None,
+                dequantize_first: None,
             },
         };
         Self { caps, threads: threads.max(1), buffers: Mutex::default() }

@@ -75,15 +75,15 @@ pub(crate) enum Rows<'a> {
     /// A part, as stored.
     Stored(&'a Part),
     /// These rows, already converted to f16 in the first rows of a tensor.
-    Expanded(&'a Tensor, Range<u32>),
+    Dequantized(&'a Tensor, Range<u32>),
 }
 
 /// Records the product with some rows of the matrix. The summation order of a row depends only on its length.
 pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows: &Rows<'_>) {
     let Product { x, y, epilogue, .. } = product;
-    let (w, of_y, expanded) = match rows {
+    let (w, of_y, dequantized) = match rows {
         Rows::Stored(part) => (&part.tensor, part.rows(), 0),
-        Rows::Expanded(w, of_y) => (*w, of_y.clone(), 1),
+        Rows::Dequantized(w, of_y) => (*w, of_y.clone(), 1),
     };
     let size = p.caps().matrix_units.expect("a device with matrix units");
     let width = p.caps().subgroup.map_or(size, |[least, _]| least);
@@ -106,7 +106,7 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows:
         .define("W_FETCHES", fetches(tile_columns) / wide)
         .define("W_WIDE", wide)
         .define("ADD", *epilogue as u32)
-        .define("EXPANDED", expanded)
+        .define("DEQUANTIZED", dequantized)
         .lanes(lanes)
         .step(step)
         .read(x)
@@ -118,10 +118,10 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows:
         .grid([columns.div_ceil(tile_columns), x.rows().div_ceil(tile_rows), 1]);
 }
 
-/// `dequantize` counts expanded weights as weights. This kernel reads them as activations.
+/// `dequantize` counts dequantized weights as weights. This kernel reads them as activations.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let cost = super::matvec::cost(d, load);
-    if d.size("EXPANDED") == 0 {
+    if d.size("DEQUANTIZED") == 0 {
         return cost;
     }
     let activations = Bytes { read: cost.activations.read + cost.weights, ..cost.activations };

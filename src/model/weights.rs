@@ -17,7 +17,7 @@ use super::{
 use crate::{
     compute::{
         backend::Backend,
-        caps::Expand,
+        caps::DequantizeFirst,
         dtype::{DType, Planes},
         tensor::Tensor,
     },
@@ -94,9 +94,9 @@ impl Weights {
 
     /// Maximum bytes of scratch memory that one matrix product needs on matrix units. `rows` holds the rows of a
     /// prefill step, and the rows of the output head.
-    pub fn expanded_bytes(&self, rows: [u32; 2], expand: Option<Expand>) -> u64 {
+    pub fn dequantized_bytes(&self, rows: [u32; 2], limits: Option<DequantizeFirst>) -> u64 {
         match self {
-            Self::Qwen3_5(weights) => weights.expanded_bytes(rows, expand),
+            Self::Qwen3_5(weights) => weights.dequantized_bytes(rows, limits),
         }
     }
 }

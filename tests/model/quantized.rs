@@ -6,7 +6,7 @@ use bimetal::{
     Backend, Checkpoint, Model,
     low_level::{
         compute::{
-            caps::{Caps, Expand},
+            caps::{Caps, DequantizeFirst},
             cpu::Cpu,
             dtype::{DType, Packs},
         },
@@ -69,10 +69,10 @@ fn long_prompts_are_the_same_whole_and_in_parts() {
     let (checkpoint, precision) =
         (fixtures::checkpoint("real-heads-bf16"), Precision { quant: Some(DType::Q4), ..HALF });
     for (name, backend) in backends::backends() {
-        assert!((193..=260).contains(&Expand::USUAL.rows));
+        assert!((193..=260).contains(&DequantizeFirst::USUAL.rows));
         let rig = || {
             let mut rig = Rig::new(&backend, &checkpoint, precision, 288);
-            rig.runner.caps.tiles.expand = Some(Expand::USUAL);
+            rig.runner.caps.tiles.dequantize_first = Some(DequantizeFirst::USUAL);
             rig
         };
         let whole = rig().run(Phase::Prefill, &ids, 0, Look::Logits).logits;

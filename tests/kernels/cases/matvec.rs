@@ -184,7 +184,7 @@ pub fn batch_invariance_of(op: impl Fn(&Case, &Pass, StepCase)) {
         for (bytes, most, fill) in both.flat_map(|(bytes, most)| [1, 1 << 16].map(|fill| (bytes, most, fill))) {
             let usual = if bytes { crate::harness::packed(backend.caps()) } else { backend.caps().clone() };
             let mut caps = usual.clone();
-            (caps.tiles.matvec.rows, caps.tiles.matvec.fill) = (most, fill);
+            (caps.tiles.matvec.rows, caps.tiles.matvec.saturating_lanes) = (most, fill);
             let run = |&step_case: &StepCase| {
                 outputs("batch invariance", &backend, &caps, |case, p| op(case, p, step_case)).remove(0)
             };

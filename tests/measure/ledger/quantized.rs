@@ -20,16 +20,16 @@ fn quantized_weights_count_what_they_take() {
         assert_eq!(sum(&ledger).weights, quantized(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
         assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
         // Prefill products read them once, dequantized before or inside the product.
-        for (budget, expanded) in [(512, true), (128, false)] {
+        for (budget, dequantized) in [(512, true), (128, false)] {
             let prefill =
                 Ledger::of(&dry_run(EngineOptions { budget: Some(budget), ..options }).prefill(64, 0).unwrap());
             let of = |name: &str| prefill.kernels().into_iter().find(|entry| entry.kernel == Some(name));
             let (before, products) = (of("dequantize"), of("matmul_mma").unwrap());
-            let reading = if expanded { before.as_ref().unwrap() } else { &products };
+            let reading = if dequantized { before.as_ref().unwrap() } else { &products };
             assert_eq!(reading.cost.weights, quantized(PRODUCTS - gates) + 2 * gates, "{format}");
             // One product per matrix, or two if the gates' rows are separate.
-            assert_eq!(before.is_some(), expanded);
-            assert_eq!(products.launches, 18 * (4 + u64::from(!expanded)) + 6 * 4, "{format}");
+            assert_eq!(before.is_some(), dequantized);
+            assert_eq!(products.launches, 18 * (4 + u64::from(!dequantized)) + 6 * 4, "{format}");
             if let Some(before) = before {
                 assert_eq!((products.cost.weights, before.launches), (0, 18 * 5 + 6 * 4), "{format}");
                 assert_eq!(before.cost.activations, Bytes { read: 0, written: 2 * PRODUCTS }, "{format}");
@@ -42,7 +42,7 @@ fn quantized_weights_count_what_they_take() {
 #[test]
 fn halves_of_weights_are_foreseen() {
     let config = Config::named("0.8b").unwrap();
-    for (budget, expanded) in [(512, 2 * (6144 + 2048 + 32) * 1024), (128, 0)] {
+    for (budget, dequantized) in [(512, 2 * (6144 + 2048 + 32) * 1024), (128, 0)] {
         let [plain, quantized] = [None, Some(DType::Q4)].map(|quant| {
             // Packed rows between dispatches need other scratch memory, so there are none here.
             let caps = Caps { packed_dots: false, ..discrete() };
@@ -78,7 +78,7 @@ fn halves_of_weights_are_foreseen() {
             (engine.memory() - model.weights.bytes(), enough - model.weights.bytes())
         });
         // The largest f16 matrix of a layer, for both programs.
-        assert_eq!([quantized.0 - plain.0, quantized.1 - plain.1], [2 * expanded; 2], "budget {budget}");
+        assert_eq!([quantized.0 - plain.0, quantized.1 - plain.1], [2 * dequantized; 2], "budget {budget}");
     }
 }
 
