@@ -25,7 +25,7 @@ use crate::{
         caps::{Caps, DeviceKind, MatvecSizes, Tiles},
         kernel::{Dispatch, Group, host_memory::HostMemory},
         lock::lock,
-        memory::{BufferId, Memory, Pending, Slot},
+        memory::{BufferId, Memory, Pending, Resource},
         pass::{Pass, Program},
     },
     error::{Error, Result},
@@ -137,11 +137,11 @@ impl Backend for Cpu {
         let recorded = pass.finish();
         let new = |&bytes: &u64| HostMemory::new(bytes, "scratch").map(Arc::new);
         let scratch = recorded.scratch.iter().map(new).collect::<Result<Vec<_>>>()?;
-        let place = |slot: &Slot| match slot {
-            Slot::Buffer(buffer) => self.memory(buffer.id()),
-            Slot::Scratch(number) => scratch[*number as usize].clone(),
+        let place = |resource: &Resource| match resource {
+            Resource::Buffer(buffer) => self.memory(buffer.id()),
+            Resource::Scratch(number) => scratch[*number as usize].clone(),
         };
-        let memory = recorded.dispatches.iter().map(|d| d.slots.iter().map(place).collect()).collect();
+        let memory = recorded.dispatches.iter().map(|d| d.resources.iter().map(place).collect()).collect();
         Ok(Program::new(recorded, Prepared(memory)))
     }
 

@@ -86,7 +86,7 @@ impl Backend for DryRun {
 
     fn run(&self, program: &Program) -> Result<()> {
         // Drop the buffers: they hold a reference to this backend.
-        let launches = program.dispatches.iter().map(|launch| Dispatch { slots: Vec::new(), ..launch.clone() });
+        let launches = program.dispatches.iter().map(|launch| Dispatch { resources: Vec::new(), ..launch.clone() });
         let mut log = self.log();
         log.launches.extend(launches);
         log.submissions += 1;

@@ -12,7 +12,7 @@ use crate::compute::{
     caps::Caps,
     dtype::DType,
     kernel::{Dispatch, Element, Kernel, Scalar},
-    memory::Slot,
+    memory::Resource,
     scratch::Scratch,
     tensor::Tensor,
 };
@@ -45,8 +45,8 @@ impl Pass {
     /// # Panics
     /// If a dispatch uses scratch memory. [`Recorded::on_buffers`] replaces scratch memory by buffers.
     pub fn replay(caps: &Caps, dispatches: &[Dispatch]) -> Self {
-        let owned = |slot: &Slot| matches!(slot, Slot::Buffer(_));
-        assert!(dispatches.iter().all(|d| d.slots.iter().all(owned)), "replay: a dispatch uses scratch memory");
+        let owned = |resource: &Resource| matches!(resource, Resource::Buffer(_));
+        assert!(dispatches.iter().all(|d| d.resources.iter().all(owned)), "replay: a dispatch uses scratch memory");
         let pass = Self::new(caps);
         pass.tape.borrow_mut().dispatches = dispatches.to_vec();
         pass
@@ -73,7 +73,7 @@ impl Pass {
         let dispatch = Dispatch {
             kernel,
             defines: Vec::new(),
-            slots: Vec::new(),
+            resources: Vec::new(),
             elements: Vec::new(),
             shapes: Vec::new(),
             params: Vec::new(),
@@ -90,7 +90,7 @@ impl Pass {
         tape.marks.push(Mark {
             name: name.into(),
             after: tape.dispatches.len(),
-            slot: tensor.slot(),
+            resource: tensor.resource(),
             shape: [tensor.rows(), tensor.width()],
             dtype: tensor.dtype(),
         });
@@ -180,7 +180,7 @@ impl<'a> Builder<'a> {
     pub fn grid(self, grid: [u32; 3]) {
         let Builder { pass, mut dispatch, .. } = self;
         let kernel = dispatch.kernel;
-        assert_eq!(dispatch.slots.len(), kernel.bindings.len(), "{}: bindings", kernel.name);
+        assert_eq!(dispatch.resources.len(), kernel.bindings.len(), "{}: bindings", kernel.name);
         assert_eq!(dispatch.params.len(), kernel.params.len(), "{}: parameters", kernel.name);
         assert!(grid.iter().all(|&groups| groups > 0), "{}: empty grid {grid:?}", kernel.name);
         dispatch.grid = grid;
@@ -190,7 +190,7 @@ impl<'a> Builder<'a> {
     }
 
     fn bind(mut self, tensor: &Tensor, writes: bool) -> Self {
-        let (kernel, at) = (self.dispatch.kernel, self.dispatch.slots.len());
+        let (kernel, at) = (self.dispatch.kernel, self.dispatch.resources.len());
         let Some(binding) = kernel.bindings.get(at) else { panic!("{}: more than {at} bindings", kernel.name) };
         assert_eq!(binding.access.writes(), writes, "{}: access of {}", kernel.name, binding.name);
         let written = !tensor.dtype().is_quantized() || matches!(binding.element, Element::Heads | Element::Inputs);
@@ -204,7 +204,7 @@ impl<'a> Builder<'a> {
             Element::F32 | Element::U32 => true,
         };
         assert!(whole, "{}: row width of {} is not a multiple of the vector width", kernel.name, binding.name);
-        self.dispatch.slots.push(tensor.slot());
+        self.dispatch.resources.push(tensor.resource());
         self.dispatch.elements.push(tensor.dtype());
         self.dispatch.shapes.push([tensor.rows(), tensor.width()]);
         self

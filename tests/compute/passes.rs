@@ -9,7 +9,7 @@ use bimetal::{
         cpu::Cpu,
         dtype::DType,
         kernel::{Binding, Element, Kernel, Scalar, Source},
-        memory::Slot,
+        memory::Resource,
         pass::Pass,
         tensor::Tensor,
     },
@@ -147,9 +147,9 @@ fn scratch_that_lives_is_not_lent() {
     bump(&p, &mut a);
     bump(&p, &mut b);
     let recorded = p.finish();
-    let number = |at: usize| match recorded.dispatches[at].slots[0] {
-        Slot::Scratch(number) => number,
-        Slot::Buffer(_) => panic!("scratch lives in no buffer"),
+    let number = |at: usize| match recorded.dispatches[at].resources[0] {
+        Resource::Scratch(number) => number,
+        Resource::Buffer(_) => panic!("scratch lives in no buffer"),
     };
     assert_ne!(number(0), number(1));
     drop((a, b));

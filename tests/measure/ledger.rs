@@ -16,7 +16,7 @@ use bimetal::{
             dry_run::DryRun,
             dtype::DType,
             kernel::Access,
-            memory::Slot,
+            memory::Resource,
             pass::{Pass, Recorded},
             tensor::Tensor,
         },
@@ -228,15 +228,16 @@ fn costs_agree_with_the_tensors_that_are_bound() {
         let load = if phase == Phase::Prefill { Load::prompt(rows, 64) } else { Load::decode(sequences, 4095) };
         for launch in &recorded.dispatches {
             let cost = launch.cost(&load);
-            let bytes = |slot: &Slot| match slot {
-                Slot::Buffer(buffer) => buffer.bytes(),
-                Slot::Scratch(number) => recorded.scratch[*number as usize],
+            let bytes = |resource: &Resource| match resource {
+                Resource::Buffer(buffer) => buffer.bytes(),
+                Resource::Scratch(number) => recorded.scratch[*number as usize],
             };
-            let bound = || launch.kernel.bindings.iter().zip(&launch.slots);
+            let bound = || launch.kernel.bindings.iter().zip(&launch.resources);
             let read: u64 = bound().filter(|(binding, _)| binding.access != Access::Write).map(|(_, s)| bytes(s)).sum();
             assert!(cost.weights + cost.activations.read + cost.cache.read <= read, "{}: {cost:?}", launch.label());
-            let scratch = bound().filter(|(binding, slot)| binding.access.writes() && matches!(slot, Slot::Scratch(_)));
-            let written: u64 = scratch.map(|(_, slot)| bytes(slot)).sum();
+            let scratch = bound()
+                .filter(|(binding, resource)| binding.access.writes() && matches!(resource, Resource::Scratch(_)));
+            let written: u64 = scratch.map(|(_, resource)| bytes(resource)).sum();
             if launch.kernel.name == "gdn_chunk_solve" {
                 // The buffers have room for 3 chunks of 64 rows, each with its decays of 16 states, and for twice the
                 // rows.

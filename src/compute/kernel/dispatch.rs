@@ -4,7 +4,7 @@ use crate::compute::{
     cost::{Cost, Flops, Load, RowCount},
     dtype::DType,
     kernel::{Binding, Kernel},
-    memory::Slot,
+    memory::Resource,
 };
 
 /// One dispatch of a kernel.
@@ -15,7 +15,7 @@ pub struct Dispatch {
     /// Compile-time constants, in the order given. With the element types they form the pipeline key.
     pub defines: Vec<(&'static str, u32)>,
     /// The resource of each binding.
-    pub slots: Vec<Slot>,
+    pub resources: Vec<Resource>,
     /// The element type of each binding.
     pub elements: Vec<DType>,
     /// Rows and width of the tensor at each binding.
@@ -45,11 +45,11 @@ impl Dispatch {
     }
 
     /// The bindings that the dispatch may write, with their resource and element type.
-    pub fn written(&self) -> impl Iterator<Item = (&'static Binding, &Slot, DType)> {
-        let bound = self.kernel.bindings.iter().zip(&self.slots).zip(&self.elements);
+    pub fn written(&self) -> impl Iterator<Item = (&'static Binding, &Resource, DType)> {
+        let bound = self.kernel.bindings.iter().zip(&self.resources).zip(&self.elements);
         bound
             .filter(|((binding, _), _)| binding.access.writes())
-            .map(|((binding, slot), &dtype)| (binding, slot, dtype))
+            .map(|((binding, resource), &dtype)| (binding, resource, dtype))
     }
 
     /// The kernel's name with its defines, for errors and traces.

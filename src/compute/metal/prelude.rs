@@ -150,7 +150,7 @@ mod tests {
         Dispatch {
             kernel,
             defines: vec![("K", 1024), ("A", 1)],
-            slots: Vec::new(),
+            resources: Vec::new(),
             elements: vec![DType::F32, DType::Bf16, DType::F16, DType::U32, DType::F32],
             shapes: Vec::new(),
             params: Vec::new(),

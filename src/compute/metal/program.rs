@@ -18,7 +18,7 @@ use crate::compute::lock::lock;
 use crate::{
     compute::{
         kernel::Dispatch,
-        memory::{BufferId, Slot},
+        memory::{BufferId, Resource},
         pass::Recorded,
     },
     error::{Error, Result},
@@ -43,7 +43,7 @@ pub(super) struct Prepared<D: Driver> {
 struct Launch<D: Driver> {
     pipeline: D::Pipeline,
     /// The index of each binding's buffer in the program's places.
-    slots: Vec<usize>,
+    resources: Vec<usize>,
     /// The launch constants, as bytes.
     params: Vec<u8>,
     grid: [u32; 3],
@@ -63,7 +63,7 @@ impl<D: Driver> Prepared<D> {
         let launch = |(dispatch, pipeline): (&Dispatch, D::Pipeline)| {
             Ok(Launch {
                 pipeline,
-                slots: places.of(dispatch)?,
+                resources: places.of(dispatch)?,
                 params: bytemuck::cast_slice(&dispatch.params).to_vec(),
                 grid: dispatch.grid,
                 lanes: dispatch.lanes,
@@ -149,13 +149,13 @@ impl<D: Driver> Encoder<'_, D> {
             self.driver.barrier(commands);
         }
         self.driver.set_pipeline(commands, &launch.pipeline);
-        for (at, &place) in launch.slots.iter().enumerate() {
+        for (at, &place) in launch.resources.iter().enumerate() {
             if self.bound[at].replace(place) != Some(place) {
                 self.driver.set_buffer(commands, at, &self.buffers[place]);
             }
         }
         if !launch.params.is_empty() {
-            let at = launch.slots.len();
+            let at = launch.resources.len();
             self.bound[at] = None;
             self.driver.set_bytes(commands, at, &launch.params);
         }
@@ -180,19 +180,19 @@ enum Key {
 impl<D: Driver> Places<'_, D> {
     /// The places of a dispatch's bindings.
     fn of(&mut self, dispatch: &Dispatch) -> Result<Vec<usize>> {
-        let bound = dispatch.slots.iter().zip(dispatch.kernel.bindings);
-        let places = bound.map(|(slot, binding)| {
-            let at = self.place(slot)?;
+        let bound = dispatch.resources.iter().zip(dispatch.kernel.bindings);
+        let places = bound.map(|(resource, binding)| {
+            let at = self.place(resource)?;
             self.found[at].1 |= binding.access.writes();
             Ok(at)
         });
         places.collect()
     }
 
-    fn place(&mut self, slot: &Slot) -> Result<usize> {
-        let key = match slot {
-            Slot::Buffer(buffer) => Key::Buffer(buffer.id()),
-            Slot::Scratch(number) => Key::Scratch(*number),
+    fn place(&mut self, resource: &Resource) -> Result<usize> {
+        let key = match resource {
+            Resource::Buffer(buffer) => Key::Buffer(buffer.id()),
+            Resource::Scratch(number) => Key::Scratch(*number),
         };
         if let Some(&at) = self.known.get(&key) {
             return Ok(at);
@@ -212,7 +212,7 @@ impl<D: Driver> Places<'_, D> {
 fn check(dispatch: &Dispatch, most: u32) -> Result<()> {
     let lanes =
         dispatch.grid.iter().fold(u64::from(dispatch.lanes), |lanes, &groups| lanes.saturating_mul(groups.into()));
-    let bindings = dispatch.slots.len() + usize::from(!dispatch.params.is_empty());
+    let bindings = dispatch.resources.len() + usize::from(!dispatch.params.is_empty());
     let constants = size_of_val(&*dispatch.params);
     let refuse = |what| Err(Error::Device { label: dispatch.label(), what });
     match () {

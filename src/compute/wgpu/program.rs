@@ -14,7 +14,7 @@ use super::{
     submission_plan::SubmissionPlan,
 };
 use crate::{
-    compute::{kernel::Dispatch, memory::Slot, pass::Recorded},
+    compute::{kernel::Dispatch, memory::Resource, pass::Recorded},
     error::{Error, Result},
 };
 
@@ -176,11 +176,11 @@ impl Groups<'_> {
     fn of(&mut self, dispatch: &Dispatch) -> Result<BindGroup> {
         let device = &*self.backend.device;
         let layout = self.backend.pipelines.layout(device, dispatch.kernel).group;
-        let place = |slot: &Slot| match slot {
-            Slot::Buffer(buffer) => self.backend.memory.buffer(buffer.id()),
-            Slot::Scratch(number) => self.scratch[*number as usize].clone(),
+        let place = |resource: &Resource| match resource {
+            Resource::Buffer(buffer) => self.backend.memory.buffer(buffer.id()),
+            Resource::Scratch(number) => self.scratch[*number as usize].clone(),
         };
-        let buffers: Vec<_> = dispatch.slots.iter().map(place).collect();
+        let buffers: Vec<_> = dispatch.resources.iter().map(place).collect();
         let key = (layout, buffers, window(dispatch));
         if let Some(group) = self.known.get(&key) {
             return Ok(group.clone());

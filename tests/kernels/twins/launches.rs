@@ -176,7 +176,7 @@ pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     Dispatch {
         kernel,
         defines: defines.map(|(name, value)| (name, wide(name, value))).collect(),
-        slots: Vec::new(),
+        resources: Vec::new(),
         elements: kernel.bindings.iter().map(element).collect(),
         shapes: vec![if dtype.is_ggml() { SUPER } else { SHAPE }; kernel.bindings.len()],
         params: Vec::new(),

@@ -8,7 +8,7 @@ use bimetal::{
         compute::{
             dtype::DType,
             kernel::{Access, Binding, Dispatch},
-            memory::{Buffer, Slot},
+            memory::{Buffer, Resource},
         },
         kernels::operands::step,
     },
@@ -32,17 +32,17 @@ impl Copies {
     pub fn new(backend: &Arc<dyn Backend>, launch: &Dispatch, (moved, aim): (u64, u64), most: u64) -> Result<Self> {
         let shared = shared(launch);
         let own = |at: &usize| *at != shared && !is_kept(&launch.kernel.bindings[*at]);
-        let bytes: u64 = (0..launch.slots.len()).filter(own).map(|at| bytes(launch, at)).sum();
+        let bytes: u64 = (0..launch.resources.len()).filter(own).map(|at| bytes(launch, at)).sum();
         let count = aim.div_ceil(moved.max(1)).min(most / bytes.max(1)).clamp(1, MOST);
-        let result = Slot::Buffer(filled(backend, launch, shared)?);
+        let result = Resource::Buffer(filled(backend, launch, shared)?);
         let copy = |_| {
-            let slot = |(at, slot): (usize, &Slot)| match () {
+            let resource = |(at, resource): (usize, &Resource)| match () {
                 () if at == shared => Ok(result.clone()),
-                () if own(&at) => filled(backend, launch, at).map(Slot::Buffer),
-                () => Ok(slot.clone()),
+                () if own(&at) => filled(backend, launch, at).map(Resource::Buffer),
+                () => Ok(resource.clone()),
             };
-            let slots = launch.slots.iter().enumerate().map(slot).collect::<Result<_>>()?;
-            Ok(Dispatch { slots, barrier: true, ..launch.clone() })
+            let resources = launch.resources.iter().enumerate().map(resource).collect::<Result<_>>()?;
+            Ok(Dispatch { resources, barrier: true, ..launch.clone() })
         };
         (0..count).map(copy).collect::<Result<_>>().map(Self)
     }
