@@ -130,6 +130,7 @@ fn every_branch_of_an_import_is_seen() {
 
 /// Words that this project no longer uses, and what it says in their place: one word for each thing.
 const RETIRED: &[(&str, &str)] = &[
+    ("Brains4", "Bf16x4"),
     ("Chosen", "Readback"),
     ("EXPANDED", "DEQUANTIZED"),
     ("Expand", "DequantizeFirst"),
@@ -137,6 +138,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("Feed", "TokenSource"),
     ("Figures", "Timing"),
     ("Form", "Precision"),
+    ("Halves", "MatrixOperand"),
     ("Live", "RowCount"),
     ("Notes", "DryRunLog"),
     ("Pace", "SubmissionPlan"),
@@ -150,6 +152,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("Strips", "the text's own constant"),
     ("bundle", "subgroup"),
     ("gdn_prompt", "gdn_prefill"),
+    ("has_halves", "suits_matrix_units"),
 ];
 
 /// Spellings of other countries, as parts of words, and the one of this project.

@@ -193,12 +193,13 @@ impl<'a> Builder<'a> {
         let (kernel, at) = (self.dispatch.kernel, self.dispatch.resources.len());
         let Some(binding) = kernel.bindings.get(at) else { panic!("{}: more than {at} bindings", kernel.name) };
         assert_eq!(binding.access.writes(), writes, "{}: access of {}", kernel.name, binding.name);
-        let written = !tensor.dtype().is_quantized() || matches!(binding.element, Element::Heads | Element::Inputs);
+        let written =
+            !tensor.dtype().is_quantized() || matches!(binding.element, Element::KvRows | Element::Activations);
         assert!(!writes || written, "{}: no kernel writes {}", kernel.name, tensor.dtype());
         assert!(binding.element.takes(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
         let whole = match binding.element {
-            Element::Wide => tensor.width().is_multiple_of(4 * self.dispatch.define("WIDE")),
-            Element::Float | Element::F16 | Element::Halves | Element::Heads | Element::Inputs => {
+            Element::Vec16B => tensor.width().is_multiple_of(4 * self.dispatch.define("WIDE")),
+            Element::Float | Element::F16 | Element::MatrixOperand | Element::KvRows | Element::Activations => {
                 tensor.rows() == 1 || tensor.width().is_multiple_of(4)
             }
             Element::F32 | Element::U32 => true,

@@ -26,7 +26,7 @@ pub static KERNEL: Kernel = Kernel {
     bindings: &[
         step::BINDING,
         Binding::read("x", Element::F16),
-        Binding::read("w", Element::Halves),
+        Binding::read("w", Element::MatrixOperand),
         Binding::update("y", Element::F32),
     ],
     params: &[("first", Scalar::U32(0)), ("count", Scalar::U32(0)), ("stride", Scalar::U32(0))],
@@ -67,7 +67,7 @@ impl Tile {
 
 /// Whether matrix units can compute the product with a matrix part.
 pub(crate) fn fits(caps: &Caps, inputs: DType, part: &Part) -> bool {
-    caps.matrix_units.is_some() && inputs == DType::F16 && part.tensor.dtype().has_halves()
+    caps.matrix_units.is_some() && inputs == DType::F16 && part.tensor.dtype().suits_matrix_units()
 }
 
 /// Matrix rows in the form that the kernel multiplies.

@@ -25,8 +25,8 @@ pub static KERNEL: Kernel = Kernel {
     name: "matvec",
     bindings: &[
         step::BINDING,
-        Binding::read("x", Element::Wide),
-        Binding::read("w", Element::Wide),
+        Binding::read("x", Element::Vec16B),
+        Binding::read("w", Element::Vec16B),
         Binding::update("y", Element::F32),
     ],
     params: &[

@@ -62,10 +62,10 @@ impl Weights {
         let config = source.config();
         let (inputs, quant) = (precision.activations_on(backend.caps()), precision.weights);
         source.require_form(quant)?;
-        let halves = inputs == DType::F16 && backend.caps().matrix_units.is_some();
+        let to_f16 = inputs == DType::F16 && backend.caps().matrix_units.is_some();
         thread::scope(|scope| {
             let uploader = Uploader::new(scope);
-            let mut loader = Loader { backend, source, config, halves, quant, done: 0, progress, uploader };
+            let mut loader = Loader { backend, source, config, to_f16, quant, done: 0, progress, uploader };
             let loaded = loader.weights(inputs);
             loader.uploader.finish().and(loaded).map(Self::Qwen3_5)
         })
@@ -107,7 +107,7 @@ struct Loader<'a, 'p, 's> {
     source: &'a Source<'a>,
     config: &'a Config,
     /// Whether to convert matrices to f16, if all their values fit.
-    halves: bool,
+    to_f16: bool,
     /// Target format of large matrices.
     quant: Option<DType>,
     done: u64,
@@ -213,11 +213,11 @@ impl Loader<'_, '_, '_> {
     fn matrix(&mut self, named: &[Named]) -> Result<Matrix> {
         let mut wide: Vec<String> = Vec::new();
         loop {
-            let (halves, quant) = (self.halves, self.quant);
+            let (to_f16, quant) = (self.to_f16, self.quant);
             let to = |stored: &Stored<'_>| match quant.filter(|_| is_quantized(stored.name, stored.width)) {
                 _ if stored.dtype.is_quantized() || wide.iter().any(|name| name == stored.name) => stored.dtype,
                 Some(quant) => quant,
-                None if halves => DType::F16,
+                None if to_f16 => DType::F16,
                 None => stored.dtype,
             };
             match self.parts(named, to) {

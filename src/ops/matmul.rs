@@ -99,15 +99,15 @@ fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Pa
         return;
     }
     let rows = parts[0].first..parts[parts.len() - 1].rows().end;
-    let mut halves = p.passing([rows.len() as u32, product.w.width()], DType::F16);
-    parts.iter().for_each(|part| dequantize(p, part, part.first - rows.start, &mut halves));
-    matmul_mma(p, step, product, &Rows::Dequantized(&halves, rows));
+    let mut f16_words = p.passing([rows.len() as u32, product.w.width()], DType::F16);
+    parts.iter().for_each(|part| dequantize(p, part, part.first - rows.start, &mut f16_words));
+    matmul_mma(p, step, product, &Rows::Dequantized(&f16_words, rows));
 }
 
 /// Maximum scratch bytes of a prefill product of `rows` rows with `w` on matrix units.
 pub fn dequantized_bytes(w: &Matrix, rows: u32, limits: Option<DequantizeFirst>) -> u64 {
-    let has_halves = |part: &Part| part.tensor.dtype().has_halves();
-    let runs = w.parts().chunk_by(|a, b| has_halves(a) == has_halves(b));
+    let suits_matrix_units = |part: &Part| part.tensor.dtype().suits_matrix_units();
+    let runs = w.parts().chunk_by(|a, b| suits_matrix_units(a) == suits_matrix_units(b));
     let dequantized = runs.filter(|parts| is_dequantized_first(rows, parts, limits));
     let bytes = |parts: &[Part]| parts.iter().map(|part| DType::F16.size([part.tensor.rows(), w.width()])).sum();
     dequantized.map(bytes).max().unwrap_or(0)

@@ -230,14 +230,14 @@ fn every_float_type_is_read_and_written_alike() {
         [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 65504.0, 65519.0, 1e6, -1e6, 0.0, -0.0, 6e-5, 1.0 / 3.0, -2.5];
     let plain = (0..116).map(|i| (i as f32 - 58.0) * 0.37);
     let singles: Vec<f32> = odd.into_iter().chain(plain).collect();
-    let halves: Vec<u16> = singles.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
+    let f16_words: Vec<u16> = singles.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
     let brains: Vec<u16> = singles.iter().map(|x| half::bf16::from_f32(*x).to_bits()).collect();
     for from in [DType::F32, DType::F16, DType::Bf16] {
         for to in [DType::F32, DType::F16] {
             let results = backends().into_iter().map(|(name, backend)| {
                 let shape = [1, singles.len() as u32];
                 let x = match from {
-                    DType::F16 => Tensor::from_slice(&backend, shape, from, "x", &halves).unwrap(),
+                    DType::F16 => Tensor::from_slice(&backend, shape, from, "x", &f16_words).unwrap(),
                     DType::Bf16 => Tensor::from_slice(&backend, shape, from, "x", &brains).unwrap(),
                     _ => tensor(&backend, &singles),
                 };

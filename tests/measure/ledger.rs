@@ -87,9 +87,9 @@ fn a_decoded_token_reads_every_weight_once_and_its_states() {
     assert_eq!(cost.cache.read, STATES + 3 * RING_ROW + context * KV_TOKEN);
     assert_eq!(cost.cache.written, STATES + RING_ROW + KV_TOKEN);
     // A product that normalizes its rows itself reads them as f32.
-    let halves = 18 * 1024 * 2048 + 6 * 1024 * 2048 + 24 * 1024 * 3584;
-    assert_eq!(cost.flops.matrix, 2 * halves);
-    let products = 2 * (HEAD + PRODUCTS - halves);
+    let on_matrix_units = 18 * 1024 * 2048 + 6 * 1024 * 2048 + 24 * 1024 * 3584;
+    assert_eq!(cost.flops.matrix, 2 * on_matrix_units);
+    let products = 2 * (HEAD + PRODUCTS - on_matrix_units);
     let rest = products + 2 * 3 * STATES / 4 + 2 * 2 * context * 6 * 8 * 256;
     assert!(cost.flops.vector >= rest && cost.flops.vector < rest + 4_000_000, "{cost:?}");
     let gigabytes = (cost.weights + 2 * STATES) as f64 / 1e9;

@@ -101,7 +101,7 @@ fn quad(dtype: DType) -> &'static str {
     match dtype {
         DType::F32 => "float4",
         DType::F16 => "half4",
-        DType::Bf16 => "Brains4",
+        DType::Bf16 => "Bf16x4",
         _ => "uint4",
     }
 }
@@ -133,7 +133,7 @@ mod tests {
         name: "add",
         bindings: &[
             Binding::read("x", Element::Float),
-            Binding::read("w", Element::Wide),
+            Binding::read("w", Element::Vec16B),
             Binding::read("half", Element::F16),
             Binding::read("step", Element::U32),
             Binding::write("y", Element::F32),
@@ -166,11 +166,11 @@ mod tests {
         let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
         let defines = ["K = 1024;", "A = 1;", "LANES = 64;", "SIMD = 32;"];
         assert_eq!(lines("constant"), defines.map(|define| format!("constant constexpr uint {define}")));
-        assert_eq!(lines("typedef"), ["typedef float4 Quad_x;", "typedef Brains4 Quad_w;", "typedef half4 Quad_half;"]);
+        assert_eq!(lines("typedef"), ["typedef float4 Quad_x;", "typedef Bf16x4 Quad_w;", "typedef half4 Quad_half;"]);
         assert!(text.starts_with("#include <metal_stdlib>\n") && text.ends_with("kernel void add() {}\n"), "{text}");
         let pragma = text.find("#pragma METAL fp contract(off)").unwrap();
         assert!(pragma < text.find("constant").unwrap(), "no code before contraction is off");
-        assert!(text.find("struct Brains4").unwrap() < text.find("typedef").unwrap(), "declared before it is used");
+        assert!(text.find("struct Bf16x4").unwrap() < text.find("typedef").unwrap(), "declared before it is used");
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
     if let Some([least, _]) = caps.subgroup {
         _ = writeln!(text, "const SUBGROUP: u32 = {least}u;");
     }
-    if dispatch.kernel.bindings.iter().any(|binding| binding.element == Element::Wide) {
+    if dispatch.kernel.bindings.iter().any(|binding| binding.element == Element::Vec16B) {
         text.push_str("alias Piece = array<vec4<f32>, WIDE>;\n");
     }
     let any = |of: fn(&DType) -> bool| dispatch.elements.iter().any(of);

@@ -147,7 +147,12 @@ fn expected(kernel: &Kernel) -> Vec<String> {
         let element = match binding.element {
             Element::F32 => "float".to_owned(),
             Element::U32 => "uint".to_owned(),
-            Element::Float | Element::F16 | Element::Halves | Element::Heads | Element::Inputs | Element::Wide => {
+            Element::Float
+            | Element::F16
+            | Element::MatrixOperand
+            | Element::KvRows
+            | Element::Activations
+            | Element::Vec16B => {
                 format!("Quad_{}", binding.name)
             }
         };

@@ -72,14 +72,16 @@ impl<'a> Bound<'a> {
             _ => vec![(format, used)],
         };
         match (self.binding.element, quantized) {
-            (Element::Inputs, true) => of_format(Use::Stores),
-            (Element::Wide, true) if multiplies_bytes(self.dispatch) => of_format(Use::Codes),
-            (Element::Wide, _) => of_format(Use::Pieces),
-            (Element::Halves, _) if self.dtype.is_ggml() => {
+            (Element::Activations, true) => of_format(Use::Stores),
+            (Element::Vec16B, true) if multiplies_bytes(self.dispatch) => of_format(Use::Codes),
+            (Element::Vec16B, _) => of_format(Use::Pieces),
+            (Element::MatrixOperand, _) if self.dtype.is_ggml() => {
                 [of_format(Use::Quads), vec![("quads_as_f16", Use::Fetches)]].concat()
             }
-            (Element::Halves, _) => of_format(Use::Fetches),
-            (Element::Heads | Element::Inputs, false) => vec![(format, Use::Quads), ("float_writes", Use::Stores)],
+            (Element::MatrixOperand, _) => of_format(Use::Fetches),
+            (Element::KvRows | Element::Activations, false) => {
+                vec![(format, Use::Quads), ("float_writes", Use::Stores)]
+            }
             _ => of_format(Use::Quads),
         }
     }
@@ -114,8 +116,8 @@ impl<'a> Bound<'a> {
         match name {
             "USE" => Some(used as u32),
             "WRITES" => Some(self.binding.access.writes().into()),
-            "KEEPS" => Some((self.binding.element == Element::Heads).into()),
-            "STORES_QUADS" => Some((self.binding.element == Element::Inputs).into()),
+            "KEEPS" => Some((self.binding.element == Element::KvRows).into()),
+            "STORES_QUADS" => Some((self.binding.element == Element::Activations).into()),
             "SHADER_F16" => Some(self.shader_f16.into()),
             "EVEN_AND_ODD" => Some((self.dtype == DType::Packed(Packs::Nibbles)).into()),
             "PAIRS" => Some((self.dispatch.known("W_WIDE") == Some(2)).into()),
