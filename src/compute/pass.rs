@@ -64,7 +64,7 @@ impl Pass {
 
     /// A short-lived tensor in scratch memory that tensors of many sizes reuse. The memory is as large as the largest
     /// of them.
-    pub fn passing(&self, shape: [u32; 2], dtype: DType) -> Tensor {
+    pub fn shared_scratch(&self, shape: [u32; 2], dtype: DType) -> Tensor {
         Tensor::scratch(&self.scratch, shape, dtype, Scratch::take_growing)
     }
 

@@ -99,7 +99,7 @@ fn on_matrix_units(p: &Pass, step: &Step, product: &mut Product<'_>, parts: &[Pa
         return;
     }
     let rows = parts[0].first..parts[parts.len() - 1].rows().end;
-    let mut f16_words = p.passing([rows.len() as u32, product.w.width()], DType::F16);
+    let mut f16_words = p.shared_scratch([rows.len() as u32, product.w.width()], DType::F16);
     parts.iter().for_each(|part| dequantize(p, part, part.first - rows.start, &mut f16_words));
     matmul_mma(p, step, product, &Rows::Dequantized(&f16_words, rows));
 }

@@ -212,7 +212,7 @@ fn times(model: &Model, prepared: &Prepared) -> Result<Vec<Duration>> {
 /// The kernel's name; for a matrix product also its columns and its inner dimension.
 pub fn name(dispatch: &Dispatch) -> String {
     let columns = dispatch.kernel.params.iter().position(|(name, _)| *name == "count").map(|at| dispatch.params[at]);
-    match (dispatch.known("K"), columns) {
+    match (dispatch.find_define("K"), columns) {
         (Some(inner), Some(columns)) => format!("{} {columns}×{inner}", dispatch.kernel.name),
         _ => dispatch.kernel.name.into(),
     }

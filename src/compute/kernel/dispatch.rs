@@ -36,11 +36,11 @@ impl Dispatch {
     /// # Panics
     /// If the dispatch has no such define.
     pub fn define(&self, name: &str) -> u32 {
-        self.known(name).unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name))
+        self.find_define(name).unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name))
     }
 
     /// The value of a define; `None` if the dispatch has none of that name.
-    pub fn known(&self, name: &str) -> Option<u32> {
+    pub fn find_define(&self, name: &str) -> Option<u32> {
         self.defines.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 

@@ -37,8 +37,8 @@ impl<'a> Group<'a> {
     }
 
     /// A compile-time constant; `None` if the dispatch does not have it.
-    pub fn known(&self, name: &str) -> Option<usize> {
-        self.dispatch.known(name).map(|value| value as usize)
+    pub fn find_define(&self, name: &str) -> Option<usize> {
+        self.dispatch.find_define(name).map(|value| value as usize)
     }
 
     /// A launch constant of type u32.

@@ -106,7 +106,7 @@ impl<'a> Bound<'a> {
     fn file(&self, name: &str, used: Use) -> Result<String, String> {
         let part = Part::of(FORMATS, name).ok_or_else(|| format!("wgsl/lib/formats has no {name}.wgsl"))?;
         let text = part.text.replace("$NAME", self.binding.name);
-        unroll(part.file, &text, &|name| self.number(name, used).or_else(|| self.dispatch.known(name)))
+        unroll(part.file, &text, &|name| self.number(name, used).or_else(|| self.dispatch.find_define(name)))
     }
 
     /// The value of a name in a format file.
@@ -120,13 +120,13 @@ impl<'a> Bound<'a> {
             "STORES_QUADS" => Some((self.binding.element == Element::Activations).into()),
             "SHADER_F16" => Some(self.shader_f16.into()),
             "EVEN_AND_ODD" => Some((self.dtype == DType::Packed(Packs::Nibbles)).into()),
-            "PAIRS" => Some((self.dispatch.known("W_WIDE") == Some(2)).into()),
-            "LOADS" => self.dispatch.known("WIDE").map(|wide| wide.div_ceil(2)),
+            "PAIRS" => Some((self.dispatch.find_define("W_WIDE") == Some(2)).into()),
+            "LOADS" => self.dispatch.find_define("WIDE").map(|wide| wide.div_ceil(2)),
             "SECOND_PLANE" => plane(1, 4),
             "SECOND_PLANE_VECTOR" => plane(1, 16),
             "THIRD_PLANE" => plane(2, 4),
             "HEAD_QUADS" => Some(width? / 4),
-            "HEAD_PIECES" => Some(width? / (4 * self.dispatch.known("WIDE")?)),
+            "HEAD_PIECES" => Some(width? / (4 * self.dispatch.find_define("WIDE")?)),
             "ROW_BLOCKS" => Some(width? / BLOCK as u32),
             "ROW_UNITS" => Some(width?.div_ceil(UNIT as u32)),
             "WHOLE_UNITS" => Some(width?.is_multiple_of(UNIT as u32).into()),
