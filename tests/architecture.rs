@@ -139,6 +139,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("Figures", "Timing"),
     ("Form", "Precision"),
     ("Halves", "MatrixOperand"),
+    ("Ledger", "CostTable"),
     ("Live", "RowCount"),
     ("Notes", "DryRunLog"),
     ("Pace", "SubmissionPlan"),

@@ -54,7 +54,7 @@ pub struct Arguments {
     /// With --profile: write the dispatches to a file for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE", requires = "profile")]
     trace: Option<PathBuf>,
-    /// With --plan or --profile: the chip of the roofline (floor); if absent, all chips, or the device's if known
+    /// With --plan or --profile: the chip of the roofline; if absent, all chips, or the device's if known
     #[arg(long, value_name = "NAME", requires = "launches")]
     chip: Option<String>,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! A dry-run device: it has capabilities but no memory, computes nothing, and logs every call.
 //!
-//! It runs everything that a backend runs, and its log gives the cost of the run: [`crate::measure::ledger`].
+//! It runs everything that a backend runs, and its log gives the cost of the run: [`crate::measure::cost_table`].
 
 use std::{
     mem,

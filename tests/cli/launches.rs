@@ -90,7 +90,7 @@ fn a_profile_for_people() {
     assert!(out.lines().any(|line| line.starts_with("matvec ") && line.contains('×')), "{out}");
     let known = profile(&["--chip", "H200"]).succeeds().out;
     assert!(known.lines().next().unwrap().contains("; NVIDIA H200: 4800 GB/s, "), "{known}");
-    assert_eq!(known.matches("  % of floor\n").count(), 2, "{known}");
+    assert_eq!(known.matches("  % of roofline\n").count(), 2, "{known}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub struct Arguments {
     /// Megabytes that dispatches move before they reuse a buffer: more than any cache holds
     #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     cold: u64,
-    /// The chip of the roofline (floor); if absent, the device's if known
+    /// The chip of the roofline; if absent, the device's if known
     #[arg(long, value_name = "CHIP")]
     chip: Option<String>,
 }

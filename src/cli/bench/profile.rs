@@ -84,14 +84,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let caps = backend.caps();
     let title =
         format!("{} on {} ({}), median of {}", arguments.target.name(), caps.device, caps.backend, arguments.repeat);
-    let floor = chip.map_or("its peaks are not known: --chip names a chip".into(), |chip| {
+    let roofline = chip.map_or("its peaks are not known: --chip names a chip".into(), |chip| {
         format!(
             "{}: {} GB/s, {} TFLOP/s in f32, {} for matrix units",
             chip.name, chip.bandwidth, chip.vector, chip.matrix
         )
     });
     let tables: Vec<_> = profiles.iter().map(|profile| profile.text(chip)).collect();
-    print(&format!("{title}; {floor}\n\n{}", tables.join("\n")))
+    print(&format!("{title}; {roofline}\n\n{}", tables.join("\n")))
 }
 
 fn shapes(arguments: &Arguments, budget: u32) -> Vec<Shape> {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use bimetal::{
     low_level::compute::caps::Caps,
-    measure::{chips, ledger::Ledger},
+    measure::{chips, cost_table::CostTable},
 };
 use serde_json::Value;
 
@@ -13,30 +13,34 @@ use super::{HEAD, PRODUCTS, WEIGHTS, dry_engine, sum};
 #[test]
 fn a_decoded_token_is_one_submission_of_few_launches_and_one_wait() {
     for depth in [1, 1000, 30_000] {
-        let ledger = Ledger::of(&dry_engine(Caps::apple(), "0.8b", 1, 32_768).decode(1, depth).unwrap());
-        assert_eq!([ledger.submissions, ledger.waits], [1, 1], "the token is read, and nothing else is waited for");
-        let launches = ledger.total().launches;
+        let cost_table = CostTable::of(&dry_engine(Caps::apple(), "0.8b", 1, 32_768).decode(1, depth).unwrap());
+        assert_eq!(
+            [cost_table.submissions, cost_table.waits],
+            [1, 1],
+            "the token is read, and nothing else is waited for"
+        );
+        let launches = cost_table.total().launches;
         assert!(launches <= 150, "{launches} launches at depth {depth}");
-        assert_eq!(sum(&ledger).weights, WEIGHTS + 2 * 1024, "each once, and a row of the embedding");
+        assert_eq!(sum(&cost_table).weights, WEIGHTS + 2 * 1024, "each once, and a row of the embedding");
     }
 }
 
 #[test]
 fn several_sequences_are_still_one_submission() {
-    let ledger = Ledger::of(&dry_engine(Caps::apple(), "0.8b", 8, 1024).decode(8, 300).unwrap());
-    assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
-    assert!(ledger.total().launches <= 150);
-    assert_eq!(sum(&ledger).weights, WEIGHTS + 8 * 2 * 1024);
+    let cost_table = CostTable::of(&dry_engine(Caps::apple(), "0.8b", 8, 1024).decode(8, 300).unwrap());
+    assert_eq!([cost_table.submissions, cost_table.waits], [1, 1]);
+    assert!(cost_table.total().launches <= 150);
+    assert_eq!(sum(&cost_table).weights, WEIGHTS + 8 * 2 * 1024);
 }
 
 #[test]
 fn a_chunk_of_a_prompt_takes_few_launches_and_the_head_for_its_last_row() {
     for depth in [0, 1000] {
-        let ledger = Ledger::of(&dry_engine(Caps::apple(), "0.8b", 1, 2048).prefill(512, depth).unwrap());
-        let launches = ledger.total().launches;
+        let cost_table = CostTable::of(&dry_engine(Caps::apple(), "0.8b", 1, 2048).prefill(512, depth).unwrap());
+        let launches = cost_table.total().launches;
         assert!(launches <= 260, "{launches} launches at depth {depth}");
-        assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
-        let of = |name: &str| ledger.kernels().into_iter().find(|entry| entry.name() == name).unwrap().cost;
+        assert_eq!([cost_table.submissions, cost_table.waits], [1, 1]);
+        let of = |name: &str| cost_table.kernels().into_iter().find(|entry| entry.name() == name).unwrap().cost;
         assert_eq!(of("matvec").flops.matrix, 2 * HEAD, "one row of logits");
         assert_eq!(of("matmul_mma").flops.matrix, 2 * 512 * PRODUCTS, "all rows of everything else, on matrix units");
     }
@@ -46,16 +50,17 @@ fn a_chunk_of_a_prompt_takes_few_launches_and_the_head_for_its_last_row() {
 #[test]
 fn the_predicted_figures_are_the_plans() {
     let mut engine = dry_engine(Caps::apple(), "0.8b", 1, 8192);
-    let prefill = [0, 4096].map(|depth| (512.0, Ledger::of(&engine.prefill(512, depth).unwrap())));
-    let decode = [0, 4096].map(|depth| (1.0, Ledger::of(&engine.decode(1, depth).unwrap())));
+    let prefill = [0, 4096].map(|depth| (512.0, CostTable::of(&engine.prefill(512, depth).unwrap())));
+    let decode = [0, 4096].map(|depth| (1.0, CostTable::of(&engine.decode(1, depth).unwrap())));
     let readme = std::fs::read_to_string("README.md").unwrap();
     let rows: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("| M")).collect();
     assert!(rows.len() >= 5);
     for row in rows {
         let mut cells = row.split('|').map(str::trim);
         let chip = chips::named(&format!("M{}", cells.next().unwrap())).unwrap();
-        for ((tokens, ledger), cell) in prefill.iter().chain(&decode).zip(cells) {
-            let (found, rate) = (cell.replace(',', "").parse::<f64>().unwrap(), tokens / ledger.floor(chip, None));
+        for ((tokens, cost_table), cell) in prefill.iter().chain(&decode).zip(cells) {
+            let (found, rate) =
+                (cell.replace(',', "").parse::<f64>().unwrap(), tokens / cost_table.roofline(chip, None));
             assert!((found - rate).abs() <= 0.01 * rate, "{}: {found}, and the plan says {rate}", chip.name);
         }
     }
@@ -69,9 +74,12 @@ fn the_plan_for_metal_is_about_apples_chips() {
     assert_eq!(report["backend"], "metal");
     let apple = chips::all().iter().filter(|chip| chip.name.starts_with("Apple")).count();
     for step in report["steps"].as_array().unwrap() {
-        let floors = step["floors"].as_array().unwrap();
-        assert_eq!(floors.len(), apple);
-        assert!(floors.iter().all(|floor| floor["chip"].as_str().unwrap().starts_with("Apple")), "{floors:?}");
+        let rooflines = step["floors"].as_array().unwrap();
+        assert_eq!(rooflines.len(), apple);
+        assert!(
+            rooflines.iter().all(|roofline| roofline["chip"].as_str().unwrap().starts_with("Apple")),
+            "{rooflines:?}"
+        );
         let launches: Vec<_> = step["kernels"].as_array().unwrap().iter().map(|kernel| &kernel["kernel"]).collect();
         let prompt = step["step"].as_str().unwrap().starts_with("prompt");
         assert_eq!(launches.iter().any(|name| *name == "matmul_mma"), prompt, "matrix units: {launches:?}");

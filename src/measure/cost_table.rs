@@ -1,6 +1,6 @@
 //! The cost of a step, known before it runs: dispatches, barriers, submissions, waits, bytes and operations, by kernel.
 //!
-//! A [`DryEngine`](crate::engine::DryEngine) needs no device and no weights. The ledger counts what the engine itself
+//! A [`DryEngine`](crate::engine::DryEngine) needs no device and no weights. The table counts what the engine itself
 //! requests.
 
 use std::{cmp::Reverse, collections::BTreeSet};
@@ -8,7 +8,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 use crate::{compute::cost::Cost, engine::DryStep, measure::chips::Chip};
 
 /// The cost of everything that one step requested.
-pub struct Ledger {
+pub struct CostTable {
     /// The dispatches, in order.
     pub launches: Vec<Launch>,
     /// Programs submitted.
@@ -41,8 +41,8 @@ pub struct Entry {
     pub cost: Cost,
 }
 
-impl Ledger {
-    /// The ledger of one engine step.
+impl CostTable {
+    /// The cost table of one engine step.
     pub fn of(step: &DryStep) -> Self {
         let launches = step.log.launches.iter().map(|launch| Launch {
             kernel: launch.kernel.name,
@@ -80,8 +80,8 @@ impl Ledger {
 
     /// Roofline time in seconds of a kernel's dispatches, or of all, on a chip. Each dispatch takes the longer of its
     /// memory time and its compute time. Dispatches do not overlap, and starting one costs nothing.
-    pub fn floor(&self, chip: &Chip, kernel: Option<&str>) -> f64 {
-        self.launches_of(kernel).map(|launch| chip.floor(&launch.cost)).sum()
+    pub fn roofline(&self, chip: &Chip, kernel: Option<&str>) -> f64 {
+        self.launches_of(kernel).map(|launch| chip.roofline(&launch.cost)).sum()
     }
 }
 
