@@ -139,6 +139,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("Figures", "Timing"),
     ("Form", "Precision"),
     ("Halves", "MatrixOperand"),
+    ("Launch", "Dispatch"),
     ("Ledger", "CostTable"),
     ("Live", "RowCount"),
     ("Notes", "DryRunLog"),

@@ -152,8 +152,8 @@ impl Backend for Cpu {
 
     fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>> {
         let prepared = program.prepared::<Prepared>();
-        let launches = program.dispatches.chunks(1).zip(prepared.0.chunks(1));
-        let timed = launches.map(|(dispatch, memory)| {
+        let dispatches = program.dispatches.chunks(1).zip(prepared.0.chunks(1));
+        let timed = dispatches.map(|(dispatch, memory)| {
             let started = Instant::now();
             self.run_all(dispatch, memory).map(|()| started.elapsed())
         });

@@ -34,7 +34,7 @@ pub struct DryRun {
 #[derive(Default)]
 pub struct DryRunLog {
     /// Every dispatch, in order, without its bindings.
-    pub launches: Vec<Dispatch>,
+    pub dispatches: Vec<Dispatch>,
     /// Programs submitted.
     pub submissions: u64,
     /// Times the host waited for the device.
@@ -86,9 +86,10 @@ impl Backend for DryRun {
 
     fn run(&self, program: &Program) -> Result<()> {
         // Drop the buffers: they hold a reference to this backend.
-        let launches = program.dispatches.iter().map(|launch| Dispatch { resources: Vec::new(), ..launch.clone() });
+        let dispatches =
+            program.dispatches.iter().map(|dispatch| Dispatch { resources: Vec::new(), ..dispatch.clone() });
         let mut log = self.log();
-        log.launches.extend(launches);
+        log.dispatches.extend(dispatches);
         log.submissions += 1;
         Ok(())
     }

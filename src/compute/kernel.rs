@@ -118,7 +118,7 @@ impl Binding {
     }
 }
 
-/// A launch constant.
+/// A dispatch constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar {
     /// An unsigned 32-bit integer.
@@ -227,7 +227,7 @@ pub struct Kernel {
     pub name: &'static str,
     /// Storage bindings, at most 8. A uniform with the parameters follows them if there are any.
     pub bindings: &'static [Binding],
-    /// Launch constants: name and type (the value here is ignored).
+    /// Dispatch constants: name and type (the value here is ignored).
     pub params: &'static [(&'static str, Scalar)],
     /// Parts of the shader library that the text uses.
     pub library: &'static [&'static str],

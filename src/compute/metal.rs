@@ -103,8 +103,8 @@ impl<D: Driver> Backend for Metal<D> {
         self.pipelines.keep(&self.queue.driver, directory, texts);
     }
 
-    fn compile(&self, launches: &[Dispatch]) -> Result<()> {
-        self.pipelines.of(&self.queue.driver, launches).map(drop)
+    fn compile(&self, dispatches: &[Dispatch]) -> Result<()> {
+        self.pipelines.of(&self.queue.driver, dispatches).map(drop)
     }
 
     fn run(&self, program: &Program) -> Result<()> {

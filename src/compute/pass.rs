@@ -154,10 +154,10 @@ impl<'a> Builder<'a> {
         self.bind(tensor, true)
     }
 
-    /// Sets the next launch constant, by name.
+    /// Sets the next dispatch constant, by name.
     ///
     /// # Panics
-    /// If the kernel's next launch constant has another name or type.
+    /// If the kernel's next dispatch constant has another name or type.
     pub fn param(mut self, name: &str, value: impl Into<Scalar>) -> Self {
         let (kernel, value) = (self.dispatch.kernel, value.into());
         let expected = kernel.params.get(self.dispatch.params.len());
@@ -176,7 +176,7 @@ impl<'a> Builder<'a> {
     /// Completes the dispatch with its number of workgroups in each dimension.
     ///
     /// # Panics
-    /// If a binding or a launch constant is missing, or the grid is empty.
+    /// If a binding or a dispatch constant is missing, or the grid is empty.
     pub fn grid(self, grid: [u32; 3]) {
         let Builder { pass, mut dispatch, .. } = self;
         let kernel = dispatch.kernel;

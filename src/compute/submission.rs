@@ -35,8 +35,8 @@ const LEAST: f64 = 1e-9;
 
 impl Estimate {
     /// An estimate for dispatches of unknown duration.
-    pub(crate) fn new(launches: usize) -> Self {
-        Self { seconds: vec![1.0; launches], known: false }
+    pub(crate) fn new(dispatches: usize) -> Self {
+        Self { seconds: vec![1.0; dispatches], known: false }
     }
 
     /// Total seconds, if measured.
@@ -99,12 +99,12 @@ mod tests {
 
     #[test]
     fn submissions_are_all_dispatches_in_order() {
-        for (launches, count) in [(0, 1), (1, 8), (7, 1), (7, 3), (7, 7), (7, 100), (5000, 100_000)] {
-            let submissions = new(&vec![1.0; launches]).split(count);
-            assert_eq!(submissions.len(), count.min(launches).min(super::MOST), "{launches} in {count}");
-            assert_eq!(submissions.iter().cloned().flatten().collect::<Vec<_>>(), (0..launches).collect::<Vec<_>>());
+        for (dispatches, count) in [(0, 1), (1, 8), (7, 1), (7, 3), (7, 7), (7, 100), (5000, 100_000)] {
+            let submissions = new(&vec![1.0; dispatches]).split(count);
+            assert_eq!(submissions.len(), count.min(dispatches).min(super::MOST), "{dispatches} in {count}");
+            assert_eq!(submissions.iter().cloned().flatten().collect::<Vec<_>>(), (0..dispatches).collect::<Vec<_>>());
             let lengths = || submissions.iter().map(ExactSizeIterator::len);
-            assert!(lengths().max().unwrap_or(0) - lengths().min().unwrap_or(0) <= 1, "{launches} in {count}");
+            assert!(lengths().max().unwrap_or(0) - lengths().min().unwrap_or(0) <= 1, "{dispatches} in {count}");
         }
     }
 

@@ -165,8 +165,8 @@ impl Backend for Wgpu {
         self.pipelines.keep(&self.device, directory, texts);
     }
 
-    fn compile(&self, launches: &[Dispatch]) -> Result<()> {
-        self.pipelines.of(&self.device, &self.caps, launches).map(drop)
+    fn compile(&self, dispatches: &[Dispatch]) -> Result<()> {
+        self.pipelines.of(&self.device, &self.caps, dispatches).map(drop)
     }
 
     fn run(&self, program: &Program) -> Result<()> {

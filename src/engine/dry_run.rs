@@ -114,7 +114,7 @@ impl DryEngine {
             }
             self.engine.cancel(id);
         }
-        Ok(self.device.take().launches)
+        Ok(self.device.take().dispatches)
     }
 
     fn add(&mut self, prompt: u32, max_tokens: u32) -> Result<SequenceId> {

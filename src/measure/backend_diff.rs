@@ -33,7 +33,7 @@ const POISON: u32 = 0x7fc0_7fc0;
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// Index of the dispatch in its recording.
-    pub launch: usize,
+    pub number: usize,
     /// The kernel's name.
     pub kernel: &'static str,
     /// The kernel's name with its defines.
@@ -68,14 +68,14 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { launch, label, binding, shape, dtype, difference, .. } = self;
+        let Self { number, label, binding, shape, dtype, difference, .. } = self;
         let Difference { error, at, wanted, found } = difference;
         let place = [*at as u32 / shape[1], *at as u32 % shape[1]];
         let bound = self.bound();
         write!(
             f,
-            "launch {launch}, {label}: {binding} {shape:?} {dtype}: error {error:.1e} of at most {bound:.0e}, worst at \
-             {place:?}: {found}, expected {wanted}"
+            "dispatch {number}, {label}: {binding} {shape:?} {dtype}: error {error:.1e} of at most {bound:.0e}, worst \
+             at {place:?}: {found}, expected {wanted}"
         )
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Display for Finding {
 pub fn pass(reference: &Arc<dyn Backend>, tested: &Arc<dyn Backend>, pass: Pass) -> Result<Vec<Finding>> {
     let recorded = pass.finish().on_buffers(|bytes| poisoned(tested, bytes))?;
     let (mut copies, mut findings) = (Copies { reference, known: HashMap::new() }, Vec::new());
-    for (launch, dispatch) in recorded.dispatches.iter().enumerate() {
+    for (number, dispatch) in recorded.dispatches.iter().enumerate() {
         let copy = copies.of(dispatch)?;
         run(reference, &copy)?;
         run(tested, dispatch)?;
@@ -102,7 +102,7 @@ pub fn pass(reference: &Arc<dyn Backend>, tested: &Arc<dyn Backend>, pass: Pass)
             let bytes = dtype.size(shape) as usize;
             let difference = Difference::between((dtype, shape), &wanted[..bytes], &found[..bytes]);
             let (kernel, label) = (dispatch.kernel.name, dispatch.label());
-            findings.push(Finding { launch, kernel, label, binding: binding.name, shape, dtype, difference });
+            findings.push(Finding { number, kernel, label, binding: binding.name, shape, dtype, difference });
         }
     }
     Ok(findings)

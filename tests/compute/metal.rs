@@ -160,7 +160,7 @@ fn a_long_program_is_cut_by_what_its_command_buffers_took() {
     rig.measured(&program);
     let before = rig.metal.submissions();
     rig.backend.run(&program).unwrap();
-    assert_eq!(rig.metal.submissions() - before, 4, "16 launches of 20 ms, 100 ms at a time");
+    assert_eq!(rig.metal.submissions() - before, 4, "16 dispatches of 20 ms, 100 ms at a time");
     // The next run starts before this one's measurement, so it is not measured and splits as before.
     rig.backend.run(&program).unwrap();
     rig.backend.wait().unwrap();
@@ -180,7 +180,7 @@ fn a_command_buffer_sees_what_those_before_it_wrote() {
     assert_eq!(skeleton(&rig.last()), "x", "no barrier where there is nothing to wait for");
     assert_eq!(read(&z), 12);
     let labels: Vec<_> = rig.driver().log().committed.iter().map(|(label, _)| label.clone()).collect();
-    assert_eq!(labels, ["add[] and 1 more (launches 1 to 1)", "add[] and 1 more (launches 2 to 2)"]);
+    assert_eq!(labels, ["add[] and 1 more (dispatches 1 to 1)", "add[] and 1 more (dispatches 2 to 2)"]);
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn pipelines_are_kept_from_the_start_and_after_each_batch_of_new_ones() {
 }
 
 #[test]
-fn launches_are_timed_alone() {
+fn dispatches_are_timed_alone() {
     let rig = Rig::new();
     rig.driver().script().seconds = 0.25;
     let [mut x, mut y] = rig.tensors();

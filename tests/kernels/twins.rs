@@ -2,7 +2,7 @@
 //! entry point, the three lines at the top. No shader exists without a kernel.
 
 mod constants;
-mod launches;
+mod dispatches;
 mod msl;
 
 use std::{collections::BTreeSet, fs};
@@ -50,8 +50,8 @@ fn tops() {
         for text in [kernel.source.wgsl, kernel.source.msl.expect("a text for Metal")] {
             let lines: Vec<_> = text.lines().take(4).collect();
             let comments = lines.iter().take_while(|line| line.starts_with("// ")).count();
-            assert_eq!(comments, 3, "{}: formula, shapes, launch, and then the shader", kernel.name);
-            assert!(lines[2].contains("one group"), "{}: launch", kernel.name);
+            assert_eq!(comments, 3, "{}: formula, shapes, dispatch, and then the shader", kernel.name);
+            assert!(lines[2].contains("one group"), "{}: dispatch", kernel.name);
         }
         assert!(kernel.bindings.len() <= 8, "{}: bindings", kernel.name);
     }
@@ -60,7 +60,7 @@ fn tops() {
 #[test]
 fn wgsl_fits() {
     let chosen: BTreeSet<_> = kernels().iter().map(|kernel| kernel.name).collect();
-    for (dispatch, caps) in launches::all().filter(|(dispatch, _)| chosen.contains(dispatch.kernel.name)) {
+    for (dispatch, caps) in dispatches::all().filter(|(dispatch, _)| chosen.contains(dispatch.kernel.name)) {
         let kernel = dispatch.kernel;
         let matrix = kernel.library.contains(&"matrix");
         let text = shader(&dispatch, &caps).unwrap();

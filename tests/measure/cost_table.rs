@@ -99,10 +99,10 @@ fn a_decoded_token_reads_every_weight_once_and_its_states() {
 
 /// Each dispatch waits for the one before it, which costs more than the work of most of them.
 #[test]
-fn a_decoded_token_takes_few_launches() {
+fn a_decoded_token_takes_few_dispatches() {
     let cost_table = CostTable::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap());
     // The embedding, 5 per DeltaNet layer and 7 per attention layer, the head, two for the selection.
-    assert_eq!(cost_table.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2);
+    assert_eq!(cost_table.total().dispatches, 1 + 18 * 5 + 6 * 7 + 1 + 2);
 }
 
 #[test]
@@ -228,26 +228,26 @@ fn costs_agree_with_the_tensors_that_are_bound() {
     for (phase, rows, sequences) in [(Phase::Prefill, 96, 1), (Phase::Decode, 4, 4)] {
         let recorded = record(phase, rows, sequences);
         let load = if phase == Phase::Prefill { Load::prompt(rows, 64) } else { Load::decode(sequences, 4095) };
-        for launch in &recorded.dispatches {
-            let cost = launch.cost(&load);
+        for dispatch in &recorded.dispatches {
+            let cost = dispatch.cost(&load);
             let bytes = |resource: &Resource| match resource {
                 Resource::Buffer(buffer) => buffer.bytes(),
                 Resource::Scratch(number) => recorded.scratch[*number as usize],
             };
-            let bound = || launch.kernel.bindings.iter().zip(&launch.resources);
+            let bound = || dispatch.kernel.bindings.iter().zip(&dispatch.resources);
             let read: u64 = bound().filter(|(binding, _)| binding.access != Access::Write).map(|(_, s)| bytes(s)).sum();
-            assert!(cost.weights + cost.activations.read + cost.cache.read <= read, "{}: {cost:?}", launch.label());
+            assert!(cost.weights + cost.activations.read + cost.cache.read <= read, "{}: {cost:?}", dispatch.label());
             let scratch = bound()
                 .filter(|(binding, resource)| binding.access.writes() && matches!(resource, Resource::Scratch(_)));
             let written: u64 = scratch.map(|(_, resource)| bytes(resource)).sum();
-            if launch.kernel.name == "gdn_chunk_solve" {
+            if dispatch.kernel.name == "gdn_chunk_solve" {
                 // The buffers have room for 3 chunks of 64 rows, each with its decays of 16 states, and for twice the
                 // rows.
-                assert_eq!(2 * cost.activations.written + 4 * 3 * 16, written, "{}", launch.label());
+                assert_eq!(2 * cost.activations.written + 4 * 3 * 16, written, "{}", dispatch.label());
             } else if written > 0 {
-                assert_eq!(cost.activations.written, written, "{}", launch.label());
+                assert_eq!(cost.activations.written, written, "{}", dispatch.label());
             }
-            assert!(cost.moved() > 0, "{}", launch.label());
+            assert!(cost.moved() > 0, "{}", dispatch.label());
         }
     }
 }
@@ -263,7 +263,7 @@ fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
     argmax(&p, &step, &logits, 900, &mut new([4, 1], DType::U32));
     top_k(&p, &step, &logits, 900, (&mut new([4, 64], DType::U32), &mut new([4, 64], DType::F32)));
     copy_slot(&p, &new([1, 2], DType::U32), &mut new([3, 512], DType::F32));
-    let costs: Vec<_> = p.finish().dispatches.iter().map(|launch| launch.cost(&Load::decode(3, 9))).collect();
+    let costs: Vec<_> = p.finish().dispatches.iter().map(|dispatch| dispatch.cost(&Load::decode(3, 9))).collect();
     let read = 3 * 900 * 4;
     let activations = |read, written| Cost { activations: Bytes { read, written }, ..Cost::default() };
     assert_eq!(costs[0], activations(read, 3 * 8), "a leader of one part");
@@ -278,10 +278,10 @@ fn rows_that_nobody_wants_logits_of_cost_no_head() {
     let total = |outputs| {
         let load =
             Load::from([Work::new(SequenceId::new(0), Phase::Prefill, 64..160).with_outputs(outputs)].as_slice());
-        recorded.dispatches.iter().map(|launch| launch.cost(&load)).sum::<Cost>()
+        recorded.dispatches.iter().map(|dispatch| dispatch.cost(&load)).sum::<Cost>()
     };
     let (wanted, unwanted) = (total(95..96), total(96..96));
-    assert_eq!(wanted, recorded.dispatches.iter().map(|launch| launch.cost(&Load::prompt(96, 64))).sum());
+    assert_eq!(wanted, recorded.dispatches.iter().map(|dispatch| dispatch.cost(&Load::prompt(96, 64))).sum());
     assert_eq!(wanted.weights - unwanted.weights, 2 * (HEAD + 1024), "the head and the last norm");
     assert_eq!(wanted.flops.matrix - unwanted.flops.matrix, 2 * HEAD);
     assert_eq!(wanted.cache, unwanted.cache);
@@ -371,9 +371,9 @@ fn a_roofline_is_what_takes_longer() {
 }
 
 #[test]
-fn an_answer_launches_what_prompts_and_both_ways_to_choose_take() {
-    let launches = dry_engine(discrete(), "0.8b", 1, 64).answer().unwrap();
-    let names: BTreeSet<_> = launches.iter().map(|launch| launch.kernel.name).collect();
+fn an_answer_dispatches_what_prompts_and_both_ways_to_choose_take() {
+    let dispatches = dry_engine(discrete(), "0.8b", 1, 64).answer().unwrap();
+    let names: BTreeSet<_> = dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
     for name in ["embed", "gdn_conv", "gdn_decode", "attend_decode", "advance", "argmax", "top_k"] {
         assert!(names.contains(name), "{name} is not among {names:?}");
     }

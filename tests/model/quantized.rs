@@ -85,7 +85,7 @@ fn long_prompts_are_the_same_whole_and_in_parts() {
 
 /// With packed dot products, the producing dispatches pack the rows, except normalized ones.
 #[test]
-fn rows_go_packed_from_launch_to_launch() {
+fn rows_go_packed_from_dispatch_to_dispatch() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     let checkpoint = fixtures::checkpoint("real-heads-bf16");
     for (format, packs) in FORMATS.into_iter().zip([Packs::Bytes, Packs::Nibbles]) {
@@ -99,8 +99,8 @@ fn rows_go_packed_from_launch_to_launch() {
             };
             let found: Vec<_> = (0..70).map(|position| decode(&mut rig, position)).collect();
             let rows = |kernel: &str| {
-                let own = found[0].launches.iter().filter(|launch| launch.kernel.name == kernel);
-                own.map(|launch| launch.elements.contains(&DType::Packed(packs))).collect::<Vec<_>>()
+                let own = found[0].dispatches.iter().filter(|dispatch| dispatch.kernel.name == kernel);
+                own.map(|dispatch| dispatch.elements.contains(&DType::Packed(packs))).collect::<Vec<_>>()
             };
             for kernel in ["gdn_decode", "attend_merge", "norm_swiglu", "matvec"] {
                 let (packed, all) = (rows(kernel), rig.runner.caps.packed_dots);

@@ -30,7 +30,7 @@ use crate::cli::{
 pub struct PlanArguments {
     /// Run nothing and need no device: count the cost of a decode step (-s, -d) and a prompt's last chunk (--budget,
     /// -d)
-    #[arg(long, groups = ["instead", "launches"], conflicts_with_all = ["device", "prompt", "decode", "repeat"])]
+    #[arg(long, groups = ["instead", "dispatches"], conflicts_with_all = ["device", "prompt", "decode", "repeat"])]
     pub plan: bool,
     /// With --plan: the kind of GPU to record wgpu dispatches for
     #[arg(long, value_name = "KIND", default_value = "discrete", requires = "plan")]
@@ -117,7 +117,7 @@ fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<
 
 const HEADING: [&str; 10] = [
     "kernel",
-    "launches",
+    "dispatches",
     "barriers",
     "MB of weights",
     "of activations read",
@@ -131,7 +131,7 @@ const HEADING: [&str; 10] = [
 fn show(Step { name, cost_table, tokens }: &Step, chip: Option<&Chip>) -> String {
     let rows = cost_table.kernels().into_iter().chain([cost_table.total()]).map(|entry| {
         let Cost { weights, activations, cache, flops } = entry.cost;
-        let mut cells = vec![entry.name().to_string(), entry.launches.to_string(), entry.barriers.to_string()];
+        let mut cells = vec![entry.name().to_string(), entry.dispatches.to_string(), entry.barriers.to_string()];
         let moved = [weights, activations.read, activations.written, cache.read, cache.written];
         cells.extend(moved.map(|bytes| format!("{:.3}", bytes as f64 / 1e6)));
         cells.extend([flops.vector, flops.matrix].map(|flops| format!("{:.4}", flops as f64 / 1e9)));
@@ -177,7 +177,7 @@ fn as_json(Step { name, tokens, cost_table }: &Step, backend: &str, chip: Option
     let entry = |entry: &Entry| {
         let cost = &entry.cost;
         json!({
-            "kernel": entry.name(), "launches": entry.launches, "barriers": entry.barriers,
+            "kernel": entry.name(), "launches": entry.dispatches, "barriers": entry.barriers,
             "weight_bytes": cost.weights,
             "activation_bytes": { "read": cost.activations.read, "written": cost.activations.written },
             "cache_bytes": { "read": cost.cache.read, "written": cost.cache.written },

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Work {
     /// Number of dispatches.
-    pub launches: u64,
+    pub dispatches: u64,
     /// Total time in seconds.
     pub seconds: f64,
     /// Total cost.
@@ -24,7 +24,7 @@ pub const HEADING: [&str; 3] = ["GB/s", "TFLOP/s", "% of roofline"];
 impl Work {
     /// The work of one dispatch.
     pub fn one(cost: Cost, seconds: f64, chip: Option<&Chip>) -> Self {
-        Self { launches: 1, seconds, cost, roofline: chip.map(|chip| chip.roofline(&cost)) }
+        Self { dispatches: 1, seconds, cost, roofline: chip.map(|chip| chip.roofline(&cost)) }
     }
 
     /// No work yet, with or without a known chip.
@@ -63,7 +63,7 @@ impl Work {
     /// The achieved rates, as JSON.
     pub fn as_json(&self) -> Value {
         json!({
-            "launches": self.launches, "seconds": self.seconds, "bytes": self.cost.moved(),
+            "launches": self.dispatches, "seconds": self.seconds, "bytes": self.cost.moved(),
             "flops": { "matrix": self.cost.flops.matrix, "vector": self.cost.flops.vector },
             "bytes_per_second": self.rate(self.cost.moved() as f64),
             "flops_per_second": self.rate(self.cost.flops.total() as f64),
@@ -74,7 +74,7 @@ impl Work {
 
 impl AddAssign for Work {
     fn add_assign(&mut self, other: Self) {
-        self.launches += other.launches;
+        self.dispatches += other.dispatches;
         self.seconds += other.seconds;
         self.cost += other.cost;
         self.roofline = self.roofline.zip(other.roofline).map(|(a, b)| a + b);

@@ -20,7 +20,7 @@ pub struct Dispatch {
     pub elements: Vec<DType>,
     /// Rows and width of the tensor at each binding.
     pub shapes: Vec<[u32; 2]>,
-    /// Launch constants, one word each, in the order of [`Kernel::params`].
+    /// Dispatch constants, one word each, in the order of [`Kernel::params`].
     pub params: Vec<u32>,
     /// Lanes of one workgroup.
     pub lanes: u32,
@@ -74,7 +74,7 @@ impl Dispatch {
         u64::from(self.define(define))
     }
 
-    /// The value of a launch constant, as a word.
+    /// The value of a dispatch constant, as a word.
     ///
     /// # Panics
     /// If the kernel has no such parameter.
@@ -109,8 +109,8 @@ impl Dispatch {
 
 impl Load {
     /// Number of active rows in the tensors of a dispatch.
-    pub fn rows(&self, launch: &Dispatch) -> u64 {
-        match launch.size("ROW_COUNT") {
+    pub fn rows(&self, dispatch: &Dispatch) -> u64 {
+        match dispatch.size("ROW_COUNT") {
             live if live == RowCount::Outputs as u64 => self.outputs(),
             _ => self.tokens(),
         }

@@ -41,7 +41,7 @@ impl<'a> Group<'a> {
         self.dispatch.find_define(name).map(|value| value as usize)
     }
 
-    /// A launch constant of type u32.
+    /// A dispatch constant of type u32.
     ///
     /// # Panics
     /// If the kernel has no such constant, or it has another type.
@@ -52,7 +52,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// A launch constant of type f32.
+    /// A dispatch constant of type f32.
     ///
     /// # Panics
     /// If the kernel has no such constant, or it has another type.

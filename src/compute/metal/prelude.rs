@@ -146,7 +146,7 @@ mod tests {
         cost: |_, _| Cost::default(),
     };
 
-    fn launch(kernel: &'static Kernel) -> Dispatch {
+    fn dispatch(kernel: &'static Kernel) -> Dispatch {
         Dispatch {
             kernel,
             defines: vec![("K", 1024), ("A", 1)],
@@ -161,8 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_launch_specializes_comes_before_its_text() {
-        let text = shader(&launch(&ADD)).unwrap();
+    fn what_a_dispatch_specializes_comes_before_its_text() {
+        let text = shader(&dispatch(&ADD)).unwrap();
         let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
         let defines = ["K = 1024;", "A = 1;", "LANES = 64;", "SIMD = 32;"];
         assert_eq!(lines("constant"), defines.map(|define| format!("constant constexpr uint {define}")));
@@ -178,7 +178,7 @@ mod tests {
         static WITHOUT: Kernel = Kernel { name: "without", source: Source::wgsl(""), ..ADD };
         static NOWHERE: Kernel = Kernel { name: "nowhere", library: &["elsewhere"], ..ADD };
         for (kernel, expected) in [(&WITHOUT, "Metal Shading Language"), (&NOWHERE, "elsewhere")] {
-            let Err(Error::Shader { kernel: label, log }) = shader(&launch(kernel)) else { panic!("{expected}") };
+            let Err(Error::Shader { kernel: label, log }) = shader(&dispatch(kernel)) else { panic!("{expected}") };
             assert_eq!(label, format!("{}[K=1024 A=1]", kernel.name));
             assert!(log.contains(expected), "{log}");
         }

@@ -27,7 +27,7 @@ use crate::{
 /// Maximum buffers of a kernel.
 const BUFFERS: usize = 31;
 
-/// Maximum bytes of launch constants.
+/// Maximum bytes of dispatch constants.
 const CONSTANTS: usize = 4096;
 
 /// A program of this backend. It owns all its memory; dropping it frees the memory.
@@ -36,15 +36,15 @@ pub(super) struct Prepared<D: Driver> {
     label: Arc<str>,
     /// Every buffer that the program uses, once, and whether the program writes it.
     places: Vec<(Arc<Place<D>>, bool)>,
-    launches: Vec<Launch<D>>,
+    dispatches: Vec<PreparedDispatch<D>>,
     plan: Arc<SubmissionPlan>,
 }
 
-struct Launch<D: Driver> {
+struct PreparedDispatch<D: Driver> {
     pipeline: D::Pipeline,
     /// The index of each binding's buffer in the program's places.
     resources: Vec<usize>,
-    /// The launch constants, as bytes.
+    /// The dispatch constants, as bytes.
     params: Vec<u8>,
     grid: [u32; 3],
     lanes: u32,
@@ -60,8 +60,8 @@ impl<D: Driver> Prepared<D> {
         let pipelines = backend.pipelines.of(&backend.queue.driver, dispatches)?;
         let scratch = &recorded.scratch;
         let mut places = Places { backend, scratch, known: HashMap::new(), found: Vec::new() };
-        let launch = |(dispatch, pipeline): (&Dispatch, D::Pipeline)| {
-            Ok(Launch {
+        let dispatch = |(dispatch, pipeline): (&Dispatch, D::Pipeline)| {
+            Ok(PreparedDispatch {
                 pipeline,
                 resources: places.of(dispatch)?,
                 params: bytemuck::cast_slice(&dispatch.params).to_vec(),
@@ -70,10 +70,10 @@ impl<D: Driver> Prepared<D> {
                 barrier: dispatch.barrier,
             })
         };
-        let launches = dispatches.iter().zip(pipelines).map(launch).collect::<Result<Vec<_>>>()?;
+        let dispatches = dispatches.iter().zip(pipelines).map(dispatch).collect::<Result<Vec<_>>>()?;
         let places = places.found;
-        let plan = SubmissionPlan::new(backend.queue.driver.caps().kind, launches.len(), backend.submission);
-        Ok(Self { label: recorded.label().into(), places, launches, plan: Arc::new(plan) })
+        let plan = SubmissionPlan::new(backend.queue.driver.caps().kind, dispatches.len(), backend.submission);
+        Ok(Self { label: recorded.label().into(), places, dispatches, plan: Arc::new(plan) })
     }
 
     /// Encodes and commits the program, in as many command buffers as its plan requires.
@@ -92,8 +92,8 @@ impl<D: Driver> Prepared<D> {
     /// Runs each dispatch as a separate command buffer, waits, and returns the duration of each.
     pub(super) fn time(&self, queue: &Queue<D>) -> Result<Vec<Duration>> {
         queue.check()?;
-        let times = Arc::new(Mutex::new(vec![Duration::ZERO; self.launches.len()]));
-        let submissions: Vec<_> = (0..self.launches.len()).map(|at| at..at + 1).collect();
+        let times = Arc::new(Mutex::new(vec![Duration::ZERO; self.dispatches.len()]));
+        let submissions: Vec<_> = (0..self.dispatches.len()).map(|at| at..at + 1).collect();
         let then = |at: usize| {
             let times = times.clone();
             let note = move |seconds: Option<f64>| {
@@ -118,9 +118,9 @@ impl<D: Driver> Prepared<D> {
             let label = self.label_of(submission, submissions.len());
             let mut commands = queue.begin(&label)?;
             let mut encoder = Encoder { driver: &*queue.driver, buffers: &buffers, bound: [None; BUFFERS] };
-            for (at, launch) in self.launches[submission.clone()].iter().enumerate() {
+            for (at, dispatch) in self.dispatches[submission.clone()].iter().enumerate() {
                 // A command buffer sees all writes of the earlier ones.
-                encoder.encode(&mut commands, launch, launch.barrier && at > 0);
+                encoder.encode(&mut commands, dispatch, dispatch.barrier && at > 0);
             }
             queue.commit(commands, label, then(number));
         }
@@ -131,7 +131,7 @@ impl<D: Driver> Prepared<D> {
     fn label_of(&self, submission: &Range<usize>, submissions: usize) -> Arc<str> {
         match submissions {
             1 => self.label.clone(),
-            _ => format!("{} (launches {} to {})", self.label, submission.start + 1, submission.end).into(),
+            _ => format!("{} (dispatches {} to {})", self.label, submission.start + 1, submission.end).into(),
         }
     }
 }
@@ -144,22 +144,22 @@ struct Encoder<'a, D: Driver> {
 }
 
 impl<D: Driver> Encoder<'_, D> {
-    fn encode(&mut self, commands: &mut D::Commands, launch: &Launch<D>, barrier: bool) {
+    fn encode(&mut self, commands: &mut D::Commands, dispatch: &PreparedDispatch<D>, barrier: bool) {
         if barrier {
             self.driver.barrier(commands);
         }
-        self.driver.set_pipeline(commands, &launch.pipeline);
-        for (at, &place) in launch.resources.iter().enumerate() {
+        self.driver.set_pipeline(commands, &dispatch.pipeline);
+        for (at, &place) in dispatch.resources.iter().enumerate() {
             if self.bound[at].replace(place) != Some(place) {
                 self.driver.set_buffer(commands, at, &self.buffers[place]);
             }
         }
-        if !launch.params.is_empty() {
-            let at = launch.resources.len();
+        if !dispatch.params.is_empty() {
+            let at = dispatch.resources.len();
             self.bound[at] = None;
-            self.driver.set_bytes(commands, at, &launch.params);
+            self.driver.set_bytes(commands, at, &dispatch.params);
         }
-        self.driver.dispatch(commands, launch.grid, launch.lanes);
+        self.driver.dispatch(commands, dispatch.grid, dispatch.lanes);
     }
 }
 

@@ -33,8 +33,8 @@ struct Run {
 }
 
 impl SubmissionPlan {
-    pub(super) fn new(kind: DeviceKind, launches: usize, target: Duration) -> Self {
-        let estimate = Estimate::new(launches);
+    pub(super) fn new(kind: DeviceKind, dispatches: usize, target: Duration) -> Self {
+        let estimate = Estimate::new(dispatches);
         let submissions = estimate.split(submissions_at_first(kind, target));
         let state = Mutex::new(State { estimate, submissions, runs: 0, under_way: None });
         Self { target: target.as_secs_f64(), state }

@@ -22,11 +22,11 @@ use crate::{
 pub(super) struct Prepared {
     /// The program's name in errors.
     pub(super) label: Arc<str>,
-    pub(super) launches: Vec<Launch>,
+    pub(super) dispatches: Vec<PreparedDispatch>,
     plan: SubmissionPlan,
 }
 
-pub(super) struct Launch {
+pub(super) struct PreparedDispatch {
     pipeline: wgpu::ComputePipeline,
     group: BindGroup,
     /// Offset of its parameters in the uniform buffer; `None` without parameters.
@@ -45,13 +45,14 @@ impl Prepared {
         let scratch = recorded.scratch.iter().map(new).collect::<Result<Vec<_>>>()?;
         let params = Params::new(device, dispatches)?;
         let mut groups = Groups { backend, params: &params, scratch: &scratch, known: HashMap::new() };
-        let launches = dispatches.iter().zip(pipelines).zip(&params.offsets).map(|((dispatch, pipeline), &offset)| {
-            Ok(Launch { pipeline, group: groups.of(dispatch)?, offset, grid: dispatch.grid })
-        });
-        let launches = launches.collect::<Result<Vec<_>>>()?;
-        let plan = SubmissionPlan::new(device, backend.caps.kind, (launches.len(), backend.submission));
+        let dispatches =
+            dispatches.iter().zip(pipelines).zip(&params.offsets).map(|((dispatch, pipeline), &offset)| {
+                Ok(PreparedDispatch { pipeline, group: groups.of(dispatch)?, offset, grid: dispatch.grid })
+            });
+        let dispatches = dispatches.collect::<Result<Vec<_>>>()?;
+        let plan = SubmissionPlan::new(device, backend.caps.kind, (dispatches.len(), backend.submission));
         device.check()?;
-        Ok(Self { label: recorded.label().into(), launches, plan })
+        Ok(Self { label: recorded.label().into(), dispatches, plan })
     }
 
     /// Encodes and submits the program, in as many submissions as its plan requires. The last one includes the copies.
@@ -67,7 +68,7 @@ impl Prepared {
                     device.submit(Some(mem::replace(&mut encoder, new_encoder()).finish()));
                 }
                 let around = readings.as_ref().map(|readings| readings.around(number)).unwrap_or_default();
-                encode(&self.launches[submission.clone()], encoder.begin_compute_pass(&around));
+                encode(&self.dispatches[submission.clone()], encoder.begin_compute_pass(&around));
             }
             readings.iter().for_each(|readings| readings.fetch(&mut encoder));
             copies.iter().for_each(|copy| copy.encode(&mut encoder));
@@ -80,18 +81,18 @@ impl Prepared {
 }
 
 /// Encodes dispatches as one pass.
-fn encode(launches: &[Launch], mut pass: ComputePass<'_>) {
+fn encode(dispatches: &[PreparedDispatch], mut pass: ComputePass<'_>) {
     let mut current = None;
-    for launch in launches {
-        if current != Some(&launch.pipeline) {
-            pass.set_pipeline(&launch.pipeline);
-            current = Some(&launch.pipeline);
+    for dispatch in dispatches {
+        if current != Some(&dispatch.pipeline) {
+            pass.set_pipeline(&dispatch.pipeline);
+            current = Some(&dispatch.pipeline);
         }
-        launch.encode(&mut pass);
+        dispatch.encode(&mut pass);
     }
 }
 
-impl Launch {
+impl PreparedDispatch {
     /// Encodes everything except the pipeline.
     fn encode(&self, pass: &mut ComputePass<'_>) {
         pass.set_bind_group(0, &self.group, self.offset.as_slice());
@@ -117,7 +118,7 @@ fn check_grids(device: &Device, dispatches: &[Dispatch]) -> Result<()> {
     }
 }
 
-/// The launch constants of all dispatches, in one uniform buffer; equal ones share an offset.
+/// The dispatch constants of all dispatches, in one uniform buffer; equal ones share an offset.
 struct Params {
     buffer: Option<wgpu::Buffer>,
     offsets: Vec<Option<u32>>,

@@ -42,8 +42,8 @@ struct Measurement {
 }
 
 impl SubmissionPlan {
-    pub(super) fn new(device: &Device, kind: DeviceKind, (launches, target): (usize, Duration)) -> Self {
-        let estimate = Estimate::new(launches);
+    pub(super) fn new(device: &Device, kind: DeviceKind, (dispatches, target): (usize, Duration)) -> Self {
+        let estimate = Estimate::new(dispatches);
         let submissions = estimate.split(submissions_at_first(kind, target));
         let state = State { submissions, estimate, runs: 0, under_way: None, idle: None };
         let measured = device.handle.features().contains(Features::TIMESTAMP_QUERY) && !target.is_zero();

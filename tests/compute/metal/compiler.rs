@@ -65,8 +65,8 @@ fn texts() -> BTreeMap<String, String> {
         caps.tiles.dequantize_first = Some(DequantizeFirst::USUAL);
         let precision = Precision { activations: Some(inputs), weights: quant };
         let rehearsal = DryEngine::new(caps, &Source::Random(&config), precision, options).unwrap();
-        let launches = rehearsal.answer().unwrap();
-        texts.extend(launches.iter().map(|launch| (shader(launch).unwrap(), launch.label())));
+        let dispatches = rehearsal.answer().unwrap();
+        texts.extend(dispatches.iter().map(|dispatch| (shader(dispatch).unwrap(), dispatch.label())));
     }
     texts
 }

@@ -217,8 +217,8 @@ impl Driver for Recorder {
         self.run_until(*number);
         let log = &mut *self.log();
         log.waits.push(*number);
-        let launches = log.committed[number - 1].1.iter().filter(|op| matches!(op, Op::Dispatch(..))).count();
+        let dispatches = log.committed[number - 1].1.iter().filter(|op| matches!(op, Op::Dispatch(..))).count();
         let script = self.script();
-        Outcome { seconds: script.seconds * launches as f64, error: script.failures.get(number).cloned() }
+        Outcome { seconds: script.seconds * dispatches as f64, error: script.failures.get(number).cloned() }
     }
 }

@@ -92,9 +92,9 @@ pub fn like_the_product() {
 }
 
 /// Kernel names of the dispatches of a product with parts of these types, 300 rows each, 64 weights wide.
-fn launches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DType]) -> Vec<(&'static str, [u32; 2])> {
+fn dispatches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DType]) -> Vec<(&'static str, [u32; 2])> {
     let (backend, found): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), RefCell::default());
-    outputs("launches", &backend, backend.caps(), |case, own| {
+    outputs("dispatches", &backend, backend.caps(), |case, own| {
         let (step_case, p) = (StepCase::rows(rows), Pass::new(caps));
         let parts = vec![300; types.len()];
         let (x, w) = operands(case, step_case, (64, &parts), (DType::F16, types));
@@ -114,7 +114,7 @@ pub fn chosen() {
     const MANY: &[(u32, u32, u32)] = &[(251, 0, 0)];
     let mut caps = Caps::typical("wgpu", DeviceKind::Discrete);
     let names =
-        |caps: &Caps, rows, types| launches(caps, rows, types).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        |caps: &Caps, rows, types| dispatches(caps, rows, types).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     const MIXED: &[DType] = &[DType::Q4, DType::F16];
     assert_eq!(names(&caps, FEW, MIXED), ["matmul_mma"; 2]);
     assert_eq!(names(&caps, MANY, MIXED), ["dequantize", "dequantize", "matmul_mma"]);
@@ -126,11 +126,11 @@ pub fn chosen() {
     let limits = |weights| Some(DequantizeFirst { weights, ..DequantizeFirst::USUAL });
     caps.tiles.dequantize_first = limits(600 * 64);
     let once = [("dequantize", [0, 300]), ("dequantize", [300, 300]), ("matmul_mma", [0, 600])];
-    assert_eq!(launches(&caps, MANY, MIXED), once);
+    assert_eq!(dispatches(&caps, MANY, MIXED), once);
     let inside = [("matmul_mma", [0, 300]), ("matmul_mma", [300, 300])];
     for never in [limits(600 * 64 - 1), None] {
         caps.tiles.dequantize_first = never;
-        assert_eq!(launches(&caps, MANY, MIXED), inside);
+        assert_eq!(dispatches(&caps, MANY, MIXED), inside);
     }
     assert_eq!(Caps::typical("wgpu", DeviceKind::Integrated).tiles.dequantize_first, None, "memory that is shared");
     assert_eq!(names(&Caps { matrix_units: None, ..caps }, MANY, MIXED), ["matmul"; 2]);

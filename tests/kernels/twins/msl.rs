@@ -12,7 +12,7 @@ use bimetal::low_level::{
 };
 
 use super::{
-    launches::{DTYPES, launch},
+    dispatches::{DTYPES, dispatch},
     stems,
 };
 use crate::selection::kernels;
@@ -58,7 +58,7 @@ fn every_text_has_its_parts_and_every_part_its_use() {
     used.extend(["ggml", "quads", "quants"].map(String::from));
     assert_eq!(used, known, "parts that kernels ask for");
     for kernel in kernels() {
-        DTYPES.iter().for_each(|dtype| drop(shader(&launch(kernel, *dtype)).unwrap()));
+        DTYPES.iter().for_each(|dtype| drop(shader(&dispatch(kernel, *dtype)).unwrap()));
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{HEAD, PRODUCTS, WEIGHTS, dry_engine, sum};
 
 #[test]
-fn a_decoded_token_is_one_submission_of_few_launches_and_one_wait() {
+fn a_decoded_token_is_one_submission_of_few_dispatches_and_one_wait() {
     for depth in [1, 1000, 30_000] {
         let cost_table = CostTable::of(&dry_engine(Caps::apple(), "0.8b", 1, 32_768).decode(1, depth).unwrap());
         assert_eq!(
@@ -19,8 +19,8 @@ fn a_decoded_token_is_one_submission_of_few_launches_and_one_wait() {
             [1, 1],
             "the token is read, and nothing else is waited for"
         );
-        let launches = cost_table.total().launches;
-        assert!(launches <= 150, "{launches} launches at depth {depth}");
+        let dispatches = cost_table.total().dispatches;
+        assert!(dispatches <= 150, "{dispatches} dispatches at depth {depth}");
         assert_eq!(sum(&cost_table).weights, WEIGHTS + 2 * 1024, "each once, and a row of the embedding");
     }
 }
@@ -29,16 +29,16 @@ fn a_decoded_token_is_one_submission_of_few_launches_and_one_wait() {
 fn several_sequences_are_still_one_submission() {
     let cost_table = CostTable::of(&dry_engine(Caps::apple(), "0.8b", 8, 1024).decode(8, 300).unwrap());
     assert_eq!([cost_table.submissions, cost_table.waits], [1, 1]);
-    assert!(cost_table.total().launches <= 150);
+    assert!(cost_table.total().dispatches <= 150);
     assert_eq!(sum(&cost_table).weights, WEIGHTS + 8 * 2 * 1024);
 }
 
 #[test]
-fn a_chunk_of_a_prompt_takes_few_launches_and_the_head_for_its_last_row() {
+fn a_chunk_of_a_prompt_takes_few_dispatches_and_the_head_for_its_last_row() {
     for depth in [0, 1000] {
         let cost_table = CostTable::of(&dry_engine(Caps::apple(), "0.8b", 1, 2048).prefill(512, depth).unwrap());
-        let launches = cost_table.total().launches;
-        assert!(launches <= 260, "{launches} launches at depth {depth}");
+        let dispatches = cost_table.total().dispatches;
+        assert!(dispatches <= 260, "{dispatches} dispatches at depth {depth}");
         assert_eq!([cost_table.submissions, cost_table.waits], [1, 1]);
         let of = |name: &str| cost_table.kernels().into_iter().find(|entry| entry.name() == name).unwrap().cost;
         assert_eq!(of("matvec").flops.matrix, 2 * HEAD, "one row of logits");
@@ -80,8 +80,8 @@ fn the_plan_for_metal_is_about_apples_chips() {
             rooflines.iter().all(|roofline| roofline["chip"].as_str().unwrap().starts_with("Apple")),
             "{rooflines:?}"
         );
-        let launches: Vec<_> = step["kernels"].as_array().unwrap().iter().map(|kernel| &kernel["kernel"]).collect();
+        let dispatches: Vec<_> = step["kernels"].as_array().unwrap().iter().map(|kernel| &kernel["kernel"]).collect();
         let prompt = step["step"].as_str().unwrap().starts_with("prompt");
-        assert_eq!(launches.iter().any(|name| *name == "matmul_mma"), prompt, "matrix units: {launches:?}");
+        assert_eq!(dispatches.iter().any(|name| *name == "matmul_mma"), prompt, "matrix units: {dispatches:?}");
     }
 }

@@ -18,7 +18,7 @@ fn quantized_weights_count_what_they_take() {
         let quantized = |weights: u64| weights * sixteenths / 128;
         let rest = 2 * (SMALL + SINGLES + gates);
         assert_eq!(sum(&cost_table).weights, quantized(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
-        assert_eq!(cost_table.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
+        assert_eq!(cost_table.total().dispatches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
         // Prefill products read them once, dequantized before or inside the product.
         for (budget, dequantized) in [(512, true), (128, false)] {
             let prefill =
@@ -29,9 +29,9 @@ fn quantized_weights_count_what_they_take() {
             assert_eq!(reading.cost.weights, quantized(PRODUCTS - gates) + 2 * gates, "{format}");
             // One product per matrix, or two if the gates' rows are separate.
             assert_eq!(before.is_some(), dequantized);
-            assert_eq!(products.launches, 18 * (4 + u64::from(!dequantized)) + 6 * 4, "{format}");
+            assert_eq!(products.dispatches, 18 * (4 + u64::from(!dequantized)) + 6 * 4, "{format}");
             if let Some(before) = before {
-                assert_eq!((products.cost.weights, before.launches), (0, 18 * 5 + 6 * 4), "{format}");
+                assert_eq!((products.cost.weights, before.dispatches), (0, 18 * 5 + 6 * 4), "{format}");
                 assert_eq!(before.cost.activations, Bytes { read: 0, written: 2 * PRODUCTS }, "{format}");
             }
         }

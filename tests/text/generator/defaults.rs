@@ -20,7 +20,7 @@ fn kernels(caps: Caps, options: GeneratorOptions) -> (BTreeSet<&'static str>, Ve
     let backend: Arc<dyn Backend> = device.clone();
     let mut g = Generator::new(&backend, &built_in::open().unwrap(), options, &mut |_, _| {}).unwrap();
     assert!(g.generate("Once upon a time").unwrap().next().unwrap().is_ok());
-    let kernels = device.take().launches.iter().map(|launch| launch.kernel.name).collect();
+    let kernels = device.take().dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
     (kernels, g.engine().dispatches().into_iter().map(|(program, _)| program).collect())
 }
 

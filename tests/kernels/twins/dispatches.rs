@@ -128,12 +128,12 @@ pub fn all() -> impl Iterator<Item = (Dispatch, Caps)> {
     kernels.filter_map(|(kernel, dtype, offered)| {
         let mut caps = Cpu::new(1).caps().clone();
         (caps.half, caps.subgroup, caps.matrix_units) = (offered, offered.then_some([8, 32]), offered.then_some(16));
-        Some((offered_launch(kernel, dtype, offered)?, caps))
+        Some((offered_dispatch(kernel, dtype, offered)?, caps))
     })
 }
 
 /// The dispatch on the full or the minimal device. `None` if the kernel needs more, or does not support the type.
-fn offered_launch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Option<Dispatch> {
+fn offered_dispatch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Option<Dispatch> {
     let in_f16 = |binding: &Binding| matches!(binding.element, Element::F16 | Element::MatrixOperand);
     if (kernel.library.contains(&"matrix") || kernel.bindings.iter().any(in_f16)) && !offered {
         return None;
@@ -144,7 +144,7 @@ fn offered_launch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Optio
     if matches!(dtype, DType::Packed(_)) && !(offered && (taken || left)) {
         return None;
     }
-    let mut dispatch = launch(kernel, dtype);
+    let mut dispatch = dispatch(kernel, dtype);
     if packed || taken {
         pack(&mut dispatch, taken);
     }
@@ -152,7 +152,7 @@ fn offered_launch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Optio
 }
 
 /// A dispatch of the kernel with all properties that its text depends on. Vector reads have one element type.
-pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
+pub fn dispatch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     let file = |part: &&str| if *part == "matrix" { "matrix_16".to_owned() } else { (*part).to_owned() };
     let library =
         kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
