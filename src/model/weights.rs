@@ -281,7 +281,7 @@ impl Loader<'_, '_, '_> {
         Ok(())
     }
 
-    /// Like `upload`, for quantized weights. Uploads the codes piece by piece and the scales at the end.
+    /// Like `upload`, for quantized weights. Uploads the codes section by section and the scales at the end.
     fn upload_quantized(
         &mut self,
         run: &[Stored<'_>],

@@ -31,7 +31,7 @@ pub struct Precision {
 pub const FULL: Precision = Precision { kv: DType::F32, inputs: DType::F32, quant: None };
 pub const HALF: Precision = Precision { kv: DType::F16, inputs: DType::F16, quant: None };
 
-pub struct Rig {
+pub struct Harness {
     pub backend: Arc<dyn Backend>,
     pub runner: Runner,
 }
@@ -47,7 +47,7 @@ pub struct Output {
 /// The slot of the only sequence: not the first, so that a kernel that ignores slots fails.
 pub const SLOT: u32 = 1;
 
-impl Rig {
+impl Harness {
     pub fn new(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision, context: u32) -> Self {
         let source = Source::Checkpoint(checkpoint);
         let types = bimetal::Precision { activations: Some(precision.inputs), weights: precision.quant };

@@ -11,7 +11,7 @@ use super::{
     Metal,
     driver::Driver,
     memory::Place,
-    queue::{Queue, Then},
+    queue::{OnEnd, Queue},
     submission_plan::SubmissionPlan,
 };
 use crate::compute::lock::lock;
@@ -79,13 +79,13 @@ impl<D: Driver> Prepared<D> {
     /// Encodes and commits the program, in as many command buffers as its plan requires.
     pub(super) fn run(&self, queue: &Queue<D>) -> Result<()> {
         queue.check()?;
-        let _turn = queue.turn();
+        let _commit_lock = queue.commit_lock();
         let (submissions, run) = self.plan.begin();
-        let then = |_| {
+        let on_end = |_| {
             let plan = self.plan.clone();
-            Box::new(move |seconds| plan.ended(run, seconds)) as Then
+            Box::new(move |seconds| plan.ended(run, seconds)) as OnEnd
         };
-        let committed = self.commit(queue, &submissions, then);
+        let committed = self.commit(queue, &submissions, on_end);
         committed.inspect_err(|_| self.plan.ended(run, None))
     }
 
@@ -94,24 +94,24 @@ impl<D: Driver> Prepared<D> {
         queue.check()?;
         let times = Arc::new(Mutex::new(vec![Duration::ZERO; self.dispatches.len()]));
         let submissions: Vec<_> = (0..self.dispatches.len()).map(|at| at..at + 1).collect();
-        let then = |at: usize| {
+        let on_end = |at: usize| {
             let times = times.clone();
             let note = move |seconds: Option<f64>| {
                 let time = Duration::try_from_secs_f64(seconds.unwrap_or_default());
                 lock(&times)[at] = time.unwrap_or_default();
             };
-            Box::new(note) as Then
+            Box::new(note) as OnEnd
         };
-        let turn = queue.turn();
-        self.commit(queue, &submissions, then)?;
-        drop(turn);
+        let commit_lock = queue.commit_lock();
+        self.commit(queue, &submissions, on_end)?;
+        drop(commit_lock);
         queue.wait_for_committed(queue.committed());
         queue.check()?;
         Ok(std::mem::take(&mut *lock(&times)))
     }
 
-    /// Commits one command buffer per submission. The caller must hold the turn.
-    fn commit(&self, queue: &Queue<D>, submissions: &[Range<usize>], then: impl Fn(usize) -> Then) -> Result<()> {
+    /// Commits one command buffer per submission. The caller must hold the commit lock.
+    fn commit(&self, queue: &Queue<D>, submissions: &[Range<usize>], on_end: impl Fn(usize) -> OnEnd) -> Result<()> {
         let last = queue.committed() + submissions.len() as u64;
         let buffers: Vec<_> = self.places.iter().map(|(place, writes)| place.used_by(last, *writes)).collect();
         for (number, submission) in submissions.iter().enumerate() {
@@ -122,7 +122,7 @@ impl<D: Driver> Prepared<D> {
                 // A command buffer sees all writes of the earlier ones.
                 encoder.encode(&mut commands, dispatch, dispatch.barrier && at > 0);
             }
-            queue.commit(commands, label, then(number));
+            queue.commit(commands, label, on_end(number));
         }
         Ok(())
     }
