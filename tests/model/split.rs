@@ -73,11 +73,11 @@ fn programs_in_pieces_give_the_bits_of_whole_ones() {
     let Some(adapter) = Wgpu::adapters().into_iter().next() else { return };
     let checkpoint = checkpoint("tiny-f32");
     let restrict = Restrict::default();
-    let [whole, pieces] = [Duration::from_secs(60), Duration::ZERO].map(|length| {
+    let [whole, submissions] = [Duration::from_secs(60), Duration::ZERO].map(|length| {
         let backend: Arc<dyn Backend> = Arc::new(Wgpu::open(&adapter, restrict.submission(length)).unwrap());
         bits(&mut Harness::new(&backend, &checkpoint, HALF, 16))
     });
-    assert!(whole == pieces);
+    assert!(whole == submissions);
 }
 
 #[test]

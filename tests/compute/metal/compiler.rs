@@ -64,8 +64,8 @@ fn texts() -> BTreeMap<String, String> {
         let mut caps = Caps { matrix_units, ..Caps::apple() };
         caps.tiles.dequantize_first = Some(DequantizeFirst::USUAL);
         let precision = Precision { activations: Some(inputs), weights: quant };
-        let rehearsal = DryEngine::new(caps, &Source::Random(&config), precision, options).unwrap();
-        let dispatches = rehearsal.answer().unwrap();
+        let dry_engine = DryEngine::new(caps, &Source::Random(&config), precision, options).unwrap();
+        let dispatches = dry_engine.answer().unwrap();
         texts.extend(dispatches.iter().map(|dispatch| (shader(dispatch).unwrap(), dispatch.label())));
     }
     texts
