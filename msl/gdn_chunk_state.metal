@@ -8,7 +8,7 @@ constant constexpr uint PITCH = COLUMNS + 4;
 static_assert(SUBGROUPS * FRAGMENT == CHUNK && LANES == SUBGROUPS * SIMD, "a fragment's rows of a chunk to each SIMD group");
 static_assert(KEY_FRAGMENTS * FRAGMENT == KEY_WIDTH && STATE_FRAGMENTS * CHUNK == KEY_WIDTH, "and as many of the state");
 
-// sums += left · right for a row of fragments of `left` and a row of fragments of columns; the halves of `left` come straight
+// sums += left · right for a row of fragments of `left` and a row of fragments of columns; the f16 of `left` come straight
 // from where they are kept, since no other SIMD group of the group needs them.
 template <uint COUNT> inline void multiply(thread Sum* sums, device const half* left, uint pitch, threadgroup const float* right) {
     #pragma unroll

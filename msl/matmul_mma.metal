@@ -28,7 +28,7 @@ inline void fetch_inputs(thread half4* next, device const Quad_x* x, uint2 row_l
     }
 }
 
-// The same of w. What multiplies sees halves: weights of another format are decoded here and nowhere else.
+// The same of w. What multiplies sees f16: weights of another format are decoded here and nowhere else.
 inline void fetch_weights(thread half4* next, device const Quad_w* w, uint2 row_last, uint quad) {
     #pragma unroll
     for (uint i = 0; i < W_QUADS; i++) {

@@ -130,21 +130,33 @@ fn every_branch_of_an_import_is_seen() {
 
 /// Words that this project no longer uses, and what it says in their place: one word for each thing.
 const RETIRED: &[(&str, &str)] = &[
+    ("Brains4", "Bf16x4"),
     ("Chosen", "Readback"),
+    ("EXPANDED", "DEQUANTIZED"),
+    ("Expand", "DequantizeFirst"),
     ("FLIGHT", "QUADS_AHEAD"),
     ("Feed", "TokenSource"),
     ("Figures", "Timing"),
     ("Form", "Precision"),
+    ("Halves", "MatrixOperand"),
+    ("Launch", "Dispatch"),
+    ("Ledger", "CostTable"),
     ("Live", "RowCount"),
+    ("Notes", "DryRunLog"),
+    ("Pace", "SubmissionPlan"),
+    ("Paper", "DryRun"),
     ("Parked", "Kept"),
     ("Rehearsal", "DryEngine"),
+    ("Rig", "Harness"),
     ("Settings", "GenerationOptions"),
     ("Setup", "GeneratorOptions"),
     ("Single", "Work"),
     ("Squares", "AttentionTiling or ChunkTiling"),
     ("Strips", "the text's own constant"),
+    ("World", "Simulator"),
     ("bundle", "subgroup"),
     ("gdn_prompt", "gdn_prefill"),
+    ("has_halves", "suits_matrix_units"),
 ];
 
 /// Spellings of other countries, as parts of words, and the one of this project.

@@ -23,7 +23,7 @@ const_assert SUBGROUPS * FRAGMENT == CHUNK && LANES >= CHUNK && PITCH <= HALF_PI
 
 var<workgroup> staged: array<vec4<f16>, CHUNK * PITCH>;
 // Slices of queries at first, then A⁻¹.
-var<workgroup> halves: array<vec4<f16>, CHUNK * HALF_PITCH>;
+var<workgroup> f16_words: array<vec4<f16>, CHUNK * HALF_PITCH>;
 // Logarithms of decays, summed up to each token, and betas; past the last token zero, so that nothing follows from it.
 var<workgroup> logs: array<f32, CHUNK>;
 var<workgroup> decays: array<f32, CHUNK>;
@@ -88,7 +88,7 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     for (var slice = 0u; slice < KEY_QUADS; slice += SLICE_QUADS) {
         #repeat i FETCHES
         staged[row_$i * PITCH + own_quad] = vec4<f16>(key_$i);
-        halves[row_$i * PITCH + own_quad] = vec4<f16>(query_$i);
+        f16_words[row_$i * PITCH + own_quad] = vec4<f16>(query_$i);
         state_reads[(at * 2u * CHUNK + CHUNK + row_$i) * KEY_QUADS + slice + own_quad] = vec4<f16>(query_$i * exp(decays[row_$i]));
         #end
         workgroupBarrier();
@@ -111,7 +111,7 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         for (var k = 0u; k < SLICE_FRAGMENTS; k++) {
             let left_at = subgroup * FRAGMENT * PITCH + k * FRAGMENT / 4u;
             let key = coopLoadT<Left>(&staged[left_at], PITCH);
-            let query = coopLoadT<Left>(&halves[left_at], PITCH);
+            let query = coopLoadT<Left>(&f16_words[left_at], PITCH);
             #repeat j SUBGROUPS
             let right_at_$j = $ju * FRAGMENT * PITCH + k * FRAGMENT / 4u;
             let right_$j = coopLoad<Right>(&staged[right_at_$j], PITCH);
@@ -154,12 +154,12 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         let row = i / CHUNK_QUADS;
         let quad = i % CHUNK_QUADS;
         let visible = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) <= vec4(row);
-        halves[row * HALF_PITCH + quad] = vec4<f16>(select(vec4(0.0), triangle[row * TRIANGLE_PITCH + quad], visible));
+        f16_words[row * HALF_PITCH + quad] = vec4<f16>(select(vec4(0.0), triangle[row * TRIANGLE_PITCH + quad], visible));
     }
     workgroupBarrier();
     #repeat k SUBGROUPS
     let left_at_$k = subgroup * FRAGMENT * HALF_PITCH + $ku * FRAGMENT / 4u;
-    let left_$k = coopLoadT<Left>(&halves[left_at_$k], HALF_PITCH);
+    let left_$k = coopLoadT<Left>(&f16_words[left_at_$k], HALF_PITCH);
     #end
     // Keys, then values.
     for (var slice = 0u; slice < KEY_QUADS + VALUE_QUADS; slice += SLICE_QUADS) {

@@ -21,7 +21,7 @@ const_assert FETCHES * LANES == CHUNK * QUADS;
 var<workgroup> kept: array<vec4<f32>, KEY_WIDTH * PITCH>;
 // What the state reads for n, later o.
 var<workgroup> passing: array<vec4<f32>, CHUNK * PITCH>;
-// The state as two halves, which keep twice the digits of one, and n.
+// The state as two f16 values, which keep twice the digits of one, and n.
 var<workgroup> high: array<vec4<f16>, KEY_WIDTH * HALF_PITCH>;
 var<workgroup> low: array<vec4<f16>, KEY_WIDTH * HALF_PITCH>;
 var<workgroup> news: array<vec4<f16>, CHUNK * HALF_PITCH>;

@@ -36,7 +36,7 @@ template <typename W> inline float4 low_of(device const W* matrix, uint at) {
 }
 
 // Distance of values and least one of the eight blocks of 32 that this number says, whose scales are in the four words from
-// `header` on: two halves that six bits each multiply; of the last four blocks' six bits, the two highest lie beside the
+// `header` on: two f16 that six bits each multiply; of the last four blocks' six bits, the two highest lie beside the
 // first blocks' six.
 template <typename W> inline float2 terms_of(device const W* header, uint block) {
     const half2 units = as_type<half2>(header[0].word);
@@ -63,7 +63,7 @@ template <uint WORDS, uint HIGHS> inline float4 quad_of(device const Supers5<WOR
     return fma(low_of(matrix, at) + numbers_of_bits(high), float4(terms.x), float4(terms.y));
 }
 
-// Nine halves for 64 quads: two signed bytes for each block, and the unit.
+// Nine f16 for 64 quads: two signed bytes for each block, and the unit.
 template <uint WORDS, uint HIGHS> inline float4 quad_of(device const Supers6<WORDS, HIGHS>* matrix, uint at) {
     const uint first = at / 64 * 9;
     const uint half_at = first + at / 8 % 8;

@@ -1,6 +1,6 @@
 // What changes from step to step: the words of src/step.rs, at the same places.
 // Needs MAX_ROWS, MAX_SEQUENCES, and ROW_COUNT: the word that counts the rows of
-// the launch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
+// the dispatch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
 
 // The rows of one sequence in a step: consecutive, as their positions are.
 struct Span {
@@ -29,7 +29,7 @@ constant constexpr uint STEP_SPANS = STEP_POSITION_OF + MAX_ROWS;
 constant constexpr uint STEP_TILES = STEP_SPANS + 4 * MAX_SEQUENCES;
 constant constexpr uint STEP_OUTPUTS = STEP_TILES + 2 * (MAX_ROWS / TILE + MAX_SEQUENCES);
 
-// How many rows are active: the launch may have groups for more.
+// How many rows are active: the dispatch may have groups for more.
 inline uint row_count(device const uint* step) {
     return step[ROW_COUNT];
 }

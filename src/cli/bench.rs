@@ -49,13 +49,13 @@ pub struct Arguments {
     #[arg(long, group = "instead", conflicts_with = "json")]
     compare_loop: bool,
     /// Time each dispatch of decode steps (-s, -d) and of prefill chunks (--budget, -d) with the device's clock
-    #[arg(long, groups = ["instead", "launches"], conflicts_with_all = ["prompt", "decode"])]
+    #[arg(long, groups = ["instead", "dispatches"], conflicts_with_all = ["prompt", "decode"])]
     profile: bool,
     /// With --profile: write the dispatches to a file for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE", requires = "profile")]
     trace: Option<PathBuf>,
-    /// With --plan or --profile: the chip of the roofline (floor); if absent, all chips, or the device's if known
-    #[arg(long, value_name = "NAME", requires = "launches")]
+    /// With --plan or --profile: the chip of the roofline; if absent, all chips, or the device's if known
+    #[arg(long, value_name = "NAME", requires = "dispatches")]
     chip: Option<String>,
     #[command(flatten)]
     plan: plan::PlanArguments,

@@ -136,8 +136,8 @@ impl Row<'_> {
 }
 
 /// Whether all f16 values are finite.
-fn all_finite(halves: &[u8]) -> bool {
-    halves.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite())
+fn all_finite(f16_words: &[u8]) -> bool {
+    f16_words.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite())
 }
 
 /// Quantizes one row of weights into one row of each plane.

@@ -25,9 +25,9 @@ pub static KERNEL: Kernel = Kernel {
     bindings: &[
         step::BINDING,
         Binding::read("tables", Element::U32),
-        Binding::read("q", Element::Wide),
-        Binding::read("keys", Element::Wide),
-        Binding::read("values", Element::Wide),
+        Binding::read("q", Element::Vec16B),
+        Binding::read("keys", Element::Vec16B),
+        Binding::read("values", Element::Vec16B),
         Binding::write("sums", Element::F32),
         Binding::write("stats", Element::F32),
     ],

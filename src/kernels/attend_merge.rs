@@ -25,7 +25,7 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("sums", Element::F32),
         Binding::read("stats", Element::F32),
         Binding::read("x", Element::F32),
-        Binding::write("out", Element::Inputs),
+        Binding::write("out", Element::Activations),
     ],
     params: &[],
     library: &["step", "activations", "splits"],

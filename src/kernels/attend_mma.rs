@@ -28,8 +28,8 @@ pub static KERNEL: Kernel = Kernel {
         step::BINDING,
         Binding::read("tables", Element::U32),
         Binding::read("q", Element::Float),
-        Binding::read("keys", Element::Halves),
-        Binding::read("values", Element::Halves),
+        Binding::read("keys", Element::MatrixOperand),
+        Binding::read("values", Element::MatrixOperand),
         Binding::read("x", Element::Float),
         Binding::write("out", Element::Float),
     ],
@@ -80,8 +80,9 @@ impl AttentionTiling {
             // Each subgroup has one fragment of rows; together the subgroups fill a tile.
             AttentionSplit::Rows => Self { split, fragment, side: TILE, lanes: TILE / fragment * width },
         };
-        let halves =
-            activations == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
+        let suits = activations == DType::F16
+            && cache.keys.dtype().suits_matrix_units()
+            && cache.values.dtype() == cache.keys.dtype();
         // More than 256 columns do not fit into registers and workgroup memory.
         let head = heads.width.is_power_of_two() && (4 * fragment..=256).contains(&heads.width);
         // Whole runs of lanes stage a row, and a run of rows lies in one block.
@@ -89,7 +90,7 @@ impl AttentionTiling {
         // Each row of a workgroup has a lane that computes its softmax weights.
         let lanes = (tiling.side..=caps.lanes).contains(&tiling.lanes);
         let room = tiling.group_memory(heads.width) <= caps.group_memory;
-        (halves && head && staged && lanes && room && TILE.is_multiple_of(tiling.side)).then_some(tiling)
+        (suits && head && staged && lanes && room && TILE.is_multiple_of(tiling.side)).then_some(tiling)
     }
 
     /// Bytes of workgroup memory.

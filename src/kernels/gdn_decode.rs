@@ -33,7 +33,7 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("a_dt", Element::F32),
         Binding::read("norm", Element::Float),
         Binding::update("state", Element::F32),
-        Binding::write("o", Element::Inputs),
+        Binding::write("o", Element::Activations),
     ],
     params: &[("eps", Scalar::F32(0.0))],
     library: &["step", "activations", "reduce"],

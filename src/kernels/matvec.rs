@@ -24,8 +24,8 @@ pub static KERNEL: Kernel = Kernel {
     name: "matvec",
     bindings: &[
         step::BINDING,
-        Binding::read("x", Element::Wide),
-        Binding::read("w", Element::Wide),
+        Binding::read("x", Element::Vec16B),
+        Binding::read("w", Element::Vec16B),
         Binding::update("y", Element::F32),
     ],
     params: &[
@@ -109,7 +109,7 @@ pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
 pub(super) fn tile(g: &Group<'_>, rows: Range<usize>, columns: Range<usize>, narrowed: fn(f32) -> f32) {
     let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
     let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
-    let packed = g.known("ROWS_ARE") == Some(RowsAre::PackedHere as usize);
+    let packed = g.find_define("ROWS_ARE") == Some(RowsAre::PackedHere as usize);
     let x = |row: usize| g.floats("x", row * inner..(row + 1) * inner).to_vec();
     let xs: Vec<_> = rows.clone().map(|row| if packed { rounded(&x(row)) } else { x(row) }).collect();
     for column in columns {

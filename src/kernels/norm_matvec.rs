@@ -27,10 +27,10 @@ pub static KERNEL: Kernel = Kernel {
     name: "norm_matvec",
     bindings: &[
         step::BINDING,
-        Binding::read("x", Element::Wide),
-        Binding::read("norm", Element::Wide),
-        Binding::read("w", Element::Wide),
-        Binding::read("tail", Element::Wide),
+        Binding::read("x", Element::Vec16B),
+        Binding::read("norm", Element::Vec16B),
+        Binding::read("w", Element::Vec16B),
+        Binding::read("tail", Element::Vec16B),
         Binding::update("y", Element::F32),
     ],
     params: &[

@@ -28,11 +28,11 @@ pub static KERNEL: Kernel = Kernel {
     name: "norm_swiglu",
     bindings: &[
         step::BINDING,
-        Binding::read("x", Element::Wide),
-        Binding::read("norm", Element::Wide),
-        Binding::read("gate", Element::Wide),
-        Binding::read("up", Element::Wide),
-        Binding::update("y", Element::Inputs),
+        Binding::read("x", Element::Vec16B),
+        Binding::read("norm", Element::Vec16B),
+        Binding::read("gate", Element::Vec16B),
+        Binding::read("up", Element::Vec16B),
+        Binding::update("y", Element::Activations),
     ],
     params: &[
         ("rows", Scalar::U32(0)),

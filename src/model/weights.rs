@@ -12,12 +12,12 @@ use std::{ops::Range, sync::Arc, thread};
 use super::{
     Precision,
     config::{Config, LayerKind},
-    qwen3_5::{self, Attention, DeltaNet, Layer, Mixer},
+    qwen3_5::{self, Attention, DeltaNet, GatedMlp, Layer, Mixer, Mlp},
 };
 use crate::{
     compute::{
         backend::Backend,
-        caps::Expand,
+        caps::DequantizeFirst,
         dtype::{DType, Planes},
         tensor::Tensor,
     },
@@ -28,7 +28,6 @@ use crate::{
         qk_norm_rope::QkNorm,
         rms_norm::Norm,
     },
-    model::qwen3_5::{GatedMlp, Mlp},
 };
 use convert::Found;
 use quantize::{Target, Weighted, is_quantized};
@@ -60,10 +59,10 @@ impl Weights {
         let config = source.config();
         let (activations, quant) = (precision.activations_on(backend.caps()), precision.weights);
         source.require_form(quant)?;
-        let halves = activations == DType::F16 && backend.caps().matrix_units.is_some();
+        let to_f16 = activations == DType::F16 && backend.caps().matrix_units.is_some();
         thread::scope(|scope| {
             let uploader = Uploader::new(scope);
-            let mut loader = Loader { backend, source, config, halves, quant, done: 0, progress, uploader };
+            let mut loader = Loader { backend, source, config, to_f16, quant, done: 0, progress, uploader };
             let loaded = loader.weights(activations);
             loader.uploader.finish().and(loaded).map(Self::Qwen3_5)
         })
@@ -92,9 +91,9 @@ impl Weights {
 
     /// Maximum bytes of scratch memory that one matrix product needs on matrix units. `rows` holds the rows of a
     /// prefill step, and the rows of the output head.
-    pub fn expanded_bytes(&self, rows: [u32; 2], expand: Option<Expand>) -> u64 {
+    pub fn dequantized_bytes(&self, rows: [u32; 2], limits: Option<DequantizeFirst>) -> u64 {
         match self {
-            Self::Qwen3_5(weights) => weights.expanded_bytes(rows, expand),
+            Self::Qwen3_5(weights) => weights.dequantized_bytes(rows, limits),
         }
     }
 }
@@ -105,7 +104,7 @@ struct Loader<'a, 'p, 's> {
     source: &'a Source<'a>,
     config: &'a Config,
     /// Whether to convert matrices to f16, if all their values fit.
-    halves: bool,
+    to_f16: bool,
     /// Target format of large matrices.
     quant: Option<DType>,
     done: u64,
@@ -210,11 +209,11 @@ impl Loader<'_, '_, '_> {
     fn matrix(&mut self, named: &[Named]) -> Result<Matrix> {
         let mut wide: Vec<String> = Vec::new();
         loop {
-            let (halves, quant) = (self.halves, self.quant);
+            let (to_f16, quant) = (self.to_f16, self.quant);
             let to = |stored: &Stored<'_>| match quant.filter(|_| is_quantized(stored.name, stored.width)) {
                 _ if stored.dtype.is_quantized() || wide.iter().any(|name| name == stored.name) => stored.dtype,
                 Some(quant) => quant,
-                None if halves => DType::F16,
+                None if to_f16 => DType::F16,
                 None => stored.dtype,
             };
             match self.parts(named, to) {
@@ -278,7 +277,7 @@ impl Loader<'_, '_, '_> {
         Ok(())
     }
 
-    /// Like `upload`, for quantized weights. Uploads the codes piece by piece and the scales at the end.
+    /// Like `upload`, for quantized weights. Uploads the codes section by section and the scales at the end.
     fn upload_quantized(
         &mut self,
         run: &[Stored<'_>],

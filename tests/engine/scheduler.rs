@@ -12,7 +12,7 @@ use bimetal::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use simulator::{World, parts};
+use simulator::{Simulator, parts};
 
 const LIMITS: Limits = Limits { budget: 16, align: 8, block: 4, blocks: 20, slots: 4, sequences: 4, context: 80 };
 
@@ -301,39 +301,39 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn perform(world: &mut World, act: Act) {
-    let ids: Vec<SequenceId> = world.timelines.keys().copied().collect();
+fn perform(simulator: &mut Simulator, act: Act) {
+    let ids: Vec<SequenceId> = simulator.timelines.keys().copied().collect();
     let pick = |who: usize| ids.get(who % ids.len().max(1)).copied();
     match act {
-        Act::Step => drop(world.step()),
-        Act::Add(given, more) => world.add(given, given + more),
+        Act::Step => drop(simulator.step()),
+        Act::Add(given, more) => simulator.add(given, given + more),
         Act::Extend(who, given, more) => {
             if let Some(id) = pick(who) {
-                let known = world.timelines[&id].tokens.len();
-                world.extend(id, given, (known + given + more).saturating_sub(2));
+                let known = simulator.timelines[&id].tokens.len();
+                simulator.extend(id, given, (known + given + more).saturating_sub(2));
             }
         }
-        Act::Rewind(who, place) => pick(who).into_iter().for_each(|id| world.rewind(id, place)),
-        Act::Keep(who) => pick(who).into_iter().for_each(|id| world.keep(id)),
-        Act::Cancel(who) => pick(who).into_iter().for_each(|id| world.cancel(id)),
-        Act::Lend(who) => pick(who).into_iter().for_each(|id| world.lend(id)),
-        Act::HandBack(who) => pick(who).into_iter().for_each(|id| world.hand_back(id)),
+        Act::Rewind(who, place) => pick(who).into_iter().for_each(|id| simulator.rewind(id, place)),
+        Act::Keep(who) => pick(who).into_iter().for_each(|id| simulator.keep(id)),
+        Act::Cancel(who) => pick(who).into_iter().for_each(|id| simulator.cancel(id)),
+        Act::Lend(who) => pick(who).into_iter().for_each(|id| simulator.lend(id)),
+        Act::HandBack(who) => pick(who).into_iter().for_each(|id| simulator.hand_back(id)),
     }
-    world.verify();
+    simulator.verify();
 }
 
 /// Steps until all work is done, at most one step per token.
-fn drain(world: &mut World) {
-    let bound: usize = world.timelines.values().map(|timeline| timeline.max_len).sum();
+fn drain(simulator: &mut Simulator) {
+    let bound: usize = simulator.timelines.values().map(|timeline| timeline.max_len).sum();
     for _ in 0..bound {
-        world.step();
+        simulator.step();
     }
-    assert!(world.scheduler.is_idle(), "not done after {bound} steps");
-    for id in world.timelines.keys().copied().collect::<Vec<_>>() {
-        world.cancel(id);
+    assert!(simulator.scheduler.is_idle(), "not done after {bound} steps");
+    for id in simulator.timelines.keys().copied().collect::<Vec<_>>() {
+        simulator.cancel(id);
     }
-    assert_eq!(world.scheduler.free_blocks(), world.limits.blocks);
-    assert_eq!(world.scheduler.free_slots(), world.limits.slots);
+    assert_eq!(simulator.scheduler.free_blocks(), simulator.limits.blocks);
+    assert_eq!(simulator.scheduler.free_slots(), simulator.limits.slots);
 }
 
 proptest! {
@@ -341,11 +341,11 @@ proptest! {
 
     #[test]
     fn random_traffic(limits in limits(), seed: u64, acts in vec(act(), 1..90)) {
-        let mut world = World::new(limits, seed);
+        let mut simulator = Simulator::new(limits, seed);
         for act in acts {
-            perform(&mut world, act);
+            perform(&mut simulator, act);
         }
-        drain(&mut world);
+        drain(&mut simulator);
     }
 }
 
@@ -355,17 +355,17 @@ fn crowded_traffic_preempts_and_drops() {
     let (mut preemptions, mut drops) = (0, 0);
     for seed in 0..300 {
         let limits = Limits { blocks: 12, sequences: 3, slots: 5, context: 48, ..LIMITS };
-        let mut world = World::new(limits, seed);
+        let mut simulator = Simulator::new(limits, seed);
         for _ in 0..12 {
-            let (given, more) = (1 + world.roll(14) as usize, world.roll(33) as usize);
-            world.add(given, given + more);
-            for _ in 0..world.roll(9) {
-                world.step();
+            let (given, more) = (1 + simulator.roll(14) as usize, simulator.roll(33) as usize);
+            simulator.add(given, given + more);
+            for _ in 0..simulator.roll(9) {
+                simulator.step();
             }
         }
-        drain(&mut world);
-        preemptions += world.preemptions;
-        drops += world.drops;
+        drain(&mut simulator);
+        preemptions += simulator.preemptions;
+        drops += simulator.drops;
     }
     assert!(preemptions > 300 && drops > 300, "{preemptions} preemptions, {drops} drops");
 }
@@ -376,9 +376,9 @@ fn batches_of_known_traffic_stay_as_they_are() {
     let mut digest = 0;
     for seed in 0..300 {
         let limits = Limits { blocks: 14, sequences: 3, slots: 6, context: 48, ..LIMITS };
-        let mut world = World::new(limits, seed);
+        let mut simulator = Simulator::new(limits, seed);
         for _ in 0..90 {
-            let mut roll = |sides| world.roll(sides) as usize;
+            let mut roll = |sides| simulator.roll(sides) as usize;
             let (kind, who, given, more) = (roll(25), roll(99), roll(30), roll(20));
             let act = match kind {
                 0..=3 => Act::Add(given, more),
@@ -390,10 +390,10 @@ fn batches_of_known_traffic_stay_as_they_are() {
                 12 => Act::HandBack(who),
                 _ => Act::Step,
             };
-            perform(&mut world, act);
+            perform(&mut simulator, act);
         }
-        drain(&mut world);
-        digest = timeline::mix(digest, world.digest);
+        drain(&mut simulator);
+        digest = timeline::mix(digest, simulator.digest);
     }
     assert_eq!(digest, 0x7fb9_89b6_cb57_7b21, "{digest:#x}");
 }

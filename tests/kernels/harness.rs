@@ -11,7 +11,7 @@ use std::{
 use bimetal::{
     Backend,
     low_level::compute::{
-        caps::{Caps, Expand},
+        caps::{Caps, DequantizeFirst},
         cpu::Cpu,
         dtype::{DType, Planes},
         formats::{Blocks, Row, quantize, split},
@@ -257,14 +257,14 @@ pub fn check_rows_packed(label: &str, op: impl Fn(&Case, &Pass)) {
 }
 
 /// Like [`check`], on devices that dequantize weights to f16 before every prefill product, in small parts.
-pub fn check_expanded(label: &str, op: impl Fn(&Case, &Pass)) {
-    check_on(&format!("{label}, expanded"), &|caps| Some(expanded(caps)), op, compare);
+pub fn check_dequantized(label: &str, op: impl Fn(&Case, &Pass)) {
+    check_on(&format!("{label}, dequantized first"), &|caps| Some(dequantizing(caps)), op, compare);
 }
 
 /// Capabilities of a device that dequantizes weights to f16 before every prefill product, in small parts.
-pub fn expanded(caps: &Caps) -> Caps {
+pub fn dequantizing(caps: &Caps) -> Caps {
     let mut caps = caps.clone();
-    caps.tiles.expand = Some(Expand { rows: 1, ..Expand::USUAL });
+    caps.tiles.dequantize_first = Some(DequantizeFirst { rows: 1, ..DequantizeFirst::USUAL });
     caps
 }
 
@@ -277,7 +277,7 @@ pub fn packed(caps: &Caps) -> Caps {
 /// Capabilities of a device that few columns fill.
 pub fn filled(caps: &Caps) -> Caps {
     let mut caps = caps.clone();
-    caps.tiles.matvec.fill = 1;
+    caps.tiles.matvec.saturating_lanes = 1;
     caps
 }
 

@@ -38,7 +38,7 @@ fn compared(backend: &Arc<dyn Backend>, precision: DType, kv: DType) -> [Vec<Fin
 }
 
 #[test]
-fn every_launch_of_every_backend_is_within_its_bound() {
+fn every_dispatch_of_every_backend_is_within_its_bound() {
     for (name, backend) in backends() {
         for (precision, kv) in [(DType::F32, DType::F32), (DType::F16, DType::F16), (DType::F16, DType::Q8Heads)] {
             for (phase, findings) in ["prompt", "decode"].into_iter().zip(compared(&backend, precision, kv)) {
@@ -66,7 +66,7 @@ fn the_plain_loops_can_be_tested_against_a_shader_too() {
 }
 
 #[test]
-fn a_wrong_sign_is_named_by_its_launch_and_by_no_other() {
+fn a_wrong_sign_is_named_by_its_dispatch_and_by_no_other() {
     for (name, backend) in backends() {
         let faulty = faulty(backend, |dispatches| {
             let wrong = dispatches.iter_mut().filter(|dispatch| dispatch.kernel.name == "silu_mul");

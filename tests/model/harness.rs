@@ -31,7 +31,7 @@ pub struct Precision {
 pub const FULL: Precision = Precision { kv: DType::F32, inputs: DType::F32, quant: None };
 pub const HALF: Precision = Precision { kv: DType::F16, inputs: DType::F16, quant: None };
 
-pub struct Rig {
+pub struct Harness {
     pub backend: Arc<dyn Backend>,
     pub runner: Runner,
 }
@@ -41,13 +41,13 @@ pub struct Output {
     pub logits: Vec<Vec<f32>>,
     pub marks: BTreeMap<String, Vec<f32>>,
     /// The dispatches, in a run without marked layers.
-    pub launches: Vec<Dispatch>,
+    pub dispatches: Vec<Dispatch>,
 }
 
 /// The slot of the only sequence: not the first, so that a kernel that ignores slots fails.
 pub const SLOT: u32 = 1;
 
-impl Rig {
+impl Harness {
     pub fn new(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision, context: u32) -> Self {
         let source = Source::Checkpoint(checkpoint);
         let types = bimetal::Precision { activations: Some(precision.inputs), weights: precision.quant };
@@ -76,18 +76,18 @@ impl Rig {
         step.write(&[Input { work, tokens: ids, slot: SLOT }]).unwrap();
         let recording = self.runner.record(step, LogitRows::Outputs).unwrap();
         let (p, logits) = (recording.pass, recording.logits);
-        let mut launches = Vec::new();
+        let mut dispatches = Vec::new();
         let marks = match look {
             Look::Logits => {
                 let program = self.backend.load(p).unwrap();
                 self.backend.run(&program).unwrap();
-                launches = program.dispatches;
+                dispatches = program.dispatches;
                 BTreeMap::new()
             }
             Look::Layers => self.layers(p),
         };
         let values = floats(&logits);
-        Output { logits: values.chunks(logits.width() as usize).map(<[f32]>::to_vec).collect(), marks, launches }
+        Output { logits: values.chunks(logits.width() as usize).map(<[f32]>::to_vec).collect(), marks, dispatches }
     }
 
     /// Runs a recording dispatch by dispatch, and reads the marked tensors.

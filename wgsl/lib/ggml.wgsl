@@ -14,7 +14,7 @@ fn numbers_of_pairs(word: u32) -> vec4<f32> {
     return floats - vec4(8388608.0, 2097152.0, 524288.0, 131072.0);
 }
 
-// Distance of values and least one of a block of 32, the given of the eight whose scales are here: two halves that six bits
+// Distance of values and least one of a block of 32, the given of the eight whose scales are here: two f16 that six bits
 // each multiply; of the last four blocks' six bits, the two highest lie beside the first blocks' six.
 fn terms_of_block(header: vec4<u32>, block: u32) -> vec2<f32> {
     let bytes = header.yzw >> vec3(block % 4u * 8u);
@@ -23,7 +23,7 @@ fn terms_of_block(header: vec4<u32>, block: u32) -> vec2<f32> {
     return unpack2x16float(header.x) * vec2<f32>(select(split, low, block < 4u)) * vec2(1.0, -1.0);
 }
 
-// Of the nine halves that scale eight blocks: the one with a block's two signed bytes, and the last, the unit of all.
+// Of the nine f16 that scale eight blocks: the one with a block's two signed bytes, and the last, the unit of all.
 fn bytes_at(block: u32) -> u32 {
     return block / 8u * 9u + block % 8u;
 }

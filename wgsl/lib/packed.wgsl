@@ -1,6 +1,6 @@
 // `products` of quantized weights where bytes are multiplied four at a time: rows are numbers of 16 bits that share a scale
 // for each 32, in two bytes each, and TEAM lanes stride over blocks of 32. Where rows are PACKED_HERE the group turns
-// its rows into such numbers; where they are PACKED_BEFORE an earlier launch has done so.
+// its rows into such numbers; where they are PACKED_BEFORE an earlier dispatch has done so.
 // Needs what `dots` needs, with pieces of two quads, `raw(j, at)`: what is loaded of block `at` of column j, and
 // `codes(j, raw, at)`: that block as packed bytes; where rows come packed, `block_of_row(r, at)` instead of `input`.
 // Where EVEN_ODD is 1, even and odd elements of each eight are apart, as `codes` has them.

@@ -1,6 +1,6 @@
 // What changes from step to step: the words of src/step.rs, at the same places.
 // Needs the binding `step`, MAX_ROWS, MAX_SEQUENCES, and ROW_COUNT: the word that counts the rows of
-// the launch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
+// the dispatch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
 
 // The rows of one sequence in a step: consecutive, as their positions are.
 struct Span {
@@ -29,7 +29,7 @@ const STEP_SPANS: u32 = STEP_POSITION_OF + MAX_ROWS;
 const STEP_TILES: u32 = STEP_SPANS + 4u * MAX_SEQUENCES;
 const STEP_OUTPUTS: u32 = STEP_TILES + 2u * (MAX_ROWS / TILE + MAX_SEQUENCES);
 
-// How many rows are active: the launch may have groups for more.
+// How many rows are active: the dispatch may have groups for more.
 fn row_count() -> u32 {
     return step[ROW_COUNT];
 }

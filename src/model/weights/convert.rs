@@ -49,8 +49,8 @@ pub fn widen(from: DType, data: &[u8], singles: &mut [f32]) {
     assert_eq!(data.len(), singles.len() * from.bytes() as usize, "values");
     match from {
         DType::F16 => {
-            let halves = data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32());
-            singles.iter_mut().zip(halves).for_each(|(single, half)| *single = half);
+            let f16_words = data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32());
+            singles.iter_mut().zip(f16_words).for_each(|(single, half)| *single = half);
         }
         DType::Bf16 => {
             let bits = data.as_chunks().0.iter().map(|bytes| u32::from(u16::from_le_bytes(*bytes)) << 16);
@@ -94,9 +94,9 @@ fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
         _ => panic!("{from} is not a float"),
     };
     if narrower {
-        let mut halves = [f16::ZERO; BLOCK];
-        halves[..count].convert_from_f32_slice(&singles[..count]);
-        out.copy_from_slice(bytemuck::cast_slice(&halves[..count]));
+        let mut f16_words = [f16::ZERO; BLOCK];
+        f16_words[..count].convert_from_f32_slice(&singles[..count]);
+        out.copy_from_slice(bytemuck::cast_slice(&f16_words[..count]));
     } else {
         out.copy_from_slice(data);
     }

@@ -19,7 +19,7 @@ use bimetal::{
 
 use super::timeline::{CUT, SINGLE, Timeline, mix};
 
-pub struct World {
+pub struct Simulator {
     pub limits: Limits,
     pub scheduler: Scheduler,
     pub timelines: BTreeMap<SequenceId, Timeline>,
@@ -34,9 +34,9 @@ pub struct World {
     pub digest: u64,
 }
 
-impl World {
-    pub fn new(limits: Limits, seed: u64) -> World {
-        World {
+impl Simulator {
+    pub fn new(limits: Limits, seed: u64) -> Simulator {
+        Simulator {
             limits,
             scheduler: Scheduler::new(limits).unwrap(),
             timelines: BTreeMap::new(),
@@ -143,8 +143,9 @@ impl World {
     /// One step, with all promises of a batch checked.
     pub fn step(&mut self) -> Batch {
         let queue: Vec<SequenceId> = self.running.iter().chain(&self.waiting).copied().collect();
-        let holds =
-            |world: &World, id| world.scheduler.blocks(id).len() + usize::from(world.scheduler.slot(id).is_some());
+        let holds = |simulator: &Simulator, id| {
+            simulator.scheduler.blocks(id).len() + usize::from(simulator.scheduler.slot(id).is_some())
+        };
         let held: Vec<_> = queue.iter().map(|&id| (id, holds(self, id))).collect();
         let batch = self.scheduler.schedule();
         self.digest = digest(self.digest, &batch);

@@ -181,18 +181,20 @@ pub const COMPANY: [StepCase; 3] = [
 pub fn batch_invariance_of(op: impl Fn(&Case, &Pass, StepCase)) {
     for (name, backend) in backends() {
         let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|most| (bytes, most)));
-        for (bytes, most, fill) in both.flat_map(|(bytes, most)| [1, 1 << 16].map(|fill| (bytes, most, fill))) {
+        for (bytes, most, saturating) in
+            both.flat_map(|(bytes, most)| [1, 1 << 16].map(|saturating| (bytes, most, saturating)))
+        {
             let usual = if bytes { crate::harness::packed(backend.caps()) } else { backend.caps().clone() };
             let mut caps = usual.clone();
-            (caps.tiles.matvec.rows, caps.tiles.matvec.fill) = (most, fill);
+            (caps.tiles.matvec.rows, caps.tiles.matvec.saturating_lanes) = (most, saturating);
             let run = |&step_case: &StepCase| {
                 outputs("batch invariance", &backend, &caps, |case, p| op(case, p, step_case)).remove(0)
             };
             let rows: Vec<_> = COMPANY.iter().map(run).collect();
-            assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}: {most} rows, {fill} lanes");
-            assert!(rows[1].row(1) == rows[2].row(1), "{name}: {most} rows, {fill} lanes");
+            assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}: {most} rows, {saturating} lanes");
+            assert!(rows[1].row(1) == rows[2].row(1), "{name}: {most} rows, {saturating} lanes");
             let wanted = outputs("batch invariance", &backend, &usual, |case, p| op(case, p, COMPANY[2])).remove(0);
-            assert!((0..5).all(|row| rows[2].row(row) == wanted.row(row)), "{name}: {most} rows, {fill} lanes");
+            assert!((0..5).all(|row| rows[2].row(row) == wanted.row(row)), "{name}: {most} rows, {saturating} lanes");
         }
     }
 }

@@ -1,4 +1,4 @@
-// q4: codes of 4 bits in one plane, a byte for each 16 of them in the next, and a half for each 256 in the last. Needs `words`.
+// q4: codes of 4 bits in one plane, a byte for each 16 of them in the next, and an f16 for each 256 in the last. Needs `words`.
 
 // The number of the unit that scales a block.
 fn unit_of_$NAME(block: u32) -> u32 {

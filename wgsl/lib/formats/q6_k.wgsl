@@ -1,4 +1,4 @@
-// GGML's Q6_K: the low 4 bits of codes in one plane, nine halves that scale each 256 of them in the next, and the codes' two high
+// GGML's Q6_K: the low 4 bits of codes in one plane, nine f16 that scale each 256 of them in the next, and the codes' two high
 // bits in the last. Needs `words`.
 
 // The word with this half of the second plane.

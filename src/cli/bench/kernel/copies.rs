@@ -8,7 +8,7 @@ use bimetal::{
         compute::{
             dtype::DType,
             kernel::{Access, Binding, Dispatch},
-            memory::{Buffer, Slot},
+            memory::{Buffer, Resource},
         },
         kernels::operands::step,
     },
@@ -29,26 +29,26 @@ impl Copies {
 
     /// The number of copies that together move `aim` bytes if each moves `moved`, with at most `most` bytes of buffers.
     /// At least one.
-    pub fn new(backend: &Arc<dyn Backend>, launch: &Dispatch, (moved, aim): (u64, u64), most: u64) -> Result<Self> {
-        let shared = shared(launch);
-        let own = |at: &usize| *at != shared && !is_kept(&launch.kernel.bindings[*at]);
-        let bytes: u64 = (0..launch.slots.len()).filter(own).map(|at| bytes(launch, at)).sum();
+    pub fn new(backend: &Arc<dyn Backend>, dispatch: &Dispatch, (moved, aim): (u64, u64), most: u64) -> Result<Self> {
+        let shared = shared(dispatch);
+        let own = |at: &usize| *at != shared && !is_kept(&dispatch.kernel.bindings[*at]);
+        let bytes: u64 = (0..dispatch.resources.len()).filter(own).map(|at| bytes(dispatch, at)).sum();
         let count = aim.div_ceil(moved.max(1)).min(most / bytes.max(1)).clamp(1, MOST);
-        let result = Slot::Buffer(filled(backend, launch, shared)?);
+        let result = Resource::Buffer(filled(backend, dispatch, shared)?);
         let copy = |_| {
-            let slot = |(at, slot): (usize, &Slot)| match () {
+            let resource = |(at, resource): (usize, &Resource)| match () {
                 () if at == shared => Ok(result.clone()),
-                () if own(&at) => filled(backend, launch, at).map(Slot::Buffer),
-                () => Ok(slot.clone()),
+                () if own(&at) => filled(backend, dispatch, at).map(Resource::Buffer),
+                () => Ok(resource.clone()),
             };
-            let slots = launch.slots.iter().enumerate().map(slot).collect::<Result<_>>()?;
-            Ok(Dispatch { slots, barrier: true, ..launch.clone() })
+            let resources = dispatch.resources.iter().enumerate().map(resource).collect::<Result<_>>()?;
+            Ok(Dispatch { resources, barrier: true, ..dispatch.clone() })
         };
         (0..count).map(copy).collect::<Result<_>>().map(Self)
     }
 
     /// The dispatches.
-    pub fn launches(&self) -> &[Dispatch] {
+    pub fn dispatches(&self) -> &[Dispatch] {
         &self.0
     }
 }
@@ -60,22 +60,22 @@ fn is_kept(binding: &Binding) -> bool {
 
 /// The binding that all copies share, so that each waits for the one before, as in a step. A result that is only
 /// written, or else the last binding that changes.
-fn shared(launch: &Dispatch) -> usize {
-    let bindings = launch.kernel.bindings;
+fn shared(dispatch: &Dispatch) -> usize {
+    let bindings = dispatch.kernel.bindings;
     let results = bindings.iter().position(|binding| binding.access == Access::Write);
     let changed = || bindings.iter().rposition(|binding| binding.access.writes());
     results.or_else(changed).expect("a kernel has a result")
 }
 
-fn bytes(launch: &Dispatch, at: usize) -> u64 {
-    launch.elements[at].size(launch.shapes[at])
+fn bytes(dispatch: &Dispatch, at: usize) -> u64 {
+    dispatch.elements[at].size(dispatch.shapes[at])
 }
 
 /// A buffer for a binding, with numbers like activations or weights; words are zero.
-fn filled(backend: &Arc<dyn Backend>, launch: &Dispatch, at: usize) -> Result<Arc<Buffer>> {
-    let bytes = bytes(launch, at);
-    let buffer = Buffer::new(backend, bytes, launch.kernel.bindings[at].name)?;
-    let block = random(launch.elements[at], BLOCK.min(buffer.bytes() as usize));
+fn filled(backend: &Arc<dyn Backend>, dispatch: &Dispatch, at: usize) -> Result<Arc<Buffer>> {
+    let bytes = bytes(dispatch, at);
+    let buffer = Buffer::new(backend, bytes, dispatch.kernel.bindings[at].name)?;
+    let block = random(dispatch.elements[at], BLOCK.min(buffer.bytes() as usize));
     for first in (0..buffer.bytes()).step_by(BLOCK) {
         let length = (buffer.bytes() - first).min(BLOCK as u64) as usize;
         buffer.write(first, &block[..length])?;
