@@ -1,5 +1,5 @@
 // q, k = rope(rms_norm(q)), rope(rms_norm(k)) per head; rope turns (x1, x2) into (x1·cos − x2·sin, x2·cos + x1·sin); keys[place] = k, values[place] = v
-// tables [slots, MAX_BLOCKS], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D]
+// tables [slots, MAX_PAGES], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [pages·PAGE·Hkv, D]
 // one group a head and row: query heads, then keys, then values; a lane takes every LANES-th quad
 struct Params {
     float eps;

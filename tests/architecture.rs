@@ -136,6 +136,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("Figures", "Timing"),
     ("Form", "Precision"),
     ("Live", "RowCount"),
+    ("MAX_BLOCKS", "MAX_PAGES"),
     ("Parked", "Kept"),
     ("Rehearsal", "DryEngine"),
     ("Settings", "GenerationOptions"),

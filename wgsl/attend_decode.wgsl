@@ -1,5 +1,5 @@
 // sums = Σ_s exp(score_s − m) · v_s, stats = (m, Σ_s exp(score_s − m)), m the largest score_s = q·k_s / √D, of a part of the context
-// tables [slots, MAX_BLOCKS], q [S, Hq·D], keys, values [blocks·BLOCK·Hkv, D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
+// tables [slots, MAX_PAGES], q [S, Hq·D], keys, values [pages·PAGE·Hkv, D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
 // one group a key head, split and row, for the GROUP query heads of the key head; each team of TEAM lanes takes KEYS keys at a time with a running softmax
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;

@@ -1,5 +1,5 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_PAGES], q [T, Hq·D], keys, values [pages·PAGE·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and SIDE rows of one sequence; SIDE keys at a time pass by; a subgroup has 4·FRAGMENT columns of the head
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -31,7 +31,7 @@ const SUM_PITCH: u32 = SIDE_QUADS + 1u;
 // Rows staged at once, in how many rounds, and rows that lie together in the cache.
 const AT_ONCE: u32 = LANES / QUADS;
 const ROUNDS: u32 = SIDE / AT_ONCE;
-const RUN: u32 = min(BLOCK, SIDE);
+const RUN: u32 = min(PAGE, SIDE);
 // Lanes that share a row's scores, and quads of scores that each of them has.
 const SHARERS: u32 = min(LANES / SIDE, SIDE_QUADS);
 const SHARE: u32 = SIDE_QUADS / SHARERS;

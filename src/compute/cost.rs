@@ -3,7 +3,7 @@
 //!
 //! A kernel states its cost beside its formula ([`super::kernel::Kernel::cost`]). Reading a tile twice, or reading for
 //! inactive rows, is a kernel's inefficiency and not part of the cost: the measured time shows it. Step buffers and
-//! block tables, a few KiB of words, are not counted.
+//! page tables, a few KiB of words, are not counted.
 
 use std::{
     iter::Sum,

@@ -13,7 +13,7 @@ use crate::{
         tensor::Tensor,
     },
     kernels::operands::{
-        caches::{Blocks, Pages},
+        caches::{KvPages, PageTable},
         heads::AttentionHeads,
         step::{self, Step, View},
     },
@@ -98,7 +98,7 @@ impl Partials {
 
 /// Quads of a cache row per lane: 16 bytes of 16-bit or 8-bit elements. With more than 4 query heads per key head,
 /// 8-bit elements have only 8 bytes per lane, so that the registers suffice.
-fn wide(heads: AttentionHeads, cache: &Blocks) -> u32 {
+fn wide(heads: AttentionHeads, cache: &KvPages) -> u32 {
     if cache.keys.dtype() == DType::Q8Heads && heads.query / heads.kv <= 4 { 4 } else { 2 }
 }
 
@@ -123,7 +123,7 @@ fn together(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
 }
 
 /// Attention of one row per sequence, in parts. q \[S, Hq·D\] f32.
-pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: AttentionHeads) -> Partials {
+pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &KvPages, heads: AttentionHeads) -> Partials {
     assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
     heads.check(&KERNEL);
     cache.check(&KERNEL, heads);
@@ -144,8 +144,8 @@ pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &Blocks, heads: A
         .define("TOGETHER", together(p.caps(), heads, team))
         .define("SPLITS", parts.splits.most)
         .define("LEAST", parts.splits.least)
-        .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", step.tables().width())
+        .define("PAGE", cache.page_size)
+        .define("MAX_PAGES", step.tables().width())
         .lanes(teams(heads) * team)
         .step(step)
         .read(step.tables())
@@ -204,7 +204,7 @@ pub(super) fn attend(g: &Group<'_>, (row, head): (usize, usize), slot: u32, posi
     let first = (row * q_heads + head) * width;
     let q = g.floats("q", first..first + width).to_vec();
     let kv_head = head / (q_heads / kv_heads);
-    let pages = Pages::of(g, slot);
+    let pages = PageTable::of(g, slot);
     let at = |position: usize| {
         let first = (pages.place(position) * kv_heads + kv_head) * width;
         first..first + width

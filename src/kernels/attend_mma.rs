@@ -15,7 +15,7 @@ use crate::{
     kernels::{
         attend_prefill::{self, Attend},
         operands::{
-            caches::Blocks,
+            caches::KvPages,
             heads::AttentionHeads,
             step::{self, Step, TILE, View},
         },
@@ -70,7 +70,7 @@ pub(crate) struct AttentionTiling {
 
 impl AttentionTiling {
     /// `None` if the device has no matrix units, or if they do not suit the head, the types or the cache.
-    pub(crate) fn fit(caps: &Caps, cache: &Blocks, (heads, dtype): (AttentionHeads, DType)) -> Option<Self> {
+    pub(crate) fn fit(caps: &Caps, cache: &KvPages, (heads, dtype): (AttentionHeads, DType)) -> Option<Self> {
         let (fragment, [width, _]) = (caps.matrix_units?, caps.subgroup?);
         let split = split_of(caps.language());
         let tiling = match split {
@@ -85,8 +85,9 @@ impl AttentionTiling {
             dtype == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
         // More than 256 columns do not fit into registers and workgroup memory.
         let head = heads.width.is_power_of_two() && (4 * fragment..=256).contains(&heads.width);
-        // Whole runs of lanes stage a row, and a run of rows lies in one block.
-        let staged = width.is_multiple_of(fragment) && cache.block.is_power_of_two() && cache.block >= width / fragment;
+        // Whole runs of lanes stage a row, and a run of rows lies in one page.
+        let staged =
+            width.is_multiple_of(fragment) && cache.page_size.is_power_of_two() && cache.page_size >= width / fragment;
         // Each row of a workgroup has a lane that computes its softmax weights.
         let lanes = (tiling.side..=caps.lanes).contains(&tiling.lanes);
         let room = tiling.group_memory(heads.width) <= caps.group_memory;
@@ -115,8 +116,8 @@ pub(crate) fn attend_mma(p: &Pass, step: &Step, attend: Attend<'_>, tiling: Atte
     let mut out = p.scratch([q.rows(), q.width()], dtype);
     p.dispatch(&KERNEL)
         .attention_heads(heads)
-        .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", step.tables().width())
+        .define("PAGE", cache.page_size)
+        .define("MAX_PAGES", step.tables().width())
         .define("SIDE", tiling.side)
         .lanes(tiling.lanes)
         .step(step)

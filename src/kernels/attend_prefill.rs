@@ -14,7 +14,7 @@ use crate::{
     kernels::{
         attend_decode::attend,
         operands::{
-            caches::Blocks,
+            caches::KvPages,
             heads::AttentionHeads,
             step::{self, Span, Step, TILE, View},
         },
@@ -47,7 +47,7 @@ pub static KERNEL: Kernel = Kernel {
 pub(crate) struct Attend<'a> {
     pub(crate) q: &'a Tensor,
     pub(crate) x: &'a Tensor,
-    pub(crate) cache: &'a Blocks,
+    pub(crate) cache: &'a KvPages,
     pub(crate) heads: AttentionHeads,
     pub(crate) dtype: DType,
 }
@@ -61,8 +61,8 @@ pub(crate) fn attend_prefill(p: &Pass, step: &Step, attend: Attend<'_>) -> Tenso
     let mut out = p.scratch([q.rows(), q.width()], dtype);
     p.dispatch(&KERNEL)
         .attention_heads(heads)
-        .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", step.tables().width())
+        .define("PAGE", cache.page_size)
+        .define("MAX_PAGES", step.tables().width())
         .define("FETCHES", fetches)
         .define("BLOCKS_PER_LANE", blocks)
         .step(step)

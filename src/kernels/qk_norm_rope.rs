@@ -1,7 +1,7 @@
 //! q, k = rope(rms_norm(q)), rope(rms_norm(k)), per head; rope rotates the first ROTARY dims, half-split:
 //! y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin. Keys and values are written to the cache:
-//! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / BLOCK\] · BLOCK + position mod
-//! BLOCK.
+//! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / PAGE\] · PAGE + position mod
+//! PAGE.
 
 use crate::{
     compute::{
@@ -13,7 +13,7 @@ use crate::{
     },
     kernels::{
         operands::{
-            caches::{Blocks, Pages},
+            caches::{KvPages, PageTable},
             heads::AttentionHeads,
             step::{self, Step, View},
         },
@@ -57,7 +57,7 @@ pub fn qk_norm_rope(
     step: &Step,
     x: &Tensor,
     (norm, rope, heads): (&QkNorm, &Tensor, AttentionHeads),
-    cache: &mut Blocks,
+    cache: &mut KvPages,
 ) -> Tensor {
     assert_eq!(x.width(), heads.projected(), "qk_norm_rope: x");
     assert_eq!([norm.weights.rows(), norm.weights.width()], [2, heads.width], "qk_norm_rope: norms");
@@ -68,8 +68,8 @@ pub fn qk_norm_rope(
         .attention_heads(heads)
         .define("ROTARY", rope.width())
         .define("SCALED", cache.scaled())
-        .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", step.tables().width())
+        .define("PAGE", cache.page_size)
+        .define("MAX_PAGES", step.tables().width())
         .step(step)
         .read(step.tables())
         .read(x)
@@ -107,7 +107,7 @@ fn cpu(g: &Group<'_>) {
     }
     let first = row * 2 * (q_heads + kv_heads) * width;
     let of = |head: usize| g.f32s("x", first + head * width..first + (head + 1) * width);
-    let place = Pages::of(g, step.span_of(row).slot).place(step.position(row));
+    let place = PageTable::of(g, step.span_of(row).slot).place(step.position(row));
     match (head.checked_sub(q_heads), head.checked_sub(q_heads + kv_heads)) {
         (_, Some(value)) => g.store("values", (place * kv_heads + value) * width, of(q_heads + head)),
         (Some(key), _) => g.store("keys", (place * kv_heads + key) * width, &turned(g, of(q_heads + head), 1)),

@@ -12,7 +12,7 @@ use crate::{
         gdn_conv::gdn_conv,
         gdn_decode::{Recurrence, gdn_decode},
         operands::{
-            caches::{Blocks, Slots, State},
+            caches::{KvPages, Slots, State},
             heads::{AttentionHeads, DeltaHeads},
             matrix::{Matrix, Normed},
             step::{Phase, Rows, Step},
@@ -116,7 +116,7 @@ fn layers(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step) -> Tensor {
         p.mark(format!("hidden.{i}"), &x);
         let h = Normed { x: &x, norm: &layer.norm, inputs: m.inputs };
         let (o, out) = match (&layer.mixer, state) {
-            (Mixer::Attention(w), State::Blocks(blocks)) => (attention(p, step, w, h, (blocks, &cache.rope)), &w.out),
+            (Mixer::Attention(w), State::KvPages(pages)) => (attention(p, step, w, h, (pages, &cache.rope)), &w.out),
             (Mixer::DeltaNet(w), State::Slots(slots)) => (delta_net(p, step, w, h, slots), &w.out),
             _ => unreachable!("a cache is made for its model"),
         };
@@ -136,14 +136,14 @@ fn head(p: &Pass, m: &Weights, step: &Step, x: &Tensor, logits: &mut Tensor) {
 }
 
 /// Gated attention: projection, norm and rope and cache write, attention, gate.
-fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut Blocks, &Tensor)) -> Tensor {
-    let (blocks, rope) = cache;
+fn attention(p: &Pass, step: &Step, w: &Attention, h: Normed<'_>, cache: (&mut KvPages, &Tensor)) -> Tensor {
+    let (pages, rope) = cache;
     let x = norm_matmul(p, step, h, &w.qkv);
-    let q = qk_norm_rope(p, step, &x, (&w.norm, rope, w.heads), blocks);
+    let q = qk_norm_rope(p, step, &x, (&w.norm, rope, w.heads), pages);
     match step.phase() {
-        Phase::Prefill => attend_prefill(p, step, (&q, &x), blocks, (w.heads, h.inputs)),
+        Phase::Prefill => attend_prefill(p, step, (&q, &x), pages, (w.heads, h.inputs)),
         Phase::Decode => {
-            let parts = attend_decode(p, step, &q, blocks, w.heads);
+            let parts = attend_decode(p, step, &q, pages, w.heads);
             let inputs = takes(p, step, &w.out, (h.inputs, w.heads.width));
             attend_merge(p, step, &parts, &x, (w.heads, inputs))
         }

@@ -5,7 +5,7 @@ use crate::{
     kernels::{
         attend_mma::{AttentionTiling, attend_mma},
         attend_prefill::{self, Attend},
-        operands::{caches::Blocks, heads::AttentionHeads, step::Step},
+        operands::{caches::KvPages, heads::AttentionHeads, step::Step},
     },
 };
 
@@ -15,7 +15,7 @@ pub fn attend_prefill(
     p: &Pass,
     step: &Step,
     (q, x): (&Tensor, &Tensor),
-    cache: &Blocks,
+    cache: &KvPages,
     (heads, dtype): (AttentionHeads, DType),
 ) -> Tensor {
     assert_eq!([q.width(), x.width()], [heads.query * heads.width, heads.projected()], "attend_prefill: q, x");

@@ -347,7 +347,7 @@ mutations!(
         fault("qk_norm_rope", "<< (8 * i)", "<< (8 * (3 - i))"),
         fault("qk_norm_rope", "(is_key ? QUADS : 0)", "(is_key ? 0 : QUADS)"),
         fault("qk_norm_rope", "rope + position * HALF", "rope + row * HALF"),
-        fault("qk_norm_rope", "position % BLOCK;", "position / BLOCK;"),
+        fault("qk_norm_rope", "position % PAGE;", "position / PAGE;"),
     ]
 );
 mutations!(

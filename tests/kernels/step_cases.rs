@@ -1,4 +1,4 @@
-//! Steps for kernel tests: sequences of odd lengths, in slots and blocks out of order.
+//! Steps for kernel tests: sequences of odd lengths, in slots and pages out of order.
 
 use std::{ops::Range, sync::Arc};
 
@@ -11,7 +11,7 @@ use bimetal::{
             tensor::Tensor,
         },
         kernels::operands::{
-            caches::Blocks,
+            caches::KvPages,
             heads::AttentionHeads,
             step::{Input, Layout, Phase, Step, Work},
         },
@@ -21,8 +21,8 @@ use half::f16;
 
 use crate::harness::{Case, Random};
 
-/// Tokens per block, small so that a tile of keys has several blocks.
-pub const BLOCK: u32 = 8;
+/// Tokens per page, small so that a tile of keys has several pages.
+pub const PAGE: u32 = 8;
 
 /// The sequences of a step.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub struct StepCase {
     pub spare: u32,
 }
 
-/// Prefill: one row; tiles and blocks that end in the middle; sequences that continue; exact tiles.
+/// Prefill: one row; tiles and pages that end in the middle; sequences that continue; exact tiles.
 pub const PROMPTS: &[StepCase] = &[
     StepCase { kind: Phase::Prefill, spans: &[(1, 0, 0)], spare: 0 },
     StepCase { kind: Phase::Prefill, spans: &[(3, 0, 2), (31, 5, 0)], spare: 4 },
@@ -86,14 +86,14 @@ impl StepCase {
         self.spans.iter().map(|span| span.0 + span.1).max().unwrap()
     }
 
-    fn blocks_per_slot(&self) -> u32 {
-        self.context().div_ceil(BLOCK) + 1
+    fn pages_per_slot(&self) -> u32 {
+        self.context().div_ceil(PAGE) + 1
     }
 
     /// The step, with token ids below `vocabulary`, and logits for the last row of every second sequence.
     pub fn step(&self, case: &Case, vocabulary: u32) -> Step {
-        let (slots, blocks) = (self.slots(), self.blocks_per_slot());
-        let tables = Arc::new(case.words([slots, blocks], &self.tables()));
+        let (slots, pages) = (self.slots(), self.pages_per_slot());
+        let tables = Arc::new(case.words([slots, pages], &self.tables()));
         let sequences = self.spans.len() as u32 + u32::from(self.spare > 0);
         let layout = Layout { rows: self.capacity(), sequences, outputs: sequences };
         let step = Step::new(case.backend(), layout, self.kind, tables).unwrap();
@@ -117,9 +117,9 @@ impl StepCase {
     }
 
     /// A cache with values at all positions of its sequences, also those of the step; NaN elsewhere.
-    pub fn blocks(&self, case: &Case, heads: AttentionHeads, dtype: DType, keys: Range<f32>) -> Blocks {
+    pub fn pages(&self, case: &Case, heads: AttentionHeads, dtype: DType, keys: Range<f32>) -> KvPages {
         let (keys, values) = (self.fill(case, heads, dtype, keys), self.fill(case, heads, dtype, -2.0..2.0));
-        Blocks { keys, values, block: BLOCK }
+        KvPages { keys, values, page_size: PAGE }
     }
 
     /// Rows that depend only on slot and position; NaN in inactive rows.
@@ -143,7 +143,7 @@ impl StepCase {
     }
 
     fn fill(&self, case: &Case, heads: AttentionHeads, dtype: DType, range: Range<f32>) -> Tensor {
-        let rows = self.slots() * self.blocks_per_slot() * BLOCK * heads.kv;
+        let rows = self.slots() * self.pages_per_slot() * PAGE * heads.kv;
         let cache = case.poisoned([rows, heads.width], dtype);
         for (slot, position, place) in self.places() {
             let mut random = Random::new(&format!("{range:?} {slot} {position}"));
@@ -157,17 +157,17 @@ impl StepCase {
 
     /// Slot and position of every token up to the end of the step, and its place in the cache.
     pub fn places(&self) -> impl Iterator<Item = (u32, u32, u32)> {
-        let (per_slot, tables) = (self.blocks_per_slot(), self.tables());
+        let (per_slot, tables) = (self.pages_per_slot(), self.tables());
         self.spans.iter().flat_map(|&(rows, first, slot)| (0..first + rows).map(move |at| (slot, at))).map(
             move |(slot, position)| {
-                let block = tables[(slot * per_slot + position / BLOCK) as usize];
-                (slot, position, block * BLOCK + position % BLOCK)
+                let page = tables[(slot * per_slot + position / PAGE) as usize];
+                (slot, position, page * PAGE + position % PAGE)
             },
         )
     }
 
     fn tables(&self) -> Vec<u32> {
-        Random::new("tables").permutation(self.slots() * self.blocks_per_slot())
+        Random::new("tables").permutation(self.slots() * self.pages_per_slot())
     }
 }
 

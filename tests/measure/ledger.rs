@@ -27,7 +27,7 @@ use bimetal::{
             top_k::top_k,
         },
         model::{
-            cache::{BLOCK, Cache, Plan},
+            cache::{Cache, PAGE, Plan},
             config::{Config, LayerKind},
             weights::Source,
         },
@@ -210,7 +210,7 @@ fn record(phase: Phase, rows: u32, sequences: u32) -> Recorded {
     let config = Config::named("0.8b").unwrap();
     let random = Source::Random(&config);
     let model = Model::load(&backend, &Source::Shapes(&random), DType::F16, &mut |_, _| {}).unwrap();
-    let plan = Plan { context: 4096, blocks: 4096 / BLOCK * sequences, slots: sequences, kv: DType::F16 };
+    let plan = Plan { context: 4096, pages: 4096 / PAGE * sequences, slots: sequences, kv: DType::F16 };
     let mut cache = Cache::new(&backend, &config, &plan).unwrap();
     let step =
         Step::new(&backend, Layout { rows, sequences, outputs: sequences }, phase, cache.tables.clone()).unwrap();

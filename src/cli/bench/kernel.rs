@@ -149,7 +149,7 @@ struct Recorded {
     dispatches: Vec<Dispatch>,
 }
 
-/// Records a step in a dry run; only its words and its block tables are on the device.
+/// Records a step in a dry run; only its words and its page tables are on the device.
 fn on_paper(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
     let options = arguments.target.engine.options(shape.sequences(), 0);
     let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));

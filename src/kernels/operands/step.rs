@@ -103,7 +103,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step with these capacities. `tables` holds one row of block numbers per slot.
+    /// A step with these capacities. `tables` holds one row of page numbers per slot.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].

@@ -10,7 +10,7 @@ use crate::{
     kernels::operands::step::{Input, Layout, Phase, SequenceId, Work},
     model::{
         Model,
-        cache::{BLOCK, Plan, Room, Wanted},
+        cache::{PAGE, Plan, Room, Wanted},
     },
 };
 
@@ -47,7 +47,7 @@ impl Reader {
     pub(super) fn new(side: &Side, longest: u32, rows: u32) -> Result<Self> {
         let (model, backend) = (side.model.clone(), &side.model.backend);
         let room = Room { bytes: u64::MAX, binding: backend.caps().max_binding };
-        let context = longest.next_multiple_of(BLOCK);
+        let context = longest.next_multiple_of(PAGE);
         let plan = Plan::fit(&model.config, Wanted { context, sequences: 1, slots: 1, kv: side.kv }, room);
         let plan = plan.map_err(|error| match error {
             // Here the window is the context.

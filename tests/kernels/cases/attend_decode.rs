@@ -38,7 +38,7 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType, range: f32) 
     move |case, p| {
         let step = step_case.step(case, 10);
         let q = case.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -range..range);
-        let cache = step_case.blocks(case, heads, dtype, -2.0 * range..2.0 * range);
+        let cache = step_case.pages(case, heads, dtype, -2.0 * range..2.0 * range);
         let parts = attend_decode(p, &step, &q, &cache, heads);
         p.mark("sums", &parts.sums);
         p.mark("stats", &parts.stats);
@@ -54,7 +54,7 @@ pub fn a_key_that_is_no_number_shows() {
         let op = |case: &Case, p: &Pass| {
             let step = step_case.step(case, 10);
             let q = case.spread("q", [step.capacity(), 4 * 64], DType::F32, -1.0..1.0);
-            let mut cache = step_case.blocks(case, heads, kv, -1.0..1.0);
+            let mut cache = step_case.pages(case, heads, kv, -1.0..1.0);
             step_case.overwrite(&mut cache.keys, 2, |position| if position == 9 { f32::NAN } else { 0.5 });
             p.mark("sums", &attend_decode(p, &step, &q, &cache, heads).sums);
         };

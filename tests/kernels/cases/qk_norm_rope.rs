@@ -190,7 +190,7 @@ fn record(
     let step = step_case.step(case, 10);
     let norm = QkNorm { weights: case.spread("norms", [2, heads.width], DType::F32, -0.2..0.3), eps: 1e-6 };
     let rope = case.tensor([step_case.context(), rotary], DType::F32, &angles(step_case.context(), rotary));
-    let mut cache = step_case.blocks(case, heads, dtype, -1.0..1.0);
+    let mut cache = step_case.pages(case, heads, dtype, -1.0..1.0);
     p.mark("q", &qk_norm_rope(p, &step, x, (&norm, &rope, heads), &mut cache));
     p.mark("keys", &cache.keys);
     p.mark("values", &cache.values);

@@ -25,7 +25,7 @@ pub const DTYPES: [DType; 12] = [
 const DEFINES: &[(&str, u32)] = &[
     ("ADD", 1),
     ("AHEAD", 2),
-    ("BLOCK", 16),
+    ("PAGE", 16),
     ("BLOCKS_AHEAD", 2),
     ("BLOCKS_PER_LANE", 4),
     ("COLUMNS", 8),
@@ -46,7 +46,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("KV_HEADS", 2),
     ("LEAST", 32),
     ("ROW_COUNT", 0),
-    ("MAX_BLOCKS", 64),
+    ("MAX_PAGES", 64),
     ("MAX_ROWS", 512),
     ("MAX_SEQUENCES", 4),
     ("PAIRS", 2),

@@ -53,7 +53,7 @@ impl Copies {
     }
 }
 
-/// Bindings that the recording already has on the device: the step's words and the block tables.
+/// Bindings that the recording already has on the device: the step's words and the page tables.
 fn is_kept(binding: &Binding) -> bool {
     binding.name == step::BINDING.name || binding.name == "tables"
 }
