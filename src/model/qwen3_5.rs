@@ -9,6 +9,7 @@ use crate::{
         attend_merge::attend_merge,
         embed::embed,
         gated_rms_norm::gated_rms_norm,
+        gather_rows::gather_rows,
         gdn_conv::gdn_conv,
         gdn_decode::{Recurrence, gdn_decode},
         operands::{
@@ -19,7 +20,6 @@ use crate::{
         },
         qk_norm_rope::{QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
-        rows::rows,
     },
     model::cache::Cache,
     ops::{
@@ -95,7 +95,7 @@ pub fn forward(p: &Pass, m: &Weights, cache: &mut Cache, step: &Step, logits: &m
     match step.phase() {
         Phase::Prefill => {
             let last = step.outputs();
-            head(p, m, &last, &rows(p, &last, &x), logits);
+            head(p, m, &last, &gather_rows(p, &last, &x), logits);
         }
         Phase::Decode => {
             norm_matmul_into(p, step, Normed { x: &x, norm: &m.norm, inputs: m.inputs }, &m.head, logits);

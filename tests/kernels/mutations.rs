@@ -29,12 +29,12 @@ macro_rules! mutations {
 }
 
 mutations!(
-    advance,
-    [cases::advance::cases],
+    feed_tokens,
+    [cases::feed_tokens::cases],
     [
-        fault("advance", "step[STEP_POSITION_OF + row] += 1", "step[STEP_POSITION_OF + row] += 2"),
-        fault("advance", "row < row_count(step)", "row <= row_count(step)"),
-        fault("advance", "4 * step[STEP_SEQUENCE_OF + row] + 2", "4 * step[STEP_SEQUENCE_OF + row] + 1"),
+        fault("feed_tokens", "step[STEP_POSITION_OF + row] += 1", "step[STEP_POSITION_OF + row] += 2"),
+        fault("feed_tokens", "row < row_count(step)", "row <= row_count(step)"),
+        fault("feed_tokens", "4 * step[STEP_SEQUENCE_OF + row] + 2", "4 * step[STEP_SEQUENCE_OF + row] + 1"),
     ]
 );
 mutations!(
@@ -362,11 +362,11 @@ mutations!(
     ]
 );
 mutations!(
-    rows,
-    [cases::rows::cases],
+    gather_rows,
+    [cases::gather_rows::cases],
     [
-        fault("rows", "x[row * QUADS + i]", "x[output * QUADS + i]"),
-        fault("rows", "output >= row_count(step)", "output > row_count(step)"),
+        fault("gather_rows", "x[row * QUADS + i]", "x[output * QUADS + i]"),
+        fault("gather_rows", "output >= row_count(step)", "output > row_count(step)"),
     ]
 );
 mutations!(

@@ -371,7 +371,7 @@ fn a_floor_is_what_takes_longer() {
 fn an_answer_launches_what_prompts_and_both_ways_to_choose_take() {
     let launches = dry_engine(discrete(), "0.8b", 1, 64).answer().unwrap();
     let names: BTreeSet<_> = launches.iter().map(|launch| launch.kernel.name).collect();
-    for name in ["embed", "gdn_conv", "gdn_decode", "attend_decode", "advance", "argmax", "top_k"] {
+    for name in ["embed", "gdn_conv", "gdn_decode", "attend_decode", "feed_tokens", "argmax", "top_k"] {
         assert!(names.contains(name), "{name} is not among {names:?}");
     }
     for [plain, matrix] in [["attend_prefill", "attend_mma"], ["gdn_scan", "gdn_chunk_state"]] {

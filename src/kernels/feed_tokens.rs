@@ -12,18 +12,18 @@ use crate::{
 
 /// One workgroup for all rows.
 pub static KERNEL: Kernel = Kernel {
-    name: "advance",
+    name: "feed_tokens",
     bindings: &[Binding::update("step", Element::U32), Binding::read("tokens", Element::U32)],
     params: &[],
     library: &["step"],
     lanes: 64,
-    source: source!("advance"),
+    source: source!("feed_tokens"),
     cpu,
     cost,
 };
 
 /// Gives each sequence of a decode step its chosen token. tokens \[S, 1\] u32.
-pub fn advance(p: &Pass, step: &Step, tokens: &Tensor) {
+pub fn feed_tokens(p: &Pass, step: &Step, tokens: &Tensor) {
     assert!(step.phase() == Phase::Decode && tokens.rows() >= step.capacity(), "advance: step, tokens");
     p.dispatch(&KERNEL).update_step(step).read(tokens).grid([1; 3]);
 }

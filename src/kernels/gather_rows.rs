@@ -13,18 +13,18 @@ use crate::{
 
 /// One workgroup per output.
 pub static KERNEL: Kernel = Kernel {
-    name: "rows",
+    name: "gather_rows",
     bindings: &[step::BINDING, Binding::read("x", Element::Float), Binding::write("y", Element::Float)],
     params: &[],
     library: &["step"],
     lanes: 64,
-    source: source!("rows"),
+    source: source!("gather_rows"),
     cpu,
     cost,
 };
 
 /// The output rows of x \[T, D\] f32 → \[S, D\] f32. `outputs` is a step that counts outputs.
-pub fn rows(p: &Pass, outputs: &Step, x: &Tensor) -> Tensor {
+pub fn gather_rows(p: &Pass, outputs: &Step, x: &Tensor) -> Tensor {
     let mut y = p.scratch([outputs.capacity(), x.width()], DType::F32);
     p.dispatch(&KERNEL).define("WIDTH", x.width()).step(outputs).read(x).write(&mut y).grid([outputs.capacity(), 1, 1]);
     y
