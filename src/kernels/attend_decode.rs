@@ -178,7 +178,7 @@ fn cpu(g: &Group<'_>) {
     let (kv_head, split, row) = (g.at(0), g.at(1), g.at(2));
     let (splits, width, q_heads) = (g.define("SPLITS"), g.define("HEAD"), g.define("Q_HEADS"));
     let (step, group) = (View::of(g), g.define("GROUP"));
-    if row >= step.live() {
+    if row >= step.active_rows() {
         return;
     }
     let Some(positions) = Splits::ranges(g, step.position(row) + 1).nth(split) else { return };

@@ -88,7 +88,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 fn cpu(g: &Group<'_>) {
     let (head, row, splits, width) = (g.at(0), g.at(1), g.define("SPLITS"), g.define("HEAD"));
     let step = View::of(g);
-    if row >= step.live() {
+    if row >= step.active_rows() {
         return;
     }
     let at = row * g.define("Q_HEADS") + head;

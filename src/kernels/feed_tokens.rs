@@ -37,7 +37,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let step = View::of(g);
-    for row in 0..step.live() {
+    for row in 0..step.active_rows() {
         let token = g.words("tokens", row..row + 1)[0];
         for (place, word) in step.next(row, token) {
             g.words_mut("step", place..place + 1)[0] = word;

@@ -39,7 +39,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (step, width, i) = (View::of(g), g.define("WIDTH"), g.at(0));
-    if i < step.live() {
+    if i < step.active_rows() {
         let row = step.output(i);
         g.store("y", i * width, &g.floats("x", row * width..(row + 1) * width).to_vec());
     }

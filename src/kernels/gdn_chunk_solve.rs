@@ -195,7 +195,7 @@ impl Chunk {
 
 fn cpu(g: &Group<'_>) {
     let view = View::of(g);
-    if g.at(1) < view.live() / CHUNK as usize + 2 * view.sequences() {
+    if g.at(1) < view.active_rows() / CHUNK as usize + 2 * view.sequences() {
         let mut chunks = (0..view.sequences()).flat_map(|sequence| Chunk::of(view.span(sequence)));
         Chunked::new(g, &chunks.nth(g.at(1)).unwrap_or(Chunk { row: 0, rows: 0 })).store(g);
     }

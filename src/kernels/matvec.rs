@@ -108,8 +108,8 @@ pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
 /// The products of some rows and columns, with the same sums for every kernel that calls it. `narrowed` converts each
 /// dequantized weight.
 pub(super) fn tile(g: &Group<'_>, [rows, columns]: [Range<usize>; 2], narrowed: fn(f32) -> f32) {
-    let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
-    let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
+    let (active_rows, inner, stride) = (View::of(g).active_rows(), g.define("K"), g.word("stride"));
+    let (rows, columns) = (rows.start..rows.end.min(active_rows), columns.start..columns.end.min(g.word("count")));
     let packed = g.known("ROWS_ARE") == Some(RowsAre::PackedHere as usize);
     let x = |row: usize| g.floats("x", row * inner..(row + 1) * inner).to_vec();
     let xs: Vec<_> = rows.clone().map(|row| if packed { rounded(&x(row)) } else { x(row) }).collect();

@@ -132,7 +132,7 @@ fn cpu(g: &Group<'_>) {
     let (rows, columns) = ranges(g);
     let inner = g.define("K");
     let columns = columns.start..columns.end.min(g.word("count"));
-    for row in rows.start..rows.end.min(View::of(g).live()) {
+    for row in rows.start..rows.end.min(View::of(g).active_rows()) {
         let h = normed(g.f32s("x", row * inner..(row + 1) * inner), g.floats("norm", 0..inner), g.f32("eps"));
         let h = if g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
         let sum = |binding: &str, at: usize| g.floats(binding, at * inner..(at + 1) * inner).dot(&h);

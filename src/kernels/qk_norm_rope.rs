@@ -102,7 +102,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 fn cpu(g: &Group<'_>) {
     let (step, head, row) = (View::of(g), g.at(0), g.at(1));
     let [q_heads, kv_heads, width] = ["Q_HEADS", "KV_HEADS", "HEAD"].map(|name| g.define(name));
-    if row >= step.live() {
+    if row >= step.active_rows() {
         return;
     }
     let first = row * 2 * (q_heads + kv_heads) * width;

@@ -69,12 +69,12 @@ impl StepCase {
         Self { kind: Phase::Prefill, spans, spare: 5 }
     }
 
-    pub fn live(&self) -> u32 {
+    pub fn active_rows(&self) -> u32 {
         self.spans.iter().map(|span| span.0).sum()
     }
 
     pub fn capacity(&self) -> u32 {
-        self.live() + self.spare
+        self.active_rows() + self.spare
     }
 
     pub fn slots(&self) -> u32 {
@@ -98,7 +98,7 @@ impl StepCase {
         let layout = Layout { rows: self.capacity(), sequences, outputs: sequences };
         let step = Step::new(case.backend(), layout, self.kind, tables).unwrap();
         let mut random = Random::new("ids");
-        let ids: Vec<u32> = (0..self.live()).map(|_| random.below(vocabulary)).collect();
+        let ids: Vec<u32> = (0..self.active_rows()).map(|_| random.below(vocabulary)).collect();
         let mut left = &ids[..];
         let work = (0..).zip(self.spans).map(|(i, &(rows, position, _))| {
             let range = position as usize..(position + rows) as usize;

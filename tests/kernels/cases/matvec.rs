@@ -86,7 +86,7 @@ pub fn packed() {
         (DECODES[1], 12288, &[9], Q8),
         (DECODES[0], 17408, &[3], Q4),
     ] {
-        check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.live()), |case, p| {
+        check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.active_rows()), |case, p| {
             let (x, w) = operands(case, step_case, (inner, parts), types);
             p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
         });
@@ -106,7 +106,7 @@ pub fn taken() {
         // More than fits in workgroup memory.
         (DECODES[0], 17408, &[3], (nibbles, &[DType::Q4_0])),
     ] {
-        let label = format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.live());
+        let label = format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.active_rows());
         let op = |case: &Case, p: &Pass| {
             let (step, (x, w)) = (step_case.step(case, 10), operands(case, step_case, (inner, parts), types));
             let mut y = step_case.by_position(case, "y", w.rows(), -1.0..1.0);
@@ -142,7 +142,7 @@ pub fn chosen() {
 
 /// Both epilogues of a product.
 pub fn cases_of(kernel: &str, step_case: StepCase, (inner, parts): (u32, &[u32]), types: Types) {
-    let rows = step_case.live();
+    let rows = step_case.active_rows();
     check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?}"), |case, p| {
         let step = step_case.step(case, 10);
         let (x, w) = operands(case, step_case, (inner, parts), types);
