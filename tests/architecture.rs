@@ -146,6 +146,8 @@ const RETIRED: &[(&str, &str)] = &[
     ("Strips", "the text's own constant"),
     ("bundle", "subgroup"),
     ("gdn_prompt", "gdn_prefill"),
+    ("live", "active_rows"),
+    ("state_squares", "state_fragments"),
 ];
 
 /// Spellings of other countries, as parts of words, and the one of this project.

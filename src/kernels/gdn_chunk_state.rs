@@ -130,8 +130,8 @@ fn cpu(g: &Group<'_>) {
 /// Advances some columns of a state by one chunk, from column `first` of `width` on. Returns the outputs of the chunk.
 fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut [Vec<f32>]) -> Vec<Vec<f32>> {
     let (rows, depth, columns) = (CHUNK as usize, state.len(), state[0].len());
-    let reads = g.floats("state_reads", at * 2 * rows * depth..(at + 1) * 2 * rows * depth);
-    let writes = g.floats("state_writes", at * (depth + rows) * rows..(at + 1) * (depth + rows) * rows);
+    let state_reads = g.floats("state_reads", at * 2 * rows * depth..(at + 1) * 2 * rows * depth);
+    let state_writes = g.floats("state_writes", at * (depth + rows) * rows..(at + 1) * (depth + rows) * rows);
     let chunk_decay = g.f32s("chunk_decay", at..at + 1)[0];
     let mut n: Vec<Vec<f32>> = (0..rows)
         .map(|row| {
@@ -140,12 +140,12 @@ fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut
         })
         .collect();
     let mut o = vec![vec![0.0; columns]; rows];
-    n.iter_mut().enumerate().for_each(|(row, n)| add(n, (&reads, row * depth), state));
-    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&reads, (rows + row) * depth), state));
-    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&writes, (depth + row) * rows), &n));
+    n.iter_mut().enumerate().for_each(|(row, n)| add(n, (&state_reads, row * depth), state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&state_reads, (rows + row) * depth), state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&state_writes, (depth + row) * rows), &n));
     for (key, row) in state.iter_mut().enumerate() {
         row.iter_mut().for_each(|state| *state *= chunk_decay);
-        add(row, (&writes, key * rows), &n);
+        add(row, (&state_writes, key * rows), &n);
     }
     o
 }

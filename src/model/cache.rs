@@ -172,9 +172,9 @@ fn pages(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<KvP
 
 fn slots(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<Slots> {
     let heads = config.delta_heads();
-    let ring = Tensor::new(backend, [plan.slots, TAPS * heads.channels()], DType::F32, "convolution ring")?;
+    let conv_state = Tensor::new(backend, [plan.slots, TAPS * heads.channels()], DType::F32, "convolution state")?;
     let state = Tensor::new(backend, [plan.slots, heads.state()], DType::F32, "recurrent state")?;
-    Ok(Slots { ring, state, heads })
+    Ok(Slots { conv_state, state, heads })
 }
 
 /// cos and sin of position · θ^(−2j/rotary). The product is rounded to f32, as in the reference.

@@ -38,7 +38,7 @@ fn no_orphans() {
     used.extend(["ggml", "packing", "quants", "reduce_subgroup"].map(String::from));
     used.remove("matrix");
     used.extend(["sums_subgroup", "team_subgroup"].map(String::from));
-    used.extend([8, 16].map(|edge| format!("matrix_{edge}")));
+    used.extend([8, 16].map(|fragment_size| format!("matrix_{fragment_size}")));
     assert_eq!(stems("wgsl/lib", "wgsl"), used, "wgsl/lib/");
     let formats: BTreeSet<String> = FORMATS.iter().map(|part| part.name.to_owned()).collect();
     assert_eq!(stems("wgsl/lib/formats", "wgsl"), formats, "wgsl/lib/formats/");

@@ -55,7 +55,7 @@ fn what_is_planned_is_what_is_allocated() {
             let cache = Cache::new(&model.backend, &model.config, &plan).unwrap();
             let layers = cache.layers.iter().map(|state| match state {
                 State::KvPages(pages) => pages.keys.bytes() + pages.values.bytes(),
-                State::Slots(slots) => slots.ring.bytes() + slots.state.bytes(),
+                State::Slots(slots) => slots.conv_state.bytes() + slots.state.bytes(),
             });
             let allocated = layers.sum::<u64>() + cache.rope.bytes() + cache.tables.bytes();
             assert_eq!(plan.bytes(&model.config), allocated, "{plan:?}");

@@ -115,10 +115,10 @@ impl Rig {
                 .into(),
             State::Slots(slots) => {
                 let state = of_slot(&slots.state);
-                let (ring, channels) = (of_slot(&slots.ring), slots.heads.channels() as usize);
+                let (conv_state, channels) = (of_slot(&slots.conv_state), slots.heads.channels() as usize);
                 let position = |back: u32| tokens.checked_sub(back).map(|p| p as usize % 4 * channels);
                 let column =
-                    |channel: usize| [3, 2, 1].map(|back| position(back).map_or(0.0, |row| ring[row + channel]));
+                    |channel: usize| [3, 2, 1].map(|back| position(back).map_or(0.0, |row| conv_state[row + channel]));
                 vec![("conv_state", (0..channels).flat_map(column).collect()), ("recurrent_state", state)]
             }
         }

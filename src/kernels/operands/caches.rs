@@ -36,7 +36,7 @@ impl KvPages {
 /// Recurrent state of one DeltaNet layer, one slot per sequence. Always f32: the model collapses with less precision.
 pub struct Slots {
     /// \[slots, 4·C\]: the last 4 input rows of the convolution, indexed by position mod 4.
-    pub ring: Tensor,
+    pub conv_state: Tensor,
     /// \[slots, Hv·Dk·Dv\]
     pub state: Tensor,
     /// The layer's heads.
