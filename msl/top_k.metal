@@ -52,7 +52,7 @@ kernel void top_k(
         atomic_store_explicit(&taken, 0u, memory_order_relaxed);
     }
     // Zero is below every logit's order: where there are no more than COUNT, all belong.
-    ulong least = 0;
+    ulong threshold = 0;
     ulong orders[AHEAD];
     uint wanted = COUNT;
     // Lanes have digits from the largest on.
@@ -68,7 +68,7 @@ kernel void top_k(
             #pragma unroll
             for (uint i = 0; i < AHEAD; i++) {
                 // Where all digits before it are those of `least`, the digit alone is left.
-                const ulong rest = (orders[i] ^ least) >> shift;
+                const ulong rest = (orders[i] ^ threshold) >> shift;
                 if (rest < BINS && first + i * LANES < params.limit) {
                     atomic_fetch_add_explicit(&counts[lane % COPIES * BINS + uint(rest)], 1u, memory_order_relaxed);
                 }
@@ -92,7 +92,7 @@ kernel void top_k(
             found = uint3(digit, wanted - (sum - count), count);
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        least |= ulong(found.x) << shift;
+        threshold |= ulong(found.x) << shift;
         wanted = found.y;
         if (found.y == found.z) {
             break;
@@ -104,7 +104,7 @@ kernel void top_k(
         #pragma unroll
         for (uint i = 0; i < AHEAD; i++) {
             const uint id = first + i * LANES;
-            if (orders[i] >= least && id < params.limit) {
+            if (orders[i] >= threshold && id < params.limit) {
                 const uint at = row * COUNT + atomic_fetch_add_explicit(&taken, 1u, memory_order_relaxed);
                 ids[at] = id;
                 values[at] = own[id];

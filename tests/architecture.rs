@@ -135,8 +135,10 @@ const RETIRED: &[(&str, &str)] = &[
     ("Feed", "TokenSource"),
     ("Figures", "Timing"),
     ("Form", "Precision"),
+    ("LEAST", "MIN_ and a noun"),
     ("Live", "RowCount"),
     ("MAX_BLOCKS", "MAX_PAGES"),
+    ("MOST", "MAX_ and a noun"),
     ("Parked", "Kept"),
     ("Rehearsal", "DryEngine"),
     ("Settings", "GenerationOptions"),
@@ -147,6 +149,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("bundle", "subgroup"),
     ("gdn_prompt", "gdn_prefill"),
     ("live", "active_rows"),
+    ("ring", "conv_state"),
     ("state_squares", "state_fragments"),
 ];
 

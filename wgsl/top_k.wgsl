@@ -41,7 +41,7 @@ fn settled(round: u32) -> vec2<u32> {
 }
 
 // One round: counts digits, finds the one that holds the `wanted`-th logit from above.
-fn search(row: u32, lane: u32, round: u32, least: vec2<u32>, wanted: u32) {
+fn search(row: u32, lane: u32, round: u32, threshold: vec2<u32>, wanted: u32) {
     for (var copy = 0u; copy < COPIES; copy++) {
         atomicStore(&counts[copy * BINS + lane], 0u);
     }
@@ -50,7 +50,7 @@ fn search(row: u32, lane: u32, round: u32, least: vec2<u32>, wanted: u32) {
     let shift = 24u - 8u * (round % 4u);
     for (var id = lane; id < params.limit; id += LANES) {
         let key = order(row, id);
-        if all((key & mask) == least) {
+        if all((key & mask) == threshold) {
             let digit = (select(key.y, key.x, round < 4u) >> shift) & 255u;
             atomicAdd(&counts[lane % COPIES * BINS + digit], 1u);
         }
@@ -86,14 +86,14 @@ fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     }
     workgroupBarrier();
     // Zero is below every logit's order: where there are no more than COUNT, all belong.
-    var least = vec2(0u);
+    var threshold = vec2(0u);
     if params.limit > COUNT {
         var wanted = COUNT;
         for (var round = 0u; round < 8u; round++) {
-            search(row, lane, round, least, wanted);
+            search(row, lane, round, threshold, wanted);
             let digit = workgroupUniformLoad(&found);
             let bits = digit.x << (24u - 8u * (round % 4u));
-            least |= select(vec2(0u, bits), vec2(bits, 0u), round < 4u);
+            threshold |= select(vec2(0u, bits), vec2(bits, 0u), round < 4u);
             wanted = digit.y;
             if digit.y == digit.z {
                 break;
@@ -102,7 +102,7 @@ fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     }
     for (var id = lane; id < params.limit; id += LANES) {
         let key = order(row, id);
-        if key.x > least.x || (key.x == least.x && key.y >= least.y) {
+        if key.x > threshold.x || (key.x == threshold.x && key.y >= threshold.y) {
             let at = row * COUNT + atomicAdd(&taken, 1u);
             ids[at] = id;
             values[at] = logits[row * WIDTH + id];

@@ -12,12 +12,12 @@ pub(crate) const TARGET: Duration = Duration::from_millis(100);
 const CAUTIOUS: usize = 8;
 
 /// Maximum submissions of one program.
-const MOST: usize = 1024;
+const MAX_SUBMISSIONS: usize = 1024;
 
 /// Submissions of a program without measured times. With a target of zero, every dispatch is a submission.
 pub(crate) fn pieces_at_first(kind: DeviceKind, target: Duration) -> usize {
     match kind {
-        _ if target.is_zero() => MOST,
+        _ if target.is_zero() => MAX_SUBMISSIONS,
         DeviceKind::Discrete => 1,
         _ => CAUTIOUS,
     }
@@ -31,7 +31,7 @@ pub(crate) struct Estimate {
 }
 
 /// Shorter than any dispatch. A duration of zero could never grow by scaling.
-const LEAST: f64 = 1e-9;
+const MIN_SECONDS: f64 = 1e-9;
 
 impl Estimate {
     /// An estimate for dispatches of unknown duration.
@@ -56,14 +56,14 @@ impl Estimate {
             let seconds = &mut self.seconds[piece.clone()];
             let scale = time / seconds.iter().sum::<f64>();
             let scale = if less { (1.0 + scale) / 2.0 } else { scale };
-            seconds.iter_mut().for_each(|seconds| *seconds = (*seconds * scale).max(LEAST));
+            seconds.iter_mut().for_each(|seconds| *seconds = (*seconds * scale).max(MIN_SECONDS));
         }
         self.known = true;
     }
 
     /// At most `count` submissions of about equal duration, none empty.
     pub(crate) fn cut(&self, count: usize) -> Arc<[Range<usize>]> {
-        let count = count.clamp(1, MOST).min(self.seconds.len());
+        let count = count.clamp(1, MAX_SUBMISSIONS).min(self.seconds.len());
         let share = self.total() / count.max(1) as f64;
         let (mut pieces, mut start, mut sum) = (Vec::new(), 0, 0.0);
         for (at, seconds) in self.seconds.iter().enumerate() {
@@ -98,7 +98,7 @@ mod tests {
     fn pieces_are_all_launches_in_order() {
         for (launches, count) in [(0, 1), (1, 8), (7, 1), (7, 3), (7, 7), (7, 100), (5000, 100_000)] {
             let pieces = new(&vec![1.0; launches]).cut(count);
-            assert_eq!(pieces.len(), count.min(launches).min(super::MOST), "{launches} in {count}");
+            assert_eq!(pieces.len(), count.min(launches).min(super::MAX_SUBMISSIONS), "{launches} in {count}");
             assert_eq!(pieces.iter().cloned().flatten().collect::<Vec<_>>(), (0..launches).collect::<Vec<_>>());
             let lengths = || pieces.iter().map(ExactSizeIterator::len);
             assert!(lengths().max().unwrap_or(0) - lengths().min().unwrap_or(0) <= 1, "{launches} in {count}");

@@ -43,19 +43,19 @@ pub static KERNEL: Kernel = Kernel {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Splits {
     /// Maximum number of parts, for every context length.
-    pub(super) most: u32,
+    pub(super) max_splits: u32,
     /// Minimum number of positions per part.
-    pub(super) least: u32,
+    pub(super) min_positions: u32,
 }
 
 impl Splits {
     fn of(d: &Dispatch) -> Self {
-        Self { most: d.define("SPLITS"), least: d.define("LEAST") }
+        Self { max_splits: d.define("SPLITS"), min_positions: d.define("MIN_POSITIONS") }
     }
 
     /// Positions per part. The last part may have fewer; the parts after it are empty.
     fn share(self, context: u64) -> u64 {
-        context.div_ceil(self.most.into()).max(self.least.into())
+        context.div_ceil(self.max_splits.into()).max(self.min_positions.into())
     }
 
     /// Number of parts that are not empty.
@@ -70,7 +70,7 @@ impl Splits {
 
     /// The positions of each part of a context of this length.
     pub(super) fn ranges(g: &Group<'_>, context: usize) -> impl Iterator<Item = Range<usize>> {
-        let splits = Self { most: g.define("SPLITS") as u32, least: g.define("LEAST") as u32 };
+        let splits = Self { max_splits: g.define("SPLITS") as u32, min_positions: g.define("MIN_POSITIONS") as u32 };
         let share = splits.share(context as u64) as usize;
         (0..context).step_by(share).map(move |first| first..(first + share).min(context))
     }
@@ -89,9 +89,9 @@ pub struct Partials {
 impl Partials {
     /// Scratch memory for the parts of some rows.
     pub fn new(p: &Pass, rows: u32, heads: AttentionHeads) -> Self {
-        let most = p.caps().tiles.attend_splits;
-        let new = |width: u32| p.scratch([rows, heads.query * most * width], DType::F32);
-        let splits = Splits { most, least: teams(heads) * keys(heads) };
+        let max_splits = p.caps().tiles.attend_splits;
+        let new = |width: u32| p.scratch([rows, heads.query * max_splits * width], DType::F32);
+        let splits = Splits { max_splits, min_positions: teams(heads) * keys(heads) };
         Self { sums: new(heads.width), stats: new(2), splits }
     }
 }
@@ -116,10 +116,10 @@ fn keys(heads: AttentionHeads) -> u32 {
 fn together(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
     let (group, teams) = (heads.query / heads.kv, teams(heads));
     let (lanes, values) = (teams * team, group * keys(heads));
-    let sums = caps.subgroup.map_or(16 * lanes, |[least, _]| 4 * values * lanes / team.min(least));
+    let sums = caps.subgroup.map_or(16 * lanes, |[min_subgroup, _]| 4 * values * lanes / team.min(min_subgroup));
     let room = caps.group_memory.saturating_sub(sums + 8 * group * teams);
-    let most = (room / (4 * heads.width * teams)).clamp(1, group);
-    group.div_ceil(group.div_ceil(most))
+    let max_queries = (room / (4 * heads.width * teams)).clamp(1, group);
+    group.div_ceil(group.div_ceil(max_queries))
 }
 
 /// Attention of one row per sequence, in parts. q \[S, Hq·D\] f32.
@@ -142,8 +142,8 @@ pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &KvPages, heads: 
         .define("VALUES", group * keys(heads))
         .define("TEAMS", teams(heads))
         .define("TOGETHER", together(p.caps(), heads, team))
-        .define("SPLITS", parts.splits.most)
-        .define("LEAST", parts.splits.least)
+        .define("SPLITS", parts.splits.max_splits)
+        .define("MIN_POSITIONS", parts.splits.min_positions)
         .define("PAGE", cache.page_size)
         .define("MAX_PAGES", step.tables().width())
         .lanes(teams(heads) * team)
@@ -154,7 +154,7 @@ pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &KvPages, heads: 
         .read(&cache.values)
         .write(&mut parts.sums)
         .write(&mut parts.stats)
-        .grid([heads.kv, parts.splits.most, q.rows()]);
+        .grid([heads.kv, parts.splits.max_splits, q.rows()]);
     parts
 }
 

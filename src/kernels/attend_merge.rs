@@ -53,15 +53,15 @@ pub fn attend_merge(
     let (quads, splits) = (heads.width / 4, parts.splits);
     // At most 8 lanes share a quad, so that little is left to merge.
     let sharers = (KERNEL.lanes / quads).min(8);
-    let share = splits.most.div_ceil(sharers).min(AT_ONCE);
+    let share = splits.max_splits.div_ceil(sharers).min(AT_ONCE);
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("HEAD", heads.width)
-        .define("SPLITS", splits.most)
-        .define("LEAST", splits.least)
+        .define("SPLITS", splits.max_splits)
+        .define("MIN_POSITIONS", splits.min_positions)
         .define("PARTS", sharers)
         .define("SHARE", share)
-        .define("ROUNDS", splits.most.div_ceil(sharers * share))
+        .define("ROUNDS", splits.max_splits.div_ceil(sharers * share))
         .define("STRIDE", x.width())
         .lanes(sharers * quads)
         .step(step)

@@ -86,7 +86,7 @@ pub(crate) fn matmul_mma(p: &Pass, step: &Step, product: &mut Product<'_>, rows:
         Rows::Expanded(w, of_y) => (*w, of_y.clone(), 1),
     };
     let size = p.caps().matrix_units.expect("a device with matrix units");
-    let width = p.caps().subgroup.map_or(size, |[least, _]| least);
+    let width = p.caps().subgroup.map_or(size, |[min_subgroup, _]| min_subgroup);
     let (columns, stride) = (of_y.len() as u32, y.width());
     let Tile { subgroups, fragments, steps } = Tile::of([x.rows(), columns], size);
     let lanes = subgroups[0] * subgroups[1] * width;

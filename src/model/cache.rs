@@ -46,15 +46,15 @@ impl Plan {
     /// [`Error::Request`] with the largest context that fits, if `context` does not.
     pub fn fit(config: &Config, wanted: Wanted, room: Room) -> Result<Self> {
         let per_sequence = wanted.context.div_ceil(PAGE);
-        let least = Plan { context: wanted.context, pages: per_sequence, slots: wanted.slots, kv: wanted.kv };
+        let smallest = Plan { context: wanted.context, pages: per_sequence, slots: wanted.slots, kv: wanted.kv };
         let max_pages = (room.binding / config.page_bytes(wanted.kv).max(1)).min(u64::from(u32::MAX)) as u32;
-        let left = room.bytes.checked_sub(least.bytes(config)).filter(|_| per_sequence <= max_pages);
+        let left = room.bytes.checked_sub(smallest.bytes(config)).filter(|_| per_sequence <= max_pages);
         let Some(left) = left else { return Err(too_large(config, wanted, room)) };
         let attention = u64::from(config.attention_layers()).max(1);
         let spare = left / (2 * attention * config.page_bytes(wanted.kv)).max(1);
         let pages = u64::from(per_sequence) * u64::from(wanted.sequences.max(1));
         let pages = pages.min(u64::from(per_sequence) + spare).min(u64::from(max_pages));
-        Ok(Plan { pages: pages as u32, ..least })
+        Ok(Plan { pages: pages as u32, ..smallest })
     }
 
     /// Total size in bytes.

@@ -51,9 +51,9 @@ pub fn prompt(length: usize, seed: u32) -> Vec<u32> {
     (0..length as u32).map(|i| (i * 97 + seed * 31 + i * i % 13) % 128).collect()
 }
 
-fn add(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> SequenceId {
+fn add(engine: &mut Engine, prompt: Vec<u32>, max_tokens: usize) -> SequenceId {
     let stop = BTreeSet::new();
-    engine.add(Request { prompt, sampling: Sampling::greedy(), max_tokens: most, stop, at_end: AtEnd::Keep }).unwrap()
+    engine.add(Request { prompt, sampling: Sampling::greedy(), max_tokens, stop, at_end: AtEnd::Keep }).unwrap()
 }
 
 /// The bits of the logits after every token of some sequences, run to their ends.
@@ -69,8 +69,8 @@ fn follow(engine: &mut Engine, ids: &[SequenceId]) -> Vec<Vec<Vec<u32>>> {
     rows
 }
 
-fn alone(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> Vec<Vec<u32>> {
-    let id = add(engine, prompt, most);
+fn alone(engine: &mut Engine, prompt: Vec<u32>, max_tokens: usize) -> Vec<Vec<u32>> {
+    let id = add(engine, prompt, max_tokens);
     let rows = follow(engine, &[id]).remove(0);
     engine.cancel(id);
     rows

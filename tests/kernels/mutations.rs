@@ -388,7 +388,7 @@ mutations!(
         no_barrier("top_k", 3),
         no_barrier("top_k", 4),
         fault("top_k", "sum >= wanted &&", "sum > wanted &&"),
-        fault("top_k", "orders[i] >= least", "orders[i] > least"),
+        fault("top_k", "orders[i] >= threshold", "orders[i] > threshold"),
         fault("top_k", "simd_prefix_inclusive_sum(count)", "simd_prefix_exclusive_sum(count)"),
     ]
 );

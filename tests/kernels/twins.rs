@@ -74,9 +74,9 @@ fn wgsl_fits() {
         let entries: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(entries, [kernel.name], "{}: entry point", kernel.name);
         assert_eq!(module.entry_points[0].workgroup_size, [kernel.lanes, 1, 1], "{}: lanes", kernel.name);
-        let most = if matrix { MATRIX_GROUP_MEMORY } else { GROUP_MEMORY };
+        let max_bytes = if matrix { MATRIX_GROUP_MEMORY } else { GROUP_MEMORY };
         let shared = group_memory(&module);
-        assert!(shared <= most, "{}: {shared} bytes shared", kernel.name);
+        assert!(shared <= max_bytes, "{}: {shared} bytes shared", kernel.name);
         let close = ChunkTiling::SOLVE_MEMORY.checked_sub(shared).is_some_and(|rest| rest < 16);
         assert!(kernel.name != "gdn_chunk_solve" || close, "SOLVE_MEMORY, where {shared} bytes are shared");
     }

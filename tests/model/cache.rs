@@ -123,9 +123,9 @@ fn a_context_that_does_not_fit_is_refused_with_the_largest_that_does() {
 fn sequences_share_what_memory_is_left() {
     let config = Config::named("0.8b").unwrap();
     let wanted = wanted(4096, DType::F16);
-    let least = Plan { pages: 256, ..Plan::fit(&config, wanted, AMPLE).unwrap() };
+    let smallest = Plan { pages: 256, ..Plan::fit(&config, wanted, AMPLE).unwrap() };
     for (spare, pages) in [(0, 256), (1, 257), (100, 356), (256, 512), (1000, 512)] {
-        let room = Room { bytes: least.bytes(&config) + spare * page(&config, DType::F16), ..AMPLE };
+        let room = Room { bytes: smallest.bytes(&config) + spare * page(&config, DType::F16), ..AMPLE };
         let plan = Plan::fit(&config, wanted, room).unwrap();
         assert_eq!((plan.pages, plan.slots), (pages, 3), "{spare} pages to spare");
         assert!(plan.bytes(&config) <= room.bytes);

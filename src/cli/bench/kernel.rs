@@ -195,8 +195,8 @@ fn absent(kernel: &str, recorded: &[Recorded]) -> Error {
 }
 
 fn measure(arguments: &Arguments, backend: &Arc<dyn Backend>, case: Case) -> Result<Measured> {
-    let most = arguments.target.engine.memory.map_or(Copies::MOST_BYTES, |mebibytes| mebibytes << 20);
-    let copies = Copies::new(backend, &case.launch, (case.cost.moved(), arguments.cold * 1_000_000), most)?;
+    let max_bytes = arguments.target.engine.memory.map_or(Copies::MAX_BYTES, |mebibytes| mebibytes << 20);
+    let copies = Copies::new(backend, &case.launch, (case.cost.moved(), arguments.cold * 1_000_000), max_bytes)?;
     let cold = time(backend, copies.launches(), arguments.repeat)?;
     let warm = time(backend, &copies.launches()[..1], arguments.repeat)?;
     let between = case.cost.moved() * copies.launches().len() as u64;

@@ -50,11 +50,11 @@ impl Limits {
         }
         // All running sequences may decode one token each before the oldest prompt gets the rest, and prefill advances
         // by whole chunks. With a smaller budget it could stop until the others finish.
-        let least = align + sequences;
-        if budget < least {
+        let min_budget = align + sequences;
+        if budget < min_budget {
             return Err(Error::Request(format!(
                 "--budget {budget} tokens a step are too few: \
-                 one chunk of {align} and one token for each of {sequences} sequences need {least}"
+                 one chunk of {align} and one token for each of {sequences} sequences need {min_budget}"
             )));
         }
         Ok(())

@@ -142,7 +142,7 @@ impl MatvecTiling {
         // With few columns, a lane takes few blocks, so that the device stays full.
         let each = floor_power(columns.saturating_mul(factors * blocks) / few.fill).clamp(2, 8);
         let team = divided(floor_power(blocks / each).min(few.lanes / 2).max(1), blocks);
-        let in_subgroup = team.min(caps.subgroup.map_or(1, |[least, _]| least));
+        let in_subgroup = team.min(caps.subgroup.map_or(1, |[min_subgroup, _]| min_subgroup));
         let row_bytes = BLOCK_BYTES * blocks + SUM_BYTES * 4 * few.lanes / in_subgroup;
         let few = Few { rows: floor_power(caps.group_memory / row_bytes).min(few.rows), ..few };
         let rows = rows_together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);

@@ -59,8 +59,8 @@ pub(crate) struct PageTable<'a> {
 
 impl<'a> PageTable<'a> {
     pub(crate) fn of(g: &Group<'a>, slot: u32) -> Self {
-        let (slot, most) = (slot as usize, g.define("MAX_PAGES"));
-        Self { pages: g.words("tables", slot * most..(slot + 1) * most), page_size: g.define("PAGE") }
+        let (slot, max_pages) = (slot as usize, g.define("MAX_PAGES"));
+        Self { pages: g.words("tables", slot * max_pages..(slot + 1) * max_pages), page_size: g.define("PAGE") }
     }
 
     /// The index in the cache of the token at a position.

@@ -36,8 +36,8 @@ fn a_token_is_one_command_buffer_and_one_wait() {
     let ahead = engine.steps_ahead() - ahead;
     assert!((36..=40).contains(&ahead), "{ahead} while the host looked at the last");
     assert_eq!([after[0] - before[0], after[1] - before[1]], [40, 40], "command buffers, waits");
-    let most = rig.driver().notes().most_under_way;
-    assert!(most >= 2, "{most} under way");
+    let in_flight = rig.driver().notes().max_in_flight;
+    assert!(in_flight >= 2, "{in_flight} under way");
 }
 
 /// Numbers of command buffers and waits so far.

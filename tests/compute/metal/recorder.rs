@@ -81,7 +81,7 @@ pub struct Notes {
     /// Waits, as the number of the awaited command buffer, from 1.
     pub waits: Vec<usize>,
     /// Maximum number of command buffers committed but not yet run.
-    pub most_under_way: usize,
+    pub max_in_flight: usize,
     /// The compiled shader texts.
     pub compiled: Vec<String>,
     /// Sizes of the allocated buffers in bytes.
@@ -204,7 +204,7 @@ impl Driver for Recorder {
     fn commit(&self, commands: Self::Commands) -> usize {
         let notes = &mut *self.notes();
         notes.committed.push(commands);
-        notes.most_under_way = notes.most_under_way.max(notes.committed.len() - notes.run);
+        notes.max_in_flight = notes.max_in_flight.max(notes.committed.len() - notes.run);
         notes.committed.len()
     }
 

@@ -92,10 +92,10 @@ pub fn room_for_heads() {
             let caps = Caps { group_memory, ..backend.caps().clone() };
             outputs("room", &backend, &caps, attend(DECODES[2], heads, DType::F16, 1.0))
         };
-        let least = run(16 << 10);
+        let small = run(16 << 10);
         for memory in [0, 22 << 10, 32 << 10] {
-            for (most, least) in run(memory).iter().zip(&least) {
-                assert!((0..9).all(|row| most.row(row) == least.row(row)), "{name}: {memory} bytes: {}", least.name);
+            for (large, small) in run(memory).iter().zip(&small) {
+                assert!((0..9).all(|row| large.row(row) == small.row(row)), "{name}: {memory} bytes: {}", small.name);
             }
         }
     }

@@ -144,7 +144,7 @@ pub fn foreseen() {
     let (_, w) = operands(&case, StepCase::rows(&[(1, 0, 0)]), (64, &[300, 300, 200, 50]), types);
     let expand = |weights| Some(Expand { weights, ..Expand::USUAL });
     let rows = Expand::USUAL.rows;
-    let found = [300, 299, 249].map(|most| expanded_bytes(&w, rows, expand(most * 64)) / 128);
+    let found = [300, 299, 249].map(|columns| expanded_bytes(&w, rows, expand(columns * 64)) / 128);
     assert_eq!(found, [300, 250, 0]);
     assert_eq!([expanded_bytes(&w, rows - 1, expand(300 * 64)), expanded_bytes(&w, rows, None)], [0, 0]);
 }

@@ -180,19 +180,21 @@ pub const COMPANY: [StepCase; 3] = [
 /// number of rows per read of the weights, and of columns per read of the row, has no effect.
 pub fn batch_invariance_of(op: impl Fn(&Case, &Pass, StepCase)) {
     for (name, backend) in backends() {
-        let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|most| (bytes, most)));
-        for (bytes, most, fill) in both.flat_map(|(bytes, most)| [1, 1 << 16].map(|fill| (bytes, most, fill))) {
+        let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|max_rows| (bytes, max_rows)));
+        for (bytes, max_rows, fill) in
+            both.flat_map(|(bytes, max_rows)| [1, 1 << 16].map(|fill| (bytes, max_rows, fill)))
+        {
             let usual = if bytes { crate::harness::packed(backend.caps()) } else { backend.caps().clone() };
             let mut caps = usual.clone();
-            (caps.tiles.matvec.rows, caps.tiles.matvec.fill) = (most, fill);
+            (caps.tiles.matvec.rows, caps.tiles.matvec.fill) = (max_rows, fill);
             let run = |&step_case: &StepCase| {
                 outputs("batch invariance", &backend, &caps, |case, p| op(case, p, step_case)).remove(0)
             };
             let rows: Vec<_> = COMPANY.iter().map(run).collect();
-            assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}: {most} rows, {fill} lanes");
-            assert!(rows[1].row(1) == rows[2].row(1), "{name}: {most} rows, {fill} lanes");
+            assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}: {max_rows} rows, {fill} lanes");
+            assert!(rows[1].row(1) == rows[2].row(1), "{name}: {max_rows} rows, {fill} lanes");
             let wanted = outputs("batch invariance", &backend, &usual, |case, p| op(case, p, COMPANY[2])).remove(0);
-            assert!((0..5).all(|row| rows[2].row(row) == wanted.row(row)), "{name}: {most} rows, {fill} lanes");
+            assert!((0..5).all(|row| rows[2].row(row) == wanted.row(row)), "{name}: {max_rows} rows, {fill} lanes");
         }
     }
 }
@@ -204,16 +206,16 @@ pub fn company_taken() {
     for (inner, columns, types) in [(288, 37, (bytes, &[DType::Q8][..])), (64, 300, (nibbles, &[DType::Q4]))] {
         for (name, backend) in backends() {
             let caps = crate::harness::packed(backend.caps());
-            let run = |(step_case, most): (StepCase, u32)| {
+            let run = |(step_case, max_rows): (StepCase, u32)| {
                 let mut caps = caps.clone();
-                caps.tiles.matvec.rows = most;
+                caps.tiles.matvec.rows = max_rows;
                 let op = |case: &Case, p: &Pass| {
                     let (x, w) = operands(case, step_case, (inner, &[columns]), types);
                     p.mark("y", &matmul(p, &step_case.step(case, 10), &x, &w));
                 };
                 outputs("batch invariance", &backend, &caps, op).remove(0)
             };
-            let all = [1, 8].into_iter().flat_map(|most| COMPANY.map(|step_case| (step_case, most)));
+            let all = [1, 8].into_iter().flat_map(|max_rows| COMPANY.map(|step_case| (step_case, max_rows)));
             let rows: Vec<_> = all.filter(|_| caps.packed_dots).map(run).collect();
             assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}");
             assert!(rows.iter().skip(1).step_by(3).all(|y| y.row(1) == rows[2].row(1)), "{name}");

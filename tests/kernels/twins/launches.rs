@@ -44,7 +44,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("KEY_FRAGMENTS", 8),
     ("KEY_WIDTH", 128),
     ("KV_HEADS", 2),
-    ("LEAST", 32),
+    ("MIN_POSITIONS", 32),
     ("ROW_COUNT", 0),
     ("MAX_PAGES", 64),
     ("MAX_ROWS", 512),
