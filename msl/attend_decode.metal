@@ -2,12 +2,12 @@
 // tables [slots, MAX_PAGES], q [S, Hq·D], keys, values [pages·PAGE·Hkv, D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
 // one group a key head, split and row, for the GROUP query heads of the key head; each team of TEAM lanes takes KEYS keys at a time with a running softmax
 constant constexpr uint QUADS = HEAD / 4;
-// Less than any score; finite, so that two of them differ by zero.
+// Below any score, and finite, so that LOWEST − LOWEST is zero.
 constant constexpr float LOWEST = -3.0e38f;
-// One of TEAMS teams has a whole row, a lane WIDE quads of it.
+// Each of the TEAMS teams has whole rows, a lane has WIDE quads of a row.
 static_assert(TEAM * WIDE == QUADS && TEAM * TEAMS == LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS, "shares");
 
-// A lane's first quad, and how far apart its quads are: those of heads of 8 bits are 16 bytes that lie side by side.
+// A lane's first quad, and the distance of its quads. With 8-bit heads its quads are 16 neighboring bytes.
 constant constexpr uint FIRST = SCALED == 1 ? WIDE : 1;
 constant constexpr uint DISTANCE = SCALED == 1 ? 1 : TEAM;
 
@@ -42,7 +42,7 @@ inline void hold(thread ScaledBytes* piece, device const HeadBytes<WORDS, HEAD_Q
     }
 }
 
-// A query head: what a lane has of its quads, and of the softmax over the keys that its team has seen.
+// A query head: the lane's quads, and its part of the softmax over the keys of its team so far.
 struct Head {
     float4 query[WIDE];
     float4 sum[WIDE];
@@ -50,7 +50,8 @@ struct Head {
     float weight;
 };
 
-// Takes KEYS keys into the softmax of a head; those past the last one, of which `scores` and `values` hold any, weigh nothing.
+// Adds KEYS keys to the softmax of a head. Keys past the last one have weight zero, whatever `scores` and `values`
+// hold.
 inline void take(thread Head& head, thread const float* scores, thread const HeldValue (*values)[WIDE], uint count) {
     float largest = head.largest;
     #pragma unroll
@@ -81,7 +82,7 @@ struct Total {
     float2 stat;
 };
 
-// Adds up a quad of what all teams have of a head.
+// Adds a quad of all teams' sums of a head.
 inline Total put_together(threadgroup const float2* tops, threadgroup const float4* parts) {
     float top = LOWEST;
     #pragma unroll
@@ -110,9 +111,9 @@ kernel void attend_decode(
     uint lane [[thread_index_in_threadgroup]])
 {
     threadgroup float exchanged[SUMS_PARTS];
-    // Of each query head, every team's largest score and sum of weights.
+    // Each team's largest score and sum of weights, for each query head.
     threadgroup float2 tops[GROUP * TEAMS];
-    // Every team's sums for TOGETHER query heads.
+    // Each team's sums for TOGETHER query heads.
     threadgroup float4 parts[TOGETHER * TEAMS * QUADS];
     const uint row = group.z;
     // A decode step has one row of each sequence.
@@ -141,7 +142,7 @@ kernel void attend_decode(
             heads[h].sum[w] = 0.0f;
         }
     }
-    // Every lane makes as many rounds, and a team without a key repeats the last one.
+    // Every lane makes the same number of rounds. A team without a key repeats the last one.
     for (uint base = first; base < end; base += TEAMS * KEYS) {
         HeldKey key[KEYS][WIDE];
         HeldValue value[KEYS][WIDE];

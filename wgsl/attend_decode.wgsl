@@ -11,14 +11,15 @@
 
 const QUADS: u32 = HEAD / 4u;
 const SCALE: f32 = inverseSqrt(f32(HEAD));
-// Less than any score, and finite: WGSL promises no infinity.
+// Below any score, and finite: WGSL does not guarantee infinity.
 const LOWEST: f32 = -3.0e38;
-// A lane has one piece of each row, one of TEAMS teams a whole row.
+// A lane has one piece of each row; each of the TEAMS teams has whole rows.
 const_assert TEAM * WIDE == QUADS && TEAM * TEAMS == LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS;
 
-// Of each query head, every team's largest score and sum of weights.
+// Each team's largest score and sum of weights, for each query head.
 var<workgroup> tops: array<vec2<f32>, GROUP * TEAMS>;
-// Every team's sums for TOGETHER query heads; a row's quads in the order in which lanes side by side write side by side.
+// Each team's sums for TOGETHER query heads. Quads of a row are ordered so that neighboring lanes write neighboring
+// quads.
 var<workgroup> parts: array<vec4<f32>, TOGETHER * TEAMS * QUADS>;
 
 @compute @workgroup_size(LANES)
@@ -26,7 +27,7 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     let row = group.z;
     let team = lane / TEAM;
     let member = lane % TEAM;
-    // All that waits for nothing is loaded at once, for rows that are not active too.
+    // All loads without dependencies start here, also for rows that are not active.
     let active_rows = row_count();
     // A decode step has one row of each sequence.
     let own = span(row);
@@ -50,7 +51,7 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     var sum_$h = Piece();
     #end
     for (var base = first; base < end; base += TEAMS * KEYS) {
-        // Past the last key it is repeated, and weighs nothing.
+        // Past the end the last key repeats, with weight zero.
         #repeat k KEYS
         let at_$k = base + $ku * TEAMS + team;
         let piece_$k = (place(own.slot, min(at_$k, end - 1u)) * KV_HEADS + group.x) * TEAM + member;
@@ -109,7 +110,7 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     }
 }
 
-// Adds up what all teams have of the heads from `first` on, each lane for one quad after another.
+// Adds the sums of all teams for the heads from `first` on. Each lane takes one quad after another.
 fn put_together(first: u32, out: u32, lane: u32) {
     for (var at = lane; at < min(TOGETHER, GROUP - first) * QUADS; at += LANES) {
         let head = first + at / QUADS;

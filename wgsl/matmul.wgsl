@@ -33,10 +33,10 @@ var<workgroup> x_slice: array<vec4<f32>, SLICE * ROW_BLOCKS>;
 // Element k of 4 columns at [k][column / 4].
 var<workgroup> w_slice: array<vec4<f32>, SLICE * COLUMN_BLOCKS>;
 
-// What a lane has fetched of the next slice: 4 quads a block.
+// A lane's blocks of the next slice: 4 quads each.
 var<private> fetched: array<vec4<f32>, 4u * BLOCKS_PER_LANE>;
 
-// Fetches this lane's blocks of a slice. Past the last row or column the last one repeats; past K there is zero.
+// Fetches this lane's blocks of a slice. Past the last row or column, that one repeats. Past K there are zeros.
 fn fetch(slice: u32, first_row: u32, first_column: u32, lane: u32) {
     let last_row = row_count() - 1u;
     let last_column = params.count - 1u;
@@ -58,7 +58,7 @@ fn fetch(slice: u32, first_row: u32, first_column: u32, lane: u32) {
     }
 }
 
-// Puts what was fetched into group memory.
+// Stores the fetched blocks in workgroup memory.
 fn stage(lane: u32) {
     for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
         let block = lane + i * LANES;
