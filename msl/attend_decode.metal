@@ -52,7 +52,7 @@ struct Head {
 
 // Adds KEYS keys to the softmax of a head. Keys past the last one have weight zero, whatever `scores` and `values`
 // hold.
-inline void take(thread Head& head, thread const float* scores, thread const HeldValue (*values)[WIDE], uint count) {
+inline void add_keys(thread Head& head, thread const float* scores, thread const HeldValue (*values)[WIDE], uint count) {
     float largest = head.largest;
     #pragma unroll
     for (uint k = 0; k < KEYS; k++) {
@@ -113,8 +113,8 @@ kernel void attend_decode(
     threadgroup float exchanged[SUMS_PARTS];
     // Each team's largest score and sum of weights, for each query head.
     threadgroup float2 tops[GROUP * TEAMS];
-    // Each team's sums for TOGETHER query heads.
-    threadgroup float4 parts[TOGETHER * TEAMS * QUADS];
+    // Each team's sums for HEADS_AT_ONCE query heads.
+    threadgroup float4 parts[HEADS_AT_ONCE * TEAMS * QUADS];
     const uint row = group.z;
     // A decode step has one row of each sequence.
     const Span own = span(step, row);
@@ -169,7 +169,7 @@ kernel void attend_decode(
         const uint left = end - min(base + team, end);
         #pragma unroll
         for (uint h = 0; h < GROUP; h++) {
-            take(heads[h], scores + h * KEYS, value, (left + TEAMS - 1) / TEAMS);
+            add_keys(heads[h], scores + h * KEYS, value, (left + TEAMS - 1) / TEAMS);
         }
     }
     #pragma unroll
@@ -182,14 +182,14 @@ kernel void attend_decode(
     for (uint h = 0; h < GROUP; h++) {
         #pragma unroll
         for (uint w = 0; w < WIDE; w++) {
-            parts[(h % TOGETHER * TEAMS + team) * QUADS + member * FIRST + w * DISTANCE] = heads[h].sum[w];
+            parts[(h % HEADS_AT_ONCE * TEAMS + team) * QUADS + member * FIRST + w * DISTANCE] = heads[h].sum[w];
         }
-        if (h % TOGETHER < TOGETHER - 1 && h < GROUP - 1) {
+        if (h % HEADS_AT_ONCE < HEADS_AT_ONCE - 1 && h < GROUP - 1) {
             continue;
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        for (uint at = lane; at < (h % TOGETHER + 1) * QUADS; at += LANES) {
-            const uint head = h / TOGETHER * TOGETHER + at / QUADS;
+        for (uint at = lane; at < (h % HEADS_AT_ONCE + 1) * QUADS; at += LANES) {
+            const uint head = h / HEADS_AT_ONCE * HEADS_AT_ONCE + at / QUADS;
             const uint quad = at % QUADS;
             const Total total = put_together(tops + head * TEAMS, parts + at / QUADS * TEAMS * QUADS + quad);
             const uint out = (query + head) * SPLITS + group.y;

@@ -9,7 +9,7 @@ constant constexpr uint QUADS = HEAD / 4;
 constant constexpr uint HALF = ROTARY / 2;
 
 // An element of a head after rope. `angles` are those of its position.
-inline float turned(threadgroup const float* head, device const float2* angles, uint i) {
+inline float rotated(threadgroup const float* head, device const float2* angles, uint i) {
     if (i >= ROTARY) {
         return head[i];
     }
@@ -22,7 +22,7 @@ inline float turned(threadgroup const float* head, device const float2* angles, 
 inline float4 turned_quad(threadgroup const float* head, device const float2* angles, uint i) {
     float4 quad;
     for (uint j = 0; j < 4; j++) {
-        quad[j] = turned(head, angles, 4 * i + j);
+        quad[j] = rotated(head, angles, 4 * i + j);
     }
     return quad;
 }

@@ -43,14 +43,14 @@ kernel void top_k(
     // The digit of the smallest logit of the top, the number of logits with that digit in the top, and their total
     // number.
     threadgroup uint3 found;
-    threadgroup atomic_uint taken;
+    threadgroup atomic_uint stored;
     const uint row = group.x;
     if (row >= row_count(step)) {
         return;
     }
     device const float* own = logits + row * WIDTH;
     if (lane == 0) {
-        atomic_store_explicit(&taken, 0u, memory_order_relaxed);
+        atomic_store_explicit(&stored, 0u, memory_order_relaxed);
     }
     // Zero is below every logit's order: up to COUNT logits all belong to the top.
     ulong threshold = 0;
@@ -106,7 +106,7 @@ kernel void top_k(
         for (uint i = 0; i < AHEAD; i++) {
             const uint id = first + i * LANES;
             if (orders[i] >= threshold && id < params.limit) {
-                const uint at = row * COUNT + atomic_fetch_add_explicit(&taken, 1u, memory_order_relaxed);
+                const uint at = row * COUNT + atomic_fetch_add_explicit(&stored, 1u, memory_order_relaxed);
                 ids[at] = id;
                 values[at] = own[id];
             }

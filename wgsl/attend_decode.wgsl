@@ -18,9 +18,8 @@ const_assert TEAM * WIDE == QUADS && TEAM * TEAMS == LANES && GROUP * KV_HEADS =
 
 // Each team's largest score and sum of weights, for each query head.
 var<workgroup> tops: array<vec2<f32>, GROUP * TEAMS>;
-// Each team's sums for TOGETHER query heads. Quads of a row are ordered so that neighboring lanes write neighboring
-// quads.
-var<workgroup> parts: array<vec4<f32>, TOGETHER * TEAMS * QUADS>;
+// Each team's sums for HEADS_AT_ONCE query heads. The order of quads lets neighboring lanes write neighboring quads.
+var<workgroup> parts: array<vec4<f32>, HEADS_AT_ONCE * TEAMS * QUADS>;
 
 @compute @workgroup_size(LANES)
 fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -94,17 +93,17 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
         #end
     }
     let out = (row * Q_HEADS + group.x * GROUP) * SPLITS + group.y;
-    for (var head = 0u; head < GROUP; head += TOGETHER) {
+    for (var head = 0u; head < GROUP; head += HEADS_AT_ONCE) {
         #repeat h GROUP
-        if $hu / TOGETHER * TOGETHER == head {
+        if $hu / HEADS_AT_ONCE * HEADS_AT_ONCE == head {
             #repeat q WIDE
-            parts[($hu % TOGETHER * TEAMS + team) * QUADS + $qu * TEAM + member] = sum_$h[$q];
+            parts[($hu % HEADS_AT_ONCE * TEAMS + team) * QUADS + $qu * TEAM + member] = sum_$h[$q];
             #end
         }
         #end
         workgroupBarrier();
         put_together(head, out, lane);
-        if head + TOGETHER < GROUP {
+        if head + HEADS_AT_ONCE < GROUP {
             workgroupBarrier();
         }
     }
@@ -112,7 +111,7 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
 
 // Adds the sums of all teams for the heads from `first` on. Each lane takes one quad after another.
 fn put_together(first: u32, out: u32, lane: u32) {
-    for (var at = lane; at < min(TOGETHER, GROUP - first) * QUADS; at += LANES) {
+    for (var at = lane; at < min(HEADS_AT_ONCE, GROUP - first) * QUADS; at += LANES) {
         let head = first + at / QUADS;
         let place = at % QUADS;
         #repeat t TEAMS

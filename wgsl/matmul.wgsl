@@ -65,13 +65,13 @@ fn stage(lane: u32) {
         if block < BLOCKS {
             let quad = block % SLICE_QUADS;
             let strip = block / SLICE_QUADS;
-            let turned = transpose(mat4x4(fetched[4u * i], fetched[4u * i + 1u], fetched[4u * i + 2u], fetched[4u * i + 3u]));
+            let transposed = transpose(mat4x4(fetched[4u * i], fetched[4u * i + 1u], fetched[4u * i + 2u], fetched[4u * i + 3u]));
             for (var j = 0u; j < 4u; j++) {
                 let k = 4u * quad + j;
                 if strip < ROW_BLOCKS {
-                    x_slice[k * ROW_BLOCKS + (strip ^ (quad & ROW_SWAP))] = turned[j];
+                    x_slice[k * ROW_BLOCKS + (strip ^ (quad & ROW_SWAP))] = transposed[j];
                 } else {
-                    w_slice[k * COLUMN_BLOCKS + ((strip - ROW_BLOCKS) ^ (quad & COLUMN_SWAP))] = turned[j];
+                    w_slice[k * COLUMN_BLOCKS + ((strip - ROW_BLOCKS) ^ (quad & COLUMN_SWAP))] = transposed[j];
                 }
             }
         }

@@ -22,7 +22,7 @@ const HALF: u32 = ROTARY / 2u;
 var<workgroup> weighted: array<f32, HEAD>;
 
 // An element of the head after rope, without the common scale.
-fn turned(i: u32, angles: u32) -> f32 {
+fn rotated(i: u32, angles: u32) -> f32 {
     if i >= ROTARY {
         return weighted[i];
     }
@@ -34,7 +34,7 @@ fn turned(i: u32, angles: u32) -> f32 {
 
 fn turned_quad(i: u32, angles: u32) -> vec4<f32> {
     let at = 4u * i;
-    return vec4(turned(at, angles), turned(at + 1u, angles), turned(at + 2u, angles), turned(at + 3u, angles));
+    return vec4(rotated(at, angles), rotated(at + 1u, angles), rotated(at + 2u, angles), rotated(at + 3u, angles));
 }
 
 @compute @workgroup_size(LANES)

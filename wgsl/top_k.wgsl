@@ -21,7 +21,7 @@ var<workgroup> counts: array<atomic<u32>, BINS * COPIES>;
 var<workgroup> above: array<u32, BINS>;
 // The digit of the smallest logit of the top, the number of logits with that digit in the top, and their total number.
 var<workgroup> found: vec3<u32>;
-var<workgroup> taken: atomic<u32>;
+var<workgroup> stored: atomic<u32>;
 
 // The order of logits: by value with NaN first, then the lower id. It is made of bits, because a driver may assume that
 // there is no NaN.
@@ -82,7 +82,7 @@ fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
         return;
     }
     if lane == 0u {
-        atomicStore(&taken, 0u);
+        atomicStore(&stored, 0u);
     }
     workgroupBarrier();
     // Zero is below every logit's order: up to COUNT logits all belong to the top.
@@ -103,7 +103,7 @@ fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     for (var id = lane; id < params.limit; id += LANES) {
         let key = order(row, id);
         if key.x > threshold.x || (key.x == threshold.x && key.y >= threshold.y) {
-            let at = row * COUNT + atomicAdd(&taken, 1u);
+            let at = row * COUNT + atomicAdd(&stored, 1u);
             ids[at] = id;
             values[at] = logits[row * WIDTH + id];
         }

@@ -98,7 +98,7 @@ impl Partials {
 
 /// Quads of a cache row per lane: 16 bytes of 16-bit or 8-bit elements. With more than 4 query heads per key head,
 /// 8-bit elements have only 8 bytes per lane, so that the registers suffice.
-fn wide(heads: AttentionHeads, cache: &KvPages) -> u32 {
+fn quads_per_lane(heads: AttentionHeads, cache: &KvPages) -> u32 {
     if cache.keys.dtype() == DType::Q8Heads && heads.query / heads.kv <= 4 { 4 } else { 2 }
 }
 
@@ -113,7 +113,7 @@ fn keys(heads: AttentionHeads) -> u32 {
 }
 
 /// Query heads whose sums the teams exchange at once: as many as fit into workgroup memory beside the sums of a team.
-fn together(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
+fn heads_at_once(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
     let (group, teams) = (heads.query / heads.kv, teams(heads));
     let (lanes, values) = (teams * team, group * keys(heads));
     let sums = caps.subgroup.map_or(16 * lanes, |[min_subgroup, _]| 4 * values * lanes / team.min(min_subgroup));
@@ -128,20 +128,20 @@ pub fn attend_decode(p: &Pass, step: &Step, q: &Tensor, cache: &KvPages, heads: 
     heads.check(&KERNEL);
     cache.check(&KERNEL, heads);
     let mut parts = Partials::new(p, q.rows(), heads);
-    let (group, wide) = (heads.query / heads.kv, wide(heads, cache));
-    let team = heads.width / (4 * wide);
+    let (group, quads_per_lane) = (heads.query / heads.kv, quads_per_lane(heads, cache));
+    let team = heads.width / (4 * quads_per_lane);
     p.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("KV_HEADS", heads.kv)
         .define("GROUP", group)
         .define("HEAD", heads.width)
-        .define("WIDE", wide)
+        .define("WIDE", quads_per_lane)
         .define("TEAM", team)
         .define("SCALED", cache.scaled())
         .define("KEYS", keys(heads))
         .define("VALUES", group * keys(heads))
         .define("TEAMS", teams(heads))
-        .define("TOGETHER", together(p.caps(), heads, team))
+        .define("HEADS_AT_ONCE", heads_at_once(p.caps(), heads, team))
         .define("SPLITS", parts.splits.max_splits)
         .define("MIN_POSITIONS", parts.splits.min_positions)
         .define("PAGE", cache.page_size)

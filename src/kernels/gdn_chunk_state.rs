@@ -140,18 +140,18 @@ fn advance(g: &Group<'_>, (at, width, first): (usize, usize, usize), state: &mut
         })
         .collect();
     let mut o = vec![vec![0.0; columns]; rows];
-    n.iter_mut().enumerate().for_each(|(row, n)| add(n, (&state_reads, row * depth), state));
-    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&state_reads, (rows + row) * depth), state));
-    o.iter_mut().enumerate().for_each(|(row, o)| add(o, (&state_writes, (depth + row) * rows), &n));
+    n.iter_mut().enumerate().for_each(|(row, n)| add_products(n, (&state_reads, row * depth), state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add_products(o, (&state_reads, (rows + row) * depth), state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add_products(o, (&state_writes, (depth + row) * rows), &n));
     for (key, row) in state.iter_mut().enumerate() {
         row.iter_mut().for_each(|state| *state *= chunk_decay);
-        add(row, (&state_writes, key * rows), &n);
+        add_products(row, (&state_writes, key * rows), &n);
     }
     o
 }
 
 /// sum += Σ factors · rows. The factors are a row of f16 values, from element `from` on.
-fn add(sum: &mut [f32], (factors, from): (&Floats<'_>, usize), rows: &[Vec<f32>]) {
+fn add_products(sum: &mut [f32], (factors, from): (&Floats<'_>, usize), rows: &[Vec<f32>]) {
     for (at, row) in rows.iter().enumerate() {
         let factor = factors.get(from + at);
         sum.iter_mut().zip(row).for_each(|(sum, element)| *sum += factor * element);

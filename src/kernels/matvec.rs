@@ -46,9 +46,9 @@ pub static KERNEL: Kernel = Kernel {
 /// multiplied as bytes and `run` is a multiple of a block; else `inputs`.
 pub(crate) fn takes(caps: &Caps, w: &Matrix, (inputs, run): (DType, u32)) -> DType {
     let packs = w.parts()[0].tensor.dtype().packs();
-    let alike = w.parts().iter().all(|part| part.tensor.dtype().packs() == packs);
+    let same_packing = w.parts().iter().all(|part| part.tensor.dtype().packs() == packs);
     match packs {
-        Some(packs) if caps.packed_dots && alike && run.is_multiple_of(BLOCK as u32) => DType::Packed(packs),
+        Some(packs) if caps.packed_dots && same_packing && run.is_multiple_of(BLOCK as u32) => DType::Packed(packs),
         _ => inputs,
     }
 }

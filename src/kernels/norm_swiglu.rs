@@ -66,7 +66,7 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
         _ => (4, 0),
     };
     let mut y = p.scratch([x.rows(), width], inputs);
-    for Stretch { gate, up, columns } in stretches(gate_up) {
+    for PairedColumns { gate, up, columns } in paired_columns(gate_up) {
         let count = columns.end - columns.start;
         assert!(columns.start.is_multiple_of(run) && count.is_multiple_of(run), "norm_swiglu: parts in runs of {run}");
         let weights = [gate.tensor.dtype(), up.tensor.dtype()];
@@ -100,19 +100,19 @@ pub(crate) fn norm_swiglu(p: &Pass, step: &Step, h: Normed<'_>, gate_up: &Matrix
 }
 
 /// Columns whose gate rows lie in one matrix part, and whose up rows lie in one matrix part.
-struct Stretch<'a> {
+struct PairedColumns<'a> {
     gate: &'a Part,
     up: &'a Part,
     columns: Range<u32>,
 }
 
-fn stretches(gate_up: &Matrix) -> impl Iterator<Item = Stretch<'_>> {
+fn paired_columns(gate_up: &Matrix) -> impl Iterator<Item = PairedColumns<'_>> {
     let width = gate_up.rows() / 2;
     let pairs = gate_up.parts().iter().flat_map(|gate| gate_up.parts().iter().map(move |up| (gate, up)));
     pairs.filter_map(move |(gate, up)| {
         let start = gate.first.max(up.first.saturating_sub(width));
         let end = (gate.first + gate.tensor.rows()).min((up.first + up.tensor.rows()).saturating_sub(width)).min(width);
-        (start < end).then_some(Stretch { gate, up, columns: start..end })
+        (start < end).then_some(PairedColumns { gate, up, columns: start..end })
     })
 }
 

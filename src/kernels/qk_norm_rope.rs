@@ -110,16 +110,16 @@ fn cpu(g: &Group<'_>) {
     let place = PageTable::of(g, step.span_of(row).slot).place(step.position(row));
     match (head.checked_sub(q_heads), head.checked_sub(q_heads + kv_heads)) {
         (_, Some(value)) => g.store("values", (place * kv_heads + value) * width, of(q_heads + head)),
-        (Some(key), _) => g.store("keys", (place * kv_heads + key) * width, &turned(g, of(q_heads + head), 1)),
+        (Some(key), _) => g.store("keys", (place * kv_heads + key) * width, &rotated(g, of(q_heads + head), 1)),
         (None, None) => {
-            let y = turned(g, of(2 * head), 0);
+            let y = rotated(g, of(2 * head), 0);
             g.f32s_mut("q", (row * q_heads + head) * width..(row * q_heads + head + 1) * width).copy_from_slice(&y);
         }
     }
 }
 
 /// A head of the workgroup's row after norm and rope. `norm` is 0 for queries, 1 for keys.
-fn turned(g: &Group<'_>, x: &[f32], norm: usize) -> Vec<f32> {
+fn rotated(g: &Group<'_>, x: &[f32], norm: usize) -> Vec<f32> {
     let (width, rotary, position) = (x.len(), g.define("ROTARY"), View::of(g).position(g.at(1)));
     let normed = normed(x, g.floats("norms", norm * width..(norm + 1) * width), g.f32("eps"));
     let mut y = normed.clone();

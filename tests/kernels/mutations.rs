@@ -72,7 +72,7 @@ mutations!(
         no_barrier("attend_decode", 2),
         no_barrier("attend_decode", 3),
         fault("attend_decode", "parts[team * QUADS]", "parts[(TEAMS - 1 - team) * QUADS]"),
-        fault("attend_decode", "at < (h % TOGETHER + 1) * QUADS", "at < QUADS"),
+        fault("attend_decode", "at < (h % HEADS_AT_ONCE + 1) * QUADS", "at < QUADS"),
         fault("attend_decode", "const uint context = own.position + 1;", "const uint context = own.position;"),
         fault("attend_decode", "exp(head.largest - largest)", "exp(largest - head.largest)"),
         fault("attend_decode", "min(base + k * TEAMS + team, end - 1)", "min(base + k * TEAMS, end - 1)"),

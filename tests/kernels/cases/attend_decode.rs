@@ -124,7 +124,7 @@ pub fn group_memory_suffices() {
             let shared = module.global_variables.iter().filter(|(_, it)| it.space == naga::AddressSpace::WorkGroup);
             let bytes: u32 = shared.map(|(_, it)| module.types[it.ty].inner.size(module.to_ctx())).sum();
             assert!(bytes <= kib << 10, "{query} × {width} {dtype} {subgroup:?}: {bytes} bytes of {kib} KiB");
-            let (heads, each) = (dispatch.define("TOGETHER"), 4 * width * dispatch.define("TEAMS"));
+            let (heads, each) = (dispatch.define("HEADS_AT_ONCE"), 4 * width * dispatch.define("TEAMS"));
             assert!(heads == query || bytes + each * heads > kib << 10, "{query} × {width}: {heads} heads at once");
         }
     }

@@ -72,7 +72,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("TEAM", 32),
     ("TILE_COLUMNS", 64),
     ("TILE_ROWS", 64),
-    ("TOGETHER", 1),
+    ("HEADS_AT_ONCE", 1),
     ("TOKENS", 8),
     ("VALUES", 8),
     ("VALUE_HEADS", 32),
