@@ -147,6 +147,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("Squares", "AttentionTiling or ChunkTiling"),
     ("Strips", "the text's own constant"),
     ("bundle", "subgroup"),
+    ("free_blocks", "free_pages"),
     ("gdn_prompt", "gdn_prefill"),
     ("live", "active_rows"),
     ("ring", "conv_state"),
