@@ -139,9 +139,12 @@ const RETIRED: &[(&str, &str)] = &[
     ("Figures", "Timing"),
     ("Form", "Precision"),
     ("Halves", "MatrixOperand"),
+    ("LEAST", "MIN_ and a noun"),
     ("Launch", "Dispatch"),
     ("Ledger", "CostTable"),
     ("Live", "RowCount"),
+    ("MAX_BLOCKS", "MAX_PAGES"),
+    ("MOST", "MAX_ and a noun"),
     ("Notes", "DryRunLog"),
     ("Pace", "SubmissionPlan"),
     ("Paper", "DryRun"),
@@ -155,8 +158,12 @@ const RETIRED: &[(&str, &str)] = &[
     ("Strips", "the text's own constant"),
     ("World", "Simulator"),
     ("bundle", "subgroup"),
+    ("free_blocks", "free_pages"),
     ("gdn_prompt", "gdn_prefill"),
     ("has_halves", "suits_matrix_units"),
+    ("live", "active_rows"),
+    ("ring", "conv_state"),
+    ("state_squares", "state_fragments"),
 ];
 
 /// Spellings of other countries, as parts of words, and the one of this project.

@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(Command::Growth(growth)) => return growth::run(growth),
         None => {}
     }
-    if most(&arguments.prompt) == 0 && most(&arguments.decode) == 0 {
+    if largest(&arguments.prompt) == 0 && largest(&arguments.decode) == 0 {
         return Err(Error::Request("-p 0 -n 0 measures nothing; give one of them a length".into()));
     }
     if arguments.plan.plan {
@@ -97,6 +97,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The maximum of some numbers.
-fn most(list: &[u32]) -> u32 {
+fn largest(list: &[u32]) -> u32 {
     list.iter().copied().max().unwrap_or(0)
 }

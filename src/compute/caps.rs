@@ -28,7 +28,7 @@ pub struct Tiles {
     /// Maximum number of lanes per column of a recurrent state in `gdn_scan`.
     pub scan_team: u32,
     /// Column fragments of a recurrent state that one subgroup holds side by side in `gdn_chunk_state`.
-    pub state_squares: u32,
+    pub state_fragments: u32,
     /// Token budget of one step: enough to saturate the device, few enough to release it soon for other programs.
     pub budget: u32,
     /// When to dequantize weights to f16 in memory before a product on matrix units; `None`: always inside the product.
@@ -86,7 +86,7 @@ impl Tiles {
             matvec,
             attend_splits,
             scan_team: 8,
-            state_squares: 1,
+            state_fragments: 1,
             budget,
             // The other kinds would write and read f16 weights through memory shared with the whole machine.
             dequantize_first: matches!(kind, DeviceKind::Discrete).then_some(DequantizeFirst::USUAL),
@@ -98,7 +98,7 @@ impl Tiles {
     pub fn apple() -> Self {
         let tiles = Self::of(DeviceKind::Integrated);
         let matvec = MatvecSizes { lanes: 64, ..tiles.matvec };
-        Self { matvec, scan_team: 4, state_squares: 2, ..tiles }
+        Self { matvec, scan_team: 4, state_fragments: 2, ..tiles }
     }
 }
 

@@ -75,7 +75,7 @@ impl Cpu {
                 matvec: MatvecSizes { lanes: 1, columns: 64, rows: 8, saturating_lanes: 1 },
                 attend_splits: 1,
                 scan_team: 8,
-                state_squares: 1,
+                state_fragments: 1,
                 budget: 512,
                 dequantize_first: None,
             },

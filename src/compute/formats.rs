@@ -41,7 +41,7 @@ pub const LARGEST: f32 = 65504.0;
 
 /// Heads and blocks whose magnitudes are all smaller become zero: scales stay far above the range where devices lose
 /// digits.
-const LEAST: f32 = f32::from_bits(0x0d80_0000); // 2^−100
+const MIN_MAGNITUDE: f32 = f32::from_bits(0x0d80_0000); // 2^−100
 
 /// Adding this constant rounds to an integer, which the lowest bits then hold. Compilers vectorize it.
 const ROUND: f32 = 12_582_912.0;

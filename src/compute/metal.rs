@@ -32,7 +32,7 @@ use crate::{
 };
 use driver::Driver;
 use memory::Buffers;
-pub use opening::{ELSEWHERE, LEAST_MACOS, devices, open};
+pub use opening::{ELSEWHERE, MIN_MACOS, devices, open};
 use pipelines::Pipelines;
 use program::Prepared;
 use queue::Queue;

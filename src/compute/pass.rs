@@ -108,13 +108,13 @@ impl Pass {
 /// The lifetime ties the dispatch to its tensors, so binding one tensor for reading and for writing does not compile:
 ///
 /// ```
-/// # use bimetal::low_level::{compute::{pass::Pass, tensor::Tensor}, kernels::rows::KERNEL};
+/// # use bimetal::low_level::{compute::{pass::Pass, tensor::Tensor}, kernels::gather_rows::KERNEL};
 /// fn distinct(p: &Pass, x: &Tensor, y: &mut Tensor, step: &Tensor) {
 ///     p.dispatch(&KERNEL).read(step).read(x).write(y).grid([1; 3]);
 /// }
 /// ```
 /// ```compile_fail,E0502
-/// # use bimetal::low_level::{compute::{pass::Pass, tensor::Tensor}, kernels::rows::KERNEL};
+/// # use bimetal::low_level::{compute::{pass::Pass, tensor::Tensor}, kernels::gather_rows::KERNEL};
 /// fn aliased(p: &Pass, x: &mut Tensor, step: &Tensor) {
 ///     p.dispatch(&KERNEL).read(step).read(x).write(x).grid([1; 3]);
 /// }

@@ -12,12 +12,12 @@ pub(crate) const TARGET: Duration = Duration::from_millis(100);
 const CAUTIOUS: usize = 8;
 
 /// Maximum submissions of one program.
-const MOST: usize = 1024;
+const MAX_SUBMISSIONS: usize = 1024;
 
 /// Submissions of a program without measured times. With a target of zero, every dispatch is a submission.
 pub(crate) fn submissions_at_first(kind: DeviceKind, target: Duration) -> usize {
     match kind {
-        _ if target.is_zero() => MOST,
+        _ if target.is_zero() => MAX_SUBMISSIONS,
         DeviceKind::Discrete => 1,
         _ => CAUTIOUS,
     }
@@ -31,7 +31,7 @@ pub(crate) struct Estimate {
 }
 
 /// Shorter than any dispatch. A duration of zero could never grow by scaling.
-const LEAST: f64 = 1e-9;
+const MIN_SECONDS: f64 = 1e-9;
 
 impl Estimate {
     /// An estimate for dispatches of unknown duration.
@@ -56,14 +56,14 @@ impl Estimate {
             let seconds = &mut self.seconds[submission.clone()];
             let scale = time / seconds.iter().sum::<f64>();
             let scale = if less { (1.0 + scale) / 2.0 } else { scale };
-            seconds.iter_mut().for_each(|seconds| *seconds = (*seconds * scale).max(LEAST));
+            seconds.iter_mut().for_each(|seconds| *seconds = (*seconds * scale).max(MIN_SECONDS));
         }
         self.known = true;
     }
 
     /// At most `count` submissions of about equal duration, none empty.
     pub(crate) fn split(&self, count: usize) -> Arc<[Range<usize>]> {
-        let count = count.clamp(1, MOST).min(self.seconds.len());
+        let count = count.clamp(1, MAX_SUBMISSIONS).min(self.seconds.len());
         let share = self.total() / count.max(1) as f64;
         let (mut submissions, mut start, mut sum) = (Vec::new(), 0, 0.0);
         for (at, seconds) in self.seconds.iter().enumerate() {
@@ -101,7 +101,7 @@ mod tests {
     fn submissions_are_all_dispatches_in_order() {
         for (dispatches, count) in [(0, 1), (1, 8), (7, 1), (7, 3), (7, 7), (7, 100), (5000, 100_000)] {
             let submissions = new(&vec![1.0; dispatches]).split(count);
-            assert_eq!(submissions.len(), count.min(dispatches).min(super::MOST), "{dispatches} in {count}");
+            assert_eq!(submissions.len(), count.min(dispatches).min(super::MAX_SUBMISSIONS), "{dispatches} in {count}");
             assert_eq!(submissions.iter().cloned().flatten().collect::<Vec<_>>(), (0..dispatches).collect::<Vec<_>>());
             let lengths = || submissions.iter().map(ExactSizeIterator::len);
             assert!(lengths().max().unwrap_or(0) - lengths().min().unwrap_or(0) <= 1, "{dispatches} in {count}");

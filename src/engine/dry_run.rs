@@ -64,8 +64,8 @@ impl DryEngine {
     /// [`Error::Request`] if the engine cannot decode this number of sequences together.
     pub fn decode(&mut self, sequences: u32, depth: u32) -> Result<DryStep> {
         let depth = depth.max(1);
-        let most = self.engine.plan().context.saturating_sub(depth);
-        let ids = (0..sequences).map(|_| self.add(depth, most)).collect::<Result<Vec<_>>>()?;
+        let max_tokens = self.engine.plan().context.saturating_sub(depth);
+        let ids = (0..sequences).map(|_| self.add(depth, max_tokens)).collect::<Result<Vec<_>>>()?;
         let mut first = BTreeSet::new();
         while first.len() < ids.len() && !self.engine.is_idle() {
             first.extend(self.engine.step()?.iter().map(|event| event.sequence));

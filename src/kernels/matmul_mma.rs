@@ -86,7 +86,7 @@ pub(crate) fn matmul_mma(r: Recorder<'_>, product: &mut Product<'_>, weights: &W
         Weights::Dequantized(w, of_y) => (*w, of_y.clone(), 1),
     };
     let size = r.caps().matrix_units.expect("a device with matrix units");
-    let width = r.caps().subgroup.map_or(size, |[least, _]| least);
+    let width = r.caps().subgroup.map_or(size, |[min_subgroup, _]| min_subgroup);
     let (columns, stride) = (of_y.len() as u32, y.width());
     let Tile { subgroups, fragments, steps } = Tile::of([x.rows(), columns], size);
     let lanes = subgroups[0] * subgroups[1] * width;

@@ -121,7 +121,7 @@ fn cpu(g: &Group<'_>) {
             ("tail", g.word("first") + count, group * size..((group + 1) * size).min(tail))
         }
     };
-    for row in rows.start..rows.end.min(View::of(g).live()) {
+    for row in rows.start..rows.end.min(View::of(g).active_rows()) {
         let h = normed(g.f32s("x", row * inner..(row + 1) * inner), g.floats("norm", 0..inner), g.f32("eps"));
         let h = if binding == "w" && g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
         let y = g.f32s_mut("y", row * stride + first + columns.start..row * stride + first + columns.end);

@@ -21,7 +21,7 @@ use crate::{
     kernels::operands::step::{Input, Layout, Phase, SequenceId, Work},
     model::{
         Model,
-        cache::{BLOCK, Plan},
+        cache::{PAGE, Plan},
     },
 };
 pub use difference::Difference;
@@ -122,8 +122,8 @@ pub fn model(reference: &Arc<dyn Backend>, model: &Arc<Model>, ids: &[u32], kv: 
     if let Some(id) = ids.iter().find(|id| **id >= vocabulary) {
         return Err(Error::Request(format!("token id {id} is not below the vocabulary of {vocabulary}")));
     }
-    let context = (ids.len() as u32).next_multiple_of(BLOCK);
-    let plan = Plan { context, blocks: context / BLOCK, slots: 1, kv };
+    let context = (ids.len() as u32).next_multiple_of(PAGE);
+    let plan = Plan { context, pages: context / PAGE, slots: 1, kv };
     let mut runner = Runner::new(model.clone(), plan)?;
     runner.assign_all()?;
     // Plain loops run dispatches of every tiling; shaders run only their own backend's.

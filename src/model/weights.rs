@@ -236,7 +236,7 @@ impl Loader<'_, '_, '_> {
     ) -> std::result::Result<Vec<Tensor>, Trouble> {
         let source = self.source;
         let caps = self.backend.caps();
-        let most = caps.max_binding.min(caps.max_buffer);
+        let max_bytes = caps.max_binding.min(caps.max_buffer);
         let stored = named.iter().map(|(name, shape)| {
             let stored = source.tensor(name, *shape)?;
             Ok(Stored { to: to(&stored), ..stored })
@@ -247,7 +247,7 @@ impl Loader<'_, '_, '_> {
             let row = dtype.size([1, width]);
             let rows: u32 = run.iter().map(|stored| stored.rows).sum();
             // Split at multiples of four rows, since kernels store outputs four at a time.
-            let share = u32::try_from(most / row).unwrap_or(u32::MAX);
+            let share = u32::try_from(max_bytes / row).unwrap_or(u32::MAX);
             let share = if share < 4 { share.max(1) } else { share / 4 * 4 }.min(rows);
             for first in (0..rows).step_by(share as usize) {
                 let shape = [share.min(rows - first), width];

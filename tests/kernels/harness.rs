@@ -154,8 +154,8 @@ fn blocks(dtype: DType, values: &[f32]) -> Vec<u8> {
             DType::Q5K => &[(0, 31.0 * 63.0 / 2.0), (2, 63.0)],
             _ => &[(208, 32.0 * 128.0)],
         };
-        for (at, most) in scales {
-            let scale = f16::from_f32(largest / most * random.within(&(0.5..1.0)));
+        for (at, max) in scales {
+            let scale = f16::from_f32(largest / max * random.within(&(0.5..1.0)));
             block[*at..at + 2].copy_from_slice(&scale.to_le_bytes());
         }
         block
@@ -270,7 +270,7 @@ pub fn dequantizing(caps: &Caps) -> Caps {
 
 /// Capabilities with packed dot products, if the shaders support them.
 pub fn packed(caps: &Caps) -> Caps {
-    let packed_dots = caps.backend == "wgpu" && caps.subgroup.is_some_and(|[least, _]| least >= 4);
+    let packed_dots = caps.backend == "wgpu" && caps.subgroup.is_some_and(|[min_subgroup, _]| min_subgroup >= 4);
     Caps { packed_dots, ..caps.clone() }
 }
 

@@ -38,7 +38,7 @@ fn no_orphans() {
     used.extend(["ggml", "packing", "quants", "reduce_subgroup"].map(String::from));
     used.remove("matrix");
     used.extend(["sums_subgroup", "team_subgroup"].map(String::from));
-    used.extend([8, 16].map(|edge| format!("matrix_{edge}")));
+    used.extend([8, 16].map(|fragment_size| format!("matrix_{fragment_size}")));
     assert_eq!(stems("wgsl/lib", "wgsl"), used, "wgsl/lib/");
     let formats: BTreeSet<String> = FORMATS.iter().map(|part| part.name.to_owned()).collect();
     assert_eq!(stems("wgsl/lib/formats", "wgsl"), formats, "wgsl/lib/formats/");
@@ -74,9 +74,9 @@ fn wgsl_fits() {
         let entries: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(entries, [kernel.name], "{}: entry point", kernel.name);
         assert_eq!(module.entry_points[0].workgroup_size, [kernel.lanes, 1, 1], "{}: lanes", kernel.name);
-        let most = if matrix { MATRIX_GROUP_MEMORY } else { GROUP_MEMORY };
+        let max_bytes = if matrix { MATRIX_GROUP_MEMORY } else { GROUP_MEMORY };
         let shared = group_memory(&module);
-        assert!(shared <= most, "{}: {shared} bytes shared", kernel.name);
+        assert!(shared <= max_bytes, "{}: {shared} bytes shared", kernel.name);
         let close = ChunkTiling::SOLVE_MEMORY.checked_sub(shared).is_some_and(|rest| rest < 16);
         assert!(kernel.name != "gdn_chunk_solve" || close, "SOLVE_MEMORY, where {shared} bytes are shared");
     }

@@ -43,8 +43,8 @@ fn every_dispatch_of_every_backend_is_within_its_bound() {
         for (precision, kv) in [(DType::F32, DType::F32), (DType::F16, DType::F16), (DType::F16, DType::Q8Heads)] {
             for (phase, findings) in ["prompt", "decode"].into_iter().zip(compared(&backend, precision, kv)) {
                 // At least one result per dispatch of 8 layers: 11 dispatches in a prompt, 5 or 7 in a decode step.
-                let least = if phase == "prompt" { 88 } else { 40 };
-                assert!(findings.len() > least, "{name}: {phase}: {} results", findings.len());
+                let min_findings = if phase == "prompt" { 88 } else { 40 };
+                assert!(findings.len() > min_findings, "{name}: {phase}: {} results", findings.len());
                 let over: Vec<_> =
                     findings.iter().filter(|finding| finding.is_over()).map(Finding::to_string).collect();
                 assert!(over.is_empty(), "{name}: {phase} in {precision}: {over:#?}");

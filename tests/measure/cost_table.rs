@@ -30,7 +30,7 @@ use bimetal::{
             top_k::top_k,
         },
         model::{
-            cache::{BLOCK, Cache, Plan},
+            cache::{Cache, PAGE, Plan},
             config::{Config, LayerKind},
             weights::Source,
         },
@@ -215,7 +215,7 @@ fn record(phase: Phase, rows: u32, sequences: u32) -> Recorded {
     let config = Config::named("0.8b").unwrap();
     let random = Source::Random(&config);
     let model = Model::load(&backend, &Source::Shapes(&random), DType::F16, &mut |_, _| {}).unwrap();
-    let plan = Plan { context: 4096, blocks: 4096 / BLOCK * sequences, slots: sequences, kv: DType::F16 };
+    let plan = Plan { context: 4096, pages: 4096 / PAGE * sequences, slots: sequences, kv: DType::F16 };
     let mut cache = Cache::new(&backend, &config, &plan).unwrap();
     let step =
         Step::new(&backend, Layout { rows, sequences, outputs: sequences }, phase, cache.tables.clone()).unwrap();
@@ -378,7 +378,7 @@ fn a_roofline_is_what_takes_longer() {
 fn an_answer_dispatches_what_prompts_and_both_ways_to_choose_take() {
     let dispatches = dry_engine(discrete(), "0.8b", 1, 64).answer().unwrap();
     let names: BTreeSet<_> = dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
-    for name in ["embed", "gdn_conv", "gdn_decode", "attend_decode", "advance", "argmax", "top_k"] {
+    for name in ["embed", "gdn_conv", "gdn_decode", "attend_decode", "feed_tokens", "argmax", "top_k"] {
         assert!(names.contains(name), "{name} is not among {names:?}");
     }
     for [plain, matrix] in [["attend_prefill", "attend_mma"], ["gdn_scan", "gdn_chunk_state"]] {

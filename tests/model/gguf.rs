@@ -125,7 +125,7 @@ fn quantized_weights_are_what_they_stand_for() {
         let full = if backend.caps().packed_dots { 4e-3 } else { 1e-4 };
         for (precision, bound) in [(FULL, full), (HALF, 2e-2)] {
             let (found, wanted) = (logits(&backend, &checkpoint, precision), logits(&backend, &plain, precision));
-            let size = wanted.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
+            let size = wanted.iter().fold(0.0_f32, |max, logit| max.max(logit.abs()));
             let error = largest_error(&found, &wanted);
             println!("{name}: logits up to {size:.1} differ by {error:.1e} with {precision:?}");
             assert!(size > 1.0 && error <= bound, "{name}: {error} of {size} with {precision:?}");

@@ -149,7 +149,7 @@ struct Recorded {
     dispatches: Vec<Dispatch>,
 }
 
-/// Records a step in a dry run; only its words and its block tables are on the device.
+/// Records a step in a dry run; only its words and its page tables are on the device.
 fn dry_run(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
     let options = arguments.target.engine.options(shape.sequences(), 0);
     let device: Arc<dyn Backend> = Arc::new(DryRun::new(backend.caps().clone()));
@@ -195,8 +195,8 @@ fn absent(kernel: &str, recorded: &[Recorded]) -> Error {
 }
 
 fn measure(arguments: &Arguments, backend: &Arc<dyn Backend>, case: Case) -> Result<Measured> {
-    let most = arguments.target.engine.memory.map_or(Copies::MOST_BYTES, |mebibytes| mebibytes << 20);
-    let copies = Copies::new(backend, &case.dispatch, (case.cost.moved(), arguments.cold * 1_000_000), most)?;
+    let max_bytes = arguments.target.engine.memory.map_or(Copies::MAX_BYTES, |mebibytes| mebibytes << 20);
+    let copies = Copies::new(backend, &case.dispatch, (case.cost.moved(), arguments.cold * 1_000_000), max_bytes)?;
     let cold = time(backend, copies.dispatches(), arguments.repeat)?;
     let warm = time(backend, &copies.dispatches()[..1], arguments.repeat)?;
     let between = case.cost.moved() * copies.dispatches().len() as u64;

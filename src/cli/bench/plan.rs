@@ -19,7 +19,7 @@ use bimetal::{
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Arguments, most};
+use super::{Arguments, largest};
 use crate::cli::{
     output::{print, print_json},
     table::table,
@@ -93,9 +93,9 @@ fn caps(arguments: &Arguments) -> Caps {
 fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<Step>> {
     let budget = arguments.target.engine.options(1, 0).engine.budget_on(caps);
     let Arguments { sequences, depth: depths, .. } = arguments;
-    let mut options = arguments.target.engine.options(most(sequences), 0);
-    let needed = DryEngine::context(most(sequences), most(depths), budget);
-    let needed = needed.max(most(depths).saturating_add(budget).saturating_add(1));
+    let mut options = arguments.target.engine.options(largest(sequences), 0);
+    let needed = DryEngine::context(largest(sequences), largest(depths), budget);
+    let needed = needed.max(largest(depths).saturating_add(budget).saturating_add(1));
     if needed > source.config().context {
         let context = source.config().context;
         let what = format!("depths and --budget take {needed} tokens; the model's context holds {context}");

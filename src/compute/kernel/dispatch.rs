@@ -111,7 +111,7 @@ impl Load {
     /// Number of active rows in the tensors of a dispatch.
     pub fn rows(&self, dispatch: &Dispatch) -> u64 {
         match dispatch.size("ROW_COUNT") {
-            live if live == RowCount::Outputs as u64 => self.outputs(),
+            count if count == RowCount::Outputs as u64 => self.outputs(),
             _ => self.tokens(),
         }
     }

@@ -209,14 +209,14 @@ impl<D: Driver> Places<'_, D> {
 }
 
 /// Checks that Metal accepts a dispatch.
-fn check(dispatch: &Dispatch, most: u32) -> Result<()> {
+fn check(dispatch: &Dispatch, max_lanes: u32) -> Result<()> {
     let lanes =
         dispatch.grid.iter().fold(u64::from(dispatch.lanes), |lanes, &groups| lanes.saturating_mul(groups.into()));
     let bindings = dispatch.resources.len() + usize::from(!dispatch.params.is_empty());
     let constants = size_of_val(&*dispatch.params);
     let refuse = |what| Err(Error::Device { label: dispatch.label(), what });
     match () {
-        () if dispatch.lanes > most => refuse(format!("{} lanes; this device allows {most}", dispatch.lanes)),
+        () if dispatch.lanes > max_lanes => refuse(format!("{} lanes; this device allows {max_lanes}", dispatch.lanes)),
         () if lanes > u64::from(u32::MAX) => {
             let [grid, lanes] = [&dispatch.grid[..], &[dispatch.lanes]];
             refuse(format!("a grid of {grid:?} workgroups of {lanes:?} lanes; Metal allows {} lanes", u32::MAX))

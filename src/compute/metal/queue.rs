@@ -10,7 +10,7 @@ use crate::compute::lock::lock;
 use crate::error::{Error, Result};
 
 /// Maximum command buffers in flight; Metal's own queue takes 64.
-const MOST: usize = 32;
+const MAX_IN_FLIGHT: usize = 32;
 
 /// The command buffers of one device, numbered from 1 in execution order.
 pub(super) struct Queue<D: Driver> {
@@ -77,7 +77,7 @@ impl<D: Driver> Queue<D> {
 
     /// Begins a command buffer, after waiting for room. The caller must hold the commit lock.
     pub(super) fn begin(&self, label: &str) -> Result<D::Commands> {
-        let full = lock(&self.state).under_way.len() >= MOST;
+        let full = lock(&self.state).under_way.len() >= MAX_IN_FLIGHT;
         if full {
             self.wait_for_first();
         }

@@ -98,8 +98,8 @@ fn limits(adapter: &wgpu::Adapter, restrict: Restrict) -> Limits {
     if restrict.limits {
         limits = Limits::defaults().or_worse_values_from(&limits);
     }
-    if let Some(most) = restrict.max_binding {
-        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(most);
+    if let Some(max_binding) = restrict.max_binding {
+        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(max_binding);
     }
     limits
 }

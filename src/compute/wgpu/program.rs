@@ -108,12 +108,12 @@ impl PreparedDispatch {
 }
 
 fn check_grids(device: &Device, dispatches: &[Dispatch]) -> Result<()> {
-    let most = device.handle.limits().max_compute_workgroups_per_dimension;
-    match dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|&groups| groups > most)) {
+    let max_groups = device.handle.limits().max_compute_workgroups_per_dimension;
+    match dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|&groups| groups > max_groups)) {
         None => Ok(()),
         Some(dispatch) => Err(Error::Device {
             label: dispatch.label(),
-            what: format!("a grid of {:?} workgroups; this device allows {most} per dimension", dispatch.grid),
+            what: format!("a grid of {:?} workgroups; this device allows {max_groups} per dimension", dispatch.grid),
         }),
     }
 }

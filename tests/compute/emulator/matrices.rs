@@ -45,11 +45,11 @@ fn loads_and_stores_may_be_transposed_and_offset() {
     for (i, j) in (0..8).flat_map(|i| (0..8).map(move |j| (i, j))) {
         assert_eq!(got[9 * j + i + 1], wanted[8 * i + j], "at {i}, {j}");
     }
-    assert!(got[9].is_nan(), "what is not part of the square stays");
+    assert!(got[9].is_nan(), "what is not part of the matrix stays");
 }
 
 #[test]
-fn squares_pass_through_the_memory_of_a_group() {
+fn matrices_pass_through_the_memory_of_a_group() {
     let (a, b) = (values(64, 5), values(64, 6));
     let f16_words: Vec<f16> = a.iter().map(|v| f16::from_f32(*v)).collect();
     // Each SIMD group has its own scale on the diagonal.

@@ -32,12 +32,12 @@ fn a_token_is_one_command_buffer_and_one_wait() {
         assert_eq!(engine.step().unwrap().len(), 2);
     }
     let after = counts(&harness);
-    // All steps except those that need a new block, which the host assigns after it has seen the token.
+    // All steps except those that need a new page, which the host assigns after it has seen the token.
     let ahead = engine.steps_ahead() - ahead;
     assert!((36..=40).contains(&ahead), "{ahead} while the host looked at the last");
     assert_eq!([after[0] - before[0], after[1] - before[1]], [40, 40], "command buffers, waits");
-    let most = harness.driver().log().most_under_way;
-    assert!(most >= 2, "{most} under way");
+    let in_flight = harness.driver().log().max_in_flight;
+    assert!(in_flight >= 2, "{in_flight} under way");
 }
 
 /// Numbers of command buffers and waits so far.

@@ -81,7 +81,7 @@ pub struct DriverLog {
     /// Waits, as the number of the awaited command buffer, from 1.
     pub waits: Vec<usize>,
     /// Maximum number of command buffers committed but not yet run.
-    pub most_under_way: usize,
+    pub max_in_flight: usize,
     /// The compiled shader texts.
     pub compiled: Vec<String>,
     /// Sizes of the allocated buffers in bytes.
@@ -204,7 +204,7 @@ impl Driver for Recorder {
     fn commit(&self, commands: Self::Commands) -> usize {
         let log = &mut *self.log();
         log.committed.push(commands);
-        log.most_under_way = log.most_under_way.max(log.committed.len() - log.run);
+        log.max_in_flight = log.max_in_flight.max(log.committed.len() - log.run);
         log.committed.len()
     }
 

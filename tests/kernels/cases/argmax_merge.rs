@@ -31,7 +31,7 @@ fn merge(label: &str, step_case: StepCase, rows: &[Leaders]) {
         p.mark("tokens", &tokens);
     };
     check_by(label, op, |label, wanted: &Output, got: &Output| {
-        for (row, leaders) in rows.iter().enumerate().take(step_case.live() as usize) {
+        for (row, leaders) in rows.iter().enumerate().take(step_case.active_rows() as usize) {
             assert_eq!(got.row(row as u32), [chosen(leaders)], "{label}: row {row}");
         }
         compare(label, wanted, got)

@@ -144,7 +144,7 @@ pub fn foreseen() {
     let (_, w) = operands(&case, StepCase::rows(&[(1, 0, 0)]), (64, &[300, 300, 200, 50]), types);
     let limits = |weights| Some(DequantizeFirst { weights, ..DequantizeFirst::USUAL });
     let rows = DequantizeFirst::USUAL.rows;
-    let found = [300, 299, 249].map(|most| dequantized_bytes(&w, rows, limits(most * 64)) / 128);
+    let found = [300, 299, 249].map(|columns| dequantized_bytes(&w, rows, limits(columns * 64)) / 128);
     assert_eq!(found, [300, 250, 0]);
     assert_eq!([dequantized_bytes(&w, rows - 1, limits(300 * 64)), dequantized_bytes(&w, rows, None)], [0, 0]);
 }

@@ -120,10 +120,10 @@ fn claims() {
     let found = with(8, u64::MAX);
     assert!(found.starts_with("tensor number 110 of 18446744073709551615: "), "{found}");
     assert!(with(16, u64::MAX).starts_with("key number 20 of"), "{}", with(16, u64::MAX));
-    let (most, left) = (u64::MAX, bytes.len() - 32);
+    let (claimed, left) = (u64::MAX, bytes.len() - 32);
     assert_eq!(
-        with(24, most),
-        format!("key number 1 of 18: {most} bytes are claimed at byte 32, but only {left} bytes are left")
+        with(24, claimed),
+        format!("key number 1 of 18: {claimed} bytes are claimed at byte 32, but only {left} bytes are left")
     );
     let many = |kind: u32, count: u64| value(ARRAY, &[&kind.to_le_bytes()[..], &count.to_le_bytes()].concat());
     for (kind, count, part) in [

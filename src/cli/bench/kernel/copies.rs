@@ -16,7 +16,7 @@ use bimetal::{
 use half::{bf16, f16};
 
 /// Maximum number of buffer sets: a dispatch that moves less than 1/1000 of a cache cannot be kept out of it.
-const MOST: u64 = 1024;
+const MAX_COPIES: u64 = 1024;
 /// Bytes of random numbers before they repeat; also the size of one write.
 const BLOCK: usize = 1 << 22;
 
@@ -25,15 +25,20 @@ pub struct Copies(Vec<Dispatch>);
 
 impl Copies {
     /// Maximum bytes of all copies; one copy may exceed it.
-    pub const MOST_BYTES: u64 = 2 << 30;
+    pub const MAX_BYTES: u64 = 2 << 30;
 
-    /// The number of copies that together move `aim` bytes if each moves `moved`, with at most `most` bytes of buffers.
+    /// The number of copies that together move `aim` bytes if each moves `moved`, in at most `max_bytes` of buffers.
     /// At least one.
-    pub fn new(backend: &Arc<dyn Backend>, dispatch: &Dispatch, (moved, aim): (u64, u64), most: u64) -> Result<Self> {
+    pub fn new(
+        backend: &Arc<dyn Backend>,
+        dispatch: &Dispatch,
+        (moved, aim): (u64, u64),
+        max_bytes: u64,
+    ) -> Result<Self> {
         let shared = shared(dispatch);
         let own = |at: &usize| *at != shared && !is_kept(&dispatch.kernel.bindings[*at]);
         let bytes: u64 = (0..dispatch.resources.len()).filter(own).map(|at| bytes(dispatch, at)).sum();
-        let count = aim.div_ceil(moved.max(1)).min(most / bytes.max(1)).clamp(1, MOST);
+        let count = aim.div_ceil(moved.max(1)).min(max_bytes / bytes.max(1)).clamp(1, MAX_COPIES);
         let result = Resource::Buffer(filled(backend, dispatch, shared)?);
         let copy = |_| {
             let resource = |(at, resource): (usize, &Resource)| match () {
@@ -53,7 +58,7 @@ impl Copies {
     }
 }
 
-/// Bindings that the recording already has on the device: the step's words and the block tables.
+/// Bindings that the recording already has on the device: the step's words and the page tables.
 fn is_kept(binding: &Binding) -> bool {
     binding.name == step::BINDING.name || binding.name == "tables"
 }
