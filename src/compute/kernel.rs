@@ -60,7 +60,7 @@ pub enum Element {
 
 impl Element {
     /// Whether a tensor of this type can be bound.
-    pub fn takes(self, dtype: DType) -> bool {
+    pub fn accepts(self, dtype: DType) -> bool {
         match self {
             Element::F32 => dtype == DType::F32,
             Element::U32 => dtype == DType::U32,

@@ -196,7 +196,7 @@ impl<'a> Builder<'a> {
         let written =
             !tensor.dtype().is_quantized() || matches!(binding.element, Element::KvRows | Element::Activations);
         assert!(!writes || written, "{}: no kernel writes {}", kernel.name, tensor.dtype());
-        assert!(binding.element.takes(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
+        assert!(binding.element.accepts(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
         let whole = match binding.element {
             Element::Vec16B => tensor.width().is_multiple_of(4 * self.dispatch.define("WIDE")),
             Element::Float | Element::F16 | Element::MatrixOperand | Element::KvRows | Element::Activations => {
