@@ -163,6 +163,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("has_halves", "suits_matrix_units"),
     ("live", "active_rows"),
     ("ring", "conv_state"),
+    ("singles", "f32s"),
     ("state_squares", "state_fragments"),
 ];
 

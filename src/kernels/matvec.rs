@@ -118,8 +118,8 @@ pub(super) fn tile(g: &Group<'_>, rows: Range<usize>, columns: Range<usize>, nar
         let stored = g.floats("w", column * inner..(column + 1) * inner);
         // Dequantize once for all rows.
         let quantized = matches!(stored, Floats::Quantized(_));
-        let singles = quantized.then(|| stored.to_vec().into_iter().map(narrowed).collect::<Vec<_>>());
-        let weights = singles.as_deref().map_or(stored, Floats::F32);
+        let f32s = quantized.then(|| stored.to_vec().into_iter().map(narrowed).collect::<Vec<_>>());
+        let weights = f32s.as_deref().map_or(stored, Floats::F32);
         for (row, x) in rows.clone().zip(&xs) {
             let at = row * stride + g.word("first") + column;
             let (y, sum) = (&mut g.f32s_mut("y", at..at + 1)[0], weights.dot(x));

@@ -167,7 +167,7 @@ impl Loader<'_, '_, '_> {
         Ok(Attention {
             qkv: self.matrix(&qkv)?,
             norm: QkNorm {
-                weights: self.singles(&["q_norm.weight", "k_norm.weight"].map(|rest| (name(rest), [1, head_dim])))?,
+                weights: self.f32s(&["q_norm.weight", "k_norm.weight"].map(|rest| (name(rest), [1, head_dim])))?,
                 eps: self.config.epsilon,
             },
             out: self.matrix(&[(name("o_proj.weight"), [hidden, query_heads * head_dim])])?,
@@ -186,7 +186,7 @@ impl Loader<'_, '_, '_> {
             qkvzba: self.matrix(&parts.map(|(rest, rows)| (name(rest), [rows, hidden])))?,
             recurrence: Recurrence {
                 conv: self.tensor(name("conv1d.weight"), [heads.channels(), TAPS])?,
-                a_dt: self.singles(&["A_log", "dt_bias"].map(|rest| (name(rest), [1, heads.value])))?,
+                a_dt: self.f32s(&["A_log", "dt_bias"].map(|rest| (name(rest), [1, heads.value])))?,
                 norm: self.norm(name("norm.weight"), heads.value_width)?,
             },
             out: self.matrix(&[(name("out_proj.weight"), [hidden, heads.values()])])?,
@@ -311,7 +311,7 @@ impl Loader<'_, '_, '_> {
     }
 
     /// Small tensors that a kernel binds together, joined as one f32 tensor.
-    fn singles(&mut self, named: &[Named]) -> Result<Tensor> {
+    fn f32s(&mut self, named: &[Named]) -> Result<Tensor> {
         let source = self.source;
         let stored = named.iter().map(|(name, shape)| {
             source.require_finite(name)?;
@@ -321,7 +321,7 @@ impl Loader<'_, '_, '_> {
         let shape = [stored.iter().map(|stored| stored.rows).sum(), stored[0].width];
         let tensor = Tensor::new(self.backend, shape, DType::F32, &named[0].0)?;
         if !matches!(source, Source::Shapes(_)) {
-            tensor.write(0, &stored.iter().flat_map(Stored::singles).collect::<Vec<_>>())?;
+            tensor.write(0, &stored.iter().flat_map(Stored::f32s).collect::<Vec<_>>())?;
         }
         self.note(named)?;
         Ok(tensor)
