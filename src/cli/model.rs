@@ -1,6 +1,6 @@
 //! Flags for the model, the device and the engine, and functions that open them.
 
-use std::{sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use bimetal::{
     Backend, BackendChoice, Checkpoint, EngineOptions, Generator, GeneratorOptions, Model, Precision, Result,
@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
 use super::{
     output::note,
-    progress::{FileBars, LOADING, bar},
+    progress::{Download, LOADING, bar},
 };
 
 /// Lower limit of the budget: one prompt chunk, and one token of a decoding sequence.
@@ -27,7 +27,8 @@ const MOST_BUDGET: i64 = 1 << 16;
 /// Flags for the checkpoint.
 #[derive(Args)]
 pub struct ModelArguments {
-    /// A checkpoint directory, a GGUF file, or OWNER/NAME[@REVISION] on the hub; the built-in model if absent
+    /// A checkpoint directory, a GGUF file, or a model on the hub: OWNER/NAME, OWNER/NAME:QUANT or OWNER/NAME/FILE.gguf,
+    /// each with @REVISION if it is not the newest; the built-in model if absent
     #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
     pub model: Option<String>,
 }
@@ -170,15 +171,24 @@ impl ModelArguments {
         self.model.as_deref().unwrap_or(built_in::NAME)
     }
 
-    /// Opens the checkpoint. Downloads it from the hub if needed, with a progress bar per file on a terminal.
+    /// Opens the checkpoint. Downloads it from the hub if needed, and shows that.
     pub fn open(&self) -> Result<Checkpoint> {
         let Some(model) = &self.model else { return built_in::open() };
-        let mut bars = FileBars::default();
-        let path = hub::locate(model, &mut |file, done, total| bars.show(file, done, total))?;
-        let checkpoint = Checkpoint::open(&path)?;
+        let checkpoint = Checkpoint::open(&located(model)?)?;
         checkpoint.check()?;
         Ok(checkpoint)
     }
+}
+
+/// The path of a model, which is downloaded from the hub if needed.
+pub fn located(model: &str) -> Result<PathBuf> {
+    let mut download = Download::new(hub::not_a_path(model).is_some() && hides_bars()?);
+    hub::locate(model, &mut |event| download.show(event))
+}
+
+/// Whether the user's environment turns progress bars of downloads off.
+fn hides_bars() -> Result<bool> {
+    Ok(hub::HubOptions::from_environment()?.hide_bars)
 }
 
 impl DeviceArguments {
