@@ -52,7 +52,8 @@ fn hint(error: Error, model: &str, spec: &RepoSpec) -> Error {
     let beside = Path::new(model).parent().is_some_and(Path::is_dir);
     match error {
         Error::Download { what, why }
-            if spec.may_be_path() && (beside || why.contains("no such repository") || why.contains(fetch::NOT_HERE)) =>
+            if spec.may_be_path()
+                && (beside || why.contains("no such repository") || why.contains(fetch::NOT_HERE)) =>
         {
             let kind = if spec::is_gguf(model) { "file" } else { "directory" };
             Error::Download { what, why: format!("{why}. There is no {kind} {model} on this machine either") }

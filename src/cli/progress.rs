@@ -11,7 +11,8 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use super::output::note;
 
 /// For a file during its download, in bytes.
-const DOWNLOADING: &str = "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+const DOWNLOADING: &str =
+    "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
 /// For loading weights, in bytes.
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
 /// For quantizing weights, in bytes.

@@ -106,28 +106,25 @@ impl Remote<'_, '_> {
 
     /// Downloads the contents. Resumes after each interruption, as long as attempts bring something new.
     fn transfer(&mut self, transfer: &Transfer<'_>) -> Outcome<()> {
-        let (mut patience, mut most) = (Patience::new(self.options), 0);
+        let mut part = OpenOptions::new().create(true).append(true).open(&transfer.part).map_err(Failure::Local)?;
+        let mut most = length(&transfer.part);
+        if most >= transfer.size {
+            // Whatever is there is not this file: a file that is whole does not keep this name.
+            part.set_len(0).map_err(Failure::Local)?;
+            most = 0;
+        }
+        let mut patience = Patience::new(self.options);
         for _ in 0..CONNECTIONS {
-            let mut part =
-                OpenOptions::new().create(true).append(true).open(&transfer.part).map_err(Failure::Local)?;
-            let mut have = length(&transfer.part);
-            if have > transfer.size {
-                part.set_len(0).map_err(Failure::Local)?;
-                have = 0;
-            }
-            if have == transfer.size {
-                self.received(transfer, have);
-                return Ok(());
-            }
-            let outcome = self.attempt(transfer, &mut part, have);
-            drop(part);
+            let outcome = match transfer.size {
+                0 => Ok(()),
+                _ => self.attempt(transfer, &mut part, length(&transfer.part)),
+            };
             let now = length(&transfer.part);
-            if now > most.max(have) {
-                patience = Patience::new(self.options);
+            if now > most {
+                (patience, most) = (Patience::renewed(self.options), now);
             }
-            most = most.max(now);
             let failure = match outcome {
-                Ok(()) if now == transfer.size => continue,
+                Ok(()) if now == transfer.size => return Ok(()),
                 Ok(()) => Failure::Broken(format!("the hub promised {} bytes, and {now} came", transfer.size)),
                 Err(failure) => failure,
             };
@@ -188,9 +185,7 @@ fn check_range(answer: &Answer, have: u64, size: u64) -> Outcome<()> {
         return Err(Failure::Strange(format!("asked for bytes from {have}, it sends {range:?}")));
     }
     match total.trim().parse::<u64>() {
-        Ok(total) if total != size => {
-            Err(Failure::Strange(format!("it promised {size} bytes, and names {total} now")))
-        }
+        Ok(total) if total != size => Err(Failure::Strange(format!("it promised {size} bytes, and names {total} now"))),
         _ => Ok(()),
     }
 }

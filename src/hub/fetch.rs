@@ -139,7 +139,8 @@ fn contents(spec: &RepoSpec, listing: Option<&Listing>) -> Result<Contents> {
             Some(missing) => Err(absent(spec, missing, &models)),
         },
         None => {
-            let why = format!("the repository has neither {WEIGHTS} nor a GGUF file: it is not a model in a supported form");
+            let why =
+                format!("the repository has neither {WEIGHTS} nor a GGUF file: it is not a model in a supported form");
             Err(failed(spec, "", why))
         }
     }

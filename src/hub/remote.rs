@@ -45,6 +45,11 @@ impl Patience {
         Self { attempts: options.attempts, pause: options.pause }
     }
 
+    /// After an attempt that brought something, which does not count.
+    pub fn renewed(options: &HubOptions) -> Self {
+        Self { attempts: options.attempts.saturating_add(1), pause: options.pause }
+    }
+
     /// The pause before the next attempt; `None` if there should be none.
     pub fn next(&mut self, failure: &Failure) -> Option<Duration> {
         self.attempts = self.attempts.saturating_sub(1);
@@ -71,12 +76,7 @@ impl<'a, 'p> Remote<'a, 'p> {
     }
 
     /// Waits for another attempt, or gives up.
-    pub fn pause(
-        &mut self,
-        file: &str,
-        failure: Failure,
-        patience: &mut Patience,
-    ) -> std::result::Result<(), Failure> {
+    pub fn pause(&mut self, file: &str, failure: Failure, patience: &mut Patience) -> std::result::Result<(), Failure> {
         let pause = self.client.may_pass(&failure).then(|| patience.next(&failure)).flatten();
         let Some(pause) = pause else { return Err(failure) };
         let why = briefly(&failure);

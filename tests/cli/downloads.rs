@@ -205,11 +205,11 @@ fn says_what_to_do_about_a_refusal() {
         let options = HubOptions { token: token.map(Into::into), ..options(&hub, &scratch) };
         complaint(fetch(&spec, &options, &mut |_| {}))
     };
-    assert_says(&ask(401, None), &["maker/model@v2/config.json", "401", "name", "gated", "HF_TOKEN", &hub.endpoint]);
+    assert_says(&ask(401, None), &["maker/model@v2: ", "401", "name", "gated", "HF_TOKEN", &hub.endpoint]);
     assert_says(&ask(401, Some("bad")), &["401", "not accepted", "HF_TOKEN"]);
     assert_says(&ask(403, None), &["403", "gated", "/maker/model", "HF_TOKEN"]);
     assert_says(&ask(403, Some("other")), &["403", "account", "terms"]);
-    assert_says(&ask(404, None), &["404", "no such repository or revision", "name"]);
+    assert_says(&ask(404, None), &["maker/model@v2/config.json", "404", "no such repository or revision", "name"]);
     assert_says(&ask(503, None), &["503", "later"]);
 }
 
@@ -239,10 +239,13 @@ fn a_usable_snapshot_of_another_tool_runs_without_a_network() {
 }
 
 #[test]
-fn a_repository_without_safetensors_is_no_model() {
-    let hub = Hub::new(&[("config.json", b"{}"), ("tokenizer.json", b"{}"), ("model.gguf", b"other")]);
-    let text = complaint(get(&hub, &Scratch::new("formless")));
-    assert_says(&text, &["maker/model/model.safetensors", "no such file", "safetensors"]);
+fn a_repository_without_weights_is_no_model() {
+    for plain in [false, true] {
+        let hub = Hub::new(&[("config.json", b"{}"), ("tokenizer.json", b"{}"), ("model.bin", b"other")]);
+        hub.set(|state| state.plain = plain);
+        let text = complaint(get(&hub, &Scratch::new("formless")));
+        assert_says(&text, &["maker/model", "model.safetensors"]);
+    }
 }
 
 #[test]

@@ -22,7 +22,9 @@ pub fn command(arguments: &[&str]) -> Command {
         command.env_remove(name);
     }
     let hub = ["HF_", "HUGGING", "TRANSFORMERS_"];
-    for (name, _) in std::env::vars_os().filter(|(name, _)| hub.iter().any(|hub| name.to_string_lossy().starts_with(hub))) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| hub.iter().any(|hub| name.to_string_lossy().starts_with(hub)))
+    {
         command.env_remove(name);
     }
     command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
