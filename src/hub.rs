@@ -1,10 +1,12 @@
 //! Downloads a model's files from a Hugging Face hub into the cache that all of the hub's tools share. Files complete
 //! in the cache are never requested again, so a downloaded model runs without a network.
 
+mod cached;
 mod client;
 mod download;
 mod explain;
 mod fetch;
+mod headers;
 mod listing;
 mod options;
 mod progress;
@@ -15,7 +17,9 @@ mod url;
 
 use std::path::{Path, PathBuf};
 
+pub use cached::{CachedModel, Removal, list, removal};
 pub use fetch::{fetch, pull};
+pub use headers::{RemoteFile, RemoteModel, inspect};
 pub use options::HubOptions;
 pub use progress::{DownloadEvent, Progress};
 pub use spec::RepoSpec;

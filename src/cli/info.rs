@@ -1,11 +1,16 @@
 //! `info`: the sizes of a checkpoint, and the memory it needs, without loading it.
 
+use std::collections::BTreeMap;
+
 use bimetal::{
-    Result,
-    low_level::model::{
-        cache::{BLOCK, Plan},
-        checkpoint::Summary,
-        config::{Config, LayerKind},
+    Error, Result,
+    low_level::{
+        compute::{caps::DeviceKind, devices::devices, dtype::DType},
+        model::{
+            cache::{BLOCK, Plan},
+            checkpoint::{Summary, expected},
+            config::{Config, LayerKind},
+        },
     },
 };
 use clap::Args;
@@ -22,6 +27,9 @@ use super::{
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
+    /// A published model size in bf16 instead of a checkpoint
+    #[arg(long, conflicts_with = "model", value_parser = Config::NAMES)]
+    shape: Option<String>,
     /// Context length to compute memory for; several lengths up to the model's maximum if absent
     #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
     context: Option<u32>,
@@ -33,9 +41,12 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Prints the contents of a checkpoint.
+/// Prints the contents of a checkpoint, of which only headers are read.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let summary = arguments.model.open()?.summary();
+    let (name, summary) = match &arguments.shape {
+        Some(shape) => (shape.as_str(), published(shape)?),
+        None => (arguments.model.name(), arguments.model.summary()?),
+    };
     let lengths = match arguments.context {
         Some(context) => vec![context],
         None => [4096, 32_768, 262_144]
@@ -45,10 +56,71 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             .collect(),
     };
     let memory: Vec<_> = lengths.iter().map(|context| (*context, cache(&summary, *context, arguments.kv))).collect();
+    let fit = Fit::of(&summary, arguments.kv);
     if arguments.json {
-        return print_json(&as_json(&summary, &memory));
+        let mut json = as_json(&summary, &memory);
+        json["device"] = fit.map(|fit| fit.as_json()).into();
+        return print_json(&json);
     }
-    print(&text(arguments.model.name(), &summary, &memory))
+    let fit = fit.map_or(String::new(), |fit| format!("\n{}\n", fit.text()));
+    print(&(text(name, &summary, &memory) + &fit))
+}
+
+/// The contents of a published model size, with weights in bf16.
+fn published(shape: &str) -> Result<Summary> {
+    let unknown = || Error::Request(format!("--shape {shape} is not one of {}", Config::NAMES.join(", ")));
+    let config = Config::named(shape).ok_or_else(unknown)?;
+    let mut parameters = BTreeMap::new();
+    for tensor in expected(&config) {
+        *parameters.entry(tensor.part).or_default() += tensor.shape.iter().product::<usize>() as u64;
+    }
+    let bytes = BTreeMap::from([(DType::Bf16, 2 * parameters.values().sum::<u64>())]);
+    Ok(Summary { config, parameters, bytes, skipped: BTreeMap::new(), files: Vec::new() })
+}
+
+/// Whether a model fits the device that is taken by itself.
+struct Fit {
+    device: String,
+    /// Bytes that the engine takes of the device's memory by default.
+    usable: u64,
+    weights: u64,
+    /// The longest context that fits; 0 if the weights alone do not.
+    context: u32,
+    longest: u32,
+}
+
+impl Fit {
+    /// `None` if the memory of the device is unknown.
+    fn of(summary: &Summary, kv: Kept) -> Option<Fit> {
+        let entry = devices().into_iter().find(|entry| entry.auto)?;
+        let share = if entry.caps.kind == DeviceKind::Discrete { 90 } else { 70 };
+        let (usable, weights) = (entry.caps.memory? / 100 * share, summary.bytes.values().sum());
+        let (mut fits, mut too_long) = (0, summary.config.context + 1);
+        while too_long - fits > 1 {
+            let context = fits + (too_long - fits) / 2;
+            match weights + cache(summary, context, kv) <= usable {
+                true => fits = context,
+                false => too_long = context,
+            }
+        }
+        let device = format!("{} ({})", entry.caps.device, entry.caps.backend);
+        Some(Fit { device, usable, weights, context: fits, longest: summary.config.context })
+    }
+
+    fn text(&self) -> String {
+        let Fit { device, usable, weights, context, longest } = self;
+        let verdict = match *context {
+            0 => format!("it does not fit: its weights take {} (--quant q8 or q4 takes less)", size(*weights)),
+            context if context == *longest => format!("it fits, with its whole context of {context} tokens"),
+            context => format!("it fits, with a context of {context} tokens at most"),
+        };
+        format!("on {device}, {} usable: {verdict}", size(*usable))
+    }
+
+    fn as_json(&self) -> serde_json::Value {
+        let Fit { device, usable, context, .. } = self;
+        json!({ "name": device, "usable_bytes": usable, "fits": *context > 0, "max_context": context })
+    }
 }
 
 /// Bytes of cache for one sequence, by context length.

@@ -7,8 +7,13 @@ use bimetal::{
     low_level::{
         compute::dtype::DType,
         engine::ALIGN,
-        hub, kernels,
-        model::{built_in, weights::Source},
+        hub::{self, HubOptions, RemoteFile, RemoteModel, RepoSpec},
+        kernels,
+        model::{
+            built_in,
+            checkpoint::{HeadFile, Summary},
+            weights::Source,
+        },
     },
     open,
 };
@@ -171,6 +176,24 @@ impl ModelArguments {
         self.model.as_deref().unwrap_or(built_in::NAME)
     }
 
+    /// The contents of the checkpoint. Of a model on the hub that is not here, only headers are read.
+    pub fn summary(&self) -> Result<Summary> {
+        let Some(spec) = self.model.as_deref().and_then(hub::not_a_path) else { return Ok(self.open()?.summary()) };
+        let options = HubOptions::from_environment()?;
+        let mut download = Download::new(true);
+        match hub::inspect(&spec, &options, &mut |event| download.show(event))? {
+            RemoteModel::Here(path) => {
+                let checkpoint = Checkpoint::open(&path)?;
+                checkpoint.check()?;
+                Ok(checkpoint.summary())
+            }
+            RemoteModel::Safetensors { config, mut files } => {
+                Summary::of_safetensors(&config, heads(&spec, &mut files))
+            }
+            RemoteModel::Gguf(mut files) => Summary::of_gguf(heads(&spec, &mut files)),
+        }
+    }
+
     /// Opens the checkpoint. Downloads it from the hub if needed, and shows that.
     pub fn open(&self) -> Result<Checkpoint> {
         let Some(model) = &self.model else { return built_in::open() };
@@ -178,6 +201,16 @@ impl ModelArguments {
         checkpoint.check()?;
         Ok(checkpoint)
     }
+}
+
+/// Files on the hub, to read their headers from.
+fn heads<'f>(spec: &RepoSpec, files: &'f mut [RemoteFile<'_>]) -> Vec<HeadFile<'f>> {
+    let head = |file: &'f mut RemoteFile<'_>| HeadFile {
+        path: PathBuf::from(spec.repository()).join(&file.name),
+        length: file.length,
+        read: Box::new(|bytes| file.first(bytes)),
+    };
+    files.iter_mut().map(head).collect()
 }
 
 /// The path of a model, which is downloaded from the hub if needed.
@@ -188,7 +221,7 @@ pub fn located(model: &str) -> Result<PathBuf> {
 
 /// Whether the user's environment turns progress bars of downloads off.
 fn hides_bars() -> Result<bool> {
-    Ok(hub::HubOptions::from_environment()?.hide_bars)
+    Ok(HubOptions::from_environment()?.hide_bars)
 }
 
 impl DeviceArguments {

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub(super) const NOT_HERE: &str = "it is not in the cache";
 
 /// A model in a repository.
-enum Contents {
+pub(super) enum Contents {
     /// A directory of a configuration, a tokenizer and safetensors files.
     Directory,
     Gguf(GgufModel),
@@ -90,14 +90,7 @@ enum Files {
 fn bring(remote: &mut Remote<'_, '_>, revision: &str, files: Files) -> Result<PathBuf> {
     let listing = remote.listing(revision)?;
     let contents = contents(remote.spec, listing.as_ref())?;
-    let commit = match &listing {
-        Some(listing) => listing.commit.clone(),
-        // Use one commit for all files: a push during the download must not mix two models.
-        None => {
-            let file = if let Contents::Gguf(model) = &contents { model.name() } else { REQUIRED[0] };
-            remote.metadata_of(revision, file)?.commit
-        }
-    };
+    let commit = commit(remote, revision, listing.as_ref(), &contents)?;
     let snapshot = Snapshot::of(&remote.options.cache, remote.spec, commit);
     let path = match &contents {
         Contents::Directory => snapshot.directory(),
@@ -115,8 +108,22 @@ fn bring(remote: &mut Remote<'_, '_>, revision: &str, files: Files) -> Result<Pa
     Ok(path)
 }
 
+/// The commit of all files: a push during the download must not mix two models.
+pub(super) fn commit(
+    remote: &mut Remote<'_, '_>,
+    revision: &str,
+    listing: Option<&Listing>,
+    contents: &Contents,
+) -> Result<String> {
+    if let Some(listing) = listing {
+        return Ok(listing.commit.clone());
+    }
+    let file = if let Contents::Gguf(model) = contents { model.name() } else { REQUIRED[0] };
+    remote.metadata_of(revision, file).map(|metadata| metadata.commit)
+}
+
 /// What the repository holds of the model.
-fn contents(spec: &RepoSpec, listing: Option<&Listing>) -> Result<Contents> {
+pub(super) fn contents(spec: &RepoSpec, listing: Option<&Listing>) -> Result<Contents> {
     let Some(listing) = listing else {
         return match &spec.choice {
             Choice::Default => Ok(Contents::Directory),
@@ -170,17 +177,21 @@ fn needed(
             false => files.push(file.to_owned()),
         }
     }
-    // The index says which weight files there are.
-    if files.last().is_some_and(|file| file == INDEX) && !snapshot.has(INDEX) {
+    files.extend(weights(remote, snapshot, listing)?);
+    files.retain(|file| !snapshot.lacks(file));
+    Ok(files)
+}
+
+/// The weight files of a directory. The index, which names them, is downloaded.
+fn weights(remote: &mut Remote<'_, '_>, snapshot: &Snapshot, listing: Option<&Listing>) -> Result<BTreeSet<String>> {
+    let there = listing.is_none_or(|listing| listing.has(INDEX)) && !snapshot.lacks(INDEX);
+    if there && !snapshot.has(INDEX) {
         match remote.metadata(snapshot.commit(), INDEX)? {
             Some(metadata) => remote.download(snapshot, INDEX, &metadata)?,
             None => snapshot.mark_absent(INDEX)?,
         }
     }
-    let weights: BTreeSet<String> = snapshot.weights()?;
-    files.extend(weights);
-    files.retain(|file| !snapshot.lacks(file));
-    Ok(files)
+    snapshot.weights()
 }
 
 /// Adds a file to the wanted ones, with what the hub says about it.

@@ -93,13 +93,7 @@ impl Snapshot {
             return Ok(BTreeSet::from([WEIGHTS.into()]));
         }
         let text = fs::read(&file).map_err(Error::io(&file))?;
-        let index: Index = serde_json::from_slice(&text)
-            .map_err(|error| Error::Format { file: file.clone(), what: format!("not an index of weights: {error}") })?;
-        let shards: BTreeSet<String> = index.weight_map.into_values().collect();
-        match shards.iter().find(|name| !is_inside(name)) {
-            Some(name) => Err(Error::Format { file, what: format!("names a file outside of the repository: {name}") }),
-            None => Ok(shards),
-        }
+        shards(&file, &text)
     }
 
     /// Whether all files that a model of safetensors files needs are in the cache.
@@ -149,6 +143,18 @@ impl Snapshot {
             return Ok(());
         }
         write(&self.repository.join("refs").join(&self.revision), &self.commit)
+    }
+}
+
+/// The weight files that an index names. They must not lead out of the repository.
+pub(super) fn shards(file: &Path, text: &[u8]) -> Result<BTreeSet<String>> {
+    let format = |what| Error::Format { file: file.into(), what };
+    let index: Index =
+        serde_json::from_slice(text).map_err(|error| format(format!("not an index of weights: {error}")))?;
+    let shards: BTreeSet<String> = index.weight_map.into_values().collect();
+    match shards.iter().find(|name| !is_inside(name)) {
+        Some(name) => Err(format(format!("names a file outside of the repository: {name}"))),
+        None => Ok(shards),
     }
 }
 
