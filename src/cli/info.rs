@@ -84,6 +84,8 @@ struct Fit {
     /// Bytes that the engine takes of the device's memory by default.
     usable: u64,
     weights: u64,
+    /// The same in 4 bits; `None` for weights that are quantized already.
+    in_q4: Option<u64>,
     /// The longest context that fits; 0 if the weights alone do not.
     context: u32,
     longest: u32,
@@ -104,17 +106,30 @@ impl Fit {
             }
         }
         let device = format!("{} ({})", entry.caps.device, entry.caps.backend);
-        Some(Fit { device, usable, weights, context: fits, longest: summary.config.context })
+        let quantized = summary.bytes.keys().any(|dtype| dtype.is_quantized());
+        // 4 bits, and 9 bits for each block of 16.
+        let in_q4 = (!quantized).then(|| summary.total_parameters() * 73 / 128);
+        Some(Fit { device, usable, weights, in_q4, context: fits, longest: summary.config.context })
     }
 
     fn text(&self) -> String {
-        let Fit { device, usable, weights, context, longest } = self;
-        let verdict = match *context {
-            0 => format!("it does not fit: its weights take {} (--quant q8 or q4 takes less)", size(*weights)),
-            context if context == *longest => format!("it fits, with its whole context of {context} tokens"),
-            context => format!("it fits, with a context of {context} tokens at most"),
+        let Fit { device, usable, context, longest, .. } = self;
+        let tokens = separated((*context).into());
+        let verdict = match context {
+            0 => format!("no: the weights take {}{}", size(self.weights), self.advice()),
+            context if context == longest => format!("yes, with the whole context of {tokens} tokens"),
+            _ => format!("yes, with a context of {tokens} tokens at most"),
         };
-        format!("on {device}, {} usable: {verdict}", size(*usable))
+        format!("this device    {device}, {} usable\nfits           {verdict}", size(*usable))
+    }
+
+    /// How much less the weights take in 4 bits, if they are not quantized yet.
+    fn advice(&self) -> String {
+        match self.in_q4 {
+            Some(bytes) if bytes < self.usable => format!("; --quant q4 takes about {}", size(bytes)),
+            Some(bytes) => format!(", and with --quant q4 about {}", size(bytes)),
+            None => String::new(),
+        }
     }
 
     fn as_json(&self) -> serde_json::Value {
@@ -130,7 +145,7 @@ fn cache(summary: &Summary, context: u32, kv: Kept) -> u64 {
 }
 
 fn text(name: &str, summary: &Summary, memory: &[(u32, u64)]) -> String {
-    let mut lines = vec![format!("{name}: {:.1} M parameters", summary.total_parameters() as f64 / 1e6)];
+    let mut lines = vec![format!("{name}: {} parameters", scaled(summary.total_parameters()))];
     lines.extend(shape(&summary.config));
     let files = summary.files.iter();
     lines.extend(files.map(|(path, bytes)| format!("file           {}, {}", path.display(), size(*bytes))));
@@ -138,10 +153,11 @@ fn text(name: &str, summary: &Summary, memory: &[(u32, u64)]) -> String {
     lines.extend(
         skipped.map(|(what, (tensors, bytes))| format!("not loaded     {what}: {tensors} tensors, {}", size(*bytes))),
     );
-    let parts = summary.parameters.iter().map(|(part, count)| vec![part.to_string(), count.to_string()]);
+    let parts = summary.parameters.iter().map(|(part, count)| vec![part.to_string(), separated(*count)]);
     let types = summary.bytes.iter().map(|(dtype, bytes)| vec![dtype.to_string(), size(*bytes)]);
     let weights: u64 = summary.bytes.values().sum();
-    let needs = memory.iter().map(|(context, cache)| vec![context.to_string(), size(*cache), size(weights + cache)]);
+    let needs =
+        memory.iter().map(|(context, cache)| vec![separated((*context).into()), size(*cache), size(weights + cache)]);
     let tables = [
         table(&["part", "parameters"], &parts.collect::<Vec<_>>()),
         table(&["stored as", "size"], &types.collect::<Vec<_>>()),
@@ -166,8 +182,33 @@ fn shape(config: &Config) -> [String; 6] {
     ]
 }
 
+/// Bytes in the largest unit that leaves a number of at least one.
 fn size(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+/// A number of parameters in words.
+fn scaled(count: u64) -> String {
+    match count {
+        0..10_000 => count.to_string(),
+        10_000..1_000_000 => format!("{:.1} K", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", count as f64 / 1e6),
+        _ => format!("{:.1} B", count as f64 / 1e9),
+    }
+}
+
+/// A number with separators of thousands.
+fn separated(number: u64) -> String {
+    let digits = number.to_string();
+    let with_separator = |(at, digit): (usize, char)| {
+        let separator = (at > 0 && (digits.len() - at).is_multiple_of(3)).then_some(',');
+        separator.into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(with_separator).collect()
 }
 
 fn as_json(summary: &Summary, memory: &[(u32, u64)]) -> serde_json::Value {

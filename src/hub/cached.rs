@@ -9,7 +9,6 @@ use std::{
 
 use super::{
     HubOptions, RepoSpec,
-    explain::failed,
     listing::{GgufModel, choose},
     snapshot::{Snapshot, folder, walk},
     spec::{Choice, MAIN, is_gguf},
@@ -127,11 +126,11 @@ pub struct Removal {
 /// Finds what belongs to a model and to nothing else. `OWNER/NAME` is the whole repository, with all revisions.
 ///
 /// # Errors
-/// [`Error::Download`] if the cache does not have the model, or if it is being downloaded.
+/// [`Error::Request`] if the cache does not have the model, or if it is being downloaded.
 pub fn removal(spec: &RepoSpec, options: &HubOptions) -> Result<Removal> {
     let absent = || {
-        let why = format!("it is not in the cache at {}: `bimetal ls` lists what is there", options.cache.display());
-        failed(spec, "", why)
+        let cache = options.cache.display();
+        Error::Request(format!("{spec} is not in the cache at {cache}: `bimetal ls` lists what is there"))
     };
     let repository = options.cache.join(folder(&spec.name));
     if !repository.is_dir() {
@@ -196,8 +195,8 @@ fn refuse_busy(spec: &RepoSpec, options: &HubOptions) -> Result<()> {
     match busy {
         None => Ok(()),
         Some(path) => {
-            let why = format!("another process is downloading it (it holds {}): wait for it", path.display());
-            Err(failed(spec, "", why))
+            let lock = path.display();
+            Err(Error::Request(format!("another process is downloading {spec} (it holds {lock}): wait for it")))
         }
     }
 }

@@ -3,6 +3,8 @@
 
 mod backends;
 mod bench;
+#[cfg(unix)]
+mod cached;
 mod chat;
 mod checkpoints;
 mod downloads;
@@ -15,8 +17,10 @@ mod hub;
 mod info;
 mod launches;
 mod quantize;
+mod refusals;
 mod run;
 mod server;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod variables;

@@ -40,6 +40,8 @@ pub struct State {
     pub oversend: usize,
     /// Contents name another size than the one that was promised.
     pub other_total: bool,
+    /// Answer the request for content with this number, counted from 0, with this status.
+    pub refused_content: Option<(usize, u16)>,
     /// Have no lists of files.
     pub plain: bool,
     pub requests: Vec<Request>,
@@ -108,6 +110,7 @@ impl State {
             overpromise: 0,
             oversend: 0,
             other_total: false,
+            refused_content: None,
             plain: false,
             requests: Vec::new(),
         }
@@ -150,6 +153,12 @@ fn reply(request: &Request, state: &mut State, host: &str) -> (String, Vec<u8>, 
     };
     if let Some(status) = state.refusal() {
         return refuse(status, &state.headers);
+    }
+    if let Some((number, status)) = state.refused_content.filter(|_| request.is_content()) {
+        state.refused_content = number.checked_sub(1).map(|number| (number, status));
+        if number == 0 {
+            return refuse(status, "");
+        }
     }
     if request.path.starts_with("/api/models/maker/model/revision/") && !state.plain {
         let list = state.listing();
