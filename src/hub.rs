@@ -41,12 +41,12 @@ const OPTIONAL: [&str; 4] = ["generation_config.json", "tokenizer_config.json", 
 /// Those of [`fetch`] and [`HubOptions::from_environment`]. A path is returned unchecked; opening it reports a missing
 /// model.
 pub fn locate(model: &str, progress: &mut Progress<'_>) -> Result<PathBuf> {
-    let Some(spec) = not_a_path(model) else { return Ok(model.into()) };
+    let Some(spec) = on_hub(model) else { return Ok(model.into()) };
     fetch(&spec, &HubOptions::from_environment()?, progress).map_err(|error| hint(error, model, &spec))
 }
 
 /// The model on the hub that a text names. `None` if it is a path.
-pub fn not_a_path(model: &str) -> Option<RepoSpec> {
+pub fn on_hub(model: &str) -> Option<RepoSpec> {
     RepoSpec::parse(model).filter(|_| !Path::new(model).exists())
 }
 

@@ -178,7 +178,7 @@ impl ModelArguments {
 
     /// The contents of the checkpoint. Of a model on the hub that is not here, only headers are read.
     pub fn summary(&self) -> Result<Summary> {
-        let Some(spec) = self.model.as_deref().and_then(hub::not_a_path) else { return Ok(self.open()?.summary()) };
+        let Some(spec) = self.model.as_deref().and_then(hub::on_hub) else { return Ok(self.open()?.summary()) };
         let options = HubOptions::from_environment()?;
         let mut download = Download::new(true);
         match hub::inspect(&spec, &options, &mut |event| download.show(event))? {
@@ -215,7 +215,7 @@ fn heads<'f>(spec: &RepoSpec, files: &'f mut [RemoteFile<'_>]) -> Vec<HeadFile<'
 
 /// The path of a model, which is downloaded from the hub if needed.
 pub fn located(model: &str) -> Result<PathBuf> {
-    let mut download = Download::new(hub::not_a_path(model).is_some() && hides_bars()?);
+    let mut download = Download::new(hub::on_hub(model).is_some() && hides_bars()?);
     hub::locate(model, &mut |event| download.show(event))
 }
 

@@ -26,7 +26,7 @@ pub struct CachedModel {
     pub bytes: u64,
     /// When its newest file was written.
     pub modified: Option<SystemTime>,
-    /// Whether all files are there.
+    /// Whether all files that this engine needs are there.
     pub complete: bool,
 }
 
@@ -43,13 +43,25 @@ pub fn list(options: &HubOptions) -> Result<Vec<CachedModel>> {
         let name = entry.file_name();
         let name = name.to_str().and_then(|name| name.strip_prefix("models--")).map(|name| name.replacen("--", "/", 1));
         let Some(spec) = name.and_then(|name| RepoSpec::parse(&name)) else { continue };
-        for (revision, snapshot) in snapshots(options, &spec) {
+        let snapshots = snapshots(options, &spec);
+        if snapshots.is_empty() {
+            models.extend(unfinished(spec, options.cache.join(entry.file_name())));
+            continue;
+        }
+        for (revision, snapshot) in snapshots {
             let named = RepoSpec { revision, ..spec.clone() };
             models.extend(models_of(&named, &snapshot));
         }
     }
     models.sort_by_key(|model| model.spec.to_string().to_lowercase());
     Ok(models)
+}
+
+/// A repository of which only parts of files have come.
+fn unfinished(spec: RepoSpec, repository: PathBuf) -> Option<CachedModel> {
+    let mut files = Vec::new();
+    walk(&repository.join("blobs"), &mut |path| files.push(path.to_owned()));
+    (!files.is_empty()).then(|| measured(spec, repository, &files, false))
 }
 
 /// The commits of a repository in the cache, each with a name for it.
@@ -88,7 +100,7 @@ fn models_of(spec: &RepoSpec, snapshot: &Snapshot) -> Vec<CachedModel> {
                 _ => Choice::File(model.name().into()),
             };
             let files: Vec<_> = model.files.iter().map(|file| directory.join(file)).collect();
-            measured(RepoSpec { choice, ..spec.clone() }, directory.join(model.name()), (&files, true))
+            measured(RepoSpec { choice, ..spec.clone() }, directory.join(model.name()), &files, true)
         })
         .collect();
     let mut others = Vec::new();
@@ -100,12 +112,12 @@ fn models_of(spec: &RepoSpec, snapshot: &Snapshot) -> Vec<CachedModel> {
     let usable = snapshot.is_usable();
     let weights = others.iter().any(|path| path.extension().is_some_and(|ending| ending == "safetensors"));
     if usable || weights || models.is_empty() {
-        models.push(measured(spec.clone(), directory, (&others, usable)));
+        models.push(measured(spec.clone(), directory, &others, usable));
     }
     models
 }
 
-fn measured(spec: RepoSpec, path: PathBuf, (files, complete): (&[PathBuf], bool)) -> CachedModel {
+fn measured(spec: RepoSpec, path: PathBuf, files: &[PathBuf], complete: bool) -> CachedModel {
     let found: Vec<_> = files.iter().filter_map(|file| fs::metadata(file).ok()).collect();
     let bytes = found.iter().map(fs::Metadata::len).sum();
     let modified = found.iter().filter_map(|found| found.modified().ok()).max();
@@ -140,7 +152,10 @@ pub fn removal(spec: &RepoSpec, options: &HubOptions) -> Result<Removal> {
     let all = snapshots(options, spec);
     if spec.choice == Choice::Default && spec.revision == MAIN {
         let mut bytes = 0;
-        walk(&repository, &mut |path| bytes += fs::symlink_metadata(path).map_or(0, |found| found.len()));
+        walk(&repository, &mut |path| {
+            let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+            bytes += found.map_or(0, |found| found.len());
+        });
         return Ok(Removal { repository, pointers: BTreeSet::new(), blobs: BTreeSet::new(), bytes });
     }
     let mut pointers = BTreeSet::new();

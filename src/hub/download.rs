@@ -58,7 +58,7 @@ impl Remote<'_, '_> {
     pub fn download(&mut self, snapshot: &Snapshot, file: &str, metadata: &Metadata) -> Result<()> {
         let blob = snapshot.blob(&metadata.tag);
         if !is_complete(&blob, metadata.size) {
-            let lock = self.locked(snapshot, (file, &blob), metadata)?;
+            let lock = self.locked(snapshot, file, metadata)?;
             // The process that held the lock may have brought the file.
             if !is_complete(&blob, metadata.size) {
                 let part = partial(&blob);
@@ -73,8 +73,8 @@ impl Remote<'_, '_> {
     }
 
     /// Locks the contents of a file. Waits for another process as long as that one receives bytes.
-    fn locked(&mut self, snapshot: &Snapshot, (file, blob): (&str, &Path), metadata: &Metadata) -> Result<File> {
-        let path = snapshot.lock(&metadata.tag);
+    fn locked(&mut self, snapshot: &Snapshot, file: &str, metadata: &Metadata) -> Result<File> {
+        let (path, blob) = (snapshot.lock(&metadata.tag), snapshot.blob(&metadata.tag));
         let open = || {
             for directory in [path.parent(), blob.parent()].into_iter().flatten() {
                 fs::create_dir_all(directory)?;
@@ -90,7 +90,7 @@ impl Remote<'_, '_> {
                 // Some network file systems have no locks.
                 Err(TryLockError::Error(_)) => return Ok(lock),
             }
-            let done = length(&partial(blob));
+            let done = length(&partial(&blob));
             if done != seen {
                 (seen, since) = (done, Instant::now());
                 (self.progress)(DownloadEvent::Received { file, done, total: metadata.size });

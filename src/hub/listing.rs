@@ -169,6 +169,7 @@ fn part_name(stem: &str, number: u32, count: u32) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -164,6 +164,18 @@ fn models_are_listed_and_removed() {
     assert!(refused.err.contains("names no model on the hub") && refused.code == Some(1), "{}", refused.err);
 }
 
+#[test]
+fn an_unfinished_download_is_listed_and_removed() {
+    let (hub, home) = (ggufs(), Scratch::empty());
+    fs::create_dir_all(home.path(REPOSITORY).join("blobs")).unwrap();
+    fs::write(home.path(REPOSITORY).join("blobs/tag.incomplete"), [0; 300]).unwrap();
+    let found = listed(&home, &hub);
+    assert_eq!((&found[0]["model"], &found[0]["bytes"]), (&"maker/model".into(), &300.into()));
+    assert_eq!(found[0]["complete"], false);
+    let removed = bimetal(&hub, &home, &["rm", "-y", "maker/model"]).succeeds().out;
+    assert_eq!(removed, "removed maker/model: 300 B freed\n");
+}
+
 /// Two revisions of another tool share a file: its contents stay until nobody names them.
 #[test]
 fn shared_contents_outlive_one_revision() {
