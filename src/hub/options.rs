@@ -1,4 +1,4 @@
-//! Settings of downloads, read from the variables of the hub's own library.
+//! Options of downloads, from the variables of the hub's own library.
 
 use std::{
     env,
