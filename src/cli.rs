@@ -9,6 +9,7 @@ mod evaluation;
 mod generate;
 mod info;
 mod interrupt;
+mod located;
 mod model;
 pub mod output;
 mod perplexity;

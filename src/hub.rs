@@ -11,17 +11,19 @@ mod listing;
 mod options;
 mod progress;
 mod remote;
+mod removal;
 mod snapshot;
 mod spec;
 mod url;
 
 use std::path::{Path, PathBuf};
 
-pub use cached::{CachedModel, Removal, list, removal};
+pub use cached::{CachedModel, list};
 pub use fetch::{fetch, pull};
 pub use headers::{RemoteFile, RemoteModel, inspect};
 pub use options::HubOptions;
 pub use progress::{DownloadEvent, Progress};
+pub use removal::{Removal, removal};
 pub use spec::RepoSpec;
 
 use crate::{Error, Result};
@@ -56,8 +58,7 @@ fn hint(error: Error, model: &str, spec: &RepoSpec) -> Error {
     let beside = Path::new(model).parent().is_some_and(Path::is_dir);
     match error {
         Error::Download { what, why }
-            if spec.may_be_path()
-                && (beside || why.contains("no such repository") || why.contains(fetch::NOT_HERE)) =>
+            if spec.may_be_path() && (beside || why.contains(explain::NOT_FOUND) || why.contains(fetch::NOT_HERE)) =>
         {
             let kind = if spec::is_gguf(model) { "file" } else { "directory" };
             Error::Download { what, why: format!("{why}. There is no {kind} {model} on this machine either") }

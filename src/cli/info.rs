@@ -17,6 +17,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
+    located,
     model::{Kept, ModelArguments},
     output::{print, print_json},
     table::table,
@@ -43,9 +44,10 @@ pub struct Arguments {
 
 /// Prints the contents of a checkpoint, of which only headers are read.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let (name, summary) = match &arguments.shape {
-        Some(shape) => (shape.as_str(), published(shape)?),
-        None => (arguments.model.name(), arguments.model.summary()?),
+    let (name, summary) = match (&arguments.shape, &arguments.model.model) {
+        (Some(shape), _) => (shape.as_str(), published(shape)?),
+        (None, Some(model)) => (arguments.model.name(), located::summary(model)?),
+        (None, None) => (arguments.model.name(), arguments.model.open()?.summary()),
     };
     let lengths = match arguments.context {
         Some(context) => vec![context],

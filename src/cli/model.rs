@@ -1,27 +1,23 @@
 //! Flags for the model, the device and the engine, and functions that open them.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use bimetal::{
     Backend, BackendChoice, Checkpoint, EngineOptions, Generator, GeneratorOptions, Model, Precision, Result,
     low_level::{
         compute::dtype::DType,
         engine::ALIGN,
-        hub::{self, HubOptions, RemoteFile, RemoteModel, RepoSpec},
         kernels,
-        model::{
-            built_in,
-            checkpoint::{HeadFile, Summary},
-            weights::Source,
-        },
+        model::{built_in, weights::Source},
     },
     open,
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
 use super::{
+    located,
     output::note,
-    progress::{Download, LOADING, bar},
+    progress::{LOADING, bar},
 };
 
 /// Lower limit of the budget: one prompt chunk, and one token of a decoding sequence.
@@ -176,52 +172,13 @@ impl ModelArguments {
         self.model.as_deref().unwrap_or(built_in::NAME)
     }
 
-    /// The contents of the checkpoint. Of a model on the hub that is not here, only headers are read.
-    pub fn summary(&self) -> Result<Summary> {
-        let Some(spec) = self.model.as_deref().and_then(hub::on_hub) else { return Ok(self.open()?.summary()) };
-        let options = HubOptions::from_environment()?;
-        let mut download = Download::new(true);
-        match hub::inspect(&spec, &options, &mut |event| download.show(event))? {
-            RemoteModel::Here(path) => {
-                let checkpoint = Checkpoint::open(&path)?;
-                checkpoint.check()?;
-                Ok(checkpoint.summary())
-            }
-            RemoteModel::Safetensors { config, mut files } => {
-                Summary::of_safetensors(&config, heads(&spec, &mut files))
-            }
-            RemoteModel::Gguf(mut files) => Summary::of_gguf(heads(&spec, &mut files)),
-        }
-    }
-
     /// Opens the checkpoint. Downloads it from the hub if needed, and shows that.
     pub fn open(&self) -> Result<Checkpoint> {
         let Some(model) = &self.model else { return built_in::open() };
-        let checkpoint = Checkpoint::open(&located(model)?)?;
+        let checkpoint = Checkpoint::open(&located::path(model)?)?;
         checkpoint.check()?;
         Ok(checkpoint)
     }
-}
-
-/// Files on the hub, to read their headers from.
-fn heads<'f>(spec: &RepoSpec, files: &'f mut [RemoteFile<'_>]) -> Vec<HeadFile<'f>> {
-    let head = |file: &'f mut RemoteFile<'_>| HeadFile {
-        path: PathBuf::from(spec.repository()).join(&file.name),
-        length: file.length,
-        read: Box::new(|bytes| file.first(bytes)),
-    };
-    files.iter_mut().map(head).collect()
-}
-
-/// The path of a model, which is downloaded from the hub if needed.
-pub fn located(model: &str) -> Result<PathBuf> {
-    let mut download = Download::new(hub::on_hub(model).is_some() && hides_bars()?);
-    hub::locate(model, &mut |event| download.show(event))
-}
-
-/// Whether the user's environment turns progress bars of downloads off.
-fn hides_bars() -> Result<bool> {
-    Ok(HubOptions::from_environment()?.hide_bars)
 }
 
 impl DeviceArguments {

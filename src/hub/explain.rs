@@ -11,6 +11,9 @@ use super::{
 };
 use crate::Error;
 
+/// Says that the hub has no repository of this name.
+pub(super) const NOT_FOUND: &str = "no such repository";
+
 /// An error with the repository, the file, the cause and the remedy.
 pub(super) fn explain(spec: &RepoSpec, options: &HubOptions, file: &str, failure: Failure) -> Error {
     let why = match &failure {
@@ -81,7 +84,7 @@ fn refused(spec: &RepoSpec, options: &HubOptions, file: &str, refusal: &Refusal)
             format!("the model is gated. Accept its terms at {page} and {set_token}")
         }
         (401, None, _) => format!(
-            "there is no such repository, or it is private or gated. Check the name; for a gated model accept its terms \
+            "there is {NOT_FOUND}, or it is private or gated. Check the name; for a gated model accept its terms \
              at {page} and {set_token}"
         ),
         (401, Some(_), "" | "Unauthorized") => {
@@ -92,9 +95,9 @@ fn refused(spec: &RepoSpec, options: &HubOptions, file: &str, refusal: &Refusal)
             format!("the repository has no revision {}. {page}/branches lists them", spec.revision)
         }
         (401 | 404, _, _) if file.is_empty() || code == "RepoNotFound" || !super::spec::is_gguf(file) => {
-            format!("no such repository or revision. Check the name at {page}")
+            format!("{NOT_FOUND} or revision. Check the name at {page}")
         }
-        (401 | 404, _, _) => format!("no such repository, revision or file. Check the names at {page}"),
+        (401 | 404, _, _) => format!("{NOT_FOUND}, revision or file. Check the names at {page}"),
         (403, Some(_), _) => format!(
             "the access token's account may not read it. Accept the model's terms at {page}, or use another token"
         ),

@@ -75,6 +75,10 @@ pub(super) fn complete(spec: &RepoSpec, snapshot: &Snapshot, lenient: bool) -> O
         Choice::Default if snapshot.is_usable() => return None,
         _ => {}
     }
+    // The name alone means a GGUF file only where there are no safetensors files.
+    if spec.choice == Choice::Default && !lenient && ![WEIGHTS, INDEX].iter().all(|file| snapshot.lacks(file)) {
+        return None;
+    }
     let model = choose(spec, &snapshot.gguf_models()).ok().flatten()?;
     model.files.iter().all(|file| snapshot.has(file)).then(|| directory.join(model.name()))
 }
@@ -167,6 +171,11 @@ fn needed(
     listing: Option<&Listing>,
 ) -> Result<Vec<String>> {
     if let Contents::Gguf(model) = contents {
+        for file in [WEIGHTS, INDEX] {
+            if listing.is_some_and(|listing| !listing.has(file)) {
+                snapshot.mark_absent(file)?;
+            }
+        }
         return Ok(model.files);
     }
     let mut files: Vec<String> = REQUIRED.map(str::to_owned).into();

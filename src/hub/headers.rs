@@ -9,6 +9,7 @@ use super::{
     fetch::{Contents, commit, complete, contents},
     remote::{Patience, Remote},
     snapshot::{Snapshot, shards},
+    spec::Choice,
 };
 use crate::Result;
 
@@ -49,8 +50,11 @@ pub fn inspect<'a>(
     progress: &mut Progress<'_>,
 ) -> Result<RemoteModel<'a>> {
     let cached = Snapshot::cached(&options.cache, spec);
-    if let Some(path) = cached.as_ref().and_then(|snapshot| complete(spec, snapshot, true)) {
+    if let Some(path) = cached.as_ref().and_then(|snapshot| complete(spec, snapshot, options.offline)) {
         return Ok(RemoteModel::Here(path));
+    }
+    if let Some(snapshot) = cached.filter(|snapshot| spec.choice == Choice::Default && snapshot.is_usable()) {
+        return Ok(RemoteModel::Here(snapshot.directory()));
     }
     if options.offline {
         return super::fetch(spec, options, progress).map(RemoteModel::Here);

@@ -52,6 +52,21 @@ fn a_quantization_or_a_file_is_downloaded_and_runs() {
     assert!(!home.path(REPOSITORY).join("snapshots").join(COMMIT).join("model-BF16.gguf").exists());
 }
 
+/// A quantized copy in the cache does not stand in for safetensors files, unless nothing else can be had.
+#[test]
+fn the_name_alone_means_safetensors_files_where_there_are_some() {
+    let (hub, home) = (ggufs(), Scratch::empty());
+    let files = ["config.json", "tokenizer.json", WEIGHTS];
+    hub.set(|state| state.files.extend(files.map(|name| (name.to_owned(), b"x".to_vec()))));
+    bimetal(&hub, &home, &["pull", "maker/model:Q4_K_M"]).succeeds();
+    let offline = |value: &str| {
+        let mut command = command(&["info", "-m", "maker/model"]);
+        finish(command.env("HF_ENDPOINT", &hub.endpoint).env("HF_HOME", &home.0).env("HF_HUB_OFFLINE", value))
+    };
+    assert!(offline("0").err.starts_with("error: maker/model/config.json: "), "{}", offline("0").err);
+    assert!(offline("1").succeeds().out.contains("model-Q4_K_M.gguf"));
+}
+
 #[test]
 fn all_parts_come() {
     let (hub, home) = (ggufs(), Scratch::empty());

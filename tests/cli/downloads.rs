@@ -304,11 +304,44 @@ fn reads_a_specification_or_leaves_it() {
     for text in ["Qwen/Qwen3.5-0.8B", "a/b@main", "a/b@v1.0", "a_b/c-d@refs/pr/3"] {
         assert!(RepoSpec::parse(text).is_some(), "{text}");
     }
+    for (text, name) in [
+        ("a/b:q4_k_m", "a/b:q4_k_m"),
+        ("a/b:Q8_0@v1", "a/b:Q8_0@v1"),
+        ("a/b@v1:Q8_0", "a/b:Q8_0@v1"),
+        ("a/b/sub dir/x-00001-of-00002.GGUF@v1", "a/b/sub dir/x-00001-of-00002.GGUF@v1"),
+        ("hf.co/a/b:Q4_0", "a/b:Q4_0"),
+        ("https://huggingface.co/a/b/", "a/b"),
+        ("https://huggingface.co/a/b/tree/v1", "a/b@v1"),
+        ("https://huggingface.co/a/b/blob/main/x.gguf", "a/b/x.gguf"),
+        ("https://huggingface.co/a/b/resolve/v1/y/x.gguf?download=true", "a/b/y/x.gguf@v1"),
+    ] {
+        assert_eq!(RepoSpec::parse(text).map(|spec| spec.to_string()).as_deref(), Some(name));
+    }
     assert_eq!(RepoSpec::parse("a/b@main"), RepoSpec::parse("a/b"));
     assert_eq!(RepoSpec::parse("a/b@v1").unwrap().to_string(), "a/b@v1");
-    for text in
-        ["", "name", "/b", "a/", "./model", "../model", "a/b/c", "a/b@", "a/b@../x", "~/model", "a b/c", "a/b?x"]
-    {
+    for text in [
+        "",
+        "name",
+        "/b",
+        "a/",
+        "./model",
+        "../model",
+        "a/b/c",
+        "a/b@",
+        "a/b@../x",
+        "~/model",
+        "a b/c",
+        "a/b?x",
+        "a/b:",
+        "a/b:q/x",
+        "a/b:q@v:q",
+        "a/b/../x.gguf",
+        "a/b//x.gguf",
+        "a/b/.gguf",
+        "a/b/x.gguf:Q4",
+        "C:/models/x.gguf",
+        "C:\\m/x",
+    ] {
         assert!(RepoSpec::parse(text).is_none(), "{text}");
     }
 }
