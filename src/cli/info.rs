@@ -7,7 +7,7 @@ use bimetal::{
     low_level::{
         compute::{caps::DeviceKind, devices::devices, dtype::DType},
         model::{
-            cache::{BLOCK, Plan},
+            cache::{PAGE, Plan},
             checkpoint::{Summary, expected},
             config::{Config, LayerKind},
         },
@@ -142,7 +142,7 @@ impl Fit {
 
 /// Bytes of cache for one sequence, by context length.
 fn cache(summary: &Summary, context: u32, kv: Kept) -> u64 {
-    let plan = Plan { context, blocks: context.div_ceil(BLOCK), slots: 1, kv: kv.into() };
+    let plan = Plan { context, pages: context.div_ceil(PAGE), slots: 1, kv: kv.into() };
     plan.bytes(&summary.config)
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// A commit of a repository, and the sizes of its files in bytes.
+/// A commit of a repository, and the sizes of its files in bytes; 0 if the hub does not say.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub commit: String,
@@ -134,8 +134,9 @@ fn listed<'a>(spec: &RepoSpec, why: &str, models: impl Iterator<Item = &'a GgufM
     let mut text = format!("{why}: choose one");
     for model in models.clone() {
         let parts = if model.files.len() > 1 { format!(", {} parts", model.files.len()) } else { String::new() };
-        let size = super::size_text(model.bytes);
-        text += &format!("\n  {:<widest$}  {size:>9}{parts}", model.name());
+        let size = if model.bytes == 0 { String::new() } else { super::size_text(model.bytes) };
+        let line = format!("  {:<widest$}  {size:>9}{parts}", model.name());
+        text += &format!("\n{}", line.trim_end());
     }
     let names = RepoSpec { choice: Choice::Default, ..spec.clone() };
     let Some(first) = models.clone().find(|model| model.ends_in("Q4_K_M")).or_else(|| models.clone().next()) else {

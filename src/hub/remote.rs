@@ -7,6 +7,7 @@ use super::{
     client::{Answer, Client, Failure, Refusal},
     explain::{briefly, explain},
     listing::Listing,
+    spec::MAIN,
     url,
 };
 use crate::{Error, Result};
@@ -104,20 +105,29 @@ impl<'a, 'p> Remote<'a, 'p> {
     /// The commit and the files of a revision. `None` if this hub has no such list: then either the repository is not
     /// there, or the hub has files and nothing else.
     pub fn listing(&mut self, revision: &str) -> Result<Option<Listing>> {
-        let (endpoint, name) = (&self.options.endpoint, &self.spec.name);
-        let address = format!("{endpoint}/api/models/{name}/revision/{}?blobs=true", url::part(revision));
+        let repository = format!("{}/api/models/{}", self.options.endpoint, self.spec.name);
+        let exact = self.list(&format!("{repository}/revision/{}?blobs=true", url::part(revision)))?;
+        match exact {
+            // A simple hub may have a list of the newest files alone.
+            None if revision == MAIN => self.list(&format!("{repository}?blobs=true")),
+            exact => Ok(exact),
+        }
+    }
+
+    fn list(&mut self, address: &str) -> Result<Option<Listing>> {
         let time = self.options.answer_timeout;
+        let name = &self.spec.name;
         let found = self.answered(name, |client| {
-            let mut answer = client.get(&address, None, time)?;
+            let mut answer = client.get(address, None, time)?;
             match answer.status {
                 200 => {}
-                404 if answer.first("x-error-code").is_none() => return Ok(None),
+                404 | 405 | 501 if answer.first("x-error-code").is_none() => return Ok(None),
                 _ => return Err(Failure::Refused(Refusal::of(&answer))),
             }
             let body = answer.body.with_config().limit(LIST_LIMIT).read_to_vec();
             let body = body.map_err(|error| client.read_failure(error.into_io()))?;
-            let strange = |error| Failure::Strange(format!("unusable list of files: {error}"));
-            Listing::parse(&body).map_err(strange).map(Some)
+            // Whatever else answers here says so where a file is asked for.
+            Ok(Listing::parse(&body).inspect_err(|error| log::info!("{address}: no list of files: {error}")).ok())
         });
         found.map_err(|failure| self.explain("", failure))
     }

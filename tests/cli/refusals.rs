@@ -170,6 +170,17 @@ fn two_downloads_of_one_file_wait_for_each_other() {
     other.join().unwrap();
 }
 
+/// Something between here and the hub answers everything with a page.
+#[test]
+fn what_is_no_hub_is_told() {
+    let (hub, home) = (Hub::new(&[]), Scratch::empty());
+    hub.set(|state| state.status = Some(200));
+    let error = get(&options(&hub, &home)).0.unwrap_err().to_string();
+    for word in ["maker/model/config.json", "does not answer as a model hub does: no usable ETag", "HF_ENDPOINT"] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
 #[test]
 fn a_hub_without_lists_of_files_works_too() {
     let (hub, home) = (hub(), Scratch::empty());
