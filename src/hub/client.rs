@@ -17,7 +17,7 @@ use super::{HubOptions, url};
 use crate::{Error, Result};
 
 /// Maximum number of addresses that one request is sent on to.
-const REDIRECTS: usize = 10;
+const MAX_REDIRECTS: usize = 10;
 
 /// The hub, as its options say.
 pub(super) struct Client<'a> {
@@ -99,7 +99,7 @@ impl<'a> Client<'a> {
     /// each answer.
     pub fn get(&self, url: &str, range: Option<&str>, time: Duration) -> std::result::Result<Answer, Failure> {
         let (mut url, mut hops) = (url.to_owned(), Vec::new());
-        for _ in 0..=REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let answer = self.ask(&url, range, time)?;
             let (head, body) = answer.into_parts();
             let (status, next) = (head.status.as_u16(), head.headers.get("location"));
@@ -110,7 +110,7 @@ impl<'a> Client<'a> {
                 _ => return Ok(Answer { status, hops, body }),
             }
         }
-        Err(Failure::Strange(format!("it redirects more than {REDIRECTS} times")))
+        Err(Failure::Strange(format!("it redirects more than {MAX_REDIRECTS} times")))
     }
 
     fn ask(&self, url: &str, range: Option<&str>, time: Duration) -> std::result::Result<Response<Body>, Failure> {

@@ -17,13 +17,13 @@ use super::{
 use crate::{Error, Result};
 
 /// Bytes that are read at once.
-const CHUNK: usize = 1 << 18;
+const CHUNK_BYTES: usize = 1 << 18;
 
 /// Maximum number of connections for one file, so that a server of single bytes does not keep a program for ever.
-const CONNECTIONS: usize = 1000;
+const MAX_CONNECTIONS: usize = 1000;
 
 /// How often a file is looked at that another process downloads.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -100,28 +100,28 @@ impl Remote<'_, '_> {
                     format!("another process is downloading this file (it holds {}): wait for it", path.display());
                 return Err(super::explain::failed(self.spec, file, why));
             }
-            thread::sleep(GLANCE);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
     /// Downloads the contents. Resumes after each interruption, as long as attempts bring something new.
     fn transfer(&mut self, transfer: &Transfer<'_>) -> Outcome<()> {
         let mut part = OpenOptions::new().create(true).append(true).open(&transfer.part).map_err(Failure::Local)?;
-        let mut most = length(&transfer.part);
-        if most >= transfer.size {
+        let mut received = length(&transfer.part);
+        if received >= transfer.size {
             // Whatever is there is not this file: a file that is whole does not keep this name.
             part.set_len(0).map_err(Failure::Local)?;
-            most = 0;
+            received = 0;
         }
         let mut patience = Patience::new(self.options);
-        for _ in 0..CONNECTIONS {
+        for _ in 0..MAX_CONNECTIONS {
             let outcome = match transfer.size {
                 0 => Ok(()),
                 _ => self.attempt(transfer, &mut part, length(&transfer.part)),
             };
             let now = length(&transfer.part);
-            if now > most {
-                (patience, most) = (Patience::renewed(self.options), now);
+            if now > received {
+                (patience, received) = (Patience::renewed(self.options), now);
             }
             let failure = match outcome {
                 Ok(()) if now == transfer.size => return Ok(()),
@@ -130,7 +130,7 @@ impl Remote<'_, '_> {
             };
             self.pause(transfer.file, failure, &mut patience)?;
         }
-        Err(Failure::Broken(format!("{CONNECTIONS} times, before the file was whole")))
+        Err(Failure::Broken(format!("{MAX_CONNECTIONS} times, before the file was whole")))
     }
 
     /// Receives what one connection brings after the first `have` bytes.
@@ -156,7 +156,7 @@ impl Remote<'_, '_> {
             return Err(longer(transfer.size, have + length));
         }
         self.received(transfer, have);
-        let (mut reader, mut chunk) = (answer.body.as_reader(), vec![0; CHUNK]);
+        let (mut reader, mut chunk) = (answer.body.as_reader(), vec![0; CHUNK_BYTES]);
         loop {
             let count = reader.read(&mut chunk).map_err(|error| self.client.read_failure(error))?;
             if count == 0 {

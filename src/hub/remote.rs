@@ -13,10 +13,10 @@ use super::{
 use crate::{Error, Result};
 
 /// A longer pause that a hub asks for is an error.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 /// Maximum bytes of a list of files.
-const LIST_LIMIT: u64 = 64 << 20;
+const MAX_LIST_BYTES: u64 = 64 << 20;
 
 /// One repository on the hub.
 pub(super) struct Remote<'a, 'p> {
@@ -60,7 +60,7 @@ impl Patience {
         };
         let pause = wanted.unwrap_or(self.pause);
         self.pause *= 2;
-        (self.attempts > 0 && pause <= LONGEST_PAUSE).then_some(pause)
+        (self.attempts > 0 && pause <= MAX_PAUSE).then_some(pause)
     }
 }
 
@@ -124,7 +124,7 @@ impl<'a, 'p> Remote<'a, 'p> {
                 404 | 405 | 501 if answer.first("x-error-code").is_none() => return Ok(None),
                 _ => return Err(Failure::Refused(Refusal::of(&answer))),
             }
-            let body = answer.body.with_config().limit(LIST_LIMIT).read_to_vec();
+            let body = answer.body.with_config().limit(MAX_LIST_BYTES).read_to_vec();
             let body = body.map_err(|error| client.read_failure(error.into_io()))?;
             // Whatever else answers here says so where a file is asked for.
             Ok(Listing::parse(&body).inspect_err(|error| log::info!("{address}: no list of files: {error}")).ok())

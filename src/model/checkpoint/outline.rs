@@ -14,7 +14,7 @@ use crate::{Error, Result, model::config::Config};
 const SAFETENSORS_HEAD: u64 = 1 << 18;
 const GGUF_HEAD: u64 = 1 << 20;
 /// The last size that is tried: far above any real header, of which the tokens and merges take most.
-const GGUF_LONGEST: u64 = 1 << 26;
+const MAX_GGUF_HEAD: u64 = 1 << 26;
 
 /// A weight file that is elsewhere.
 pub struct HeadFile<'a> {
@@ -52,8 +52,8 @@ impl HeadFile<'_> {
         let mut wanted = GGUF_HEAD;
         loop {
             let head = self.read(wanted)?;
-            let most = wanted >= self.length.min(GGUF_LONGEST);
-            if most || !gguf::is_gguf(&head) || gguf::has_header(&head, self.length) {
+            let is_last = wanted >= self.length.min(MAX_GGUF_HEAD);
+            if is_last || !gguf::is_gguf(&head) || gguf::has_header(&head, self.length) {
                 return Ok((self.path, Bytes::Head(head, self.length)));
             }
             wanted *= 4;
