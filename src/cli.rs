@@ -1,6 +1,7 @@
 //! The command line: all commands and flags, here and in the modules below.
 
 mod bench;
+mod cached;
 mod chat;
 mod compare;
 mod devices;
@@ -8,6 +9,7 @@ mod evaluation;
 mod generate;
 mod info;
 mod interrupt;
+mod located;
 mod model;
 pub mod output;
 mod perplexity;
@@ -34,6 +36,15 @@ enum Command {
     Generate(generate::Arguments),
     /// Hold a conversation
     Chat(chat::Arguments),
+    /// Download a model from the hub, or what is new in it
+    #[command(visible_alias = "download")]
+    Pull(cached::PullArguments),
+    /// List the downloaded models
+    #[command(visible_alias = "list")]
+    Ls(cached::ListArguments),
+    /// Remove downloaded models
+    #[command(visible_alias = "remove")]
+    Rm(cached::RemoveArguments),
     /// List backends and devices, and which one is taken by itself
     Devices(devices::Arguments),
     /// Show what a checkpoint holds and how much memory it needs
@@ -58,6 +69,9 @@ pub fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
+        Command::Pull(arguments) => cached::pull(&arguments),
+        Command::Ls(arguments) => cached::list(&arguments),
+        Command::Rm(arguments) => cached::remove(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Quantize(arguments) => quantize::run(&arguments),

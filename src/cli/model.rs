@@ -7,7 +7,7 @@ use bimetal::{
     low_level::{
         compute::dtype::DType,
         engine::ALIGN,
-        hub, kernels,
+        kernels,
         model::{built_in, weights::Source},
     },
     open,
@@ -15,8 +15,9 @@ use bimetal::{
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
 use super::{
+    located,
     output::note,
-    progress::{FileBars, LOADING, bar},
+    progress::{LOADING, bar},
 };
 
 /// Lower limit of the budget: one prompt chunk, and one token of a decoding sequence.
@@ -27,7 +28,8 @@ const MOST_BUDGET: i64 = 1 << 16;
 /// Flags for the checkpoint.
 #[derive(Args)]
 pub struct ModelArguments {
-    /// A checkpoint directory, a GGUF file, or OWNER/NAME[@REVISION] on the hub; the built-in model if absent
+    /// A checkpoint directory, a GGUF file, or a model on the hub: OWNER/NAME, OWNER/NAME:QUANT or OWNER/NAME/FILE.gguf,
+    /// each with @REVISION if it is not the newest; the built-in model if absent
     #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
     pub model: Option<String>,
 }
@@ -170,12 +172,10 @@ impl ModelArguments {
         self.model.as_deref().unwrap_or(built_in::NAME)
     }
 
-    /// Opens the checkpoint. Downloads it from the hub if needed, with a progress bar per file on a terminal.
+    /// Opens the checkpoint. Downloads it from the hub if needed, and shows that.
     pub fn open(&self) -> Result<Checkpoint> {
         let Some(model) = &self.model else { return built_in::open() };
-        let mut bars = FileBars::default();
-        let path = hub::locate(model, &mut |file, done, total| bars.show(file, done, total))?;
-        let checkpoint = Checkpoint::open(&path)?;
+        let checkpoint = Checkpoint::open(&located::path(model)?)?;
         checkpoint.check()?;
         Ok(checkpoint)
     }

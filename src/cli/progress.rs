@@ -1,11 +1,18 @@
 //! Progress bars, shown only on a terminal.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    io::{IsTerminal, stderr},
+    time::Instant,
+};
 
+use bimetal::low_level::hub::{DownloadEvent, size_text};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
+use super::output::note;
+
 /// For a file during its download, in bytes.
-const DOWNLOADING: &str = "{msg} [{elapsed_precise}] [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})";
+const DOWNLOADING: &str =
+    "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
 /// For loading weights, in bytes.
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
 /// For quantizing weights, in bytes.
@@ -23,16 +30,47 @@ pub fn bar(template: &'static str, length: u64) -> ProgressBar {
     ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear)
 }
 
-/// One bar per downloaded file, in order; finished bars stay on the terminal.
-#[derive(Default)]
-pub struct FileBars {
+/// Shows a download: one bar per file on a terminal, and elsewhere one line at its beginning and one at its end.
+pub struct Download {
+    bars: bool,
     file: String,
     bar: Option<ProgressBar>,
+    started: Instant,
 }
 
-impl FileBars {
-    /// Shows the received bytes of a file.
-    pub fn show(&mut self, file: &str, done: u64, total: u64) {
+impl Download {
+    /// `hidden` shows no bars even on a terminal.
+    pub fn new(hidden: bool) -> Self {
+        Self { bars: !hidden && stderr().is_terminal(), file: String::new(), bar: None, started: Instant::now() }
+    }
+
+    /// Shows an event.
+    pub fn show(&mut self, event: DownloadEvent<'_>) {
+        match event {
+            DownloadEvent::Begin { model, files, bytes, directory } => {
+                self.started = Instant::now();
+                let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
+                note(&format!("downloading {model}: {files}, {}, to {}", size_text(bytes), directory.display()));
+            }
+            DownloadEvent::Received { file, done, total } if self.bars => self.advance(file, done, total),
+            DownloadEvent::Received { .. } => {}
+            DownloadEvent::Retry { file, why, pause } => {
+                let when = if pause.is_zero() { String::new() } else { format!(" in {} s", pause.as_secs_f32()) };
+                let line = format!("{file}: {why}, trying again{when}");
+                match &self.bar {
+                    Some(bar) => bar.suspend(|| note(&line)),
+                    None => note(&line),
+                }
+            }
+            DownloadEvent::End { model, bytes } => {
+                self.bar = None;
+                let time = self.started.elapsed().as_secs_f64();
+                note(&format!("downloaded {model}: {} in {time:.1} s", size_text(bytes)));
+            }
+        }
+    }
+
+    fn advance(&mut self, file: &str, done: u64, total: u64) {
         if self.file != file {
             file.clone_into(&mut self.file);
             self.bar = None;

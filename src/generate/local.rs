@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Unsupported`] for a name that is not a path on this machine.
-pub(super) fn locate(model: &str, _progress: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
+pub(super) fn locate(model: &str, _progress: &mut dyn FnMut(())) -> Result<PathBuf> {
     let path = Path::new(model);
     if path.exists() {
         return Ok(path.into());

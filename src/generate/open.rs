@@ -12,14 +12,14 @@ use crate::{
 };
 
 impl Generator {
-    /// Opens a model on the best device of this machine: `OWNER/NAME` or `OWNER/NAME@REVISION` on the hub, a checkpoint
-    /// directory, or a GGUF file. All options have their defaults, which depend on the device.
+    /// Opens a model on the best device of this machine: `OWNER/NAME` on the hub, with or without a GGUF
+    /// file's `:QUANT` or `/FILE.gguf` and an `@REVISION`; a checkpoint directory, or a GGUF file. All options have their defaults, which depend on the device.
     ///
     /// # Errors
     /// [`crate::Error::Download`]; those of [`Checkpoint::open`], [`Checkpoint::check`] and [`Generator::new`].
     /// [`crate::Error::Unsupported`] for a model on the hub in a build without the feature `hub`.
     pub fn open(model: &str) -> Result<Self> {
-        let checkpoint = Checkpoint::open(&hub::locate(model, &mut |_, _, _| {})?)?;
+        let checkpoint = Checkpoint::open(&hub::locate(model, &mut |_| {})?)?;
         checkpoint.check()?;
         Self::on_best_device(&checkpoint)
     }

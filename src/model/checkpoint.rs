@@ -22,6 +22,7 @@ mod encoding;
 mod gguf;
 mod header;
 mod names;
+mod outline;
 mod summary;
 mod table;
 mod view;
@@ -35,6 +36,7 @@ use names::{Names, PREFIXES};
 pub(crate) use directory::SINGLE as WEIGHTS;
 pub(crate) use header::{FORMAT, FORMAT_VERSION};
 
+pub use outline::HeadFile;
 pub use summary::{Skipped, Summary};
 pub use table::{Expected, Part, expected};
 pub use view::TensorView;
@@ -56,7 +58,7 @@ pub struct Checkpoint {
 #[derive(Debug)]
 enum Place {
     Directory(PathBuf),
-    /// A single file, and the values of its keys.
+    /// The first file of a model, and the values of its keys.
     Gguf(PathBuf, gguf::Values),
     Embedded(SideFiles),
 }

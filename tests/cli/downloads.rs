@@ -3,11 +3,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bimetal::{
     Error, Result,
-    low_level::hub::{HubOptions, RepoSpec, fetch},
+    low_level::hub::{DownloadEvent, HubOptions, RepoSpec, fetch},
 };
 
 use crate::server::{COMMIT, Hub};
@@ -34,11 +35,13 @@ fn weights() -> Vec<u8> {
 }
 
 fn options(hub: &Hub, scratch: &Scratch) -> HubOptions {
-    HubOptions { endpoint: hub.endpoint.clone(), cache: scratch.0.join("hub"), token: None }
+    let mut options = HubOptions::new(hub.endpoint.clone(), scratch.0.join("hub"));
+    (options.stall_timeout, options.attempts, options.pause) = (Duration::from_millis(150), 3, Duration::ZERO);
+    options
 }
 
 fn get(hub: &Hub, scratch: &Scratch) -> Result<PathBuf> {
-    fetch(&RepoSpec::parse("maker/model").unwrap(), &options(hub, scratch), &mut |_, _, _| {})
+    fetch(&RepoSpec::parse("maker/model").unwrap(), &options(hub, scratch), &mut |_| {})
 }
 
 fn model(weights: &[u8]) -> Hub {
@@ -140,9 +143,10 @@ fn content(hub: &Hub) -> Vec<String> {
 #[test]
 fn a_second_run_resumes_what_the_first_left() {
     let (hub, scratch, weights) = (model(&weights()), Scratch::new("resume"), weights());
-    hub.set(|state| state.cuts = vec![usize::MAX, usize::MAX, 200_000, 0]);
+    hub.set(|state| state.cuts = vec![usize::MAX, usize::MAX, 200_000, 0, 0, 0]);
     assert_says(&complaint(get(&hub, &scratch)), &["maker/model/model.safetensors", "broke", "again"]);
-    assert_eq!(content(&hub), ["bytes=0-", "bytes=200000-"]);
+    // After the bytes, two attempts more: three in a row that bring nothing are enough.
+    assert_eq!(content(&hub), ["bytes=0-", "bytes=200000-", "bytes=200000-", "bytes=200000-"]);
 
     let directory = get(&hub, &scratch).unwrap();
     assert_eq!(fs::read(directory.join("model.safetensors")).unwrap(), weights);
@@ -156,7 +160,7 @@ fn starts_over_where_a_part_cannot_be_continued() {
         [("part-full", 400_000, false), ("part-long", 500_000, false), ("part-whole", 1000, true)]
     {
         let (hub, scratch, weights) = (model(&weights()), Scratch::new(name), weights());
-        fs::write(blobs(&scratch).join("tag-model.part"), vec![9; part]).unwrap();
+        fs::write(blobs(&scratch).join("tag-model.safetensors.incomplete"), vec![9; part]).unwrap();
         hub.set(|state| state.whole = whole);
         let directory = get(&hub, &scratch).unwrap();
         assert!(fs::read(directory.join("model.safetensors")).unwrap() == weights, "{name}");
@@ -169,7 +173,11 @@ fn tells_how_much_of_each_file_has_come() {
     hub.set(|state| state.cuts = vec![usize::MAX, usize::MAX, 150_000]);
     let mut told = Vec::new();
     let spec = RepoSpec::parse("maker/model").unwrap();
-    let mut note = |file: &str, done: u64, total: u64| told.push((file.to_owned(), done, total));
+    let mut note = |event: DownloadEvent| {
+        if let DownloadEvent::Received { file, done, total } = event {
+            told.push((file.to_owned(), done, total));
+        }
+    };
     fetch(&spec, &options(&hub, &scratch), &mut note).unwrap();
     let of =
         |name: &str| told.iter().filter(|(file, ..)| file == name).map(|told| (told.1, told.2)).collect::<Vec<_>>();
@@ -195,13 +203,13 @@ fn says_what_to_do_about_a_refusal() {
     let ask = |status, token: Option<&str>| {
         hub.set(|state| state.status = Some(status));
         let options = HubOptions { token: token.map(Into::into), ..options(&hub, &scratch) };
-        complaint(fetch(&spec, &options, &mut |_, _, _| {}))
+        complaint(fetch(&spec, &options, &mut |_| {}))
     };
-    assert_says(&ask(401, None), &["maker/model@v2/config.json", "401", "name", "gated", "HF_TOKEN", &hub.endpoint]);
+    assert_says(&ask(401, None), &["maker/model@v2: ", "401", "name", "gated", "HF_TOKEN", &hub.endpoint]);
     assert_says(&ask(401, Some("bad")), &["401", "not accepted", "HF_TOKEN"]);
     assert_says(&ask(403, None), &["403", "gated", "/maker/model", "HF_TOKEN"]);
     assert_says(&ask(403, Some("other")), &["403", "account", "terms"]);
-    assert_says(&ask(404, None), &["404", "no such repository or revision", "name"]);
+    assert_says(&ask(404, None), &["maker/model@v2/config.json", "404", "no such repository or revision", "name"]);
     assert_says(&ask(503, None), &["503", "later"]);
 }
 
@@ -210,7 +218,7 @@ fn says_when_there_is_no_hub() {
     let (hub, scratch) = (model(b""), Scratch::new("nobody"));
     let nobody = HubOptions { endpoint: "http://127.0.0.1:9".into(), ..options(&hub, &scratch) };
     let spec = RepoSpec::parse("maker/model").unwrap();
-    let text = complaint(fetch(&spec, &nobody, &mut |_, _, _| {}));
+    let text = complaint(fetch(&spec, &nobody, &mut |_| {}));
     assert_says(&text, &["no connection to http://127.0.0.1:9", "network", "HF_ENDPOINT"]);
 }
 
@@ -231,10 +239,13 @@ fn a_usable_snapshot_of_another_tool_runs_without_a_network() {
 }
 
 #[test]
-fn a_repository_without_safetensors_is_no_model() {
-    let hub = Hub::new(&[("config.json", b"{}"), ("tokenizer.json", b"{}"), ("model.gguf", b"other")]);
-    let text = complaint(get(&hub, &Scratch::new("formless")));
-    assert_says(&text, &["maker/model/model.safetensors", "no such file", "safetensors"]);
+fn a_repository_without_weights_is_no_model() {
+    for plain in [false, true] {
+        let hub = Hub::new(&[("config.json", b"{}"), ("tokenizer.json", b"{}"), ("model.bin", b"other")]);
+        hub.set(|state| state.plain = plain);
+        let text = complaint(get(&hub, &Scratch::new("formless")));
+        assert_says(&text, &["maker/model", "model.safetensors"]);
+    }
 }
 
 #[test]
@@ -251,7 +262,7 @@ fn a_link_to_a_blob_that_was_deleted_is_mended() {
 fn names_a_full_disk() {
     let (hub, scratch) = (model(&weights()), Scratch::new("full-disk"));
     // Every write there fails: no space is left on the device.
-    std::os::unix::fs::symlink("/dev/full", blobs(&scratch).join("tag-model.part")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", blobs(&scratch).join("tag-model.safetensors.incomplete")).unwrap();
     let text = complaint(get(&hub, &scratch));
     assert_says(&text, &["maker/model/model.safetensors", "disk is full", "HF_HOME", scratch.0.to_str().unwrap()]);
 }
@@ -267,7 +278,7 @@ fn sends_the_token_with_every_request() {
     fs::write(scratch.0.join("token"), "from-the-file\n").unwrap();
     let options = HubOptions::from_variables(variables).unwrap();
     assert_eq!((&options.cache, &options.endpoint), (&scratch.0.join("hub"), &hub.endpoint));
-    fetch(&RepoSpec::parse("maker/model").unwrap(), &options, &mut |_, _, _| {}).unwrap();
+    fetch(&RepoSpec::parse("maker/model").unwrap(), &options, &mut |_| {}).unwrap();
     assert!(hub.requests().iter().all(|r| r.authorization.as_deref() == Some("Bearer from-the-file")));
 
     let named = |name: &str| if name == "HF_TOKEN" { Some("from-the-variable".into()) } else { variables(name) };
@@ -280,11 +291,11 @@ fn sends_the_token_with_every_request() {
 fn asks_for_the_revision() {
     let (hub, scratch) = (model(b"weights"), Scratch::new("revision"));
     let spec = RepoSpec::parse("maker/model@refs/pr/1").unwrap();
-    let directory = fetch(&spec, &options(&hub, &scratch), &mut |_, _, _| {}).unwrap();
-    assert!(hub.requests()[0].path.starts_with("/maker/model/resolve/refs%2Fpr%2F1/"));
-    assert_eq!(fetch(&spec, &options(&hub, &scratch), &mut |_, _, _| {}).unwrap(), directory);
+    let directory = fetch(&spec, &options(&hub, &scratch), &mut |_| {}).unwrap();
+    assert!(hub.requests()[0].path.starts_with("/api/models/maker/model/revision/refs%2Fpr%2F1?"));
+    assert_eq!(fetch(&spec, &options(&hub, &scratch), &mut |_| {}).unwrap(), directory);
     let commit = RepoSpec::parse(&format!("maker/model@{COMMIT}")).unwrap();
-    assert_eq!(fetch(&commit, &options(&hub, &scratch), &mut |_, _, _| {}).unwrap(), directory);
+    assert_eq!(fetch(&commit, &options(&hub, &scratch), &mut |_| {}).unwrap(), directory);
     assert_eq!(hub.requests().len(), 0);
 }
 
@@ -293,11 +304,44 @@ fn reads_a_specification_or_leaves_it() {
     for text in ["Qwen/Qwen3.5-0.8B", "a/b@main", "a/b@v1.0", "a_b/c-d@refs/pr/3"] {
         assert!(RepoSpec::parse(text).is_some(), "{text}");
     }
+    for (text, name) in [
+        ("a/b:q4_k_m", "a/b:q4_k_m"),
+        ("a/b:Q8_0@v1", "a/b:Q8_0@v1"),
+        ("a/b@v1:Q8_0", "a/b:Q8_0@v1"),
+        ("a/b/sub dir/x-00001-of-00002.GGUF@v1", "a/b/sub dir/x-00001-of-00002.GGUF@v1"),
+        ("hf.co/a/b:Q4_0", "a/b:Q4_0"),
+        ("https://huggingface.co/a/b/", "a/b"),
+        ("https://huggingface.co/a/b/tree/v1", "a/b@v1"),
+        ("https://huggingface.co/a/b/blob/main/x.gguf", "a/b/x.gguf"),
+        ("https://huggingface.co/a/b/resolve/v1/y/x.gguf?download=true", "a/b/y/x.gguf@v1"),
+    ] {
+        assert_eq!(RepoSpec::parse(text).map(|spec| spec.to_string()).as_deref(), Some(name));
+    }
     assert_eq!(RepoSpec::parse("a/b@main"), RepoSpec::parse("a/b"));
     assert_eq!(RepoSpec::parse("a/b@v1").unwrap().to_string(), "a/b@v1");
-    for text in
-        ["", "name", "/b", "a/", "./model", "../model", "a/b/c", "a/b@", "a/b@../x", "~/model", "a b/c", "a/b?x"]
-    {
+    for text in [
+        "",
+        "name",
+        "/b",
+        "a/",
+        "./model",
+        "../model",
+        "a/b/c",
+        "a/b@",
+        "a/b@../x",
+        "~/model",
+        "a b/c",
+        "a/b?x",
+        "a/b:",
+        "a/b:q/x",
+        "a/b:q@v:q",
+        "a/b/../x.gguf",
+        "a/b//x.gguf",
+        "a/b/.gguf",
+        "a/b/x.gguf:Q4",
+        "C:/models/x.gguf",
+        "C:\\m/x",
+    ] {
         assert!(RepoSpec::parse(text).is_none(), "{text}");
     }
 }

@@ -38,6 +38,20 @@ fn json_for_programs() {
 }
 
 #[test]
+fn a_published_size_without_its_weights() {
+    let out = run(&["info", "--shape", "27b"]).succeeds().out;
+    for want in ["27b: 26.9 B parameters", "bf16       50.1 GiB", "embedding     1,271,398,400"] {
+        assert!(out.contains(want), "{want}: {out}");
+    }
+    assert!(out.lines().all(|line| line.chars().count() <= 100), "{out}");
+    let lines: Vec<_> = out.lines().rev().take(2).collect();
+    assert!(lines[1].starts_with("this device    ") && lines[1].ends_with(" usable"), "{out}");
+    assert!(["fits           yes, ", "fits           no: "].iter().any(|begin| lines[0].starts_with(begin)), "{out}");
+    let json: Value = serde_json::from_str(&run(&["info", "--shape", "0.8b", "--json"]).succeeds().out).unwrap();
+    assert!(json["device"]["fits"].is_boolean() && json["device"]["max_context"].is_u64(), "{json}");
+}
+
+#[test]
 fn completions() {
     for (shell, mark) in
         [("bash", "complete -F _bimetal"), ("zsh", "#compdef bimetal"), ("fish", "complete -c bimetal")]
@@ -56,7 +70,9 @@ fn completions() {
 fn help_and_version() {
     let version = run(&["--version"]).succeeds().out;
     assert_eq!(version, format!("bimetal {}\n", env!("CARGO_PKG_VERSION")));
-    for command in ["generate", "chat", "devices", "info", "perplexity", "compare", "bench", "completions"] {
+    for command in
+        ["generate", "chat", "pull", "ls", "rm", "devices", "info", "perplexity", "compare", "bench", "completions"]
+    {
         assert!(run(&["--help"]).succeeds().out.contains(command));
         assert!(run(&[command, "--help"]).succeeds().out.contains("Usage: bimetal"), "{command}");
     }

@@ -3,6 +3,8 @@
 
 mod backends;
 mod bench;
+#[cfg(unix)]
+mod cached;
 mod chat;
 mod checkpoints;
 mod dispatches;
@@ -15,8 +17,10 @@ mod growth;
 mod hub;
 mod info;
 mod quantize;
+mod refusals;
 mod run;
 mod server;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod variables;

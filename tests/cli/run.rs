@@ -18,7 +18,13 @@ pub struct Outcome {
 /// The binary with arguments, without any variable of the tester's environment that it reads.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bimetal"));
-    for name in ["RUST_LOG", "XDG_RUNTIME_DIR", "HF_TOKEN"] {
+    for name in ["RUST_LOG", "XDG_RUNTIME_DIR"] {
+        command.env_remove(name);
+    }
+    let hub = ["HF_", "HUGGING", "TRANSFORMERS_"];
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| hub.iter().any(|hub| name.to_string_lossy().starts_with(hub)))
+    {
         command.env_remove(name);
     }
     command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));

@@ -3,6 +3,7 @@
 mod broken;
 mod config;
 mod gguf;
+mod parts;
 mod quantized;
 
 use std::{

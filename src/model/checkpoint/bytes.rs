@@ -1,6 +1,6 @@
-//! The bytes of one weight file, mapped or in memory: the only unsafe code of the loader.
+//! The bytes of one weight file, mapped or in memory, or only its first bytes: the only unsafe code of the loader.
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, ops::Range, path::Path};
 
 use crate::{Error, Result};
 
@@ -10,6 +10,8 @@ pub(super) enum Bytes {
     #[cfg(not(target_arch = "wasm32"))]
     Mapped(memmap2::Mmap),
     Memory(Cow<'static, [u8]>),
+    /// The first bytes of a file that is elsewhere, and the length of the whole file.
+    Head(Vec<u8>, u64),
 }
 
 impl Bytes {
@@ -36,6 +38,23 @@ impl Bytes {
             #[cfg(not(target_arch = "wasm32"))]
             Bytes::Mapped(map) => map,
             Bytes::Memory(bytes) => bytes,
+            Bytes::Head(bytes, _) => bytes,
+        }
+    }
+
+    /// The length of the whole file.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Bytes::Head(_, length) => *length,
+            _ => self.as_slice().len() as u64,
+        }
+    }
+
+    /// A part of the file; nothing of a file that is elsewhere.
+    pub(super) fn part(&self, range: Range<usize>) -> &[u8] {
+        match self {
+            Bytes::Head(..) => &[],
+            _ => &self.as_slice()[range],
         }
     }
 

@@ -86,9 +86,24 @@ impl Files {
         Files::whole(Shard { path, bytes: Bytes::Memory(bytes), quantized: None })
     }
 
+    /// Files that are elsewhere, by the first bytes of each.
+    pub(super) fn heads(heads: Vec<(PathBuf, Bytes)>) -> Result<Files> {
+        let mut files = Files { shards: Vec::new(), stored: BTreeMap::new() };
+        for (number, (path, bytes)) in heads.into_iter().enumerate() {
+            let Header { slots, quantized } = header::read(&bytes, &path)?;
+            for (name, slot) in slots {
+                if files.stored.insert(name.clone(), Stored::new(number, slot)).is_some() {
+                    return Err(Error::Format { file: path, what: format!("tensor {name} is in another file too") });
+                }
+            }
+            files.shards.push(Shard { path, bytes, quantized });
+        }
+        Ok(files)
+    }
+
     /// The bytes of a stored tensor.
     pub(super) fn data(&self, stored: &Stored) -> &[u8] {
-        &self.shards[stored.shard].bytes.as_slice()[stored.range.clone()]
+        self.shards[stored.shard].bytes.part(stored.range.clone())
     }
 
     /// The quantized format of the file of a stored tensor, if the tensor is a plane.
@@ -101,7 +116,7 @@ impl Files {
     }
 
     fn whole(shard: Shard) -> Result<Files> {
-        let Header { slots, quantized } = header::read(shard.bytes.as_slice(), &shard.path)?;
+        let Header { slots, quantized } = header::read(&shard.bytes, &shard.path)?;
         let shard = Shard { quantized, ..shard };
         let stored = slots.into_iter().map(|(name, slot)| (name, Stored::new(0, slot))).collect();
         Ok(Files { shards: vec![shard], stored })
@@ -124,7 +139,7 @@ impl Files {
                     )));
                 }
                 let opened = Shard::open(path)?;
-                let header = header::read(opened.bytes.as_slice(), &opened.path)?;
+                let header = header::read(&opened.bytes, &opened.path)?;
                 slots.push(header.slots);
                 numbers.insert(shard, shards.len());
                 shards.push(Shard { quantized: header.quantized, ..opened });

@@ -7,12 +7,17 @@
 mod container;
 mod cursor;
 mod kind;
+mod parts;
 mod settings;
 mod small;
 mod text;
 mod value;
 
-use std::{borrow::Cow, collections::BTreeMap, path::Path};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     bytes::Bytes,
@@ -20,8 +25,9 @@ use super::{
     encoding::Encoding,
     names::Names,
 };
-use crate::{Error, Result, model::config::Config};
+use crate::{Result, model::config::Config};
 pub(super) use kind::{Kind, READ};
+use parts::PartFile;
 use settings::Keys;
 pub(super) use text::side_file;
 pub(super) use value::Value;
@@ -42,30 +48,47 @@ pub(super) fn is_gguf(bytes: &[u8]) -> bool {
     bytes.starts_with(&container::MAGIC)
 }
 
-/// Opens the file at `path`, whose contents are `bytes`.
+/// Opens the file at `path`, whose contents are `bytes`, and the other parts of its model.
 pub(super) fn open(bytes: Bytes, path: &Path) -> Result<Opened> {
-    let read = container::read(bytes.as_slice());
-    let container = read.map_err(|what| Error::Format { file: path.into(), what })?;
-    let keys = Keys { values: &container.values, file: path };
+    assemble(parts::all(PartFile::read(bytes, path.into())?)?)
+}
+
+/// Opens a model whose files are elsewhere, by the first bytes of each file, in order.
+pub(super) fn heads(heads: Vec<(PathBuf, Bytes)>) -> Result<Opened> {
+    let parts: Result<Vec<_>> = heads.into_iter().map(|(path, bytes)| PartFile::read(bytes, path)).collect();
+    assemble(parts?)
+}
+
+/// Whether these first bytes of a file of `length` bytes have the whole header.
+pub(super) fn has_header(bytes: &[u8], length: u64) -> bool {
+    container::read(bytes, length).is_ok()
+}
+
+fn assemble(parts: Vec<PartFile>) -> Result<Opened> {
+    let parts::Model { mut shards, values, tensors } = parts::unite(parts)?;
+    let keys = Keys { values: &values, file: &shards[0].path };
     keys.require_model()?;
-    let (config, mtp) = settings::config(keys, &container.tensors)?;
-    let mut small = Vec::new();
-    let mut stored = BTreeMap::new();
-    for (name, tensor) in container.tensors {
+    let (config, mtp) = settings::config(keys, &tensors)?;
+    let (mut small, mut stored) = (Vec::new(), BTreeMap::new());
+    for (name, tensor) in tensors {
         let mut slot = Stored {
-            shard: 0,
+            shard: tensor.file,
             encoding: Encoding::Gguf(tensor.kind),
             shape: settings::shape(&name, tensor.shape),
             range: tensor.range,
         };
-        if let Some(values) = small::converted(&name, &slot, bytes.as_slice(), path)? {
+        let Shard { path, bytes, .. } = &shards[tensor.file];
+        if !matches!(bytes, Bytes::Head(..))
+            && let Some(values) = small::converted(&name, &slot, bytes.as_slice(), path)?
+        {
             let start = small.len();
             small.extend(values);
-            slot = Stored { shard: 1, encoding: Encoding::Gguf(Kind::F32), range: start..small.len(), ..slot };
+            slot =
+                Stored { shard: shards.len(), encoding: Encoding::Gguf(Kind::F32), range: start..small.len(), ..slot };
         }
         stored.insert(name, slot);
     }
-    let shard = |bytes| Shard { path: path.into(), bytes, quantized: None };
-    let shards = vec![shard(bytes), shard(Bytes::Memory(Cow::Owned(small)))];
-    Ok(Opened { config, files: Files { shards, stored }, names: Names::Gguf { mtp }, values: container.values })
+    let path = shards[0].path.clone();
+    shards.push(Shard { path, bytes: Bytes::Memory(Cow::Owned(small)), quantized: None });
+    Ok(Opened { config, files: Files { shards, stored }, names: Names::Gguf { mtp }, values })
 }

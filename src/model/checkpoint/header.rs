@@ -6,6 +6,7 @@ use safetensors::tensor::{Dtype, TensorInfo};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::bytes::Bytes;
 use crate::{
     Error, Result,
     compute::{dtype::DType, formats::VERSION},
@@ -41,8 +42,15 @@ pub(super) struct Header {
     pub(super) quantized: Option<DType>,
 }
 
-/// Reads and checks the header of `file`; `bytes` are its contents.
-pub(super) fn read(bytes: &[u8], file: &Path) -> Result<Header> {
+/// The number of bytes up to the end of the header, from the first bytes of a file. `None` if these are too few.
+pub(super) fn end(bytes: &[u8]) -> Option<u64> {
+    let (length, _) = bytes.split_first_chunk::<LENGTH>()?;
+    Some(u64::from_le_bytes(*length).min(LONGEST as u64) + LENGTH as u64)
+}
+
+/// Reads and checks the header of `file`, of which `contents` has the header at least.
+pub(super) fn read(contents: &Bytes, file: &Path) -> Result<Header> {
+    let bytes = contents.as_slice();
     let format = |what: String| Error::Format { file: file.into(), what };
     let header = header(bytes).map_err(format)?;
     let mut json = serde_json::Deserializer::from_slice(header);
@@ -50,7 +58,7 @@ pub(super) fn read(bytes: &[u8], file: &Path) -> Result<Header> {
     let (tensors, metadata) = read.map_err(|why| format(format!("the safetensors header is unusable: {why}")))?;
     let quantized = quantized(&metadata, file)?;
     let start = LENGTH + header.len();
-    let slots = place(tensors, bytes.len() - start, start).map_err(format)?;
+    let slots = place(tensors, contents.length() as usize - start, start).map_err(format)?;
     Ok(Header { slots, quantized })
 }
 

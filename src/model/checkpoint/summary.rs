@@ -57,10 +57,12 @@ pub(super) fn summary(checkpoint: &Checkpoint) -> Summary {
             *bytes.entry(dtype).or_default() += size;
         }
     }
-    let size = |shard: &super::directory::Shard| (shard.path.clone(), shard.bytes.as_slice().len() as u64);
+    let size = |shard: &super::directory::Shard| (shard.path.clone(), shard.bytes.length());
     let mut files: Vec<_> = checkpoint.files.shards.iter().map(size).collect();
-    // A tensor converted on opening counts with its bytes in the file.
-    files.dedup_by(|second, first| second.0 == first.0);
+    if checkpoint.is_gguf() {
+        // A tensor converted on opening counts with its bytes in the file.
+        files.pop();
+    }
     Summary { config: checkpoint.config.clone(), parameters, bytes, skipped, files }
 }
 

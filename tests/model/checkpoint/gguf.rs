@@ -93,8 +93,6 @@ fn other_files() {
     }
     let found = edited(|file| file.key("general.type", text("adapter")));
     assert!(found.starts_with("a GGUF file of type \"adapter\""), "{found}");
-    let found = edited(|file| file.key("split.count", number(3)));
-    assert!(found.starts_with("one of 3 parts") && found.contains("--merge"), "{found}");
     let found = edited(|file| file.key("qwen35.rope.scaling.type", text("yarn")));
     assert!(found.starts_with("key qwen35.rope.scaling.type: \"yarn\" is not supported"), "{found}");
     let expected = "expected a little-endian file of version 2 or 3";

@@ -34,6 +34,8 @@ pub(super) struct Tensor {
     pub(super) shape: Vec<usize>,
     /// Byte range in the file.
     pub(super) range: Range<usize>,
+    /// The number of its file, for a model in several files.
+    pub(super) file: usize,
 }
 
 /// A tensor whose offset counts from the start of the tensor data.
@@ -44,8 +46,9 @@ struct Placed {
     size: usize,
 }
 
-/// Reads and checks the header and the places of the tensors.
-pub(super) fn read(bytes: &[u8]) -> Checked<Container> {
+/// Reads and checks the header and the places of the tensors in a file of `length` bytes. `bytes` has the header at
+/// least.
+pub(super) fn read(bytes: &[u8], length: u64) -> Checked<Container> {
     let mut cursor = Cursor::new(bytes, 0);
     version(&mut cursor)?;
     let (tensors, keys) = (cursor.u64()?, cursor.u64()?);
@@ -61,7 +64,7 @@ pub(super) fn read(bytes: &[u8]) -> Checked<Container> {
         placed.insert(name.to_owned(), tensor);
     }
     let start = (cursor.at() as u64).next_multiple_of(alignment);
-    Ok(Container { values, tensors: place(placed, (start, bytes.len() as u64), alignment)? })
+    Ok(Container { values, tensors: place(placed, (start, length), alignment)? })
 }
 
 fn version(cursor: &mut Cursor) -> Checked<()> {
@@ -148,7 +151,7 @@ fn place(
     }
     let found = |Placed { kind, shape, offset, size }| {
         let start = (start + offset) as usize;
-        Tensor { kind, shape, range: start..start + size }
+        Tensor { kind, shape, range: start..start + size, file: 0 }
     };
     Ok(placed.into_iter().map(|(name, tensor)| (name, found(tensor))).collect())
 }

@@ -57,10 +57,6 @@ impl<'a> Keys<'a> {
         if let Some(Value::Text(kind)) = self.values.get("general.type").filter(|kind| !is_text(kind, "model")) {
             return unsupported(format!("a GGUF file of type {kind:?}"), "give the model's own file");
         }
-        if let Some(Value::Unsigned(parts @ 2..)) = self.values.get("split.count") {
-            let hint = "put the parts together with `llama-gguf-split --merge`";
-            return unsupported(format!("one of {parts} parts of a GGUF file"), hint);
-        }
         match self.values.get("qwen35.rope.scaling.type").filter(|kind| !is_text(kind, "none")) {
             Some(kind) => {
                 unsupported(format!("key qwen35.rope.scaling.type: {kind}"), "only the default rope is computed")

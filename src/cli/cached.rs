@@ -1,0 +1,159 @@
+//! `pull`, `ls` and `rm`: the models of the hub that this machine keeps.
+
+use std::{
+    io::{IsTerminal, stdin},
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bimetal::{
+    Error, Result,
+    low_level::hub::{self, CachedModel, HubOptions, RepoSpec, size_text},
+};
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    output::{note, print, print_json},
+    progress::Download,
+    table::table,
+};
+
+/// Flags of `pull`.
+#[derive(Args)]
+pub struct PullArguments {
+    /// OWNER/NAME, OWNER/NAME:QUANT or OWNER/NAME/FILE.gguf, each with @REVISION if it is not the newest
+    model: String,
+}
+
+/// Flags of `ls`.
+#[derive(Args)]
+pub struct ListArguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of `rm`.
+#[derive(Args)]
+pub struct RemoveArguments {
+    /// OWNER/NAME for a whole repository, OWNER/NAME:QUANT or OWNER/NAME/FILE.gguf for one model, each with @REVISION
+    /// for one revision
+    #[arg(required = true)]
+    models: Vec<String>,
+    /// Remove without a question
+    #[arg(short, long)]
+    yes: bool,
+}
+
+fn spec(model: &str) -> Result<RepoSpec> {
+    RepoSpec::parse(model).ok_or_else(|| {
+        Error::Request(format!(
+            "{model:?} names no model on the hub: expected OWNER/NAME, OWNER/NAME:QUANT or OWNER/NAME/FILE.gguf"
+        ))
+    })
+}
+
+/// Downloads a model, or what is new in it.
+pub fn pull(arguments: &PullArguments) -> Result<()> {
+    let (spec, options) = (spec(&arguments.model)?, HubOptions::from_environment()?);
+    let mut download = Download::new(options.hide_bars);
+    let path = hub::pull(&spec, &options, &mut |event| download.show(event))?;
+    print(&format!("{}\n", path.display()))
+}
+
+/// Lists the models.
+pub fn list(arguments: &ListArguments) -> Result<()> {
+    let options = HubOptions::from_environment()?;
+    let models = hub::list(&options)?;
+    if arguments.json {
+        return print_json(&models.iter().map(as_json).collect());
+    }
+    if models.is_empty() {
+        note(&format!("no models in {}: `bimetal pull OWNER/NAME` downloads one", options.cache.display()));
+        return Ok(());
+    }
+    let rows: Vec<_> = models.iter().map(|model| row(model, &options.cache)).collect();
+    let bytes = models.iter().map(|model| model.bytes).sum();
+    let place = options.cache.display();
+    print(&format!("{}{} in {place}\n", table(&["model", "size", "modified", "folder"], &rows), size_text(bytes)))
+}
+
+/// A path is too long for a line: the folder in the cache stands for it.
+fn row(model: &CachedModel, cache: &Path) -> Vec<String> {
+    let date = model.modified.map_or("-".into(), |time| date(time)[..10].to_owned());
+    let name = if model.complete { model.spec.to_string() } else { format!("{} (incomplete)", model.spec) };
+    let folder = model.path.strip_prefix(cache).ok().and_then(|path| path.components().next());
+    let folder = folder.map_or("-".into(), |folder| folder.as_os_str().to_string_lossy().into_owned());
+    vec![name, size_text(model.bytes), date, folder]
+}
+
+fn as_json(model: &CachedModel) -> serde_json::Value {
+    json!({
+        "model": model.spec.to_string(), "bytes": model.bytes, "modified": model.modified.map(date),
+        "path": model.path, "complete": model.complete,
+    })
+}
+
+/// Removes models, after a question.
+pub fn remove(arguments: &RemoveArguments) -> Result<()> {
+    let options = HubOptions::from_environment()?;
+    let removals: Result<Vec<_>> =
+        arguments.models.iter().map(|model| Ok((model, hub::removal(&spec(model)?, &options)?))).collect();
+    for (model, removal) in removals? {
+        let bytes = size_text(removal.bytes());
+        if !arguments.yes && !confirmed(model, &bytes)? {
+            note(&format!("{model} is kept"));
+            continue;
+        }
+        removal.run()?;
+        print(&format!("removed {model}: {bytes} freed\n"))?;
+    }
+    Ok(())
+}
+
+fn confirmed(model: &str, bytes: &str) -> Result<bool> {
+    if !stdin().is_terminal() {
+        return Err(Error::Request(format!("rm {model} would free {bytes}: add -y to remove without a question")));
+    }
+    eprint!("remove {model} and free {bytes}? [y/N] ");
+    let mut line = String::new();
+    stdin().read_line(&mut line).map_err(Error::io("standard input"))?;
+    Ok(["y", "yes"].iter().any(|word| line.trim().eq_ignore_ascii_case(word)))
+}
+
+/// A time as `2026-01-31T12:00:00Z`.
+fn date(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let [hours, minutes, left] = [seconds / 3600 % 24, seconds / 60 % 60, seconds % 60];
+    let (mut year, mut days) = (1970, seconds / 86_400);
+    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while days >= lengths[month] {
+        days -= lengths[month];
+        month += 1;
+    }
+    format!("{year}-{:02}-{:02}T{hours:02}:{minutes:02}:{left:02}Z", month + 1, days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, want) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_767_225_599, "2025-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(date(UNIX_EPOCH + Duration::from_secs(seconds)), want);
+        }
+    }
+}
