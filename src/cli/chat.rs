@@ -117,11 +117,8 @@ impl Chat {
     fn answer(&mut self, said: &str) -> Result<()> {
         self.interrupted.store(false, Ordering::Relaxed);
         let mut stream = self.conversation.say(&mut self.generator, said, &self.options)?;
-        let mut text = String::new();
         while let Some(piece) = stream.advance() {
-            let piece = piece?;
-            print(&piece)?;
-            text += &piece;
+            print(&piece?)?;
             if self.interrupted.load(Ordering::Relaxed) {
                 stream.interrupt();
             }
@@ -129,7 +126,6 @@ impl Chat {
         print("\n")?;
         let timing = stream.timing();
         drop(stream);
-        self.conversation.heard(&text);
         note(&closing(&timing, self.generator.engine().memory()));
         Ok(())
     }
