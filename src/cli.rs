@@ -2,12 +2,16 @@
 
 mod bench;
 mod chat;
+mod color;
 mod compare;
 mod devices;
 mod evaluation;
+mod figures;
 mod generate;
+mod habits;
 mod info;
-mod interrupt;
+pub mod interrupt;
+mod manual;
 mod model;
 pub mod output;
 mod perplexity;
@@ -15,17 +19,28 @@ mod progress;
 mod quantize;
 mod sampling;
 mod table;
+mod terminal;
+mod values;
+
+use std::env;
 
 use bimetal::Result;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+
+/// Examples below the help.
+const EXAMPLES: &str = "\
+Examples:
+  bimetal generate \"Once upon a time\"           continue a text with the built-in model
+  bimetal chat -m Qwen/Qwen3.5-0.8B             talk with a model of the hub
+  bimetal generate -m model.gguf --chat \"Why?\"  ask a GGUF file one question";
 
 /// Runs Qwen3.5 language models on your own GPU.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -33,6 +48,7 @@ enum Command {
     /// Continue a text
     Generate(generate::Arguments),
     /// Hold a conversation
+    #[command(visible_alias = "run")]
     Chat(chat::Arguments),
     /// List backends and devices, and which one is taken by itself
     Devices(devices::Arguments),
@@ -51,11 +67,21 @@ enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Print the manual page, or write a page for each command
+    Man(manual::Arguments),
 }
 
-/// Parses the command line and runs its command.
+/// Parses the command line and runs its command. Without a command it prints the help.
 pub fn run() -> Result<()> {
-    match Arguments::parse().command {
+    let (line, notes) = habits::translate(env::args_os().collect());
+    let parsed = command().try_get_matches_from(&line).and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = parsed.unwrap_or_else(|mut error| {
+        habits::advise(&mut error, &line);
+        error.exit()
+    });
+    let Some(command) = arguments.command else { return output::print(&self::command().render_help().to_string()) };
+    notes.iter().for_each(|told| output::note(told));
+    match command {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Devices(arguments) => devices::run(&arguments),
@@ -66,10 +92,16 @@ pub fn run() -> Result<()> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "bimetal", &mut script);
+            clap_complete::generate(shell, &mut self::command(), "bimetal", &mut script);
             output::print(&String::from_utf8_lossy(&script))
         }
+        Command::Man(arguments) => manual::run(&arguments, self::command()),
     }
+}
+
+/// The command line. The flags of the help itself come last.
+fn command() -> clap::Command {
+    Arguments::command()
 }
 
 #[cfg(test)]

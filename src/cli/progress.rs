@@ -4,6 +4,8 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
+use super::output::is_quiet;
+
 /// For a file during its download, in bytes.
 const DOWNLOADING: &str = "{msg} [{elapsed_precise}] [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})";
 /// For loading weights, in bytes.
@@ -17,7 +19,7 @@ pub const MEASURING: &str = "measuring {bar:40} {pos} of {len}: {wide_msg}";
 
 /// A bar on standard error that disappears when dropped; hidden if standard error is not a terminal.
 pub fn bar(template: &'static str, length: u64) -> ProgressBar {
-    if !stderr().is_terminal() {
+    if is_quiet() || !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear)
