@@ -9,6 +9,7 @@ mod session;
 mod settings;
 mod thinking;
 mod transcript;
+mod wrap;
 
 use std::{
     io::{IsTerminal, stdin, stdout},

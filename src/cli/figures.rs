@@ -56,16 +56,15 @@ impl Figures {
     }
 
     /// One line with counts and speeds of one text.
-    pub fn line(&self, memory: u64) -> String {
+    pub fn line(&self) -> String {
         let first = self.first.as_secs_f64() * 1e3;
         format!(
-            "{}{}, prefill {:.0} tok/s, first token {first:.0} ms, {}, decode {:.1} tok/s, device memory {} MiB",
+            "{}{}, prefill {:.0} tok/s, first token {first:.0} ms, {}, decode {:.1} tok/s",
             plain(self.prompt, "prompt token"),
             self.reused(),
             rate(self.prompt - self.reused, self.first),
             plain(self.generated, "token"),
             rate(self.decoded, self.rest),
-            memory.div_ceil(1 << 20),
         )
     }
 
@@ -118,10 +117,7 @@ mod tests {
     fn one_token_is_singular_and_sums_leave_out_first_tokens() {
         let one =
             Figures { answers: 1, prompt: 1, generated: 1, first: Duration::from_millis(100), ..Figures::default() };
-        assert_eq!(
-            one.line(1),
-            "1 prompt token, prefill 10 tok/s, first token 100 ms, 1 token, decode 0.0 tok/s, device memory 1 MiB"
-        );
+        assert_eq!(one.line(), "1 prompt token, prefill 10 tok/s, first token 100 ms, 1 token, decode 0.0 tok/s");
         let mut sum = one;
         let second = Duration::from_secs(1);
         sum.add(Figures { answers: 1, prompt: 30, reused: 20, generated: 6, decoded: 5, first: second, rest: second });

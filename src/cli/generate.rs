@@ -72,15 +72,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     drop(checkpoint);
     let options = arguments.sampling.options(generator.generation_options());
     let paint = arguments.output.paint_notes();
-    if !arguments.json {
-        note(&paint.dim(&described(&options, generator.engine().plan().context)));
-    }
+    let settings = described(&options, generator.engine().plan().context);
     let mut conversation = Conversation::default();
     let asked = if arguments.chat { conversation.prompt(&generator, &prompt)? } else { prompt.clone() };
     let stream = match arguments.chat {
         true => conversation.say(&mut generator, &prompt, &options)?,
         false => generator.stream(&prompt, &options)?,
     };
+    if !arguments.json {
+        note(&paint.dim(&settings));
+    }
     let echoed = !(arguments.no_echo || arguments.chat || arguments.json);
     if echoed {
         print(&prompt)?;
@@ -160,9 +161,9 @@ impl Answer {
 
     /// One line: figures, why the text ended, and its seed.
     fn closing(&self, generator: &Generator, options: &GenerationOptions) -> String {
-        let figures = Figures::of(&self.timing).line(generator.engine().memory());
+        let (figures, memory) = (Figures::of(&self.timing).line(), generator.engine().memory().div_ceil(1 << 20));
         let ended = ended(generator, self.reason.as_ref(), options.max_tokens);
         let seed = options.sampling.seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
-        format!("{figures}; {ended}{seed}")
+        format!("{figures}, device memory {memory} MiB; {ended}{seed}")
     }
 }

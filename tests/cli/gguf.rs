@@ -34,7 +34,7 @@ fn what_a_file_cannot_do() {
     let again = run(&["generate", "a", "-m", &file, "--quant", "q8", "--backend", "cpu"]);
     again.refuses(&format!("{file}: its weights are q5_K already; q8 needs the original checkpoint"));
     let why = "a GGUF file; what is written needs the files beside the weights; give the directory of a safetensors checkpoint";
-    let written = run(&["quantize", &file, out.path("q8").to_str().unwrap(), "-f", "q8"]);
+    let written = run(&["quantize", &file, out.path("q8").to_str().unwrap(), "--format", "q8"]);
     written.refuses(&format!("{file}: {why}"));
     assert!(!fs::exists(out.path("q8")).unwrap(), "a refusal leaves nothing");
     // It has no tokenizer.

@@ -11,6 +11,7 @@ mod flags;
 mod generate;
 mod gguf;
 mod growth;
+mod habits;
 mod hub;
 mod info;
 mod launches;
@@ -20,3 +21,5 @@ mod server;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(target_os = "linux")]
+mod terminal;

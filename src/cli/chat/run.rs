@@ -199,9 +199,10 @@ impl Session {
         };
         let system = self.system().unwrap_or("none");
         self.screen.tell(&format!(
-            "model    {}\n         {}\nsystem   {system}\nused     {} in {}",
+            "model    {}\n         {}, device memory {} MiB\nsystem   {system}\nused     {} in {}",
             self.model,
             self.described(),
+            self.generator.engine().memory().div_ceil(1 << 20),
             counted(used, "token"),
             counted(messages.len(), "message"),
         ));

@@ -1,14 +1,22 @@
 //! What a chat shows: the answer as it comes, thoughts dimmed, and a spinner until the first token.
 
+#[cfg(unix)]
+use std::os::fd::AsFd;
+#[cfg(windows)]
+use std::os::windows::io::AsHandle;
 use std::{
-    io::{IsTerminal, stderr},
+    io::{IsTerminal, stderr, stdout},
     time::Duration,
 };
 
 use bimetal::Result;
 use indicatif::{ProgressBar, ProgressStyle};
+use terminal_size::terminal_size_of;
 
-use super::thinking::{Part, Thinking};
+use super::{
+    thinking::{Part, Thinking},
+    wrap::Wrap,
+};
 use crate::cli::{
     color::Paint,
     output::{complain, is_quiet, note, print},
@@ -33,19 +41,27 @@ pub struct Screen {
 impl Screen {
     /// Tells something that is no answer.
     pub fn tell(&self, text: &str) {
-        text.lines().for_each(|line| note(&self.notes.dim(line)));
+        self.fitted(text).lines().for_each(|line| note(&self.notes.dim(line)));
     }
 
     /// Tells what went wrong.
     pub fn complain(&self, what: &str) {
-        complain(&format!("error: {what}"));
+        complain(&self.fitted(&format!("error: {what}")));
+    }
+
+    /// A text with line ends where the terminal has its own.
+    fn fitted(&self, text: &str) -> String {
+        let mut wrap = Wrap::new(if self.is_live { columns(stderr()) } else { 0 });
+        wrap.push(text) + &wrap.finish()
     }
 
     /// Shows an answer that the model is about to give. `began` says whether the prompt has begun a thought.
     pub fn answer(&self, began: bool) -> Answer {
         let waits = self.is_live && stderr().is_terminal() && !is_quiet();
         let thinking = (self.hides_thinking || self.paint.is_on()).then(|| Thinking::new(began));
-        let mut answer = Answer { screen: *self, thinking, spinner: None, waits, is_begun: false };
+        let wrap = Wrap::new(if self.is_live { columns(stdout()) } else { 0 });
+        let mut answer =
+            Answer { screen: *self, thinking, wrap, spinner: None, waits, is_thought: false, is_begun: false };
         answer.wait("reading");
         answer
     }
@@ -56,8 +72,11 @@ pub struct Answer {
     screen: Screen,
     /// `None` where the text is shown as it is.
     thinking: Option<Thinking>,
+    wrap: Wrap,
     spinner: Option<ProgressBar>,
     waits: bool,
+    /// Whether the last text shown was a thought.
+    is_thought: bool,
     /// Whether anything of the answer itself was shown.
     is_begun: bool,
 }
@@ -68,7 +87,7 @@ impl Answer {
         if piece.is_empty() {
             return Ok(());
         }
-        let Some(thinking) = &mut self.thinking else { return self.write(piece) };
+        let Some(thinking) = &mut self.thinking else { return self.write(piece, false) };
         let parts = thinking.push(piece);
         let is_hidden = self.screen.hides_thinking && thinking.is_thought();
         if is_hidden {
@@ -81,29 +100,41 @@ impl Answer {
     pub fn finish(mut self) -> Result<()> {
         let rest = self.thinking.as_mut().and_then(Thinking::finish);
         rest.map_or(Ok(()), |part| self.part(part))?;
-        self.write("\n")
+        self.write("\n", self.is_thought)
     }
 
     fn part(&mut self, part: Part) -> Result<()> {
         match part {
             Part::Thought(_) if self.screen.hides_thinking => Ok(()),
-            Part::Thought(text) => self.write(&self.screen.paint.dim(&text)),
+            Part::Thought(text) => self.write(&text, true),
             Part::Answer(text) if self.screen.hides_thinking && !self.is_begun => {
                 // The space between a thought and the answer goes with the thought.
                 let begin = text.trim_start();
                 self.is_begun = !begin.is_empty();
-                self.write(begin)
+                self.write(begin, false)
             }
-            Part::Answer(text) => self.write(&text),
+            Part::Answer(text) => self.write(&text, false),
         }
     }
 
-    fn write(&mut self, text: &str) -> Result<()> {
+    fn write(&mut self, text: &str, is_thought: bool) -> Result<()> {
+        if self.is_thought != is_thought {
+            let rest = self.wrap.finish();
+            self.print(&rest)?;
+            self.is_thought = is_thought;
+        }
+        let text = self.wrap.push(text);
+        self.print(&text)
+    }
+
+    fn print(&mut self, text: &str) -> Result<()> {
         if text.is_empty() {
             return Ok(());
         }
-        self.spinner = None;
-        print(text)
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
+        if self.is_thought { print(&self.screen.paint.dim(text)) } else { print(text) }
     }
 
     fn wait(&mut self, message: &'static str) {
@@ -123,6 +154,20 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.spinner = None;
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
     }
+}
+
+/// Columns of the terminal that shows a stream; 0 without one.
+#[cfg(unix)]
+fn columns(stream: impl AsFd) -> usize {
+    terminal_size_of(stream).map_or(0, |(width, _)| width.0.into())
+}
+
+/// Columns of the terminal that shows a stream; 0 without one.
+#[cfg(windows)]
+fn columns(stream: impl AsHandle) -> usize {
+    terminal_size_of(stream).map_or(0, |(width, _)| width.0.into())
 }

@@ -75,7 +75,7 @@ impl Session {
     /// Tells the figures of the last answer.
     pub fn tell_figures(&self) {
         if let Some((figures, ended)) = &self.last {
-            note(&self.screen.notes.dim(&format!("{}; {ended}", figures.line(self.generator.engine().memory()))));
+            note(&self.screen.notes.dim(&format!("{}; {ended}", figures.line())));
         }
     }
 
