@@ -113,15 +113,21 @@ fn thinking_is_the_templates_choice_unless_asked_for() {
     }
 }
 
-/// The official template: its answers begin with an empty thought unless thinking is requested.
-#[test]
-fn the_official_template_does_not_think_by_itself() {
+/// The built-in model with this template.
+fn stories_with_template(template: &str) -> Scratch {
     let scratch = Scratch::empty();
     for name in ["config.json", "model.safetensors", "tokenizer.json", "generation_config.json"] {
         scratch.write(name, built_in(name));
     }
-    let template = crate::support::fixtures::fixture("chat_template.jinja");
-    scratch.write("chat_template.jinja", std::fs::read(template).unwrap());
+    scratch.write("chat_template.jinja", template);
+    scratch
+}
+
+/// The official template: its answers begin with an empty thought unless thinking is requested.
+#[test]
+fn the_official_template_does_not_think_by_itself() {
+    let template = std::fs::read_to_string(crate::support::fixtures::fixture("chat_template.jinja")).unwrap();
+    let scratch = stories_with_template(&template);
     let tokens = |flags: &[&str]| -> usize {
         let outcome = scratch.pipe(&[&["chat", "-n", "4", "--stats"], flags].concat(), "Hi\n").succeeds();
         closings(&outcome)[0].split(' ').next().unwrap().parse().unwrap()
@@ -139,10 +145,13 @@ fn a_context_that_is_full_drops_the_oldest_turns_or_refuses_more() {
     assert!(outcome.err.contains(said), "{}", outcome.err);
     let outcome = chat(&["--context", "64", "--context-full", "stop"], &question.repeat(5));
     let last = outcome.err.lines().last().unwrap();
-    assert!(last.starts_with("error: the context of 64 tokens is full, and nothing more can be asked; /clear"), "{last}");
+    assert!(
+        last.starts_with("error: the context of 64 tokens is full, and nothing more can be asked; /clear"),
+        "{last}"
+    );
     assert!(outcome.code == Some(1) && outcome.out.lines().count() > 1, "{}", outcome.out);
     // An answer that the context cuts off says so.
-    let outcome = chat(&["--context", "32", "-n", "-1"], question).succeeds();
+    let outcome = pipe(&["chat", "--backend", "cpu", "-t", "0", "--context", "32"], question).succeeds();
     assert!(outcome.err.contains("the context of 32 tokens is full, which ended the answer; "), "{}", outcome.err);
     // A message that is longer than the context alone.
     let outcome = chat(&["--context", "32"], &format!("{question}{}\n", "cat ".repeat(64)));
@@ -176,7 +185,7 @@ fn lines_that_are_no_commands_and_lines_that_are_no_text() {
     let tokens = |said| closings(&chat(&[], said).succeeds())[0].split(' ').next().unwrap().to_owned();
     assert_eq!(tokens("//foo\n"), tokens("\"\"\"/foo\"\"\"\n"));
     let outcome = crate::run::shell(
-        r"printf 'Hi\ncaf\351\nHi\n' | exec \"$@\"",
+        r#"printf 'Hi\ncaf\351\nHi\n' | exec "$@""#,
         &["chat", "--backend", "cpu", "-t", "0", "-n", "2"],
     );
     assert_eq!((outcome.code, outcome.out.lines().count()), (Some(1), 2), "{}", outcome.err);
@@ -223,27 +232,27 @@ fn a_conversation_in_a_file_goes_on() {
 
 #[test]
 fn settings_and_what_is_shown() {
-    let outcome = chat(&["-s", "7"], "/set\n/set temperature 0.5\n/set temperature\n/system Be kind.\n/show\n").succeeds();
-    for told in ["temperature        0\n", "seed               7\n", "temperature        0.5\n", "system   Be kind.\n"] {
+    let outcome =
+        chat(&["-s", "7"], "/set\n/set temperature 0.5\n/set temperature\n/system Be kind.\n/show\n").succeeds();
+    for told in ["temperature        0\n", "seed               7\n", "temperature        0.5\n", "system   Be kind.\n"]
+    {
         assert!(outcome.err.contains(told), "{told:?} in {}", outcome.err);
     }
+    // Off, then on again with the figures of the last answer.
     let outcome = chat(&[], "/stats\nHi\n/stats\nHi\n").succeeds();
-    assert_eq!(closings(&outcome).len(), 1, "{}", outcome.err);
+    assert_eq!(closings(&outcome).len(), 2, "{}", outcome.err);
 }
 
 #[test]
 fn thoughts_are_dimmed_or_left_out() {
-    let scratch = with_template("{{ messages[-1].content }}<think>\n");
+    let scratch = stories_with_template("{{ messages[-1].content }}<think>\n");
     let said = |flags: &[&str]| scratch.pipe(&[&["chat", "-t", "0", "-n", "6"], flags].concat(), "a\n").succeeds();
     let plain = said(&[]).out;
     let dim = said(&["--color", "always"]).out;
     assert!(dim.starts_with("\x1b[2m") && dim.replace("\x1b[2m", "").replace("\x1b[0m", "") == plain, "{dim:?}");
     assert_eq!(said(&["--hide-thinking"]).out, "\n");
-    let outcome = checkpoint_without_thinking().pipe(&["chat", "-n", "2", "--think"], "a\n").succeeds();
+    let outcome =
+        stories_with_template("{{ messages[-1].content }}").pipe(&["chat", "-n", "2", "--think"], "a\n").succeeds();
     let warning = "warning: the model's template has no thinking, so that --think changes nothing\n";
     assert!(outcome.err.contains(warning), "{}", outcome.err);
-}
-
-fn checkpoint_without_thinking() -> Scratch {
-    with_template("{{ messages[-1].content }}")
 }

@@ -3,7 +3,7 @@
 use crate::run::run;
 
 fn continued(flags: &[&str]) -> (String, String) {
-    let outcome = run(&[&["generate", "--backend", "cpu", "--temperature", "0", "Once"], flags].concat()).succeeds();
+    let outcome = run(&[&["generate", "--backend", "cpu", "--temp", "0", "Once"], flags].concat()).succeeds();
     (outcome.out, outcome.err)
 }
 
@@ -13,7 +13,7 @@ fn flags_have_the_names_of_other_programs_too() {
     for flag in ["--n-predict", "--max-new-tokens", "--num-predict", "-n"] {
         assert_eq!(continued(&[flag, "4"]).0, want, "{flag}");
     }
-    let (out, err) = continued(&["-n", "4", "--temp", "0", "--ctx-size", "64", "-s", "-1", "-ngl", "99"]);
+    let (out, err) = continued(&["-n", "4", "--ctx-size", "64", "-s", "-1", "-ngl", "99"]);
     assert_eq!(out, want);
     assert!(err.contains("context 64") && err.starts_with("-ngl: not needed, "), "{err}");
     let prompt = run(&["generate", "--backend", "cpu", "-t", "0", "-n", "4", "-p", "Once"]).succeeds();
