@@ -6,6 +6,7 @@ mod color;
 mod compare;
 mod devices;
 mod evaluation;
+mod examples;
 mod figures;
 mod generate;
 mod habits;
@@ -28,16 +29,9 @@ use bimetal::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-/// Examples below the help.
-const EXAMPLES: &str = "\
-Examples:
-  bimetal generate \"Once upon a time\"           continue a text with the built-in model
-  bimetal chat -m Qwen/Qwen3.5-0.8B             talk with a model of the hub
-  bimetal generate -m model.gguf --chat \"Why?\"  ask a GGUF file one question";
-
 /// Runs Qwen3.5 language models on your own GPU.
 #[derive(Parser)]
-#[command(version, propagate_version = true, after_help = EXAMPLES)]
+#[command(version, propagate_version = true, after_help = examples::PROGRAM)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -46,28 +40,37 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Continue a text
+    #[command(after_help = examples::GENERATE)]
     Generate(generate::Arguments),
     /// Hold a conversation
-    #[command(visible_alias = "run")]
+    #[command(visible_alias = "run", after_help = examples::CHAT)]
     Chat(chat::Arguments),
     /// List backends and devices, and which one is taken by itself
+    #[command(after_help = examples::DEVICES)]
     Devices(devices::Arguments),
     /// Show what a checkpoint holds and how much memory it needs
+    #[command(after_help = examples::INFO)]
     Info(info::Arguments),
     /// Write a checkpoint with quantized weights
+    #[command(after_help = examples::QUANTIZE)]
     Quantize(quantize::Arguments),
     /// Measure how well a model foresees a text
+    #[command(after_help = examples::PERPLEXITY)]
     Perplexity(perplexity::Arguments),
     /// Measure how far a model is from another one of its family, such as itself with quantized weights
+    #[command(after_help = examples::COMPARE)]
     Compare(compare::Arguments),
     /// Measure prefill and decode
+    #[command(after_help = examples::BENCH)]
     Bench(Box<bench::Arguments>),
     /// Print completions for a shell
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// The shell
         shell: Shell,
     },
     /// Print the manual page, or write a page for each command
+    #[command(after_help = examples::MAN)]
     Man(manual::Arguments),
 }
 
@@ -99,18 +102,55 @@ pub fn run() -> Result<()> {
     }
 }
 
-/// The command line. The flags of the help itself come last.
+/// The command line.
 fn command() -> clap::Command {
     Arguments::command()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Arguments, CommandFactory};
+    use super::{Arguments, CommandFactory, habits};
 
     /// Without this test, two flags with the same short name would only fail when their command is used.
     #[test]
     fn the_flags_of_every_command_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// The words of a shell's line up to a pipe or a redirection.
+    fn words(line: &str) -> Vec<std::ffi::OsString> {
+        let (mut words, mut is_quoted) = (vec![String::new()], false);
+        for character in line.chars() {
+            match character {
+                '"' => is_quoted = !is_quoted,
+                '|' | '>' if !is_quoted => break,
+                ' ' if !is_quoted => words.push(String::new()),
+                _ => words.last_mut().expect("at least one").push(character),
+            }
+        }
+        words.into_iter().filter(|word| !word.is_empty()).map(Into::into).collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_and_each_is_understood() {
+        let program = Arguments::command();
+        let mut count = 0;
+        for command in program.get_subcommands().chain([&program]) {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.starts_with("Examples:\n  "), "{}: {examples}", command.get_name());
+            for line in examples.lines().filter_map(|line| Some(&line[line.find("bimetal ")?..])) {
+                // What stands to the right of a command explains it.
+                let line = line.split("  ").next().unwrap_or_default();
+                let (translated, notes) = habits::translate(words(line));
+                let outcome = Arguments::command().try_get_matches_from(translated);
+                assert!(
+                    outcome.is_ok() && notes.is_empty(),
+                    "{line}: {:?}",
+                    outcome.err().map(|error| error.to_string())
+                );
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{count} examples");
     }
 }

@@ -36,17 +36,8 @@ use lines::Lines;
 use screen::Screen;
 use session::{Session, WhenFull};
 
-/// Examples below the help.
-const EXAMPLES: &str = "\
-Examples:
-  bimetal chat
-  bimetal chat -m Qwen/Qwen3.5-0.8B --think
-  bimetal chat -m model.gguf \"What is a prime number?\"
-  git diff | bimetal generate --chat -m model.gguf -f -";
-
 /// Flags of `chat`.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The first question. Without a terminal, its answer ends the conversation
     question: Option<String>,

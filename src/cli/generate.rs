@@ -21,17 +21,8 @@ use super::{
     sampling::{SamplingArguments, described},
 };
 
-/// Examples below the help.
-pub const EXAMPLES: &str = "\
-Examples:
-  bimetal generate \"Once upon a time\"
-  bimetal generate -m Qwen/Qwen3.5-0.8B --chat \"What is a prime number?\"
-  bimetal generate -m model.gguf -f prompt.txt -n 200 -t 0.7 --seed 1
-  bimetal generate --json \"Once\" | jq .text";
-
 /// Flags of `generate`.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The beginning of the text; standard input without its last line end if absent or `-`
     prompt: Option<String>,

@@ -121,8 +121,8 @@ fn a_context_that_is_too_long() {
 #[test]
 fn a_context_that_does_not_fit() {
     generate(&["--memory", "20"]).refuses(
-        "a context of 4096 tokens needs 6 MiB of cache, and 0 MiB are free; no context fits: use a smaller model, or \
-         --backend cpu (weights and programs take 28 MiB; --memory and --budget change what is left)",
+        "a context of 4096 tokens needs 6 MiB of cache, and 0 MiB are free; no context fits: use a smaller model or a \
+         device with more memory (weights and programs take 28 MiB; --memory and --budget change what is left)",
     );
     generate(&["--memory", "31"]).refuses(
         "a context of 4096 tokens needs 6 MiB of cache, and 3 MiB are free; a context of 2048 tokens fits: --context \

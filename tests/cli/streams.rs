@@ -19,7 +19,7 @@ const PRINTING: [&[&str]; 14] = [
     &["bench", "--backend", "cpu", "--plan", "--budget", "65"],
     &["bench", "--backend", "cpu", "--profile", "--budget", "65", "-r", "1"],
     &["bench", "kernel", "rms_norm", "--backend", "cpu", "--cold", "1", "-r", "1", "--budget", "65"],
-    &["bench", "growth", "--backend", "cpu", "--contexts", "16", "-s", "1", "-d", "1", "-n", "1", "-r", "1"],
+    &["bench", "growth", "--backend", "cpu", "--contexts", "16", "-S", "1", "-d", "1", "-n", "1", "-r", "1"],
     &["completions", "bash"],
     &["man"],
     &[],

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn commands_and_messages() {
-        let parse = |line| Command::parse(line).unwrap();
+        let parse = |line| Command::parse(line).expect("a command or a message");
         assert_eq!((parse("hello"), parse("//etc"), parse("")), (None, None, None));
         assert_eq!(parse(" /clear "), Some(Command::Clear));
         assert_eq!(parse("/system Be kind.  Or not."), Some(Command::System(Some("Be kind.  Or not."))));
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_no_command_is_told() {
-        let refused = |line| Command::parse(line).unwrap_err();
+        let refused = |line| Command::parse(line).expect_err("no command");
         assert!(refused("/foo bar").starts_with("no command /foo; /help lists them"));
         assert_eq!(refused("/clear now"), "/clear takes nothing after it, found \"now\"");
         assert_eq!(refused("/load"), "/load needs a file: /load FILE");

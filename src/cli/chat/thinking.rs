@@ -92,7 +92,7 @@ mod tests {
     /// Thought and answer of a text that arrives in pieces of so many bytes.
     fn parts(text: &str, size: usize, began: bool) -> (String, String) {
         let mut thinking = Thinking::new(began);
-        let pieces = text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap());
+        let pieces = text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).expect("the cases are ASCII"));
         let mut found: Vec<_> = pieces.flat_map(|piece| thinking.push(piece)).collect();
         found.extend(thinking.finish());
         let (mut thought, mut answer) = (String::new(), String::new());
