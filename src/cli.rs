@@ -22,6 +22,7 @@ mod sampling;
 mod table;
 mod terminal;
 mod values;
+mod warm_up;
 
 use std::env;
 

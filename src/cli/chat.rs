@@ -31,6 +31,7 @@ use super::{
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
     output::{OutputArguments, complain},
     sampling::SamplingArguments,
+    warm_up::warm_up,
 };
 use lines::Lines;
 use screen::Screen;
@@ -118,7 +119,7 @@ impl Arguments {
     fn open(&self, is_live: bool) -> Result<Session> {
         let checkpoint = self.model.open()?;
         let backend = self.device.open()?;
-        let generator = load(&backend, &checkpoint, self.engine.options(1, 1))?;
+        let mut generator = load(&backend, &checkpoint, self.engine.options(1, 1))?;
         let template = Options { generation_prompt: true, thinking: self.thinking(), ..Options::default() };
         let thinks = knows_thinking(generator.text.template()?);
         if self.think && !thinks {
@@ -129,6 +130,7 @@ impl Arguments {
             let sampling = Sampling::model_card(Mode::Thinking);
             options = self.sampling.options(GenerationOptions { sampling, ..generator.generation_options() });
         }
+        warm_up(&mut generator, &options);
         let screen = Screen {
             paint: self.output.paint(),
             notes: self.output.paint_notes(),

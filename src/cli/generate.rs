@@ -19,6 +19,7 @@ use super::{
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
     output::{OutputArguments, note, print, print_json},
     sampling::{SamplingArguments, described},
+    warm_up::warm_up,
 };
 
 /// Flags of `generate`.
@@ -62,6 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut generator = load(&backend, &checkpoint, arguments.engine.options(1, 0))?;
     drop(checkpoint);
     let options = arguments.sampling.options(generator.generation_options());
+    warm_up(&mut generator, &options);
     let paint = arguments.output.paint_notes();
     let settings = described(&options, generator.engine().plan().context);
     let mut conversation = Conversation::default();

@@ -118,12 +118,12 @@ pub fn settings(options: &GenerationOptions) -> Vec<(&'static str, String)> {
 
 /// One line with the settings that change something, and the context.
 pub fn described(options: &GenerationOptions, context: u32) -> String {
-    let without_effect = ["0", "1", "-1", "random"];
     let changes = |(name, value): &(&str, String)| match *name {
         "temperature" => true,
-        "min-p" | "top-k" | "presence-penalty" | "frequency-penalty" => value != "0",
         "seed" => options.sampling.temperature > 0.0,
-        _ => !without_effect.contains(&value.as_str()),
+        "max-tokens" => options.max_tokens != usize::MAX,
+        "top-p" | "repetition-penalty" => value != "1",
+        _ => value != "0",
     };
     let told = settings(options).into_iter().filter(changes).map(|(name, value)| format!("{name} {value}"));
     format!("{}, context {}", told.collect::<Vec<_>>().join(", "), HumanCount(context.into()))
