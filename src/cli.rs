@@ -9,6 +9,7 @@ mod evaluation;
 mod examples;
 mod figures;
 mod generate;
+mod groups;
 mod habits;
 mod info;
 pub mod interrupt;
@@ -105,7 +106,7 @@ pub fn run() -> Result<()> {
 
 /// The command line.
 fn command() -> clap::Command {
-    Arguments::command()
+    groups::group(Arguments::command())
 }
 
 #[cfg(test)]

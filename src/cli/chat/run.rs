@@ -138,7 +138,10 @@ impl Session {
     fn carry_out(&mut self, command: Command<'_>) -> std::result::Result<(), Failure> {
         match command {
             Command::Help => self.screen.tell(&help()),
-            Command::Clear => self.clear(),
+            Command::Clear => {
+                self.clear();
+                self.screen.tell("begun anew");
+            }
             Command::Exit => {}
             Command::System(None) => {
                 self.screen.tell(self.system().unwrap_or("no system message; /system TEXT sets one"))
