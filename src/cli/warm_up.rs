@@ -7,7 +7,7 @@ use std::{
 };
 
 use bimetal::{
-    GenerationOptions, Generator, Result,
+    GenerationOptions, Generator,
     low_level::{compute::caps::DeviceKind, generate::StopAt},
 };
 
@@ -29,8 +29,7 @@ pub fn warm_up(generator: &mut Generator, options: &GenerationOptions) {
     });
     // A prompt step, a decode step, and one that follows it on the device.
     let few = GenerationOptions { max_tokens: 3, stop: Vec::new(), stop_at: StopAt::Length, ..options.clone() };
-    let outcome =
-        generator.stream("a", &few).and_then(|stream| stream.map(|piece| piece.map(drop)).collect::<Result<()>>());
+    let outcome = generator.stream("a", &few).and_then(|mut stream| stream.try_for_each(|piece| piece.map(drop)));
     if let Err(why) = outcome {
         // It appears again in the text that the user waits for.
         log::debug!("not warmed up: {why}");

@@ -146,9 +146,6 @@ fn profiles_that_cannot_be_made() {
     profile(&["-p", "4"]).misunderstands("the argument '--profile' cannot be used with '--prompt <TOKENS>'");
     profile(&["--plan"]).misunderstands("the argument '--profile' cannot be used with '--plan'");
     profile(&["--compare-loop"]).misunderstands("the argument '--profile' cannot be used with '--compare-loop'");
-    let bench = |flag| run(&["bench", flag, "x"]);
-    bench("--trace").misunderstands("the following required arguments were not provided:\n  --profile");
-    bench("--chip").misunderstands("the following required arguments were not provided:\n  <--profile|--plan>");
 }
 
 #[test]
