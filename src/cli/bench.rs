@@ -50,12 +50,12 @@ pub struct Arguments {
     #[arg(long, group = "instead", conflicts_with = "json")]
     compare_loop: bool,
     /// Time each dispatch of decode steps (-S, -d) and of prefill chunks (--budget, -d) with the device's clock
-    #[arg(long, groups = ["instead", "launches"], conflicts_with_all = ["prompt", "decode"])]
+    #[arg(long, group = "instead", conflicts_with_all = ["prompt", "decode"])]
     profile: bool,
     /// With --profile: write the dispatches to a file for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// With --plan or --profile: the chip of the roofline (floor); if absent, all chips, or the device's if known
+    /// With --plan or --profile: the chip of the roofline; if absent, all chips, or the device's if known
     #[arg(long, value_name = "NAME")]
     chip: Option<String>,
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => {}
     }
     arguments.require_partners()?;
-    if most(&arguments.prompt) == 0 && most(&arguments.decode) == 0 {
+    if largest(&arguments.prompt) == 0 && largest(&arguments.decode) == 0 {
         return Err(Error::Request("-p 0 -n 0 measures nothing; give one of them a length".into()));
     }
     if arguments.plan.plan {
@@ -114,6 +114,6 @@ impl Arguments {
 }
 
 /// The maximum of some numbers.
-fn most(list: &[u32]) -> u32 {
+fn largest(list: &[u32]) -> u32 {
     list.iter().copied().max().unwrap_or(0)
 }
