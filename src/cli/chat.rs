@@ -26,11 +26,11 @@ use bimetal::{
 use clap::Args;
 
 use super::{
-    figures::Figures,
     interrupt::watch,
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
     output::{OutputArguments, complain},
     sampling::SamplingArguments,
+    speeds::Speeds,
     warm_up::warm_up,
 };
 use lines::Lines;
@@ -147,7 +147,7 @@ impl Arguments {
             interrupted: Arc::default(),
             screen,
             last: None,
-            total: Figures::default(),
+            total: Speeds::default(),
         })
     }
 }

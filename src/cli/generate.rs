@@ -15,10 +15,10 @@ use bimetal::{
 use clap::Args;
 
 use super::{
-    figures::{Figures, ended},
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
     output::{OutputArguments, note, print, print_json},
     sampling::{SamplingArguments, described},
+    speeds::{Speeds, ended},
     warm_up::warm_up,
 };
 
@@ -154,7 +154,7 @@ impl Answer {
 
     /// One line: figures, why the text ended, and its seed.
     fn closing(&self, generator: &Generator, options: &GenerationOptions) -> String {
-        let (figures, memory) = (Figures::of(&self.timing).line(), generator.engine().memory().div_ceil(1 << 20));
+        let (figures, memory) = (Speeds::of(&self.timing).line(), generator.engine().memory().div_ceil(1 << 20));
         let ended = ended(generator, self.reason.as_ref(), options.max_tokens);
         let seed = options.sampling.seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
         format!("{figures}, device memory {memory} MiB; {ended}{seed}")

@@ -96,7 +96,7 @@ impl Session {
         format!("context of {}, {} ({})", counted(self.context() as usize, "token"), caps.device, caps.backend)
     }
 
-    /// Figures of the whole conversation.
+    /// Speeds of the whole conversation.
     fn close(&self) {
         if !self.total.is_empty() {
             self.screen.tell(&self.total.total());

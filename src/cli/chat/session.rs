@@ -10,8 +10,8 @@ use clap::ValueEnum;
 
 use super::screen::Screen;
 use crate::cli::{
-    figures::{Figures, ended},
     output::note,
+    speeds::{Speeds, ended},
     terminal::HiddenTyping,
     values::counted,
 };
@@ -37,10 +37,10 @@ pub struct Session {
     /// Raised by Ctrl-C.
     pub interrupted: Arc<AtomicBool>,
     pub screen: Screen,
-    /// Figures of the last answer, and why it ended.
-    pub last: Option<(Figures, String)>,
-    /// Figures of all answers.
-    pub total: Figures,
+    /// Speeds of the last answer, and why it ended.
+    pub last: Option<(Speeds, String)>,
+    /// Speeds of all answers.
+    pub total: Speeds,
 }
 
 impl Session {
@@ -60,7 +60,7 @@ impl Session {
         let (timing, reason) = (stream.timing(), stream.reason().cloned());
         drop(stream);
         shown.finish()?;
-        let figures = Figures::of(&timing);
+        let figures = Speeds::of(&timing);
         self.total.add(figures);
         self.last = Some((figures, ended(&self.generator, reason.as_ref(), self.options.max_tokens)));
         if reason == Some(EndReason::ContextFull) {

@@ -14,7 +14,7 @@ use super::values::counted;
 
 /// The counts and times of one text, or of all answers of a conversation.
 #[derive(Clone, Copy, Default)]
-pub struct Figures {
+pub struct Speeds {
     answers: usize,
     prompt: usize,
     reused: usize,
@@ -25,7 +25,7 @@ pub struct Figures {
     rest: Duration,
 }
 
-impl Figures {
+impl Speeds {
     /// The figures of one text.
     pub fn of(timing: &Timing) -> Self {
         Self {
@@ -116,11 +116,11 @@ mod tests {
     #[test]
     fn one_token_is_singular_and_sums_leave_out_first_tokens() {
         let one =
-            Figures { answers: 1, prompt: 1, generated: 1, first: Duration::from_millis(100), ..Figures::default() };
+            Speeds { answers: 1, prompt: 1, generated: 1, first: Duration::from_millis(100), ..Speeds::default() };
         assert_eq!(one.line(), "1 prompt token, prefill 10 tok/s, first token 100 ms, 1 token, decode 0.0 tok/s");
         let mut sum = one;
         let second = Duration::from_secs(1);
-        sum.add(Figures { answers: 1, prompt: 30, reused: 20, generated: 6, decoded: 5, first: second, rest: second });
+        sum.add(Speeds { answers: 1, prompt: 30, reused: 20, generated: 6, decoded: 5, first: second, rest: second });
         assert_eq!(
             sum.total(),
             "2 answers: 31 prompt tokens (20 reused), prefill 10 tok/s, 7 tokens, decode 5.0 tok/s"
