@@ -13,14 +13,10 @@ pub fn chat(llm: &mut Generator, input: impl BufRead, mut output: impl Write) ->
     let mut conversation = Conversation::default();
     for line in input.lines() {
         let line = line.map_err(Error::io("standard input"))?;
-        let mut answer = String::new();
         for piece in conversation.say(llm, &line, &options)? {
-            let piece = piece?;
-            write!(output, "{piece}").and_then(|()| output.flush()).map_err(Error::io("standard output"))?;
-            answer += &piece;
+            write!(output, "{}", piece?).and_then(|()| output.flush()).map_err(Error::io("standard output"))?;
         }
         writeln!(output).map_err(Error::io("standard output"))?;
-        conversation.heard(&answer);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod assets;
 #[cfg(all(feature = "built-in", not(target_arch = "wasm32")))]
 mod built_in;
 mod conversation;
+mod end;
 mod failure;
 mod generator;
 #[cfg(not(any(feature = "hub", target_arch = "wasm32")))]
@@ -12,12 +13,14 @@ mod local;
 mod open;
 mod open_text;
 mod options;
+mod record;
 mod score;
 mod stream;
 mod threads;
 
 pub use assets::TextAssets;
 pub use conversation::Conversation;
+pub use end::EndReason;
 pub use generator::Generator;
 pub use open_text::TextEvent;
 pub use options::{GenerationOptions, GeneratorOptions, StopAt};

@@ -15,8 +15,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if cli::output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            cli::output::note(&format!("error: {error}"));
-            ExitCode::FAILURE
+            cli::output::complain(&format!("error: {error}"));
+            cli::interrupt::exit_code()
         }
     }
 }

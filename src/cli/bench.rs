@@ -17,10 +17,11 @@ use std::path::PathBuf;
 use bimetal::{Error, Result};
 use clap::{Args, Subcommand};
 
+use super::values::whole;
 use target::Target;
 
 /// Far above any context; sums of lengths cannot overflow.
-const LONGEST: i64 = 1 << 24;
+const LONGEST: u64 = 1 << 24;
 
 /// Flags of `bench`.
 #[derive(Args)]
@@ -31,31 +32,31 @@ pub struct Arguments {
     #[command(flatten)]
     target: Target,
     /// Prompt lengths to measure; 0 for none
-    #[arg(short = 'p', long, value_name = "TOKENS", value_delimiter = ',', default_value = "512", value_parser = clap::value_parser!(u32).range(..=LONGEST))]
+    #[arg(short = 'p', long, value_name = "TOKENS", value_delimiter = ',', default_value = "512", value_parser = whole::<u32>(0..=LONGEST, ""))]
     prompt: Vec<u32>,
     /// Numbers of tokens to decode; 0 for none
-    #[arg(short = 'n', long, value_name = "TOKENS", value_delimiter = ',', default_value = "128", value_parser = clap::value_parser!(u32).range(..=LONGEST))]
+    #[arg(short = 'n', long, value_name = "TOKENS", value_delimiter = ',', default_value = "128", value_parser = whole::<u32>(0..=LONGEST, ""))]
     decode: Vec<u32>,
     /// Tokens in the context before decoding
-    #[arg(short = 'd', long, value_name = "TOKENS", value_delimiter = ',', default_value = "0", value_parser = clap::value_parser!(u32).range(..=LONGEST))]
+    #[arg(short = 'd', long, value_name = "TOKENS", value_delimiter = ',', default_value = "0", value_parser = whole::<u32>(0..=LONGEST, ""))]
     depth: Vec<u32>,
     /// Numbers of sequences decoded together
-    #[arg(short = 's', long, value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short = 'S', long, value_delimiter = ',', default_value = "1", value_parser = whole::<u32>(1..=1024, ""))]
     sequences: Vec<u32>,
     /// Measured runs, after one warm-up run
-    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(short, long, default_value_t = 5, value_parser = whole::<u32>(1..=1000, ""))]
     repeat: u32,
     /// Compute a prompt of 1,000 tokens in chunks and token by token, and compare
     #[arg(long, group = "instead", conflicts_with = "json")]
     compare_loop: bool,
-    /// Time each dispatch of decode steps (-s, -d) and of prefill chunks (--budget, -d) with the device's clock
-    #[arg(long, groups = ["instead", "dispatches"], conflicts_with_all = ["prompt", "decode"])]
+    /// Time each dispatch of decode steps (-S, -d) and of prefill chunks (--budget, -d) with the device's clock
+    #[arg(long, group = "instead", conflicts_with_all = ["prompt", "decode"])]
     profile: bool,
     /// With --profile: write the dispatches to a file for Perfetto or chrome://tracing
-    #[arg(long, value_name = "FILE", requires = "profile")]
+    #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// With --plan or --profile: the chip of the roofline; if absent, all chips, or the device's if known
-    #[arg(long, value_name = "NAME", requires = "dispatches")]
+    #[arg(long, value_name = "NAME")]
     chip: Option<String>,
     #[command(flatten)]
     plan: plan::PlanArguments,
@@ -77,6 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(Command::Growth(growth)) => return growth::run(growth),
         None => {}
     }
+    arguments.require_partners()?;
     if largest(&arguments.prompt) == 0 && largest(&arguments.decode) == 0 {
         return Err(Error::Request("-p 0 -n 0 measures nothing; give one of them a length".into()));
     }
@@ -94,6 +96,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let options = arguments.target.engine.options(1, 0);
     let model = arguments.target.load(&backend, &origin, options.precision)?;
     chunked::compare(&model, &options.engine)
+}
+
+impl Arguments {
+    /// Refuses flags that do nothing without another one. The parser cannot: the other one may conflict with a third.
+    fn require_partners(&self) -> Result<()> {
+        let refuse = |flag: &str, partner: &str| {
+            Err(Error::Request(format!("{flag} does nothing without {partner}: add it, or leave {flag} out")))
+        };
+        match (&self.trace, self.plan.gpu, &self.chip) {
+            (Some(_), _, _) if !self.profile => refuse("--trace", "--profile"),
+            (_, Some(_), _) if !self.plan.plan => refuse("--gpu", "--plan"),
+            (_, _, Some(_)) if !(self.plan.plan || self.profile) => refuse("--chip", "--plan or --profile"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The maximum of some numbers.

@@ -28,14 +28,14 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FORMAT|DIR|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
     against: String,
     #[command(flatten)]
-    device: DeviceArguments,
-    #[command(flatten)]
-    precision: PrecisionArguments,
-    #[command(flatten)]
     text: TextArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArguments,
 }
 
 /// The model to compare with the reference.

@@ -22,32 +22,36 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    interrupt::watch,
+    interrupt::{self, watch},
     progress::{SCORING, bar},
+    values::whole,
 };
 
+/// What some editors write before a text. It is no part of it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Default window length in ids.
 const WINDOW: u32 = 512;
 
 /// Flags for the text and its windows.
 #[derive(Args)]
+#[command(next_help_heading = "Text")]
 pub struct TextArguments {
     /// The text file, UTF-8; standard input if `-`
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short = 'f', long, alias = "file", value_name = "FILE")]
     text: PathBuf,
     /// Window length. Each window starts from an empty state, and all its ids except the first are scored. If absent,
     /// 512, or with --documents the model's maximum
-    #[arg(short, long, value_name = "IDS", value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(short, long, value_name = "IDS", value_parser = whole::<u32>(2..=u64::from(u32::MAX), "the first id of a window is not scored"))]
     window: Option<u32>,
     /// Ids from the start of one window to the start of the next; ids in an overlap are scored only once. The window
     /// length if absent
-    #[arg(short, long, value_name = "IDS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "IDS", value_parser = whole::<u32>(1..=u64::from(u32::MAX), ""))]
     stride: Option<u32>,
     /// Score each document alone: `<|endoftext|>` stands before and after each document of the text
     #[arg(long)]
     documents: bool,
     /// Only the first ids of the text; all if absent
-    #[arg(long, value_name = "IDS", value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "IDS", value_parser = whole::<u64>(2..=u64::MAX, "the first id of a window is not scored"))]
     ids: Option<u64>,
 }
 
@@ -69,7 +73,11 @@ impl TextArguments {
         } else {
             fs::read(&self.text)
         };
-        utf8(bytes.map_err(Error::io(self.name()))?, self.name())
+        let mut text = utf8(bytes.map_err(Error::io(self.name()))?, self.name())?;
+        if text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len_utf8());
+        }
+        Ok(text)
     }
 
     /// The windows for a model, from the flags.
@@ -151,7 +159,7 @@ pub fn rate(extent: &Extent, time: Duration) -> f64 {
 /// Runs an evaluation with a progress bar on a terminal. The first Ctrl-C stops it after the current part.
 pub fn timed<T>(evaluate: impl FnOnce(&mut Progress<'_>) -> Result<T>) -> Result<(T, Duration)> {
     let interrupted = Arc::<AtomicBool>::default();
-    watch(&interrupted)?;
+    watch(&interrupted, "interrupted: the figures so far follow; Ctrl-C again ends at once")?;
     let (bar, started) = (bar(SCORING, 0), Instant::now());
     let outcome = evaluate(&mut |done, total| {
         bar.set_length(total as u64);
@@ -167,7 +175,7 @@ pub fn require_complete(extent: &Extent, passage: &Passage) -> Result<()> {
         return Ok(());
     }
     let (scored, all) = (extent.scored, passage.scored());
-    Err(Error::Request(format!("interrupted: the figures are of {scored} of {all} ids")))
+    Err(interrupt::ended(format!("interrupted: the figures are of {scored} of {all} ids")))
 }
 
 /// A figure and its error, with two significant digits of the error, but at least `min_places` decimal places.

@@ -1,14 +1,25 @@
 //! `generate`: continues a text and streams it.
 
-use std::io::{IsTerminal, Read, stdin};
+mod json;
 
-use bimetal::{Error, Result, low_level::generate::Timing};
+use std::{
+    fs,
+    io::{IsTerminal, Read, stdin},
+    path::{Path, PathBuf},
+};
+
+use bimetal::{
+    Conversation, Error, GenerationOptions, Generator, Result, Stream,
+    low_level::generate::{EndReason, Timing},
+};
 use clap::Args;
 
 use super::{
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
-    output::{note, print},
-    sampling::SamplingArguments,
+    output::{OutputArguments, note, print, print_json},
+    sampling::{SamplingArguments, described},
+    speeds::{Speeds, ended},
+    warm_up::warm_up,
 };
 
 /// Flags of `generate`.
@@ -16,42 +27,91 @@ use super::{
 pub struct Arguments {
     /// The beginning of the text; standard input without its last line end if absent or `-`
     prompt: Option<String>,
+    /// The same as PROMPT
+    #[arg(short = 'p', long = "prompt", value_name = "PROMPT", conflicts_with = "prompt", hide = true)]
+    prompt_flag: Option<String>,
+    /// Read the beginning of the text from a file, without its last line end; standard input if `-`
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["prompt", "prompt_flag"], help_heading = "Prompt")]
+    file: Option<PathBuf>,
+    /// Answer one question: the model's chat template is written around it
+    #[arg(long, help_heading = "Prompt")]
+    chat: bool,
     #[command(flatten)]
     model: ModelArguments,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+    /// Write only what is new, without the beginning of the text
+    #[arg(long, visible_alias = "no-display-prompt", help_heading = "Output")]
+    no_echo: bool,
+    /// Write one JSON object: text, ids of prompt and answer, why it ended, seed, settings and times
+    #[arg(long, help_heading = "Output")]
+    json: bool,
     #[command(flatten)]
     device: DeviceArguments,
     #[command(flatten)]
     engine: EngineArguments,
-    #[command(flatten)]
-    sampling: SamplingArguments,
 }
 
-/// Continues a text on standard output; speeds and memory go to standard error.
+/// Continues a text on standard output; settings, speeds and memory go to standard error.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let prompt = match arguments.prompt.as_deref() {
-        None | Some("-") => from_stdin()?,
-        Some(prompt) => prompt.to_string(),
-    };
-    if prompt.is_empty() {
-        let what = "the prompt is empty: give the beginning of a text, as an argument or on standard input";
-        return Err(Error::Request(what.into()));
-    }
-    arguments.sampling.check()?;
+    arguments.output.apply();
+    let prompt = arguments.prompt()?;
     let checkpoint = arguments.model.open()?;
     let backend = arguments.device.open()?;
     let mut generator = load(&backend, &checkpoint, arguments.engine.options(1, 0))?;
     drop(checkpoint);
     let options = arguments.sampling.options(generator.generation_options());
-    let mut stream = generator.stream(&prompt, &options)?;
-    print(&prompt)?;
-    for piece in &mut stream {
-        print(&piece?)?;
+    warm_up(&mut generator, &options);
+    let paint = arguments.output.paint_notes();
+    let settings = described(&options, generator.engine().plan().context);
+    let mut conversation = Conversation::default();
+    let asked = if arguments.chat { conversation.prompt(&generator, &prompt)? } else { prompt.clone() };
+    let stream = match arguments.chat {
+        true => conversation.say(&mut generator, &prompt, &options)?,
+        false => generator.stream(&prompt, &options)?,
+    };
+    if !arguments.json {
+        note(&paint.dim(&settings));
     }
-    let timing = stream.timing();
-    drop(stream);
+    let echoed = !(arguments.no_echo || arguments.chat || arguments.json);
+    if echoed {
+        print(&prompt)?;
+    }
+    let answer = Answer::read(stream, !arguments.json)?;
+    if arguments.json {
+        return print_json(&answer.as_json(&generator, arguments.model.name(), &asked, &options)?);
+    }
     print("\n")?;
-    note(&closing(&timing, generator.engine().memory()));
+    note(&paint.dim(&answer.closing(&generator, &options)));
     Ok(())
+}
+
+impl Arguments {
+    /// The beginning of the text.
+    fn prompt(&self) -> Result<String> {
+        let dash = Path::new("-");
+        let prompt = match (self.prompt.as_deref().or(self.prompt_flag.as_deref()), self.file.as_deref()) {
+            (Some(prompt), _) if prompt != "-" => return required(prompt.into()),
+            (None, Some(file)) if file != dash => {
+                let bytes = fs::read(file).map_err(Error::io(file))?;
+                let broken = |_| Error::Format { file: file.into(), what: "it is not UTF-8; convert it first".into() };
+                let text = String::from_utf8(bytes).map_err(broken)?;
+                text.strip_prefix('\u{feff}').map_or(text.clone(), String::from)
+            }
+            _ => from_stdin()?,
+        };
+        required(without_line_end(prompt))
+    }
+}
+
+fn required(prompt: String) -> Result<String> {
+    if prompt.is_empty() {
+        let what = "the prompt is empty: give the beginning of a text, as an argument or on standard input";
+        return Err(Error::Request(what.into()));
+    }
+    Ok(prompt)
 }
 
 fn from_stdin() -> Result<String> {
@@ -60,21 +120,43 @@ fn from_stdin() -> Result<String> {
     }
     let mut prompt = String::new();
     stdin().read_to_string(&mut prompt).map_err(Error::io("standard input"))?;
-    let line_end = if prompt.ends_with("\r\n") { 2 } else { usize::from(prompt.ends_with('\n')) };
-    prompt.truncate(prompt.len() - line_end);
     Ok(prompt)
 }
 
-/// The line with speeds and memory.
-pub fn closing(timing: &Timing, memory: u64) -> String {
-    let reused = if timing.reused > 0 { format!(" ({} reused)", timing.reused) } else { String::new() };
-    format!(
-        "{} prompt tokens{reused}, prefill {:.0} tok/s, first token {:.0} ms, {} tokens, decode {:.1} tok/s, device memory {} MiB",
-        timing.prompt,
-        timing.prefill(),
-        timing.first.as_secs_f64() * 1e3,
-        timing.generated,
-        timing.decode(),
-        memory.div_ceil(1 << 20),
-    )
+fn without_line_end(mut text: String) -> String {
+    let line_end = if text.ends_with("\r\n") { 2 } else { usize::from(text.ends_with('\n')) };
+    text.truncate(text.len() - line_end);
+    text
+}
+
+/// A text after its end.
+struct Answer {
+    text: String,
+    tokens: Vec<u32>,
+    reason: Option<EndReason>,
+    timing: Timing,
+}
+
+impl Answer {
+    /// Reads a text to its end, and prints it meanwhile if wanted.
+    fn read(mut stream: Stream<'_>, prints: bool) -> Result<Self> {
+        let mut text = String::new();
+        for piece in &mut stream {
+            let piece = piece?;
+            if prints {
+                print(&piece)?;
+            }
+            text += &piece;
+        }
+        let (reason, timing) = (stream.reason().cloned(), stream.timing());
+        Ok(Self { text, tokens: stream.tokens().to_vec(), reason, timing })
+    }
+
+    /// One line: figures, why the text ended, and its seed.
+    fn closing(&self, generator: &Generator, options: &GenerationOptions) -> String {
+        let (figures, memory) = (Speeds::of(&self.timing).line(), generator.engine().memory().div_ceil(1 << 20));
+        let ended = ended(generator, self.reason.as_ref(), options.max_tokens);
+        let seed = options.sampling.seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
+        format!("{figures}, device memory {memory} MiB; {ended}{seed}")
+    }
 }

@@ -21,6 +21,7 @@ use super::{
     model::{Kept, ModelArguments},
     output::{print, print_json},
     table::table,
+    values::whole,
 };
 
 /// Flags of `info`.
@@ -32,7 +33,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "model", value_parser = Config::NAMES)]
     shape: Option<String>,
     /// Context length to compute memory for; several lengths up to the model's maximum if absent
-    #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
+    #[arg(short, long, value_name = "TOKENS", alias = "ctx-size", value_parser = whole::<u32>(16..=u64::from(u32::MAX), "leave it out for several lengths"))]
     context: Option<u32>,
     /// Type of the KV cache: q8 has 8 bits per value and one scale per head
     #[arg(long, default_value = "f16")]
@@ -49,6 +50,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         (None, Some(model)) => (arguments.model.name(), located::summary(model)?),
         (None, None) => (arguments.model.name(), arguments.model.open()?.summary()),
     };
+    let longest = summary.config.context;
+    if let Some(context) = arguments.context.filter(|context| *context > longest) {
+        let what = format!("a context of {context} tokens is longer than the model was made for");
+        return Err(Error::Request(format!("{what}: --context {longest} at most")));
+    }
     let lengths = match arguments.context {
         Some(context) => vec![context],
         None => [4096, 32_768, 262_144]

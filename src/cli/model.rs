@@ -18,15 +18,17 @@ use super::{
     located,
     output::note,
     progress::{LOADING, bar},
+    values::whole,
 };
 
 /// Lower limit of the budget: one prompt chunk, and one token of a decoding sequence.
-const LEAST_BUDGET: i64 = ALIGN as i64 + 1;
+const LEAST_BUDGET: u64 = ALIGN as u64 + 1;
 /// Upper limit of the budget, far above any benefit.
-const MOST_BUDGET: i64 = 1 << 16;
+const MOST_BUDGET: u64 = 1 << 16;
 
 /// Flags for the checkpoint.
 #[derive(Args)]
+#[command(next_help_heading = "Model")]
 pub struct ModelArguments {
     /// A checkpoint directory, a GGUF file, or a model on the hub: OWNER/NAME, OWNER/NAME:QUANT or OWNER/NAME/FILE.gguf,
     /// each with @REVISION if it is not the newest; the built-in model if absent
@@ -36,6 +38,7 @@ pub struct ModelArguments {
 
 /// Flags for the device.
 #[derive(Args)]
+#[command(next_help_heading = "Device")]
 pub struct DeviceArguments {
     /// Backend: auto, cpu, wgpu or metal
     #[arg(short, long, default_value = "auto")]
@@ -47,22 +50,24 @@ pub struct DeviceArguments {
 
 /// Flags for the engine.
 #[derive(Args)]
+#[command(next_help_heading = "Engine")]
 pub struct EngineArguments {
-    /// Maximum tokens of a text, prompt and answer together
-    #[arg(short, long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(16..))]
+    /// Maximum tokens of a text, prompt and answer together [default: the model's, at most 8192]
+    #[arg(short, long, value_name = "TOKENS", aliases = ["ctx-size", "context-length", "max-context"], value_parser = whole::<u32>(16..=u64::from(u32::MAX), "leave it out for the default"))]
     pub context: Option<u32>,
     #[command(flatten)]
     pub precision: PrecisionArguments,
     /// Maximum tokens per step; if absent, 2048 on a GPU with its own memory and 512 elsewhere
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(LEAST_BUDGET..=MOST_BUDGET))]
+    #[arg(long, value_name = "TOKENS", value_parser = whole::<u32>(LEAST_BUDGET..=MOST_BUDGET, "leave it out for the default"))]
     pub budget: Option<u32>,
     /// Device memory to use, in MiB; if absent, most of the device's memory
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    #[arg(long, value_name = "MIB", value_parser = whole::<u64>(1..=1 << 30, "leave it out for most of the device's memory"))]
     pub memory: Option<u64>,
 }
 
 /// Flags for data types.
 #[derive(Args)]
+#[command(next_help_heading = "Engine")]
 pub struct PrecisionArguments {
     /// Type of the KV cache: q8 has 8 bits per value and one scale per head
     #[arg(long, default_value = "f16")]

@@ -1,11 +1,47 @@
 //! Standard output and standard error. The reader may close either at any time.
 
 use std::{
-    io::{ErrorKind, Write, stderr, stdout},
+    io::{ErrorKind, IsTerminal, Write, stderr, stdout},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use bimetal::{Error, Result};
+use clap::Args;
+
+use super::color::{Color, Paint};
+
+/// Whether standard error only gets errors and warnings.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Flags for what is told beside the text.
+#[derive(Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArguments {
+    /// Tell only errors and warnings
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Dim what is not the answer
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+impl OutputArguments {
+    /// Tells only errors and warnings from here on, if asked for.
+    pub fn apply(&self) {
+        QUIET.store(self.quiet, Ordering::Relaxed);
+    }
+
+    /// The paint for standard output.
+    pub fn paint(&self) -> Paint {
+        self.color.paint(stdout().is_terminal())
+    }
+
+    /// The paint for standard error.
+    pub fn paint_notes(&self) -> Paint {
+        self.color.paint(stderr().is_terminal())
+    }
+}
 
 const STANDARD_OUTPUT: &str = "standard output";
 
@@ -20,8 +56,20 @@ pub fn print_json(value: &serde_json::Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
 
-/// Writes a line to standard error. Ignores a closed standard error.
+/// Whether nothing but errors and warnings is told.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Writes a line to standard error, unless that is to be quiet.
 pub fn note(line: &str) {
+    if !is_quiet() {
+        complain(line);
+    }
+}
+
+/// Writes an error or a warning to standard error. Ignores a closed standard error.
+pub fn complain(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 

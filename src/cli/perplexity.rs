@@ -22,14 +22,14 @@ pub struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
     #[command(flatten)]
-    device: DeviceArguments,
-    #[command(flatten)]
-    precision: PrecisionArguments,
-    #[command(flatten)]
     text: TextArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArguments,
 }
 
 /// Measures perplexity and prints it.

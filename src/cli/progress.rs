@@ -8,7 +8,7 @@ use std::{
 use bimetal::low_level::hub::{DownloadEvent, size_text};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::output::note;
+use super::output::{is_quiet, note};
 
 /// For a file during its download, in bytes.
 const DOWNLOADING: &str =
@@ -24,7 +24,7 @@ pub const MEASURING: &str = "measuring {bar:40} {pos} of {len}: {wide_msg}";
 
 /// A bar on standard error that disappears when dropped; hidden if standard error is not a terminal.
 pub fn bar(template: &'static str, length: u64) -> ProgressBar {
-    if !stderr().is_terminal() {
+    if is_quiet() || !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear)

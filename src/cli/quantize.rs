@@ -24,7 +24,7 @@ pub struct Arguments {
     #[arg(value_name = "OUT")]
     output: PathBuf,
     /// q8 loses almost nothing; q4 is half its size
-    #[arg(short, long)]
+    #[arg(long)]
     format: Format,
 }
 

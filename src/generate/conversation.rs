@@ -2,7 +2,7 @@
 
 use web_time::Instant;
 
-use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText};
+use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText, record::Record};
 use crate::{
     engine::{AtEnd, scheduler::SequenceId},
     error::Result,
@@ -25,14 +25,14 @@ use crate::{
 /// for said in ["Tell me a story about a cat.", "What did the cat do then?"] {
 ///     let answer = conversation.say(&mut llm, said, &options)?.collect::<bimetal::Result<String>>()?;
 ///     println!("{answer}");
-///     conversation.heard(&answer);
 /// }
 /// assert_eq!(conversation.messages.len(), 4);
 /// # Ok(())
 /// # }
 /// ```
 pub struct Conversation {
-    /// All messages; the system message is first.
+    /// All messages; the system message is first. They may be changed between two answers: what is left of their
+    /// beginning is not computed again.
     pub messages: Vec<Message>,
     /// Options of the chat template.
     pub options: Options,
@@ -54,12 +54,14 @@ impl Conversation {
         Self { messages, options, sequence: None, kept: Vec::new() }
     }
 
-    /// Asks for the answer to `content`. [`Conversation::heard`] adds the answer to the messages.
+    /// Asks for the answer to `content`. The question and what is read of the answer become messages, also of an answer
+    /// that is dropped before its end. If a step of the answer fails, both are taken back.
     ///
     /// # Errors
-    /// [`crate::Error::Template`]; [`crate::Error::Request`] if the conversation is longer than the context.
+    /// [`crate::Error::Template`]; [`crate::Error::Request`] if the conversation is longer than the context. The
+    /// messages are then as before.
     pub fn say<'a>(
-        &mut self,
+        &'a mut self,
         generator: &'a mut Generator,
         content: &str,
         options: &GenerationOptions,
@@ -73,20 +75,38 @@ impl Conversation {
     /// # Errors
     /// Those of [`Conversation::say`].
     pub async fn say_async<'a>(
-        &mut self,
+        &'a mut self,
         generator: &'a mut Generator,
         content: &str,
         options: &GenerationOptions,
     ) -> Result<Stream<'a>> {
         self.messages.push(Message::new("user", content));
-        self.answer(generator, options).await.inspect_err(|_| {
-            self.messages.pop();
-        })
+        match self.answer(generator, options).await {
+            Ok(stream) => Ok(stream.recorded(Record::begin(&mut self.messages))),
+            Err(error) => {
+                self.messages.pop();
+                Err(error)
+            }
+        }
     }
 
-    /// Adds the answer to the messages, whole or interrupted.
-    pub fn heard(&mut self, content: &str) {
-        self.messages.push(Message::new("assistant", content));
+    /// The text that the template makes of the conversation and a further question.
+    ///
+    /// # Errors
+    /// [`crate::Error::Template`].
+    pub fn prompt(&self, generator: &Generator, content: &str) -> Result<String> {
+        let messages = [&self.messages[..], &[Message::new("user", content)]].concat();
+        generator.text.template()?.render(&messages, &self.options)
+    }
+
+    /// Removes the oldest question and what follows it up to the next one. The system message stays. Returns whether
+    /// there was one.
+    pub fn drop_oldest(&mut self) -> bool {
+        let is_question = |message: &Message| message.role == "user";
+        let Some(start) = self.messages.iter().position(is_question) else { return false };
+        let length = self.messages[start + 1..].iter().position(is_question);
+        self.messages.drain(start..length.map_or(self.messages.len(), |length| start + 1 + length));
+        true
     }
 
     /// The sequence that holds the computed conversation. `None` before the first answer.
@@ -111,7 +131,7 @@ impl Conversation {
         let ids = self.ids(generator, &whole)?;
         let prefix = stable.map(|stable| self.ids(generator, &stable)).transpose()?;
         let prefix = prefix.filter(|prefix| ids.starts_with(prefix) && prefix.len() < ids.len());
-        let mut text = OpenText::new(&generator.text.tokenizer, &options.stop, Timing::new(ids.len(), started))?;
+        let mut text = OpenText::new(&generator.text.tokenizer, options, Timing::new(ids.len(), started))?;
         let warmed = match &prefix {
             Some(prefix) => Some(self.warm(generator, prefix, options).await?),
             None => None,
@@ -171,7 +191,7 @@ impl Conversation {
     /// before.
     async fn warm(&mut self, generator: &mut Generator, prefix: &[u32], options: &GenerationOptions) -> Result<usize> {
         let silent = GenerationOptions { max_tokens: 0, stop: Vec::new(), ..options.clone() };
-        let text = OpenText::new(&generator.text.tokenizer, &[], Timing::new(prefix.len(), Instant::now()))?;
+        let text = OpenText::new(&generator.text.tokenizer, &silent, Timing::new(prefix.len(), Instant::now()))?;
         let (id, reused) = self.submit(generator, prefix.to_vec(), &silent)?;
         let mut stream = generator.follow(id, text);
         while let Some(piece) = stream.advance_async().await {

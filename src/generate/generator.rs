@@ -127,7 +127,7 @@ impl Generator {
     /// sampling.
     pub fn add(&mut self, prompt: &str, options: &GenerationOptions) -> Result<SequenceId> {
         let ids = self.text.tokenizer.encode(prompt)?;
-        let text = OpenText::new(&self.text.tokenizer, &options.stop, Timing::new(ids.len(), Instant::now()))?;
+        let text = OpenText::new(&self.text.tokenizer, options, Timing::new(ids.len(), Instant::now()))?;
         let id = self.engine.add(self.request(ids, options, AtEnd::Free))?;
         self.texts.insert(id, text);
         Ok(id)
@@ -234,17 +234,18 @@ impl Generator {
             Some(finish) => self.end(id, piece, finish),
             None if piece.is_empty() => {}
             None => {
-                let timing = text.timing;
-                self.events.push(TextEvent { id, text: piece, finish, timing });
+                let (timing, tokens) = (text.timing, mem::take(&mut text.tokens));
+                self.events.push(TextEvent { id, text: piece, tokens, finish, reason: None, timing });
             }
         }
     }
 
     /// Queues the last event of a text and ends its sequence.
     fn end(&mut self, id: SequenceId, text: String, finish: Finish) {
-        let Some(OpenText { timing, .. }) = self.texts.remove(&id) else { return };
+        let Some(open) = self.texts.remove(&id) else { return };
         self.engine.interrupt(id);
-        self.events.push(TextEvent { id, text, finish: Some(finish), timing });
+        let (reason, timing) = (Some(open.reason(finish)), open.timing);
+        self.events.push(TextEvent { id, text, tokens: open.tokens, finish: Some(finish), reason, timing });
     }
 
     /// The open texts whose sequence no longer runs.

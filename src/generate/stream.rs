@@ -4,7 +4,7 @@ use std::{mem, time::Duration};
 
 use web_time::Instant;
 
-use super::Generator;
+use super::{EndReason, Generator, record::Record};
 use crate::{
     engine::{Finish, scheduler::SequenceId},
     error::Result,
@@ -62,7 +62,11 @@ pub struct Stream<'a> {
     generator: &'a mut Generator,
     id: SequenceId,
     timing: Timing,
+    tokens: Vec<u32>,
     finish: Option<Finish>,
+    reason: Option<EndReason>,
+    /// The conversation that the text is an answer in.
+    record: Option<Record<'a>>,
     /// Whether the stream has ended.
     over: bool,
     /// Whether the end of the prompt still needs a state snapshot.
@@ -73,7 +77,23 @@ impl<'a> Stream<'a> {
     /// A stream of an open text of the generator.
     pub(super) fn new(generator: &'a mut Generator, id: SequenceId) -> Self {
         let timing = generator.timing(id).unwrap_or_else(|| Timing::new(0, Instant::now()));
-        Self { generator, id, timing, finish: None, over: false, keeps_prompt: false }
+        Self {
+            generator,
+            id,
+            timing,
+            tokens: Vec::new(),
+            finish: None,
+            reason: None,
+            record: None,
+            over: false,
+            keeps_prompt: false,
+        }
+    }
+
+    /// Writes the text into a conversation, too.
+    pub(super) fn recorded(mut self, record: Record<'a>) -> Self {
+        self.record = Some(record);
+        self
     }
 
     /// Keeps a state snapshot at the end of the prompt, instead of earlier ones, so that a later turn can drop the
@@ -93,6 +113,17 @@ impl<'a> Stream<'a> {
         self.finish
     }
 
+    /// The reason in detail why the text ended; `None` while it continues, or if it was interrupted.
+    pub fn reason(&self) -> Option<&EndReason> {
+        self.reason.as_ref()
+    }
+
+    /// The tokens of the text so far. A stop id is the last of them. Tokens of a character that is not complete yet
+    /// come with its text.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
     /// Computes one step and returns its text. The text is empty during prefill and while a character is incomplete.
     /// Returns `None` after the end. For callers that act between steps; others iterate.
     pub fn advance(&mut self) -> Option<Result<String>> {
@@ -106,6 +137,11 @@ impl<'a> Stream<'a> {
         }
         let text = self.step().await;
         self.over |= text.is_err();
+        match (&text, &mut self.record) {
+            (Ok(text), Some(record)) => record.add(text),
+            (Err(_), Some(record)) => record.take_back(),
+            (_, None) => {}
+        }
         Some(text)
     }
 
@@ -114,7 +150,9 @@ impl<'a> Stream<'a> {
         let mut text = String::new();
         if let Some(event) = self.generator.take(self.id) {
             text = event.text;
+            self.tokens.extend(event.tokens);
             (self.timing, self.finish, self.over) = (event.timing, event.finish, event.finish.is_some());
+            self.reason = event.reason;
         } else if let Some(timing) = self.generator.timing(self.id) {
             self.timing = timing;
         }

@@ -105,7 +105,7 @@ fn too_large(config: &Config, wanted: Wanted, room: Room) -> Error {
         if fits(&plan(middle * PAGE)) { fit = middle } else { over = middle }
     }
     let advice = match fit * PAGE {
-        0 => "no context fits: use a smaller model, or --backend cpu".into(),
+        0 => "no context fits: use a smaller model or a device with more memory".into(),
         context => format!("a context of {context} tokens fits: --context {context}"),
     };
     let (context, needed) = (wanted.context, plan(wanted.context));

@@ -70,7 +70,7 @@ impl Stop {
     /// A matcher for the stop strings, for one generation.
     pub fn matcher(&self) -> StopMatcher {
         let needles = self.strings.iter().filter(|string| !string.is_empty()).map(|string| Needle::new(string));
-        StopMatcher { needles: needles.collect(), held: String::new(), text: String::new(), stopped: false }
+        StopMatcher { needles: needles.collect(), held: String::new(), text: String::new(), found: None }
     }
 }
 
@@ -118,14 +118,15 @@ pub struct StopMatcher {
     /// The longest suffix of the text so far that may begin a stop string.
     held: String,
     text: String,
-    stopped: bool,
+    /// The stop string that ended the text.
+    found: Option<String>,
 }
 
 impl StopMatcher {
     /// Takes a piece. Returns the text that is certain to precede any stop string.
     pub fn push(&mut self, piece: &str) -> &str {
         self.text.clear();
-        if self.stopped {
+        if self.stopped() {
             return &self.text;
         }
         self.text.push_str(&self.held);
@@ -137,8 +138,8 @@ impl StopMatcher {
             let complete =
                 self.needles.iter_mut().filter_map(|needle| needle.advance(byte).then_some(needle.bytes.len()));
             if let Some(longest) = complete.max() {
-                self.stopped = true;
-                self.text.truncate(position + 1 - longest);
+                self.text.truncate(position + 1);
+                self.found = Some(self.text.split_off(position + 1 - longest));
                 return &self.text;
             }
         }
@@ -157,6 +158,11 @@ impl StopMatcher {
 
     /// Whether a stop string was found, so that the generation is over.
     pub fn stopped(&self) -> bool {
-        self.stopped
+        self.found.is_some()
+    }
+
+    /// The stop string that ended the text.
+    pub fn found(&self) -> Option<&str> {
+        self.found.as_deref()
     }
 }

@@ -13,7 +13,7 @@ fn bench(arguments: &[&str]) -> Outcome {
 
 #[test]
 fn json() {
-    let out = bench(&["-p", "8,16", "-n", "4", "-d", "0,32", "-s", "1,2", "-r", "3", "--json"]).succeeds().out;
+    let out = bench(&["-p", "8,16", "-n", "4", "-d", "0,32", "-S", "1,2", "-r", "3", "--json"]).succeeds().out;
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&report["backend"], &report["model"]), (&"cpu".into(), &"tiny-stories, the built-in model".into()));
     assert!(report["device"].is_string() && report["driver"].is_string());
@@ -77,17 +77,21 @@ fn a_shape_that_nobody_published() {
 fn lengths_that_measure_nothing() {
     bench(&["-p", "0", "-n", "0"]).refuses("-p 0 -n 0 measures nothing; give one of them a length");
     let cases = [
-        ("--repeat", "0", "'--repeat <REPEAT>': 0 is not in 1..=1000"),
-        ("-s", "0", "'--sequences <SEQUENCES>': 0 is not in 1..=1024"),
-        ("-p", "-1", "'--prompt <TOKENS>': -1 is not in 0..=16777216"),
-        ("-d", "16777217", "'--depth <TOKENS>': 16777217 is not in 0..=16777216"),
-        ("--budget", "64", "'--budget <TOKENS>': 64 is not in 65..=65536"),
+        ("--repeat", "0", "'--repeat <REPEAT>': expected a whole number from 1 to 1,000"),
+        ("-S", "0", "'--sequences <SEQUENCES>': expected a whole number from 1 to 1,024"),
+        ("-p", "-1", "'--prompt <TOKENS>': expected a whole number from 0 to 16,777,216"),
+        ("-d", "16777217", "'--depth <TOKENS>': expected a whole number from 0 to 16,777,216"),
+        (
+            "--budget",
+            "64",
+            "'--budget <TOKENS>': expected a whole number from 65 to 65,536; leave it out for the default",
+        ),
     ];
     for (flag, value, message) in cases {
         bench(&[flag, value]).misunderstands(&format!("invalid value '{value}' for {message}"));
     }
     let few = "--budget 65 tokens a step are too few: one chunk of 64 and one token for each of 4 sequences need 68";
-    bench(&["-s", "4", "--budget", "65", "-p", "1", "-n", "1"]).refuses(few);
+    bench(&["-S", "4", "--budget", "65", "-p", "1", "-n", "1"]).refuses(few);
 }
 
 #[test]
@@ -103,4 +107,16 @@ fn lengths_beyond_the_context() {
         "a context of 4016 tokens needs 6 MiB of cache, and 2 MiB are free; a context of 1088 tokens fits: --context 1088 \
          (weights and programs take 28 MiB; --memory and --budget change what is left)",
     );
+}
+
+#[test]
+fn flags_that_do_nothing_alone() {
+    let cases: [(&[&str], _, _); 3] = [
+        (&["-p", "8", "--trace", "no/such/trace.json"], "--trace", "--profile"),
+        (&["--gpu", "discrete"], "--gpu", "--plan"),
+        (&["-n", "8", "--chip", "m1"], "--chip", "--plan or --profile"),
+    ];
+    for (arguments, flag, partner) in cases {
+        bench(arguments).refuses(&format!("{flag} does nothing without {partner}: add it, or leave {flag} out"));
+    }
 }

@@ -6,13 +6,13 @@ use crate::{
 };
 
 fn chat(arguments: &[&str], turns: &str) -> Outcome {
-    let fixed = ["chat", "--backend", "cpu", "--temperature", "0", "-n", "8"];
+    let fixed = ["chat", "--backend", "cpu", "--temperature", "0", "-n", "8", "--stats"];
     pipe(&[fixed.as_slice(), arguments].concat(), turns)
 }
 
 /// The closing line of each answer.
 fn closings(outcome: &Outcome) -> Vec<&str> {
-    outcome.err.lines().filter(|line| line.contains("prompt tokens")).collect()
+    outcome.err.lines().filter(|line| line.contains("first token")).collect()
 }
 
 #[test]
@@ -40,7 +40,9 @@ fn help() {
     let outcome = chat(&[], "/help\n").succeeds();
     assert_eq!(outcome.out, "");
     let help: Vec<_> = outcome.err.lines().skip(1).map(|line| line.split_whitespace().next().unwrap()).collect();
-    assert_eq!(help, ["/help", "/clear", "/exit", "Ctrl-C"]);
+    let commands =
+        ["/help", "/clear", "/exit", "/system", "/set", "/show", "/save", "/load", "/retry", "/undo", "/stats"];
+    assert_eq!(help[..commands.len()], commands);
 }
 
 #[test]
@@ -111,17 +113,23 @@ fn thinking_is_the_templates_choice_unless_asked_for() {
     }
 }
 
-/// The official template: its answers begin with an empty thought unless thinking is requested.
-#[test]
-fn the_official_template_does_not_think_by_itself() {
+/// The built-in model with this template.
+fn stories_with_template(template: &str) -> Scratch {
     let scratch = Scratch::empty();
     for name in ["config.json", "model.safetensors", "tokenizer.json", "generation_config.json"] {
         scratch.write(name, built_in(name));
     }
-    let template = crate::support::fixtures::fixture("chat_template.jinja");
-    scratch.write("chat_template.jinja", std::fs::read(template).unwrap());
+    scratch.write("chat_template.jinja", template);
+    scratch
+}
+
+/// The official template: its answers begin with an empty thought unless thinking is requested.
+#[test]
+fn the_official_template_does_not_think_by_itself() {
+    let template = std::fs::read_to_string(crate::support::fixtures::fixture("chat_template.jinja")).unwrap();
+    let scratch = stories_with_template(&template);
     let tokens = |flags: &[&str]| -> usize {
-        let outcome = scratch.pipe(&[&["chat", "-n", "4"], flags].concat(), "Hi\n").succeeds();
+        let outcome = scratch.pipe(&[&["chat", "-n", "4", "--stats"], flags].concat(), "Hi\n").succeeds();
         closings(&outcome)[0].split(' ').next().unwrap().parse().unwrap()
     };
     assert_eq!(tokens(&[]), tokens(&["--no-think"]));
@@ -129,12 +137,122 @@ fn the_official_template_does_not_think_by_itself() {
 }
 
 #[test]
-fn a_conversation_that_outgrows_the_context() {
-    let outcome = chat(&["--context", "64"], &"Tell me a story about a dog and a cat.\n".repeat(9));
-    assert_eq!(outcome.code, Some(1));
+fn a_context_that_is_full_drops_the_oldest_turns_or_refuses_more() {
+    let question = "Tell me a story about a dog and a cat.\n";
+    let outcome = chat(&["--context", "64"], &question.repeat(5)).succeeds();
+    assert_eq!(closings(&outcome).len(), 5, "{}", outcome.err);
+    let said = "the context of 64 tokens is full: the oldest 1 question and what was answered are dropped\n";
+    assert!(outcome.err.contains(said), "{}", outcome.err);
+    let outcome = chat(&["--context", "64", "--context-full", "stop"], &question.repeat(5));
     let last = outcome.err.lines().last().unwrap();
-    assert!(last.starts_with("error: the prompt has "), "{last}");
-    let end = " tokens, and the context of 64 leaves no room for an answer; shorten it or raise --context";
-    assert!(last.ends_with(end), "{last}");
-    assert!(outcome.out.lines().count() > 1, "{}", outcome.out);
+    assert!(
+        last.starts_with("error: the context of 64 tokens is full, and nothing more can be asked; /clear"),
+        "{last}"
+    );
+    assert!(outcome.code == Some(1) && outcome.out.lines().count() > 1, "{}", outcome.out);
+    // An answer that the context cuts off says so.
+    let outcome = pipe(&["chat", "--backend", "cpu", "-t", "0", "--context", "32"], question).succeeds();
+    assert!(outcome.err.contains("the context of 32 tokens is full, which ended the answer; "), "{}", outcome.err);
+    // A message that is longer than the context alone.
+    let outcome = chat(&["--context", "32"], &format!("{question}{}\n", "cat ".repeat(64)));
+    let last = outcome.err.lines().last().unwrap();
+    let end = " tokens, and the context of 32 leaves no room for an answer; shorten it or raise --context";
+    assert!(last.starts_with("error: the prompt has ") && last.ends_with(end), "{last}");
+}
+
+#[test]
+fn a_question_as_an_argument_is_all_that_is_answered() {
+    let outcome = chat(&["Tell me a story."], "Nobody hears this.\n").succeeds();
+    assert_eq!(outcome.out, chat(&[], "Tell me a story.\n").succeeds().out);
+    assert_eq!(closings(&outcome).len(), 1, "{}", outcome.err);
+    let quiet = chat(&["--quiet", "--no-history", "Tell me a story."], "").succeeds();
+    assert_eq!((quiet.out, quiet.err.as_str()), (outcome.out, ""));
+}
+
+#[test]
+fn lines_that_are_no_commands_and_lines_that_are_no_text() {
+    let outcome = chat(&[], "/foo\n/clear now\n//foo\nHi\n/set warmth 1\n");
+    assert_eq!((outcome.code, outcome.out.lines().count()), (Some(1), 2), "{}", outcome.err);
+    for told in [
+        "error: no command /foo; /help lists them",
+        "error: /clear takes nothing after it, found \"now\"\n",
+        "error: no setting warmth; /set lists them\n",
+        "error: 3 lines of standard input refused, as told above\n",
+    ] {
+        assert!(outcome.err.contains(told), "{}", outcome.err);
+    }
+    // The second slash begins the message.
+    let tokens = |said| closings(&chat(&[], said).succeeds())[0].split(' ').next().unwrap().to_owned();
+    assert_eq!(tokens("//foo\n"), tokens("\"\"\"/foo\"\"\"\n"));
+    let outcome = crate::run::shell(
+        r#"printf 'Hi\ncaf\351\nHi\n' | exec "$@""#,
+        &["chat", "--backend", "cpu", "-t", "0", "-n", "2"],
+    );
+    assert_eq!((outcome.code, outcome.out.lines().count()), (Some(1), 2), "{}", outcome.err);
+    assert!(outcome.err.contains("error: line 2 of standard input is not UTF-8 and was not read;"), "{}", outcome.err);
+}
+
+#[test]
+fn messages_of_several_lines() {
+    let outcome = chat(&[], "\"\"\"\nOne.\n\nTwo.\n\"\"\"\nOne.\\\nTwo.\n\u{feff}").succeeds();
+    assert_eq!(closings(&outcome).len(), 3, "{}", outcome.err);
+    let whole = chat(&[], "\"\"\"Tell me\na story.\"\"\"\n").succeeds().out;
+    assert_eq!(whole, chat(&[], "Tell me\\\na story.\n").succeeds().out);
+}
+
+#[test]
+fn answers_are_taken_back_and_asked_for_again() {
+    let outcome = chat(&[], "Tell me a story.\nAnd then?\n/undo\nAnd then?\n/retry\n/undo\n/undo\n/undo\n");
+    let answers: Vec<_> = outcome.out.lines().collect();
+    assert_eq!((answers.len(), answers[1], answers[1]), (4, answers[2], answers[3]));
+    assert_eq!(outcome.err.matches("taken back: ").count(), 3, "{}", outcome.err);
+    assert!(outcome.err.ends_with("error: nothing was asked yet\n"), "{}", outcome.err);
+}
+
+#[test]
+fn a_conversation_in_a_file_goes_on() {
+    let directory = Scratch::empty();
+    let (file, other) = (directory.path("talk.json"), directory.path("other.txt"));
+    directory.write("other.txt", "mine");
+    let (save, load) = (format!("/save {}\n", file.display()), format!("/load {}\n", file.display()));
+    let both = chat(&[], &format!("/system Be kind.\nTell me a story.\n{save}And then?\n")).succeeds();
+    let later = chat(&[], &format!("{load}And then?\n")).succeeds();
+    assert_eq!(both.out.lines().last(), later.out.lines().last());
+    let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let roles: Vec<_> = saved["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
+    assert_eq!(roles, ["system", "user", "assistant"]);
+    // Only conversations are overwritten, and only conversations are loaded.
+    chat(&[], &save).succeeds();
+    let refused = chat(&[], &format!("/save {}\n", other.display()));
+    assert!(refused.err.contains("the file is there and holds no conversation; give another name"), "{}", refused.err);
+    assert_eq!(std::fs::read(&other).unwrap(), b"mine");
+    let refused = chat(&[], &format!("/load {}\n", other.display()));
+    assert!(refused.code == Some(1) && refused.err.contains("other.txt: not JSON: "), "{}", refused.err);
+}
+
+#[test]
+fn settings_and_what_is_shown() {
+    let outcome =
+        chat(&["-s", "7"], "/set\n/set temperature 0.5\n/set temperature\n/system Be kind.\n/show\n").succeeds();
+    for told in ["temperature        0\n", "seed               7\n", "temperature        0.5\n", "system   Be kind.\n"]
+    {
+        assert!(outcome.err.contains(told), "{told:?} in {}", outcome.err);
+    }
+    // Off, then on again with the figures of the last answer.
+    let outcome = chat(&[], "/stats\nHi\n/stats\nHi\n").succeeds();
+    assert_eq!(closings(&outcome).len(), 2, "{}", outcome.err);
+}
+
+#[test]
+fn thoughts_are_dimmed_or_left_out() {
+    let scratch = stories_with_template("{{ messages[-1].content }}<think>\n");
+    let said = |flags: &[&str]| scratch.pipe(&[&["chat", "-t", "0", "-n", "6"], flags].concat(), "a\n").succeeds();
+    let plain = said(&[]).out;
+    let dim = said(&["--color", "always"]).out;
+    assert!(dim.starts_with("\x1b[2m") && dim.replace("\x1b[2m", "").replace("\x1b[0m", "") == plain, "{dim:?}");
+    assert_eq!(said(&["--hide-thinking"]).out, "\n");
+    let outcome =
+        stories_with_template("{{ messages[-1].content }}").pipe(&["chat", "-n", "2", "--think"], "a\n").succeeds();
+    let warning = "warning: the model's template has no thinking, so that --think changes nothing\n";
+    assert!(outcome.err.contains(warning), "{}", outcome.err);
 }

@@ -44,11 +44,11 @@ fn a_perplexity() {
 
 #[test]
 fn windows_that_slide_and_documents() {
-    let sliding = excerpted("perplexity", &["-w", "64", "-s", "32"]).succeeds();
+    let sliding = excerpted("perplexity", &["-w", "64", "--stride", "32"]).succeeds();
     let said = "129 ids, 3 windows of up to 64 ids, each 32 after the one before; of a window only what follows those before \
                 it is scored: its last 32 ids";
     assert!(sliding.out.contains(said) && sliding.out.contains(" 128 ids scored"), "{}", sliding.out);
-    let found = json(excerpted("perplexity", &["-w", "64", "-s", "32", "--json"]));
+    let found = json(excerpted("perplexity", &["-w", "64", "--stride", "32", "--json"]));
     // Windows of 64 that overlap by 32: every id except the first is scored once.
     assert_eq!((&found["scored"], &found["computed"]), (&128.into(), &192.into()));
     let documents = excerpted("perplexity", &["--documents"]).succeeds();
@@ -70,6 +70,14 @@ fn a_text_from_standard_input() {
         found["text"]["file"] = Value::Null;
     }
     assert_eq!(piped, read);
+}
+
+#[test]
+fn a_byte_order_mark_is_not_scored() {
+    let score = |text: &str| {
+        json(pipe(&["perplexity", "--backend", "cpu", "--json", "--text", "-"], text))["nll"]["value"].clone()
+    };
+    assert_eq!(score("\u{feff}Once upon a time"), score("Once upon a time"));
 }
 
 #[test]
@@ -179,9 +187,13 @@ fn windows_out_of_range() {
         score(&["--stride", "4000"]).refuses(&gaps(512));
         score(&["--stride", "4000", "--window", "64"]).refuses(&gaps(64));
         for (flag, value, message) in [
-            ("--window", "1", "'--window <IDS>': 1 is not in 2..=4294967295"),
-            ("--stride", "0", "'--stride <IDS>': 0 is not in 1..=4294967295"),
-            ("--ids", "1", "'--ids <IDS>': 1 is not in 2..18446744073709551615"),
+            (
+                "--window",
+                "1",
+                "'--window <IDS>': expected a whole number from 2 up; the first id of a window is not scored",
+            ),
+            ("--stride", "0", "'--stride <IDS>': expected a whole number from 1 up"),
+            ("--ids", "1", "'--ids <IDS>': expected a whole number from 2 up; the first id of a window is not scored"),
         ] {
             score(&[flag, value]).misunderstands(&format!("invalid value '{value}' for {message}"));
         }
@@ -215,7 +227,8 @@ fn ctrl_c_ends_it_with_the_figures_so_far() {
     let rest: Vec<_> = said.map(Result::unwrap).collect();
     let output = child.wait_with_output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    assert!(err.contains("interrupted: the figures so far follow; Ctrl-C again ends at once\n"), "{err}");
     assert!(err.lines().last().unwrap().starts_with("error: interrupted: the figures are of "), "{err}");
     assert!(rest.len() == 1 && rest[0].starts_with("perplexity ") && rest[0].contains(" ids scored, "), "{rest:?}");
 }

@@ -1,5 +1,7 @@
 //! Invalid values of flags.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::run::run;
 
 fn generate(flags: &[&str]) -> crate::run::Outcome {
@@ -8,40 +10,83 @@ fn generate(flags: &[&str]) -> crate::run::Outcome {
 
 #[test]
 fn sampling_out_of_range() {
+    let greedy = "expected a number from 0 to 100; 0 always takes the most probable token";
     let cases = [
-        ("--temperature", "-1", "temperature is -1, allowed is 0 to 100"),
-        ("--temperature", "NaN", "temperature is NaN, allowed is 0 to 100"),
-        ("--temperature", "inf", "temperature is inf, allowed is 0 to 100"),
-        ("--top-p", "0", "top_p is 0, allowed is above 0, at most 1"),
-        ("--min-p", "1.5", "min_p is 1.5, allowed is 0 to 1"),
-        ("--repetition-penalty", "0", "repetition_penalty is 0, allowed is above 0, at most 10"),
-        ("--presence-penalty", "-3", "presence_penalty is -3, allowed is -2 to 2"),
-        ("--frequency-penalty", "9", "frequency_penalty is 9, allowed is -2 to 2"),
+        ("--temperature <NUMBER>", "-1", greedy),
+        ("--temperature <NUMBER>", "NaN", greedy),
+        ("--temperature <NUMBER>", "warm", greedy),
+        ("--temperature <NUMBER>", "inf", greedy),
+        ("--top-p <SHARE>", "0", "expected a number above 0, at most 1; 1 keeps all tokens"),
+        ("--min-p <SHARE>", "1.5", "expected a number from 0 to 1; 0 keeps all tokens"),
+        ("--repetition-penalty <NUMBER>", "0", "expected a number above 0, at most 10; 1 is no penalty"),
+        ("--presence-penalty <NUMBER>", "1e30", "expected a number from -2 to 2; 0 is no penalty"),
+        ("--frequency-penalty <NUMBER>", "9", "expected a number from -2 to 2; 0 is no penalty"),
     ];
     for (flag, value, message) in cases {
-        generate(&[flag, value]).refuses(message);
-        run(&["chat", "--backend", "cpu", flag, value]).refuses(message);
+        let name = flag.split(' ').next().unwrap();
+        let message = format!("invalid value '{value}' for '{flag}': {message}");
+        generate(&[name, value]).misunderstands(&message);
+        run(&["chat", "--backend", "cpu", name, value]).misunderstands(&message);
     }
 }
 
 #[test]
 fn numbers_out_of_range() {
     let cases = [
-        ("--context", "3", "'--context <TOKENS>': 3 is not in 16..=4294967295"),
-        ("--budget", "0", "'--budget <TOKENS>': 0 is not in 65..=65536"),
-        ("--budget", "64", "'--budget <TOKENS>': 64 is not in 65..=65536"),
-        ("--memory", "0", "'--memory <MIB>': 0 is not in 1..=1073741824"),
-        ("--max-tokens", "0", "'--max-tokens <TOKENS>': 0 is not in 1..=4294967295"),
-        ("--max-tokens", "-1", "'--max-tokens <TOKENS>': -1 is not in 1..=4294967295"),
-        ("--top-k", "-1", "'--top-k <TOP_K>': -1 is not in 0..=4294967295"),
-        ("--temperature", "warm", "'--temperature <TEMPERATURE>': invalid float literal"),
-        ("--seed", "-1", "'--seed <SEED>': invalid digit found in string"),
+        ("--context <TOKENS>", "3", "expected a whole number from 16 up; leave it out for the default"),
+        ("--budget <TOKENS>", "0", "expected a whole number from 65 to 65,536; leave it out for the default"),
+        ("--budget <TOKENS>", "64", "expected a whole number from 65 to 65,536; leave it out for the default"),
+        (
+            "--memory <MIB>",
+            "0",
+            "expected a whole number from 1 to 1,073,741,824; leave it out for most of the device's memory",
+        ),
+        ("--max-tokens <TOKENS>", "0", "expected a whole number from 1 up; -1 is no limit but the context"),
+        ("--max-tokens <TOKENS>", "-2", "expected a whole number from 1 up; -1 is no limit but the context"),
+        ("--top-k <TOKENS>", "-1", "expected a whole number from 0 up; 0 keeps all"),
+        ("--seed <SEED>", "-2", "expected a whole number from 0 up; -1 takes a random seed"),
     ];
     for (flag, value, message) in cases {
-        generate(&[flag, value]).misunderstands(&format!("invalid value '{value}' for {message}"));
+        let name = flag.split(' ').next().unwrap();
+        generate(&[name, value]).misunderstands(&format!("invalid value '{value}' for '{flag}': {message}"));
     }
-    let message = "invalid value '0' for '--context <TOKENS>': 0 is not in 16..=4294967295";
-    run(&["info", "--context", "0"]).misunderstands(message);
+    let message = "expected a whole number from 16 up; leave it out for several lengths";
+    run(&["info", "--context", "0"]).misunderstands(&format!("invalid value '0' for '--context <TOKENS>': {message}"));
+}
+
+/// A letter that means one thing in one command and another in the next is a trap.
+#[test]
+fn a_letter_means_the_same_in_all_commands() {
+    let mut meanings = BTreeMap::<String, BTreeSet<String>>::new();
+    let commands: [&[&str]; 9] = [
+        &["generate"],
+        &["chat"],
+        &["info"],
+        &["quantize"],
+        &["perplexity"],
+        &["compare"],
+        &["bench"],
+        &["bench", "kernel"],
+        &["bench", "growth"],
+    ];
+    for command in commands {
+        let help = run(&[command, &["-h"]].concat()).succeeds().out;
+        for line in help.lines().filter_map(|line| line.trim().strip_prefix('-')) {
+            if let Some((letter, long)) = line.split_once(", --") {
+                let long = long.split([' ', ',']).next().unwrap();
+                meanings.entry(letter.into()).or_default().insert(long.into());
+            }
+        }
+    }
+    // Bytes of a text, and tokens to make of it, by the words of each command.
+    let kin = [("f", ["file", "text"]), ("n", ["max-tokens", "decode"])];
+    for (letter, flags) in &meanings {
+        let related = kin.iter().find(|(known, _)| known == letter);
+        let is_one =
+            flags.len() == 1 || related.is_some_and(|(_, kin)| flags.iter().all(|flag| kin.contains(&&**flag)));
+        assert!(is_one, "-{letter} means {flags:?}");
+    }
+    assert!(meanings.len() > 8, "{meanings:?}");
 }
 
 #[test]
@@ -68,15 +113,16 @@ fn a_prompt_that_is_too_long() {
 
 #[test]
 fn a_context_that_is_too_long() {
-    generate(&["--context", "4097"])
-        .refuses("a context of 4097 tokens is longer than the model was made for: --context 4096 at most");
+    let message = "a context of 4097 tokens is longer than the model was made for: --context 4096 at most";
+    generate(&["--context", "4097"]).refuses(message);
+    run(&["info", "--context", "4097"]).refuses(message);
 }
 
 #[test]
 fn a_context_that_does_not_fit() {
     generate(&["--memory", "20"]).refuses(
-        "a context of 4096 tokens needs 6 MiB of cache, and 0 MiB are free; no context fits: use a smaller model, or \
-         --backend cpu (weights and programs take 28 MiB; --memory and --budget change what is left)",
+        "a context of 4096 tokens needs 6 MiB of cache, and 0 MiB are free; no context fits: use a smaller model or a \
+         device with more memory (weights and programs take 28 MiB; --memory and --budget change what is left)",
     );
     generate(&["--memory", "31"]).refuses(
         "a context of 4096 tokens needs 6 MiB of cache, and 3 MiB are free; a context of 2048 tokens fits: --context \

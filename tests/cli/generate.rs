@@ -1,6 +1,11 @@
 //! `generate`.
 
-use crate::run::{Outcome, pipe, run};
+use serde_json::Value;
+
+use crate::{
+    run::{Outcome, pipe, run},
+    support::scratch::Scratch,
+};
 
 const BEGINNING: &str = "Once upon a time";
 
@@ -11,8 +16,12 @@ fn generate(arguments: &[&str]) -> Outcome {
 /// The numbers of a closing line, each between the given words.
 fn figures(line: &str) -> Vec<f64> {
     let words = ["", " prompt tokens, prefill ", " tok/s, first token ", " ms, ", " tokens, decode "];
-    let (mut rest, mut numbers) = (line, Vec::new());
-    for word in words.into_iter().skip(1).chain([" tok/s, device memory ", " MiB"]) {
+    let mut numbers = Vec::new();
+    let (figures, end) = line.split_once("; ").unwrap();
+    assert!(end.starts_with("ended by ") && end.contains(", seed "), "{line}");
+    let mut rest = figures;
+    let last = [" tok/s, device memory ", " MiB"];
+    for word in words.into_iter().skip(1).chain(last) {
         let (number, after) = rest.split_once(word).unwrap_or_else(|| panic!("no {word:?} in {line:?}"));
         numbers.push(number.parse().unwrap());
         rest = after;
@@ -29,7 +38,8 @@ fn a_story() {
         "Once upon a time, in a small house with a red door, there lived a boy. His name was Milo. Milo liked to play\n"
     );
     let lines: Vec<_> = err.lines().collect();
-    let [backend, closing] = lines[..] else { panic!("{err}") };
+    let [backend, settings, closing] = lines[..] else { panic!("{err}") };
+    assert_eq!(settings, "temperature 0, max-tokens 24, context 4,096");
     assert_eq!(backend, format!("cpu: {} threads (plain loops), asked for", crate::run::threads()));
     let figures = figures(closing);
     let [prompt, prefill, first, generated, decode, memory] = figures[..] else { panic!("{closing}") };
@@ -81,4 +91,61 @@ fn stop_strings_and_the_end_of_the_context() {
     assert_eq!(out, "Once upon a time, in a small house with a red\n");
     let Outcome { err, .. } = generate(&[BEGINNING, "--temperature", "0", "--context", "16"]);
     assert!(err.contains(" 12 tokens, "), "{err}");
+}
+
+#[test]
+fn the_closing_line_says_why_the_text_ended() {
+    let closing = |flags: &[&str]| {
+        let outcome = generate(&[&[BEGINNING, "-s", "5"], flags].concat());
+        outcome.err.lines().last().unwrap().to_owned()
+    };
+    for (flags, end) in [
+        (&["-n", "1"] as &[&str], " tok/s, device memory 32 MiB; ended by -n 1, seed 5"),
+        (&["-t", "0", "--stop", " door"], "; ended by --stop \" door\", seed 5"),
+        (&["--context", "16"], "; ended by the context of 16 tokens, seed 5"),
+        (&["-t", "0"], "; ended by the model's <|endoftext|>, seed 5"),
+    ] {
+        let line = closing(flags);
+        assert!(line.ends_with(end), "{line}");
+    }
+    let line = generate(&["Once", "-n", "1"]).err;
+    assert!(line.contains("\n1 prompt token, ") && line.contains(" ms, 1 token, "), "{line}");
+    // The seed that is told gives the same text again.
+    let first = generate(&[BEGINNING, "-n", "12"]);
+    let seed = first.err.trim_end().rsplit(' ').next().unwrap();
+    assert_eq!(generate(&[BEGINNING, "-n", "12", "-s", seed]).out, first.out);
+}
+
+#[test]
+fn json_holds_the_text_and_how_it_came_about() {
+    let greedy = ["-t", "0", "--stop", " door", "--json"];
+    let outcome = generate(&[&[BEGINNING], greedy.as_slice()].concat());
+    let json: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!((&json["prompt"], &json["text"]), (&BEGINNING.into(), &", in a small house with a red".into()));
+    assert_eq!((&json["stop_reason"], &json["stop"]), (&"stop_string".into(), &" door".into()));
+    assert_eq!(json["prompt_ids"].as_array().unwrap().len(), 4);
+    assert_eq!(json["ids"].as_array().unwrap().len() as u64, json["timings"]["tokens"].as_u64().unwrap());
+    let settings = &json["settings"];
+    assert_eq!((&settings["temperature"], &settings["context"]), (&0.0.into(), &4096.into()));
+    assert!(settings["max_tokens"].is_null() && json["seed"].is_u64(), "{json}");
+    let json: Value = serde_json::from_str(&generate(&["Once", "-n", "2", "--top-p", "0.9", "--json"]).out).unwrap();
+    assert_eq!((&json["settings"]["top_p"], &json["stop_reason"]), (&0.9.into(), &"max_tokens".into()));
+}
+
+#[test]
+fn what_is_written_beside_the_new_text() {
+    let greedy = ["-n", "8", "-t", "0"];
+    let whole = generate(&[&[BEGINNING], greedy.as_slice()].concat()).out;
+    let quiet = generate(&[&[BEGINNING, "-q", "--no-echo"], greedy.as_slice()].concat());
+    assert_eq!((format!("{BEGINNING}{}", quiet.out), quiet.err.as_str()), (whole.clone(), ""));
+    let dim = generate(&[&[BEGINNING, "--color", "always"], greedy.as_slice()].concat()).err;
+    assert!(dim.contains("\n\x1b[2mtemperature 0, ") && dim.ends_with("\x1b[0m\n"), "{dim:?}");
+    let directory = Scratch::empty();
+    directory.write("prompt.txt", format!("\u{feff}{BEGINNING}\r\n"));
+    let file = directory.path("prompt.txt");
+    assert_eq!(generate(&[&["-f", file.to_str().unwrap()], greedy.as_slice()].concat()).out, whole);
+    // The question of a chat is no part of the answer.
+    let answer = generate(&[&["--chat", "Tell me a story."], greedy.as_slice()].concat()).out;
+    let chat = pipe(&[&["chat", "--backend", "cpu"], greedy.as_slice()].concat(), "Tell me a story.\n").succeeds();
+    assert_eq!(answer, chat.out);
 }

@@ -20,7 +20,7 @@ fn numbers(points: &Value, field: &str) -> Vec<f64> {
 
 #[test]
 fn for_programs() {
-    let out = growth(&["--contexts", "16,80,200", "-s", "1,3", "-d", "24", "--json"]).succeeds().out;
+    let out = growth(&["--contexts", "16,80,200", "-S", "1,3", "-d", "24", "--json"]).succeeds().out;
     let report: Value = serde_json::from_str(&out).unwrap();
     let [contexts, sequences] = ["contexts", "sequences"].map(|name| &report[name]);
     assert_eq!(numbers(contexts, "context"), [16.0, 80.0, 200.0]);
@@ -38,7 +38,7 @@ fn for_programs() {
 fn for_people() {
     let scratch = Scratch::empty();
     let file = scratch.path("growth.svg");
-    let flags = ["--contexts", "16,64", "-s", "1,2,4", "-d", "8", "--svg", file.to_str().unwrap()];
+    let flags = ["--contexts", "16,64", "-S", "1,2,4", "-d", "8", "--svg", file.to_str().unwrap()];
     let outcome = growth(&flags).succeeds();
     assert!(outcome.err.ends_with("growth.svg: a picture of it\n"), "{}", outcome.err);
     let rows: Vec<Vec<&str>> = outcome.out.lines().map(|line| line.split_whitespace().collect()).collect();

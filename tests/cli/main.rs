@@ -14,6 +14,7 @@ mod flags;
 mod generate;
 mod gguf;
 mod growth;
+mod habits;
 mod hub;
 mod info;
 mod quantize;
@@ -23,4 +24,6 @@ mod server;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod variables;

@@ -32,7 +32,7 @@ fn what_is_written_says_what_the_original_says_quantized() {
     let q4 = q4.to_str().unwrap();
     let why = format!("{q4}: its weights are q4 already; q8 needs the original checkpoint");
     run(&["generate", "a", "-m", q4, "--quant", "q8"]).refuses(&why);
-    run(&["quantize", q4, out.path("again").to_str().unwrap(), "-f", "q8"]).refuses(&why);
+    run(&["quantize", q4, out.path("again").to_str().unwrap(), "--format", "q8"]).refuses(&why);
     assert!(!fs::exists(out.path("again")).unwrap(), "a refusal leaves nothing");
 }
 

@@ -18,7 +18,7 @@ pub struct Outcome {
 /// The binary with arguments, without any variable of the tester's environment that it reads.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bimetal"));
-    for name in ["RUST_LOG", "XDG_RUNTIME_DIR"] {
+    for name in ["RUST_LOG", "XDG_RUNTIME_DIR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
     let hub = ["HF_", "HUGGING", "TRANSFORMERS_"];
@@ -27,7 +27,7 @@ pub fn command(arguments: &[&str]) -> Command {
     {
         command.env_remove(name);
     }
-    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     // No test may reach the network.
     command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HOME", fixture("no-such-cache"));
     command.args(arguments).stdin(Stdio::null());
@@ -63,12 +63,13 @@ impl Outcome {
         outcome
     }
 
-    /// The lines of standard error, without the line with the backend, which must be the first if present.
+    /// The lines of standard error, without those with the backend and the settings, which must be the first if
+    /// present.
     fn complaint(&self) -> &str {
-        match self.err.split_once('\n') {
-            Some((first, rest)) if first.starts_with("cpu: ") => rest,
-            _ => &self.err,
-        }
+        ["cpu: ", "temperature "].into_iter().fold(&self.err, |err, begin| match err.split_once('\n') {
+            Some((first, rest)) if first.starts_with(begin) => rest,
+            _ => err,
+        })
     }
 
     /// Checks that it failed with this message and printed nothing else.

@@ -109,7 +109,6 @@ fn a_turn_reuses_all_that_is_computed_of_the_last() {
         for question in QUESTIONS {
             let turn = ask(&mut g, &mut c, question, (9, usize::MAX));
             assert_eq!((turn.timing.reused, turn.timing.generated), (computed, 9), "{name}: {question}");
-            c.heard(&turn.said);
             let text = g.text.tokenizer.decode(turn.prompt(), SpecialTokens::Show);
             assert!(text.ends_with(&format!("{question}<|im_end|>\n<|im_start|>assistant\n")), "{name}: {text}");
             computed = turn.computed();
@@ -129,7 +128,6 @@ fn a_conversation_whose_memory_was_taken_answers_with_the_same_bits() {
             let mut turns = Vec::new();
             for question in QUESTIONS {
                 let turn = ask(&mut g, &mut c, question, (9, usize::MAX));
-                c.heard(&turn.said);
                 turns.push(turn);
                 for _ in 0..between {
                     let other = "Once upon a time there was a cat who had a dog. ".repeat(19);
@@ -157,12 +155,12 @@ fn where_the_template_rewrites_the_past_the_unchanged_beginning_is_reused() {
             let turn = ask(&mut g, &mut c, question, (9, usize::MAX));
             let text = g.text.tokenizer.decode(turn.prompt(), SpecialTokens::Show);
             assert!(text.ends_with("<|im_start|>assistant\n<think>\n") && !text.contains("Cats"), "{name}: {text}");
-            assert_eq!(text.matches("A cat is an animal.").count(), c.messages.len() / 2, "{name}: {text}");
+            assert_eq!(text.matches("A cat is an animal.").count(), (c.messages.len() - 1) / 2, "{name}: {text}");
             assert_eq!(turn.timing.reused, stable, "{name}: {question}");
             assert!(from_scratch(&mut fresh, &g, &turn) == (turn.tokens, turn.bits), "{name}: {question}");
             stable =
                 g.text.tokenizer.encode(text.strip_suffix("<|im_start|>assistant\n<think>\n").unwrap()).unwrap().len();
-            c.heard("Cats are nice, I think.\n</think>\n\nA cat is an animal.");
+            c.messages.last_mut().unwrap().content = "Cats are nice, I think.\n</think>\n\nA cat is an animal.".into();
         }
     }
 }
@@ -173,7 +171,7 @@ fn an_answer_that_is_taken_back_costs_no_more_than_itself() {
         let (mut g, mut c) = (generator(&backend, 256), conversation(None));
         let mut fresh = engine_of(&g);
         let first = ask(&mut g, &mut c, QUESTIONS[0], (9, usize::MAX));
-        c.heard("Something else altogether. ");
+        c.messages.last_mut().unwrap().content = "Something else altogether. ".into();
         let second = ask(&mut g, &mut c, QUESTIONS[1], (9, usize::MAX));
         assert_eq!(second.timing.reused, first.timing.prompt, "{name}");
         assert!(from_scratch(&mut fresh, &g, &second) == (second.tokens, second.bits), "{name}");
@@ -187,7 +185,6 @@ fn an_interrupted_answer_stays_and_is_gone_on_from() {
         let mut fresh = engine_of(&g);
         let first = ask(&mut g, &mut c, QUESTIONS[0], (100, 5));
         assert_eq!((first.finish, first.timing.generated), (None, 5), "{name}: {}", first.said);
-        c.heard(&first.said);
         let second = ask(&mut g, &mut c, QUESTIONS[1], (9, usize::MAX));
         assert_eq!(second.timing.reused, first.computed(), "{name}");
         let text = g.text.tokenizer.decode(second.prompt(), SpecialTokens::Show);
@@ -204,7 +201,6 @@ fn a_full_context_ends_the_answer_and_refuses_the_next_question() {
         let (mut g, mut c) = (generator(&backend, 48), conversation(None));
         let turn = ask(&mut g, &mut c, QUESTIONS[0], (usize::MAX, usize::MAX));
         assert_eq!((turn.finish, turn.tokens.len()), (Some(Finish::Length), 48), "{name}: {}", turn.said);
-        c.heard(&turn.said);
         let Err(Error::Request(what)) = c.say(&mut g, QUESTIONS[1], &at_most(9)).map(drop) else { panic!("{name}") };
         assert!(what.contains("context of 48") && what.contains("--context"), "{name}: {what}");
         assert_eq!(c.messages.len(), 2, "{name}: the refused question is not part of the conversation");
@@ -212,6 +208,24 @@ fn a_full_context_ends_the_answer_and_refuses_the_next_question() {
         let again = ask(&mut g, &mut c, QUESTIONS[0], (usize::MAX, usize::MAX));
         assert!(again.tokens == turn.tokens && again.bits == turn.bits && again.timing.reused == 0, "{name}");
     }
+}
+
+#[test]
+fn the_oldest_question_is_dropped_with_its_answer() {
+    let (_, backend) = backends().remove(0);
+    let (mut g, mut c) = (generator(&backend, 256), Conversation::new(Some("Be kind.".into()), Told::default()));
+    for question in QUESTIONS {
+        ask(&mut g, &mut c, question, (4, usize::MAX));
+    }
+    let whole = c.prompt(&g, "Why?").unwrap();
+    let roles = |c: &Conversation| c.messages.iter().map(|message| message.role.clone()).collect::<Vec<_>>();
+    assert!(c.drop_oldest());
+    assert_eq!(roles(&c), ["system", "user", "assistant", "user", "assistant"]);
+    assert_eq!(c.messages[1].content, QUESTIONS[1]);
+    let rest = c.prompt(&g, "Why?").unwrap();
+    assert!(whole.contains(QUESTIONS[0]) && !rest.contains(QUESTIONS[0]) && rest.contains("Why?"), "{rest}");
+    assert!(c.drop_oldest() && c.drop_oldest() && !c.drop_oldest());
+    assert_eq!(roles(&c), ["system"]);
 }
 
 #[test]

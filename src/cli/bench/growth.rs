@@ -29,6 +29,7 @@ use crate::cli::{
     output::{note, print, print_json},
     progress::{MEASURING, bar},
     table::table,
+    values::whole,
 };
 
 /// Default contexts.
@@ -40,19 +41,19 @@ pub struct Arguments {
     #[command(flatten)]
     target: Target,
     /// Contexts to measure, in increasing order; if absent, 128 doubled up to 65,536, within the model's maximum
-    #[arg(long, value_name = "TOKENS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=LONGEST))]
+    #[arg(long, value_name = "TOKENS", value_delimiter = ',', value_parser = whole::<u32>(1..=LONGEST, ""))]
     contexts: Vec<u32>,
     /// Numbers of sequences computed together
-    #[arg(short = 's', long, value_delimiter = ',', default_value = "1,2,4,8,16", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short = 'S', long, value_delimiter = ',', default_value = "1,2,4,8,16", value_parser = whole::<u32>(1..=1024, ""))]
     sequences: Vec<u32>,
     /// Tokens in the context of each of several sequences before decoding
-    #[arg(short = 'd', long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=LONGEST))]
+    #[arg(short = 'd', long, value_name = "TOKENS", default_value_t = 512, value_parser = whole::<u32>(1..=LONGEST, ""))]
     depth: u32,
     /// Tokens to decode at each context, and per sequence
-    #[arg(short = 'n', long, value_name = "TOKENS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=LONGEST))]
+    #[arg(short = 'n', long, value_name = "TOKENS", default_value_t = 64, value_parser = whole::<u32>(1..=LONGEST, ""))]
     decode: u32,
     /// Runs of each measurement
-    #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(short, long, default_value_t = 3, value_parser = whole::<u32>(1..=1000, ""))]
     repeat: u32,
     /// Draw the speeds into an SVG file
     #[arg(long, value_name = "FILE")]
@@ -94,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let options = target.engine.options(1, 0);
     let budget = options.engine.budget_on(backend.caps());
     let many = room(largest(&arguments.sequences), arguments.depth, budget) + arguments.decode + 1;
-    let many = target.context(origin.config(), many, "-s, -d and -n")?;
+    let many = target.context(origin.config(), many, "-S, -d and -n")?;
     let model = target.load(&backend, &origin, options.precision)?;
     let rounds = contexts.len() + arguments.sequences.len();
     let bar = bar(MEASURING, rounds as u64 * u64::from(arguments.repeat));

@@ -41,6 +41,7 @@ use crate::cli::{
     output::{print, print_json},
     progress::{MEASURING, bar},
     table::table,
+    values::whole,
 };
 use copies::Copies;
 
@@ -60,16 +61,16 @@ pub struct Arguments {
     #[command(flatten)]
     target: Target,
     /// Tokens in the context before the step
-    #[arg(short = 'd', long, value_name = "TOKENS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=LONGEST))]
+    #[arg(short = 'd', long, value_name = "TOKENS", default_value_t = 0, value_parser = whole::<u32>(0..=LONGEST, ""))]
     depth: u32,
     /// Numbers of sequences decoded together
-    #[arg(short = 's', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short = 'S', long, default_value_t = 1, value_parser = whole::<u32>(1..=1024, ""))]
     sequences: u32,
     /// Measured runs, after a warm-up
-    #[arg(short, long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(short, long, default_value_t = 5, value_parser = whole::<u32>(1..=1000, ""))]
     repeat: u32,
     /// Megabytes that dispatches move before they reuse a buffer: more than any cache holds
-    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = whole::<u64>(1..=65_536, ""))]
     cold: u64,
     /// The chip of the roofline; if absent, the device's if known
     #[arg(long, value_name = "CHIP")]

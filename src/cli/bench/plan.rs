@@ -28,18 +28,18 @@ use crate::cli::{
 /// Flags of `bench --plan`.
 #[derive(Args)]
 pub struct PlanArguments {
-    /// Run nothing and need no device: count the cost of a decode step (-s, -d) and a prompt's last chunk (--budget,
+    /// Run nothing and need no device: count the cost of a decode step (-S, -d) and a prompt's last chunk (--budget,
     /// -d)
-    #[arg(long, groups = ["instead", "dispatches"], conflicts_with_all = ["device", "prompt", "decode", "repeat"])]
+    #[arg(long, group = "instead", conflicts_with_all = ["device", "prompt", "decode", "repeat"])]
     pub plan: bool,
-    /// With --plan: the kind of GPU to record wgpu dispatches for
-    #[arg(long, value_name = "KIND", default_value = "discrete", requires = "plan")]
-    gpu: Gpu,
+    /// With --plan: the kind of GPU to record wgpu dispatches for [default: discrete]
+    #[arg(long, value_name = "KIND")]
+    pub gpu: Option<Gpu>,
 }
 
 /// A kind of GPU.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Gpu {
+pub enum Gpu {
     /// With its own memory
     Discrete,
     /// With memory shared with the host
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The device to record for.
 fn caps(arguments: &Arguments) -> Caps {
-    let kind = match arguments.plan.gpu {
+    let kind = match arguments.plan.gpu.unwrap_or(Gpu::Discrete) {
         Gpu::Discrete => DeviceKind::Discrete,
         Gpu::Integrated => DeviceKind::Integrated,
         Gpu::Software => DeviceKind::Software,

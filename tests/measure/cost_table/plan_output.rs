@@ -13,7 +13,7 @@ fn bimetal(arguments: &[&str]) -> Output {
 
 #[test]
 fn the_plan_is_printed_as_tables_and_as_json() {
-    let output = bimetal(&["--shape", "0.8b", "-s", "1,2", "-d", "64", "--json", "--inputs", "f16"]);
+    let output = bimetal(&["--shape", "0.8b", "-S", "1,2", "-d", "64", "--json", "--inputs", "f16"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let steps = report["steps"].as_array().unwrap();
     let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
@@ -31,7 +31,7 @@ fn the_plan_is_printed_as_tables_and_as_json() {
 #[test]
 fn a_plan_of_nonsense_says_what_is_wrong() {
     let nonsense: [(&[&str], &str); 6] = [
-        (&["--shape", "0.8b", "-s", "0"], "'0' for '--sequences"),
+        (&["--shape", "0.8b", "-S", "0"], "'0' for '--sequences"),
         (&["--shape", "0.8b", "-d", "4294967295"], "'4294967295' for '--depth"),
         (&["--shape", "0.8b", "-d", "262144"], "262144"),
         (&["--shape", "0.8b", "--budget", "0"], "budget"),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bimetal::{
-    Backend, Error, Result,
+    Backend, Conversation, Error, Result, Stream,
     low_level::compute::{
         caps::Caps,
         cpu::Cpu,
@@ -100,6 +100,25 @@ fn an_error_in_a_stream_reaches_the_texts_beside_it() {
     assert!(events.iter().map(|event| event.text.as_str()).collect::<String>().starts_with(&first));
     assert_failed(g.step());
     assert!(g.is_idle());
+}
+
+#[test]
+fn a_question_whose_answer_failed_can_be_asked_again() {
+    let (backend, fails) = failing();
+    let (mut g, mut conversation) = (generator(&backend, 1), Conversation::default());
+    let question = "Tell me more.";
+    let said = |stream: Stream<'_>| stream.map(Result::unwrap).collect::<String>();
+    let first = said(conversation.say(&mut g, PROMPT, &options(Vec::new())).unwrap());
+    let before = conversation.messages.clone();
+    assert_eq!((before.len(), &before[1].content), (2, &first));
+    let mut stream = conversation.say(&mut g, question, &options(Vec::new())).unwrap();
+    stream.next().unwrap().unwrap();
+    fails.store(true, Ordering::Relaxed);
+    assert_failed(stream.next().unwrap());
+    drop(stream);
+    assert_eq!(conversation.messages, before);
+    let again = said(conversation.say(&mut g, question, &options(Vec::new())).unwrap());
+    assert_eq!((&conversation.messages[2].content, &conversation.messages[3].content), (&question.into(), &again));
 }
 
 /// With room for one sequence the stream waits, so the failed step computes only the other text.

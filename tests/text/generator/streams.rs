@@ -1,6 +1,9 @@
 //! Streams that end early free their memory.
 
-use bimetal::{Finish, Generator};
+use bimetal::{
+    Finish, GenerationOptions, Generator,
+    low_level::{generate::EndReason, text::tokenizer::SpecialTokens},
+};
 
 use super::{CONTEXT, PROMPT, generator, options};
 use crate::support::backends::backends;
@@ -28,11 +31,37 @@ fn a_text_that_a_stop_string_ends_gives_its_memory_back() {
             let mut stream = g.stream(PROMPT, &options(vec![stop.clone()])).unwrap();
             let said: String = stream.by_ref().map(Result::unwrap).collect();
             assert_eq!((said.as_str(), stream.finish()), (before, Some(Finish::Stop)), "{name}: {stop:?}");
+            assert_eq!(stream.reason(), Some(&EndReason::StopString(stop)), "{name}");
             drop(stream);
             assert!(g.engine().is_idle() && g.is_idle(), "{name}: it is still being computed");
             fill(&mut g);
         }
     }
+}
+
+/// The reason of a text's end, its text, and its tokens.
+fn told(g: &mut Generator, options: &GenerationOptions) -> (Option<EndReason>, String, Vec<u32>) {
+    let mut stream = g.stream(PROMPT, options).unwrap();
+    let said = stream.by_ref().map(Result::unwrap).collect();
+    (stream.reason().cloned(), said, stream.tokens().to_vec())
+}
+
+#[test]
+fn a_stream_says_why_its_text_ended_and_of_which_tokens_it_is() {
+    let (_, backend) = backends().remove(0);
+    let mut g = generator(&backend, 1);
+    let (reason, said, tokens) = told(&mut g, &options(Vec::new()));
+    assert_eq!((reason, tokens.len()), (Some(EndReason::MaxTokens), 24));
+    assert_eq!(g.text.tokenizer.decode(&tokens, SpecialTokens::Show), said);
+    let endless = GenerationOptions { max_tokens: usize::MAX, ..options(Vec::new()) };
+    let (reason, _, all) = told(&mut g, &endless);
+    let prompt = g.text.tokenizer.encode(PROMPT).unwrap().len();
+    assert_eq!((reason, all.len()), (Some(EndReason::ContextFull), CONTEXT as usize - prompt));
+    g.text.stop.ids.insert(tokens[5]);
+    let at = tokens.iter().position(|id| *id == tokens[5]).unwrap();
+    let (reason, said, until) = told(&mut g, &options(Vec::new()));
+    assert_eq!((reason, until.as_slice()), (Some(EndReason::StopId(tokens[5])), &tokens[..=at]));
+    assert_eq!(said, g.text.tokenizer.decode(&tokens[..at], SpecialTokens::Show));
 }
 
 #[test]

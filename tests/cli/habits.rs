@@ -1,0 +1,56 @@
+//! What users of other programs type.
+
+use crate::run::run;
+
+fn continued(flags: &[&str]) -> (String, String) {
+    let outcome = run(&[&["generate", "--backend", "cpu", "--temp", "0", "Once"], flags].concat()).succeeds();
+    (outcome.out, outcome.err)
+}
+
+#[test]
+fn flags_have_the_names_of_other_programs_too() {
+    let (want, _) = continued(&["--max-tokens", "4"]);
+    for flag in ["--n-predict", "--max-new-tokens", "--num-predict", "-n"] {
+        assert_eq!(continued(&[flag, "4"]).0, want, "{flag}");
+    }
+    let (out, err) = continued(&["-n", "4", "--ctx-size", "64", "-s", "-1", "-ngl", "99"]);
+    assert_eq!(out, want);
+    assert!(err.contains("context 64") && err.starts_with("-ngl: not needed, "), "{err}");
+    let prompt = run(&["generate", "--backend", "cpu", "-t", "0", "-n", "4", "-p", "Once"]).succeeds();
+    assert_eq!(prompt.out, want);
+    // No limit but the context.
+    let (_, err) = continued(&["-n", "-1", "--context", "16"]);
+    assert!(err.contains("; ended by the context of 16 tokens, seed "), "{err}");
+}
+
+#[test]
+fn run_is_chat_and_takes_a_model() {
+    let outcome = run(&["run", "--backend", "cpu", "-n", "2", "hello"]).succeeds();
+    assert!(outcome.err.contains("1 answer: "), "{}", outcome.err);
+    let outcome = run(&["run", "tests/fixtures/no/such", "hello"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.err);
+    let outcome = run(&["run", "tests/fixtures", "hello"]);
+    assert!(outcome.err.starts_with("error: tests/fixtures"), "{}", outcome.err);
+}
+
+#[test]
+fn an_unknown_flag_is_answered_with_the_right_one() {
+    let cases: [(&[&str], _); 4] = [
+        (&["generate", "--threads", "4"], "the cpu backend takes all cores by itself"),
+        (&["chat", "--cache-type-k", "q8_0"], "--kv sets the type of keys and values"),
+        (&["bench", "-s", "2"], "-s is the seed elsewhere; here it is -S or --sequences"),
+        (&["perplexity", "-t", "a.txt"], "-t is the temperature elsewhere; here it is -f or --text"),
+    ];
+    for (arguments, advice) in cases {
+        let outcome = run(arguments);
+        assert!(outcome.code == Some(2) && outcome.err.contains(&format!("tip: {advice}\n")), "{}", outcome.err);
+    }
+}
+
+#[test]
+fn without_a_command_there_is_help_with_examples() {
+    let outcome = run(&[]).succeeds();
+    assert_eq!(outcome.out.matches("\n  bimetal ").count(), 3, "{}", outcome.out);
+    let page = run(&["man"]).succeeds().out;
+    assert!(page.contains(".TH bimetal 1") && page.contains("bimetal\\-chat"), "{page}");
+}

@@ -1,0 +1,164 @@
+//! `chat` on a terminal.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::fd::OwnedFd,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+use nix::pty::{Winsize, openpty};
+
+use crate::{run::command, support::scratch::Scratch};
+
+/// Far above what any answer takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program on a terminal.
+struct Terminal {
+    child: Child,
+    keys: File,
+    output: Receiver<Vec<u8>>,
+    /// Everything shown so far.
+    seen: String,
+    /// The part of it that was waited for.
+    waited: usize,
+}
+
+impl Terminal {
+    /// Starts `chat` with greedy sampling; the history is in a directory of its own.
+    fn chat(history: &Scratch, flags: &[&str]) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
+        let pair = openpty(&size, None).unwrap();
+        let inner = command(&[&["chat", "--backend", "cpu", "-t", "0"], flags].concat());
+        // The program opens the terminal by its name, for which it must be the one of its session.
+        let mut outer = Command::new("setsid");
+        outer.arg("--ctty").arg("--wait").arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => outer.env(name, value),
+                None => outer.env_remove(name),
+            };
+        }
+        outer.env("TERM", "xterm").env("XDG_STATE_HOME", &history.0);
+        let stream = || Stdio::from(pair.slave.try_clone().unwrap());
+        let child = outer.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
+        drop(pair.slave);
+        let output = shown(pair.master.try_clone().unwrap());
+        Self { child, keys: pair.master.into(), output, seen: String::new(), waited: 0 }
+    }
+
+    fn type_in(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).unwrap();
+    }
+
+    /// Waits until a text is shown after what was waited for before. Returns what came up to it.
+    #[track_caller]
+    fn wait(&mut self, text: &str) -> String {
+        loop {
+            if let Some(at) = self.seen[self.waited..].find(text) {
+                let before = self.seen[self.waited..self.waited + at].to_owned();
+                self.waited += at + text.len();
+                return before;
+            }
+            match self.output.recv_timeout(PATIENCE) {
+                Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
+                Err(_) => {
+                    panic!("no {text:?} after {:?} in {:?}", &self.seen[..self.waited], &self.seen[self.waited..])
+                }
+            }
+        }
+    }
+
+    /// Waits for the end; returns the exit code and everything shown.
+    fn end(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        self.seen.extend(self.output.iter().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+        (code, self.seen)
+    }
+}
+
+/// What a terminal shows, as it comes.
+fn shown(terminal: OwnedFd) -> Receiver<Vec<u8>> {
+    let (sender, output) = channel();
+    let mut terminal = File::from(terminal);
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        // A terminal that no program uses any more is an error to read.
+        while let Ok(read @ 1..) = terminal.read(&mut bytes) {
+            if sender.send(bytes[..read].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    output
+}
+
+#[test]
+fn lines_that_are_pasted_or_no_text_or_typed_too_early() {
+    let history = Scratch::empty();
+    let mut terminal = Terminal::chat(&history, &["-n", "4"]);
+    terminal.wait("tiny-stories, the built-in model");
+    terminal.wait("context of 4,096 tokens, ");
+    terminal.wait("/help lists the commands");
+    terminal.wait("> ");
+    terminal.type_in(b"\xff\xfehi\r");
+    terminal.wait("error: the line is not UTF-8 and was not read");
+    terminal.wait("> ");
+    // A paste of several lines without the marks of a paste: each is a message.
+    terminal.type_in(b"alpha\rbeta\rgamma\r/set max-tokens 40\r/set stop\r");
+    terminal.wait("/set max-tokens 40");
+    terminal.wait("> ");
+    terminal.wait("> ");
+    terminal.type_in(b"Tell me a story.\r");
+    terminal.wait("story.");
+    terminal.wait("Once upon");
+    terminal.type_in(b"xyzzy");
+    // What was typed into the answer is in the next line to edit, and only there.
+    let answer = terminal.wait("> ");
+    assert!(!answer.contains("xyz"), "{answer:?}");
+    terminal.wait("xyzzy");
+    terminal.type_in(b"\x15/set max-tokens -1\rTell me a story.\r");
+    terminal.wait("Once upon");
+    terminal.type_in(b"\x03");
+    terminal.wait("> ");
+    terminal.type_in(b"/stats\r");
+    terminal.wait(" tok/s; interrupted");
+    terminal.wait("> ");
+    terminal.type_in(b"/exit\r");
+    let (code, seen) = terminal.end();
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("5 answers: ") && seen.contains(" prompt tokens"), "{seen}");
+}
+
+#[test]
+fn color_lines_and_history() {
+    let history = Scratch::empty();
+    let mut terminal = Terminal::chat(&history, &["-n", "40", "--stats", "Tell me a story about a dog and a cat."]);
+    terminal.wait("\x1b[1m> \x1b[0mTell me a story");
+    terminal.wait("\x1b[2KOnce ");
+    let answer = terminal.wait("\x1b[2m");
+    terminal.wait(" tok/s; ended by -n 40\x1b[0m");
+    // Lines end between words, within the terminal.
+    let lines: Vec<_> = answer.lines().collect();
+    assert!(lines.len() > 2 && lines.iter().all(|line| line.trim_end().len() <= 60), "{answer:?}");
+    terminal.wait("> ");
+    terminal.type_in(b"first line\\\rsecond line\r");
+    terminal.wait(" tok/s; ended by ");
+    terminal.wait("> ");
+    terminal.type_in(b"\x04");
+    assert_eq!(terminal.end().0, Some(0));
+    let mut terminal = Terminal::chat(&history, &["-n", "2", "--color", "never"]);
+    terminal.wait("> ");
+    terminal.type_in(b"\x1b[A");
+    terminal.wait("second line");
+    terminal.type_in(b"\r");
+    terminal.wait("> ");
+    terminal.type_in(b"\x04");
+    let (code, seen) = terminal.end();
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("1 answer: ") && !seen.contains("\x1b[2m") && !seen.contains("\x1b[1m"), "{seen:?}");
+}
