@@ -90,9 +90,7 @@ impl Gguf {
             let mut dimensions: Vec<u64> = view.shape.iter().rev().map(|size| *size as u64).collect();
             let (kind, data) = match view.shape.len() {
                 // Tensors other than matrices are stored as f32.
-                1 | 3 => {
-                    (DType::F32, f32s(view.dtype, &data).iter().flat_map(|v| changed(&tensor.name, *v)).collect())
-                }
+                1 | 3 => (DType::F32, f32s(view.dtype, &data).iter().flat_map(|v| changed(&tensor.name, *v)).collect()),
                 _ => (view.dtype, data),
             };
             if dimensions.len() == 3 {
