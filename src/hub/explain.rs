@@ -123,7 +123,9 @@ fn local(error: &io::Error) -> &'static str {
         ErrorKind::StorageFull => "the disk is full: free some space, or set HF_HOME to a directory on another disk;",
         ErrorKind::QuotaExceeded => "the disk quota is used up: free some space, or set HF_HOME elsewhere;",
         ErrorKind::FileTooLarge => "the file system takes no file of this size: set HF_HOME to a directory on another;",
-        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => "no permission to write",
-        _ => "the cache could not be written",
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            "no permission to write: set HF_HOME to another directory;"
+        }
+        _ => "the cache could not be written: set HF_HOME to another directory;",
     }
 }

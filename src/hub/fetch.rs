@@ -92,6 +92,14 @@ enum Files {
 }
 
 fn bring(remote: &mut Remote<'_, '_>, revision: &str, files: Files) -> Result<PathBuf> {
+    let cache = &remote.options.cache;
+    brought(remote, revision, files).map_err(|error| match error {
+        Error::Io { path, source } if path.starts_with(cache) => remote.explain("", Failure::Local(source)),
+        other => other,
+    })
+}
+
+fn brought(remote: &mut Remote<'_, '_>, revision: &str, files: Files) -> Result<PathBuf> {
     let listing = remote.listing(revision)?;
     let contents = contents(remote.spec, listing.as_ref())?;
     let commit = commit(remote, revision, listing.as_ref(), &contents)?;
