@@ -50,13 +50,13 @@ enum Command {
     #[command(visible_alias = "run", after_help = examples::CHAT)]
     Chat(chat::Arguments),
     /// Download a model from the hub, or what is new in it
-    #[command(visible_alias = "download")]
+    #[command(visible_alias = "download", after_help = examples::PULL)]
     Pull(cached::PullArguments),
     /// List the downloaded models
-    #[command(visible_alias = "list")]
+    #[command(visible_alias = "list", after_help = examples::LS)]
     Ls(cached::ListArguments),
     /// Remove downloaded models
-    #[command(visible_alias = "remove")]
+    #[command(visible_alias = "remove", after_help = examples::RM)]
     Rm(cached::RemoveArguments),
     /// List backends and devices, and which one is taken by itself
     #[command(after_help = examples::DEVICES)]

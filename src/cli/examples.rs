@@ -24,6 +24,24 @@ Examples:
   bimetal chat -m model.gguf --system \"Answer in one sentence.\" \"What is a prime number?\"
   printf 'Hello\\nAnd you?\\n' | bimetal chat --quiet";
 
+/// Of `pull`.
+pub const PULL: &str = "\
+Examples:
+  bimetal pull Qwen/Qwen3.5-0.8B
+  bimetal pull OWNER/NAME-GGUF:Q4_K_M";
+
+/// Of `ls`.
+pub const LS: &str = "\
+Examples:
+  bimetal ls
+  bimetal ls --json | jq '.[].path'";
+
+/// Of `rm`.
+pub const RM: &str = "\
+Examples:
+  bimetal rm Qwen/Qwen3.5-0.8B
+  bimetal rm -y Qwen/Qwen3.5-0.8B";
+
 /// Of `devices`.
 pub const DEVICES: &str = "\
 Examples:
