@@ -16,7 +16,7 @@ mod score;
 mod stream;
 mod threads;
 
-pub use assets::TextAssets;
+pub use assets::{Advice, TextAssets};
 pub use conversation::Conversation;
 pub use generator::Generator;
 pub use open_text::TextEvent;

@@ -9,7 +9,7 @@ use std::sync::{
 
 use bimetal::{
     Backend, Conversation, Error, GenerationOptions, Generator, Result, Sampling,
-    low_level::{engine::sampler::Mode, text::chat_template::Options},
+    low_level::{engine::sampler::Mode, generate::Advice, text::chat_template::Options},
 };
 use clap::Args;
 
@@ -103,10 +103,11 @@ impl Chat {
         let backend: Arc<dyn Backend> = arguments.device.open()?;
         let generator = load(&backend, &checkpoint, arguments.engine.options(1, 1))?;
         generator.text.template()?;
-        let mut options = arguments.sampling.options(generator.generation_options());
-        if arguments.think && checkpoint.side_file("generation_config.json")?.is_none() {
+        let mut options = arguments.sampling.options(generator.generation_options(), generator.text.advice);
+        if arguments.think && generator.text.advice == Advice::ModelCard {
             let sampling = Sampling::model_card(Mode::Thinking);
-            options = arguments.sampling.options(GenerationOptions { sampling, ..generator.generation_options() });
+            let card = GenerationOptions { sampling, ..generator.generation_options() };
+            options = arguments.sampling.options(card, Advice::ModelCard);
         }
         let template = Options { generation_prompt: true, thinking: arguments.thinking(), ..Options::default() };
         let conversation = Conversation::new(arguments.system.clone(), template);

@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let backend = arguments.device.open()?;
     let mut generator = load(&backend, &checkpoint, arguments.engine.options(1, 0))?;
     drop(checkpoint);
-    let options = arguments.sampling.options(generator.generation_options());
+    let options = arguments.sampling.options(generator.generation_options(), generator.text.advice);
     let mut stream = generator.stream(&prompt, &options)?;
     print(&prompt)?;
     for piece in &mut stream {

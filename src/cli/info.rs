@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return print_json(&as_json(&summary, &memory));
     }
-    print(&text(arguments.model.name(), &summary, &memory))
+    print(&text(&arguments.model.name(), &summary, &memory))
 }
 
 /// Bytes of cache for one sequence, by context length.

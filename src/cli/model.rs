@@ -1,6 +1,11 @@
 //! Flags for the model, the device and the engine, and functions that open them.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    ffi::{OsStr, OsString},
+    sync::Arc,
+    time::Instant,
+};
 
 use bimetal::{
     Backend, BackendChoice, Checkpoint, EngineOptions, Generator, GeneratorOptions, Model, Precision, Result,
@@ -12,7 +17,10 @@ use bimetal::{
     },
     open,
 };
-use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
+use clap::{
+    Args, ValueEnum,
+    builder::{NonEmptyStringValueParser, OsStringValueParser, TypedValueParser},
+};
 
 use super::{
     output::note,
@@ -28,8 +36,8 @@ const MOST_BUDGET: i64 = 1 << 16;
 #[derive(Args)]
 pub struct ModelArguments {
     /// A checkpoint directory, a GGUF file, or OWNER/NAME[@REVISION] on the hub; the built-in model if absent
-    #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub model: Option<String>,
+    #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME", value_parser = OsStringValueParser::new().try_map(not_empty))]
+    pub model: Option<OsString>,
 }
 
 /// Flags for the device.
@@ -164,17 +172,26 @@ impl EngineArguments {
     }
 }
 
+/// Rejects an empty path.
+pub fn not_empty(path: OsString) -> std::result::Result<OsString, &'static str> {
+    if path.is_empty() { Err("a value is required, but it is empty") } else { Ok(path) }
+}
+
 impl ModelArguments {
     /// The model's name in messages.
-    pub fn name(&self) -> &str {
-        self.model.as_deref().unwrap_or(built_in::NAME)
+    pub fn name(&self) -> Cow<'_, str> {
+        self.model.as_deref().map_or(built_in::NAME.into(), OsStr::to_string_lossy)
     }
 
     /// Opens the checkpoint. Downloads it from the hub if needed, with a progress bar per file on a terminal.
     pub fn open(&self) -> Result<Checkpoint> {
         let Some(model) = &self.model else { return built_in::open() };
         let mut bars = FileBars::default();
-        let path = hub::locate(model, &mut |file, done, total| bars.show(file, done, total))?;
+        // What is no UTF-8 is a path: names on the hub are ASCII.
+        let path = match model.to_str() {
+            Some(model) => hub::locate(model, &mut |file, done, total| bars.show(file, done, total))?,
+            None => model.into(),
+        };
         let checkpoint = Checkpoint::open(&path)?;
         checkpoint.check()?;
         Ok(checkpoint)

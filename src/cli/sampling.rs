@@ -1,6 +1,9 @@
 //! Sampling flags, which override the checkpoint's recommendation.
 
-use bimetal::{GenerationOptions, Result, Sampling, low_level::generate::StopAt};
+use bimetal::{
+    GenerationOptions, Result, Sampling,
+    low_level::generate::{Advice, StopAt},
+};
 use clap::{Args, builder::NonEmptyStringValueParser};
 
 /// Sampling flags. Missing values come from the checkpoint's generation_config.json, or from the model card's advice.
@@ -47,13 +50,17 @@ impl SamplingArguments {
     pub fn check(&self) -> Result<()> {
         let (sampling, max_tokens) = (Sampling::plain(), usize::MAX);
         let plain = GenerationOptions { sampling, max_tokens, stop: Vec::new(), stop_at: StopAt::StopId };
-        self.options(plain).sampling.validate()
+        self.options(plain, Advice::Checkpoint).sampling.validate()
     }
 
-    /// The checkpoint's options, changed by the flags.
-    pub fn options(&self, checkpoint: GenerationOptions) -> GenerationOptions {
+    /// The checkpoint's options, changed by the flags. Temperature 0 takes the most probable token, so the penalties of
+    /// a model card do not count then; those of a checkpoint do.
+    pub fn options(&self, checkpoint: GenerationOptions, advice: Advice) -> GenerationOptions {
         let Sampling { seed, .. } = checkpoint.sampling;
-        let from = checkpoint.sampling;
+        let from = match advice {
+            Advice::ModelCard if self.temperature == Some(0.0) => Sampling::greedy(),
+            _ => checkpoint.sampling,
+        };
         let sampling = Sampling {
             temperature: self.temperature.unwrap_or(from.temperature),
             top_k: self.top_k.map_or(from.top_k, |top_k| top_k as usize),

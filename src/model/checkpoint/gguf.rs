@@ -18,9 +18,11 @@ use super::{
     bytes::Bytes,
     directory::{Files, Shard, Stored},
     encoding::Encoding,
-    names::Names,
+    names::{self, Names},
 };
 use crate::{Error, Result, model::config::Config};
+use container::Tensor;
+use cursor::Checked;
 pub(super) use kind::{Kind, READ};
 use settings::Keys;
 pub(super) use text::side_file;
@@ -42,11 +44,25 @@ pub(super) fn is_gguf(bytes: &[u8]) -> bool {
     bytes.starts_with(&container::MAGIC)
 }
 
+/// Gives each tensor its usual name.
+fn usual_names(tensors: BTreeMap<String, Tensor>) -> Checked<BTreeMap<String, Tensor>> {
+    let mut renamed = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let usual = names::usual(&name).into_owned();
+        if renamed.insert(usual.clone(), tensor).is_some() {
+            return Err(format!("tensor {usual} is there twice: another spelling of it is {name}"));
+        }
+    }
+    Ok(renamed)
+}
+
 /// Opens the file at `path`, whose contents are `bytes`.
 pub(super) fn open(bytes: Bytes, path: &Path) -> Result<Opened> {
     let read = container::read(bytes.as_slice());
-    let container = read.map_err(|what| Error::Format { file: path.into(), what })?;
-    let keys = Keys { values: &container.values, file: path };
+    let format = |what| Error::Format { file: path.into(), what };
+    let mut container = read.map_err(format)?;
+    container.tensors = usual_names(container.tensors).map_err(format)?;
+    let keys = Keys { values: &container.values, file: path, bytes: bytes.as_slice() };
     keys.require_model()?;
     let (config, mtp) = settings::config(keys, &container.tensors)?;
     let mut small = Vec::new();

@@ -21,6 +21,8 @@ use crate::{
     support::fixtures::{self, checkpoint, fixture},
 };
 
+mod producers;
+
 /// A small complete model.
 fn whole() -> Gguf {
     Gguf::of(&checkpoint("tiny-f32"))
