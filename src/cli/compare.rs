@@ -1,21 +1,18 @@
 //! `compare`: the differences of a model from a reference.
 
-use std::{borrow::Cow, ffi::OsString, path::Path, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use bimetal::{
     Checkpoint, Error, Precision, Result,
     low_level::{generate::TextAssets, hub::RepoSpec, model::weights::Source},
     measure::perplexity::{Comparison, Mean, Side, compare},
 };
-use clap::{
-    Args, ValueEnum,
-    builder::{OsStringValueParser, TypedValueParser},
-};
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
     evaluation::{TextArguments, figure, figure_json, places, rate, report, require_complete, timed},
-    model::{DeviceArguments, ModelArguments, PrecisionArguments, Quant, not_empty, weights},
+    model::{DeviceArguments, ModelArguments, PrecisionArguments, Quant, weights},
     output::{print, print_json},
     table::table,
 };
@@ -28,8 +25,8 @@ pub struct Arguments {
     model: ModelArguments,
     /// Model to compare with the reference: the same one with weights in q8, q4 or none, or another checkpoint with the
     /// same vocabulary
-    #[arg(short, long, value_name = "FORMAT|DIR|OWNER/NAME", value_parser = OsStringValueParser::new().try_map(not_empty))]
-    against: OsString,
+    #[arg(short, long, value_name = "FORMAT|DIR|OWNER/NAME")]
+    against: PathBuf,
     #[command(flatten)]
     device: DeviceArguments,
     #[command(flatten)]
@@ -59,7 +56,7 @@ impl Arguments {
         let name = self.name();
         match Quant::from_str(&name, false) {
             Ok(format) => Ok(Against::Format(format)),
-            Err(_) if Path::new(&self.against).exists() || RepoSpec::parse(&name).is_some() => {
+            Err(_) if self.against.exists() || RepoSpec::parse(&name).is_some() => {
                 Ok(Against::Checkpoint(ModelArguments { model: Some(self.against.clone()) }))
             }
             Err(_) => Err(Error::Request(format!(

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
@@ -17,10 +17,7 @@ use bimetal::{
     },
     open,
 };
-use clap::{
-    Args, ValueEnum,
-    builder::{NonEmptyStringValueParser, OsStringValueParser, TypedValueParser},
-};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
 use super::{
     output::note,
@@ -36,8 +33,8 @@ const MOST_BUDGET: i64 = 1 << 16;
 #[derive(Args)]
 pub struct ModelArguments {
     /// A checkpoint directory, a GGUF file, or OWNER/NAME[@REVISION] on the hub; the built-in model if absent
-    #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME", value_parser = OsStringValueParser::new().try_map(not_empty))]
-    pub model: Option<OsString>,
+    #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME")]
+    pub model: Option<PathBuf>,
 }
 
 /// Flags for the device.
@@ -172,15 +169,10 @@ impl EngineArguments {
     }
 }
 
-/// Rejects an empty path.
-pub fn not_empty(path: OsString) -> std::result::Result<OsString, &'static str> {
-    if path.is_empty() { Err("a value is required, but it is empty") } else { Ok(path) }
-}
-
 impl ModelArguments {
     /// The model's name in messages.
     pub fn name(&self) -> Cow<'_, str> {
-        self.model.as_deref().map_or(built_in::NAME.into(), OsStr::to_string_lossy)
+        self.model.as_deref().map_or(built_in::NAME.into(), Path::to_string_lossy)
     }
 
     /// Opens the checkpoint. Downloads it from the hub if needed, with a progress bar per file on a terminal.
@@ -190,7 +182,7 @@ impl ModelArguments {
         // What is no UTF-8 is a path: names on the hub are ASCII.
         let path = match model.to_str() {
             Some(model) => hub::locate(model, &mut |file, done, total| bars.show(file, done, total))?,
-            None => model.into(),
+            None => model.clone(),
         };
         let checkpoint = Checkpoint::open(&path)?;
         checkpoint.check()?;

@@ -1,6 +1,6 @@
 //! `quantize`: writes a checkpoint with quantized weights, as a directory that loads like any other.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
 use bimetal::{
     Result,
@@ -19,7 +19,7 @@ use super::{
 pub struct Arguments {
     /// A checkpoint directory, or OWNER/NAME[@REVISION] on the Hugging Face hub
     #[arg(value_name = "IN")]
-    input: OsString,
+    input: PathBuf,
     /// The output directory; created if absent
     #[arg(value_name = "OUT")]
     output: PathBuf,

@@ -100,8 +100,9 @@ impl SideFiles<'_> {
 
     fn json(&self, name: &str) -> Result<Option<Value>> {
         let Some(bytes) = self.0.side_file(name)? else { return Ok(None) };
-        let broken = |error| Error::Format { file: self.path(name), what: format!("not JSON: {error}") };
-        serde_json::from_slice(&bytes).map(Some).map_err(broken)
+        let broken = |what| Error::Format { file: self.path(name), what };
+        let json: Value = serde_json::from_slice(&bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
+        if json.is_object() { Ok(Some(json)) } else { Err(broken("no JSON object, which is expected here".into())) }
     }
 
     /// The chat template: its own file, or else the one in tokenizer_config.json.

@@ -82,7 +82,7 @@ impl Metadata {
                 for (id, token) in entries {
                     let key = format!("{key}.{id}");
                     let number = id.parse::<u32>().map_err(|_| file.bad(&key, "a token id as the key", token))?;
-                    tokens.insert(number, added(token, file, (&key, false))?);
+                    tokens.insert(number, added(token, file, &key, false)?);
                 }
             }
             Some(other) => return Err(file.bad(key, "an object of tokens by id", other)),
@@ -100,9 +100,8 @@ struct Special {
 
 /// The special tokens of one file, in the order in which transformers adds them.
 fn special(keys: &Map<String, Value>, file: JsonFile) -> Result<Vec<Special>> {
-    let read = |name: &str, token: &Value| {
-        Ok(Special { name: Some(name.to_owned()), token: added(token, file, (name, true))? })
-    };
+    let read =
+        |name: &str, token: &Value| Ok(Special { name: Some(name.to_owned()), token: added(token, file, name, true)? });
     let standard = NAMES.iter().filter_map(|name| keys.get_key_value(*name)).filter(|(_, token)| !token.is_null());
     let mut found = standard.map(|(name, token)| read(name, token)).collect::<Result<Vec<_>>>()?;
     // A model may name more tokens, for example `image_token`. Keys like `add_bos_token` are no tokens.
@@ -117,7 +116,7 @@ fn special(keys: &Map<String, Value>, file: JsonFile) -> Result<Vec<Special>> {
             None | Some(Value::Null) => {}
             Some(Value::Array(list)) => {
                 for token in list {
-                    found.push(Special { name: None, token: added(token, file, (key, true))? });
+                    found.push(Special { name: None, token: added(token, file, key, true)? });
                 }
             }
             Some(Value::Object(named)) => {
@@ -132,7 +131,7 @@ fn special(keys: &Map<String, Value>, file: JsonFile) -> Result<Vec<Special>> {
 }
 
 /// One token: its text, or an object with its text and flags. `special` is the value of that flag if it is absent.
-fn added(token: &Value, file: JsonFile, (key, special): (&str, bool)) -> Result<AddedToken> {
+fn added(token: &Value, file: JsonFile, key: &str, special: bool) -> Result<AddedToken> {
     let wanted = "a string, or an object with the string `content`";
     let content = token.as_str().or_else(|| token.get("content").and_then(Value::as_str));
     let content = content.ok_or_else(|| file.bad(key, wanted, token))?.to_owned();

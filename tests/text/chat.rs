@@ -24,7 +24,6 @@ fn options(json: &Value) -> Options {
         generation_prompt: json["add_generation_prompt"].as_bool().unwrap(),
         thinking: json.get("enable_thinking").and_then(Value::as_bool),
         tools: json.get("tools").and_then(Value::as_array).cloned().unwrap_or_default(),
-        ..Options::default()
     }
 }
 

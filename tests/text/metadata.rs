@@ -102,6 +102,10 @@ fn tokens_of_another_type_are_named() {
         let error = error(&[("tokenizer_config.json", config)]);
         assert!(error.starts_with(&format!("embedded/tokenizer_config.json: {expected}")), "{error}");
     }
+    for name in ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"] {
+        let found = error(&[(name, json!([1]))]);
+        assert_eq!(found, format!("embedded/{name}: no JSON object, which is expected here"));
+    }
     let found = error(&[("special_tokens_map.json", json!({"eos_token": true}))]);
     assert!(found.starts_with("embedded/special_tokens_map.json: eos_token is true"), "{found}");
 }

@@ -186,5 +186,5 @@ fn formatted(state: &State, value: &Value, format_of_value: &str) -> Result<Stri
         let text = format(FormatStyle::StrFormat, &format!("{{:{share}f}}"), &[number.into()])?;
         return Ok(text + "%");
     }
-    format(FormatStyle::StrFormat, &format!("{{:{format_of_value}}}"), &[value.clone()])
+    format(FormatStyle::StrFormat, &format!("{{:{format_of_value}}}"), std::slice::from_ref(value))
 }

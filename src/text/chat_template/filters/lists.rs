@@ -28,9 +28,7 @@ pub(super) const FILTERS: &[Filter] = &[
         comparable(value, arguments.some(1))?;
         filters::max(state, value.clone(), engine(arguments, BEST))
     }),
-    Filter("unique", BEST, |state, value, arguments| {
-        filters::unique(state, value.clone(), engine(arguments, BEST)).map(Value::from)
-    }),
+    Filter("unique", BEST, |state, value, arguments| filters::unique(state, value.clone(), engine(arguments, BEST))),
     Filter("groupby", GROUPS, |_, value, arguments| filters::groupby(value.clone(), None, engine(arguments, GROUPS))),
     Filter("batch", &["linecount", "fill_with"], |state, value, arguments| {
         pieces(state, value, arguments, "batch_of_engine")
