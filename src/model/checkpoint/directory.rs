@@ -193,7 +193,8 @@ pub(super) fn side_file(dir: &Path, name: &str) -> Result<Option<Vec<u8>>> {
 }
 
 /// Begins the text of a file that Git LFS has not fetched.
-const POINTER: &[u8] = b"version https://git-lfs";
+pub(super) const POINTER: &[u8] = b"version https://git-lfs";
+pub(super) const POINTED: &str = "a Git LFS pointer stands in for the file: fetch it with `git lfs pull`";
 
 /// Some editors write it before a UTF-8 text. It is no part of the text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -217,8 +218,10 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         contents.drain(..BYTE_ORDER_MARK.len());
     }
     if contents.starts_with(POINTER) {
-        let what = "a Git LFS pointer stands in for the file: fetch it with `git lfs pull`";
-        return Err(format(what.into()));
+        return Err(format(POINTED.into()));
+    }
+    if contents.starts_with(b"\xff\xfe") || contents.starts_with(b"\xfe\xff") {
+        return Err(format("found a text in UTF-16, expected UTF-8: save it in that encoding".into()));
     }
     Ok(Some(contents))
 }

@@ -21,7 +21,8 @@ pub(super) fn percent(state: &mut State, text: &str, values: &Value) -> Result<V
         let is_tuple = values.is_tuple();
         let all: Vec<Value> = if is_tuple { values.try_iter()?.collect() } else { vec![values.clone()] };
         let wanted: usize = conversions.iter().map(|conversion| conversion.values).sum();
-        let unused = wanted == 0 && !is_tuple && matches!(values.kind(), ValueKind::Map | ValueKind::Seq);
+        let unused =
+            wanted == 0 && !is_tuple && matches!(values.kind(), ValueKind::Map | ValueKind::Seq | ValueKind::Undefined);
         if wanted != all.len() && !unused {
             return Err(fault(format!("%: {wanted} conversions in the text, but {} values", all.len())));
         }

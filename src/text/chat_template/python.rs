@@ -165,8 +165,8 @@ fn percent(state: &mut State, left: &Value, right: &Value) -> Result<Value, Erro
         return Ok(i64::try_from(rest).map_or_else(|_| Value::from(rest), Value::from));
     }
     let number = |value: &Value| {
-        let is_number = matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
-        is_number.then(|| f64::try_from(value.clone()).ok()).flatten()
+        let truth = (value.kind() == ValueKind::Bool).then(|| f64::from(u8::from(value.is_true())));
+        truth.or_else(|| (value.kind() == ValueKind::Number).then(|| f64::try_from(value.clone()).ok())?)
     };
     let (Some(left), Some(right)) = (number(left), number(right)) else {
         return Err(fault(format!("% does not work on {} and {}", left.kind(), right.kind())));

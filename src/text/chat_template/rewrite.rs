@@ -46,8 +46,7 @@ pub(super) fn rewrite(source: &str) -> Result<String, Fault> {
             output.push_str(&inner[..end]);
             end
         } else {
-            let line = 1 + source[..at].matches('\n').count();
-            let fault = |what| Fault { line, what };
+            let fault = |what| Fault { line: 1 + source[..at].matches('\n').count(), what };
             match Tokens::read(inner, marker == "{%") {
                 Some(tokens) => write_tag(inner, &tokens, &mut output).map_err(fault)?,
                 // The engine says what is wrong.

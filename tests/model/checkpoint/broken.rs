@@ -307,6 +307,9 @@ fn byte_order_marks_are_forgiven_and_pointers_named() {
         let error = TextAssets::of(&Checkpoint::open(&scratch.0).unwrap()).err().unwrap();
         let want = "a Git LFS pointer stands in for the file: fetch it with `git lfs pull`";
         assert_eq!(scratch.plain(&error), format!("DIR/{name}: {want}"));
+        scratch.write(name, b"\xff\xfe{\0}\0");
+        let error = TextAssets::of(&Checkpoint::open(&scratch.0).unwrap()).err().unwrap();
+        assert!(error.to_string().contains("found a text in UTF-16, expected UTF-8"), "{error}");
         scratch.write(name, contents);
     }
 }

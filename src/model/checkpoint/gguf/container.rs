@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use super::{
+    super::directory::{POINTED, POINTER},
     cursor::{Checked, Cursor},
     kind::Kind,
     value::Value,
@@ -46,6 +47,9 @@ struct Placed {
 
 /// Reads and checks the header and the places of the tensors.
 pub(super) fn read(bytes: &[u8]) -> Checked<Container> {
+    if bytes.starts_with(POINTER) {
+        return Err(POINTED.into());
+    }
     let mut cursor = Cursor::new(bytes, 0);
     version(&mut cursor)?;
     let (tensors, keys) = (cursor.u64()?, cursor.u64()?);

@@ -11,6 +11,10 @@ use super::{
 };
 
 pub(super) const FILTERS: &[Filter] = &[
+    Filter("abs", &[], |_, value, _| match value.kind() {
+        ValueKind::Bool => Ok(i64::from(value.is_true()).into()),
+        _ => minijinja::filters::abs(value.clone()),
+    }),
     Filter("int", &["default", "base"], int),
     Filter("float", &["default"], float),
     Filter("filesizeformat", &["binary"], file_size),
