@@ -11,7 +11,7 @@ use super::{
     arguments::{Arguments, fault},
     filters::escaped,
     format, methods, repr,
-    rewrite::{PERCENT, TEXTS},
+    rewrite::{ITERATED, ORDERED, PERCENT, TEXTS},
     time,
 };
 
@@ -32,6 +32,11 @@ pub(super) fn add(environment: &mut Environment<'static>) {
     });
     environment.add_function(PERCENT, percent);
     environment.add_function(TEXTS, texts);
+    environment.add_function(ORDERED, ordered);
+    environment.add_function(ITERATED, |value: &Value| match value.is_none() {
+        true => Err(fault("none is not iterable")),
+        false => Ok(value.clone()),
+    });
 }
 
 fn raise_exception(state: &State, message: &Value) -> Result<Value, Error> {
@@ -146,6 +151,26 @@ fn texts(state: &State, values: Rest<Value>) -> Result<String, Error> {
         }
     }
     Ok(output)
+}
+
+/// `left < right` and the like. Only numbers, texts, lists and tuples have an order, each among themselves.
+fn ordered(left: &Value, operator: &str, right: &Value) -> Result<bool, Error> {
+    let class = |value: &Value| match value.kind() {
+        ValueKind::Number | ValueKind::Bool => 1,
+        ValueKind::String => 2,
+        ValueKind::Seq | ValueKind::Iterable if value.is_tuple() => 3,
+        ValueKind::Seq | ValueKind::Iterable => 4,
+        _ => 0,
+    };
+    if class(left) == 0 || class(left) != class(right) {
+        return Err(fault(format!("{operator} does not work on {} and {}", left.kind(), right.kind())));
+    }
+    Ok(match operator {
+        "<" => left < right,
+        "<=" => left <= right,
+        ">" => left > right,
+        _ => left >= right,
+    })
 }
 
 /// `left % right`: the remainder of a number, or a formatted text.

@@ -17,6 +17,12 @@ pub(super) const PERCENT: &str = "_percent_of_python";
 /// The function that computes `a ~ b ~ c`.
 pub(super) const TEXTS: &str = "_texts_of_python";
 
+/// The function that computes `a < b` and the like.
+pub(super) const ORDERED: &str = "_order_of_python";
+
+/// The function that checks what a loop goes through.
+pub(super) const ITERATED: &str = "_items_of_python";
+
 /// White space for Python, but not for Rust.
 const SEPARATORS: std::ops::RangeInclusive<char> = '\u{1c}'..='\u{1f}';
 
@@ -83,7 +89,7 @@ fn write_tag(inner: &str, tokens: &Tokens, output: &mut String) -> Result<usize,
         edits.extend(literal::rewritten(&inner[token.start..token.end])?.map(|text| token.replaced(text)));
     }
     let skip = usize::from(statement.is_some());
-    edits.extend(Operators::new(inner, tokens.list.get(skip..).unwrap_or_default()).edits());
+    edits.extend(Operators::new(inner, tokens.list.get(skip..).unwrap_or_default()).edits(statement));
     apply(&inner[..tokens.end], edits, output);
     Ok(tokens.end)
 }

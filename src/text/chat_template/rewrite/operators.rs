@@ -1,10 +1,10 @@
 //! Finds the operands of the operators that the template engine does not know or computes in another way: a sign `+`,
-//! `%` on text, and `~` on what is no text.
+//! `%` on text, `~` on what is no text, an order of values that have none, and a loop through none.
 //!
 //! It reads expressions as jinja2 orders them, and takes any other text: what is wrong, the engine reports.
 
 use super::{
-    Edit, PERCENT, TEXTS,
+    Edit, ITERATED, ORDERED, PERCENT, TEXTS,
     token::{Kind, Token},
 };
 
@@ -13,6 +13,8 @@ const DEEPEST: usize = 200;
 
 /// Words that do not begin an expression.
 const JOINING: [&str; 6] = ["if", "else", "in", "and", "or", "is"];
+
+const ORDERS: [&str; 4] = [">=", "<=", ">", "<"];
 
 const COMPARISONS: [&str; 7] = ["==", "!=", ">=", "<=", ">", "<", "in"];
 
@@ -31,7 +33,10 @@ impl<'a> Operators<'a> {
     }
 
     /// The edits of all expressions.
-    pub(super) fn edits(mut self) -> Vec<Edit> {
+    pub(super) fn edits(mut self, statement: Option<&str>) -> Vec<Edit> {
+        if statement == Some("for") {
+            self.source();
+        }
         self.until("");
         self.edits
     }
@@ -74,15 +79,69 @@ impl<'a> Operators<'a> {
         }
     }
 
-    /// Operands of `or`, `and`, `not` and comparisons, none of which changes.
+    /// What a loop goes through: after the names and `in`.
+    fn source(&mut self) {
+        let mut depth = 0;
+        while let Some(token) = self.tokens.get(self.at) {
+            match &self.inner[token.start..token.end] {
+                "(" => depth += 1,
+                ")" => depth -= 1,
+                "in" if depth == 0 => break,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        self.at += 1;
+        let first = self.at;
+        self.choice();
+        if self.at == first {
+            return;
+        }
+        if self.word() == "," {
+            while self.skip(&[","]) {
+                self.choice();
+            }
+            // A tuple needs brackets among arguments.
+            self.call("", first);
+        }
+        self.call(ITERATED, first);
+    }
+
+    /// Operands of `or`, `and` and `not`, which do not change.
     fn choice(&mut self) {
         loop {
             while self.skip(&["not"]) {}
-            self.sum();
+            self.comparison();
+            if !self.skip(&["or", "and"]) {
+                return;
+            }
+        }
+    }
+
+    /// Operands of comparisons. One that asks for an order becomes a call; a row of several stays.
+    fn comparison(&mut self) {
+        let first = self.at;
+        self.sum();
+        let mut marks = Vec::new();
+        loop {
             let negated = self.word() == "not" && self.inner_word(1) == "in";
             self.at += usize::from(negated);
-            if !self.skip(&["or", "and"]) && !self.skip(&COMPARISONS) {
-                return;
+            let mark = self.at;
+            if !self.skip(&COMPARISONS) {
+                break;
+            }
+            let right = self.at;
+            self.sum();
+            if self.at > right && mark > first {
+                marks.push(mark);
+            }
+        }
+        if let [mark] = *marks {
+            let token = self.tokens[mark];
+            let operator = &self.inner[token.start..token.end];
+            if ORDERS.contains(&operator) {
+                self.call(ORDERED, first);
+                self.edits.push(token.replaced(format!(",'{operator}',")));
             }
         }
     }
