@@ -36,7 +36,8 @@ fn error(files: &[(&'static str, Value)]) -> String {
 fn special_tokens_have_names() {
     let text = config(json!({
         "bos_token": "<|im_start|>", "eos_token": {"__type": "AddedToken", "content": "a", "lstrip": false},
-        "unk_token": null, "image_token": "<|endoftext|>", "add_bos_token": false, "extra_special_tokens": {"think_token": "the"},
+        "unk_token": null, "image_token": "<|endoftext|>", "add_bos_token": false,
+        "extra_special_tokens": {"think_token": "the"},
     }));
     let named: Vec<_> = text.special.iter().map(|(name, token)| (name.as_str(), token.as_str())).collect();
     let expected =

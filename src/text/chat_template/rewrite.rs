@@ -1,8 +1,8 @@
 //! Rewrites a template so that the template engine reads it as jinja2 does. Every line keeps its number.
 //!
-//! The engine's own grammar differs in a few points. Line ends are normalized here. A backslash in a literal means what
-//! it means in Python. `+x`, `a % b` and `a ~ b` become what the engine knows, `{% generation %}` becomes a plain scope,
-//! and a raw block keeps its first line end.
+//! The engine's own grammar differs in a few points. Line ends are normalized here. A backslash in a literal means
+//! what it means in Python. Operators that the engine computes in another way become calls of functions. A
+//! `{% generation %}` becomes a plain scope, and a raw block keeps its first line end.
 
 mod literal;
 mod operators;
