@@ -31,7 +31,6 @@ pub(super) fn add(environment: &mut Environment<'static>) {
     });
     environment.add_test("odd", |value: &Value| number(value).map(is_odd));
     environment.add_test("even", |value: &Value| number(value).map(is_even));
-    environment.add_test("in", |state: &State, value: &Value, container: &Value| contains(state, container, value));
 }
 
 /// A namespace is no dictionary, though the engine gives it the same kind.
@@ -44,8 +43,4 @@ fn number(value: &Value) -> Result<Value, Error> {
         ValueKind::Number | ValueKind::Bool => Ok(value.clone()),
         other => Err(fault(format!("{other} is neither odd nor even"))),
     }
-}
-
-fn contains(state: &State, container: &Value, value: &Value) -> Result<bool, Error> {
-    minijinja::tests::is_in(state, value, container)
 }
