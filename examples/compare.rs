@@ -6,8 +6,8 @@
 //! $ cargo run --example compare -- --model DIR
 //! ```
 //!
-//! A prompt and a decode step are recorded once and run launch by launch on both. Each launch starts from what the first
-//! backend made of those before it, so that an error stays with the launch that makes it.
+//! A prompt and a decode step are recorded once and run dispatch by dispatch on both. Each dispatch starts from
+//! the first backend's results of the earlier dispatches, so that an error stays with the dispatch that makes it.
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -74,8 +74,8 @@ fn table(findings: &[Finding]) {
         let row = (count + 1, error.max(finding.difference.error), finding.bound());
         largest.insert((finding.kernel, finding.binding), row);
     }
-    println!("{:<16}{:<10}{:>9}{:>10}{:>9}", "kernel", "result", "launches", "error", "bound");
+    println!("{:<16}{:<10}{:>12}{:>10}{:>9}", "kernel", "result", "dispatches", "error", "bound");
     for ((kernel, binding), (count, error, bound)) in largest {
-        println!("{kernel:<16}{binding:<10}{count:>9}{error:>10.1e}{bound:>9.0e}");
+        println!("{kernel:<16}{binding:<10}{count:>12}{error:>10.1e}{bound:>9.0e}");
     }
 }

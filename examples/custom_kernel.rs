@@ -29,7 +29,7 @@ static SOFTSIGN: Kernel = Kernel {
     cost: |_, _| Cost::default(),
 };
 
-/// What stands before it is made for each launch: the defines, here COUNT; LANES; and how the quads of x and y are
+/// What stands before it is made for each dispatch: the defines, here COUNT; LANES; and how the quads of x and y are
 /// unpacked and packed, so that one text serves f32, f16 and bf16.
 const WGSL: &str = "
     @group(0) @binding(0) var<storage, read> x: array<Quad_x>;
@@ -63,7 +63,7 @@ fn cpu(g: &Group<'_>) {
     g.store("y", range.start, &y);
 }
 
-/// The operation: gives the launch its shape and its tensors. The borrow checker sees to it that x and y are not one.
+/// The operation: gives the dispatch its shape and its tensors. The borrow checker sees to it that x and y are not one.
 fn softsign(p: &Pass, x: &Tensor, y: &mut Tensor) {
     let count = x.width();
     p.dispatch(&SOFTSIGN).define("COUNT", count).read(x).write(y).grid([count.div_ceil(256), 1, 1]);

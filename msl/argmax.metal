@@ -8,7 +8,7 @@ struct Params {
 constant constexpr uint INFINITE = 0x7f800000;
 constant constexpr uint SIGN = 0x80000000;
 
-// A key that orders as the value does, both zeros alike: 0 for −∞, all ones for NaN.
+// A key in the order of the values, with equal keys for both zeros: 0 for −∞, all ones for NaN.
 inline uint key_of(float value) {
     const uint bits = as_type<uint>(value);
     const uint size = bits & ~SIGN;
@@ -34,7 +34,7 @@ kernel void argmax(
     const uint end = min((group.x + 1) * SLICE, params.limit);
     uint2 best = uint2(0, NONE);
     for (uint at = group.x * SLICE + lane; at < end; at += AHEAD * LANES) {
-        // Past the last one it is repeated, which changes nothing.
+        // Past the end the last logit repeats, which changes nothing.
         float ahead[AHEAD];
         #pragma unroll
         for (uint i = 0; i < AHEAD; i++) {

@@ -14,7 +14,7 @@ kernel void argmax_merge(
         return;
     }
     uint2 best = uint2(0, NONE);
-    // Ids rise from part to part, so that of equal keys the first one is the least.
+    // Ids rise from part to part, so the first of equal keys has the lowest id.
     for (uint part = lane; part < PARTS; part += LANES) {
         const uint2 other = leaders[row * PARTS + part];
         if (other.x > best.x) {

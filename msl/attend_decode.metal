@@ -1,13 +1,13 @@
 // sums = Σ_s exp(score_s − m) · v_s, stats = (m, Σ_s exp(score_s − m)), m the largest score_s = q·k_s / √D, of a part of the context
-// tables [slots, MAX_BLOCKS], q [S, Hq·D], keys, values [blocks·BLOCK·Hkv, D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
+// tables [slots, MAX_PAGES], q [S, Hq·D], keys, values [pages·PAGE·Hkv, D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
 // one group a key head, split and row, for the GROUP query heads of the key head; each team of TEAM lanes takes KEYS keys at a time with a running softmax
 constant constexpr uint QUADS = HEAD / 4;
-// Less than any score; finite, so that two of them differ by zero.
+// Below any score, and finite, so that LOWEST − LOWEST is zero.
 constant constexpr float LOWEST = -3.0e38f;
-// One of TEAMS teams has a whole row, a lane WIDE quads of it.
+// Each of the TEAMS teams has whole rows, a lane has WIDE quads of a row.
 static_assert(TEAM * WIDE == QUADS && TEAM * TEAMS == LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS, "shares");
 
-// A lane's first quad, and how far apart its quads are: those of heads of 8 bits are 16 bytes that lie side by side.
+// A lane's first quad, and the distance of its quads. With 8-bit heads its quads are 16 neighboring bytes.
 constant constexpr uint FIRST = SCALED == 1 ? WIDE : 1;
 constant constexpr uint DISTANCE = SCALED == 1 ? 1 : TEAM;
 
@@ -42,7 +42,7 @@ inline void hold(thread ScaledBytes* piece, device const HeadBytes<WORDS, HEAD_Q
     }
 }
 
-// A query head: what a lane has of its quads, and of the softmax over the keys that its team has seen.
+// A query head: the lane's quads, and its part of the softmax over the keys of its team so far.
 struct Head {
     float4 query[WIDE];
     float4 sum[WIDE];
@@ -50,8 +50,9 @@ struct Head {
     float weight;
 };
 
-// Takes KEYS keys into the softmax of a head; those past the last one, of which `scores` and `values` hold any, weigh nothing.
-inline void take(thread Head& head, thread const float* scores, thread const HeldValue (*values)[WIDE], uint count) {
+// Adds KEYS keys to the softmax of a head. Keys past the last one have weight zero, whatever `scores` and `values`
+// hold.
+inline void add_keys(thread Head& head, thread const float* scores, thread const HeldValue (*values)[WIDE], uint count) {
     float largest = head.largest;
     #pragma unroll
     for (uint k = 0; k < KEYS; k++) {
@@ -81,7 +82,7 @@ struct Total {
     float2 stat;
 };
 
-// Adds up a quad of what all teams have of a head.
+// Adds a quad of all teams' sums of a head.
 inline Total put_together(threadgroup const float2* tops, threadgroup const float4* parts) {
     float top = LOWEST;
     #pragma unroll
@@ -110,10 +111,10 @@ kernel void attend_decode(
     uint lane [[thread_index_in_threadgroup]])
 {
     threadgroup float exchanged[SUMS_PARTS];
-    // Of each query head, every team's largest score and sum of weights.
+    // Each team's largest score and sum of weights, for each query head.
     threadgroup float2 tops[GROUP * TEAMS];
-    // Every team's sums for TOGETHER query heads.
-    threadgroup float4 parts[TOGETHER * TEAMS * QUADS];
+    // Each team's sums for HEADS_AT_ONCE query heads.
+    threadgroup float4 parts[HEADS_AT_ONCE * TEAMS * QUADS];
     const uint row = group.z;
     // A decode step has one row of each sequence.
     const Span own = span(step, row);
@@ -141,7 +142,7 @@ kernel void attend_decode(
             heads[h].sum[w] = 0.0f;
         }
     }
-    // Every lane makes as many rounds, and a team without a key repeats the last one.
+    // Every lane makes the same number of rounds. A team without a key repeats the last one.
     for (uint base = first; base < end; base += TEAMS * KEYS) {
         HeldKey key[KEYS][WIDE];
         HeldValue value[KEYS][WIDE];
@@ -168,7 +169,7 @@ kernel void attend_decode(
         const uint left = end - min(base + team, end);
         #pragma unroll
         for (uint h = 0; h < GROUP; h++) {
-            take(heads[h], scores + h * KEYS, value, (left + TEAMS - 1) / TEAMS);
+            add_keys(heads[h], scores + h * KEYS, value, (left + TEAMS - 1) / TEAMS);
         }
     }
     #pragma unroll
@@ -181,14 +182,14 @@ kernel void attend_decode(
     for (uint h = 0; h < GROUP; h++) {
         #pragma unroll
         for (uint w = 0; w < WIDE; w++) {
-            parts[(h % TOGETHER * TEAMS + team) * QUADS + member * FIRST + w * DISTANCE] = heads[h].sum[w];
+            parts[(h % HEADS_AT_ONCE * TEAMS + team) * QUADS + member * FIRST + w * DISTANCE] = heads[h].sum[w];
         }
-        if (h % TOGETHER < TOGETHER - 1 && h < GROUP - 1) {
+        if (h % HEADS_AT_ONCE < HEADS_AT_ONCE - 1 && h < GROUP - 1) {
             continue;
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        for (uint at = lane; at < (h % TOGETHER + 1) * QUADS; at += LANES) {
-            const uint head = h / TOGETHER * TOGETHER + at / QUADS;
+        for (uint at = lane; at < (h % HEADS_AT_ONCE + 1) * QUADS; at += LANES) {
+            const uint head = h / HEADS_AT_ONCE * HEADS_AT_ONCE + at / QUADS;
             const uint quad = at % QUADS;
             const Total total = put_together(tops + head * TEAMS, parts + at / QUADS * TEAMS * QUADS + quad);
             const uint out = (query + head) * SPLITS + group.y;

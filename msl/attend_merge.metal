@@ -2,17 +2,17 @@
 // sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2] of (m, weight), x [S, STRIDE] with each gate behind its query, out [S, Hq·D]
 // one group a query head and row; a lane has one quad of all splits where they are few, else of every PARTS-th, ROUNDS times SHARE
 constant constexpr uint QUADS = HEAD / 4;
-// Less than any score; finite, so that two of them differ by zero.
+// Below any score, and finite, so that LOWEST − LOWEST is zero.
 constant constexpr float LOWEST = -3.0e38f;
 static_assert(PARTS * ROUNDS * SHARE >= SPLITS && PARTS * QUADS == LANES, "lanes for all splits");
 
-// Some splits put together: the largest m, and of what is scaled by it the weights and a quad of the sums.
+// Merged splits: the largest m, and relative to it the sum of weights and a quad of the sums.
 struct Merged {
     float2 stat;
     float4 sum;
 };
 
-// Which splits a lane takes: from `part` on, `stride` from each other; each is of `share` positions of the context.
+// The splits of a lane: from `part` on, `stride` apart. Each has `share` positions of the context.
 struct Splits {
     uint part;
     uint stride;
@@ -28,7 +28,7 @@ struct Splits {
     }
 };
 
-// Puts a lane's splits together.
+// Merges a lane's splits.
 inline Merged merge(device const float2* stats, device const float4* sums, Splits splits) {
     Merged merged = {float2(LOWEST, 0.0f), 0.0f};
     #pragma unroll
@@ -36,7 +36,7 @@ inline Merged merge(device const float2* stats, device const float4* sums, Split
         if (r * SHARE * splits.stride * splits.share >= splits.context) {
             break;
         }
-        // All at once; in place of an empty split the first one, which weighs nothing.
+        // Loads all splits at once. In place of an empty split the first one loads, with weight zero.
         float2 stat[SHARE];
         float4 sum[SHARE];
         float top = merged.stat.x;
@@ -69,7 +69,7 @@ kernel void attend_merge(
     uint3 group [[threadgroup_position_in_grid]],
     uint lane [[thread_index_in_threadgroup]])
 {
-    // Each part's largest m and sum of weights, and its sums.
+    // The largest m, the sum of weights and the sums of each part.
     threadgroup float2 tops[PARTS];
     threadgroup float4 totals[LANES];
     const uint row = group.y;
@@ -82,7 +82,7 @@ kernel void attend_merge(
     const uint head = row * Q_HEADS + group.x;
     const float4 gate = sigmoid(x[row * (STRIDE / 4) + (2 * group.x + 1) * QUADS + quad]);
     const uint share = split_share(context);
-    // Splits that a lane takes all at once need no lanes besides.
+    // If a lane takes all splits at once, other lanes take none.
     const uint stride = context <= SHARE * share ? 1 : PARTS;
     if (part >= stride) {
         return;

@@ -1,27 +1,28 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_PAGES], q [T, Hq·D], keys, values [pages·PAGE·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and tile of one sequence's rows; KEYS keys at a time pass by; a SIMD group has FRAGMENT rows in registers
 constant constexpr uint QUADS = HEAD / 4;
 constant constexpr uint FRAGMENTS = HEAD / FRAGMENT;
-// Keys of a tile, which starts at a multiple of them, so that a row's sums do not depend on the tile it is in.
+// Keys of a tile. Tiles start at multiples of KEYS, so a row's sums do not depend on its tile.
 constant constexpr uint KEYS = 2 * FRAGMENT;
 constant constexpr uint KEY_QUADS = KEYS / 4;
 // Lanes that share a row, each with a quad of a tile's keys.
 constant constexpr uint SHARERS = SIMD / FRAGMENT;
-// Staged rows and scores have a pitch that puts neighboring rows into different banks.
+// The pitch of staged rows and scores puts neighboring rows into different banks.
 constant constexpr uint PITCH = QUADS + 2;
 constant constexpr uint SCORE_PITCH = KEY_QUADS + 1;
-// Rows that the lanes stage at once, and how often they do for a tile of keys.
+// Rows that the lanes stage at once, and rounds for a tile of keys.
 constant constexpr uint AT_ONCE = LANES / QUADS;
 constant constexpr uint ROUNDS = KEYS / AT_ONCE;
-// Less than any score, and finite.
+// Below any score, and finite.
 constant constexpr float LOWEST = -3.0e38f;
-// A row's weights are relative to a reference, its largest score until one exceeds it by MAX_EXPONENT: sums are rarely rescaled.
+// A row's weights are relative to a reference: an earlier largest score. It changes when a score exceeds it by
+// MAX_EXPONENT, so sums are rarely rescaled.
 constant constexpr float MAX_EXPONENT = 16.0f;
 static_assert(SIDE == TILE && SIDE == 2 * KEYS && LANES == SIDE / FRAGMENT * SIMD, "a fragment of rows to each SIMD group");
 static_assert(SHARERS == KEY_QUADS && ROUNDS * AT_ONCE == KEYS, "every lane has a quad of scores and of each staged row");
 
-// What a SIMD group has of threadgroup memory.
+// The threadgroup memory of a SIMD group.
 struct Own {
     // Scores, which become weights.
     threadgroup float4* scores;
@@ -42,15 +43,15 @@ struct Context {
     device const uint* tables;
     uint slot;
     uint last;
-    // Of KV_HEADS · QUADS in a row of the cache.
+    // The offset among the KV_HEADS · QUADS quads of a row of the cache.
     uint quad;
 };
 
-// What a lane holds of a quad of keys, or of values, which are of one type.
+// A lane's loaded quad of keys or values; both have one type.
 typedef Held<Quad_keys>::type Kept;
 
-// A lane's quads of the tile of keys or values from `base` on. Past the last position it repeats: what a weight of zero is
-// multiplied with must not be NaN.
+// A lane's quads of the tile of keys or values from `base` on. Past the end the last position repeats: zero times NaN
+// would be NaN.
 inline void fetch(thread Kept* ahead, device const Quad_keys* cache, Context context, uint base, uint lane) {
     #pragma unroll
     for (uint i = 0; i < ROUNDS; i++) {
@@ -86,7 +87,7 @@ inline void score(threadgroup float4* scores, thread const Operand* queries, thr
     simdgroup_barrier(mem_flags::mem_threadgroup);
 }
 
-// Scores become weights, in powers of two. Says whether a row's sums must be multiplied by its factor.
+// Turns scores into weights, which are powers of two. Returns whether a row's sums must be multiplied by its factor.
 inline bool weigh(Own own, thread Softmax& row, uint base, uint member) {
     const uint within = member / SHARERS;
     const uint quad = member % SHARERS;
@@ -107,7 +108,7 @@ inline bool weigh(Own own, thread Softmax& row, uint base, uint member) {
     row.total = fma(row.total, factor, (weights.x + weights.y) + (weights.z + weights.w));
     own.scores[within * SCORE_PITCH + quad] = weights;
     own.factors[member] = select(float2(0.0f), float2(factor), 2 * quad + uint2(0, 1) == within);
-    // There is nothing to rescale in front of the first tile.
+    // Before the first tile no sums need rescaling.
     return simd_any(base > 0 && factor != 1.0f);
 }
 
@@ -157,7 +158,7 @@ kernel void attend_mma(
     if (group.y >= step[STEP_TILE_COUNT]) {
         return;
     }
-    // Tiles with the most keys come last in a sequence and are started first.
+    // The last tiles of a sequence have the most keys and start first.
     const Tile tile = tile_at(step, step[STEP_TILE_COUNT] - 1 - group.y);
     const uint head = group.x;
     const uint last = tile.span.position + tile.end - 1;
@@ -178,7 +179,7 @@ kernel void attend_mma(
     const uint first = tile.first + subgroup * FRAGMENT;
     const uint offset = first + member / SHARERS;
     Softmax row = {tile.span.position + min(offset, tile.end - 1), LOWEST, 0.0f};
-    // What is behind the last position that one of the SIMD group's rows sees; nothing if it has none.
+    // The end of the positions that the SIMD group's rows see; zero without rows.
     const uint visible_keys = first < tile.end ? tile.span.position + min(first + FRAGMENT, tile.end) : 0;
     const Context context = {tables, tile.span.slot, last, head / (Q_HEADS / KV_HEADS) * QUADS + lane % QUADS};
     threadgroup half4* value_tile = staged + KEYS * PITCH;
@@ -208,7 +209,7 @@ kernel void attend_mma(
     for (uint distance = 1; distance < SHARERS; distance *= 2) {
         row.total += simd_shuffle_xor(row.total, distance);
     }
-    // Divides by the sum of weights, gates, and stores the rows that exist.
+    // Divides by the sum of weights, applies the gate, and stores the rows that exist.
     #pragma unroll
     for (uint i = 0; i < FRAGMENTS; i += 2) {
         threadgroup float* fragment = (threadgroup float*)own.scores;

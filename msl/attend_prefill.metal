@@ -1,16 +1,16 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_PAGES], q [T, Hq·D], keys, values [pages·PAGE·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and tile of one sequence's rows; keys pass by in tiles with a running softmax
 constant constexpr uint QUADS = HEAD / 4;
-// Less than any score, and finite.
+// Below any score, and finite.
 constant constexpr float LOWEST = -3.0e38f;
-// Key tiles start at multiples of KEYS, so that a row's sums do not depend on the tile it is in.
+// Key tiles start at multiples of KEYS, so a row's sums do not depend on its tile.
 constant constexpr uint KEYS = 32;
 constant constexpr uint ROW_BLOCKS = TILE / 4;
 // For scores: a lane has 4 rows and 2 keys; q and k are staged in slices of the head.
 constant constexpr uint KEY_LANES = LANES / ROW_BLOCKS;
 constant constexpr uint SLICE_QUADS = QUADS < 8 ? QUADS : 8;
-// One quad more than a slice has, which puts neighboring rows into different banks.
+// One quad more than a slice, which puts neighboring rows into different banks.
 constant constexpr uint PITCH = SLICE_QUADS + 1;
 // Rows that the lanes stage at once.
 constant constexpr uint AT_ONCE = LANES / SLICE_QUADS;
@@ -19,13 +19,13 @@ constant constexpr uint BLOCK_STEP = LANES / QUADS;
 static_assert(2 * KEY_LANES == KEYS && KEYS == TILE && FETCHES * AT_ONCE == TILE, "lanes share out a tile of keys");
 static_assert(BLOCKS_PER_LANE == (ROW_BLOCKS + BLOCK_STEP - 1) / BLOCK_STEP, "lanes share out the rows");
 
-// What a lane stages next.
+// The lane's next quads to stage.
 struct Ahead {
     float4 queries[FETCHES];
     float4 keys[FETCHES];
 };
 
-// A lane's sums: a quad for each row of its blocks, and the weights that went into them.
+// A lane's sums: a quad for each row of its blocks, and the sums of their weights.
 struct Sums {
     float4 rows[BLOCKS_PER_LANE][4];
     float4 totals[BLOCKS_PER_LANE];
@@ -97,7 +97,7 @@ kernel void attend_prefill(
     float4 largest = LOWEST;
     Sums sums = {};
     for (uint base = 0; base <= last; base += KEYS) {
-        // Past the last key it is repeated: its weight is zero, and what it is multiplied with must not be NaN.
+        // Past the end the last key repeats, with weight zero: zero times NaN would be NaN.
         if (lane < KEYS) {
             places[lane] = place(tables, tile.span.slot, min(base + lane, last));
         }
@@ -105,7 +105,7 @@ kernel void attend_prefill(
         float4 scores[2] = {0.0f, 0.0f};
         Ahead next;
         for (uint slice = 0; slice <= QUADS / SLICE_QUADS; slice++) {
-            // The next slice is on its way while this one is multiplied.
+            // The next slice loads while this one is multiplied.
             const uint quad = min(slice * SLICE_QUADS, QUADS - SLICE_QUADS) + lane % SLICE_QUADS;
             #pragma unroll
             for (uint i = 0; i < FETCHES; i++) {
@@ -137,7 +137,7 @@ kernel void attend_prefill(
         for (uint distance = 1; distance < KEY_LANES; distance *= 2) {
             row_max = max(row_max, simd_shuffle_xor(row_max, distance));
         }
-        // Exactly one where nothing larger came: tiles beyond a row's position must leave no trace.
+        // The factor is exactly 1 without a larger score: tiles beyond a row's position must change nothing.
         if (key_lane == 0) {
             scales[row_block] = select(exp(largest - row_max), float4(1.0f), largest == row_max);
         }
@@ -166,7 +166,7 @@ kernel void attend_prefill(
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
     }
-    // Divides by the sum of weights, gates, and stores the rows that exist.
+    // Divides by the sum of weights, applies the gate, and stores the rows that exist.
     #pragma unroll
     for (uint i = 0; i < BLOCKS_PER_LANE; i++) {
         const uint block = lane / QUADS + i * BLOCK_STEP;

@@ -12,7 +12,7 @@ kernel void copy_slot(
     device const float* from = state + pair[0] * WIDTH;
     device float* to = state + pair[1] * WIDTH;
     const uint first = group.x * WORDS * LANES + lane;
-    // All are asked for before the first is written: the compiler cannot know that the rows are apart.
+    // All loads come before the first store: the compiler cannot know that the rows do not overlap.
     float words[WORDS];
     #pragma unroll
     for (uint i = 0; i < WORDS; i++) {

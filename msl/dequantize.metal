@@ -6,7 +6,7 @@ struct Params {
     uint count;
 };
 
-// Pairs of a row.
+// Pairs of quads in a row.
 constant constexpr uint PAIRS = K / (4 * W_WIDE);
 
 kernel void dequantize(
@@ -19,7 +19,7 @@ kernel void dequantize(
     const uint begin = group.x * SHARE * LANES + lane;
     const uint end = params.count * PAIRS;
     device uint4* pairs = (device uint4*)y + params.first * PAIRS;
-    // All are asked for before the first is written: the compiler cannot know that w and y are apart.
+    // All loads come before the first store: the compiler cannot know that w and y do not overlap.
     half4 quads[SHARE][2];
     #pragma unroll
     for (uint i = 0; i < SHARE; i++) {

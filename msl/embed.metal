@@ -20,7 +20,7 @@ kernel void embed(
     if (row >= row_count(step)) {
         return;
     }
-    // An id below `first` wraps around and is beyond `count` too.
+    // An id below `first` wraps around, and so is beyond `count` too.
     const uint id = token_id(step, row) - params.first;
     if (id >= params.count) {
         return;

@@ -5,16 +5,16 @@ constant constexpr uint KEY_QUADS = KEY_WIDTH / 4;
 constant constexpr uint VALUE_QUADS = VALUE_WIDTH / 4;
 constant constexpr uint ROW_QUADS = 2 * KEY_HEADS * KEY_QUADS + VALUE_HEADS * VALUE_QUADS;
 constant constexpr uint SLICE_QUADS = SLICE_FRAGMENTS * FRAGMENT / 4;
-// Staged rows have a pitch that puts neighboring ones into different banks.
+// The pitch of staged rows puts neighboring rows into different banks.
 constant constexpr uint PITCH = SLICE_QUADS + 2;
-// Rows from one of the quads that a lane fetches to the next.
+// Row distance between two quads that a lane fetches.
 constant constexpr uint STRIDE = LANES / SLICE_QUADS;
-// A logarithm whose exponential is zero. Less of one would cost the sums digits that slighter decays need.
+// The smallest log decay: its exponential is zero. Smaller values would cost the sums digits that weak decays need.
 constant constexpr float MIN_LOG_DECAY = -104.0f;
 static_assert(SUBGROUPS * FRAGMENT == CHUNK && LANES == SUBGROUPS * SIMD && LANES >= CHUNK, "a fragment's rows to each SIMD group");
 static_assert(FETCHES * STRIDE == CHUNK && KEY_QUADS % SLICE_QUADS == 0 && VALUE_QUADS % SLICE_QUADS == 0, "whole slices");
 
-// A lane's quads of a slice of the chunk's rows; zero past its last one.
+// A lane's quads of a slice of the chunk's rows. Past the last row they are zero.
 inline void fetch(thread float4* next, device const float4* qkv, Chunk chunk, uint quad, uint lane) {
     #pragma unroll
     for (uint i = 0; i < FETCHES; i++) {
@@ -24,14 +24,15 @@ inline void fetch(thread float4* next, device const float4* qkv, Chunk chunk, ui
     }
 }
 
-// e^(c[t] − c[s]) for the s of a quad that are before `end`; differences are taken of logarithms, and masked before.
+// e^(c[t] − c[s]) for the s of a quad that are before `end`; logarithms are subtracted and masked before the
+// exponential.
 inline float4 decay_of(threadgroup const float* decays, uint row, uint quad, uint end) {
     const bool4 visible = 4 * quad + uint4(0, 1, 2, 3) < uint4(end);
     const float4 others = ((threadgroup const float4*)decays)[quad];
     return select(float4(0.0f), exp(select(float4(0.0f), decays[row] - others, visible)), visible);
 }
 
-// A SIMD group's fragments of a row of fragments, into its rows of `triangle`.
+// Stores a SIMD group's fragments of a row of fragments in its rows of `triangle`.
 inline void save(threadgroup float4* own, thread const Sum* fragments, uint count) {
     #pragma unroll
     for (uint j = 0; j < count; j++) {
@@ -56,10 +57,10 @@ kernel void gdn_chunk_solve(
     // Keys and queries, later two slices of keys and values in turn.
     threadgroup half4 staged[2 * CHUNK * PITCH];
     threadgroup float4 triangle[CHUNK * TRIANGLE_PITCH];
-    // Logarithms of decays, summed up to each token, and betas; past the last token zero: nothing follows from it.
+    // Cumulative log decays and betas. Past the last token both are zero, so these tokens change nothing.
     threadgroup float4 decay_quads[CHUNK_QUADS];
     threadgroup float betas[CHUNK];
-    // As many chunks as there may be: those behind the last one have no rows and are zero.
+    // The maximum number of chunks. Chunks after the last one have no rows and are zero.
     if (group.y >= row_count(step) / CHUNK + 2 * sequences(step)) {
         return;
     }
@@ -111,11 +112,11 @@ kernel void gdn_chunk_solve(
             own_state_reads[(CHUNK + row) * KEY_QUADS + slice + quad] = half4(queries[i] * exp(decays[row]));
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        // The next slice is on its way while this one is multiplied; after the last, the first of keys once more.
+        // The next slice loads while this one is multiplied. After the last slice, the first slice of keys loads again.
         const uint next = (slice + SLICE_QUADS) % KEY_QUADS;
         fetch(keys, qkv, chunk, key_from + next, lane);
         fetch(queries, qkv, chunk, query_from + next, lane);
-        // Keys become columns: a lane turns a quad of tokens, its neighbors those beside it.
+        // Keys become columns: a lane transposes a quad of tokens, and its neighbors the next quads.
         for (uint i = lane; i < 4 * SLICE_QUADS * CHUNK_QUADS; i += LANES) {
             const uint key = i / CHUNK_QUADS;
             const uint quad = i % CHUNK_QUADS;
@@ -155,7 +156,7 @@ kernel void gdn_chunk_solve(
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
     invert(triangle, lane);
-    // Of A⁻¹ what is right of the diagonal's fragments is zero.
+    // A⁻¹ is zero to the right of the diagonal's fragments.
     Sum inverse[SUBGROUPS];
     #pragma unroll
     for (uint k = 0; k < SUBGROUPS; k++) {

@@ -3,13 +3,13 @@
 // one group a value head, COLUMNS columns of its state and sequence; a SIMD group keeps every SUBGROUPS-th FRAGMENT rows in registers
 constant constexpr uint FRAGMENTS = COLUMNS / FRAGMENT;
 constant constexpr uint QUADS = COLUMNS / 4;
-// Rows have a pitch that puts neighboring ones into different banks.
+// The pitch of rows puts neighboring rows into different banks.
 constant constexpr uint PITCH = COLUMNS + 4;
 static_assert(SUBGROUPS * FRAGMENT == CHUNK && LANES == SUBGROUPS * SIMD, "a fragment's rows of a chunk to each SIMD group");
 static_assert(KEY_FRAGMENTS * FRAGMENT == KEY_WIDTH && STATE_FRAGMENTS * CHUNK == KEY_WIDTH, "and as many of the state");
 
-// sums += left · right for a row of fragments of `left` and a row of fragments of columns; the halves of `left` come straight
-// from where they are kept, since no other SIMD group of the group needs them.
+// sums += left · right for a row of fragments of `left` and a row of fragments of columns; the f16 of `left` come
+// directly from device memory, since no other SIMD group of the threadgroup needs them.
 template <uint COUNT> inline void multiply(thread Sum* sums, device const half* left, uint pitch, threadgroup const float* right) {
     #pragma unroll
     for (uint k = 0; k < COUNT; k++) {
@@ -98,7 +98,7 @@ kernel void gdn_chunk_state(
             }
             multiply<SUBGROUPS>(fragments[i], own_state_writes + i * CHUNK * CHUNK, CHUNK, news);
         }
-        // What was read goes out through the SIMD group's own rows of `kept`, which all have read.
+        // The outputs pass through the SIMD group's own rows of `kept`, which all SIMD groups have read.
         #pragma unroll
         for (uint j = 0; j < FRAGMENTS; j++) {
             simdgroup_store(read[j], kept + own_row * PITCH + j * FRAGMENT, PITCH);

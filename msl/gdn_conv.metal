@@ -4,7 +4,7 @@
 constant constexpr uint KEY_CHANNELS = 2 * KEY_HEADS * KEY_WIDTH;
 constant constexpr uint VALUES = VALUE_HEADS * VALUE_WIDTH;
 constant constexpr uint CHANNELS = KEY_CHANNELS + VALUES;
-// Behind the channels lie the gate z, b and a.
+// After the channels come the gate z, b and a.
 constant constexpr uint STRIDE = CHANNELS + VALUES + 2 * VALUE_HEADS;
 constant constexpr uint RUN = TILE * TEAM / LANES;
 // Channels of a head that a lane has: every TEAM-th.
@@ -12,12 +12,12 @@ constant constexpr uint WIDEST = KEY_WIDTH > VALUE_WIDTH ? KEY_WIDTH : VALUE_WID
 constant constexpr uint SHARE = (WIDEST + TEAM - 1) / TEAM;
 static_assert(RUN * LANES == TILE * TEAM, "a tile's rows are shared out evenly");
 
-// Where conv_state keeps a channel at a position.
+// The index in conv_state of a channel at a position.
 inline uint kept(Span rows, uint position, uint channel) {
     return (rows.slot * 4 + position % 4) * CHANNELS + channel;
 }
 
-// What the convolution sees `back` rows before row `offset` of a span.
+// The convolution's input `back` rows before row `offset` of a span.
 inline float before(device const float* x, device const float* conv_state, Span rows, uint2 row, uint channel) {
     const uint offset = row.x;
     const uint back = row.y;
@@ -30,7 +30,7 @@ inline float before(device const float* x, device const float* conv_state, Span 
     return 0.0f;
 }
 
-// Logarithms of decays, and betas, of a tile's rows.
+// Log decays and betas of a tile's rows.
 inline void store_gates(device float* gates, device const float* x, device const float* a_dt, Tile tile, uint lane) {
     for (uint i = lane; i < (tile.end - tile.first) * VALUE_HEADS; i += LANES) {
         const uint row = tile.span.row + tile.first + i / VALUE_HEADS;
@@ -68,7 +68,7 @@ kernel void gdn_conv(
     const uint member = lane % TEAM;
     const uint begin = tile.first + lane / TEAM * RUN;
     float4 taps[SHARE];
-    // Of each channel the last 4 rows, which slide down the run.
+    // The last 4 rows of each channel; this window moves along the run.
     float4 window[SHARE];
     #pragma unroll
     for (uint i = 0; i < SHARE; i++) {
@@ -80,7 +80,7 @@ kernel void gdn_conv(
         window[i].w = before(x, conv_state, rows, uint2(at, 1), c);
     }
     for (uint r = 0; r < RUN; r++) {
-        // A team past the tile's last row computes with that one again and stores nothing.
+        // A team past the tile's last row repeats that row and stores nothing.
         const uint row = rows.row + min(begin + r, tile.end - 1);
         float values[SHARE];
         float squares = 0.0f;
@@ -108,7 +108,7 @@ kernel void gdn_conv(
             }
         }
     }
-    // Only the first tile's group has read conv_state, and only its head's channels.
+    // Only the first tile's workgroup reads conv_state, and only its head's channels.
     if (tile.first == 0) {
         threadgroup_barrier(mem_flags::mem_device);
         for (uint i = lane; i < min(rows.rows, 3u) * width; i += LANES) {

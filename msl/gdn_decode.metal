@@ -7,7 +7,7 @@ struct Params {
 
 constant constexpr uint VALUES = VALUE_HEADS * VALUE_WIDTH;
 constant constexpr uint CHANNELS = 2 * KEY_HEADS * KEY_WIDTH + VALUES;
-// Behind the channels lie the gate z, b and a.
+// After the channels come the gate z, b and a.
 constant constexpr uint STRIDE = CHANNELS + VALUES + 2 * VALUE_HEADS;
 constant constexpr uint MEMBERS = LANES / COLUMNS;
 // A lane keeps SHARE elements of a column: every MEMBERS-th, so that a SIMD group reads rows of neighbors.
@@ -15,8 +15,9 @@ constant constexpr uint KEY = SHARE * MEMBERS;
 constant constexpr uint VALUE = 2 * KEY;
 static_assert(COLUMNS >= VALUE_WIDTH && LANES % COLUMNS == 0 && KEY >= KEY_WIDTH, "a column for each lane");
 
-// A channel's token after convolution and activation. `kept` is where a slot of conv_state begins for the channel. An owner, which
-// is one of the heads that share a channel, keeps the token; nobody reads it there, only the three before it are looked at.
+// A channel's token after convolution and activation. `kept` is the channel's start in a slot of conv_state. One of the
+// heads that share a channel is its owner and stores the token. No lane reads the stored token in this step, since the
+// convolution reads only the three tokens before it.
 inline float convolved(device float* kept, uint position, float4 taps, float now, bool owner) {
     float sum = 0.0f;
     #pragma unroll
@@ -43,7 +44,7 @@ kernel void gdn_decode(
     uint3 group [[threadgroup_position_in_grid]],
     uint lane [[thread_index_in_threadgroup]])
 {
-    // The head's query, key and value after the convolution, the first two with zeros behind.
+    // The head's query, key and value after the convolution. Query and key are padded with zeros.
     threadgroup float mixed[VALUE + VALUE_WIDTH];
     // A member's part of Sᵀk and Sᵀq for each column.
     threadgroup float2 parts[LANES];
@@ -55,7 +56,7 @@ kernel void gdn_decode(
     const Span rows = span(step, group.y);
     const uint member = lane / COLUMNS;
     const bool inside = lane % COLUMNS < VALUE_WIDTH;
-    // A lane past the last column computes the last one again and stores nothing.
+    // A lane past the last column repeats that column and stores nothing.
     const uint n = min(lane % COLUMNS, VALUE_WIDTH - 1);
     device float* own = state + (rows.slot * VALUE_HEADS + head) * KEY_WIDTH * VALUE_WIDTH + n;
     float column[SHARE];
@@ -87,7 +88,7 @@ kernel void gdn_decode(
         sums = fma(float2(column[i]), float2(mixed[KEY + at], mixed[at]), sums);
     }
     parts[lane] = sums;
-    // q·q, k·k and q·k, which every SIMD group finds for itself.
+    // q·q, k·k and q·k, which every SIMD group computes itself.
     float3 products = 0.0f;
     for (uint i = lane % SIMD; i < KEY; i += min(LANES, SIMD)) {
         const float2 pair = float2(mixed[i], mixed[KEY + i]);
@@ -109,7 +110,7 @@ kernel void gdn_decode(
             own[(i * MEMBERS + member) * VALUE_WIDTH] = fma(k, key_scale * u, decay * column[i]);
         }
     }
-    // One member counts for each column; its neighbors have the rest of a quad.
+    // One member counts for each column; the neighboring lanes have the rest of its quad.
     const bool counted = inside && member == 0;
     const float sum = reduce_sum(counted ? out * out : 0.0f, lane, squares);
     const float y = out * rsqrt(sum / float(VALUE_WIDTH) + params.eps) * gain * silu(z);

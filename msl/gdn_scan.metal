@@ -4,12 +4,12 @@
 constant constexpr uint CHANNELS = 2 * KEY_HEADS * KEY_WIDTH + VALUE_HEADS * VALUE_WIDTH;
 constant constexpr uint COLUMNS = LANES / TEAM;
 constant constexpr uint KEY_QUADS = KEY_WIDTH / 4;
-// What a lane fetches of the TOKENS tokens that are staged together.
+// A lane's part of the TOKENS tokens that are staged together.
 constant constexpr uint FETCHES = (TOKENS * KEY_QUADS + LANES - 1) / LANES;
 constant constexpr uint VALUE_FETCHES = (TOKENS * COLUMNS + LANES - 1) / LANES;
 static_assert(SHARE * TEAM == KEY_QUADS && TOKENS <= LANES, "a team's lanes keep every TEAM-th quad of a column");
 
-// What a lane fetches while the tokens before are computed.
+// A lane's next loads, while the previous tokens are computed.
 struct Ahead {
     float4 keys[FETCHES];
     float4 queries[FETCHES];
@@ -17,8 +17,8 @@ struct Ahead {
     float2 gate;
 };
 
-// Fetches the tokens from `offset` of the span on, and nothing more: what is done with them would wait for them here. Past
-// the last one it repeats.
+// Fetches the tokens from `offset` of the span on, and does not use them: a use would wait for the loads here. Past the
+// end the last token repeats.
 inline Ahead fetch(device const float4* qkv, device const float* gates, Span rows, uint offset, uint3 at) {
     const uint head = at.x;
     const uint lane = at.z;
@@ -71,7 +71,7 @@ kernel void gdn_scan(
     }
     const uint member = lane % TEAM;
     const uint n = group.y * COLUMNS + lane / TEAM;
-    // A team past the last column computes the last one again and stores nothing.
+    // A team past the last column repeats that column and stores nothing.
     device float* kept = state + (rows.slot * VALUE_HEADS + group.x) * KEY_WIDTH * VALUE_WIDTH + min(n, VALUE_WIDTH - 1);
     float4 column[SHARE];
     #pragma unroll

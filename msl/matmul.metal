@@ -21,7 +21,7 @@ constant constexpr uint ROW_SWAP = ROW_BLOCKS % 8 == 0 ? 7 : 0;
 constant constexpr uint COLUMN_SWAP = COLUMN_BLOCKS % 8 == 0 ? 7 : 0;
 static_assert(LANES == ROW_BLOCKS * COLUMN_BLOCKS, "4 × 4 of y to a lane");
 
-// Four quads of an operand, from `row` on. Past the last row it repeats; past K there is zero.
+// Four quads of an operand, from `row` on. Past the last row, that row repeats. Past K there are zeros.
 template <typename Q> inline void fetch(thread float4* block, device const Q* operand, uint row, uint last, uint quad) {
     #pragma unroll
     for (uint j = 0; j < 4; j++) {
@@ -29,7 +29,7 @@ template <typename Q> inline void fetch(thread float4* block, device const Q* op
     }
 }
 
-// Puts four quads into threadgroup memory, element k of all four at [k · pitch].
+// Stores four quads in threadgroup memory, element k of all four at [k · pitch].
 inline void stage(threadgroup float4* at, uint pitch, thread const float4* block) {
     #pragma unroll
     for (uint k = 0; k < 4; k++) {
@@ -58,7 +58,7 @@ kernel void matmul(
     const uint row_block = lane / COLUMN_BLOCKS;
     const uint column_block = lane % COLUMN_BLOCKS;
     float4 sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    // What this lane has fetched of the next slice.
+    // This lane's blocks of the next slice.
     float4 blocks[SHARE][4];
     for (uint slice = 0; slice <= SLICES; slice++) {
         #pragma unroll
@@ -72,7 +72,7 @@ kernel void matmul(
                 const uint column = (strip - ROW_BLOCKS) ^ (quad & COLUMN_SWAP);
                 stage(w_slice + 4 * quad * COLUMN_BLOCKS + column, COLUMN_BLOCKS, blocks[i]);
             }
-            // The next slice is on its way while this one is multiplied.
+            // The next slice loads while this one is multiplied.
             if (strip < ROW_BLOCKS) {
                 fetch(blocks[i], x, first_row + 4 * strip, active_rows - 1, slice * SLICE_QUADS + quad);
             } else if (block < BLOCKS) {

@@ -10,16 +10,16 @@ struct Params {
 constant constexpr uint QUADS = K / 4;
 constant constexpr uint SLICE_QUADS = STEPS * FRAGMENT / 4;
 constant constexpr uint SLICES = (QUADS + SLICE_QUADS - 1) / SLICE_QUADS;
-// Two quads more than a slice has, which puts neighboring rows into different banks.
+// Two quads more than a slice, which puts neighboring rows into different banks.
 constant constexpr uint PITCH = SLICE_QUADS + 2;
-// Rows from one of the quads that a lane fetches to the next.
+// Row distance between two quads that a lane fetches.
 constant constexpr uint STRIDE = LANES / SLICE_QUADS;
 constant constexpr uint W_QUADS = W_FETCHES * W_WIDE;
 static_assert(ROW_SUBGROUPS * ROWS * FRAGMENT == TILE_ROWS && COLUMN_SUBGROUPS * COLUMNS * FRAGMENT == TILE_COLUMNS, "fragments fill a tile");
 static_assert(X_FETCHES * STRIDE == TILE_ROWS && W_QUADS * STRIDE == TILE_COLUMNS, "lanes fetch a whole slice");
 static_assert(LANES == ROW_SUBGROUPS * COLUMN_SUBGROUPS * SIMD, "a subgroup is a SIMD group");
 
-// A lane's quads of a slice of x, from `row` on. Past the last row it repeats; past K there is zero.
+// A lane's quads of a slice of x, from `row` on. Past the last row, that row repeats. Past K there are zeros.
 inline void fetch_inputs(thread half4* next, device const Quad_x* x, uint2 row_last, uint quad) {
     #pragma unroll
     for (uint i = 0; i < X_FETCHES; i++) {
@@ -28,7 +28,7 @@ inline void fetch_inputs(thread half4* next, device const Quad_x* x, uint2 row_l
     }
 }
 
-// The same of w. What multiplies sees halves: weights of another format are decoded here and nowhere else.
+// The same for w. Matrix units multiply f16: weights of other formats are decoded here and nowhere else.
 inline void fetch_weights(thread half4* next, device const Quad_w* w, uint2 row_last, uint quad) {
     #pragma unroll
     for (uint i = 0; i < W_QUADS; i++) {
@@ -71,10 +71,10 @@ kernel void matmul_mma(
     uint subgroup [[simdgroup_index_in_threadgroup]],
     uint member [[thread_index_in_simdgroup]])
 {
-    // Two slices of each operand: while one is multiplied the next is staged, with one barrier a slice.
+    // Two slices of each operand: one is multiplied while the next is staged, with one barrier per slice.
     threadgroup half4 x_slices[2 * TILE_ROWS * PITCH];
     threadgroup half4 w_slices[2 * TILE_COLUMNS * PITCH];
-    // One fragment of each subgroup on its way to rows or columns that may not exist.
+    // One fragment of each subgroup whose rows or columns may not all exist.
     threadgroup float fragments[ROW_SUBGROUPS * COLUMN_SUBGROUPS * FRAGMENT * FRAGMENT];
     const uint first_row = group.y * TILE_ROWS;
     const uint first_column = group.x * TILE_COLUMNS;
@@ -114,7 +114,7 @@ kernel void matmul_mma(
         }
         multiply(sums, x_slice + subgroup_row * PITCH, w_slice + subgroup_column * PITCH);
     }
-    // The same for all lanes of the group: whether every row and column of its tile exists.
+    // Whether every row and column of the workgroup's tile exists. This is uniform.
     const bool whole = first_row + TILE_ROWS <= active_rows && first_column + TILE_COLUMNS <= params.count;
     threadgroup float* fragment = fragments + subgroup * FRAGMENT * FRAGMENT;
     #pragma unroll

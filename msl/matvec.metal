@@ -10,7 +10,7 @@ struct Params {
 
 static_assert(SHARE * LANES == COLUMNS * TEAM && VALUES == ROWS * SHARE, "columns for teams");
 
-// Rows and columns from the team's first on: what is past the last repeats it and is not stored.
+// Rows and columns from the team's first on. Past the last one, that one repeats and is not stored.
 struct Operands {
     device const Quad_x* x;
     device const Quad_w* w;
@@ -27,7 +27,7 @@ struct Operands {
         return quad_of(w, min(column + j, last_column) * QUADS + at);
     }
 
-    // There is no norm here.
+    // This kernel has no norm.
     float4 gain(uint) const {
         return float4(1.0f);
     }
@@ -46,7 +46,7 @@ kernel void matvec(
     const uint row = group.y * ROWS;
     const uint column = group.x * COLUMNS + lane / TEAM * SHARE;
     const uint active_rows = row_count(step);
-    // A prompt may want no logits. In a decode step every group has a row, and need not wait to learn it.
+    // Prefill may need no logits. In a decode step every workgroup has a row, so it need not wait for the row count.
     if (ROW_COUNT == STEP_OUTPUT_COUNT && row >= active_rows) {
         return;
     }

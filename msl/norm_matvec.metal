@@ -12,7 +12,7 @@ struct Params {
 
 static_assert(SHARE * LANES == COLUMNS * TEAM && VALUES == SQUARES + ROWS / SHARERS, "columns for teams");
 
-// Rows and columns from the team's first on: what is past the last repeats it and is not stored.
+// Rows and columns from the team's first on. Past the last one, that one repeats and is not stored.
 template <typename Quad_matrix> struct Operands {
     device const Quad_x* x;
     device const Quad_norm* norm;
@@ -49,7 +49,7 @@ kernel void norm_matvec(
     threadgroup float parts[SUMS_PARTS];
     threadgroup float squares[ROWS];
     const uint row = group.y * ROWS;
-    // The groups of the second matrix follow those of the first.
+    // The workgroups of the second matrix follow those of the first.
     const uint groups = (params.count + COLUMNS - 1) / COLUMNS;
     const bool in_tail = HAS_TAIL == 1 && group.x >= groups;
     const uint column = (in_tail ? group.x - groups : group.x) * COLUMNS + lane / TEAM * SHARE;

@@ -15,8 +15,8 @@ constant constexpr uint ROW_QUADS = COLUMNS / 4;
 static_assert(COLUMNS % 4 == 0 && PAIRS * LANES == COLUMNS * TEAM && SHARE == 2 * PAIRS, "columns for teams");
 static_assert(VALUES == SQUARES + ROWS / SHARERS, "sums of products and of squares");
 
-// Rows and columns from the team's first on: what is past the last repeats it and is not stored. Column j of gate is weight
-// j, and of up weight PAIRS + j.
+// Rows and columns from the team's first on. Past the last one, that one repeats and is not stored. Column j of gate is
+// weight j, and of up weight PAIRS + j.
 struct Operands {
     device const Quad_x* x;
     device const Quad_norm* norm;
@@ -78,7 +78,7 @@ kernel void norm_swiglu(
         }
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    // Neighbors store neighbors, in whole quads.
+    // Neighboring lanes store neighboring quads.
     for (uint i = lane; i < ROWS * ROW_QUADS; i += LANES) {
         const uint r = i / ROW_QUADS;
         const uint n = group.x * COLUMNS + i % ROW_QUADS * 4;

@@ -1,5 +1,5 @@
 // q, k = rope(rms_norm(q)), rope(rms_norm(k)) per head; rope turns (x1, x2) into (x1·cos − x2·sin, x2·cos + x1·sin); keys[place] = k, values[place] = v
-// tables [slots, MAX_BLOCKS], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D]
+// tables [slots, MAX_PAGES], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [pages·PAGE·Hkv, D]
 // one group a head and row: query heads, then keys, then values; a lane takes every LANES-th quad
 struct Params {
     float eps;
@@ -9,7 +9,7 @@ constant constexpr uint QUADS = HEAD / 4;
 constant constexpr uint HALF = ROTARY / 2;
 
 // An element of a head after rope. `angles` are those of its position.
-inline float turned(threadgroup const float* head, device const float2* angles, uint i) {
+inline float rotated(threadgroup const float* head, device const float2* angles, uint i) {
     if (i >= ROTARY) {
         return head[i];
     }
@@ -22,7 +22,7 @@ inline float turned(threadgroup const float* head, device const float2* angles, 
 inline float4 turned_quad(threadgroup const float* head, device const float2* angles, uint i) {
     float4 quad;
     for (uint j = 0; j < 4; j++) {
-        quad[j] = turned(head, angles, 4 * i + j);
+        quad[j] = rotated(head, angles, 4 * i + j);
     }
     return quad;
 }
@@ -42,7 +42,7 @@ kernel void qk_norm_rope(
 {
     threadgroup float parts[REDUCE_PARTS];
     threadgroup uint largest_parts[HEADS_PARTS];
-    // The head after the norm's weight, but for the common scale.
+    // The head after the norm's weight, without the common scale.
     threadgroup float weighted[HEAD];
     const uint row = group.y;
     if (row >= row_count(step)) {
@@ -52,10 +52,10 @@ kernel void qk_norm_rope(
     const bool is_key = group.x >= Q_HEADS;
     const uint head = is_key ? (group.x - Q_HEADS) % KV_HEADS : group.x;
     const uint kept = (place(tables, span_of(step, row).slot, position) * KV_HEADS + head) * QUADS;
-    // Behind each query head lies its gate.
+    // Each query head is followed by its gate.
     const uint within = is_key ? group.x + Q_HEADS : 2 * head;
     device const float4* own = x + (row * 2 * (Q_HEADS + KV_HEADS) + within) * QUADS;
-    // In 8 bits, a head is looked at as a whole before any of it is kept.
+    // The scale of an 8-bit head depends on the whole head, so it comes before the first store.
     uint largest = 0;
     if (group.x >= Q_HEADS + KV_HEADS) {
         for (uint i = lane; i < QUADS * SCALED; i += LANES) {
@@ -76,7 +76,7 @@ kernel void qk_norm_rope(
             weighted[4 * i + j] = gained[j];
         }
     }
-    // All lanes have written when the sum is there.
+    // All lanes have written before the sum is complete.
     const float sum = reduce_sum((squares.x + squares.y) + (squares.z + squares.w), lane, parts);
     const float gain = rsqrt(sum / float(HEAD) + params.eps);
     device const float2* angles = rope + position * HALF;

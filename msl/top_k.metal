@@ -7,20 +7,20 @@ struct Params {
 
 constant constexpr uint NONE = 0xffffffff;
 constant constexpr uint BINS = 256;
-// Logits crowd into few bins: lanes count in copies of the histogram, so that fewer of them meet.
+// Most logits fall into few bins. Lanes count in copies of the histogram, so that fewer lanes share a counter.
 constant constexpr uint COPIES = 8;
-// Logits that a lane asks for before it looks at the first of them.
+// Logits that a lane loads before it uses the first one.
 constant constexpr uint AHEAD = 8;
 static_assert(LANES == BINS, "a lane for each digit");
 
-// What logits are ordered by: the value, NaN first, then the lower id.
+// The order of logits: by value with NaN first, then the lower id.
 inline ulong order_of(float value, uint id) {
     const uint bits = as_type<uint>(value);
     const uint key = bits >> 31 == 1 ? ~bits : bits | 0x80000000;
     return ulong((bits & 0x7fffffff) > 0x7f800000 ? NONE : key) << 32 | ~id;
 }
 
-// The orders of AHEAD logits from `first` on, every LANES-th; past the last one it is repeated.
+// The orders of AHEAD logits from `first` on, every LANES-th. Past the end the last one repeats.
 inline void look_ahead(device const float* logits, uint first, uint limit, thread ulong* orders) {
     #pragma unroll
     for (uint i = 0; i < AHEAD; i++) {
@@ -40,22 +40,23 @@ kernel void top_k(
 {
     threadgroup atomic_uint counts[BINS * COPIES];
     threadgroup uint above[LANES / SIMD];
-    // The digit of the least logit that belongs, how many with that digit belong, and how many there are.
+    // The digit of the smallest logit of the top, the number of logits with that digit in the top, and their total
+    // number.
     threadgroup uint3 found;
-    threadgroup atomic_uint taken;
+    threadgroup atomic_uint stored;
     const uint row = group.x;
     if (row >= row_count(step)) {
         return;
     }
     device const float* own = logits + row * WIDTH;
     if (lane == 0) {
-        atomic_store_explicit(&taken, 0u, memory_order_relaxed);
+        atomic_store_explicit(&stored, 0u, memory_order_relaxed);
     }
-    // Zero is below every logit's order: where there are no more than COUNT, all belong.
-    ulong least = 0;
+    // Zero is below every logit's order: up to COUNT logits all belong to the top.
+    ulong threshold = 0;
     ulong orders[AHEAD];
     uint wanted = COUNT;
-    // Lanes have digits from the largest on.
+    // Lane 0 has the largest digit, the next lane the next one.
     const uint digit = BINS - 1 - lane;
     for (uint shift = 64; shift > 0 && params.limit > COUNT;) {
         shift -= 8;
@@ -67,8 +68,8 @@ kernel void top_k(
             look_ahead(own, first, params.limit, orders);
             #pragma unroll
             for (uint i = 0; i < AHEAD; i++) {
-                // Where all digits before it are those of `least`, the digit alone is left.
-                const ulong rest = (orders[i] ^ least) >> shift;
+                // If all earlier digits equal those of `threshold`, only the digit remains.
+                const ulong rest = (orders[i] ^ threshold) >> shift;
                 if (rest < BINS && first + i * LANES < params.limit) {
                     atomic_fetch_add_explicit(&counts[lane % COPIES * BINS + uint(rest)], 1u, memory_order_relaxed);
                 }
@@ -79,7 +80,7 @@ kernel void top_k(
         for (uint copy = 0; copy < COPIES; copy++) {
             count += atomic_load_explicit(&counts[copy * BINS + digit], memory_order_relaxed);
         }
-        // How many there are with this digit or a larger one.
+        // The number of logits with this digit or a larger one.
         uint sum = simd_prefix_inclusive_sum(count);
         if (lane % SIMD == SIMD - 1) {
             above[lane / SIMD] = sum;
@@ -92,7 +93,7 @@ kernel void top_k(
             found = uint3(digit, wanted - (sum - count), count);
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
-        least |= ulong(found.x) << shift;
+        threshold |= ulong(found.x) << shift;
         wanted = found.y;
         if (found.y == found.z) {
             break;
@@ -104,8 +105,8 @@ kernel void top_k(
         #pragma unroll
         for (uint i = 0; i < AHEAD; i++) {
             const uint id = first + i * LANES;
-            if (orders[i] >= least && id < params.limit) {
-                const uint at = row * COUNT + atomic_fetch_add_explicit(&taken, 1u, memory_order_relaxed);
+            if (orders[i] >= threshold && id < params.limit) {
+                const uint at = row * COUNT + atomic_fetch_add_explicit(&stored, 1u, memory_order_relaxed);
                 ids[at] = id;
                 values[at] = own[id];
             }

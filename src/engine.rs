@@ -34,7 +34,7 @@ use crate::{
     },
     model::{
         Model,
-        cache::{BLOCK, Plan},
+        cache::{PAGE, Plan},
     },
 };
 use ahead::Ahead;
@@ -105,7 +105,7 @@ pub struct Engine {
     prefill: PhaseRunner,
     decode: PhaseRunner,
     copier: session::Copier,
-    /// The block tables on the device, by slot.
+    /// The page tables on the device, by slot.
     tables: Vec<Vec<u32>>,
     preemptions: u64,
     /// The decode step computed ahead of its request, if any.
@@ -124,8 +124,8 @@ impl Engine {
         let limits = Limits {
             budget: budget as usize,
             align: ALIGN as usize,
-            block: BLOCK as usize,
-            blocks: plan.blocks as usize,
+            page_size: PAGE as usize,
+            pages: plan.pages as usize,
             slots: plan.slots as usize,
             sequences: options.sequences as usize,
             context: plan.context as usize,

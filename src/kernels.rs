@@ -30,7 +30,6 @@ macro_rules! kernels {
 pub mod operands;
 
 kernels!(
-    advance,
     argmax,
     argmax_merge,
     attend_decode,
@@ -40,7 +39,9 @@ kernels!(
     copy_slot,
     dequantize,
     embed,
+    feed_tokens,
     gated_rms_norm,
+    gather_rows,
     gdn_chunk_solve,
     gdn_chunk_state,
     gdn_conv,
@@ -53,7 +54,6 @@ kernels!(
     norm_swiglu,
     qk_norm_rope,
     rms_norm,
-    rows,
     silu_mul,
     top_k,
 );

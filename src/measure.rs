@@ -2,5 +2,5 @@
 
 pub mod backend_diff;
 pub mod chips;
-pub mod ledger;
+pub mod cost_table;
 pub mod perplexity;

@@ -56,13 +56,13 @@ struct Counting;
 
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
 fn count(bytes: isize) {
     let _ = HELD.try_with(|held| {
         held.set(held.get() + bytes);
-        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
     });
 }
 
@@ -109,9 +109,9 @@ fn survive_gguf(bytes: Vec<u8>) {
 
 fn within_memory(test: impl FnOnce()) {
     let before = HELD.get();
-    MOST.set(before);
+    PEAK.set(before);
     test();
-    assert!(MOST.get() - before <= MEMORY, "{} bytes were held", MOST.get() - before);
+    assert!(PEAK.get() - before <= MEMORY, "{} bytes were held", PEAK.get() - before);
 }
 
 fn look(checkpoint: &Checkpoint) {
@@ -296,15 +296,15 @@ proptest! {
 #[test]
 fn the_largest_claim() {
     let mut config: Value = serde_json::from_slice(&CONFIG).unwrap();
-    for (key, most) in [("hidden_size", 1 << 16), ("intermediate_size", 1 << 18), ("vocab_size", 1 << 22)] {
-        config[key] = json!(most);
+    for (key, max) in [("hidden_size", 1 << 16), ("intermediate_size", 1 << 18), ("vocab_size", 1 << 22)] {
+        config[key] = json!(max);
     }
     for key in ["num_attention_heads", "num_key_value_heads", "linear_num_key_heads", "linear_num_value_heads"] {
         config[key] = json!(1024);
     }
     let widths = [("head_dim", 512), ("linear_key_head_dim", 256), ("linear_value_head_dim", 256)];
-    for (key, most) in widths.into_iter().chain([("num_hidden_layers", 1024)]) {
-        config[key] = json!(most);
+    for (key, max) in widths.into_iter().chain([("num_hidden_layers", 1024)]) {
+        config[key] = json!(max);
     }
     config["layer_types"] = Value::Null;
     let checkpoint = Checkpoint::embedded(config.to_string().as_bytes(), BYTES.clone(), &[]).unwrap();

@@ -11,10 +11,10 @@ mod configurations;
 mod differences;
 #[path = "recordings/digest.rs"]
 mod digest;
+#[path = "kernels/twins/dispatches.rs"]
+mod dispatches;
 #[path = "recordings/dump.rs"]
 mod dump;
-#[path = "kernels/twins/launches.rs"]
-mod launches;
 #[path = "recordings/programs.rs"]
 mod programs;
 #[path = "recordings/recorder.rs"]
@@ -76,7 +76,7 @@ fn record() -> String {
             run.dispatches.iter().for_each(|dispatch| shaders.add(dispatch, &configuration.caps, &dump));
         });
     }
-    for (dispatch, caps) in launches::all() {
+    for (dispatch, caps) in dispatches::all() {
         shaders.add(&dispatch, &caps, &dump);
     }
     let mut lines: Vec<_> = programs.lines().chain(shaders.lines()).collect();

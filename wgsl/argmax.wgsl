@@ -13,8 +13,8 @@ struct Params {
 const INFINITY: u32 = 0x7f800000u;
 const SIGN: u32 = 0x80000000u;
 
-// A key that orders as the value does, both zeros alike: 0 for −∞, all ones for NaN. Bits, because a driver may take
-// for granted that there is no NaN.
+// A key in the order of the values, with equal keys for both zeros: 0 for −∞, all ones for NaN. It is made of bits,
+// because a driver may assume that there is no NaN.
 fn key_of(value: f32) -> u32 {
     let bits = bitcast<u32>(value);
     let size = bits & ~SIGN;
@@ -34,7 +34,7 @@ fn argmax(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var best = 0u;
     var id = NONE;
     for (var at = group.x * SLICE + lane; at < end; at += AHEAD * LANES) {
-        // Past the last one it is repeated, which changes nothing.
+        // Past the end the last logit repeats, which changes nothing.
         #repeat i AHEAD
         let id_$i = min(at + $iu * LANES, end - 1u);
         let logit_$i = logits[row * WIDTH + id_$i];

@@ -12,7 +12,7 @@ fn argmax_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         return;
     }
     var best = vec2(0u, NONE);
-    // Ids rise from part to part, so that of equal keys the first one is the least.
+    // Ids rise from part to part, so the first of equal keys has the lowest id.
     for (var part = lane; part < PARTS; part += LANES) {
         let other = leaders[row * PARTS + part];
         if other.x > best.x {

@@ -1,5 +1,5 @@
 // sums = Σ_s exp(score_s − m) · v_s, stats = (m, Σ_s exp(score_s − m)), m the largest score_s = q·k_s / √D, of a part of the context
-// tables [slots, MAX_BLOCKS], q [S, Hq·D], keys, values [blocks·BLOCK·Hkv, D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
+// tables [slots, MAX_PAGES], q [S, Hq·D], keys, values [pages·PAGE·Hkv, D], sums [S, Hq·SPLITS·D], stats [S, Hq·SPLITS·2]
 // one group a key head, split and row, for the GROUP query heads of the key head; each team of TEAM lanes takes KEYS keys at a time with a running softmax
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -11,22 +11,22 @@
 
 const QUADS: u32 = HEAD / 4u;
 const SCALE: f32 = inverseSqrt(f32(HEAD));
-// Less than any score, and finite: WGSL promises no infinity.
+// Below any score, and finite: WGSL does not guarantee infinity.
 const LOWEST: f32 = -3.0e38;
-// A lane has one piece of each row, one of TEAMS teams a whole row.
+// A lane has one piece of each row; each of the TEAMS teams has whole rows.
 const_assert TEAM * WIDE == QUADS && TEAM * TEAMS == LANES && GROUP * KV_HEADS == Q_HEADS && VALUES == GROUP * KEYS;
 
-// Of each query head, every team's largest score and sum of weights.
+// Each team's largest score and sum of weights, for each query head.
 var<workgroup> tops: array<vec2<f32>, GROUP * TEAMS>;
-// Every team's sums for TOGETHER query heads; a row's quads in the order in which lanes side by side write side by side.
-var<workgroup> parts: array<vec4<f32>, TOGETHER * TEAMS * QUADS>;
+// Each team's sums for HEADS_AT_ONCE query heads. The order of quads lets neighboring lanes write neighboring quads.
+var<workgroup> parts: array<vec4<f32>, HEADS_AT_ONCE * TEAMS * QUADS>;
 
 @compute @workgroup_size(LANES)
 fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.z;
     let team = lane / TEAM;
     let member = lane % TEAM;
-    // All that waits for nothing is loaded at once, for rows that are not active too.
+    // All loads without dependencies start here, also for rows that are not active.
     let active_rows = row_count();
     // A decode step has one row of each sequence.
     let own = span(row);
@@ -50,7 +50,7 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     var sum_$h = Piece();
     #end
     for (var base = first; base < end; base += TEAMS * KEYS) {
-        // Past the last key it is repeated, and weighs nothing.
+        // Past the end the last key repeats, with weight zero.
         #repeat k KEYS
         let at_$k = base + $ku * TEAMS + team;
         let piece_$k = (place(own.slot, min(at_$k, end - 1u)) * KV_HEADS + group.x) * TEAM + member;
@@ -93,25 +93,25 @@ fn attend_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
         #end
     }
     let out = (row * Q_HEADS + group.x * GROUP) * SPLITS + group.y;
-    for (var head = 0u; head < GROUP; head += TOGETHER) {
+    for (var head = 0u; head < GROUP; head += HEADS_AT_ONCE) {
         #repeat h GROUP
-        if $hu / TOGETHER * TOGETHER == head {
+        if $hu / HEADS_AT_ONCE * HEADS_AT_ONCE == head {
             #repeat q WIDE
-            parts[($hu % TOGETHER * TEAMS + team) * QUADS + $qu * TEAM + member] = sum_$h[$q];
+            parts[($hu % HEADS_AT_ONCE * TEAMS + team) * QUADS + $qu * TEAM + member] = sum_$h[$q];
             #end
         }
         #end
         workgroupBarrier();
         put_together(head, out, lane);
-        if head + TOGETHER < GROUP {
+        if head + HEADS_AT_ONCE < GROUP {
             workgroupBarrier();
         }
     }
 }
 
-// Adds up what all teams have of the heads from `first` on, each lane for one quad after another.
+// Adds the sums of all teams for the heads from `first` on. Each lane takes one quad after another.
 fn put_together(first: u32, out: u32, lane: u32) {
-    for (var at = lane; at < min(TOGETHER, GROUP - first) * QUADS; at += LANES) {
+    for (var at = lane; at < min(HEADS_AT_ONCE, GROUP - first) * QUADS; at += LANES) {
         let head = first + at / QUADS;
         let place = at % QUADS;
         #repeat t TEAMS

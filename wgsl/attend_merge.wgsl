@@ -11,7 +11,7 @@ const QUADS: u32 = HEAD / 4u;
 const LOWEST: f32 = -3.0e38;
 const_assert PARTS * ROUNDS * SHARE >= SPLITS && PARTS * QUADS == LANES;
 
-// Each part's largest m and sum of weights, and its sums.
+// The largest m, the sum of weights and the sums of each part.
 var<workgroup> tops: array<vec2<f32>, PARTS>;
 var<workgroup> totals: array<vec4<f32>, LANES>;
 
@@ -20,7 +20,7 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     let row = group.y;
     let quad = lane % QUADS;
     let part = lane / QUADS;
-    // All that waits for nothing is loaded at once, for rows that are not active too.
+    // All loads without dependencies start here, also for rows that are not active.
     let active_rows = row_count();
     let context = span(row).position + 1u;
     let gate = x[row * (STRIDE / 4u) + (2u * group.x + 1u) * QUADS + quad];
@@ -29,13 +29,13 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     }
     let share = split_share(context);
     let first = (row * Q_HEADS + group.x) * SPLITS;
-    // Splits that a lane takes all at once need no lanes besides.
+    // If a lane takes all splits at once, other lanes take none.
     let stride = select(PARTS, 1u, context <= SHARE * share);
     var top = LOWEST;
     var weight = 0.0;
     var sum = vec4(0.0);
     if part < stride {
-        // In place of an empty split the first one is loaded, and weighs nothing.
+        // In place of an empty split the first one loads, with weight zero.
         #repeat r ROUNDS
         #repeat i SHARE
         let split_$r_$i = ($ru * SHARE + $iu) * stride + part;

@@ -1,5 +1,5 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_PAGES], q [T, Hq·D], keys, values [pages·PAGE·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and SIDE rows of one sequence; SIDE keys at a time pass by; a subgroup has 4·FRAGMENT columns of the head
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -14,43 +14,43 @@ const SUBGROUPS: u32 = HEAD / (4u * FRAGMENT);
 const WIDTH: u32 = LANES / SUBGROUPS;
 // Scores are powers of two: log2(e) / √D.
 const SCALE: f32 = 1.4426950408889634 * inverseSqrt(f32(HEAD));
-// Less than any score, and finite: WGSL promises no infinity.
+// Below any score, and finite: WGSL does not guarantee infinity.
 const LOWEST: f32 = -3.0e38;
-// A row's weights are relative to a reference that lets its largest be 2^FIRST_EXPONENT; it moves
-// when one would exceed 2^MAX_EXPONENT.
-// Half precision then has digits for small weights, and sums are rarely rescaled.
+// A row's weights are relative to a reference. At first the largest is 2^FIRST_EXPONENT; the reference moves
+// when a weight would exceed 2^MAX_EXPONENT.
+// So f16 has digits for small weights, and sums are rarely rescaled.
 const FIRST_EXPONENT: f32 = 6.0;
 const MAX_EXPONENT: f32 = 14.0;
 const_assert SIDE == 2u * FRAGMENT && TILE % SIDE == 0u && LANES % QUADS == 0u;
 
-// Staged rows, weights and sums have a pitch that puts neighboring rows into different banks.
+// The pitch of staged rows, weights and sums puts neighboring rows into different banks.
 const PITCH: u32 = QUADS + 2u;
 const SIDE_QUADS: u32 = SIDE / 4u;
 const WEIGHT_PITCH: u32 = SIDE_QUADS + 2u;
 const SUM_PITCH: u32 = SIDE_QUADS + 1u;
-// Rows staged at once, in how many rounds, and rows that lie together in the cache.
+// Rows staged at once, the number of rounds, and rows that are neighbors in the cache.
 const AT_ONCE: u32 = LANES / QUADS;
 const ROUNDS: u32 = SIDE / AT_ONCE;
-const RUN: u32 = min(BLOCK, SIDE);
-// Lanes that share a row's scores, and quads of scores that each of them has.
+const RUN: u32 = min(PAGE, SIDE);
+// Lanes that share a row's scores, and quads of scores per lane.
 const SHARERS: u32 = min(LANES / SIDE, SIDE_QUADS);
 const SHARE: u32 = SIDE_QUADS / SHARERS;
 
 // Queries at first, then keys and values in turn.
 var<workgroup> staged: array<vec4<f16>, SIDE * PITCH>;
 var<workgroup> weights: array<vec4<f16>, SIDE * WEIGHT_PITCH>;
-// Of each subgroup: its columns' part of the scores; later what it rescales or stores.
+// Of each subgroup: its columns' part of the scores; later the sums that it rescales or stores.
 var<workgroup> sums: array<vec4<f32>, SUBGROUPS * SIDE * SUM_PITCH>;
 var<workgroup> factors: array<f32, SIDE>;
 var<workgroup> needs_rescale: atomic<u32>;
 
-// What a lane stages next, of keys and of values, which are of one type.
+// A lane's next quads of keys or values to stage; both have one type.
 var<private> ahead: array<Fetch_keys, ROUNDS>;
 // Of this lane's row.
 var<private> reference: f32 = LOWEST;
 var<private> total: f32;
 
-// The row of the cache where a run of positions starts. Past the last one it is the last run.
+// The row of the cache where a run of positions starts. Past the end the last run repeats.
 fn start_of(tile: Tile, position: u32, last: u32) -> u32 {
     return place(tile.span.slot, min(position, last) / RUN * RUN);
 }
@@ -65,7 +65,7 @@ fn fetch_key_tile(tile: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
     }
 }
 
-// Past the last position there may be NaN, which would outlive a weight of zero.
+// Past the last position there may be NaN, and zero times NaN is NaN.
 fn fetch_value_tile(tile: Tile, kv_head: u32, base: u32, last: u32, lane: u32) {
     for (var run = 0u; run < SIDE / RUN; run++) {
         let start = start_of(tile, base + run * RUN, last) + lane / QUADS;
@@ -84,7 +84,7 @@ fn stage(lane: u32) {
     }
 }
 
-// Scores become weights: of this lane's share of a row, whose position is given.
+// Turns scores into weights, for this lane's share of a row at a position.
 fn weigh(base: u32, position: u32, lane: u32) {
     let row = lane / SHARERS % SIDE;
     let first = lane % SHARERS * SHARE;
@@ -104,7 +104,7 @@ fn weigh(base: u32, position: u32, lane: u32) {
     }
     var factor = 1.0;
     if row_max > reference + MAX_EXPONENT {
-        // There is nothing to rescale before the first keys.
+        // Before the first keys no sums need rescaling.
         if reference != LOWEST {
             atomicStore(&needs_rescale, 1u);
         }
@@ -125,7 +125,7 @@ fn weigh(base: u32, position: u32, lane: u32) {
     }
 }
 
-// Divides by the sum of weights, gates, and stores what the subgroup saved of the rows that exist.
+// Divides the subgroup's saved sums by the sum of weights, applies the gate, and stores the rows that exist.
 fn finish(tile: Tile, head: u32, first: u32, at: u32, column: u32, member: u32) {
     for (var i = member; i < SIDE * SIDE_QUADS; i += WIDTH) {
         let offset = first + i / SIDE_QUADS;
@@ -145,8 +145,8 @@ fn attend_mma(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) member: u32,
 ) {
-    // Tiles with the most keys come last in a sequence and are started first. The count is that of the step itself, which
-    // is known to be the same for all lanes: matrix units need that.
+    // The last tiles of a sequence have the most keys and start first. The count is a step-buffer value, so it is known
+    // to be uniform: matrix units need that.
     let strips = step[STEP_TILE_COUNT] * (TILE / SIDE);
     if group.y >= strips {
         return;
@@ -158,7 +158,7 @@ fn attend_mma(
     let head = group.x;
     let kv_head = head / (Q_HEADS / KV_HEADS);
     let last = tile.span.position + min(first + SIDE, tile.end) - 1u;
-    // Past the last row there is nothing to attend to.
+    // Tiles past the last row attend to no keys.
     let visible_keys = select(0u, last + 1u, first < tile.end);
     let position = min(tile.span.position + first + lane / SHARERS % SIDE, last);
     let column = subgroup * FRAGMENT;

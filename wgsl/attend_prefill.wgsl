@@ -1,5 +1,5 @@
 // out[t, h] = Σ_s softmax_s(q[t, h]·k[s] / √D) · v[s] · sigmoid(gate[t, h]), s ≤ position of t, over a paged cache
-// tables [slots, MAX_BLOCKS], q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
+// tables [slots, MAX_PAGES], q [T, Hq·D], keys, values [pages·PAGE·Hkv, D], x [T, projected]: each gate behind its query, out [T, Hq·D]
 // one group a query head and tile of one sequence's rows; keys pass by in tiles with a running softmax
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -11,9 +11,9 @@
 
 const QUADS: u32 = HEAD / 4u;
 const SCALE: f32 = inverseSqrt(f32(HEAD));
-// Less than any score, and finite: WGSL promises no infinity.
+// Below any score, and finite: WGSL does not guarantee infinity.
 const LOWEST: f32 = -3.0e38;
-// Key tiles start at multiples of KEYS, so that a row's sums do not depend on the tile it is in.
+// Key tiles start at multiples of KEYS, so a row's sums do not depend on its tile.
 const KEYS: u32 = 32u;
 const ROW_BLOCKS: u32 = TILE / 4u;
 const_assert LANES == 128u && LANES % QUADS == 0u;
@@ -21,9 +21,9 @@ const_assert LANES == 128u && LANES % QUADS == 0u;
 // For scores: a lane has 4 rows and 2 keys; q and k are staged in slices of the head.
 const KEY_LANES: u32 = LANES / ROW_BLOCKS;
 const SLICE_QUADS: u32 = min(8u, QUADS);
-// One quad more than a slice has, which puts neighboring rows into different banks.
+// One quad more than a slice, which puts neighboring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 1u;
-// Quads of each kind that a lane stages of a slice.
+// Quads of queries, and of keys, that a lane stages of a slice.
 const_assert FETCHES * LANES == TILE * SLICE_QUADS && KEYS == TILE;
 // For sums: a lane has one quad of the head for some blocks of 4 rows.
 const BLOCK_STEP: u32 = LANES / QUADS;
@@ -38,7 +38,7 @@ var<workgroup> maxima: array<vec4<f32>, KEY_LANES * ROW_BLOCKS>;
 var<workgroup> weights: array<vec4<f32>, KEYS * ROW_BLOCKS>;
 var<workgroup> scales: array<vec4<f32>, ROW_BLOCKS>;
 
-// What a lane stages next.
+// The lane's next quads to stage.
 #repeat i FETCHES
 var<private> q_ahead_$i: vec4<f32>;
 var<private> k_ahead_$i: vec4<f32>;
@@ -46,7 +46,7 @@ var<private> k_ahead_$i: vec4<f32>;
 // A lane's scores: 4 rows against 2 keys.
 var<private> score_0: vec4<f32>;
 var<private> score_1: vec4<f32>;
-// A lane's sums: a quad for each row of its blocks, and the weights that went into them.
+// A lane's sums: a quad for each row of its blocks, and the sums of their weights.
 #repeat i BLOCKS_PER_LANE
 #repeat j 4
 var<private> sum_$i_$j: vec4<f32>;
@@ -105,7 +105,7 @@ fn accumulate(kv_head: u32, lane: u32) {
     var ahead_$j = quad_values((places[$j] * KV_HEADS + kv_head) * QUADS + quad);
     #end
     for (var key = 0u; key < KEYS; key += 4u) {
-        // The next values are on their way while these are added.
+        // The next values load while these are added.
         let next = min(key + 4u, KEYS - 4u);
         #repeat j 4
         let value_$j = ahead_$j;
@@ -123,7 +123,7 @@ fn accumulate(kv_head: u32, lane: u32) {
     }
 }
 
-// Divides by the sum of weights, gates, and stores the rows that exist.
+// Divides by the sum of weights, applies the gate, and stores the rows that exist.
 fn finish(tile: Tile, head: u32, lane: u32) {
     let quad = lane % QUADS;
     #repeat i BLOCKS_PER_LANE
@@ -155,7 +155,7 @@ fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     let positions = min(vec4(tile.span.position + tile.first + 4u * row_block) + vec4(0u, 1u, 2u, 3u), vec4(last));
     var largest = vec4(LOWEST);
     for (var base = 0u; base <= last; base += KEYS) {
-        // Past the last key it is repeated: its weight is zero, and what it is multiplied with must not be NaN.
+        // Past the end the last key repeats, with weight zero: zero times NaN would be NaN.
         if lane < KEYS {
             places[lane] = place(tile.span.slot, min(base + lane, last));
         }
@@ -166,7 +166,7 @@ fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
         for (var slice = 0u; slice < QUADS / SLICE_QUADS; slice++) {
             stage(lane);
             workgroupBarrier();
-            // The next slice is on its way while this one is multiplied.
+            // The next slice loads while this one is multiplied.
             if slice + 1u < QUADS / SLICE_QUADS {
                 fetch(tile, head, slice + 1u, lane);
             }
@@ -183,7 +183,7 @@ fn attend_prefill(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
         for (var i = 0u; i < KEY_LANES; i++) {
             row_max = max(row_max, maxima[i * ROW_BLOCKS + row_block]);
         }
-        // Exactly one where nothing larger came: tiles beyond a row's position must leave no trace.
+        // The factor is exactly 1 without a larger score: tiles beyond a row's position must change nothing.
         if key_lane == 0u {
             scales[row_block] = select(exp(largest - row_max), vec4(1.0), largest == row_max);
         }

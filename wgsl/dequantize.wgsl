@@ -10,14 +10,14 @@ struct Params {
 }
 @group(0) @binding(2) var<uniform> params: Params;
 
-// Pairs of a row.
+// Pairs of quads in a row.
 const PAIRS: u32 = K / (4u * W_WIDE);
 
 @compute @workgroup_size(LANES)
 fn dequantize(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let begin = group.x * SHARE * LANES + lane;
     let end = params.count * PAIRS;
-    // All are asked for before the first is written: the compiler cannot know that w and y are apart.
+    // All loads come before the first store: the compiler cannot know that w and y do not overlap.
     #repeat i SHARE
     let at_$i = begin + $iu * LANES;
     let fetch_$i = fetch_w(min(at_$i, end - 1u));

@@ -19,7 +19,7 @@ fn embed(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     if row >= row_count() {
         return;
     }
-    // An id below `first` wraps around and is beyond `count` too.
+    // An id below `first` wraps around, and so is beyond `count` too.
     let id = token_id(row) - params.first;
     if id >= params.count {
         return;

@@ -13,32 +13,33 @@ const KEY_QUADS: u32 = KEY_WIDTH / 4u;
 const VALUE_QUADS: u32 = VALUE_WIDTH / 4u;
 const ROW_QUADS: u32 = 2u * KEY_HEADS * KEY_QUADS + VALUE_HEADS * VALUE_QUADS;
 const SLICE_QUADS: u32 = SLICE_FRAGMENTS * FRAGMENT / 4u;
-// Staged rows have a pitch that puts neighboring ones into different banks.
+// The pitch of staged rows puts neighboring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 2u;
 const HALF_PITCH: u32 = CHUNK_QUADS + 2u;
 const ITEMS: u32 = CHUNK * SLICE_QUADS;
-// Rows from one of the quads that a lane fetches to the next.
+// Row distance between two quads that a lane fetches.
 const STRIDE: u32 = LANES / SLICE_QUADS;
 const_assert SUBGROUPS * FRAGMENT == CHUNK && LANES >= CHUNK && PITCH <= HALF_PITCH && FETCHES * LANES == ITEMS;
 
 var<workgroup> staged: array<vec4<f16>, CHUNK * PITCH>;
 // Slices of queries at first, then A⁻¹.
-var<workgroup> halves: array<vec4<f16>, CHUNK * HALF_PITCH>;
-// Logarithms of decays, summed up to each token, and betas; past the last token zero, so that nothing follows from it.
+var<workgroup> f16_words: array<vec4<f16>, CHUNK * HALF_PITCH>;
+// Cumulative log decays and betas. Past the last token both are zero, so these tokens change nothing.
 var<workgroup> logs: array<f32, CHUNK>;
 var<workgroup> decays: array<f32, CHUNK>;
 var<workgroup> betas: array<f32, CHUNK>;
 
-// A logarithm whose exponential is zero. Less of one would cost the sums digits that slighter decays need.
+// The smallest log decay: its exponential is zero. Smaller values would cost the sums digits that weak decays need.
 const MIN_LOG_DECAY: f32 = -104.0;
 
-// A quad of a row of the chunk, and zero past its last one.
+// A quad of a row of the chunk. Past the last row it is zero.
 fn quad_of(chunk: Chunk, row: u32, quad: u32) -> vec4<f32> {
     let source = qkv[(chunk.row + min(row, max(chunk.rows, 1u) - 1u)) * ROW_QUADS + quad];
     return select(vec4(0.0), source, row < chunk.rows);
 }
 
-// e^(c[t] − c[s]) for the s of a quad that are at most `last`; differences are taken of logarithms, and masked before.
+// e^(c[t] − c[s]) for the s of a quad that are at most `last`; logarithms are subtracted and masked before the
+// exponential.
 fn decay_of(row: u32, quad: u32, last: vec4<bool>) -> vec4<f32> {
     let others = vec4(decays[4u * quad], decays[4u * quad + 1u], decays[4u * quad + 2u], decays[4u * quad + 3u]);
     return select(vec4(0.0), exp(select(vec4(0.0), vec4(decays[row]) - others, last)), last);
@@ -88,17 +89,18 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     for (var slice = 0u; slice < KEY_QUADS; slice += SLICE_QUADS) {
         #repeat i FETCHES
         staged[row_$i * PITCH + own_quad] = vec4<f16>(key_$i);
-        halves[row_$i * PITCH + own_quad] = vec4<f16>(query_$i);
+        f16_words[row_$i * PITCH + own_quad] = vec4<f16>(query_$i);
         state_reads[(at * 2u * CHUNK + CHUNK + row_$i) * KEY_QUADS + slice + own_quad] = vec4<f16>(query_$i * exp(decays[row_$i]));
         #end
         workgroupBarrier();
-        // The next slice is on its way while this one is multiplied; after the last, the first of keys once more.
+        // The next slice loads while this one is multiplied. After the last slice, the first slice of keys loads again.
         let next = (slice + SLICE_QUADS) % KEY_QUADS + own_quad;
         #repeat i FETCHES
         key_$i = quad_of(chunk, row_$i, key_from + next);
         query_$i = quad_of(chunk, row_$i, query_from + next);
         #end
-        // Keys become columns, 8 of them by 4 quads of tokens at a time: neither side then touches parts of sectors.
+        // Keys become columns, 8 of them by 4 quads of tokens at a time. So loads and stores use whole sectors of
+        // memory.
         for (var i = lane; i < ITEMS; i += LANES) {
             let key = i % 8u + i / 32u % (SLICE_QUADS / 2u) * 8u;
             let quad = i / 8u % 4u + i / (16u * SLICE_QUADS) * 4u;
@@ -111,7 +113,7 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         for (var k = 0u; k < SLICE_FRAGMENTS; k++) {
             let left_at = subgroup * FRAGMENT * PITCH + k * FRAGMENT / 4u;
             let key = coopLoadT<Left>(&staged[left_at], PITCH);
-            let query = coopLoadT<Left>(&halves[left_at], PITCH);
+            let query = coopLoadT<Left>(&f16_words[left_at], PITCH);
             #repeat j SUBGROUPS
             let right_at_$j = $ju * FRAGMENT * PITCH + k * FRAGMENT / 4u;
             let right_$j = coopLoad<Right>(&staged[right_at_$j], PITCH);
@@ -154,12 +156,12 @@ fn gdn_chunk_solve(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         let row = i / CHUNK_QUADS;
         let quad = i % CHUNK_QUADS;
         let visible = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) <= vec4(row);
-        halves[row * HALF_PITCH + quad] = vec4<f16>(select(vec4(0.0), triangle[row * TRIANGLE_PITCH + quad], visible));
+        f16_words[row * HALF_PITCH + quad] = vec4<f16>(select(vec4(0.0), triangle[row * TRIANGLE_PITCH + quad], visible));
     }
     workgroupBarrier();
     #repeat k SUBGROUPS
     let left_at_$k = subgroup * FRAGMENT * HALF_PITCH + $ku * FRAGMENT / 4u;
-    let left_$k = coopLoadT<Left>(&halves[left_at_$k], HALF_PITCH);
+    let left_$k = coopLoadT<Left>(&f16_words[left_at_$k], HALF_PITCH);
     #end
     // Keys, then values.
     for (var slice = 0u; slice < KEY_QUADS + VALUE_QUADS; slice += SLICE_QUADS) {

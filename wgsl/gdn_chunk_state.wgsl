@@ -12,28 +12,28 @@
 const KEY_QUADS: u32 = KEY_WIDTH / 4u;
 const VALUE_QUADS: u32 = VALUE_WIDTH / 4u;
 const QUADS: u32 = COLUMN_SUBGROUPS * FRAGMENT / 4u;
-// Rows have a pitch that puts neighboring ones into different banks.
+// The pitch of rows puts neighboring rows into different banks.
 const PITCH: u32 = QUADS + 1u;
 const HALF_PITCH: u32 = QUADS + 2u;
 const_assert SUBGROUPS * FRAGMENT == CHUNK && KEY_FRAGMENTS * FRAGMENT == KEY_WIDTH && STATE_FRAGMENTS * CHUNK == KEY_WIDTH;
 const_assert FETCHES * LANES == CHUNK * QUADS;
 
 var<workgroup> kept: array<vec4<f32>, KEY_WIDTH * PITCH>;
-// What the state reads for n, later o.
+// state_reads · S for n, later o.
 var<workgroup> passing: array<vec4<f32>, CHUNK * PITCH>;
-// The state as two halves, which keep twice the digits of one, and n.
+// The state as two f16, which have twice the digits of one, and n.
 var<workgroup> high: array<vec4<f16>, KEY_WIDTH * HALF_PITCH>;
 var<workgroup> low: array<vec4<f16>, KEY_WIDTH * HALF_PITCH>;
 var<workgroup> news: array<vec4<f16>, CHUNK * HALF_PITCH>;
 
-// As many of the leading bits as a half has. By bits, because compilers may take a conversion to a half and back for none.
+// The leading bits that fit an f16. Masked as bits, because compilers may remove a conversion to f16 and back.
 fn leading(quad: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(quad) & vec4(0xffffe000u));
 }
 
 @compute @workgroup_size(LANES)
 fn gdn_chunk_state(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32) {
-    // Read from the step itself, what decides is known to be the same for all lanes: matrix units need that.
+    // The condition is a step-buffer value, so it is known to be uniform: matrix units need that.
     if group.z >= step[STEP_SEQUENCE_COUNT] {
         return;
     }
@@ -57,7 +57,7 @@ fn gdn_chunk_state(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     let pitch = PITCH;
     let first = chunks_before(group.z);
     let chunks = chunks_of(rows);
-    // Of a chunk, what reads the state is on its way before the chunk before it is done.
+    // A chunk's state_reads load before the previous chunk is done.
     let state_reads_from = (first * VALUE_HEADS + head) * 2u * CHUNK * KEY_QUADS + own_row * KEY_QUADS;
     #repeat k KEY_FRAGMENTS
     #repeat i 2
@@ -72,7 +72,7 @@ fn gdn_chunk_state(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         #repeat i FETCHES
         let u_$i = u[(at * CHUNK + ($iu * LANES + lane) / QUADS) * VALUE_QUADS + quad_from + ($iu * LANES + lane) % QUADS];
         #end
-        // What n is multiplied with is on its way while the state is read.
+        // The factors of n load while the state is multiplied.
         #repeat i STATE_FRAGMENTS
         #repeat k SUBGROUPS
         let write_at_$i_$k = state_writes_from + $iu * CHUNK * CHUNK_QUADS + $ku * FRAGMENT / 4u;
@@ -83,7 +83,7 @@ fn gdn_chunk_state(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         let score_at_$k = state_writes_from + KEY_WIDTH * CHUNK_QUADS + $ku * FRAGMENT / 4u;
         let score_$k = coopLoadT<Left>(&state_writes[score_at_$k], CHUNK_QUADS);
         #end
-        // A lane has the same quads of the state each time, so that it waits only for those who multiplied.
+        // A lane always has the same quads of the state, so it waits only for the products.
         for (var i = lane; i < KEY_WIDTH * QUADS; i += LANES) {
             let quad = kept[i / QUADS * PITCH + i % QUADS];
             let first_half = leading(quad);
@@ -105,7 +105,7 @@ fn gdn_chunk_state(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         #end
         let read_of_state = passing_0;
         coopStoreT(read_of_state, &passing[own], pitch);
-        // What reads the state next.
+        // The state_reads of the next chunk.
         let next = min(index + 1u, chunks - 1u) * VALUE_HEADS;
         let state_reads_next = state_reads_from + next * 2u * CHUNK * KEY_QUADS;
         factor = chunk_decay[first * VALUE_HEADS + head + next];

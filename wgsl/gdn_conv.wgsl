@@ -12,7 +12,7 @@
 const KEY_CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH;
 const VALUES: u32 = VALUE_HEADS * VALUE_WIDTH;
 const CHANNELS: u32 = KEY_CHANNELS + VALUES;
-// Behind the channels lie the gate z, b and a.
+// After the channels come the gate z, b and a.
 const STRIDE: u32 = CHANNELS + VALUES + 2u * VALUE_HEADS;
 const TEAMS: u32 = LANES / TEAM;
 // Channels of a head that a lane has: every TEAM-th.
@@ -20,12 +20,12 @@ const KEY_SHARE: u32 = (KEY_WIDTH + TEAM - 1u) / TEAM;
 const VALUE_SHARE: u32 = (VALUE_WIDTH + TEAM - 1u) / TEAM;
 const SHARE: u32 = max(KEY_SHARE, VALUE_SHARE);
 
-// Where conv_state keeps a channel at a position.
+// The index in conv_state of a channel at a position.
 fn kept(slot: u32, position: u32, channel: u32) -> u32 {
     return (slot * 4u + position % 4u) * CHANNELS + channel;
 }
 
-// What the convolution sees `back` rows before row `offset` of a span.
+// The convolution's input `back` rows before row `offset` of a span.
 fn before(rows: Span, offset: u32, back: u32, channel: u32) -> f32 {
     if back <= offset {
         return x[(rows.row + offset - back) * STRIDE + channel];
@@ -36,7 +36,7 @@ fn before(rows: Span, offset: u32, back: u32, channel: u32) -> f32 {
     return 0.0;
 }
 
-// Logarithms of decays, and betas, of a tile's rows.
+// Log decays and betas of a tile's rows.
 fn store_gates(tile: Tile, lane: u32) {
     for (var i = lane; i < (tile.end - tile.first) * VALUE_HEADS; i += LANES) {
         let row = tile.span.row + tile.first + i / VALUE_HEADS;
@@ -68,7 +68,7 @@ fn gdn_conv(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
         taps[i] = unpack_weight(weight[first + min(lane % TEAM + i * TEAM, width - 1u)]);
     }
     for (var base = 0u; base < TILE; base += TEAMS) {
-        // A team past the tile's last row computes that one again and stores nothing.
+        // A team past the tile's last row repeats that row and stores nothing.
         let offset = tile.first + base + lane / TEAM;
         let at = min(offset, tile.end - 1u);
         var values: array<f32, SHARE>;
@@ -97,7 +97,7 @@ fn gdn_conv(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
             }
         }
     }
-    // Only the first tile's group has read conv_state, and only its head's channels.
+    // Only the first tile's workgroup reads conv_state, and only its head's channels.
     if tile.first == 0u {
         storageBarrier();
         let newest = min(rows.rows, 3u);

@@ -17,7 +17,7 @@ struct Params {
 
 const VALUES: u32 = VALUE_HEADS * VALUE_WIDTH;
 const CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH + VALUES;
-// Behind the channels lie the gate z, b and a.
+// After the channels come the gate z, b and a.
 const STRIDE: u32 = CHANNELS + VALUES + 2u * VALUE_HEADS;
 const MEMBERS: u32 = LANES / COLUMNS;
 // A lane keeps SHARE elements of a column, side by side.
@@ -25,21 +25,22 @@ const KEY: u32 = SHARE * MEMBERS;
 
 const_assert COLUMNS >= VALUE_WIDTH && LANES % COLUMNS == 0u && KEY >= KEY_WIDTH;
 
-// The head's query and key after the convolution, side by side and with zeros behind; its value, and then its results.
+// The head's query and key after the convolution, as pairs padded with zeros; its value, later its results.
 var<workgroup> pairs: array<vec2<f32>, KEY>;
 var<workgroup> mixed: array<f32, VALUE_WIDTH>;
 // A member's part of Sᵀk and Sᵀq for each column, and of q·q, k·k and q·k.
 var<workgroup> parts: array<vec2<f32>, LANES>;
 var<workgroup> inner: array<vec3<f32>, MEMBERS>;
 
-// What conv_state keeps of a channel, so many tokens before the present one; zero before the sequence.
+// A channel in conv_state, `back` tokens before the current one. It is zero before the sequence.
 fn before(rows: Span, channel: u32, back: u32) -> f32 {
     let kept = conv_state[(rows.slot * 4u + (rows.position + 4u - back) % 4u) * CHANNELS + channel];
     return select(0.0, kept, back <= rows.position);
 }
 
-// A channel's token after convolution and activation. `owner` keeps the token for later ones: where heads share a key
-// head, one of them. Nobody reads what is kept here, for only the three tokens before it are looked at.
+// A channel's token after convolution and activation. `owner` stores the token for later ones: one of the heads that
+// share a key head. No lane reads the stored token in this step, since the convolution reads only the three tokens
+// before it.
 fn convolve(rows: Span, channel: u32, owner: bool) -> f32 {
     let taps = unpack_weight(weight[channel]);
     let now = x[rows.row * STRIDE + channel];
@@ -59,7 +60,7 @@ fn gdn_decode(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     }
     let member = lane / COLUMNS;
     let inside = lane % COLUMNS < VALUE_WIDTH;
-    // A lane past the last column computes the last one again and stores nothing.
+    // A lane past the last column repeats that column and stores nothing.
     let n = min(lane % COLUMNS, VALUE_WIDTH - 1u);
     let first = (rows.slot * VALUE_HEADS + head) * KEY_WIDTH * VALUE_WIDTH + n;
     #repeat i SHARE

@@ -10,7 +10,7 @@
 const CHANNELS: u32 = 2u * KEY_HEADS * KEY_WIDTH + VALUE_HEADS * VALUE_WIDTH;
 const COLUMNS: u32 = LANES / TEAM;
 const KEY_QUADS: u32 = KEY_WIDTH / 4u;
-// What a lane fetches of the TOKENS tokens that are staged together.
+// A lane's part of the TOKENS tokens that are staged together.
 const FETCHES: u32 = (TOKENS * KEY_QUADS + LANES - 1u) / LANES;
 const VALUE_FETCHES: u32 = (TOKENS * COLUMNS + LANES - 1u) / LANES;
 
@@ -23,13 +23,13 @@ var<workgroup> values: array<f32, VALUE_FETCHES * LANES>;
 // Decay and beta of each token.
 var<workgroup> gate: array<vec2<f32>, LANES>;
 
-// What is fetched while the tokens before are computed.
+// The lane's next loads, while the previous tokens are computed.
 var<private> next_keys: array<vec4<f32>, FETCHES>;
 var<private> next_queries: array<vec4<f32>, FETCHES>;
 var<private> next_values: array<f32, VALUE_FETCHES>;
 var<private> next_gate: vec2<f32>;
 
-// Fetches the tokens from `offset` of the span on, and nothing more: what is done with them would wait for them here.
+// Fetches the tokens from `offset` of the span on, and does not use them: a use would wait for the loads here.
 fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
     let query_from = group.x / SHARING % KEY_HEADS * KEY_QUADS;
     for (var i = 0u; i < FETCHES; i++) {
@@ -50,7 +50,7 @@ fn fetch(rows: Span, offset: u32, group: vec3<u32>, lane: u32) {
     next_gate = vec2(gates[source], gates[source + VALUE_HEADS]);
 }
 
-// Stages `tokens` tokens. Past the last one keys are zero and decays one: they change nothing.
+// Stages `tokens` tokens. Past the last token keys are zero and decays one, which changes nothing.
 fn stage(tokens: u32, lane: u32) {
     for (var i = 0u; i < FETCHES; i++) {
         let at = i * LANES + lane;
@@ -77,7 +77,7 @@ fn gdn_scan(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
         return;
     }
     let n = group.y * COLUMNS + lane / TEAM;
-    // A team past the last column computes the last one again and stores nothing.
+    // A team past the last column repeats that column and stores nothing.
     let at = min(n, VALUE_WIDTH - 1u);
     let first = (rows.slot * VALUE_HEADS + group.x) * KEY_WIDTH * VALUE_WIDTH + 4u * (lane % TEAM) * VALUE_WIDTH + at;
     fetch(rows, 0u, group, lane);

@@ -33,10 +33,10 @@ var<workgroup> x_slice: array<vec4<f32>, SLICE * ROW_BLOCKS>;
 // Element k of 4 columns at [k][column / 4].
 var<workgroup> w_slice: array<vec4<f32>, SLICE * COLUMN_BLOCKS>;
 
-// What a lane has fetched of the next slice: 4 quads a block.
+// A lane's blocks of the next slice: 4 quads each.
 var<private> fetched: array<vec4<f32>, 4u * BLOCKS_PER_LANE>;
 
-// Fetches this lane's blocks of a slice. Past the last row or column the last one repeats; past K there is zero.
+// Fetches this lane's blocks of a slice. Past the last row or column, that one repeats. Past K there are zeros.
 fn fetch(slice: u32, first_row: u32, first_column: u32, lane: u32) {
     let last_row = row_count() - 1u;
     let last_column = params.count - 1u;
@@ -58,20 +58,20 @@ fn fetch(slice: u32, first_row: u32, first_column: u32, lane: u32) {
     }
 }
 
-// Puts what was fetched into group memory.
+// Stores the fetched blocks in workgroup memory.
 fn stage(lane: u32) {
     for (var i = 0u; i < BLOCKS_PER_LANE; i++) {
         let block = lane + i * LANES;
         if block < BLOCKS {
             let quad = block % SLICE_QUADS;
             let strip = block / SLICE_QUADS;
-            let turned = transpose(mat4x4(fetched[4u * i], fetched[4u * i + 1u], fetched[4u * i + 2u], fetched[4u * i + 3u]));
+            let transposed = transpose(mat4x4(fetched[4u * i], fetched[4u * i + 1u], fetched[4u * i + 2u], fetched[4u * i + 3u]));
             for (var j = 0u; j < 4u; j++) {
                 let k = 4u * quad + j;
                 if strip < ROW_BLOCKS {
-                    x_slice[k * ROW_BLOCKS + (strip ^ (quad & ROW_SWAP))] = turned[j];
+                    x_slice[k * ROW_BLOCKS + (strip ^ (quad & ROW_SWAP))] = transposed[j];
                 } else {
-                    w_slice[k * COLUMN_BLOCKS + ((strip - ROW_BLOCKS) ^ (quad & COLUMN_SWAP))] = turned[j];
+                    w_slice[k * COLUMN_BLOCKS + ((strip - ROW_BLOCKS) ^ (quad & COLUMN_SWAP))] = transposed[j];
                 }
             }
         }

@@ -18,9 +18,9 @@ const WIDTH: u32 = LANES / SUBGROUPS;
 const QUADS: u32 = K / 4u;
 const SLICE_QUADS: u32 = STEPS * FRAGMENT / 4u;
 const SLICES: u32 = (QUADS + SLICE_QUADS - 1u) / SLICE_QUADS;
-// Two quads more than a slice has, which puts neighboring rows into different banks.
+// Two quads more than a slice, which puts neighboring rows into different banks.
 const PITCH: u32 = SLICE_QUADS + 2u;
-// Rows from one of the quads that a lane fetches to the next; of w it fetches W_WIDE quads that lie side by side at once.
+// Row distance between two quads that a lane fetches. Of w it fetches W_WIDE neighboring quads at once.
 const STRIDE: u32 = LANES / SLICE_QUADS;
 const W_STRIDE: u32 = LANES * W_WIDE / SLICE_QUADS;
 
@@ -29,10 +29,10 @@ const_assert X_FETCHES * STRIDE == TILE_ROWS && W_FETCHES * W_STRIDE == TILE_COL
 
 var<workgroup> x_slice: array<vec4<f16>, TILE_ROWS * PITCH>;
 var<workgroup> w_slice: array<vec4<f16>, TILE_COLUMNS * PITCH>;
-// One fragment of each subgroup on its way to rows or columns that may not exist.
+// One fragment of each subgroup whose rows or columns may not all exist.
 var<workgroup> fragments: array<f32, SUBGROUPS * FRAGMENT * FRAGMENT>;
 
-// A quad of x, and what becomes one of w; past K there is zero.
+// A quad of x, and the words of a quad of w. Past K there are zeros.
 fn quad_of_x(row: u32, quad: u32) -> vec4<f16> {
     if QUADS % SLICE_QUADS == 0u || quad < QUADS {
         return x[row * QUADS + quad];
@@ -66,7 +66,7 @@ fn matmul_mma(
     let own_quad = lane % SLICE_QUADS;
     let w_own_row = lane / (SLICE_QUADS / W_WIDE);
     let w_own_quad = lane % (SLICE_QUADS / W_WIDE) * W_WIDE;
-    // What this lane fetches. Past the last row or column the last one repeats.
+    // The quads of this lane. Past the last row or column the last one repeats.
     #repeat i X_FETCHES
     let x_row_$i = min(first_row + own_row + $iu * STRIDE, active_rows - 1u);
     var x_next_$i = quad_of_x(x_row_$i, own_quad);
@@ -92,7 +92,7 @@ fn matmul_mma(
         #end
         #end
         workgroupBarrier();
-        // The next slice is on its way while this one is multiplied.
+        // The next slice loads while this one is multiplied.
         let next = min(slice + 1u, SLICES - 1u) * SLICE_QUADS;
         #repeat i X_FETCHES
         x_next_$i = quad_of_x(x_row_$i, next + own_quad);
@@ -114,7 +114,7 @@ fn matmul_mma(
         #end
         #end
     }
-    // The same for all lanes of the group: whether every row and column of its tile exists.
+    // Whether every row and column of the workgroup's tile exists. This is uniform.
     let whole = first_row + TILE_ROWS <= active_rows && first_column + TILE_COLUMNS <= params.count;
     let stride = params.stride;
     let own_fragment = subgroup * FRAGMENT * FRAGMENT;

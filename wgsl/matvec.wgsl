@@ -16,7 +16,7 @@ struct Params {
 
 const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == ROWS * SHARE;
 
-// Column j of the team. Past the last column it is the last one, which is not stored.
+// Column j of the team. Past the last column it repeats that column, which is not stored.
 fn column_of(j: u32) -> u32 {
     return min(first_column + j, params.count - 1u);
 }
@@ -40,7 +40,7 @@ fn matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     first_row = group.y * ROWS;
     first_column = group.x * COLUMNS + lane / TEAM * SHARE;
     let active_rows = row_count();
-    // A prompt may want no logits. In a decode step every group has a row, and need not wait to learn it.
+    // Prefill may need no logits. In a decode step every workgroup has a row, so it need not wait for the row count.
     if ROW_COUNT == STEP_OUTPUT_COUNT && group.y * ROWS >= active_rows {
         return;
     }

@@ -20,10 +20,10 @@ struct Params {
 
 const_assert SHARE * LANES == COLUMNS * TEAM && VALUES == ROWS * SHARE + ROWS / SHARERS;
 
-// Columns of the matrix that the group multiplies.
+// Columns of the workgroup's matrix.
 var<private> columns: u32;
 
-// Column j of the team. Past the last column it is the last one, which is not stored.
+// Column j of the team. Past the last column it repeats that column, which is not stored.
 fn column_of(j: u32) -> u32 {
     return min(first_column + j, columns - 1u);
 }
@@ -55,7 +55,7 @@ fn codes(j: u32, raw: Raw, at: u32) -> Codes {
 #if HAS_TAIL
 var<workgroup> spread_parts: array<f32, VALUES * LANES / TEAM>;
 
-// Adds up what SPREAD neighboring teams have.
+// Adds the sums of SPREAD neighboring teams.
 fn spread_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
     if lane % TEAM == 0u {
         for (var i = 0u; i < VALUES; i++) {
@@ -75,7 +75,7 @@ fn spread_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
 @compute @workgroup_size(LANES)
 fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     first_row = group.y * ROWS;
-    // The groups of the second matrix follow those of the first.
+    // The workgroups of the second matrix follow those of the first.
     let groups = (params.count + COLUMNS - 1u) / COLUMNS;
     let in_tail = HAS_TAIL == 1u && group.x >= groups;
     if in_tail {
@@ -101,7 +101,7 @@ fn norm_matvec(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
         spread_sums(&values, lane);
     }
     #end
-    // Of teams that have the same sums one stores them.
+    // One of the teams with the same sums stores them.
     let strided = select(TEAM, STRIDERS, in_tail);
     let scale = scales(&values, lane, params.eps);
     #repeat r ROWS

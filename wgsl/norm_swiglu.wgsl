@@ -24,7 +24,7 @@ const_assert COLUMNS % 4u == 0u && PAIRS * LANES == COLUMNS * TEAM && SHARE == 2
 
 var<workgroup> results: array<f32, ROWS * COLUMNS>;
 
-// The row of gate or up that is weights j of the team. Past the last column it is that of the last one, which is not stored.
+// The row of gate or up for weights j of the team. Past the last column, that column repeats and is not stored.
 fn weights_of(j: u32) -> u32 {
     return min(first_column + j % PAIRS, params.count - 1u) + select(params.up_row, params.gate_row, j < PAIRS);
 }
@@ -70,7 +70,7 @@ fn norm_swiglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     #end
     #end
     workgroupBarrier();
-    // Neighbors store neighbors, in whole quads. All lanes stay together, for some types of y have scales.
+    // Neighboring lanes store neighboring quads. All lanes take part, since some types of y have scales.
     for (var start = 0u; start < ROWS * QUADS; start += LANES) {
         let i = min(start + lane, ROWS * QUADS - 1u);
         let row = first_row + i / QUADS;

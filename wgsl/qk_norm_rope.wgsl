@@ -1,5 +1,5 @@
 // q, k = rope(rms_norm(q)), rope(rms_norm(k)) per head; rope turns (x1, x2) into (x1·cos − x2·sin, x2·cos + x1·sin); keys[place] = k, values[place] = v
-// tables [slots, MAX_BLOCKS], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [blocks·BLOCK·Hkv, D]
+// tables [slots, MAX_PAGES], x [T, Hq·2·D + Hkv·2·D], norms [2, D] of q and k, rope [context, ROTARY] of (cos, sin), q [T, Hq·D], keys, values [pages·PAGE·Hkv, D]
 // one group a head and row: query heads, then keys, then values; a lane takes every LANES-th quad
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -18,11 +18,11 @@ struct Params {
 const QUADS: u32 = HEAD / 4u;
 const HALF: u32 = ROTARY / 2u;
 
-// The head after the norm's weight, but for the common scale.
+// The head after the norm's weight, without the common scale.
 var<workgroup> weighted: array<f32, HEAD>;
 
-// An element of the head after rope, but for the common scale.
-fn turned(i: u32, angles: u32) -> f32 {
+// An element of the head after rope, without the common scale.
+fn rotated(i: u32, angles: u32) -> f32 {
     if i >= ROTARY {
         return weighted[i];
     }
@@ -34,7 +34,7 @@ fn turned(i: u32, angles: u32) -> f32 {
 
 fn turned_quad(i: u32, angles: u32) -> vec4<f32> {
     let at = 4u * i;
-    return vec4(turned(at, angles), turned(at + 1u, angles), turned(at + 2u, angles), turned(at + 3u, angles));
+    return vec4(rotated(at, angles), rotated(at + 1u, angles), rotated(at + 2u, angles), rotated(at + 3u, angles));
 }
 
 @compute @workgroup_size(LANES)
@@ -47,10 +47,10 @@ fn qk_norm_rope(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     let is_key = group.x >= Q_HEADS;
     let head = select(group.x, (group.x - Q_HEADS) % KV_HEADS, is_key);
     let kept = (place(span_of(row).slot, position) * KV_HEADS + head) * QUADS;
-    // Behind each query head lies its gate.
+    // Each query head is followed by its gate.
     let within = select(2u * head, group.x + Q_HEADS, is_key);
     let first = (row * 2u * (Q_HEADS + KV_HEADS) + within) * QUADS;
-    // In 8 bits, a head is looked at as a whole before any of it is kept.
+    // The scale of an 8-bit head depends on the whole head, so it comes before the first store.
     var largest = 0u;
     if group.x >= Q_HEADS + KV_HEADS {
         for (var i = lane; i < QUADS * SCALED; i += LANES) {
@@ -71,7 +71,7 @@ fn qk_norm_rope(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
             weighted[4u * i + j] = gained[j];
         }
     }
-    // All lanes have written when the sum is there.
+    // All lanes have written before the sum is complete.
     let sum = reduce_sum((squares.x + squares.y) + (squares.z + squares.w), lane);
     let gain = inverseSqrt(sum / f32(HEAD) + params.eps);
     let angles = position * HALF;

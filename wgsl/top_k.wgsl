@@ -13,18 +13,18 @@ struct Params {
 
 const NONE: u32 = 0xffffffffu;
 const BINS: u32 = 256u;
-// Logits crowd into few bins: lanes count in copies of the histogram, so that fewer of them meet.
+// Most logits fall into few bins. Lanes count in copies of the histogram, so that fewer lanes share a counter.
 const COPIES: u32 = 8u;
 const_assert LANES == BINS;
 
 var<workgroup> counts: array<atomic<u32>, BINS * COPIES>;
 var<workgroup> above: array<u32, BINS>;
-// The digit of the least logit that belongs, how many with that digit belong, and how many there are.
+// The digit of the smallest logit of the top, the number of logits with that digit in the top, and their total number.
 var<workgroup> found: vec3<u32>;
-var<workgroup> taken: atomic<u32>;
+var<workgroup> stored: atomic<u32>;
 
-// What logits are ordered by: the value, NaN first, then the lower id. Bits, because a driver may take for granted
-// that there is no NaN.
+// The order of logits: by value with NaN first, then the lower id. It is made of bits, because a driver may assume that
+// there is no NaN.
 fn order(row: u32, id: u32) -> vec2<u32> {
     let bits = bitcast<u32>(logits[row * WIDTH + id]);
     if (bits & 0x7fffffffu) > 0x7f800000u {
@@ -33,7 +33,7 @@ fn order(row: u32, id: u32) -> vec2<u32> {
     return vec2(select(bits | 0x80000000u, ~bits, bits >> 31u == 1u), ~id);
 }
 
-// The bits of an order that rounds before `round` have settled.
+// The bits of an order that the rounds before `round` have found.
 fn settled(round: u32) -> vec2<u32> {
     let upper = 8u * min(round, 4u);
     let lower = 8u * (max(round, 4u) - 4u);
@@ -41,7 +41,7 @@ fn settled(round: u32) -> vec2<u32> {
 }
 
 // One round: counts digits, finds the one that holds the `wanted`-th logit from above.
-fn search(row: u32, lane: u32, round: u32, least: vec2<u32>, wanted: u32) {
+fn search(row: u32, lane: u32, round: u32, threshold: vec2<u32>, wanted: u32) {
     for (var copy = 0u; copy < COPIES; copy++) {
         atomicStore(&counts[copy * BINS + lane], 0u);
     }
@@ -50,7 +50,7 @@ fn search(row: u32, lane: u32, round: u32, least: vec2<u32>, wanted: u32) {
     let shift = 24u - 8u * (round % 4u);
     for (var id = lane; id < params.limit; id += LANES) {
         let key = order(row, id);
-        if all((key & mask) == least) {
+        if all((key & mask) == threshold) {
             let digit = (select(key.y, key.x, round < 4u) >> shift) & 255u;
             atomicAdd(&counts[lane % COPIES * BINS + digit], 1u);
         }
@@ -60,7 +60,7 @@ fn search(row: u32, lane: u32, round: u32, least: vec2<u32>, wanted: u32) {
     for (var copy = 0u; copy < COPIES; copy++) {
         count += atomicLoad(&counts[copy * BINS + lane]);
     }
-    // How many there are with this digit or a larger one.
+    // The number of logits with this digit or a larger one.
     var sum = count;
     for (var reach = 1u; reach < BINS; reach *= 2u) {
         above[lane] = sum;
@@ -82,18 +82,18 @@ fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
         return;
     }
     if lane == 0u {
-        atomicStore(&taken, 0u);
+        atomicStore(&stored, 0u);
     }
     workgroupBarrier();
-    // Zero is below every logit's order: where there are no more than COUNT, all belong.
-    var least = vec2(0u);
+    // Zero is below every logit's order: up to COUNT logits all belong to the top.
+    var threshold = vec2(0u);
     if params.limit > COUNT {
         var wanted = COUNT;
         for (var round = 0u; round < 8u; round++) {
-            search(row, lane, round, least, wanted);
+            search(row, lane, round, threshold, wanted);
             let digit = workgroupUniformLoad(&found);
             let bits = digit.x << (24u - 8u * (round % 4u));
-            least |= select(vec2(0u, bits), vec2(bits, 0u), round < 4u);
+            threshold |= select(vec2(0u, bits), vec2(bits, 0u), round < 4u);
             wanted = digit.y;
             if digit.y == digit.z {
                 break;
@@ -102,8 +102,8 @@ fn top_k(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     }
     for (var id = lane; id < params.limit; id += LANES) {
         let key = order(row, id);
-        if key.x > least.x || (key.x == least.x && key.y >= least.y) {
-            let at = row * COUNT + atomicAdd(&taken, 1u);
+        if key.x > threshold.x || (key.x == threshold.x && key.y >= threshold.y) {
+            let at = row * COUNT + atomicAdd(&stored, 1u);
             ids[at] = id;
             values[at] = logits[row * WIDTH + id];
         }

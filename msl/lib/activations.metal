@@ -1,6 +1,6 @@
-// Activations over numbers or quads, without overflow on either side; NaN stays NaN.
+// Activations of numbers or quads. Neither side overflows, and NaN stays NaN.
 
-// 1 / (1 + exp(-a)): the exponential is of what is below zero only.
+// 1 / (1 + exp(-a)). The exponential takes negative numbers only.
 template <typename T> inline T sigmoid(T a) {
     const T small = exp(-abs(a));
     return select(small, T(1.0f), a >= T(0.0f)) / (T(1.0f) + small);

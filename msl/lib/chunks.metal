@@ -1,5 +1,5 @@
-// Chunks: the rows of a sequence whose positions lie between two multiples of CHUNK, so that a chunk is the same wherever a
-// prompt is cut. They are numbered through all sequences of a step. Needs the part `step`.
+// A chunk has the rows of a sequence between two multiples of CHUNK. So it is the same wherever a prompt is cut. Chunks
+// are numbered across all sequences of a step. Needs the part `step`.
 
 struct Chunk {
     uint row;
@@ -21,7 +21,7 @@ inline Chunk chunk_of(Span rows, uint index) {
     return Chunk{rows.row + start, end - start};
 }
 
-// How many chunks the sequences before one have.
+// The number of chunks of all sequences before this one.
 inline uint chunks_before(device const uint* step, uint sequence) {
     uint chunks = 0;
     for (uint i = 0; i < sequence; i++) {
@@ -30,7 +30,7 @@ inline uint chunks_before(device const uint* step, uint sequence) {
     return chunks;
 }
 
-// A chunk by its number; past the last one it has no rows.
+// A chunk by its number. Past the last chunk it has no rows.
 inline Chunk chunk_at(device const uint* step, uint index) {
     for (uint i = 0; i < sequences(step); i++) {
         const Span rows = span(step, i);

@@ -1,8 +1,8 @@
-// Products of ROWS rows with the SHARE columns of a team. Its TEAM lanes stride over K quad by quad, so that a SIMD group
-// reads what lies side by side, and a lane asks for QUADS_AHEAD quads of each column before it uses the first.
-// Operands are what the kernel knows of its bindings: `input(r, at)` and `weight(j, at)`, quad `at` of row r and of column j.
-// Where HAS_NORM is 1, weights are scaled by `gain(at)`, quad `at` of 1 + norm, and Σ x² of rows follows the products:
-// of SHARERS teams, which need each row's only once together, each sums every SHARERS-th row's.
+// Products of ROWS rows with the SHARE columns of a team. Its TEAM lanes stride over K quad by quad, so that a SIMD
+// group reads neighboring quads. A lane loads QUADS_AHEAD quads of each column before it uses the first. The kernel's
+// operands have `input(r, at)` and `weight(j, at)`, quad `at` of row r and of column j.
+// Where HAS_NORM is 1, weights are scaled by `gain(at)`, quad `at` of 1 + norm, and Σ x² of the rows follows the
+// products. SHARERS teams share this sum: each team sums every SHARERS-th row.
 
 constant constexpr uint QUADS = K / 4;
 constant constexpr uint QUADS_AHEAD = AHEAD * WIDE;

@@ -1,5 +1,5 @@
-// GGML's formats with codes of four bits and maybe some more above them: where the planes of a matrix are, and how codes
-// become values. As for other codes, bits are put into the last digits of a float: exact.
+// GGML's formats with codes of four or more bits: the places of a matrix's planes, and how codes become values. Like
+// other codes, bits become the last digits of a float, which is exact.
 
 // Words of matrices whose block words begin at word WORDS, and whose high bits begin at word HIGHS.
 template <uint WORDS> struct Blocks4 {
@@ -15,14 +15,14 @@ template <uint WORDS, uint HIGHS> struct Supers6 {
     uint word;
 };
 
-// 16 for each that is set of bits 4 to 7.
+// 16 for each set bit of bits 4 to 7.
 inline float4 numbers_of_bits(uint word) {
     const uint4 codes = uint4(word) & uint4(0x10u, 0x20u, 0x40u, 0x80u);
     const float4 floats = as_type<float4>(codes | uint4(0x4b000000u, 0x4a800000u, 0x4a000000u, 0x49800000u));
     return floats - float4(8388608.0f, 4194304.0f, 2097152.0f, 1048576.0f);
 }
 
-// 16 times the numbers of two bits each in bits 4 to 11.
+// 16 times each of the 2-bit numbers in bits 4 to 11.
 inline float4 numbers_of_pairs(uint word) {
     const uint4 codes = uint4(word) & uint4(0x30u, 0xc0u, 0x300u, 0xc00u);
     const float4 floats = as_type<float4>(codes | uint4(0x4b000000u, 0x4a000000u, 0x49000000u, 0x48000000u));
@@ -35,9 +35,9 @@ template <typename W> inline float4 low_of(device const W* matrix, uint at) {
     return numbers_of_nibbles(at % 2 == 0 ? word << 4u : word >> 12u, 0.0f);
 }
 
-// Distance of values and least one of the eight blocks of 32 that this number says, whose scales are in the four words from
-// `header` on: two halves that six bits each multiply; of the last four blocks' six bits, the two highest lie beside the
-// first blocks' six.
+// Distance and minimum of the values of one of eight blocks of 32. Their scales are in the four words from `header` on.
+// Six bits multiply an f16 for each. The last four blocks have their two highest bits beside the first blocks' six
+// bits.
 template <typename W> inline float2 terms_of(device const W* header, uint block) {
     const half2 units = as_type<half2>(header[0].word);
     const uint shift = block % 4 * 8;
@@ -63,7 +63,7 @@ template <uint WORDS, uint HIGHS> inline float4 quad_of(device const Supers5<WOR
     return fma(low_of(matrix, at) + numbers_of_bits(high), float4(terms.x), float4(terms.y));
 }
 
-// Nine halves for 64 quads: two signed bytes for each block, and the unit.
+// Nine f16 for 64 quads: two signed bytes for each block, and the unit.
 template <uint WORDS, uint HIGHS> inline float4 quad_of(device const Supers6<WORDS, HIGHS>* matrix, uint at) {
     const uint first = at / 64 * 9;
     const uint half_at = first + at / 8 % 8;

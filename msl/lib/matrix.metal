@@ -1,5 +1,5 @@
-// What matrix units multiply: fragments of 8 by 8, each held by a whole SIMD group. Sum += A · B, where A and
-// B may be either: factors are kept as halves, unless they are sums themselves.
+// Fragments of 8 by 8 for matrix units, each held by a whole SIMD group. Sum += A · B, where A and
+// B may be either: factors are stored as f16, unless they are sums themselves.
 
 constant constexpr uint FRAGMENT = 8;
 typedef simdgroup_half8x8 Operand;

@@ -1,7 +1,7 @@
-// Quads of float bindings as they lie in memory, and their way to and from float4.
+// Quads of float bindings as in memory, and their conversion to and from float4.
 
 // Four bf16 by their bits, since not every GPU knows the type.
-struct Brains4 {
+struct Bf16x4 {
     ushort4 bits;
 };
 
@@ -10,13 +10,13 @@ template <uint WORDS, uint HEAD_QUADS> struct HeadBytes {
     uint word;
 };
 
-// Such a word with its head's scale.
+// A word of a head with the head's scale.
 struct ScaledBytes {
     uint word;
     float scale;
 };
 
-// What a lane holds of a quad that it has loaded and not yet unpacked.
+// A lane's loaded quad, not yet unpacked.
 template <typename Q> struct Held {
     typedef Q type;
 };
@@ -42,7 +42,7 @@ inline float4 unpack(half4 quad) {
     return float4(quad);
 }
 
-inline float4 unpack(Brains4 quad) {
+inline float4 unpack(Bf16x4 quad) {
     return as_type<float4>(uint4(quad.bits) << 16u);
 }
 
@@ -57,7 +57,7 @@ template <> inline float4 pack<float4>(float4 value) {
     return value;
 }
 
-// Halves saturate instead of becoming infinite. NaN passes by the clamp, and is told by its bits because compilers may
+// f16 values saturate instead of becoming infinite. NaN bypasses the clamp. Bits detect NaN, because compilers may
 // assume that there is none.
 template <> inline half4 pack<half4>(float4 value) {
     bool4 nan = (as_type<uint4>(value) & 0x7fffffffu) > uint4(0x7f800000u);

@@ -1,5 +1,5 @@
-// Quantized weights: where the planes of a matrix are, and how codes become values. A code is put into the digits of a
-// float whose last digits count whole numbers, and what that float is without it is taken off: exact.
+// Quantized weights: the places of a matrix's planes, and how codes become values. A code becomes the last digits of a
+// float whose last digit counts ones. Then the float without the code is subtracted, which is exact.
 
 // A word of a matrix of signed bytes, whose block words begin at word WORDS.
 template <uint WORDS> struct Bytes {
@@ -12,13 +12,13 @@ template <uint WORDS, uint UNITS_AT, uint ROW_QUADS, uint ROW_UNITS> struct Nibb
     uint word;
 };
 
-// The half of this number of a plane.
+// The f16 with this index of a plane.
 template <typename W> inline float half_of(device const W* plane, uint at) {
     const half2 pair = as_type<half2>(plane[at / 2].word);
     return float(at % 2 == 0 ? pair.x : pair.y);
 }
 
-// Four weights of a signed byte each.
+// Four weights, a signed byte each.
 inline float4 quad_of_bytes(uint word, float scale) {
     const uint bytes = word ^ 0x80808080u;
     const uint4 codes = uint4(bytes, bytes, bytes >> 16u, bytes >> 16u) & uint4(0xffu, 0xff00u, 0xffu, 0xff00u);
@@ -26,14 +26,14 @@ inline float4 quad_of_bytes(uint word, float scale) {
     return (floats - float4(8388736.0f, 32896.0f, 8388736.0f, 32896.0f)) * scale;
 }
 
-// The numbers of four bits each in bits 4 to 19 of a word, less the number that is first.
+// The 4-bit numbers in bits 4 to 19 of a word, minus `first`.
 inline float4 numbers_of_nibbles(uint word, float first) {
     const uint4 codes = uint4(word) & uint4(0xf0u, 0xf00u, 0xf000u, 0xf0000u);
     const float4 floats = as_type<float4>(codes | uint4(0x49000000u, 0x47000000u, 0x45000000u, 0x43000000u));
     return floats - (float4(524288.0f, 32768.0f, 2048.0f, 128.0f) + first);
 }
 
-// Four weights whose codes are bits 4 to 19 of a word; `byte` is what 16 weights share: distance of values low, place high.
+// Four weights with codes in bits 4 to 19 of a word. 16 weights share `byte`: distance of values low, place high.
 inline float4 quad_of_nibbles(uint word, uint byte, float unit) {
     const float distance = unit * float((byte & 15u) + 4u);
     const float first = 10.3125f - 0.375f * float((byte >> 4u) & 15u);

@@ -1,6 +1,6 @@
-// What norms rows: 1 / sqrt(mean(x²) + eps) from the sums that `dots` and `team_sums` leave. Needs both.
+// Scales of normalized rows: 1 / sqrt(mean(x²) + eps), from the sums of `dots` and `team_sums`. Needs both.
 
-// The scale of each row. All lanes of the group must call it; `squares` has ROWS places.
+// The scale of each row. All lanes of the threadgroup must call it; `squares` has ROWS places.
 inline void scales(thread const float* values, uint lane, float eps, threadgroup float* squares, thread float* scale) {
     if (SHARERS > 1) {
         if (lane % TEAM == 0 && lane / TEAM < SHARERS) {

@@ -1,6 +1,6 @@
-// How the parts into which attention splits a context share it out. Needs SPLITS, and LEAST: positions that are worth one.
+// How attention splits a context into parts. Needs SPLITS, the maximum number of parts, and MIN_POSITIONS of a part.
 
-// Positions of one part: of as many parts as the context deserves, those that follow are empty.
+// Positions of one part. The parts after the last position are empty.
 inline uint split_share(uint context) {
-    return max((context + SPLITS - 1) / SPLITS, LEAST);
+    return max((context + SPLITS - 1) / SPLITS, MIN_POSITIONS);
 }

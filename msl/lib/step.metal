@@ -1,6 +1,6 @@
-// What changes from step to step: the words of src/step.rs, at the same places.
+// The words that change between steps, at the places that src/kernels/operands/step.rs states.
 // Needs MAX_ROWS, MAX_SEQUENCES, and ROW_COUNT: the word that counts the rows of
-// the launch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
+// the dispatch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
 
 // The rows of one sequence in a step: consecutive, as their positions are.
 struct Span {
@@ -10,7 +10,7 @@ struct Span {
     uint slot;
 };
 
-// Up to TILE rows of one sequence, counted from the start of its span; none past the last tile.
+// Up to TILE rows of one sequence, counted from the start of its span. No rows past the last tile.
 struct Tile {
     Span span;
     uint first;
@@ -29,12 +29,12 @@ constant constexpr uint STEP_SPANS = STEP_POSITION_OF + MAX_ROWS;
 constant constexpr uint STEP_TILES = STEP_SPANS + 4 * MAX_SEQUENCES;
 constant constexpr uint STEP_OUTPUTS = STEP_TILES + 2 * (MAX_ROWS / TILE + MAX_SEQUENCES);
 
-// How many rows are active: the launch may have groups for more.
+// The number of active rows; the dispatch may have workgroups for more.
 inline uint row_count(device const uint* step) {
     return step[ROW_COUNT];
 }
 
-// How many sequences take part.
+// The number of sequences of the step.
 inline uint sequences(device const uint* step) {
     return step[STEP_SEQUENCE_COUNT];
 }
@@ -70,7 +70,7 @@ inline Tile tile_at(device const uint* step, uint index) {
     return Tile{rows, first, min(first + TILE, rows.rows)};
 }
 
-// The row that an output takes.
+// The row of an output.
 inline uint output_row(device const uint* step, uint output) {
     return step[STEP_OUTPUTS + output];
 }

@@ -1,5 +1,5 @@
-// Sums over teams of TEAM neighboring lanes, VALUES of them at once. TEAM is a power of two: a part of a SIMD group, one,
-// or several, which exchange their sums through threadgroup memory.
+// Sums over teams of TEAM neighboring lanes, VALUES sums at once. TEAM is a power of two: a team is a part of a SIMD
+// group, a whole one, or several, which exchange their sums through threadgroup memory.
 
 static_assert((TEAM & (TEAM - 1)) == 0 && LANES % TEAM == 0, "whole teams");
 
@@ -17,8 +17,8 @@ inline float subgroup_sum(float value) {
     return value;
 }
 
-// Replaces each value by the sum of its team's, in all of its lanes; the order depends on TEAM alone. All lanes of the group
-// must call it; `parts` has SUMS_PARTS places.
+// Replaces each value by the sum of its team, in all of its lanes. The order depends on TEAM alone. All lanes of the
+// threadgroup must call it; `parts` has SUMS_PARTS places.
 inline void team_sums(thread float* values, uint lane, threadgroup float* parts) {
     #pragma unroll
     for (uint i = 0; i < VALUES; i++) {
@@ -38,7 +38,7 @@ inline void team_sums(thread float* values, uint lane, threadgroup float* parts)
                 values[i] += parts[(lane / TEAM * SUMS_SUBGROUPS + subgroup) * VALUES + i];
             }
         }
-        // The places are free for the next sums.
+        // From here `parts` is free for the next sums.
         threadgroup_barrier(mem_flags::mem_threadgroup);
     }
 }

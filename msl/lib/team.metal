@@ -2,7 +2,7 @@
 
 static_assert((TEAM & (TEAM - 1)) == 0 && TEAM <= SIMD, "lanes of a team");
 
-// The sum of a team's values, in each of its lanes; the order is that of a tree. All lanes of the SIMD group must call it.
+// The sum of a team's values, in each of its lanes, in the order of a tree. All lanes of the SIMD group must call it.
 template <typename T> inline T team_sum(T value) {
     #pragma unroll
     for (uint distance = 1; distance < TEAM; distance *= 2) {

@@ -1,12 +1,13 @@
 // The inverse of a lower triangular matrix of CHUNK rows with ones on its diagonal, in threadgroup memory and in place.
-// Blocks on the diagonal by substitution, then pairs of them by products: [A 0; B C]⁻¹ = [A⁻¹ 0; −C⁻¹ B A⁻¹ C⁻¹]. Needs
-// the part `chunks`.
+// Substitution inverts diagonal blocks, then products join pairs: [A 0; B C]⁻¹ = [A⁻¹ 0; −C⁻¹ B A⁻¹ C⁻¹]. Needs the
+// part `chunks`.
 
 constant constexpr uint BLOCK_ROWS = 16;
 constant constexpr uint BLOCK_QUADS = BLOCK_ROWS / 4;
 constant constexpr uint TRIANGLE_PITCH = CHUNK_QUADS + 1;
 
-// Row `row` of the inverse of a block on the diagonal: from the right, what is known of it is subtracted.
+// Row `row` of the inverse of a block on the diagonal. Substitution goes from right to left: known elements are
+// subtracted.
 inline void substitute(thread float4* x, threadgroup const float4* block, uint row) {
     #pragma unroll
     for (uint q = 0; q < BLOCK_QUADS; q++) {
@@ -35,8 +36,9 @@ inline float4 combine(threadgroup const float4* factors, threadgroup const float
     return sum;
 }
 
-// Inverts what is strictly below the diagonal; the rest is zero before, and zero in the blocks on the diagonal and
-// undefined to the right of them after. All lanes of the group must call it; afterwards all see it.
+// Inverts `triangle`, whose elements are strictly below the diagonal; the rest is zero before. After, the rest is zero
+// in the blocks on the diagonal, and undefined to their right. All lanes of the threadgroup must call it, and see the
+// result.
 inline void invert(threadgroup float4* triangle, uint lane) {
     float4 x[BLOCK_QUADS];
     threadgroup float4* block = triangle + lane / BLOCK_ROWS * (BLOCK_ROWS * TRIANGLE_PITCH + BLOCK_QUADS);
@@ -53,7 +55,7 @@ inline void invert(threadgroup float4* triangle, uint lane) {
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint size = BLOCK_ROWS; size < CHUNK; size *= 2) {
         const uint quads = size / 4;
-        // B·A⁻¹ goes to where the inverse is zero: above the diagonal, to the right of A⁻¹.
+        // B·A⁻¹ takes the place where the inverse is zero: above the diagonal, to the right of A⁻¹.
         for (uint i = lane; i < CHUNK / 2 * quads; i += LANES) {
             threadgroup float4* pair = triangle + i / (size * quads) * (2 * size * TRIANGLE_PITCH + 2 * quads);
             const uint row = i / quads % size;

@@ -49,13 +49,13 @@ pub struct Arguments {
     #[arg(long, group = "instead", conflicts_with = "json")]
     compare_loop: bool,
     /// Time each dispatch of decode steps (-s, -d) and of prefill chunks (--budget, -d) with the device's clock
-    #[arg(long, groups = ["instead", "launches"], conflicts_with_all = ["prompt", "decode"])]
+    #[arg(long, groups = ["instead", "dispatches"], conflicts_with_all = ["prompt", "decode"])]
     profile: bool,
     /// With --profile: write the dispatches to a file for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE", requires = "profile")]
     trace: Option<PathBuf>,
-    /// With --plan or --profile: the chip of the roofline (floor); if absent, all chips, or the device's if known
-    #[arg(long, value_name = "NAME", requires = "launches")]
+    /// With --plan or --profile: the chip of the roofline; if absent, all chips, or the device's if known
+    #[arg(long, value_name = "NAME", requires = "dispatches")]
     chip: Option<String>,
     #[command(flatten)]
     plan: plan::PlanArguments,
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(Command::Growth(growth)) => return growth::run(growth),
         None => {}
     }
-    if most(&arguments.prompt) == 0 && most(&arguments.decode) == 0 {
+    if largest(&arguments.prompt) == 0 && largest(&arguments.decode) == 0 {
         return Err(Error::Request("-p 0 -n 0 measures nothing; give one of them a length".into()));
     }
     if arguments.plan.plan {
@@ -97,6 +97,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The maximum of some numbers.
-fn most(list: &[u32]) -> u32 {
+fn largest(list: &[u32]) -> u32 {
     list.iter().copied().max().unwrap_or(0)
 }

@@ -127,13 +127,13 @@ fn require_alike(arguments: &Arguments, [ours, theirs]: [&Checkpoint; 2], text: 
 }
 
 fn figures(measured: &Comparison) -> Value {
-    let [median, most, largest] = measured.divergence_quantiles;
+    let [median, q99, largest] = measured.divergence_quantiles;
     let [low, high] = measured.gained_quantiles;
     json!({
         "perplexity": figure_json(measured.reference.exp()), "against_perplexity": figure_json(measured.against.exp()),
         "ratio": figure_json(measured.log_ratio.exp()), "log_ratio": figure_json(measured.log_ratio),
         "kl": {
-            "mean": measured.divergence.value, "error": measured.divergence.error, "median": median, "q99": most,
+            "mean": measured.divergence.value, "error": measured.divergence.error, "median": median, "q99": q99,
             "largest": largest,
         },
         "same_top": figure_json(measured.same_top),
@@ -145,18 +145,18 @@ fn figures(measured: &Comparison) -> Value {
 }
 
 fn rows(measured: &Comparison) -> String {
-    let least = |unit: &str| if unit.is_empty() { 4 } else { 2 };
+    let min_places = |unit: &str| if unit.is_empty() { 4 } else { 2 };
     let with_error = |name: &str, mean: Mean, unit: &str| {
-        let text = figure(mean, least(unit));
+        let text = figure(mean, min_places(unit));
         let (value, error) = text.split_once(" ± ").unwrap_or((&text, ""));
         vec![name.to_string(), format!("{value}{unit}"), format!("{error}{unit}")]
     };
     let alone = |name: &str, value: f64, unit: &str| {
-        let places = places(value.abs(), least(unit));
+        let places = places(value.abs(), min_places(unit));
         vec![name.to_string(), format!("{value:.places$}{unit}"), String::new()]
     };
     let percent = |mean: Mean| Mean { value: 100.0 * mean.value, error: 100.0 * mean.error };
-    let [median, most, largest] = measured.divergence_quantiles;
+    let [median, q99, largest] = measured.divergence_quantiles;
     let [low, high] = measured.gained_quantiles.map(|share| 100.0 * share);
     let rows = [
         with_error("perplexity", measured.reference.exp(), ""),
@@ -165,7 +165,7 @@ fn rows(measured: &Comparison) -> String {
         with_error("log of the ratio", measured.log_ratio, ""),
         with_error("KL divergence, mean", measured.divergence, ""),
         alone("KL divergence, median", median, ""),
-        alone("KL divergence, 99 %", most, ""),
+        alone("KL divergence, 99 %", q99, ""),
         alone("KL divergence, largest", largest, ""),
         with_error("same top-1", percent(measured.same_top), " %"),
         with_error("change of p, mean", percent(measured.gained), " %"),

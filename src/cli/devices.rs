@@ -50,7 +50,7 @@ fn row(entry: &DeviceEntry) -> Vec<String> {
         caps.memory.map_or("-".into(), size),
         size(caps.max_binding),
         group,
-        caps.subgroup.map_or("-".into(), |[least, most]| format!("{least}-{most}")),
+        caps.subgroup.map_or("-".into(), |[min, max]| format!("{min}-{max}")),
         entry.features.join(" "),
     ]
 }

@@ -90,10 +90,10 @@ impl TextArguments {
 
     /// The ids to score.
     pub fn passage(&self, text: &str, tokenizer: &Tokenizer, cut: Cut) -> Result<Passage> {
-        let most = self.ids.map_or(usize::MAX, |ids| usize::try_from(ids).unwrap_or(usize::MAX));
+        let max_ids = self.ids.map_or(usize::MAX, |ids| usize::try_from(ids).unwrap_or(usize::MAX));
         let made = match self.documents {
-            true => Passage::documents(text, tokenizer, cut, most),
-            false => Passage::windows(text, tokenizer, cut, most),
+            true => Passage::documents(text, tokenizer, cut, max_ids),
+            false => Passage::windows(text, tokenizer, cut, max_ids),
         };
         made.map_err(|error| match error {
             Error::Request(what) => Error::Format { file: self.name().into(), what },
@@ -170,16 +170,16 @@ pub fn require_complete(extent: &Extent, passage: &Passage) -> Result<()> {
     Err(Error::Request(format!("interrupted: the figures are of {scored} of {all} ids")))
 }
 
-/// A figure and its error, with two significant digits of the error, but at least `least` decimal places.
-pub fn figure(mean: Mean, least: usize) -> String {
-    let places = places(mean.error, least);
+/// A figure and its error, with two significant digits of the error, but at least `min_places` decimal places.
+pub fn figure(mean: Mean, min_places: usize) -> String {
+    let places = places(mean.error, min_places);
     format!("{:.places$} ± {:.places$}", mean.value, mean.error)
 }
 
 /// Decimal places for two significant digits of a number.
-pub fn places(number: f64, least: usize) -> usize {
+pub fn places(number: f64, min_places: usize) -> usize {
     let first = if number > 0.0 && number.is_finite() { -number.log10().floor() } else { 0.0 };
-    least.max((first + 1.0).clamp(0.0, 12.0) as usize)
+    min_places.max((first + 1.0).clamp(0.0, 12.0) as usize)
 }
 
 /// A figure and its error as JSON; NaN and infinity become null.
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn figures_show_two_digits_of_their_error() {
-        let figure = |value, error, least| figure(Mean { value, error }, least);
+        let figure = |value, error, min_places| figure(Mean { value, error }, min_places);
         assert_eq!(figure(2.87831, 0.01234, 4), "2.8783 ± 0.0123");
         assert_eq!(figure(0.000_134_2, 0.000_004_26, 4), "0.0001342 ± 0.0000043");
         assert_eq!(figure(94.0532, 0.1514, 2), "94.05 ± 0.15");

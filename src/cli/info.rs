@@ -3,7 +3,7 @@
 use bimetal::{
     Result,
     low_level::model::{
-        cache::{BLOCK, Plan},
+        cache::{PAGE, Plan},
         checkpoint::Summary,
         config::{Config, LayerKind},
     },
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// Bytes of cache for one sequence, by context length.
 fn cache(summary: &Summary, context: u32, kv: Kept) -> u64 {
-    let plan = Plan { context, blocks: context.div_ceil(BLOCK), slots: 1, kv: kv.into() };
+    let plan = Plan { context, pages: context.div_ceil(PAGE), slots: 1, kv: kv.into() };
     plan.bytes(&summary.config)
 }
 

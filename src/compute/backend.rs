@@ -37,7 +37,7 @@ pub trait Backend: Memory {
     ///
     /// # Errors
     /// [`crate::Error::Shader`] or [`crate::Error::Device`], as from loading them.
-    fn compile(&self, _launches: &[Dispatch]) -> Result<()> {
+    fn compile(&self, _dispatches: &[Dispatch]) -> Result<()> {
         Ok(())
     }
 

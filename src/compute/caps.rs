@@ -22,22 +22,22 @@ pub struct Tiles {
     /// Rows and columns of the output tile of one `matmul` workgroup.
     pub matmul: [u32; 2],
     /// Tiling of products with few rows.
-    pub matvec: Few,
+    pub matvec: MatvecSizes,
     /// Number of splits of a context in `attend_decode`, for every context length.
     pub attend_splits: u32,
     /// Maximum number of lanes per column of a recurrent state in `gdn_scan`.
     pub scan_team: u32,
     /// Column fragments of a recurrent state that one subgroup holds side by side in `gdn_chunk_state`.
-    pub state_squares: u32,
+    pub state_fragments: u32,
     /// Token budget of one step: enough to saturate the device, few enough to release it soon for other programs.
     pub budget: u32,
     /// When to dequantize weights to f16 in memory before a product on matrix units; `None`: always inside the product.
-    pub expand: Option<Expand>,
+    pub dequantize_first: Option<DequantizeFirst>,
 }
 
 /// When to dequantize weights to f16 in memory before the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expand {
+pub struct DequantizeFirst {
     /// Minimum rows of the other operand.
     pub rows: u32,
     /// Maximum weights of a product.
@@ -46,7 +46,7 @@ pub struct Expand {
 
 /// Tiling of products with few rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Few {
+pub struct MatvecSizes {
     /// Lanes of one workgroup.
     pub lanes: u32,
     /// Minimum columns of one workgroup.
@@ -54,42 +54,42 @@ pub struct Few {
     /// Maximum rows that share one read of the weights: a power of two.
     pub rows: u32,
     /// Lanes that saturate the device. With more lanes, each computes several columns.
-    pub fill: u32,
+    pub saturating_lanes: u32,
 }
 
 /// A product on matrix units converts each weight to f16 once for every 64 or 128 rows. Writing all f16 weights first
 /// takes about as long as 1.5 such conversions, plus a dispatch. With fewer rows it gains nothing.
-const WORTH_EXPANDING: u32 = 256;
+const MIN_ROWS: u32 = 256;
 
 /// 32 MB of f16 weights stay in the L2 cache of large GPUs until the product reads them. Dequantizing more, one part
 /// after another, leaves most of a large GPU idle between parts: an H200 was a third slower.
-const EXPANDED: u32 = 1 << 24;
+const MAX_WEIGHTS: u32 = 1 << 24;
 
-impl Expand {
+impl DequantizeFirst {
     /// For devices whose cache holds recently written data.
-    pub const USUAL: Self = Self { rows: WORTH_EXPANDING, weights: EXPANDED };
+    pub const USUAL: Self = Self { rows: MIN_ROWS, weights: MAX_WEIGHTS };
 }
 
 impl Tiles {
     /// Work sizes for a kind of GPU: enough context splits to saturate it with one sequence, and enough prefill rows to
     /// saturate it with one product.
     pub fn of(kind: DeviceKind) -> Self {
-        let (attend_splits, fill) = match kind {
+        let (attend_splits, saturating_lanes) = match kind {
             DeviceKind::Discrete | DeviceKind::Virtual => (64, 1 << 16),
             DeviceKind::Integrated => (16, 1 << 13),
             DeviceKind::Software | DeviceKind::Cpu => (4, 1 << 9),
         };
         let budget = if matches!(kind, DeviceKind::Discrete) { 2048 } else { 512 };
-        let matvec = Few { lanes: 128, columns: 1, rows: 8, fill };
+        let matvec = MatvecSizes { lanes: 128, columns: 1, rows: 8, saturating_lanes };
         Self {
             matmul: [64, 64],
             matvec,
             attend_splits,
             scan_team: 8,
-            state_squares: 1,
+            state_fragments: 1,
             budget,
             // The other kinds would write and read f16 weights through memory shared with the whole machine.
-            expand: matches!(kind, DeviceKind::Discrete).then_some(Expand::USUAL),
+            dequantize_first: matches!(kind, DeviceKind::Discrete).then_some(DequantizeFirst::USUAL),
         }
     }
 
@@ -97,8 +97,8 @@ impl Tiles {
     /// shares a column of a product, so the sum needs no threadgroup memory; and SIMD groups keep more in registers.
     pub fn apple() -> Self {
         let tiles = Self::of(DeviceKind::Integrated);
-        let matvec = Few { lanes: 64, ..tiles.matvec };
-        Self { matvec, scan_team: 4, state_squares: 2, ..tiles }
+        let matvec = MatvecSizes { lanes: 64, ..tiles.matvec };
+        Self { matvec, scan_team: 4, state_fragments: 2, ..tiles }
     }
 }
 
@@ -159,7 +159,7 @@ impl Caps {
         let width = if software { 8 } else { 32 };
         Self {
             backend,
-            device: format!("{} GPU on paper", format!("{kind:?}").to_lowercase()),
+            device: format!("{} GPU, dry run", format!("{kind:?}").to_lowercase()),
             driver: "none".into(),
             kind,
             memory: None,
@@ -179,7 +179,7 @@ impl Caps {
     /// above.
     pub fn apple() -> Self {
         Self {
-            device: "Apple GPU on paper".into(),
+            device: "Apple GPU, dry run".into(),
             max_binding: 4 << 30,
             matrix_units: Some(8),
             packed_dots: false,

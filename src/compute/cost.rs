@@ -3,7 +3,7 @@
 //!
 //! A kernel states its cost beside its formula ([`super::kernel::Kernel::cost`]). Reading a tile twice, or reading for
 //! inactive rows, is a kernel's inefficiency and not part of the cost: the measured time shows it. Step buffers and
-//! block tables, a few KiB of words, are not counted.
+//! page tables, a few KiB of words, are not counted.
 
 use std::{
     iter::Sum,
@@ -174,13 +174,13 @@ impl Load {
         self.sequences.iter().map(|(rows, position)| rows * position + rows * (rows + 1) / 2).sum()
     }
 
-    /// Earlier tokens within the last `most` before the step's rows, of all sequences.
-    pub fn before(&self, most: u64) -> u64 {
-        self.sequences.iter().map(|(_, position)| *position.min(&most)).sum()
+    /// Earlier tokens within the last `max_rows` before the step's rows, of all sequences.
+    pub fn before(&self, max_rows: u64) -> u64 {
+        self.sequences.iter().map(|(_, position)| *position.min(&max_rows)).sum()
     }
 
-    /// Rows within the last `most` of the step, of all sequences.
-    pub fn last(&self, most: u64) -> u64 {
-        self.sequences.iter().map(|(rows, _)| *rows.min(&most)).sum()
+    /// Rows within the last `max_rows` of the step, of all sequences.
+    pub fn last(&self, max_rows: u64) -> u64 {
+        self.sequences.iter().map(|(rows, _)| *rows.min(&max_rows)).sum()
     }
 }

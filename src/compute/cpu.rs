@@ -22,10 +22,10 @@ use web_time::Instant;
 use crate::{
     compute::{
         backend::Backend,
-        caps::{Caps, DeviceKind, Few, Tiles},
+        caps::{Caps, DeviceKind, MatvecSizes, Tiles},
         kernel::{Dispatch, Group, host_memory::HostMemory},
         lock::lock,
-        memory::{BufferId, Memory, Pending, Slot},
+        memory::{BufferId, Memory, Pending, Resource},
         pass::{Pass, Program},
     },
     error::{Error, Result},
@@ -72,12 +72,12 @@ impl Cpu {
             lanes: 256,
             tiles: Tiles {
                 matmul: [64, 16],
-                matvec: Few { lanes: 1, columns: 64, rows: 8, fill: 1 },
+                matvec: MatvecSizes { lanes: 1, columns: 64, rows: 8, saturating_lanes: 1 },
                 attend_splits: 1,
                 scan_team: 8,
-                state_squares: 1,
+                state_fragments: 1,
                 budget: 512,
-                expand: None,
+                dequantize_first: None,
             },
         };
         Self { caps, threads: threads.max(1), buffers: Mutex::default() }
@@ -137,11 +137,11 @@ impl Backend for Cpu {
         let recorded = pass.finish();
         let new = |&bytes: &u64| HostMemory::new(bytes, "scratch").map(Arc::new);
         let scratch = recorded.scratch.iter().map(new).collect::<Result<Vec<_>>>()?;
-        let place = |slot: &Slot| match slot {
-            Slot::Buffer(buffer) => self.memory(buffer.id()),
-            Slot::Scratch(number) => scratch[*number as usize].clone(),
+        let place = |resource: &Resource| match resource {
+            Resource::Buffer(buffer) => self.memory(buffer.id()),
+            Resource::Scratch(number) => scratch[*number as usize].clone(),
         };
-        let memory = recorded.dispatches.iter().map(|d| d.slots.iter().map(place).collect()).collect();
+        let memory = recorded.dispatches.iter().map(|d| d.resources.iter().map(place).collect()).collect();
         Ok(Program::new(recorded, Prepared(memory)))
     }
 
@@ -152,8 +152,8 @@ impl Backend for Cpu {
 
     fn time(&self, program: &Program) -> Result<Option<Vec<Duration>>> {
         let prepared = program.prepared::<Prepared>();
-        let launches = program.dispatches.chunks(1).zip(prepared.0.chunks(1));
-        let timed = launches.map(|(dispatch, memory)| {
+        let dispatches = program.dispatches.chunks(1).zip(prepared.0.chunks(1));
+        let timed = dispatches.map(|(dispatch, memory)| {
             let started = Instant::now();
             self.run_all(dispatch, memory).map(|()| started.elapsed())
         });

@@ -1,6 +1,6 @@
 //! A dry-run device: it has capabilities but no memory, computes nothing, and logs every call.
 //!
-//! It runs everything that a backend runs, and its log gives the cost of the run: [`crate::measure::ledger`].
+//! It runs everything that a backend runs, and its log gives the cost of the run: [`crate::measure::cost_table`].
 
 use std::{
     mem,
@@ -24,40 +24,40 @@ use crate::{
 };
 
 /// A backend that only logs its calls. Every readback returns zeros.
-pub struct Paper {
+pub struct DryRun {
     caps: Caps,
     last: AtomicU32,
-    notes: Mutex<Notes>,
+    log: Mutex<DryRunLog>,
 }
 
 /// The log of a dry-run device.
 #[derive(Default)]
-pub struct Notes {
+pub struct DryRunLog {
     /// Every dispatch, in order, without its bindings.
-    pub launches: Vec<Dispatch>,
+    pub dispatches: Vec<Dispatch>,
     /// Programs submitted.
     pub submissions: u64,
     /// Times the host waited for the device.
     pub waits: u64,
 }
 
-impl Paper {
+impl DryRun {
     /// A dry-run device with these capabilities.
     pub fn new(caps: Caps) -> Self {
-        Self { caps, last: AtomicU32::new(0), notes: Mutex::default() }
+        Self { caps, last: AtomicU32::new(0), log: Mutex::default() }
     }
 
     /// Takes the log since the last call.
-    pub fn take(&self) -> Notes {
-        mem::take(&mut *self.notes())
+    pub fn take(&self) -> DryRunLog {
+        mem::take(&mut *self.log())
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        lock(&self.notes)
+    fn log(&self) -> MutexGuard<'_, DryRunLog> {
+        lock(&self.log)
     }
 }
 
-impl Memory for Paper {
+impl Memory for DryRun {
     fn alloc(&self, _: u64, _: &str) -> Result<BufferId> {
         Ok(BufferId(self.last.fetch_add(1, Ordering::Relaxed)))
     }
@@ -69,12 +69,12 @@ impl Memory for Paper {
     }
 
     fn read(&self, _: BufferId, range: Range<u64>) -> Pending {
-        self.notes().waits += 1;
+        self.log().waits += 1;
         Box::pin(async move { Ok(vec![0; (range.end - range.start) as usize]) })
     }
 }
 
-impl Backend for Paper {
+impl Backend for DryRun {
     fn caps(&self) -> &Caps {
         &self.caps
     }
@@ -86,15 +86,16 @@ impl Backend for Paper {
 
     fn run(&self, program: &Program) -> Result<()> {
         // Drop the buffers: they hold a reference to this backend.
-        let launches = program.dispatches.iter().map(|launch| Dispatch { slots: Vec::new(), ..launch.clone() });
-        let mut notes = self.notes();
-        notes.launches.extend(launches);
-        notes.submissions += 1;
+        let dispatches =
+            program.dispatches.iter().map(|dispatch| Dispatch { resources: Vec::new(), ..dispatch.clone() });
+        let mut log = self.log();
+        log.dispatches.extend(dispatches);
+        log.submissions += 1;
         Ok(())
     }
 
     fn wait(&self) -> Result<()> {
-        self.notes().waits += 1;
+        self.log().waits += 1;
         Ok(())
     }
 }

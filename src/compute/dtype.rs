@@ -98,7 +98,7 @@ impl DType {
     }
 
     /// Whether matrix units accept the type: f16, and quantized types, which the kernel converts to f16.
-    pub const fn has_halves(self) -> bool {
+    pub const fn suits_matrix_units(self) -> bool {
         matches!(self, DType::F16) || self.is_quantized()
     }
 }

@@ -41,7 +41,7 @@ pub const LARGEST: f32 = 65504.0;
 
 /// Heads and blocks whose magnitudes are all smaller become zero: scales stay far above the range where devices lose
 /// digits.
-const LEAST: f32 = f32::from_bits(0x0d80_0000); // 2^−100
+const MIN_MAGNITUDE: f32 = f32::from_bits(0x0d80_0000); // 2^−100
 
 /// Adding this constant rounds to an integer, which the lowest bits then hold. Compilers vectorize it.
 const ROUND: f32 = 12_582_912.0;
@@ -136,8 +136,8 @@ impl Row<'_> {
 }
 
 /// Whether all f16 values are finite.
-fn all_finite(halves: &[u8]) -> bool {
-    halves.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite())
+fn all_finite(f16_words: &[u8]) -> bool {
+    f16_words.as_chunks().0.iter().all(|bytes| f16::from_le_bytes(*bytes).is_finite())
 }
 
 /// Quantizes one row of weights into one row of each plane.

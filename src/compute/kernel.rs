@@ -46,29 +46,29 @@ pub enum Element {
     /// f16, bound as an array of vec4; only for kernels that require f16, such as those for matrix units.
     F16,
     /// Operands of matrix units: f16, or quantized types, which become f16. Outputs are f16, two vec4 at a time.
-    Halves,
+    MatrixOperand,
     /// Keys and values: f32 or f16 as vec4, or 8-bit heads, one per row. The prelude defines how to write their codes
     /// and scales.
-    Heads,
-    /// Inputs of a later product: f32 or f16 as vec4, or packed rows. The lanes of a block write packed rows together,
+    KvRows,
+    /// Activations of a later product: f32 or f16 as vec4, or packed rows. The lanes of a block write them together,
     /// as the prelude defines.
-    Inputs,
+    Activations,
     /// f32, f16, bf16 or quantized, in rows of a multiple of 4·WIDE elements. The prelude defines the load, 16 adjacent
     /// bytes at a time.
-    Wide,
+    Vec16B,
 }
 
 impl Element {
     /// Whether a tensor of this type can be bound.
-    pub fn takes(self, dtype: DType) -> bool {
+    pub fn accepts(self, dtype: DType) -> bool {
         match self {
             Element::F32 => dtype == DType::F32,
             Element::U32 => dtype == DType::U32,
-            Element::Float | Element::Wide => dtype != DType::U32,
+            Element::Float | Element::Vec16B => dtype != DType::U32,
             Element::F16 => dtype == DType::F16,
-            Element::Halves => dtype.has_halves(),
-            Element::Inputs => matches!(dtype, DType::F32 | DType::F16 | DType::Packed(_)),
-            Element::Heads => matches!(dtype, DType::F32 | DType::F16 | DType::Q8Heads),
+            Element::MatrixOperand => dtype.suits_matrix_units(),
+            Element::Activations => matches!(dtype, DType::F32 | DType::F16 | DType::Packed(_)),
+            Element::KvRows => matches!(dtype, DType::F32 | DType::F16 | DType::Q8Heads),
         }
     }
 }
@@ -118,7 +118,7 @@ impl Binding {
     }
 }
 
-/// A launch constant.
+/// A dispatch constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar {
     /// An unsigned 32-bit integer.
@@ -227,7 +227,7 @@ pub struct Kernel {
     pub name: &'static str,
     /// Storage bindings, at most 8. A uniform with the parameters follows them if there are any.
     pub bindings: &'static [Binding],
-    /// Launch constants: name and type (the value here is ignored).
+    /// Dispatch constants: name and type (the value here is ignored).
     pub params: &'static [(&'static str, Scalar)],
     /// Parts of the shader library that the text uses.
     pub library: &'static [&'static str],

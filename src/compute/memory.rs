@@ -103,22 +103,22 @@ impl Drop for Buffer {
 
 /// The resource of a binding.
 #[derive(Clone)]
-pub enum Slot {
+pub enum Resource {
     /// A buffer on the device.
     Buffer(Arc<Buffer>),
     /// A numbered scratch buffer, which belongs to a program.
     Scratch(u32),
 }
 
-impl Slot {
+impl Resource {
     /// The buffer of this resource.
     ///
     /// # Panics
     /// For scratch, which has memory only inside a program.
     pub fn buffer(&self) -> &Arc<Buffer> {
         match self {
-            Slot::Buffer(buffer) => buffer,
-            Slot::Scratch(_) => panic!("scratch has memory only inside a program"),
+            Resource::Buffer(buffer) => buffer,
+            Resource::Scratch(_) => panic!("scratch has memory only inside a program"),
         }
     }
 }

@@ -11,11 +11,11 @@ mod memory;
 #[cfg(target_os = "macos")]
 mod objc;
 mod opening;
-mod pace;
 mod pipelines;
 pub mod prelude;
 mod program;
 mod queue;
+mod submission_plan;
 
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ use crate::{
 };
 use driver::Driver;
 use memory::Buffers;
-pub use opening::{ELSEWHERE, LEAST_MACOS, devices, open};
+pub use opening::{ELSEWHERE, MIN_MACOS, devices, open};
 use pipelines::Pipelines;
 use program::Prepared;
 use queue::Queue;
@@ -103,8 +103,8 @@ impl<D: Driver> Backend for Metal<D> {
         self.pipelines.keep(&self.queue.driver, directory, texts);
     }
 
-    fn compile(&self, launches: &[Dispatch]) -> Result<()> {
-        self.pipelines.of(&self.queue.driver, launches).map(drop)
+    fn compile(&self, dispatches: &[Dispatch]) -> Result<()> {
+        self.pipelines.of(&self.queue.driver, dispatches).map(drop)
     }
 
     fn run(&self, program: &Program) -> Result<()> {

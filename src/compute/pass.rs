@@ -12,7 +12,7 @@ use crate::compute::{
     caps::Caps,
     dtype::DType,
     kernel::{Dispatch, Element, Kernel, Scalar},
-    memory::Slot,
+    memory::Resource,
     scratch::Scratch,
     tensor::Tensor,
 };
@@ -45,8 +45,8 @@ impl Pass {
     /// # Panics
     /// If a dispatch uses scratch memory. [`Recorded::on_buffers`] replaces scratch memory by buffers.
     pub fn replay(caps: &Caps, dispatches: &[Dispatch]) -> Self {
-        let owned = |slot: &Slot| matches!(slot, Slot::Buffer(_));
-        assert!(dispatches.iter().all(|d| d.slots.iter().all(owned)), "replay: a dispatch uses scratch memory");
+        let owned = |resource: &Resource| matches!(resource, Resource::Buffer(_));
+        assert!(dispatches.iter().all(|d| d.resources.iter().all(owned)), "replay: a dispatch uses scratch memory");
         let pass = Self::new(caps);
         pass.tape.borrow_mut().dispatches = dispatches.to_vec();
         pass
@@ -64,7 +64,7 @@ impl Pass {
 
     /// A short-lived tensor in scratch memory that tensors of many sizes reuse. The memory is as large as the largest
     /// of them.
-    pub fn passing(&self, shape: [u32; 2], dtype: DType) -> Tensor {
+    pub fn shared_scratch(&self, shape: [u32; 2], dtype: DType) -> Tensor {
         Tensor::scratch(&self.scratch, shape, dtype, Scratch::take_growing)
     }
 
@@ -73,7 +73,7 @@ impl Pass {
         let dispatch = Dispatch {
             kernel,
             defines: Vec::new(),
-            slots: Vec::new(),
+            resources: Vec::new(),
             elements: Vec::new(),
             shapes: Vec::new(),
             params: Vec::new(),
@@ -90,7 +90,7 @@ impl Pass {
         tape.marks.push(Mark {
             name: name.into(),
             after: tape.dispatches.len(),
-            slot: tensor.slot(),
+            resource: tensor.resource(),
             shape: [tensor.rows(), tensor.width()],
             dtype: tensor.dtype(),
         });
@@ -108,13 +108,13 @@ impl Pass {
 /// The lifetime ties the dispatch to its tensors, so binding one tensor for reading and for writing does not compile:
 ///
 /// ```
-/// # use bimetal::low_level::{compute::{pass::Pass, tensor::Tensor}, kernels::rows::KERNEL};
+/// # use bimetal::low_level::{compute::{pass::Pass, tensor::Tensor}, kernels::gather_rows::KERNEL};
 /// fn distinct(p: &Pass, x: &Tensor, y: &mut Tensor, step: &Tensor) {
 ///     p.dispatch(&KERNEL).read(step).read(x).write(y).grid([1; 3]);
 /// }
 /// ```
 /// ```compile_fail,E0502
-/// # use bimetal::low_level::{compute::{pass::Pass, tensor::Tensor}, kernels::rows::KERNEL};
+/// # use bimetal::low_level::{compute::{pass::Pass, tensor::Tensor}, kernels::gather_rows::KERNEL};
 /// fn aliased(p: &Pass, x: &mut Tensor, step: &Tensor) {
 ///     p.dispatch(&KERNEL).read(step).read(x).write(x).grid([1; 3]);
 /// }
@@ -154,10 +154,10 @@ impl<'a> Builder<'a> {
         self.bind(tensor, true)
     }
 
-    /// Sets the next launch constant, by name.
+    /// Sets the next dispatch constant, by name.
     ///
     /// # Panics
-    /// If the kernel's next launch constant has another name or type.
+    /// If the kernel's next dispatch constant has another name or type.
     pub fn param(mut self, name: &str, value: impl Into<Scalar>) -> Self {
         let (kernel, value) = (self.dispatch.kernel, value.into());
         let expected = kernel.params.get(self.dispatch.params.len());
@@ -176,11 +176,11 @@ impl<'a> Builder<'a> {
     /// Completes the dispatch with its number of workgroups in each dimension.
     ///
     /// # Panics
-    /// If a binding or a launch constant is missing, or the grid is empty.
+    /// If a binding or a dispatch constant is missing, or the grid is empty.
     pub fn grid(self, grid: [u32; 3]) {
         let Builder { pass, mut dispatch, .. } = self;
         let kernel = dispatch.kernel;
-        assert_eq!(dispatch.slots.len(), kernel.bindings.len(), "{}: bindings", kernel.name);
+        assert_eq!(dispatch.resources.len(), kernel.bindings.len(), "{}: bindings", kernel.name);
         assert_eq!(dispatch.params.len(), kernel.params.len(), "{}: parameters", kernel.name);
         assert!(grid.iter().all(|&groups| groups > 0), "{}: empty grid {grid:?}", kernel.name);
         dispatch.grid = grid;
@@ -190,21 +190,22 @@ impl<'a> Builder<'a> {
     }
 
     fn bind(mut self, tensor: &Tensor, writes: bool) -> Self {
-        let (kernel, at) = (self.dispatch.kernel, self.dispatch.slots.len());
+        let (kernel, at) = (self.dispatch.kernel, self.dispatch.resources.len());
         let Some(binding) = kernel.bindings.get(at) else { panic!("{}: more than {at} bindings", kernel.name) };
         assert_eq!(binding.access.writes(), writes, "{}: access of {}", kernel.name, binding.name);
-        let written = !tensor.dtype().is_quantized() || matches!(binding.element, Element::Heads | Element::Inputs);
+        let written =
+            !tensor.dtype().is_quantized() || matches!(binding.element, Element::KvRows | Element::Activations);
         assert!(!writes || written, "{}: no kernel writes {}", kernel.name, tensor.dtype());
-        assert!(binding.element.takes(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
+        assert!(binding.element.accepts(tensor.dtype()), "{}: {} of {}", kernel.name, binding.name, tensor.dtype());
         let whole = match binding.element {
-            Element::Wide => tensor.width().is_multiple_of(4 * self.dispatch.define("WIDE")),
-            Element::Float | Element::F16 | Element::Halves | Element::Heads | Element::Inputs => {
+            Element::Vec16B => tensor.width().is_multiple_of(4 * self.dispatch.define("WIDE")),
+            Element::Float | Element::F16 | Element::MatrixOperand | Element::KvRows | Element::Activations => {
                 tensor.rows() == 1 || tensor.width().is_multiple_of(4)
             }
             Element::F32 | Element::U32 => true,
         };
         assert!(whole, "{}: row width of {} is not a multiple of the vector width", kernel.name, binding.name);
-        self.dispatch.slots.push(tensor.slot());
+        self.dispatch.resources.push(tensor.resource());
         self.dispatch.elements.push(tensor.dtype());
         self.dispatch.shapes.push([tensor.rows(), tensor.width()]);
         self

@@ -11,13 +11,13 @@ pub(crate) struct Scratch(Arc<Mutex<Pool>>);
 
 #[derive(Default)]
 struct Pool {
-    pieces: Vec<Piece>,
+    buffers: Vec<ScratchBuffer>,
     free: Vec<u32>,
 }
 
 /// A scratch buffer, or the requirements of one.
 #[derive(Clone, Copy)]
-struct Piece {
+struct ScratchBuffer {
     bytes: u64,
     /// Whether it grows to the size of its largest tensor.
     grows: bool,
@@ -26,26 +26,26 @@ struct Piece {
 impl Scratch {
     /// The number of a scratch buffer of exactly `bytes` bytes: a free one of this size, or a new one.
     pub(crate) fn take(&self, bytes: u64) -> u32 {
-        self.lend(Piece { bytes, grows: false })
+        self.lend(ScratchBuffer { bytes, grows: false })
     }
 
     /// The number of a growing scratch buffer of at least `bytes` bytes, reserved for these tensors. There are only as
     /// many such buffers as tensors alive at once, whatever their sizes.
     pub(crate) fn take_growing(&self, bytes: u64) -> u32 {
-        self.lend(Piece { bytes, grows: true })
+        self.lend(ScratchBuffer { bytes, grows: true })
     }
 
-    fn lend(&self, wanted: Piece) -> u32 {
-        let Pool { pieces, free } = &mut *self.pool();
-        let fits = |known: Piece| known.grows == wanted.grows && (wanted.grows || known.bytes == wanted.bytes);
-        if let Some(at) = free.iter().position(|&number| fits(pieces[number as usize])) {
+    fn lend(&self, wanted: ScratchBuffer) -> u32 {
+        let Pool { buffers, free } = &mut *self.pool();
+        let fits = |known: ScratchBuffer| known.grows == wanted.grows && (wanted.grows || known.bytes == wanted.bytes);
+        if let Some(at) = free.iter().position(|&number| fits(buffers[number as usize])) {
             let number = free.swap_remove(at);
-            let piece = &mut pieces[number as usize];
-            piece.bytes = piece.bytes.max(wanted.bytes);
+            let buffer = &mut buffers[number as usize];
+            buffer.bytes = buffer.bytes.max(wanted.bytes);
             return number;
         }
-        pieces.push(wanted);
-        pieces.len() as u32 - 1
+        buffers.push(wanted);
+        buffers.len() as u32 - 1
     }
 
     pub(crate) fn give(&self, number: u32) {
@@ -54,7 +54,7 @@ impl Scratch {
 
     /// Bytes of each scratch buffer so far.
     pub(super) fn sizes(&self) -> Vec<u64> {
-        self.pool().pieces.iter().map(|piece| piece.bytes).collect()
+        self.pool().buffers.iter().map(|buffer| buffer.bytes).collect()
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {

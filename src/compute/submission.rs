@@ -12,12 +12,12 @@ pub(crate) const TARGET: Duration = Duration::from_millis(100);
 const CAUTIOUS: usize = 8;
 
 /// Maximum submissions of one program.
-const MOST: usize = 1024;
+const MAX_SUBMISSIONS: usize = 1024;
 
 /// Submissions of a program without measured times. With a target of zero, every dispatch is a submission.
-pub(crate) fn pieces_at_first(kind: DeviceKind, target: Duration) -> usize {
+pub(crate) fn submissions_at_first(kind: DeviceKind, target: Duration) -> usize {
     match kind {
-        _ if target.is_zero() => MOST,
+        _ if target.is_zero() => MAX_SUBMISSIONS,
         DeviceKind::Discrete => 1,
         _ => CAUTIOUS,
     }
@@ -31,12 +31,12 @@ pub(crate) struct Estimate {
 }
 
 /// Shorter than any dispatch. A duration of zero could never grow by scaling.
-const LEAST: f64 = 1e-9;
+const MIN_SECONDS: f64 = 1e-9;
 
 impl Estimate {
     /// An estimate for dispatches of unknown duration.
-    pub(crate) fn new(launches: usize) -> Self {
-        Self { seconds: vec![1.0; launches], known: false }
+    pub(crate) fn new(dispatches: usize) -> Self {
+        Self { seconds: vec![1.0; dispatches], known: false }
     }
 
     /// Total seconds, if measured.
@@ -50,34 +50,37 @@ impl Estimate {
 
     /// Learns the measured times of submissions. A program with few active rows takes less time than a full one, so a
     /// shorter time counts only half.
-    pub(crate) fn learn(&mut self, pieces: &[Range<usize>], times: &[f64]) {
+    pub(crate) fn learn(&mut self, submissions: &[Range<usize>], times: &[f64]) {
         let less = self.known && times.iter().sum::<f64>() < self.total();
-        for (piece, time) in pieces.iter().zip(times) {
-            let seconds = &mut self.seconds[piece.clone()];
+        for (submission, time) in submissions.iter().zip(times) {
+            let seconds = &mut self.seconds[submission.clone()];
             let scale = time / seconds.iter().sum::<f64>();
             let scale = if less { (1.0 + scale) / 2.0 } else { scale };
-            seconds.iter_mut().for_each(|seconds| *seconds = (*seconds * scale).max(LEAST));
+            seconds.iter_mut().for_each(|seconds| *seconds = (*seconds * scale).max(MIN_SECONDS));
         }
         self.known = true;
     }
 
     /// At most `count` submissions of about equal duration, none empty.
-    pub(crate) fn cut(&self, count: usize) -> Arc<[Range<usize>]> {
-        let count = count.clamp(1, MOST).min(self.seconds.len());
+    pub(crate) fn split(&self, count: usize) -> Arc<[Range<usize>]> {
+        let count = count.clamp(1, MAX_SUBMISSIONS).min(self.seconds.len());
         let share = self.total() / count.max(1) as f64;
-        let (mut pieces, mut start, mut sum) = (Vec::new(), 0, 0.0);
+        let (mut submissions, mut start, mut sum) = (Vec::new(), 0, 0.0);
         for (at, seconds) in self.seconds.iter().enumerate() {
             // A dispatch belongs to the submission that contains its midpoint.
-            if at > start && sum + seconds / 2.0 >= share * (pieces.len() + 1) as f64 && pieces.len() + 1 < count {
-                pieces.push(start..at);
+            if at > start
+                && sum + seconds / 2.0 >= share * (submissions.len() + 1) as f64
+                && submissions.len() + 1 < count
+            {
+                submissions.push(start..at);
                 start = at;
             }
             sum += seconds;
         }
         if start < self.seconds.len() {
-            pieces.push(start..self.seconds.len());
+            submissions.push(start..self.seconds.len());
         }
-        pieces.into()
+        submissions.into()
     }
 }
 
@@ -90,18 +93,18 @@ mod tests {
     }
 
     /// Duration of each submission if the dispatches take `truth`.
-    fn times(pieces: &[Range<usize>], truth: &[f64]) -> Vec<f64> {
-        pieces.iter().map(|piece| truth[piece.clone()].iter().sum()).collect()
+    fn times(submissions: &[Range<usize>], truth: &[f64]) -> Vec<f64> {
+        submissions.iter().map(|submission| truth[submission.clone()].iter().sum()).collect()
     }
 
     #[test]
-    fn pieces_are_all_launches_in_order() {
-        for (launches, count) in [(0, 1), (1, 8), (7, 1), (7, 3), (7, 7), (7, 100), (5000, 100_000)] {
-            let pieces = new(&vec![1.0; launches]).cut(count);
-            assert_eq!(pieces.len(), count.min(launches).min(super::MOST), "{launches} in {count}");
-            assert_eq!(pieces.iter().cloned().flatten().collect::<Vec<_>>(), (0..launches).collect::<Vec<_>>());
-            let lengths = || pieces.iter().map(ExactSizeIterator::len);
-            assert!(lengths().max().unwrap_or(0) - lengths().min().unwrap_or(0) <= 1, "{launches} in {count}");
+    fn submissions_are_all_dispatches_in_order() {
+        for (dispatches, count) in [(0, 1), (1, 8), (7, 1), (7, 3), (7, 7), (7, 100), (5000, 100_000)] {
+            let submissions = new(&vec![1.0; dispatches]).split(count);
+            assert_eq!(submissions.len(), count.min(dispatches).min(super::MAX_SUBMISSIONS), "{dispatches} in {count}");
+            assert_eq!(submissions.iter().cloned().flatten().collect::<Vec<_>>(), (0..dispatches).collect::<Vec<_>>());
+            let lengths = || submissions.iter().map(ExactSizeIterator::len);
+            assert!(lengths().max().unwrap_or(0) - lengths().min().unwrap_or(0) <= 1, "{dispatches} in {count}");
         }
     }
 
@@ -109,14 +112,14 @@ mod tests {
     fn no_more_pieces_than_the_time_asks_for() {
         let truth: Vec<f64> = (0..100).map(|i| if i % 10 == 0 { 0.02 } else { 0.001 }).collect();
         let mut estimate = new(&[1.0; 100]);
-        let mut pieces = estimate.cut(1);
+        let mut submissions = estimate.split(1);
         for _ in 0..6 {
-            estimate.learn(&pieces, &times(&pieces, &truth));
+            estimate.learn(&submissions, &times(&submissions, &truth));
             assert!((estimate.total() - 0.29).abs() < 1e-9, "{}", estimate.total());
-            pieces = estimate.cut(3);
-            assert_eq!(pieces.len(), 3);
+            submissions = estimate.split(3);
+            assert_eq!(submissions.len(), 3);
         }
-        assert!(times(&pieces, &truth).into_iter().all(|time| time < 0.125), "{:?}", times(&pieces, &truth));
+        assert!(times(&submissions, &truth).into_iter().all(|time| time < 0.125), "{:?}", times(&submissions, &truth));
     }
 
     #[test]
@@ -124,18 +127,18 @@ mod tests {
         // The last tenth of the dispatches takes nine tenths of the time.
         let truth: Vec<f64> = (0..200).map(|i| if i < 180 { 0.1 / 180.0 } else { 0.9 / 20.0 }).collect();
         let mut estimate = new(&[1.0; 200]);
-        let mut pieces = estimate.cut(8);
+        let mut submissions = estimate.split(8);
         for _ in 0..8 {
-            estimate.learn(&pieces, &times(&pieces, &truth));
-            pieces = estimate.cut(10);
+            estimate.learn(&submissions, &times(&submissions, &truth));
+            submissions = estimate.split(10);
         }
-        assert!(times(&pieces, &truth).into_iter().all(|time| time < 0.15), "{:?}", times(&pieces, &truth));
+        assert!(times(&submissions, &truth).into_iter().all(|time| time < 0.15), "{:?}", times(&submissions, &truth));
     }
 
     #[test]
     fn less_is_believed_by_halves_and_more_at_once() {
         let mut estimate = new(&[1.0; 4]);
-        let whole = estimate.cut(1);
+        let whole = estimate.split(1);
         for (time, total) in [(0.8, 0.8), (0.4, 0.6), (0.4, 0.5), (0.9, 0.9), (0.0, 0.45)] {
             estimate.learn(&whole, &[time]);
             assert!((estimate.total() - total).abs() < 1e-6, "{time}: {}", estimate.total());

@@ -7,7 +7,7 @@ use bytemuck::Pod;
 use crate::{
     compute::{
         dtype::DType,
-        memory::{AsMemory, Buffer, Slot},
+        memory::{AsMemory, Buffer, Resource},
         scratch::Scratch,
     },
     error::Result,
@@ -79,10 +79,10 @@ impl Tensor {
         Self { rows, width, dtype, home: Home::Scratch(pool.clone(), take(pool, bytes)) }
     }
 
-    pub(crate) fn slot(&self) -> Slot {
+    pub(crate) fn resource(&self) -> Resource {
         match &self.home {
-            Home::Device(buffer) => Slot::Buffer(buffer.clone()),
-            Home::Scratch(_, number) => Slot::Scratch(*number),
+            Home::Device(buffer) => Resource::Buffer(buffer.clone()),
+            Home::Scratch(_, number) => Resource::Scratch(*number),
         }
     }
 

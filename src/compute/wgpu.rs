@@ -9,12 +9,12 @@ mod error;
 mod instance;
 mod late;
 mod memory;
-mod pace;
 #[cfg_attr(target_arch = "wasm32", path = "wgpu/no_pipeline_cache.rs")]
 mod pipeline_cache;
 mod pipelines;
 pub mod prelude;
 mod program;
+mod submission_plan;
 pub mod unroll;
 
 use std::{
@@ -165,8 +165,8 @@ impl Backend for Wgpu {
         self.pipelines.keep(&self.device, directory, texts);
     }
 
-    fn compile(&self, launches: &[Dispatch]) -> Result<()> {
-        self.pipelines.of(&self.device, &self.caps, launches).map(drop)
+    fn compile(&self, dispatches: &[Dispatch]) -> Result<()> {
+        self.pipelines.of(&self.device, &self.caps, dispatches).map(drop)
     }
 
     fn run(&self, program: &Program) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::{
     engine::sampler::Need,
     error::Result,
     kernels::operands::step::{Phase, SequenceId, Work},
-    model::cache::BLOCK,
+    model::cache::PAGE,
 };
 
 /// A submitted step whose tokens the host has not read yet.
@@ -64,7 +64,7 @@ impl Engine {
     fn goes_on(&self, work: &Work) -> bool {
         let (sequence, end) = (&self.sequences[&work.sequence], work.range.end);
         let known = sequence.tokens.len() == end && end + 1 < sequence.max_len;
-        let room = self.scheduler.blocks(work.sequence).len() * BLOCK as usize > end;
+        let room = self.scheduler.pages(work.sequence).len() * PAGE as usize > end;
         let frees = sequence.at_end == AtEnd::Free;
         !work.outputs.is_empty() && known && room && frees && sequence.sampler.needs() == Need::Argmax
     }

@@ -14,7 +14,7 @@ use crate::{
         backend::Backend,
         caps::Caps,
         cost::Load,
-        dry_run::{Notes, Paper},
+        dry_run::{DryRun, DryRunLog},
         kernel::Dispatch,
     },
     error::{Error, Result},
@@ -24,14 +24,14 @@ use crate::{
 /// The requests of one step to the device.
 pub struct DryStep {
     /// Dispatches, submissions and waits.
-    pub log: Notes,
+    pub log: DryRunLog,
     /// The tokens of the step.
     pub load: Load,
 }
 
 /// An engine on a dry-run device.
 pub struct DryEngine {
-    paper: Arc<Paper>,
+    device: Arc<DryRun>,
     engine: Engine,
 }
 
@@ -42,11 +42,11 @@ impl DryEngine {
     /// # Errors
     /// [`Error::Tensor`] for missing weights; [`Error::Request`] for a context that exceeds the device's binding limit.
     pub fn new(caps: Caps, source: &Source<'_>, precision: Precision, options: EngineOptions) -> Result<Self> {
-        let paper = Arc::new(Paper::new(caps));
-        let backend: Arc<dyn Backend> = paper.clone();
+        let device = Arc::new(DryRun::new(caps));
+        let backend: Arc<dyn Backend> = device.clone();
         let model = Model::load(&backend, &Source::Shapes(source), precision, &mut |_, _| {})?;
         let engine = Engine::new(Arc::new(model), options)?;
-        Ok(Self { paper, engine })
+        Ok(Self { device, engine })
     }
 
     /// The context, in tokens, to decode `sequences` sequences together after `depth` tokens each, with `budget` tokens
@@ -64,15 +64,15 @@ impl DryEngine {
     /// [`Error::Request`] if the engine cannot decode this number of sequences together.
     pub fn decode(&mut self, sequences: u32, depth: u32) -> Result<DryStep> {
         let depth = depth.max(1);
-        let most = self.engine.plan().context.saturating_sub(depth);
-        let ids = (0..sequences).map(|_| self.add(depth, most)).collect::<Result<Vec<_>>>()?;
+        let max_tokens = self.engine.plan().context.saturating_sub(depth);
+        let ids = (0..sequences).map(|_| self.add(depth, max_tokens)).collect::<Result<Vec<_>>>()?;
         let mut first = BTreeSet::new();
         while first.len() < ids.len() && !self.engine.is_idle() {
             first.extend(self.engine.step()?.iter().map(|event| event.sequence));
         }
-        self.paper.take();
+        self.device.take();
         let tokens = self.engine.step()?.len();
-        let step = DryStep { log: self.paper.take(), load: Load::decode(sequences, depth) };
+        let step = DryStep { log: self.device.take(), load: Load::decode(sequences, depth) };
         ids.into_iter().for_each(|id| self.engine.cancel(id));
         let together = tokens == sequences as usize;
         together.then_some(step).ok_or_else(|| unfit(&format!("{sequences} sequences of {depth} tokens")))
@@ -94,9 +94,9 @@ impl DryEngine {
             self.engine.resume(id, whole)?;
             id
         };
-        self.paper.take();
+        self.device.take();
         let tokens = self.engine.step()?.len();
-        let step = DryStep { log: self.paper.take(), load: Load::prompt(rows, depth) };
+        let step = DryStep { log: self.device.take(), load: Load::prompt(rows, depth) };
         self.engine.cancel(id);
         (tokens == 1).then_some(step).ok_or_else(|| unfit(&format!("{rows} tokens of a prompt after {depth}")))
     }
@@ -114,7 +114,7 @@ impl DryEngine {
             }
             self.engine.cancel(id);
         }
-        Ok(self.paper.take().launches)
+        Ok(self.device.take().dispatches)
     }
 
     fn add(&mut self, prompt: u32, max_tokens: u32) -> Result<SequenceId> {

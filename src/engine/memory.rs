@@ -11,7 +11,10 @@ pub(super) fn estimate(model: &Model, options: &EngineOptions) -> u64 {
     let budget = options.budget_on(caps);
     let rows = u64::from(budget) + 4 * u64::from(options.sequences);
     let on_units = caps.matrix_units.is_some() && model.weights.activations() == DType::F16;
-    let expanded =
-        if on_units { model.weights.expanded_bytes([budget, options.sequences], caps.tiles.expand) } else { 0 };
-    2 * (4 * rows * widest + expanded) + 4 * 4 * u64::from(options.sequences) * u64::from(config.vocabulary)
+    let dequantized = if on_units {
+        model.weights.dequantized_bytes([budget, options.sequences], caps.tiles.dequantize_first)
+    } else {
+        0
+    };
+    2 * (4 * rows * widest + dequantized) + 4 * 4 * u64::from(options.sequences) * u64::from(config.vocabulary)
 }

@@ -10,7 +10,7 @@ use crate::{
     compute::pass::{Pass, Program},
     error::Result,
     kernels::{
-        advance::advance,
+        feed_tokens::feed_tokens,
         operands::step::{Input, Layout, Phase, Step},
         top_k::top_k,
     },
@@ -140,7 +140,7 @@ impl PhaseRunner {
         let p = Pass::new(&runner.caps);
         let step = self.step.bucket(key.rows);
         if key.source == TokenSource::Device {
-            advance(runner.model().recorder(&p, &step), &self.outputs[1 - key.output_set].tokens);
+            feed_tokens(runner.model().recorder(&p, &step), &self.outputs[1 - key.output_set].tokens);
         }
         let out = &mut self.outputs[key.output_set];
         runner.forward(&p, &step, LogitRows::Outputs, &mut out.logits);

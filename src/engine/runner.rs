@@ -14,7 +14,7 @@ use crate::{
     kernels::operands::step::{Layout, Phase, Step},
     model::{
         Model,
-        cache::{BLOCK, Cache, Plan},
+        cache::{Cache, PAGE, Plan},
     },
     ops::select::argmax,
 };
@@ -40,7 +40,7 @@ pub enum LogitRows {
 }
 
 impl Runner {
-    /// Creates the caches of a plan for a model. No slot has blocks yet.
+    /// Creates the caches of a plan for a model. No slot has pages yet.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
@@ -50,14 +50,14 @@ impl Runner {
         Ok(Self { caps: backend.caps().clone(), model, plan, cache, backend })
     }
 
-    /// The same runner with step buffers and block tables on another device than the model. Recordings are made for
+    /// The same runner with step buffers and page tables on another device than the model. Recordings are made for
     /// that other device.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
     pub fn with_steps_on(mut self, backend: &Arc<dyn Backend>) -> Result<Self> {
         let shape = [self.cache.tables.rows(), self.cache.tables.width()];
-        self.cache.tables = Arc::new(Tensor::new(backend, shape, DType::U32, "block tables")?);
+        self.cache.tables = Arc::new(Tensor::new(backend, shape, DType::U32, "page tables")?);
         Ok(Self { caps: backend.caps().clone(), backend: backend.clone(), ..self })
     }
 
@@ -85,24 +85,24 @@ impl Runner {
         self.model.weights.bytes() + self.plan.bytes(&self.model.config)
     }
 
-    /// Writes the block table of a slot: its blocks of keys and values, in order of position.
+    /// Writes the page table of a slot: its pages of keys and values, in order of position.
     ///
     /// # Errors
     /// Those of [`Backend::write`].
-    pub fn assign(&self, slot: u32, blocks: &[u32]) -> Result<()> {
+    pub fn assign(&self, slot: u32, pages: &[u32]) -> Result<()> {
         let tables = &self.cache.tables;
-        tables.write(u64::from(slot) * u64::from(tables.width()), blocks)
+        tables.write(u64::from(slot) * u64::from(tables.width()), pages)
     }
 
-    /// Assigns each slot its own blocks for a whole context, in order of slot.
+    /// Assigns each slot its own pages for a whole context, in order of slot.
     ///
     /// # Errors
     /// Those of [`Backend::write`].
     pub fn assign_all(&self) -> Result<()> {
-        let width = self.plan.context.div_ceil(BLOCK);
+        let width = self.plan.context.div_ceil(PAGE);
         (0..self.plan.slots).try_for_each(|slot| {
-            let blocks: Vec<u32> = (slot * width..(slot + 1) * width).collect();
-            self.assign(slot, &blocks)
+            let pages: Vec<u32> = (slot * width..(slot + 1) * width).collect();
+            self.assign(slot, &pages)
         })
     }
 

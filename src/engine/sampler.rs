@@ -155,8 +155,8 @@ impl Sampler {
         let weight =
             |candidate: &Candidate| ((f64::from(candidate.logit) - f64::from(largest.logit)) / temperature).exp();
         keep_mass(&mut self.list, f64::from(self.sampling.top_p), weight);
-        let least = f64::from(self.sampling.min_p);
-        self.list.retain(|candidate| weight(candidate) >= least);
+        let min_weight = f64::from(self.sampling.min_p);
+        self.list.retain(|candidate| weight(candidate) >= min_weight);
         self.weights.clear();
         self.weights.extend(self.list.iter().map(weight));
         let mut left = self.random.unit() * self.weights.iter().sum::<f64>();

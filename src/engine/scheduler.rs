@@ -1,4 +1,4 @@
-//! Chooses the tokens and sequences of the next step, and allocates their KV blocks and DeltaNet slots.
+//! Chooses the tokens and sequences of the next step, and allocates their KV pages and DeltaNet slots.
 //!
 //! Input and output are numbers: the scheduler knows no token, tensor or device. It has no prefill or decode mode.
 //! Each sequence has known tokens, some of them computed; each step computes more within a budget. One queue orders
@@ -28,7 +28,7 @@ use memory::Pool;
 use sequence::Sequence;
 pub use sequence::{Origin, Segment, Snapshot, State};
 
-/// Schedules sequences onto steps and allocates the numbers of blocks and slots.
+/// Schedules sequences onto steps and allocates the numbers of pages and slots.
 ///
 /// Commit a non-empty batch before you schedule the next one. After a failed step, cancel its sequences, then commit
 /// the batch without outcomes.
@@ -39,7 +39,7 @@ pub struct Scheduler {
     /// In order of admission.
     running: Vec<SequenceId>,
     waiting: VecDeque<SequenceId>,
-    blocks: Pool,
+    pages: Pool,
     slots: Pool,
     added: u64,
     clock: u64,
@@ -48,7 +48,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Creates a scheduler with all blocks and slots free.
+    /// Creates a scheduler with all pages and slots free.
     ///
     /// # Errors
     /// [`Error::Request`] for invalid limits.
@@ -59,7 +59,7 @@ impl Scheduler {
             sequences: BTreeMap::new(),
             running: Vec::new(),
             waiting: VecDeque::new(),
-            blocks: Pool::new(limits.blocks),
+            pages: Pool::new(limits.pages),
             slots: Pool::new(limits.slots),
             added: 0,
             clock: 0,
@@ -218,7 +218,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Removes all tokens of an idle session from position `known` on, with their blocks and all later snapshots.
+    /// Removes all tokens of an idle session from position `known` on, with their pages and all later snapshots.
     ///
     /// If more tokens were computed, the caller copies the snapshot of exactly `known` tokens into the session's slot.
     /// `known` 0 frees the slot too.

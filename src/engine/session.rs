@@ -37,7 +37,7 @@ impl Copier {
             let p = Pass::new(backend.caps());
             for state in &mut runner.cache_mut().layers {
                 if let State::Slots(slots) = state {
-                    copy_slot(&p, &self.pair, &mut slots.ring);
+                    copy_slot(&p, &self.pair, &mut slots.conv_state);
                     copy_slot(&p, &self.pair, &mut slots.state);
                 }
             }

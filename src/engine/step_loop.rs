@@ -95,14 +95,14 @@ impl Engine {
         Ok(chosen)
     }
 
-    /// Updates the block tables on the device.
+    /// Updates the page tables on the device.
     pub(super) fn upload_tables(&mut self, work: &[&Work]) -> Result<()> {
         for Work { sequence: id, .. } in work {
-            let (slot, blocks) = (slot(&self.scheduler, *id), self.scheduler.blocks(*id));
+            let (slot, pages) = (slot(&self.scheduler, *id), self.scheduler.pages(*id));
             let known = &mut self.tables[slot as usize];
-            if known.as_slice() != blocks {
-                self.runner.assign(slot, blocks)?;
-                blocks.clone_into(known);
+            if known.as_slice() != pages {
+                self.runner.assign(slot, pages)?;
+                pages.clone_into(known);
             }
         }
         Ok(())

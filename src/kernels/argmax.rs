@@ -63,7 +63,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (part, row, slice, width) = (g.at(0), g.at(1), g.define("SLICE"), g.define("WIDTH"));
-    if row >= View::of(g).live() {
+    if row >= View::of(g).active_rows() {
         return;
     }
     let ids = (part * slice).min(g.word("limit"))..((part + 1) * slice).min(g.word("limit"));

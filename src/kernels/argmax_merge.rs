@@ -48,7 +48,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (row, parts) = (g.at(0), g.define("PARTS"));
-    if row >= View::of(g).live() {
+    if row >= View::of(g).active_rows() {
         return;
     }
     let leaders = g.words("leaders", 2 * row * parts..2 * (row + 1) * parts).chunks_exact(2);

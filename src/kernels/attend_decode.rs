@@ -12,7 +12,7 @@ use crate::{
         tensor::Tensor,
     },
     kernels::operands::{
-        caches::{Blocks, Pages},
+        caches::{KvPages, PageTable},
         heads::AttentionHeads,
         recorder::Recorder,
         step::{self, View},
@@ -25,9 +25,9 @@ pub static KERNEL: Kernel = Kernel {
     bindings: &[
         step::BINDING,
         Binding::read("tables", Element::U32),
-        Binding::read("q", Element::Wide),
-        Binding::read("keys", Element::Wide),
-        Binding::read("values", Element::Wide),
+        Binding::read("q", Element::Vec16B),
+        Binding::read("keys", Element::Vec16B),
+        Binding::read("values", Element::Vec16B),
         Binding::write("sums", Element::F32),
         Binding::write("stats", Element::F32),
     ],
@@ -43,19 +43,19 @@ pub static KERNEL: Kernel = Kernel {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Splits {
     /// Maximum number of parts, for every context length.
-    pub(super) most: u32,
+    pub(super) max_splits: u32,
     /// Minimum number of positions per part.
-    pub(super) least: u32,
+    pub(super) min_positions: u32,
 }
 
 impl Splits {
     fn of(d: &Dispatch) -> Self {
-        Self { most: d.define("SPLITS"), least: d.define("LEAST") }
+        Self { max_splits: d.define("SPLITS"), min_positions: d.define("MIN_POSITIONS") }
     }
 
     /// Positions per part. The last part may have fewer; the parts after it are empty.
     fn share(self, context: u64) -> u64 {
-        context.div_ceil(self.most.into()).max(self.least.into())
+        context.div_ceil(self.max_splits.into()).max(self.min_positions.into())
     }
 
     /// Number of parts that are not empty.
@@ -70,7 +70,7 @@ impl Splits {
 
     /// The positions of each part of a context of this length.
     pub(super) fn ranges(g: &Group<'_>, context: usize) -> impl Iterator<Item = Range<usize>> {
-        let splits = Self { most: g.define("SPLITS") as u32, least: g.define("LEAST") as u32 };
+        let splits = Self { max_splits: g.define("SPLITS") as u32, min_positions: g.define("MIN_POSITIONS") as u32 };
         let share = splits.share(context as u64) as usize;
         (0..context).step_by(share).map(move |first| first..(first + share).min(context))
     }
@@ -91,16 +91,16 @@ pub struct Partials {
 impl Partials {
     /// Scratch memory for the parts of some rows.
     pub fn new(r: Recorder<'_>, rows: u32, heads: AttentionHeads) -> Self {
-        let most = r.caps().tiles.attend_splits;
-        let new = |width: u32| r.scratch([rows, heads.query * most * width], DType::F32);
-        let splits = Splits { most, least: teams(heads) * keys(heads) };
+        let max_splits = r.caps().tiles.attend_splits;
+        let new = |width: u32| r.scratch([rows, heads.query * max_splits * width], DType::F32);
+        let splits = Splits { max_splits, min_positions: teams(heads) * keys(heads) };
         Self { sums: new(heads.width), stats: new(2), splits, heads }
     }
 }
 
 /// Quads of a cache row per lane: 16 bytes of 16-bit or 8-bit elements. With more than 4 query heads per key head,
 /// 8-bit elements have only 8 bytes per lane, so that the registers suffice.
-fn wide(heads: AttentionHeads, cache: &Blocks) -> u32 {
+fn quads_per_lane(heads: AttentionHeads, cache: &KvPages) -> u32 {
     if cache.keys.dtype() == DType::Q8Heads && heads.query / heads.kv <= 4 { 4 } else { 2 }
 }
 
@@ -115,39 +115,39 @@ fn keys(heads: AttentionHeads) -> u32 {
 }
 
 /// Query heads whose sums the teams exchange at once: as many as fit into workgroup memory beside the sums of a team.
-fn together(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
+fn heads_at_once(caps: &Caps, heads: AttentionHeads, team: u32) -> u32 {
     let (group, teams) = (heads.query / heads.kv, teams(heads));
     let (lanes, values) = (teams * team, group * keys(heads));
-    let sums = caps.subgroup.map_or(16 * lanes, |[least, _]| 4 * values * lanes / team.min(least));
+    let sums = caps.subgroup.map_or(16 * lanes, |[min_subgroup, _]| 4 * values * lanes / team.min(min_subgroup));
     let room = caps.group_memory.saturating_sub(sums + 8 * group * teams);
-    let most = (room / (4 * heads.width * teams)).clamp(1, group);
-    group.div_ceil(group.div_ceil(most))
+    let max_queries = (room / (4 * heads.width * teams)).clamp(1, group);
+    group.div_ceil(group.div_ceil(max_queries))
 }
 
 /// Attention of one row per sequence, in parts. q \[S, Hq·D\] f32.
-pub fn attend_decode(r: Recorder<'_>, q: &Tensor, cache: &Blocks) -> Partials {
+pub fn attend_decode(r: Recorder<'_>, q: &Tensor, cache: &KvPages) -> Partials {
     let heads = cache.heads;
     assert_eq!(q.width(), heads.query * heads.width, "attend_decode: q");
     cache.check(&KERNEL);
     let mut parts = Partials::new(r, q.rows(), heads);
-    let (group, wide) = (heads.query / heads.kv, wide(heads, cache));
-    let team = heads.width / (4 * wide);
+    let (group, quads_per_lane) = (heads.query / heads.kv, quads_per_lane(heads, cache));
+    let team = heads.width / (4 * quads_per_lane);
     r.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("KV_HEADS", heads.kv)
         .define("GROUP", group)
         .define("HEAD", heads.width)
-        .define("WIDE", wide)
+        .define("WIDE", quads_per_lane)
         .define("TEAM", team)
         .define("SCALED", cache.scaled())
         .define("KEYS", keys(heads))
         .define("VALUES", group * keys(heads))
         .define("TEAMS", teams(heads))
-        .define("TOGETHER", together(r.caps(), heads, team))
-        .define("SPLITS", parts.splits.most)
-        .define("LEAST", parts.splits.least)
-        .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", r.step.tables().width())
+        .define("HEADS_AT_ONCE", heads_at_once(r.caps(), heads, team))
+        .define("SPLITS", parts.splits.max_splits)
+        .define("MIN_POSITIONS", parts.splits.min_positions)
+        .define("PAGE", cache.page_size)
+        .define("MAX_PAGES", r.step.tables().width())
         .lanes(teams(heads) * team)
         .step(r.step)
         .read(r.step.tables())
@@ -156,7 +156,7 @@ pub fn attend_decode(r: Recorder<'_>, q: &Tensor, cache: &Blocks) -> Partials {
         .read(&cache.values)
         .write(&mut parts.sums)
         .write(&mut parts.stats)
-        .grid([heads.kv, parts.splits.most, q.rows()]);
+        .grid([heads.kv, parts.splits.max_splits, q.rows()]);
     parts
 }
 
@@ -180,7 +180,7 @@ fn cpu(g: &Group<'_>) {
     let (kv_head, split, row) = (g.at(0), g.at(1), g.at(2));
     let (splits, width, q_heads) = (g.define("SPLITS"), g.define("HEAD"), g.define("Q_HEADS"));
     let (step, group) = (View::of(g), g.define("GROUP"));
-    if row >= step.live() {
+    if row >= step.active_rows() {
         return;
     }
     let Some(positions) = Splits::ranges(g, step.position(row) + 1).nth(split) else { return };
@@ -206,7 +206,7 @@ pub(super) fn attend(g: &Group<'_>, row: usize, head: usize, slot: u32, position
     let first = (row * q_heads + head) * width;
     let q = g.floats("q", first..first + width).to_vec();
     let kv_head = head / (q_heads / kv_heads);
-    let pages = Pages::of(g, slot);
+    let pages = PageTable::of(g, slot);
     let at = |position: usize| {
         let first = (pages.place(position) * kv_heads + kv_head) * width;
         first..first + width

@@ -25,7 +25,7 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("sums", Element::F32),
         Binding::read("stats", Element::F32),
         Binding::read("x", Element::F32),
-        Binding::write("out", Element::Inputs),
+        Binding::write("out", Element::Activations),
     ],
     params: &[],
     library: &["step", "activations", "splits"],
@@ -47,15 +47,15 @@ pub fn attend_merge(r: Recorder<'_>, parts: &Partials, x: &Tensor) -> Tensor {
     let (quads, splits) = (heads.width / 4, parts.splits);
     // At most 8 lanes share a quad, so that little is left to merge.
     let sharers = (KERNEL.lanes / quads).min(8);
-    let share = splits.most.div_ceil(sharers).min(AT_ONCE);
+    let share = splits.max_splits.div_ceil(sharers).min(AT_ONCE);
     r.dispatch(&KERNEL)
         .define("Q_HEADS", heads.query)
         .define("HEAD", heads.width)
-        .define("SPLITS", splits.most)
-        .define("LEAST", splits.least)
+        .define("SPLITS", splits.max_splits)
+        .define("MIN_POSITIONS", splits.min_positions)
         .define("PARTS", sharers)
         .define("SHARE", share)
-        .define("ROUNDS", splits.most.div_ceil(sharers * share))
+        .define("ROUNDS", splits.max_splits.div_ceil(sharers * share))
         .define("STRIDE", x.width())
         .lanes(sharers * quads)
         .step(r.step)
@@ -82,7 +82,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 fn cpu(g: &Group<'_>) {
     let (head, row, splits, width) = (g.at(0), g.at(1), g.define("SPLITS"), g.define("HEAD"));
     let step = View::of(g);
-    if row >= step.live() {
+    if row >= step.active_rows() {
         return;
     }
     let at = row * g.define("Q_HEADS") + head;

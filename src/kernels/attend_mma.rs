@@ -14,7 +14,7 @@ use crate::{
     kernels::{
         attend_prefill,
         operands::{
-            caches::Blocks,
+            caches::KvPages,
             recorder::Recorder,
             step::{self, TILE, View},
         },
@@ -28,8 +28,8 @@ pub static KERNEL: Kernel = Kernel {
         step::BINDING,
         Binding::read("tables", Element::U32),
         Binding::read("q", Element::Float),
-        Binding::read("keys", Element::Halves),
-        Binding::read("values", Element::Halves),
+        Binding::read("keys", Element::MatrixOperand),
+        Binding::read("values", Element::MatrixOperand),
         Binding::read("x", Element::Float),
         Binding::write("out", Element::Float),
     ],
@@ -69,7 +69,7 @@ pub(crate) struct AttentionTiling {
 
 impl AttentionTiling {
     /// `None` if the device has no matrix units, or if they do not suit the head, the types or the cache.
-    pub(crate) fn fit(caps: &Caps, cache: &Blocks, activations: DType) -> Option<Self> {
+    pub(crate) fn fit(caps: &Caps, cache: &KvPages, activations: DType) -> Option<Self> {
         let (heads, fragment, [width, _]) = (cache.heads, caps.matrix_units?, caps.subgroup?);
         let split = split_of(caps.language());
         let tiling = match split {
@@ -80,16 +80,18 @@ impl AttentionTiling {
             // Each subgroup has one fragment of rows; together the subgroups fill a tile.
             AttentionSplit::Rows => Self { split, fragment, side: TILE, lanes: TILE / fragment * width },
         };
-        let halves =
-            activations == DType::F16 && cache.keys.dtype().has_halves() && cache.values.dtype() == cache.keys.dtype();
+        let suits = activations == DType::F16
+            && cache.keys.dtype().suits_matrix_units()
+            && cache.values.dtype() == cache.keys.dtype();
         // More than 256 columns do not fit into registers and workgroup memory.
         let head = heads.width.is_power_of_two() && (4 * fragment..=256).contains(&heads.width);
-        // Whole runs of lanes stage a row, and a run of rows lies in one block.
-        let staged = width.is_multiple_of(fragment) && cache.block.is_power_of_two() && cache.block >= width / fragment;
+        // Whole runs of lanes stage a row, and a run of rows lies in one page.
+        let staged =
+            width.is_multiple_of(fragment) && cache.page_size.is_power_of_two() && cache.page_size >= width / fragment;
         // Each row of a workgroup has a lane that computes its softmax weights.
         let lanes = (tiling.side..=caps.lanes).contains(&tiling.lanes);
         let room = tiling.group_memory(heads.width) <= caps.group_memory;
-        (halves && head && staged && lanes && room && TILE.is_multiple_of(tiling.side)).then_some(tiling)
+        (suits && head && staged && lanes && room && TILE.is_multiple_of(tiling.side)).then_some(tiling)
     }
 
     /// Bytes of workgroup memory.
@@ -109,12 +111,12 @@ impl AttentionTiling {
 }
 
 /// Gated causal attention of many rows; shapes as in `attend_prefill`, types as [`AttentionTiling::fit`] requires.
-pub(crate) fn attend_mma(r: Recorder<'_>, q: &Tensor, x: &Tensor, cache: &Blocks, tiling: AttentionTiling) -> Tensor {
+pub(crate) fn attend_mma(r: Recorder<'_>, q: &Tensor, x: &Tensor, cache: &KvPages, tiling: AttentionTiling) -> Tensor {
     let mut out = r.scratch([q.rows(), q.width()], r.activations);
     r.dispatch(&KERNEL)
         .attention_heads(cache.heads)
-        .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", r.step.tables().width())
+        .define("PAGE", cache.page_size)
+        .define("MAX_PAGES", r.step.tables().width())
         .define("SIDE", tiling.side)
         .lanes(tiling.lanes)
         .step(r.step)

@@ -12,7 +12,7 @@ use crate::{
     kernels::{
         attend_decode::attend,
         operands::{
-            caches::Blocks,
+            caches::KvPages,
             recorder::Recorder,
             step::{self, Span, TILE, View},
         },
@@ -41,7 +41,7 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Gated causal attention of many rows; shapes as in [`crate::ops::attention::attend_prefill`].
-pub(crate) fn attend_prefill(r: Recorder<'_>, q: &Tensor, x: &Tensor, cache: &Blocks) -> Tensor {
+pub(crate) fn attend_prefill(r: Recorder<'_>, q: &Tensor, x: &Tensor, cache: &KvPages) -> Tensor {
     let heads = cache.heads;
     let quads = heads.width / 4;
     // Quads that a lane stages per slice of the head, and blocks of 4 rows that it sums.
@@ -49,8 +49,8 @@ pub(crate) fn attend_prefill(r: Recorder<'_>, q: &Tensor, x: &Tensor, cache: &Bl
     let mut out = r.scratch([q.rows(), q.width()], r.activations);
     r.dispatch(&KERNEL)
         .attention_heads(heads)
-        .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", r.step.tables().width())
+        .define("PAGE", cache.page_size)
+        .define("MAX_PAGES", r.step.tables().width())
         .define("FETCHES", fetches)
         .define("BLOCKS_PER_LANE", blocks)
         .step(r.step)

@@ -16,7 +16,7 @@ use crate::{
 /// One workgroup per SHARE · LANES pairs of quads.
 pub static KERNEL: Kernel = Kernel {
     name: "dequantize",
-    bindings: &[Binding::read("w", Element::Halves), Binding::update("y", Element::Halves)],
+    bindings: &[Binding::read("w", Element::MatrixOperand), Binding::update("y", Element::MatrixOperand)],
     params: &[("first", Scalar::U32(0)), ("count", Scalar::U32(0))],
     library: &[],
     lanes: 128,
@@ -63,8 +63,8 @@ fn cpu(g: &Group<'_>) {
         let (stored, written) = (row * inner, g.word("first") * inner);
         let values = g.floats("w", stored..stored + inner).to_vec();
         let words = g.words_mut("y", (written + own.start) / 2..(written + own.end) / 2);
-        let halves = bytemuck::cast_slice_mut::<u32, f16>(words);
-        halves
+        let f16_words = bytemuck::cast_slice_mut::<u32, f16>(words);
+        f16_words
             .iter_mut()
             .zip(&values[own.start - row * inner..])
             .for_each(|(half, value)| *half = f16::from_f32(*value));

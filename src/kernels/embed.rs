@@ -55,7 +55,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (step, width, row) = (View::of(g), g.define("WIDTH"), g.at(0));
-    if row >= step.live() {
+    if row >= step.active_rows() {
         return;
     }
     if let Some(id) = step.id(row).checked_sub(g.word("first")).filter(|&id| id < g.word("count")) {

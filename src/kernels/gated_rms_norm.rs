@@ -70,7 +70,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (head, row, heads, width) = (g.at(0), g.at(1), g.define("VALUE_HEADS"), g.define("VALUE_WIDTH"));
-    if row >= View::of(g).live() {
+    if row >= View::of(g).active_rows() {
         return;
     }
     let at = (row * heads + head) * width;

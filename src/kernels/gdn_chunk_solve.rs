@@ -77,7 +77,7 @@ impl ChunkTiling {
         let (fragment, [width, _]) = (caps.matrix_units?, caps.subgroup?);
         let subgroups = CHUNK / fragment;
         let tiling =
-            Self { fragment, columns: caps.tiles.state_squares * fragment, subgroups, lanes: subgroups * width };
+            Self { fragment, columns: caps.tiles.state_fragments * fragment, subgroups, lanes: subgroups * width };
         // More of a state does not fit into registers and workgroup memory.
         let widths = [64, 128].contains(&heads.key_width) && heads.value_width.is_multiple_of(SLICE);
         // Each row of a chunk has a lane, and the columns of a workgroup divide evenly among its lanes.
@@ -194,7 +194,7 @@ impl Chunk {
 
 fn cpu(g: &Group<'_>) {
     let view = View::of(g);
-    if g.at(1) < view.live() / CHUNK as usize + 2 * view.sequences() {
+    if g.at(1) < view.active_rows() / CHUNK as usize + 2 * view.sequences() {
         let mut chunks = (0..view.sequences()).flat_map(|sequence| Chunk::of(view.span(sequence)));
         Chunked::new(g, &chunks.nth(g.at(1)).unwrap_or(Chunk { row: 0, rows: 0 })).store(g);
     }
@@ -270,8 +270,8 @@ impl Chunked {
             let rows = x.iter().zip(&self.decay);
             rows.map(|(x, decay)| x.iter().map(|x| sign * x * decay.exp()).collect()).collect()
         };
-        let reads = [self.solve(scaled(&self.k, -1.0)), scaled(&self.q, 1.0)].concat();
-        g.store("state_reads", at * 2 * rows * width, &reads.concat());
+        let state_reads = [self.solve(scaled(&self.k, -1.0)), scaled(&self.q, 1.0)].concat();
+        g.store("state_reads", at * 2 * rows * width, &state_reads.concat());
         let keys = (0..width).flat_map(|key| (0..rows).map(move |row| (row, key)));
         let keys = keys.map(|(row, key)| self.k[row][key] * self.decayed(last, row));
         let scores = (0..rows).flat_map(|row| (0..rows).map(move |from| (row, from)));

@@ -125,8 +125,8 @@ fn cpu(g: &Group<'_>) {
 fn advance(g: &Group<'_>, at: usize, first: usize, state: &mut [Vec<f32>]) -> Vec<Vec<f32>> {
     let width = g.define("VALUE_WIDTH");
     let (rows, depth, columns) = (CHUNK as usize, state.len(), state[0].len());
-    let reads = g.floats("state_reads", at * 2 * rows * depth..(at + 1) * 2 * rows * depth);
-    let writes = g.floats("state_writes", at * (depth + rows) * rows..(at + 1) * (depth + rows) * rows);
+    let state_reads = g.floats("state_reads", at * 2 * rows * depth..(at + 1) * 2 * rows * depth);
+    let state_writes = g.floats("state_writes", at * (depth + rows) * rows..(at + 1) * (depth + rows) * rows);
     let chunk_decay = g.f32s("chunk_decay", at..at + 1)[0];
     let mut n: Vec<Vec<f32>> = (0..rows)
         .map(|row| {
@@ -135,18 +135,18 @@ fn advance(g: &Group<'_>, at: usize, first: usize, state: &mut [Vec<f32>]) -> Ve
         })
         .collect();
     let mut o = vec![vec![0.0; columns]; rows];
-    n.iter_mut().enumerate().for_each(|(row, n)| add(n, &reads, row * depth, state));
-    o.iter_mut().enumerate().for_each(|(row, o)| add(o, &reads, (rows + row) * depth, state));
-    o.iter_mut().enumerate().for_each(|(row, o)| add(o, &writes, (depth + row) * rows, &n));
+    n.iter_mut().enumerate().for_each(|(row, n)| add_products(n, &state_reads, row * depth, state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add_products(o, &state_reads, (rows + row) * depth, state));
+    o.iter_mut().enumerate().for_each(|(row, o)| add_products(o, &state_writes, (depth + row) * rows, &n));
     for (key, row) in state.iter_mut().enumerate() {
         row.iter_mut().for_each(|state| *state *= chunk_decay);
-        add(row, &writes, key * rows, &n);
+        add_products(row, &state_writes, key * rows, &n);
     }
     o
 }
 
 /// sum += Σ factors · rows. The factors are a row of f16 values, from element `from` on.
-fn add(sum: &mut [f32], factors: &Floats<'_>, from: usize, rows: &[Vec<f32>]) {
+fn add_products(sum: &mut [f32], factors: &Floats<'_>, from: usize, rows: &[Vec<f32>]) {
     for (at, row) in rows.iter().enumerate() {
         let factor = factors.get(from + at);
         sum.iter_mut().zip(row).for_each(|(sum, element)| *sum += factor * element);

@@ -71,7 +71,7 @@ pub fn gdn_conv(r: Recorder<'_>, x: &Tensor, weight: &Tensor, a_dt: &Tensor, slo
         .step(r.step)
         .read(x)
         .read(weight)
-        .write(&mut slots.ring)
+        .write(&mut slots.conv_state)
         .write(&mut qkv)
         .read(a_dt)
         .write(&mut gates)
@@ -113,7 +113,7 @@ fn cpu(g: &Group<'_>) {
         reach.mix(g, offset, head, y);
     }
     if rows.start == 0 {
-        reach.keep(g, of_head);
+        reach.save_conv_state(g, of_head);
     }
 }
 
@@ -166,7 +166,7 @@ impl Reach {
     }
 
     /// Stores the last 3 rows of x in the conv state.
-    pub(super) fn keep(&self, g: &Group<'_>, channels: Range<usize>) {
+    pub(super) fn save_conv_state(&self, g: &Group<'_>, channels: Range<usize>) {
         let rows = self.span.rows as usize;
         for offset in rows.saturating_sub(TAPS as usize - 1)..rows {
             let place = self.state_row(self.span.position as usize + offset);

@@ -33,7 +33,7 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("a_dt", Element::F32),
         Binding::read("norm", Element::Float),
         Binding::update("state", Element::F32),
-        Binding::write("o", Element::Inputs),
+        Binding::write("o", Element::Activations),
     ],
     params: &[("eps", Scalar::F32(0.0))],
     library: &["step", "activations", "reduce"],
@@ -79,7 +79,7 @@ pub fn gdn_decode(r: Recorder<'_>, x: &Tensor, w: &Recurrence, slots: &mut Slots
         .step(r.step)
         .read(x)
         .read(&w.conv)
-        .write(&mut slots.ring)
+        .write(&mut slots.conv_state)
         .read(&w.a_dt)
         .read(&w.norm.weight)
         .write(&mut slots.state)
@@ -126,7 +126,7 @@ fn cpu(g: &Group<'_>) {
         reach.mix(g, 0, part, &mut y);
         // The first value head of a shared key head stores the queries and keys.
         if part >= 2 * keys || heads.is_first(head) {
-            reach.keep(g, channels);
+            reach.save_conv_state(g, channels);
         }
         y
     });

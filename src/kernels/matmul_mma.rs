@@ -26,7 +26,7 @@ pub static KERNEL: Kernel = Kernel {
     bindings: &[
         step::BINDING,
         Binding::read("x", Element::F16),
-        Binding::read("w", Element::Halves),
+        Binding::read("w", Element::MatrixOperand),
         Binding::update("y", Element::F32),
     ],
     params: &[("first", Scalar::U32(0)), ("count", Scalar::U32(0)), ("stride", Scalar::U32(0))],
@@ -67,7 +67,7 @@ impl Tile {
 
 /// Whether matrix units can compute the product with a matrix part.
 pub(crate) fn fits(caps: &Caps, activations: DType, part: &Part) -> bool {
-    caps.matrix_units.is_some() && activations == DType::F16 && part.tensor.dtype().has_halves()
+    caps.matrix_units.is_some() && activations == DType::F16 && part.tensor.dtype().suits_matrix_units()
 }
 
 /// Matrix rows in the form that the kernel multiplies.
@@ -75,18 +75,18 @@ pub(crate) enum Weights<'a> {
     /// A part, as stored.
     Stored(&'a Part),
     /// These rows, already converted to f16 in the first rows of a tensor.
-    Expanded(&'a Tensor, Range<u32>),
+    Dequantized(&'a Tensor, Range<u32>),
 }
 
 /// Records the product with some rows of the matrix. The summation order of a row depends only on its length.
 pub(crate) fn matmul_mma(r: Recorder<'_>, product: &mut Product<'_>, weights: &Weights<'_>) {
     let Product { x, y, epilogue, .. } = product;
-    let (w, of_y, expanded) = match weights {
+    let (w, of_y, dequantized) = match weights {
         Weights::Stored(part) => (&part.tensor, part.rows(), 0),
-        Weights::Expanded(w, of_y) => (*w, of_y.clone(), 1),
+        Weights::Dequantized(w, of_y) => (*w, of_y.clone(), 1),
     };
     let size = r.caps().matrix_units.expect("a device with matrix units");
-    let width = r.caps().subgroup.map_or(size, |[least, _]| least);
+    let width = r.caps().subgroup.map_or(size, |[min_subgroup, _]| min_subgroup);
     let (columns, stride) = (of_y.len() as u32, y.width());
     let Tile { subgroups, fragments, steps } = Tile::of([x.rows(), columns], size);
     let lanes = subgroups[0] * subgroups[1] * width;
@@ -106,7 +106,7 @@ pub(crate) fn matmul_mma(r: Recorder<'_>, product: &mut Product<'_>, weights: &W
         .define("W_FETCHES", fetches(tile_columns) / wide)
         .define("W_WIDE", wide)
         .define("ADD", *epilogue as u32)
-        .define("EXPANDED", expanded)
+        .define("DEQUANTIZED", dequantized)
         .lanes(lanes)
         .step(r.step)
         .read(x)
@@ -118,10 +118,10 @@ pub(crate) fn matmul_mma(r: Recorder<'_>, product: &mut Product<'_>, weights: &W
         .grid([columns.div_ceil(tile_columns), x.rows().div_ceil(tile_rows), 1]);
 }
 
-/// `dequantize` counts expanded weights as weights. This kernel reads them as activations.
+/// `dequantize` counts dequantized weights as weights. This kernel reads them as activations.
 fn cost(d: &Dispatch, load: &Load) -> Cost {
     let cost = super::matvec::cost(d, load);
-    if d.size("EXPANDED") == 0 {
+    if d.size("DEQUANTIZED") == 0 {
         return cost;
     }
     let activations = Bytes { read: cost.activations.read + cost.weights, ..cost.activations };

@@ -24,8 +24,8 @@ pub static KERNEL: Kernel = Kernel {
     name: "matvec",
     bindings: &[
         step::BINDING,
-        Binding::read("x", Element::Wide),
-        Binding::read("w", Element::Wide),
+        Binding::read("x", Element::Vec16B),
+        Binding::read("w", Element::Vec16B),
         Binding::update("y", Element::F32),
     ],
     params: &[
@@ -45,9 +45,11 @@ pub static KERNEL: Kernel = Kernel {
 /// multiplied as bytes and a run is a multiple of a block; else that of the recorder.
 pub(crate) fn activation_type(r: Recorder<'_>, w: &Matrix, alignment: u32) -> DType {
     let packs = w.parts()[0].tensor.dtype().packs();
-    let alike = w.parts().iter().all(|part| part.tensor.dtype().packs() == packs);
+    let same_packing = w.parts().iter().all(|part| part.tensor.dtype().packs() == packs);
     match packs {
-        Some(packs) if r.caps().packed_dots && alike && alignment.is_multiple_of(BLOCK as u32) => DType::Packed(packs),
+        Some(packs) if r.caps().packed_dots && same_packing && alignment.is_multiple_of(BLOCK as u32) => {
+            DType::Packed(packs)
+        }
         _ => r.activations,
     }
 }
@@ -107,17 +109,17 @@ pub(super) fn ranges(g: &Group<'_>) -> (Range<usize>, Range<usize>) {
 /// The products of some rows and columns, with the same sums for every kernel that calls it. `narrowed` converts each
 /// dequantized weight.
 pub(super) fn tile(g: &Group<'_>, rows: Range<usize>, columns: Range<usize>, narrowed: fn(f32) -> f32) {
-    let (live, inner, stride) = (View::of(g).live(), g.define("K"), g.word("stride"));
-    let (rows, columns) = (rows.start..rows.end.min(live), columns.start..columns.end.min(g.word("count")));
-    let packed = g.known("ROWS_ARE") == Some(RowsAre::PackedHere as usize);
+    let (active_rows, inner, stride) = (View::of(g).active_rows(), g.define("K"), g.word("stride"));
+    let (rows, columns) = (rows.start..rows.end.min(active_rows), columns.start..columns.end.min(g.word("count")));
+    let packed = g.find_define("ROWS_ARE") == Some(RowsAre::PackedHere as usize);
     let x = |row: usize| g.floats("x", row * inner..(row + 1) * inner).to_vec();
     let xs: Vec<_> = rows.clone().map(|row| if packed { rounded(&x(row)) } else { x(row) }).collect();
     for column in columns {
         let stored = g.floats("w", column * inner..(column + 1) * inner);
         // Dequantize once for all rows.
         let quantized = matches!(stored, Floats::Quantized(_));
-        let singles = quantized.then(|| stored.to_vec().into_iter().map(narrowed).collect::<Vec<_>>());
-        let weights = singles.as_deref().map_or(stored, Floats::F32);
+        let f32s = quantized.then(|| stored.to_vec().into_iter().map(narrowed).collect::<Vec<_>>());
+        let weights = f32s.as_deref().map_or(stored, Floats::F32);
         for (row, x) in rows.clone().zip(&xs) {
             let at = row * stride + g.word("first") + column;
             let (y, sum) = (&mut g.f32s_mut("y", at..at + 1)[0], weights.dot(x));

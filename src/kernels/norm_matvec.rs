@@ -27,10 +27,10 @@ pub static KERNEL: Kernel = Kernel {
     name: "norm_matvec",
     bindings: &[
         step::BINDING,
-        Binding::read("x", Element::Wide),
-        Binding::read("norm", Element::Wide),
-        Binding::read("w", Element::Wide),
-        Binding::read("tail", Element::Wide),
+        Binding::read("x", Element::Vec16B),
+        Binding::read("norm", Element::Vec16B),
+        Binding::read("w", Element::Vec16B),
+        Binding::read("tail", Element::Vec16B),
         Binding::update("y", Element::F32),
     ],
     params: &[
@@ -121,7 +121,7 @@ fn cpu(g: &Group<'_>) {
             ("tail", g.word("first") + count, group * size..((group + 1) * size).min(tail))
         }
     };
-    for row in rows.start..rows.end.min(View::of(g).live()) {
+    for row in rows.start..rows.end.min(View::of(g).active_rows()) {
         let h = normed(g.f32s("x", row * inner..(row + 1) * inner), g.floats("norm", 0..inner), g.f32("eps"));
         let h = if binding == "w" && g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
         let y = g.f32s_mut("y", row * stride + first + columns.start..row * stride + first + columns.end);

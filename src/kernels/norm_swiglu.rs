@@ -28,11 +28,11 @@ pub static KERNEL: Kernel = Kernel {
     name: "norm_swiglu",
     bindings: &[
         step::BINDING,
-        Binding::read("x", Element::Wide),
-        Binding::read("norm", Element::Wide),
-        Binding::read("gate", Element::Wide),
-        Binding::read("up", Element::Wide),
-        Binding::update("y", Element::Inputs),
+        Binding::read("x", Element::Vec16B),
+        Binding::read("norm", Element::Vec16B),
+        Binding::read("gate", Element::Vec16B),
+        Binding::read("up", Element::Vec16B),
+        Binding::update("y", Element::Activations),
     ],
     params: &[
         ("rows", Scalar::U32(0)),
@@ -66,7 +66,7 @@ pub fn norm_swiglu(r: Recorder<'_>, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
         _ => (4, 0),
     };
     let mut y = r.scratch([x.rows(), width], r.activations);
-    for Stretch { gate, up, columns } in stretches(gate_up) {
+    for PairedColumns { gate, up, columns } in paired_columns(gate_up) {
         let count = columns.end - columns.start;
         assert!(columns.start.is_multiple_of(run) && count.is_multiple_of(run), "norm_swiglu: parts in runs of {run}");
         let weights = [gate.tensor.dtype(), up.tensor.dtype()];
@@ -100,19 +100,19 @@ pub fn norm_swiglu(r: Recorder<'_>, h: Normed<'_>, gate_up: &Matrix) -> Tensor {
 }
 
 /// Columns whose gate rows lie in one matrix part, and whose up rows lie in one matrix part.
-struct Stretch<'a> {
+struct PairedColumns<'a> {
     gate: &'a Part,
     up: &'a Part,
     columns: Range<u32>,
 }
 
-fn stretches(gate_up: &Matrix) -> impl Iterator<Item = Stretch<'_>> {
+fn paired_columns(gate_up: &Matrix) -> impl Iterator<Item = PairedColumns<'_>> {
     let width = gate_up.rows() / 2;
     let pairs = gate_up.parts().iter().flat_map(|gate| gate_up.parts().iter().map(move |up| (gate, up)));
     pairs.filter_map(move |(gate, up)| {
         let start = gate.first.max(up.first.saturating_sub(width));
         let end = (gate.first + gate.tensor.rows()).min((up.first + up.tensor.rows()).saturating_sub(width)).min(width);
-        (start < end).then_some(Stretch { gate, up, columns: start..end })
+        (start < end).then_some(PairedColumns { gate, up, columns: start..end })
     })
 }
 
@@ -132,7 +132,7 @@ fn cpu(g: &Group<'_>) {
     let (rows, columns) = ranges(g);
     let inner = g.define("K");
     let columns = columns.start..columns.end.min(g.word("count"));
-    for row in rows.start..rows.end.min(View::of(g).live()) {
+    for row in rows.start..rows.end.min(View::of(g).active_rows()) {
         let h = normed(g.f32s("x", row * inner..(row + 1) * inner), g.floats("norm", 0..inner), g.f32("eps"));
         let h = if g.define("ROWS_ARE") == RowsAre::PackedHere as usize { rounded(&h) } else { h };
         let sum = |binding: &str, at: usize| g.floats(binding, at * inner..(at + 1) * inner).dot(&h);

@@ -1,7 +1,7 @@
 //! q, k = rope(rms_norm(q)), rope(rms_norm(k)), per head; rope rotates the first ROTARY dims, half-split:
 //! y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin. Keys and values are written to the cache:
-//! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / BLOCK\] · BLOCK + position mod
-//! BLOCK.
+//! keys\[place(r)\] = k\[r\], values\[place(r)\] = v\[r\], place(r) = table\[position / PAGE\] · PAGE + position mod
+//! PAGE.
 
 use crate::{
     compute::{
@@ -12,7 +12,7 @@ use crate::{
     },
     kernels::{
         operands::{
-            caches::{Blocks, Pages},
+            caches::{KvPages, PageTable},
             recorder::Recorder,
             step::{self, View},
         },
@@ -30,8 +30,8 @@ pub static KERNEL: Kernel = Kernel {
         Binding::read("norms", Element::F32),
         Binding::read("rope", Element::F32),
         Binding::write("q", Element::F32),
-        Binding::update("keys", Element::Heads),
-        Binding::update("values", Element::Heads),
+        Binding::update("keys", Element::KvRows),
+        Binding::update("values", Element::KvRows),
     ],
     params: &[("eps", Scalar::F32(0.0))],
     library: &["step", "pages", "reduce", "heads"],
@@ -51,7 +51,7 @@ pub struct QkNorm {
 
 /// Computes the queries, and writes keys and values to the cache. x \[T, projected\] f32, rope \[context, ROTARY\] f32
 /// (cos and sin per frequency) → q \[T, Hq·D\] f32.
-pub fn qk_norm_rope(r: Recorder<'_>, x: &Tensor, norm: &QkNorm, rope: &Tensor, cache: &mut Blocks) -> Tensor {
+pub fn qk_norm_rope(r: Recorder<'_>, x: &Tensor, norm: &QkNorm, rope: &Tensor, cache: &mut KvPages) -> Tensor {
     let heads = cache.heads;
     assert_eq!(x.width(), heads.projected(), "qk_norm_rope: x");
     assert_eq!([norm.weights.rows(), norm.weights.width()], [2, heads.width], "qk_norm_rope: norms");
@@ -61,8 +61,8 @@ pub fn qk_norm_rope(r: Recorder<'_>, x: &Tensor, norm: &QkNorm, rope: &Tensor, c
         .attention_heads(heads)
         .define("ROTARY", rope.width())
         .define("SCALED", cache.scaled())
-        .define("BLOCK", cache.block)
-        .define("MAX_BLOCKS", r.step.tables().width())
+        .define("PAGE", cache.page_size)
+        .define("MAX_PAGES", r.step.tables().width())
         .step(r.step)
         .read(r.step.tables())
         .read(x)
@@ -95,24 +95,24 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 fn cpu(g: &Group<'_>) {
     let (step, head, row) = (View::of(g), g.at(0), g.at(1));
     let [q_heads, kv_heads, width] = ["Q_HEADS", "KV_HEADS", "HEAD"].map(|name| g.define(name));
-    if row >= step.live() {
+    if row >= step.active_rows() {
         return;
     }
     let first = row * 2 * (q_heads + kv_heads) * width;
     let of = |head: usize| g.f32s("x", first + head * width..first + (head + 1) * width);
-    let place = Pages::of(g, step.span_of(row).slot).place(step.position(row));
+    let place = PageTable::of(g, step.span_of(row).slot).place(step.position(row));
     match (head.checked_sub(q_heads), head.checked_sub(q_heads + kv_heads)) {
         (_, Some(value)) => g.store("values", (place * kv_heads + value) * width, of(q_heads + head)),
-        (Some(key), _) => g.store("keys", (place * kv_heads + key) * width, &turned(g, of(q_heads + head), 1)),
+        (Some(key), _) => g.store("keys", (place * kv_heads + key) * width, &rotated(g, of(q_heads + head), 1)),
         (None, None) => {
-            let y = turned(g, of(2 * head), 0);
+            let y = rotated(g, of(2 * head), 0);
             g.f32s_mut("q", (row * q_heads + head) * width..(row * q_heads + head + 1) * width).copy_from_slice(&y);
         }
     }
 }
 
 /// A head of the workgroup's row after norm and rope. `norm` is 0 for queries, 1 for keys.
-fn turned(g: &Group<'_>, x: &[f32], norm: usize) -> Vec<f32> {
+fn rotated(g: &Group<'_>, x: &[f32], norm: usize) -> Vec<f32> {
     let (width, rotary, position) = (x.len(), g.define("ROTARY"), View::of(g).position(g.at(1)));
     let normed = normed(x, g.floats("norms", norm * width..(norm + 1) * width), g.f32("eps"));
     let mut y = normed.clone();

@@ -74,7 +74,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (step, width, row) = (View::of(g), g.define("WIDTH"), g.at(0));
-    if row >= step.live() {
+    if row >= step.active_rows() {
         return;
     }
     let x = g.floats("x", row * width..(row + 1) * width).to_vec();

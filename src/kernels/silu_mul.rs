@@ -44,7 +44,7 @@ fn cpu(g: &Group<'_>) {
     let (step, width, row) = (View::of(g), g.define("WIDTH"), g.at(1));
     let first = g.at(0) * 4 * KERNEL.lanes as usize;
     let count = (4 * KERNEL.lanes as usize).min(width - first);
-    if row < step.live() {
+    if row < step.active_rows() {
         let half =
             |half: usize| g.floats("x", (2 * row + half) * width + first..(2 * row + half) * width + first + count);
         let (gate, up) = (half(0), half(1));

@@ -63,7 +63,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (row, width, count) = (g.at(0), g.define("WIDTH"), g.define("COUNT"));
-    if row >= View::of(g).live() {
+    if row >= View::of(g).active_rows() {
         return;
     }
     let logits = g.f32s("logits", row * width..row * width + g.word("limit"));

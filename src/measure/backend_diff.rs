@@ -13,7 +13,7 @@ use crate::{
         caps::DeviceKind,
         dtype::DType,
         kernel::Dispatch,
-        memory::{Buffer, BufferId, Slot},
+        memory::{Buffer, BufferId, Resource},
         pass::Pass,
     },
     engine::{LogitRows, Runner},
@@ -21,7 +21,7 @@ use crate::{
     kernels::operands::step::{Input, Layout, Phase, SequenceId, Work},
     model::{
         Model,
-        cache::{BLOCK, Plan},
+        cache::{PAGE, Plan},
     },
 };
 pub use difference::Difference;
@@ -33,7 +33,7 @@ const POISON: u32 = 0x7fc0_7fc0;
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// Index of the dispatch in its recording.
-    pub launch: usize,
+    pub number: usize,
     /// The kernel's name.
     pub kernel: &'static str,
     /// The kernel's name with its defines.
@@ -68,14 +68,14 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { launch, label, binding, shape, dtype, difference, .. } = self;
+        let Self { number, label, binding, shape, dtype, difference, .. } = self;
         let Difference { error, at, wanted, found } = difference;
         let place = [*at as u32 / shape[1], *at as u32 % shape[1]];
         let bound = self.bound();
         write!(
             f,
-            "launch {launch}, {label}: {binding} {shape:?} {dtype}: error {error:.1e} of at most {bound:.0e}, worst at \
-             {place:?}: {found}, expected {wanted}"
+            "dispatch {number}, {label}: {binding} {shape:?} {dtype}: error {error:.1e} of at most {bound:.0e}, worst \
+             at {place:?}: {found}, expected {wanted}"
         )
     }
 }
@@ -89,20 +89,20 @@ impl fmt::Display for Finding {
 pub fn pass(reference: &Arc<dyn Backend>, tested: &Arc<dyn Backend>, pass: Pass) -> Result<Vec<Finding>> {
     let recorded = pass.finish().on_buffers(|bytes| poisoned(tested, bytes))?;
     let (mut copies, mut findings) = (Copies { reference, known: HashMap::new() }, Vec::new());
-    for (launch, dispatch) in recorded.dispatches.iter().enumerate() {
+    for (number, dispatch) in recorded.dispatches.iter().enumerate() {
         let copy = copies.of(dispatch)?;
         run(reference, &copy)?;
         run(tested, dispatch)?;
         for (at, binding) in dispatch.kernel.bindings.iter().enumerate().filter(|(_, binding)| binding.access.writes())
         {
             let (shape, dtype) = (dispatch.shapes[at], dispatch.elements[at]);
-            let [wanted, found] = [&copy, dispatch].map(|side| contents(side.slots[at].buffer()));
+            let [wanted, found] = [&copy, dispatch].map(|side| contents(side.resources[at].buffer()));
             let (wanted, found) = (wanted?, found?);
-            dispatch.slots[at].buffer().write(0, &wanted)?;
+            dispatch.resources[at].buffer().write(0, &wanted)?;
             let bytes = dtype.size(shape) as usize;
             let difference = Difference::between((dtype, shape), &wanted[..bytes], &found[..bytes]);
             let (kernel, label) = (dispatch.kernel.name, dispatch.label());
-            findings.push(Finding { launch, kernel, label, binding: binding.name, shape, dtype, difference });
+            findings.push(Finding { number, kernel, label, binding: binding.name, shape, dtype, difference });
         }
     }
     Ok(findings)
@@ -122,8 +122,8 @@ pub fn model(reference: &Arc<dyn Backend>, model: &Arc<Model>, ids: &[u32], kv: 
     if let Some(id) = ids.iter().find(|id| **id >= vocabulary) {
         return Err(Error::Request(format!("token id {id} is not below the vocabulary of {vocabulary}")));
     }
-    let context = (ids.len() as u32).next_multiple_of(BLOCK);
-    let plan = Plan { context, blocks: context / BLOCK, slots: 1, kv };
+    let context = (ids.len() as u32).next_multiple_of(PAGE);
+    let plan = Plan { context, pages: context / PAGE, slots: 1, kv };
     let mut runner = Runner::new(model.clone(), plan)?;
     runner.assign_all()?;
     // Plain loops run dispatches of every tiling; shaders run only their own backend's.
@@ -149,22 +149,22 @@ fn step(runner: &mut Runner, work: &Work, tokens: &[u32]) -> Result<Pass> {
 /// The reference's copies of all buffers that a recording binds.
 struct Copies<'a> {
     reference: &'a Arc<dyn Backend>,
-    known: HashMap<BufferId, Slot>,
+    known: HashMap<BufferId, Resource>,
 }
 
 impl Copies<'_> {
     /// The same dispatch on copies of its buffers. The first use of a buffer copies it; afterwards both stay identical.
     fn of(&mut self, dispatch: &Dispatch) -> Result<Dispatch> {
-        let slots = dispatch.slots.iter().map(|slot| {
-            let original = slot.buffer();
+        let resources = dispatch.resources.iter().map(|resource| {
+            let original = resource.buffer();
             if let Some(copy) = self.known.get(&original.id()) {
                 return Ok(copy.clone());
             }
             let copy = Buffer::new(self.reference, original.bytes(), "reference copy")?;
             copy.write(0, &contents(original)?)?;
-            Ok(self.known.entry(original.id()).or_insert(Slot::Buffer(copy)).clone())
+            Ok(self.known.entry(original.id()).or_insert(Resource::Buffer(copy)).clone())
         });
-        Ok(Dispatch { slots: slots.collect::<Result<_>>()?, ..dispatch.clone() })
+        Ok(Dispatch { resources: resources.collect::<Result<_>>()?, ..dispatch.clone() })
     }
 }
 

@@ -77,7 +77,7 @@ pub fn of_device(device: &str) -> Option<&'static Chip> {
 
 impl Chip {
     /// Roofline time of a cost in seconds: the longer of its memory time and its compute time.
-    pub fn floor(&self, cost: &Cost) -> f64 {
+    pub fn roofline(&self, cost: &Cost) -> f64 {
         let memory = cost.moved() as f64 / (self.bandwidth * 1e9);
         let matrix = cost.flops.matrix as f64 / (self.matrix * 1e12);
         let vector = cost.flops.vector as f64 / (self.vector * 1e12);

@@ -238,7 +238,7 @@ async fn run(sides: &[&Side], passage: &Passage, progress: &mut Progress<'_>, sc
 async fn arrived(asked: Vec<Pending>) -> Result<Vec<Vec<f32>>> {
     let mut logits = Vec::with_capacity(asked.len());
     for bytes in asked {
-        logits.push(singles(&bytes.await?));
+        logits.push(f32s(&bytes.await?));
     }
     Ok(logits)
 }
@@ -257,6 +257,6 @@ fn fit(model: &Model, passage: &Passage) -> Result<()> {
     Ok(())
 }
 
-fn singles(bytes: &[u8]) -> Vec<f32> {
+fn f32s(bytes: &[u8]) -> Vec<f32> {
     bytemuck::allocation::pod_collect_to_vec(bytes)
 }

@@ -1,4 +1,4 @@
-//! The state of sequences in each layer: blocks of keys and values, or slots of recurrent state. Allocated once.
+//! The state of sequences in each layer: pages of keys and values, or slots of recurrent state. Allocated once.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use crate::{
     compute::{backend::Backend, dtype::DType, tensor::Tensor},
     error::{Error, Result},
     kernels::operands::{
-        caches::{Blocks, Slots, State},
+        caches::{KvPages, Slots, State},
         heads::{AttentionHeads, DeltaHeads, TAPS},
     },
     model::config::{Config, LayerKind, ValueOrder},
 };
 
-/// Tokens per block of keys and values.
-pub const BLOCK: u32 = 16;
+/// Tokens per page of keys and values.
+pub const PAGE: u32 = 16;
 
 /// The memory of all sequences.
 pub struct Cache {
@@ -21,7 +21,7 @@ pub struct Cache {
     pub layers: Vec<State>,
     /// \[context, rotary\] f32: cos and sin of each frequency at each position.
     pub rope: Tensor,
-    /// \[slots, blocks per context\] u32: the block of each part of the slot's sequence.
+    /// \[slots, pages per context\] u32: the page of each part of the slot's sequence.
     pub tables: Arc<Tensor>,
 }
 
@@ -30,8 +30,8 @@ pub struct Cache {
 pub struct Plan {
     /// Maximum tokens per sequence.
     pub context: u32,
-    /// Number of blocks of keys and values, shared by all sequences.
-    pub blocks: u32,
+    /// Number of pages of keys and values, shared by all sequences.
+    pub pages: u32,
     /// Number of slots of recurrent state, for sequences and snapshots.
     pub slots: u32,
     /// Type of keys and values: f32, f16 or [`DType::Q8Heads`].
@@ -45,16 +45,16 @@ impl Plan {
     /// # Errors
     /// [`Error::Request`] with the largest context that fits, if `context` does not.
     pub fn fit(config: &Config, wanted: Wanted, room: Room) -> Result<Self> {
-        let per_sequence = wanted.context.div_ceil(BLOCK);
-        let least = Plan { context: wanted.context, blocks: per_sequence, slots: wanted.slots, kv: wanted.kv };
-        let most_blocks = (room.binding / config.block_bytes(wanted.kv).max(1)).min(u64::from(u32::MAX)) as u32;
-        let left = room.bytes.checked_sub(least.bytes(config)).filter(|_| per_sequence <= most_blocks);
+        let per_sequence = wanted.context.div_ceil(PAGE);
+        let smallest = Plan { context: wanted.context, pages: per_sequence, slots: wanted.slots, kv: wanted.kv };
+        let max_pages = (room.binding / config.page_bytes(wanted.kv).max(1)).min(u64::from(u32::MAX)) as u32;
+        let left = room.bytes.checked_sub(smallest.bytes(config)).filter(|_| per_sequence <= max_pages);
         let Some(left) = left else { return Err(too_large(config, wanted, room)) };
         let attention = u64::from(config.attention_layers()).max(1);
-        let spare = left / (2 * attention * config.block_bytes(wanted.kv)).max(1);
-        let blocks = u64::from(per_sequence) * u64::from(wanted.sequences.max(1));
-        let blocks = blocks.min(u64::from(per_sequence) + spare).min(u64::from(most_blocks));
-        Ok(Plan { blocks: blocks as u32, ..least })
+        let spare = left / (2 * attention * config.page_bytes(wanted.kv)).max(1);
+        let pages = u64::from(per_sequence) * u64::from(wanted.sequences.max(1));
+        let pages = pages.min(u64::from(per_sequence) + spare).min(u64::from(max_pages));
+        Ok(Plan { pages: pages as u32, ..smallest })
     }
 
     /// Total size in bytes.
@@ -63,8 +63,8 @@ impl Plan {
         let heads = config.delta_heads();
         let slot = 4 * (u64::from(TAPS * heads.channels()) + u64::from(heads.state()));
         let rope = u64::from(self.context) * u64::from(config.rotary_dim) * 4;
-        let tables = u64::from(self.slots) * u64::from(self.context.div_ceil(BLOCK)) * 4;
-        attention * 2 * u64::from(self.blocks) * config.block_bytes(self.kv)
+        let tables = u64::from(self.slots) * u64::from(self.context.div_ceil(PAGE)) * 4;
+        attention * 2 * u64::from(self.pages) * config.page_bytes(self.kv)
             + linear * u64::from(self.slots) * slot
             + rope
             + tables
@@ -95,16 +95,16 @@ pub struct Room {
 
 /// The error for a context that does not fit, with the largest context that does.
 fn too_large(config: &Config, wanted: Wanted, room: Room) -> Error {
-    let plan = |context: u32| Plan { context, blocks: context.div_ceil(BLOCK), slots: wanted.slots, kv: wanted.kv };
-    let largest_tensor = |plan: &Plan| u64::from(plan.blocks) * config.block_bytes(wanted.kv);
+    let plan = |context: u32| Plan { context, pages: context.div_ceil(PAGE), slots: wanted.slots, kv: wanted.kv };
+    let largest_tensor = |plan: &Plan| u64::from(plan.pages) * config.page_bytes(wanted.kv);
     let fits = |plan: &Plan| plan.bytes(config) <= room.bytes && largest_tensor(plan) <= room.binding;
-    // Binary search: contexts of `fit` blocks fit, contexts of `over` blocks do not.
-    let (mut fit, mut over) = (0, wanted.context / BLOCK + 1);
+    // Binary search: contexts of `fit` pages fit, contexts of `over` pages do not.
+    let (mut fit, mut over) = (0, wanted.context / PAGE + 1);
     while fit + 1 < over {
         let middle = fit.midpoint(over);
-        if fits(&plan(middle * BLOCK)) { fit = middle } else { over = middle }
+        if fits(&plan(middle * PAGE)) { fit = middle } else { over = middle }
     }
-    let advice = match fit * BLOCK {
+    let advice = match fit * PAGE {
         0 => "no context fits: use a smaller model, or --backend cpu".into(),
         context => format!("a context of {context} tokens fits: --context {context}"),
     };
@@ -120,9 +120,9 @@ fn too_large(config: &Config, wanted: Wanted, room: Room) -> Error {
 }
 
 impl Config {
-    /// Bytes of one block of one layer's keys, or of its values.
-    fn block_bytes(&self, kv: DType) -> u64 {
-        kv.size([BLOCK * self.kv_heads, self.head_dim])
+    /// Bytes of one page of one layer's keys, or of its values.
+    fn page_bytes(&self, kv: DType) -> u64 {
+        kv.size([PAGE * self.kv_heads, self.head_dim])
     }
 
     /// The heads of an attention layer.
@@ -155,31 +155,31 @@ impl Cache {
     /// [`Error::OutOfMemory`].
     pub fn new(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<Self> {
         let layers = config.layers.iter().map(|kind| match kind {
-            LayerKind::Full => blocks(backend, config, plan).map(State::Blocks),
+            LayerKind::Full => pages(backend, config, plan).map(State::KvPages),
             LayerKind::Linear => slots(backend, config, plan).map(State::Slots),
         });
         let layers = layers.collect::<Result<_>>()?;
         let shape = [plan.context, config.rotary_dim];
         let rope = Tensor::from_slice(backend, shape, DType::F32, "rope table", &angles(config, plan.context))?;
-        let width = plan.context.div_ceil(BLOCK);
+        let width = plan.context.div_ceil(PAGE);
         let tables = vec![0u32; (plan.slots * width) as usize];
-        let tables = Tensor::from_slice(backend, [plan.slots, width], DType::U32, "block tables", &tables)?;
+        let tables = Tensor::from_slice(backend, [plan.slots, width], DType::U32, "page tables", &tables)?;
         Ok(Self { layers, rope, tables: Arc::new(tables) })
     }
 }
 
-fn blocks(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<Blocks> {
-    let shape = [plan.blocks * BLOCK * config.kv_heads, config.head_dim];
+fn pages(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<KvPages> {
+    let shape = [plan.pages * PAGE * config.kv_heads, config.head_dim];
     let keys = Tensor::new(backend, shape, plan.kv, "keys")?;
     let values = Tensor::new(backend, shape, plan.kv, "values")?;
-    Ok(Blocks { keys, values, block: BLOCK, heads: config.attention_heads() })
+    Ok(KvPages { keys, values, page_size: PAGE, heads: config.attention_heads() })
 }
 
 fn slots(backend: &Arc<dyn Backend>, config: &Config, plan: &Plan) -> Result<Slots> {
     let heads = config.delta_heads();
-    let ring = Tensor::new(backend, [plan.slots, TAPS * heads.channels()], DType::F32, "convolution ring")?;
+    let conv_state = Tensor::new(backend, [plan.slots, TAPS * heads.channels()], DType::F32, "convolution state")?;
     let state = Tensor::new(backend, [plan.slots, heads.state()], DType::F32, "recurrent state")?;
-    Ok(Slots { ring, state, heads })
+    Ok(Slots { conv_state, state, heads })
 }
 
 /// cos and sin of position · θ^(−2j/rotary). The product is rounded to f32, as in the reference.

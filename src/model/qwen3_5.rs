@@ -6,16 +6,16 @@ use crate::{
     compute::{dtype::DType, tensor::Tensor},
     kernels::{
         embed::embed,
+        gather_rows::gather_rows,
         gdn_decode::Recurrence,
         operands::{
-            caches::{Blocks, Slots, State},
+            caches::{KvPages, Slots, State},
             matrix::{Matrix, Normed},
             recorder::Recorder,
             step::{Phase, Rows},
         },
         qk_norm_rope::{QkNorm, qk_norm_rope},
         rms_norm::{Norm, rms_norm},
-        rows::rows,
     },
     model::cache::Cache,
     ops::{
@@ -110,7 +110,7 @@ pub fn forward(r: Recorder<'_>, m: &Weights, cache: &mut Cache, logits: &mut Ten
         Phase::Prefill => {
             let outputs = r.step.outputs();
             let r = r.with_step(&outputs);
-            head(r, m, &rows(r, &x), logits);
+            head(r, m, &gather_rows(r, &x), logits);
         }
         Phase::Decode => norm_matmul_into(r, m.norm.of(&x), &m.head, logits),
     }
@@ -129,7 +129,7 @@ fn layers(r: Recorder<'_>, m: &Weights, cache: &mut Cache) -> Tensor {
         r.mark(format!("hidden.{i}"), &x);
         let h = layer.norm.of(&x);
         let o = match (&layer.mixer, state) {
-            (Mixer::Attention(w), State::Blocks(blocks)) => attention(r, w, h, blocks, &cache.rope),
+            (Mixer::Attention(w), State::KvPages(pages)) => attention(r, w, h, pages, &cache.rope),
             (Mixer::DeltaNet(w), State::Slots(slots)) => delta_net(r, w, h, slots),
             _ => unreachable!("a cache is made for its model"),
         };
@@ -152,10 +152,10 @@ fn head(r: Recorder<'_>, m: &Weights, x: &Tensor, logits: &mut Tensor) {
 }
 
 /// Gated attention: projection, norm and rope and cache write, attention and gate. → \[T, Hq·D\]
-fn attention(r: Recorder<'_>, w: &Attention, h: Normed<'_>, blocks: &mut Blocks, rope: &Tensor) -> Tensor {
+fn attention(r: Recorder<'_>, w: &Attention, h: Normed<'_>, pages: &mut KvPages, rope: &Tensor) -> Tensor {
     let x = norm_matmul(r, h, &w.qkv);
-    let q = qk_norm_rope(r, &x, &w.norm, rope, blocks);
-    attend(r, &q, &x, blocks, For(&w.out))
+    let q = qk_norm_rope(r, &x, &w.norm, rope, pages);
+    attend(r, &q, &x, pages, For(&w.out))
 }
 
 /// Gated delta rule: projection, convolution and gates, recurrence, gated norm. → \[T, Hv·Dv\]

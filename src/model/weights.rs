@@ -12,12 +12,12 @@ use std::{ops::Range, sync::Arc, thread};
 use super::{
     Precision,
     config::{Config, LayerKind},
-    qwen3_5::{self, Attention, DeltaNet, Layer, Mixer},
+    qwen3_5::{self, Attention, DeltaNet, GatedMlp, Layer, Mixer, Mlp},
 };
 use crate::{
     compute::{
         backend::Backend,
-        caps::Expand,
+        caps::DequantizeFirst,
         dtype::{DType, Planes},
         tensor::Tensor,
     },
@@ -28,7 +28,6 @@ use crate::{
         qk_norm_rope::QkNorm,
         rms_norm::Norm,
     },
-    model::qwen3_5::{GatedMlp, Mlp},
 };
 use convert::Found;
 use quantize::{Target, Weighted, is_quantized};
@@ -60,10 +59,10 @@ impl Weights {
         let config = source.config();
         let (activations, quant) = (precision.activations_on(backend.caps()), precision.weights);
         source.require_form(quant)?;
-        let halves = activations == DType::F16 && backend.caps().matrix_units.is_some();
+        let to_f16 = activations == DType::F16 && backend.caps().matrix_units.is_some();
         thread::scope(|scope| {
             let uploader = Uploader::new(scope);
-            let mut loader = Loader { backend, source, config, halves, quant, done: 0, progress, uploader };
+            let mut loader = Loader { backend, source, config, to_f16, quant, done: 0, progress, uploader };
             let loaded = loader.weights(activations);
             loader.uploader.finish().and(loaded).map(Self::Qwen3_5)
         })
@@ -92,9 +91,9 @@ impl Weights {
 
     /// Maximum bytes of scratch memory that one matrix product needs on matrix units. `rows` holds the rows of a
     /// prefill step, and the rows of the output head.
-    pub fn expanded_bytes(&self, rows: [u32; 2], expand: Option<Expand>) -> u64 {
+    pub fn dequantized_bytes(&self, rows: [u32; 2], limits: Option<DequantizeFirst>) -> u64 {
         match self {
-            Self::Qwen3_5(weights) => weights.expanded_bytes(rows, expand),
+            Self::Qwen3_5(weights) => weights.dequantized_bytes(rows, limits),
         }
     }
 }
@@ -105,7 +104,7 @@ struct Loader<'a, 'p, 's> {
     source: &'a Source<'a>,
     config: &'a Config,
     /// Whether to convert matrices to f16, if all their values fit.
-    halves: bool,
+    to_f16: bool,
     /// Target format of large matrices.
     quant: Option<DType>,
     done: u64,
@@ -168,7 +167,7 @@ impl Loader<'_, '_, '_> {
         Ok(Attention {
             qkv: self.matrix(&qkv)?,
             norm: QkNorm {
-                weights: self.singles(&["q_norm.weight", "k_norm.weight"].map(|rest| (name(rest), [1, head_dim])))?,
+                weights: self.f32s(&["q_norm.weight", "k_norm.weight"].map(|rest| (name(rest), [1, head_dim])))?,
                 eps: self.config.epsilon,
             },
             out: self.matrix(&[(name("o_proj.weight"), [hidden, query_heads * head_dim])])?,
@@ -187,7 +186,7 @@ impl Loader<'_, '_, '_> {
             qkvzba: self.matrix(&parts.map(|(rest, rows)| (name(rest), [rows, hidden])))?,
             recurrence: Recurrence {
                 conv: self.tensor(name("conv1d.weight"), [heads.channels(), TAPS])?,
-                a_dt: self.singles(&["A_log", "dt_bias"].map(|rest| (name(rest), [1, heads.value])))?,
+                a_dt: self.f32s(&["A_log", "dt_bias"].map(|rest| (name(rest), [1, heads.value])))?,
                 norm: self.norm(name("norm.weight"), heads.value_width)?,
             },
             out: self.matrix(&[(name("out_proj.weight"), [hidden, heads.values()])])?,
@@ -210,11 +209,11 @@ impl Loader<'_, '_, '_> {
     fn matrix(&mut self, named: &[Named]) -> Result<Matrix> {
         let mut wide: Vec<String> = Vec::new();
         loop {
-            let (halves, quant) = (self.halves, self.quant);
+            let (to_f16, quant) = (self.to_f16, self.quant);
             let to = |stored: &Stored<'_>| match quant.filter(|_| is_quantized(stored.name, stored.width)) {
                 _ if stored.dtype.is_quantized() || wide.iter().any(|name| name == stored.name) => stored.dtype,
                 Some(quant) => quant,
-                None if halves => DType::F16,
+                None if to_f16 => DType::F16,
                 None => stored.dtype,
             };
             match self.parts(named, to) {
@@ -237,7 +236,7 @@ impl Loader<'_, '_, '_> {
     ) -> std::result::Result<Vec<Tensor>, Trouble> {
         let source = self.source;
         let caps = self.backend.caps();
-        let most = caps.max_binding.min(caps.max_buffer);
+        let max_bytes = caps.max_binding.min(caps.max_buffer);
         let stored = named.iter().map(|(name, shape)| {
             let stored = source.tensor(name, *shape)?;
             Ok(Stored { to: to(&stored), ..stored })
@@ -248,7 +247,7 @@ impl Loader<'_, '_, '_> {
             let row = dtype.size([1, width]);
             let rows: u32 = run.iter().map(|stored| stored.rows).sum();
             // Split at multiples of four rows, since kernels store outputs four at a time.
-            let share = u32::try_from(most / row).unwrap_or(u32::MAX);
+            let share = u32::try_from(max_bytes / row).unwrap_or(u32::MAX);
             let share = if share < 4 { share.max(1) } else { share / 4 * 4 }.min(rows);
             for first in (0..rows).step_by(share as usize) {
                 let shape = [share.min(rows - first), width];
@@ -278,7 +277,7 @@ impl Loader<'_, '_, '_> {
         Ok(())
     }
 
-    /// Like `upload`, for quantized weights. Uploads the codes piece by piece and the scales at the end.
+    /// Like `upload`, for quantized weights. Uploads the codes section by section and the scales at the end.
     fn upload_quantized(
         &mut self,
         run: &[Stored<'_>],
@@ -312,7 +311,7 @@ impl Loader<'_, '_, '_> {
     }
 
     /// Small tensors that a kernel binds together, joined as one f32 tensor.
-    fn singles(&mut self, named: &[Named]) -> Result<Tensor> {
+    fn f32s(&mut self, named: &[Named]) -> Result<Tensor> {
         let source = self.source;
         let stored = named.iter().map(|(name, shape)| {
             source.require_finite(name)?;
@@ -322,7 +321,7 @@ impl Loader<'_, '_, '_> {
         let shape = [stored.iter().map(|stored| stored.rows).sum(), stored[0].width];
         let tensor = Tensor::new(self.backend, shape, DType::F32, &named[0].0)?;
         if !matches!(source, Source::Shapes(_)) {
-            tensor.write(0, &stored.iter().flat_map(Stored::singles).collect::<Vec<_>>())?;
+            tensor.write(0, &stored.iter().flat_map(Stored::f32s).collect::<Vec<_>>())?;
         }
         self.note(named)?;
         Ok(tensor)

@@ -1,7 +1,7 @@
 //! Products with weight matrices: chooses the kernels for the device.
 
 use crate::{
-    compute::{caps::Expand, dtype::DType, tensor::Tensor},
+    compute::{caps::DequantizeFirst, dtype::DType, tensor::Tensor},
     kernels::{
         dequantize::dequantize,
         matmul,
@@ -100,31 +100,31 @@ fn product(r: Recorder<'_>, mut product: Product<'_>) {
 /// The product with consecutive parts of a matrix on matrix units. Weights become f16 before the kernel or in it, with
 /// the same bits.
 fn on_matrix_units(r: Recorder<'_>, product: &mut Product<'_>, parts: &[Part]) {
-    let expand = r.caps().tiles.expand;
-    if !is_expanded(product.x.rows(), parts, expand) {
+    let limits = r.caps().tiles.dequantize_first;
+    if !is_dequantized_first(product.x.rows(), parts, limits) {
         parts.iter().for_each(|part| matmul_mma(r, product, &Weights::Stored(part)));
         return;
     }
     let rows = parts[0].first..parts[parts.len() - 1].rows().end;
-    let mut halves = r.pass.passing([rows.len() as u32, product.w.width()], DType::F16);
-    parts.iter().for_each(|part| dequantize(r.pass, part, part.first - rows.start, &mut halves));
-    matmul_mma(r, product, &Weights::Expanded(&halves, rows));
+    let mut f16_words = r.pass.shared_scratch([rows.len() as u32, product.w.width()], DType::F16);
+    parts.iter().for_each(|part| dequantize(r.pass, part, part.first - rows.start, &mut f16_words));
+    matmul_mma(r, product, &Weights::Dequantized(&f16_words, rows));
 }
 
 /// Maximum scratch bytes of a prefill product of `rows` rows with `w` on matrix units.
-pub fn expanded_bytes(w: &Matrix, rows: u32, expand: Option<Expand>) -> u64 {
-    let has_halves = |part: &Part| part.tensor.dtype().has_halves();
-    let runs = w.parts().chunk_by(|a, b| has_halves(a) == has_halves(b));
-    let expanded = runs.filter(|parts| is_expanded(rows, parts, expand));
+pub fn dequantized_bytes(w: &Matrix, rows: u32, limits: Option<DequantizeFirst>) -> u64 {
+    let suits_matrix_units = |part: &Part| part.tensor.dtype().suits_matrix_units();
+    let runs = w.parts().chunk_by(|a, b| suits_matrix_units(a) == suits_matrix_units(b));
+    let dequantized = runs.filter(|parts| is_dequantized_first(rows, parts, limits));
     let bytes = |parts: &[Part]| parts.iter().map(|part| DType::F16.size([part.tensor.rows(), w.width()])).sum();
-    expanded.map(bytes).max().unwrap_or(0)
+    dequantized.map(bytes).max().unwrap_or(0)
 }
 
 /// Whether converting the parts to f16 first pays off for this number of rows.
-fn is_expanded(rows: u32, parts: &[Part], expand: Option<Expand>) -> bool {
+fn is_dequantized_first(rows: u32, parts: &[Part], limits: Option<DequantizeFirst>) -> bool {
     let weights: u64 = parts.iter().map(|part| u64::from(part.tensor.rows()) * u64::from(part.tensor.width())).sum();
     let quantized = parts.iter().any(|part| part.tensor.dtype().is_quantized());
-    quantized && expand.is_some_and(|expand| rows >= expand.rows && weights <= expand.weights.into())
+    quantized && limits.is_some_and(|limits| rows >= limits.rows && weights <= limits.weights.into())
 }
 
 fn check([x, y]: [&Tensor; 2], w: &Matrix) {

@@ -11,7 +11,7 @@ use crate::{
     Error, Result,
     text::metadata::{AddedToken, Metadata},
 };
-use decoder::Pieces;
+use decoder::TokenBytes;
 pub use decoder::{Decoder, SpecialTokens};
 
 /// Larger vocabularies count as a broken file: the largest real ones have about 250,000 ids.
@@ -27,7 +27,7 @@ struct Outline {
 /// A byte-level BPE tokenizer, read from `tokenizer.json`.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    pieces: Arc<Pieces>,
+    token_bytes: Arc<TokenBytes>,
 }
 
 impl Tokenizer {
@@ -65,8 +65,8 @@ impl Tokenizer {
             let what = format!("the vocabulary has {vocabulary} ids, expected 1 to {HIGHEST_VOCABULARY}");
             return Err(format(what));
         }
-        let pieces = Arc::new(Pieces::new(&inner, vocabulary));
-        Ok(Tokenizer { inner, pieces })
+        let token_bytes = Arc::new(TokenBytes::new(&inner, vocabulary));
+        Ok(Tokenizer { inner, token_bytes })
     }
 
     /// Encodes `text`. Special tokens written in it become their ids; nothing is added before or after.
@@ -89,12 +89,12 @@ impl Tokenizer {
 
     /// A decoder for one id at a time. It shares ownership of the table, so it may outlive the tokenizer.
     pub fn decoder(&self, special: SpecialTokens) -> Decoder {
-        Decoder::new(Arc::clone(&self.pieces), special)
+        Decoder::new(Arc::clone(&self.token_bytes), special)
     }
 
     /// The highest id plus one. A model may have more logits; ids beyond this one have no text.
     pub fn vocabulary(&self) -> usize {
-        self.pieces.len()
+        self.token_bytes.len()
     }
 
     /// The id of one token, spelled as in the vocabulary, for example `<|im_end|>`.

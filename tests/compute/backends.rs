@@ -5,9 +5,9 @@ mod devices;
 mod kernels;
 mod opening;
 #[cfg(feature = "wgpu")]
-mod pace;
-#[cfg(feature = "wgpu")]
 mod pipelines;
+#[cfg(feature = "wgpu")]
+mod submissions;
 
 use std::{ops::Range, sync::Arc, thread};
 
@@ -66,21 +66,21 @@ fn what_is_written_is_read() {
 
 /// More dispatches than timestamps of one query set; each depends on the one before.
 #[test]
-fn launches_are_timed_one_by_one_and_do_what_they_do() {
-    const LAUNCHES: usize = 2100;
+fn dispatches_are_timed_one_by_one_and_do_what_they_do() {
+    const DISPATCHES: usize = 2100;
     for (name, backend) in backends() {
         let [mut x, mut y] = [0.0, 0.0].map(|value| tensor(&backend, &[value; 4]));
         let p = Pass::new(backend.caps());
-        for _ in 0..LAUNCHES / 2 {
+        for _ in 0..DISPATCHES / 2 {
             scale(&p, &x, &mut y, [1.0, 1.0]);
             scale(&p, &y, &mut x, [1.0, 1.0]);
         }
         let program = backend.load(p).unwrap();
         let times = backend.time(&program).unwrap();
-        assert_eq!(values(&x), [LAUNCHES as f32; 4], "{name}");
+        assert_eq!(values(&x), [DISPATCHES as f32; 4], "{name}");
         // Software Vulkan has timestamps, and so has every GPU that wgpu supports.
         let times = times.unwrap_or_else(|| panic!("{name} has no clock"));
-        assert_eq!(times.len(), LAUNCHES, "{name}");
+        assert_eq!(times.len(), DISPATCHES, "{name}");
         let whole: f64 = times.iter().map(|time| time.as_secs_f64()).sum();
         assert!(whole > 0.0 && whole < 60.0, "{name}: {whole} s");
     }
@@ -129,8 +129,8 @@ fn a_grid_beyond_the_limits_is_an_error_that_names_its_kernel() {
         let x = tensor(&backend, &[0.0; 4]);
         let mut y = tensor(&backend, &[0.0; 4]);
         let p = Pass::new(backend.caps());
-        let launch = p.dispatch(&SHIFT).define("COUNT", 4).define("OFFSET", 0);
-        launch.read(&x).write(&mut y).grid([1, 1 << 30, 1]);
+        let dispatch = p.dispatch(&SHIFT).define("COUNT", 4).define("OFFSET", 0);
+        dispatch.read(&x).write(&mut y).grid([1, 1 << 30, 1]);
         let Err(Error::Device { label, what }) = backend.load(p) else { panic!("{name}") };
         assert_eq!(label, "shift[COUNT=4 OFFSET=0]", "{name}: {what}");
     }
@@ -201,7 +201,7 @@ fn a_program_keeps_its_buffers() {
 }
 
 #[test]
-fn dependent_launches_see_each_other() {
+fn dependent_dispatches_see_each_other() {
     const COUNT: usize = 1000;
     let mut backends = backends();
     backends.push(("cpu of 4 threads", Arc::new(Cpu::new(4))));
@@ -230,14 +230,14 @@ fn every_float_type_is_read_and_written_alike() {
         [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 65504.0, 65519.0, 1e6, -1e6, 0.0, -0.0, 6e-5, 1.0 / 3.0, -2.5];
     let plain = (0..116).map(|i| (i as f32 - 58.0) * 0.37);
     let singles: Vec<f32> = odd.into_iter().chain(plain).collect();
-    let halves: Vec<u16> = singles.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
+    let f16_words: Vec<u16> = singles.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
     let brains: Vec<u16> = singles.iter().map(|x| half::bf16::from_f32(*x).to_bits()).collect();
     for from in [DType::F32, DType::F16, DType::Bf16] {
         for to in [DType::F32, DType::F16] {
             let results = backends().into_iter().map(|(name, backend)| {
                 let shape = [1, singles.len() as u32];
                 let x = match from {
-                    DType::F16 => Tensor::from_slice(&backend, shape, from, "x", &halves).unwrap(),
+                    DType::F16 => Tensor::from_slice(&backend, shape, from, "x", &f16_words).unwrap(),
                     DType::Bf16 => Tensor::from_slice(&backend, shape, from, "x", &brains).unwrap(),
                     _ => tensor(&backend, &singles),
                 };

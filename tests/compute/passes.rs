@@ -9,7 +9,7 @@ use bimetal::{
         cpu::Cpu,
         dtype::DType,
         kernel::{Binding, Element, Kernel, Scalar, Source},
-        memory::Slot,
+        memory::Resource,
         pass::Pass,
         tensor::Tensor,
     },
@@ -87,7 +87,7 @@ fn writing_what_was_read_waits() {
 }
 
 #[test]
-fn independent_launches_do_not_wait() {
+fn independent_dispatches_do_not_wait() {
     let p = pass();
     let [a, mut b, mut c, mut d] = scratch(&p);
     copy(&p, &a, &mut b);
@@ -147,9 +147,9 @@ fn scratch_that_lives_is_not_lent() {
     bump(&p, &mut a);
     bump(&p, &mut b);
     let recorded = p.finish();
-    let number = |at: usize| match recorded.dispatches[at].slots[0] {
-        Slot::Scratch(number) => number,
-        Slot::Buffer(_) => panic!("scratch lives in no buffer"),
+    let number = |at: usize| match recorded.dispatches[at].resources[0] {
+        Resource::Scratch(number) => number,
+        Resource::Buffer(_) => panic!("scratch lives in no buffer"),
     };
     assert_ne!(number(0), number(1));
     drop((a, b));
@@ -164,7 +164,7 @@ fn sizes_of_scratch_are_rounded_up() {
 }
 
 #[test]
-fn marks_say_after_which_launch() {
+fn marks_say_after_which_dispatch() {
     let p = pass();
     let [mut a] = scratch(&p);
     p.mark("before", &a);
@@ -184,7 +184,7 @@ fn complaint(record: fn(&Pass)) -> String {
 }
 
 #[test]
-fn wrong_launches_name_kernel_and_argument() {
+fn wrong_dispatches_name_kernel_and_argument() {
     type Wrong = (fn(&Pass), &'static str);
     let wrong: [Wrong; 6] = [
         (|p| p.dispatch(&COPY).read(&p.scratch([1, 1], DType::F16)).grid([1; 3]), "copy: x of f16"),

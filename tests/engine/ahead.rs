@@ -16,17 +16,17 @@ use crate::parity::{Subject, engine, options, prompt, settings};
 struct Visit {
     step: usize,
     length: usize,
-    most: usize,
+    max_tokens: usize,
     gone: Option<usize>,
 }
 
 /// They start while others decode, end at different times, and one is canceled.
 const VISITS: [Visit; 5] = [
-    Visit { step: 0, length: 20, most: 40, gone: None },
-    Visit { step: 3, length: 70, most: 9, gone: None },
-    Visit { step: 5, length: 5, most: 30, gone: Some(17) },
-    Visit { step: 9, length: 33, most: 25, gone: None },
-    Visit { step: 30, length: 2, most: 20, gone: None },
+    Visit { step: 0, length: 20, max_tokens: 40, gone: None },
+    Visit { step: 3, length: 70, max_tokens: 9, gone: None },
+    Visit { step: 5, length: 5, max_tokens: 30, gone: Some(17) },
+    Visit { step: 9, length: 33, max_tokens: 25, gone: None },
+    Visit { step: 30, length: 2, max_tokens: 20, gone: None },
 ];
 
 /// The output of a sequence, token by token: the token and the bits of the logits after it. The last logits are gone if
@@ -35,7 +35,8 @@ type Yield = Vec<(u32, Option<Vec<u32>>)>;
 
 fn add(engine: &mut Engine, (visit, seed): (&Visit, u32), stop: &BTreeSet<u32>, at_end: AtEnd) -> SequenceId {
     let prompt = prompt(visit.length, seed);
-    let request = Request { prompt, sampling: Sampling::greedy(), max_tokens: visit.most, stop: stop.clone(), at_end };
+    let request =
+        Request { prompt, sampling: Sampling::greedy(), max_tokens: visit.max_tokens, stop: stop.clone(), at_end };
     engine.add(request).unwrap()
 }
 

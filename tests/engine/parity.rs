@@ -51,9 +51,9 @@ pub fn prompt(length: usize, seed: u32) -> Vec<u32> {
     (0..length as u32).map(|i| (i * 97 + seed * 31 + i * i % 13) % 128).collect()
 }
 
-fn add(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> SequenceId {
+fn add(engine: &mut Engine, prompt: Vec<u32>, max_tokens: usize) -> SequenceId {
     let stop = BTreeSet::new();
-    engine.add(Request { prompt, sampling: Sampling::greedy(), max_tokens: most, stop, at_end: AtEnd::Keep }).unwrap()
+    engine.add(Request { prompt, sampling: Sampling::greedy(), max_tokens, stop, at_end: AtEnd::Keep }).unwrap()
 }
 
 /// The bits of the logits after every token of some sequences, run to their ends.
@@ -69,8 +69,8 @@ fn follow(engine: &mut Engine, ids: &[SequenceId]) -> Vec<Vec<Vec<u32>>> {
     rows
 }
 
-fn alone(engine: &mut Engine, prompt: Vec<u32>, most: usize) -> Vec<Vec<u32>> {
-    let id = add(engine, prompt, most);
+fn alone(engine: &mut Engine, prompt: Vec<u32>, max_tokens: usize) -> Vec<Vec<u32>> {
+    let id = add(engine, prompt, max_tokens);
     let rows = follow(engine, &[id]).remove(0);
     engine.cancel(id);
     rows
@@ -112,14 +112,14 @@ fn a_preempted_sequence_resumes_with_the_same_bits() {
         let prompts = [prompt(60, 5), prompt(60, 6)];
         let mut roomy = engine(&backend, subject, options());
         let single: Vec<_> = prompts.iter().map(|prompt| alone(&mut roomy, prompt.clone(), 40)).collect();
-        // Both prompts fit into 11 blocks of 16 tokens, but both answers do not: the second sequence is preempted.
+        // Both prompts fit into 11 pages of 16 tokens, but both answers do not: the second sequence is preempted.
         let tight = EngineOptions { context: Some(112), sequences: 2, ..options() };
         let mut tight = engine(
             &backend,
             subject,
             EngineOptions { memory: Some(memory_for(&backend, subject, tight, 11)), ..tight },
         );
-        assert_eq!(tight.plan().blocks, 11, "{name}");
+        assert_eq!(tight.plan().pages, 11, "{name}");
         let ids: Vec<_> = prompts.iter().map(|prompt| add(&mut tight, prompt.clone(), 40)).collect();
         assert_eq!(follow(&mut tight, &ids), single, "{name}");
         assert!(tight.preemptions() > 0, "{name}: both fitted, so nothing was preempted");
@@ -128,13 +128,13 @@ fn a_preempted_sequence_resumes_with_the_same_bits() {
     }
 }
 
-/// The minimum memory with which an engine has this many blocks.
-fn memory_for(backend: &Arc<dyn Backend>, subject: Subject, options: EngineOptions, blocks: u32) -> u64 {
+/// The minimum memory with which an engine has this many pages.
+fn memory_for(backend: &Arc<dyn Backend>, subject: Subject, options: EngineOptions, pages: u32) -> u64 {
     let model = model(backend, subject);
     let enough = |memory: u64| {
         EngineOptions { memory: Some(memory), kv: subject.2, ..options }
             .plan(&model)
-            .is_ok_and(|plan| plan.blocks >= blocks)
+            .is_ok_and(|plan| plan.pages >= pages)
     };
     let (mut low, mut high) = (0u64, 1 << 32);
     while low + 1 < high {

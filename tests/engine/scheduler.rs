@@ -12,9 +12,9 @@ use bimetal::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use simulator::{World, parts};
+use simulator::{Simulator, parts};
 
-const LIMITS: Limits = Limits { budget: 16, align: 8, block: 4, blocks: 20, slots: 4, sequences: 4, context: 80 };
+const LIMITS: Limits = Limits { budget: 16, align: 8, page_size: 4, pages: 20, slots: 4, sequences: 4, context: 80 };
 
 fn scheduler(limits: Limits) -> Scheduler {
     Scheduler::new(limits).unwrap()
@@ -61,8 +61,8 @@ fn unusable_limits_are_refused() {
     assert!(Scheduler::new(Limits { budget: 12, ..LIMITS }).is_ok());
     for limits in [
         Limits { align: 0, ..LIMITS },
-        Limits { block: 0, ..LIMITS },
-        Limits { blocks: 0, ..LIMITS },
+        Limits { page_size: 0, ..LIMITS },
+        Limits { pages: 0, ..LIMITS },
         Limits { slots: 0, ..LIMITS },
         Limits { sequences: 0, ..LIMITS },
         Limits { context: 0, ..LIMITS },
@@ -74,10 +74,10 @@ fn unusable_limits_are_refused() {
 
 #[test]
 fn what_can_never_fit_is_refused_with_its_figures() {
-    let mut small = scheduler(Limits { blocks: 10, ..LIMITS });
+    let mut small = scheduler(Limits { pages: 10, ..LIMITS });
     assert!(small.add(1, 40).is_ok());
     let what = refusal(small.add(1, 41));
-    assert!(what.contains("11 KV blocks for 41 tokens") && what.contains("there are 10"), "{what}");
+    assert!(what.contains("11 KV pages for 41 tokens") && what.contains("there are 10"), "{what}");
     let what = refusal(small.add(1, 81));
     assert!(what.contains("81") && what.contains("80"), "{what}");
     refusal(small.add(0, 5));
@@ -114,7 +114,7 @@ fn a_session_goes_on_where_it_ended() {
 fn a_sequence_that_wants_no_token_is_kept() {
     let mut one = scheduler(LIMITS);
     let a = session(&mut one, 10);
-    assert_eq!((one.computed(a), one.blocks(a).len(), one.free_blocks()), (10, 3, 17));
+    assert_eq!((one.computed(a), one.pages(a).len(), one.free_pages()), (10, 3, 17));
     assert!(refusal(one.extend(a, 0, 20)).contains("10 tokens"));
 }
 
@@ -146,25 +146,25 @@ fn nobody_overtakes_in_the_queue() {
 
 #[test]
 fn admission_takes_all_blocks_at_once_and_leaves_one_for_each_that_runs() {
-    let mut one = scheduler(Limits { blocks: 10, ..LIMITS });
+    let mut one = scheduler(Limits { pages: 10, ..LIMITS });
     let a = one.add(4, 20).unwrap();
     let b = one.add(28, 40).unwrap();
     step(&mut one, Outcome::Token);
-    assert_eq!((one.blocks(a).len(), one.blocks(b).len()), (2, 0));
+    assert_eq!((one.pages(a).len(), one.pages(b).len()), (2, 0));
     step(&mut one, Outcome::Finished);
-    assert_eq!((one.waiting().next(), one.blocks(b).len(), one.computed(b)), (Some(b), 0, 0));
+    assert_eq!((one.waiting().next(), one.pages(b).len(), one.computed(b)), (Some(b), 0, 0));
     step(&mut one, Outcome::Token);
-    assert_eq!((one.running(), one.blocks(b).len(), one.computed(b)), ([b].as_slice(), 8, 16));
+    assert_eq!((one.running(), one.pages(b).len(), one.computed(b)), ([b].as_slice(), 8, 16));
     one.cancel(b);
     one.add(4, 20).unwrap();
     let c = one.add(27, 40).unwrap();
     step(&mut one, Outcome::Token);
-    assert_eq!((one.blocks(c).len(), one.computed(c), one.free_blocks()), (7, 8, 1));
+    assert_eq!((one.pages(c).len(), one.computed(c), one.free_pages()), (7, 8, 1));
 }
 
 #[test]
 fn the_youngest_gives_way_and_keeps_its_tokens_and_origins() {
-    let mut one = scheduler(Limits { blocks: 8, ..LIMITS });
+    let mut one = scheduler(Limits { pages: 8, ..LIMITS });
     let a = one.add(8, 32).unwrap();
     let b = one.add(7, 20).unwrap();
     let preempted = loop {
@@ -175,7 +175,7 @@ fn the_youngest_gives_way_and_keeps_its_tokens_and_origins() {
     };
     assert_eq!((preempted, one.computed(b), one.slot(b)), (vec![b], 0, None));
     let (known, segments) = (one.known(b), one.segments(b).to_vec());
-    assert!(known > 8 && one.blocks(b).is_empty());
+    assert!(known > 8 && one.pages(b).is_empty());
     while one.state(a) != Some(State::Kept) {
         assert_eq!(one.state(b), Some(State::Waiting));
         step(&mut one, Outcome::Token);
@@ -189,7 +189,7 @@ fn the_youngest_gives_way_and_keeps_its_tokens_and_origins() {
 
 #[test]
 fn idle_sessions_go_before_running_ones_the_least_recently_used_first() {
-    let mut one = scheduler(Limits { blocks: 10, ..LIMITS });
+    let mut one = scheduler(Limits { pages: 10, ..LIMITS });
     let (old, new) = (session(&mut one, 8), session(&mut one, 8));
     one.extend(old, 4, 12).unwrap();
     step(&mut one, Outcome::Token);
@@ -239,10 +239,10 @@ fn rewinding_frees_what_is_behind() {
     one.lend_slot(a).unwrap();
     assert!(refusal(one.rewind(a, 29)).contains("28"));
     one.rewind(a, 8).unwrap();
-    assert_eq!((one.known(a), one.computed(a), one.free_blocks(), one.free_slots()), (8, 8, 18, 2));
+    assert_eq!((one.known(a), one.computed(a), one.free_pages(), one.free_slots()), (8, 8, 18, 2));
     one.extend(a, 3, 20).unwrap();
     assert_eq!(step(&mut one, Outcome::Finished).work, [chunk(a, 8, 3, true)]);
-    assert_eq!((one.state(a), one.free_blocks(), one.free_slots()), (None, 20, 4));
+    assert_eq!((one.state(a), one.free_pages(), one.free_slots()), (None, 20, 4));
     assert!(refusal(one.extend(a, 1, 9)).contains("over"));
 }
 
@@ -255,7 +255,7 @@ fn cancelling_during_a_step_frees_everything_once() {
     one.cancel(b);
     one.cancel(b);
     one.commit(&batch, &[(a, Outcome::Token)]);
-    assert_eq!((one.free_blocks(), one.free_slots(), one.is_idle()), (20, 4, true));
+    assert_eq!((one.free_pages(), one.free_slots(), one.is_idle()), (20, 4, true));
 }
 
 #[test]
@@ -281,9 +281,9 @@ enum Act {
 
 fn limits() -> impl Strategy<Value = Limits> {
     (1..9usize, 1..9usize, 1..25usize, 1..7usize, 1..6usize, 4..65usize, 0..20usize).prop_map(
-        |(align, block, blocks, slots, sequences, context, spare)| {
+        |(align, page_size, pages, slots, sequences, context, spare)| {
             let budget = align + sequences + spare;
-            Limits { budget, align, block, blocks, slots, sequences, context }
+            Limits { budget, align, page_size, pages, slots, sequences, context }
         },
     )
 }
@@ -301,39 +301,39 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn perform(world: &mut World, act: Act) {
-    let ids: Vec<SequenceId> = world.timelines.keys().copied().collect();
+fn perform(simulator: &mut Simulator, act: Act) {
+    let ids: Vec<SequenceId> = simulator.timelines.keys().copied().collect();
     let pick = |who: usize| ids.get(who % ids.len().max(1)).copied();
     match act {
-        Act::Step => drop(world.step()),
-        Act::Add(given, more) => world.add(given, given + more),
+        Act::Step => drop(simulator.step()),
+        Act::Add(given, more) => simulator.add(given, given + more),
         Act::Extend(who, given, more) => {
             if let Some(id) = pick(who) {
-                let known = world.timelines[&id].tokens.len();
-                world.extend(id, given, (known + given + more).saturating_sub(2));
+                let known = simulator.timelines[&id].tokens.len();
+                simulator.extend(id, given, (known + given + more).saturating_sub(2));
             }
         }
-        Act::Rewind(who, place) => pick(who).into_iter().for_each(|id| world.rewind(id, place)),
-        Act::Keep(who) => pick(who).into_iter().for_each(|id| world.keep(id)),
-        Act::Cancel(who) => pick(who).into_iter().for_each(|id| world.cancel(id)),
-        Act::Lend(who) => pick(who).into_iter().for_each(|id| world.lend(id)),
-        Act::HandBack(who) => pick(who).into_iter().for_each(|id| world.hand_back(id)),
+        Act::Rewind(who, place) => pick(who).into_iter().for_each(|id| simulator.rewind(id, place)),
+        Act::Keep(who) => pick(who).into_iter().for_each(|id| simulator.keep(id)),
+        Act::Cancel(who) => pick(who).into_iter().for_each(|id| simulator.cancel(id)),
+        Act::Lend(who) => pick(who).into_iter().for_each(|id| simulator.lend(id)),
+        Act::HandBack(who) => pick(who).into_iter().for_each(|id| simulator.hand_back(id)),
     }
-    world.verify();
+    simulator.verify();
 }
 
 /// Steps until all work is done, at most one step per token.
-fn drain(world: &mut World) {
-    let bound: usize = world.timelines.values().map(|timeline| timeline.max_len).sum();
+fn drain(simulator: &mut Simulator) {
+    let bound: usize = simulator.timelines.values().map(|timeline| timeline.max_len).sum();
     for _ in 0..bound {
-        world.step();
+        simulator.step();
     }
-    assert!(world.scheduler.is_idle(), "not done after {bound} steps");
-    for id in world.timelines.keys().copied().collect::<Vec<_>>() {
-        world.cancel(id);
+    assert!(simulator.scheduler.is_idle(), "not done after {bound} steps");
+    for id in simulator.timelines.keys().copied().collect::<Vec<_>>() {
+        simulator.cancel(id);
     }
-    assert_eq!(world.scheduler.free_blocks(), world.limits.blocks);
-    assert_eq!(world.scheduler.free_slots(), world.limits.slots);
+    assert_eq!(simulator.scheduler.free_pages(), simulator.limits.pages);
+    assert_eq!(simulator.scheduler.free_slots(), simulator.limits.slots);
 }
 
 proptest! {
@@ -341,11 +341,11 @@ proptest! {
 
     #[test]
     fn random_traffic(limits in limits(), seed: u64, acts in vec(act(), 1..90)) {
-        let mut world = World::new(limits, seed);
+        let mut simulator = Simulator::new(limits, seed);
         for act in acts {
-            perform(&mut world, act);
+            perform(&mut simulator, act);
         }
-        drain(&mut world);
+        drain(&mut simulator);
     }
 }
 
@@ -354,18 +354,18 @@ proptest! {
 fn crowded_traffic_preempts_and_drops() {
     let (mut preemptions, mut drops) = (0, 0);
     for seed in 0..300 {
-        let limits = Limits { blocks: 12, sequences: 3, slots: 5, context: 48, ..LIMITS };
-        let mut world = World::new(limits, seed);
+        let limits = Limits { pages: 12, sequences: 3, slots: 5, context: 48, ..LIMITS };
+        let mut simulator = Simulator::new(limits, seed);
         for _ in 0..12 {
-            let (given, more) = (1 + world.roll(14) as usize, world.roll(33) as usize);
-            world.add(given, given + more);
-            for _ in 0..world.roll(9) {
-                world.step();
+            let (given, more) = (1 + simulator.roll(14) as usize, simulator.roll(33) as usize);
+            simulator.add(given, given + more);
+            for _ in 0..simulator.roll(9) {
+                simulator.step();
             }
         }
-        drain(&mut world);
-        preemptions += world.preemptions;
-        drops += world.drops;
+        drain(&mut simulator);
+        preemptions += simulator.preemptions;
+        drops += simulator.drops;
     }
     assert!(preemptions > 300 && drops > 300, "{preemptions} preemptions, {drops} drops");
 }
@@ -375,10 +375,10 @@ fn crowded_traffic_preempts_and_drops() {
 fn batches_of_known_traffic_stay_as_they_are() {
     let mut digest = 0;
     for seed in 0..300 {
-        let limits = Limits { blocks: 14, sequences: 3, slots: 6, context: 48, ..LIMITS };
-        let mut world = World::new(limits, seed);
+        let limits = Limits { pages: 14, sequences: 3, slots: 6, context: 48, ..LIMITS };
+        let mut simulator = Simulator::new(limits, seed);
         for _ in 0..90 {
-            let mut roll = |sides| world.roll(sides) as usize;
+            let mut roll = |sides| simulator.roll(sides) as usize;
             let (kind, who, given, more) = (roll(25), roll(99), roll(30), roll(20));
             let act = match kind {
                 0..=3 => Act::Add(given, more),
@@ -390,10 +390,10 @@ fn batches_of_known_traffic_stay_as_they_are() {
                 12 => Act::HandBack(who),
                 _ => Act::Step,
             };
-            perform(&mut world, act);
+            perform(&mut simulator, act);
         }
-        drain(&mut world);
-        digest = timeline::mix(digest, world.digest);
+        drain(&mut simulator);
+        digest = timeline::mix(digest, simulator.digest);
     }
     assert_eq!(digest, 0x7fb9_89b6_cb57_7b21, "{digest:#x}");
 }

@@ -11,7 +11,7 @@ use std::{
 use bimetal::{
     Backend,
     low_level::compute::{
-        caps::{Caps, Expand},
+        caps::{Caps, DequantizeFirst},
         cpu::Cpu,
         dtype::{DType, Planes},
         formats::{Blocks, Row, quantize, split},
@@ -154,8 +154,8 @@ fn blocks(dtype: DType, values: &[f32]) -> Vec<u8> {
             DType::Q5K => &[(0, 31.0 * 63.0 / 2.0), (2, 63.0)],
             _ => &[(208, 32.0 * 128.0)],
         };
-        for (at, most) in scales {
-            let scale = f16::from_f32(largest / most * random.within(&(0.5..1.0)));
+        for (at, max) in scales {
+            let scale = f16::from_f32(largest / max * random.within(&(0.5..1.0)));
             block[*at..at + 2].copy_from_slice(&scale.to_le_bytes());
         }
         block
@@ -257,27 +257,27 @@ pub fn check_rows_packed(label: &str, op: impl Fn(&Case, &Pass)) {
 }
 
 /// Like [`check`], on devices that dequantize weights to f16 before every prefill product, in small parts.
-pub fn check_expanded(label: &str, op: impl Fn(&Case, &Pass)) {
-    check_on(&format!("{label}, expanded"), &|caps| Some(expanded(caps)), op, compare);
+pub fn check_dequantized(label: &str, op: impl Fn(&Case, &Pass)) {
+    check_on(&format!("{label}, dequantized first"), &|caps| Some(dequantizing(caps)), op, compare);
 }
 
 /// Capabilities of a device that dequantizes weights to f16 before every prefill product, in small parts.
-pub fn expanded(caps: &Caps) -> Caps {
+pub fn dequantizing(caps: &Caps) -> Caps {
     let mut caps = caps.clone();
-    caps.tiles.expand = Some(Expand { rows: 1, ..Expand::USUAL });
+    caps.tiles.dequantize_first = Some(DequantizeFirst { rows: 1, ..DequantizeFirst::USUAL });
     caps
 }
 
 /// Capabilities with packed dot products, if the shaders support them.
 pub fn packed(caps: &Caps) -> Caps {
-    let packed_dots = caps.backend == "wgpu" && caps.subgroup.is_some_and(|[least, _]| least >= 4);
+    let packed_dots = caps.backend == "wgpu" && caps.subgroup.is_some_and(|[min_subgroup, _]| min_subgroup >= 4);
     Caps { packed_dots, ..caps.clone() }
 }
 
 /// Capabilities of a device that few columns fill.
 pub fn filled(caps: &Caps) -> Caps {
     let mut caps = caps.clone();
-    caps.tiles.matvec.fill = 1;
+    caps.tiles.matvec.saturating_lanes = 1;
     caps
 }
 

@@ -6,7 +6,7 @@ use bimetal::{
     Backend,
     low_level::{
         compute::{dtype::DType, pass::Pass, tensor::Tensor},
-        kernels::operands::{caches::Blocks, heads::AttentionHeads},
+        kernels::operands::{caches::KvPages, heads::AttentionHeads},
         ops::attention::attend_prefill,
     },
 };
@@ -42,15 +42,15 @@ impl KvCase {
         self.step.by_position(case, "x", self.heads.projected(), -6.0..6.0)
     }
 
-    pub fn blocks(&self, case: &Case) -> Blocks {
+    pub fn pages(&self, case: &Case) -> KvPages {
         let largest = 2.0 * self.largest();
-        self.step.blocks(case, self.heads, self.cache, -largest..largest)
+        self.step.pages(case, self.heads, self.cache, -largest..largest)
     }
 
     /// Records a prefill with these queries, and marks the result as `out`.
     pub fn prefill(&self, case: &Case, p: &Pass, q: &Tensor, to: DType) {
-        let (step, x, blocks) = (self.step.step(case, 10), self.gates(case), self.blocks(case));
-        p.mark("out", &attend_prefill(recorder(p, &step).with_activations(to), q, &x, &blocks));
+        let (step, x, pages) = (self.step.step(case, 10), self.gates(case), self.pages(case));
+        p.mark("out", &attend_prefill(recorder(p, &step).with_activations(to), q, &x, &pages));
     }
 }
 

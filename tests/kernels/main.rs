@@ -17,7 +17,6 @@ mod twins;
 mod wgsl_on_emulator;
 
 mod cases {
-    pub mod advance;
     pub mod argmax;
     pub mod argmax_merge;
     pub mod attend_decode;
@@ -27,7 +26,9 @@ mod cases {
     pub mod copy_slot;
     pub mod dequantize;
     pub mod embed;
+    pub mod feed_tokens;
     pub mod gated_rms_norm;
+    pub mod gather_rows;
     pub mod gdn_chunk_solve;
     pub mod gdn_chunk_state;
     pub mod gdn_conv;
@@ -40,7 +41,6 @@ mod cases {
     pub mod norm_swiglu;
     pub mod qk_norm_rope;
     pub mod rms_norm;
-    pub mod rows;
     pub mod silu_mul;
     pub mod top_k;
 }

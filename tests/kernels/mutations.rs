@@ -29,12 +29,12 @@ macro_rules! mutations {
 }
 
 mutations!(
-    advance,
-    [cases::advance::cases],
+    feed_tokens,
+    [cases::feed_tokens::cases],
     [
-        fault("advance", "step[STEP_POSITION_OF + row] += 1", "step[STEP_POSITION_OF + row] += 2"),
-        fault("advance", "row < row_count(step)", "row <= row_count(step)"),
-        fault("advance", "4 * step[STEP_SEQUENCE_OF + row] + 2", "4 * step[STEP_SEQUENCE_OF + row] + 1"),
+        fault("feed_tokens", "step[STEP_POSITION_OF + row] += 1", "step[STEP_POSITION_OF + row] += 2"),
+        fault("feed_tokens", "row < row_count(step)", "row <= row_count(step)"),
+        fault("feed_tokens", "4 * step[STEP_SEQUENCE_OF + row] + 2", "4 * step[STEP_SEQUENCE_OF + row] + 1"),
     ]
 );
 mutations!(
@@ -72,7 +72,7 @@ mutations!(
         no_barrier("attend_decode", 2),
         no_barrier("attend_decode", 3),
         fault("attend_decode", "parts[team * QUADS]", "parts[(TEAMS - 1 - team) * QUADS]"),
-        fault("attend_decode", "at < (h % TOGETHER + 1) * QUADS", "at < QUADS"),
+        fault("attend_decode", "at < (h % HEADS_AT_ONCE + 1) * QUADS", "at < QUADS"),
         fault("attend_decode", "const uint context = own.position + 1;", "const uint context = own.position;"),
         fault("attend_decode", "exp(head.largest - largest)", "exp(largest - head.largest)"),
         fault("attend_decode", "min(base + k * TEAMS + team, end - 1)", "min(base + k * TEAMS, end - 1)"),
@@ -347,7 +347,7 @@ mutations!(
         fault("qk_norm_rope", "<< (8 * i)", "<< (8 * (3 - i))"),
         fault("qk_norm_rope", "(is_key ? QUADS : 0)", "(is_key ? 0 : QUADS)"),
         fault("qk_norm_rope", "rope + position * HALF", "rope + row * HALF"),
-        fault("qk_norm_rope", "position % BLOCK;", "position / BLOCK;"),
+        fault("qk_norm_rope", "position % PAGE;", "position / PAGE;"),
     ]
 );
 mutations!(
@@ -362,11 +362,11 @@ mutations!(
     ]
 );
 mutations!(
-    rows,
-    [cases::rows::cases],
+    gather_rows,
+    [cases::gather_rows::cases],
     [
-        fault("rows", "x[row * QUADS + i]", "x[output * QUADS + i]"),
-        fault("rows", "output >= row_count(step)", "output > row_count(step)"),
+        fault("gather_rows", "x[row * QUADS + i]", "x[output * QUADS + i]"),
+        fault("gather_rows", "output >= row_count(step)", "output > row_count(step)"),
     ]
 );
 mutations!(
@@ -388,7 +388,7 @@ mutations!(
         no_barrier("top_k", 3),
         no_barrier("top_k", 4),
         fault("top_k", "sum >= wanted &&", "sum > wanted &&"),
-        fault("top_k", "orders[i] >= least", "orders[i] > least"),
+        fault("top_k", "orders[i] >= threshold", "orders[i] > threshold"),
         fault("top_k", "simd_prefix_inclusive_sum(count)", "simd_prefix_exclusive_sum(count)"),
     ]
 );

@@ -1,4 +1,4 @@
-//! Steps for kernel tests: sequences of odd lengths, in slots and blocks out of order.
+//! Steps for kernel tests: sequences of odd lengths, in slots and pages out of order.
 
 use std::{ops::Range, sync::Arc};
 
@@ -12,7 +12,7 @@ use bimetal::{
             tensor::Tensor,
         },
         kernels::operands::{
-            caches::Blocks,
+            caches::KvPages,
             heads::AttentionHeads,
             recorder::Recorder,
             step::{Input, Layout, Phase, Step, Work},
@@ -23,8 +23,8 @@ use half::f16;
 
 use crate::harness::{Case, Random};
 
-/// Tokens per block, small so that a tile of keys has several blocks.
-pub const BLOCK: u32 = 8;
+/// Tokens per page, small so that a tile of keys has several pages.
+pub const PAGE: u32 = 8;
 
 /// A recorder whose kernels write f32 rows.
 pub fn recorder<'a>(p: &'a Pass, step: &'a Step) -> Recorder<'a> {
@@ -41,7 +41,7 @@ pub struct StepCase {
     pub spare: u32,
 }
 
-/// Prefill: one row; tiles and blocks that end in the middle; sequences that continue; exact tiles.
+/// Prefill: one row; tiles and pages that end in the middle; sequences that continue; exact tiles.
 pub const PROMPTS: &[StepCase] = &[
     StepCase { kind: Phase::Prefill, spans: &[(1, 0, 0)], spare: 0 },
     StepCase { kind: Phase::Prefill, spans: &[(3, 0, 2), (31, 5, 0)], spare: 4 },
@@ -76,12 +76,12 @@ impl StepCase {
         Self { kind: Phase::Prefill, spans, spare: 5 }
     }
 
-    pub fn live(&self) -> u32 {
+    pub fn active_rows(&self) -> u32 {
         self.spans.iter().map(|span| span.0).sum()
     }
 
     pub fn capacity(&self) -> u32 {
-        self.live() + self.spare
+        self.active_rows() + self.spare
     }
 
     pub fn slots(&self) -> u32 {
@@ -93,19 +93,19 @@ impl StepCase {
         self.spans.iter().map(|span| span.0 + span.1).max().unwrap()
     }
 
-    fn blocks_per_slot(&self) -> u32 {
-        self.context().div_ceil(BLOCK) + 1
+    fn pages_per_slot(&self) -> u32 {
+        self.context().div_ceil(PAGE) + 1
     }
 
     /// The step, with token ids below `vocabulary`, and logits for the last row of every second sequence.
     pub fn step(&self, case: &Case, vocabulary: u32) -> Step {
-        let (slots, blocks) = (self.slots(), self.blocks_per_slot());
-        let tables = Arc::new(case.words([slots, blocks], &self.tables()));
+        let (slots, pages) = (self.slots(), self.pages_per_slot());
+        let tables = Arc::new(case.words([slots, pages], &self.tables()));
         let sequences = self.spans.len() as u32 + u32::from(self.spare > 0);
         let layout = Layout { rows: self.capacity(), sequences, outputs: sequences };
         let step = Step::new(case.backend(), layout, self.kind, tables).unwrap();
         let mut random = Random::new("ids");
-        let ids: Vec<u32> = (0..self.live()).map(|_| random.below(vocabulary)).collect();
+        let ids: Vec<u32> = (0..self.active_rows()).map(|_| random.below(vocabulary)).collect();
         let mut left = &ids[..];
         let work = (0..).zip(self.spans).map(|(i, &(rows, position, _))| {
             let range = position as usize..(position + rows) as usize;
@@ -124,9 +124,9 @@ impl StepCase {
     }
 
     /// A cache with values at all positions of its sequences, also those of the step; NaN elsewhere.
-    pub fn blocks(&self, case: &Case, heads: AttentionHeads, dtype: DType, keys: Range<f32>) -> Blocks {
+    pub fn pages(&self, case: &Case, heads: AttentionHeads, dtype: DType, keys: Range<f32>) -> KvPages {
         let (keys, values) = (self.fill(case, heads, dtype, keys), self.fill(case, heads, dtype, -2.0..2.0));
-        Blocks { keys, values, block: BLOCK, heads }
+        KvPages { keys, values, page_size: PAGE, heads }
     }
 
     /// Rows that depend only on slot and position; NaN in inactive rows.
@@ -150,7 +150,7 @@ impl StepCase {
     }
 
     fn fill(&self, case: &Case, heads: AttentionHeads, dtype: DType, range: Range<f32>) -> Tensor {
-        let rows = self.slots() * self.blocks_per_slot() * BLOCK * heads.kv;
+        let rows = self.slots() * self.pages_per_slot() * PAGE * heads.kv;
         let cache = case.poisoned([rows, heads.width], dtype);
         for (slot, position, place) in self.places() {
             let mut random = Random::new(&format!("{range:?} {slot} {position}"));
@@ -164,17 +164,17 @@ impl StepCase {
 
     /// Slot and position of every token up to the end of the step, and its place in the cache.
     pub fn places(&self) -> impl Iterator<Item = (u32, u32, u32)> {
-        let (per_slot, tables) = (self.blocks_per_slot(), self.tables());
+        let (per_slot, tables) = (self.pages_per_slot(), self.tables());
         self.spans.iter().flat_map(|&(rows, first, slot)| (0..first + rows).map(move |at| (slot, at))).map(
             move |(slot, position)| {
-                let block = tables[(slot * per_slot + position / BLOCK) as usize];
-                (slot, position, block * BLOCK + position % BLOCK)
+                let page = tables[(slot * per_slot + position / PAGE) as usize];
+                (slot, position, page * PAGE + position % PAGE)
             },
         )
     }
 
     fn tables(&self) -> Vec<u32> {
-        Random::new("tables").permutation(self.slots() * self.blocks_per_slot())
+        Random::new("tables").permutation(self.slots() * self.pages_per_slot())
     }
 }
 

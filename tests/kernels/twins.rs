@@ -2,7 +2,7 @@
 //! entry point, the three lines at the top. No shader exists without a kernel.
 
 mod constants;
-mod launches;
+mod dispatches;
 mod msl;
 
 use std::{collections::BTreeSet, fs};
@@ -38,7 +38,7 @@ fn no_orphans() {
     used.extend(["ggml", "packing", "quants", "reduce_subgroup"].map(String::from));
     used.remove("matrix");
     used.extend(["sums_subgroup", "team_subgroup"].map(String::from));
-    used.extend([8, 16].map(|edge| format!("matrix_{edge}")));
+    used.extend([8, 16].map(|fragment_size| format!("matrix_{fragment_size}")));
     assert_eq!(stems("wgsl/lib", "wgsl"), used, "wgsl/lib/");
     let formats: BTreeSet<String> = FORMATS.iter().map(|part| part.name.to_owned()).collect();
     assert_eq!(stems("wgsl/lib/formats", "wgsl"), formats, "wgsl/lib/formats/");
@@ -50,8 +50,8 @@ fn tops() {
         for text in [kernel.source.wgsl, kernel.source.msl.expect("a text for Metal")] {
             let lines: Vec<_> = text.lines().take(4).collect();
             let comments = lines.iter().take_while(|line| line.starts_with("// ")).count();
-            assert_eq!(comments, 3, "{}: formula, shapes, launch, and then the shader", kernel.name);
-            assert!(lines[2].contains("one group"), "{}: launch", kernel.name);
+            assert_eq!(comments, 3, "{}: formula, shapes, dispatch, and then the shader", kernel.name);
+            assert!(lines[2].contains("one group"), "{}: dispatch", kernel.name);
         }
         assert!(kernel.bindings.len() <= 8, "{}: bindings", kernel.name);
     }
@@ -60,7 +60,7 @@ fn tops() {
 #[test]
 fn wgsl_fits() {
     let chosen: BTreeSet<_> = kernels().iter().map(|kernel| kernel.name).collect();
-    for (dispatch, caps) in launches::all().filter(|(dispatch, _)| chosen.contains(dispatch.kernel.name)) {
+    for (dispatch, caps) in dispatches::all().filter(|(dispatch, _)| chosen.contains(dispatch.kernel.name)) {
         let kernel = dispatch.kernel;
         let matrix = kernel.library.contains(&"matrix");
         let text = shader(&dispatch, &caps).unwrap();
@@ -74,9 +74,9 @@ fn wgsl_fits() {
         let entries: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(entries, [kernel.name], "{}: entry point", kernel.name);
         assert_eq!(module.entry_points[0].workgroup_size, [kernel.lanes, 1, 1], "{}: lanes", kernel.name);
-        let most = if matrix { MATRIX_GROUP_MEMORY } else { GROUP_MEMORY };
+        let max_bytes = if matrix { MATRIX_GROUP_MEMORY } else { GROUP_MEMORY };
         let shared = group_memory(&module);
-        assert!(shared <= most, "{}: {shared} bytes shared", kernel.name);
+        assert!(shared <= max_bytes, "{}: {shared} bytes shared", kernel.name);
         let close = ChunkTiling::SOLVE_MEMORY.checked_sub(shared).is_some_and(|rest| rest < 16);
         assert!(kernel.name != "gdn_chunk_solve" || close, "SOLVE_MEMORY, where {shared} bytes are shared");
     }
@@ -153,16 +153,16 @@ fn expected(dispatch: &Dispatch, caps: &Caps) -> Vec<String> {
         let access = if binding.access == Access::Read { "read" } else { "read_write" };
         let element = match (binding.element, dtype) {
             (Element::U32 | Element::F32, _) => vectors(kernel, binding),
-            (Element::Float | Element::Halves | Element::Heads, dtype) if dtype.is_quantized() => "u32",
-            (Element::Inputs, DType::Packed(_)) => "2×u32",
-            (Element::Float | Element::Heads | Element::Inputs, DType::F32) => "4×f32",
-            (Element::Wide, DType::Q8Heads) => "2×u32",
-            (Element::Wide, DType::F32) => "4×f32",
-            (Element::Wide, _) => "4×u32",
-            (Element::Halves, _) if binding.access.writes() => "4×u32",
-            (Element::F16 | Element::Halves, _) => "4×f16",
-            (Element::Float | Element::Heads | Element::Inputs, DType::F16) if caps.half => "4×f16",
-            (Element::Float | Element::Heads | Element::Inputs, _) => "2×u32",
+            (Element::Float | Element::MatrixOperand | Element::KvRows, dtype) if dtype.is_quantized() => "u32",
+            (Element::Activations, DType::Packed(_)) => "2×u32",
+            (Element::Float | Element::KvRows | Element::Activations, DType::F32) => "4×f32",
+            (Element::Vec16B, DType::Q8Heads) => "2×u32",
+            (Element::Vec16B, DType::F32) => "4×f32",
+            (Element::Vec16B, _) => "4×u32",
+            (Element::MatrixOperand, _) if binding.access.writes() => "4×u32",
+            (Element::F16 | Element::MatrixOperand, _) => "4×f16",
+            (Element::Float | Element::KvRows | Element::Activations, DType::F16) if caps.half => "4×f16",
+            (Element::Float | Element::KvRows | Element::Activations, _) => "2×u32",
         };
         lines.push(format!("{at} {}: {access} {element}", binding.name));
     }

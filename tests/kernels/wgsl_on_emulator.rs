@@ -55,7 +55,7 @@ impl WgslOnEmulator {
     }
 
     /// The same dispatch, with a kernel whose MSL comes from naga.
-    fn launch(&self, dispatch: &Dispatch) -> Dispatch {
+    fn dispatch(&self, dispatch: &Dispatch) -> Dispatch {
         let text = shader(dispatch, &self.caps).unwrap();
         let mut known = self.kernels.lock().unwrap();
         let kernel = *known.entry(text.clone()).or_insert_with(|| {
@@ -125,8 +125,8 @@ impl Backend for WgslOnEmulator {
     }
 
     fn load(&self, pass: Pass) -> Result<Program> {
-        let launches: Vec<_> = pass.finish().dispatches.iter().map(|dispatch| self.launch(dispatch)).collect();
-        self.inner.load(Pass::replay(self.inner.caps(), &launches))
+        let dispatches: Vec<_> = pass.finish().dispatches.iter().map(|dispatch| self.dispatch(dispatch)).collect();
+        self.inner.load(Pass::replay(self.inner.caps(), &dispatches))
     }
 
     fn run(&self, program: &Program) -> Result<()> {

@@ -38,13 +38,13 @@ fn compared(backend: &Arc<dyn Backend>, precision: DType, kv: DType) -> [Vec<Fin
 }
 
 #[test]
-fn every_launch_of_every_backend_is_within_its_bound() {
+fn every_dispatch_of_every_backend_is_within_its_bound() {
     for (name, backend) in backends() {
         for (precision, kv) in [(DType::F32, DType::F32), (DType::F16, DType::F16), (DType::F16, DType::Q8Heads)] {
             for (phase, findings) in ["prompt", "decode"].into_iter().zip(compared(&backend, precision, kv)) {
                 // At least one result per dispatch of 8 layers: 11 dispatches in a prompt, 5 or 7 in a decode step.
-                let least = if phase == "prompt" { 88 } else { 40 };
-                assert!(findings.len() > least, "{name}: {phase}: {} results", findings.len());
+                let min_findings = if phase == "prompt" { 88 } else { 40 };
+                assert!(findings.len() > min_findings, "{name}: {phase}: {} results", findings.len());
                 let over: Vec<_> =
                     findings.iter().filter(|finding| finding.is_over()).map(Finding::to_string).collect();
                 assert!(over.is_empty(), "{name}: {phase} in {precision}: {over:#?}");
@@ -66,7 +66,7 @@ fn the_plain_loops_can_be_tested_against_a_shader_too() {
 }
 
 #[test]
-fn a_wrong_sign_is_named_by_its_launch_and_by_no_other() {
+fn a_wrong_sign_is_named_by_its_dispatch_and_by_no_other() {
     for (name, backend) in backends() {
         let faulty = faulty(backend, |dispatches| {
             let wrong = dispatches.iter_mut().filter(|dispatch| dispatch.kernel.name == "silu_mul");

@@ -50,8 +50,8 @@ fn measured(side: &Side, passage: &Passage) -> (usize, f64) {
     (found.extent.scored, found.nll.value)
 }
 
-fn windows(cut: Cut, most: usize) -> Passage {
-    Passage::windows(EXCERPT, &tokenizer(), cut, most).unwrap()
+fn windows(cut: Cut, max_ids: usize) -> Passage {
+    Passage::windows(EXCERPT, &tokenizer(), cut, max_ids).unwrap()
 }
 
 /// Within 0.1 % of the perplexity.
@@ -91,7 +91,7 @@ fn protocols() {
 #[test]
 fn documents_of_an_excerpt() {
     let tokenizer = tokenizer();
-    let documents = |text: &str, most| Passage::documents(text, &tokenizer, Cut::apart(64), most).unwrap();
+    let documents = |text: &str, max_ids| Passage::documents(text, &tokenizer, Cut::apart(64), max_ids).unwrap();
     let whole = documents(EXCERPT, ALL);
     // A separator ends one document and begins the next; empty documents do not count.
     assert_eq!(whole, documents(&format!("<|endoftext|>{EXCERPT}<|endoftext|>"), ALL));

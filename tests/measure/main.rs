@@ -1,8 +1,8 @@
-//! Measurements: the ledger of costs, perplexity, and backends compared dispatch by dispatch.
+//! Measurements: the table of costs, perplexity, and backends compared dispatch by dispatch.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod compare;
+mod cost_table;
 mod evaluation;
-mod ledger;
 #[path = "../support/mod.rs"]
 mod support;

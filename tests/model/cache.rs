@@ -8,7 +8,7 @@ use bimetal::{
         compute::{cpu::Cpu, dtype::DType},
         kernels::operands::caches::State,
         model::{
-            cache::{BLOCK, Cache, Plan, Room, Wanted},
+            cache::{Cache, PAGE, Plan, Room, Wanted},
             config::{Config, LayerKind},
             weights::Source,
         },
@@ -23,10 +23,10 @@ fn wanted(context: u32, kv: DType) -> Wanted {
     Wanted { context, sequences: 2, slots: 3, kv }
 }
 
-/// Bytes of keys and values of one block in all layers.
-fn block(config: &Config, kv: DType) -> u64 {
+/// Bytes of keys and values of one page in all layers.
+fn page(config: &Config, kv: DType) -> u64 {
     let layers = config.count(LayerKind::Full) as u64;
-    layers * 2 * kv.size([BLOCK * config.kv_heads, config.head_dim])
+    layers * 2 * kv.size([PAGE * config.kv_heads, config.head_dim])
 }
 
 fn refusal(config: &Config, wanted: Wanted, room: Room) -> String {
@@ -51,11 +51,11 @@ fn what_is_planned_is_what_is_allocated() {
     for kv in [DType::F16, DType::F32, DType::Q8Heads] {
         for context in [1, 16, 100, 257] {
             let plan = Plan::fit(&model.config, wanted(context, kv), AMPLE).unwrap();
-            assert_eq!((plan.blocks, plan.slots), (2 * context.div_ceil(BLOCK), 3));
+            assert_eq!((plan.pages, plan.slots), (2 * context.div_ceil(PAGE), 3));
             let cache = Cache::new(&model.backend, &model.config, &plan).unwrap();
             let layers = cache.layers.iter().map(|state| match state {
-                State::Blocks(blocks) => blocks.keys.bytes() + blocks.values.bytes(),
-                State::Slots(slots) => slots.ring.bytes() + slots.state.bytes(),
+                State::KvPages(pages) => pages.keys.bytes() + pages.values.bytes(),
+                State::Slots(slots) => slots.conv_state.bytes() + slots.state.bytes(),
             });
             let allocated = layers.sum::<u64>() + cache.rope.bytes() + cache.tables.bytes();
             assert_eq!(plan.bytes(&model.config), allocated, "{plan:?}");
@@ -68,17 +68,17 @@ fn halves_take_half_the_memory_of_keys_and_values() {
     for name in ["0.8b", "4b", "27b"] {
         let config = Config::named(name).unwrap();
         let [half, full] = [DType::F16, DType::F32].map(|kv| Plan::fit(&config, wanted(4096, kv), AMPLE).unwrap());
-        assert_eq!(half.blocks, full.blocks);
-        let blocks = u64::from(half.blocks) * block(&config, DType::F16);
-        assert_eq!(full.bytes(&config) - half.bytes(&config), blocks, "{name}");
+        assert_eq!(half.pages, full.pages);
+        let pages = u64::from(half.pages) * page(&config, DType::F16);
+        assert_eq!(full.bytes(&config) - half.bytes(&config), pages, "{name}");
     }
     // By hand: 6 layers, keys and values, 2 heads of 256 elements of 2 bytes; or of 1 byte, and a scale of 4.
     let config = Config::named("0.8b").unwrap();
-    assert_eq!(block(&config, DType::F16), 6 * 2 * 16 * 2 * 256 * 2);
-    assert_eq!(block(&config, DType::Q8Heads), 6 * 2 * 16 * 2 * (256 + 4));
+    assert_eq!(page(&config, DType::F16), 6 * 2 * 16 * 2 * 256 * 2);
+    assert_eq!(page(&config, DType::Q8Heads), 6 * 2 * 16 * 2 * (256 + 4));
     let room = |kv| Room { bytes: Plan::fit(&config, wanted(4096, kv), AMPLE).unwrap().bytes(&config), ..AMPLE };
     let longer = Plan::fit(&config, wanted(8192, DType::Q8Heads), room(DType::F16)).unwrap();
-    assert!(longer.blocks >= 512, "in the memory of two contexts in half precision there is one of twice the length");
+    assert!(longer.pages >= 512, "in the memory of two contexts in half precision there is one of twice the length");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_context_that_does_not_fit_is_refused_with_the_largest_that_does() {
                 assert!(fits > 0 && said.contains(&format!("a context of {context} tokens needs")), "{said}");
                 let plan = Plan::fit(&config, Wanted { context: fits, ..wanted }, room).unwrap();
                 assert!(plan.bytes(&config) <= bytes && plan.context == fits, "{plan:?}");
-                assert_eq!(advised(&refusal(&config, Wanted { context: fits + BLOCK, ..wanted }, room)), fits);
+                assert_eq!(advised(&refusal(&config, Wanted { context: fits + PAGE, ..wanted }, room)), fits);
             }
         }
     }
@@ -123,11 +123,11 @@ fn a_context_that_does_not_fit_is_refused_with_the_largest_that_does() {
 fn sequences_share_what_memory_is_left() {
     let config = Config::named("0.8b").unwrap();
     let wanted = wanted(4096, DType::F16);
-    let least = Plan { blocks: 256, ..Plan::fit(&config, wanted, AMPLE).unwrap() };
-    for (spare, blocks) in [(0, 256), (1, 257), (100, 356), (256, 512), (1000, 512)] {
-        let room = Room { bytes: least.bytes(&config) + spare * block(&config, DType::F16), ..AMPLE };
+    let smallest = Plan { pages: 256, ..Plan::fit(&config, wanted, AMPLE).unwrap() };
+    for (spare, pages) in [(0, 256), (1, 257), (100, 356), (256, 512), (1000, 512)] {
+        let room = Room { bytes: smallest.bytes(&config) + spare * page(&config, DType::F16), ..AMPLE };
         let plan = Plan::fit(&config, wanted, room).unwrap();
-        assert_eq!((plan.blocks, plan.slots), (blocks, 3), "{spare} blocks to spare");
+        assert_eq!((plan.pages, plan.slots), (pages, 3), "{spare} pages to spare");
         assert!(plan.bytes(&config) <= room.bytes);
     }
 }
@@ -139,7 +139,7 @@ fn an_engine_that_would_not_fit_is_refused_before_it_allocates_and_opens_with_wh
     assert_eq!(ample.plan().context, 4096);
     // Enough for the weights, the programs and a part of the cache.
     let options = EngineOptions { context: Some(4096), sequences: 1, ..EngineOptions::default() };
-    let opens = |memory| EngineOptions { context: Some(BLOCK), memory: Some(memory), ..options }.plan(&model).is_ok();
+    let opens = |memory| EngineOptions { context: Some(PAGE), memory: Some(memory), ..options }.plan(&model).is_ok();
     let (mut low, mut high) = (0_u64, 1 << 40);
     while low + 1 < high {
         let middle = low.midpoint(high);
@@ -149,7 +149,7 @@ fn an_engine_that_would_not_fit_is_refused_before_it_allocates_and_opens_with_wh
     let Err(Error::Request(said)) = Engine::new(model.clone(), tight).map(drop) else { panic!("it fits") };
     println!("{said}");
     let fits = advised(&said);
-    assert!((BLOCK..4096).contains(&fits), "{said}");
+    assert!((PAGE..4096).contains(&fits), "{said}");
     let engine = Engine::new(model, EngineOptions { context: Some(fits), ..tight }).unwrap();
     assert_eq!(engine.plan().context, fits);
     assert!(engine.memory() <= tight.memory.unwrap(), "{} of {:?}", engine.memory(), tight.memory);

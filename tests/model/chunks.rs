@@ -3,7 +3,7 @@
 use bimetal::low_level::kernels::operands::step::Phase;
 
 use crate::{
-    harness::{FULL, Look, Rig, largest_error},
+    harness::{FULL, Harness, Look, largest_error},
     support::{backends, fixtures::checkpoint},
 };
 
@@ -17,11 +17,11 @@ fn chunked_prefill_equals_token_by_token() {
     for (name, backend) in backends::backends() {
         for length in [1, 2, 3, 4, 70] {
             let ids = prompt(length, 8);
-            let mut rig = Rig::new(&backend, &checkpoint("tiny-f32"), FULL, 96);
-            let chunked = rig.run(Phase::Prefill, &ids, 0, Look::Logits).logits.concat();
+            let mut harness = Harness::new(&backend, &checkpoint("tiny-f32"), FULL, 96);
+            let chunked = harness.run(Phase::Prefill, &ids, 0, Look::Logits).logits.concat();
             let looped = (0..)
                 .zip(&ids)
-                .flat_map(|(position, id)| rig.run(Phase::Decode, &[*id], position, Look::Logits).logits.concat());
+                .flat_map(|(position, id)| harness.run(Phase::Decode, &[*id], position, Look::Logits).logits.concat());
             let error = largest_error(&chunked, &looped.collect::<Vec<_>>());
             println!("{name}: {length} tokens in a chunk against token by token: max_abs_diff {error:.6}");
             let bound = if name == "cpu" { 0.0 } else { 1e-3 };

@@ -90,9 +90,7 @@ impl Gguf {
             let mut dimensions: Vec<u64> = view.shape.iter().rev().map(|size| *size as u64).collect();
             let (kind, data) = match view.shape.len() {
                 // Tensors other than matrices are stored as f32.
-                1 | 3 => {
-                    (DType::F32, singles(view.dtype, &data).iter().flat_map(|v| changed(&tensor.name, *v)).collect())
-                }
+                1 | 3 => (DType::F32, f32s(view.dtype, &data).iter().flat_map(|v| changed(&tensor.name, *v)).collect()),
                 _ => (view.dtype, data),
             };
             if dimensions.len() == 3 {
@@ -109,7 +107,7 @@ impl Gguf {
     }
 }
 
-fn singles(dtype: DType, data: &[u8]) -> Vec<f32> {
+fn f32s(dtype: DType, data: &[u8]) -> Vec<f32> {
     match dtype {
         DType::F32 => data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
         DType::F16 => data.as_chunks().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect(),

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     container::{Gguf, grouped, placed},
     golden::{BOUND, errors, references},
-    harness::{self, FULL, HALF, Look, Precision, Rig, largest_error},
+    harness::{self, FULL, HALF, Harness, Look, Precision, largest_error},
     support::{
         backends,
         fixtures::{checkpoint, fixture},
@@ -105,9 +105,9 @@ fn dequantized(checkpoint: &Checkpoint, directory: &Path) -> Checkpoint {
 fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision) -> Vec<f32> {
     checkpoint.check().unwrap();
     let ids: Vec<u32> = (0..150).map(|i| (i * 97 + i * i % 13) % 288).collect();
-    let mut rig = Rig::new(backend, checkpoint, precision, 160);
-    let mut logits = rig.run(Phase::Prefill, &ids, 0, Look::Logits).logits;
-    logits.extend((0..3).flat_map(|i| rig.run(Phase::Decode, &[3 + i], 150 + i, Look::Logits).logits));
+    let mut harness = Harness::new(backend, checkpoint, precision, 160);
+    let mut logits = harness.run(Phase::Prefill, &ids, 0, Look::Logits).logits;
+    logits.extend((0..3).flat_map(|i| harness.run(Phase::Decode, &[3 + i], 150 + i, Look::Logits).logits));
     logits.concat()
 }
 
@@ -125,7 +125,7 @@ fn quantized_weights_are_what_they_stand_for() {
         let full = if backend.caps().packed_dots { 4e-3 } else { 1e-4 };
         for (precision, bound) in [(FULL, full), (HALF, 2e-2)] {
             let (found, wanted) = (logits(&backend, &checkpoint, precision), logits(&backend, &plain, precision));
-            let size = wanted.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
+            let size = wanted.iter().fold(0.0_f32, |max, logit| max.max(logit.abs()));
             let error = largest_error(&found, &wanted);
             println!("{name}: logits up to {size:.1} differ by {error:.1e} with {precision:?}");
             assert!(size > 1.0 && error <= bound, "{name}: {error} of {size} with {precision:?}");

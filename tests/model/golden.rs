@@ -8,7 +8,7 @@ use std::{
 use bimetal::{Backend, Checkpoint, low_level::kernels::operands::step::Phase};
 
 use crate::{
-    harness::{FULL, HALF, Look, Precision, Reference, Rig, largest_error},
+    harness::{FULL, HALF, Harness, Look, Precision, Reference, largest_error},
     support::{backends, fixtures::fixture},
 };
 
@@ -43,17 +43,17 @@ pub fn errors(backend: &Arc<dyn Backend>, dir: &Path, file: &Path, precision: Pr
     checkpoint.check().unwrap();
     let ids = &reference.ids["input_ids"];
     let (tokens, greedy) = (ids.len() as u32, &reference.ids["greedy_ids"]);
-    let mut rig = Rig::new(backend, &checkpoint, precision, tokens + greedy.len() as u32);
-    let output = rig.run(Phase::Prefill, ids, 0, Look::Layers);
+    let mut harness = Harness::new(backend, &checkpoint, precision, tokens + greedy.len() as u32);
+    let output = harness.run(Phase::Prefill, ids, 0, Look::Layers);
     let mut errors = vec![("prefill_logits".to_string(), output.logits.concat())];
     errors.extend(output.marks);
-    for layer in 0..rig.runner.cache().layers.len() {
-        let named = rig.layer(layer, tokens).into_iter();
+    for layer in 0..harness.runner.cache().layers.len() {
+        let named = harness.layer(layer, tokens).into_iter();
         errors.extend(named.map(|(name, values)| (format!("cache.{layer}.{name}"), values)));
     }
     let decoded = (tokens..)
         .zip(greedy)
-        .map(|(position, id)| rig.run(Phase::Decode, &[*id], position, Look::Logits).logits.concat());
+        .map(|(position, id)| harness.run(Phase::Decode, &[*id], position, Look::Logits).logits.concat());
     errors.push(("decode_logits".to_string(), decoded.collect::<Vec<_>>().concat()));
     let known = errors.iter().filter(|(name, _)| reference.floats.contains_key(name));
     let errors: Vec<_> = known.map(|(name, got)| (name.clone(), largest_error(got, &reference.floats[name]))).collect();

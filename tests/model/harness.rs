@@ -13,7 +13,7 @@ use bimetal::{
         },
         model::{
             Weights,
-            cache::{BLOCK, Plan},
+            cache::{PAGE, Plan},
             qwen3_5,
             weights::Source,
         },
@@ -31,7 +31,7 @@ pub struct Precision {
 pub const FULL: Precision = Precision { kv: DType::F32, inputs: DType::F32, quant: None };
 pub const HALF: Precision = Precision { kv: DType::F16, inputs: DType::F16, quant: None };
 
-pub struct Rig {
+pub struct Harness {
     pub backend: Arc<dyn Backend>,
     pub runner: Runner,
 }
@@ -41,23 +41,23 @@ pub struct Output {
     pub logits: Vec<Vec<f32>>,
     pub marks: BTreeMap<String, Vec<f32>>,
     /// The dispatches, in a run without marked layers.
-    pub launches: Vec<Dispatch>,
+    pub dispatches: Vec<Dispatch>,
 }
 
 /// The slot of the only sequence: not the first, so that a kernel that ignores slots fails.
 pub const SLOT: u32 = 1;
 
-impl Rig {
+impl Harness {
     pub fn new(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision, context: u32) -> Self {
         let source = Source::Checkpoint(checkpoint);
         let types = bimetal::Precision { activations: Some(precision.inputs), weights: precision.quant };
         let model = Model::load(backend, &source, types, &mut |_, _| {}).unwrap();
-        let width = context.div_ceil(BLOCK);
-        let plan = Plan { context, blocks: 2 * width, slots: 2, kv: precision.kv };
+        let width = context.div_ceil(PAGE);
+        let plan = Plan { context, pages: 2 * width, slots: 2, kv: precision.kv };
         let runner = Runner::new(Arc::new(model), plan).unwrap();
-        // Blocks in descending order, so that a kernel that ignores the table fails.
+        // Pages in descending order, so that a kernel that ignores the table fails.
         let table: Vec<u32> = (0..2 * width).rev().collect();
-        (0..).zip(table.chunks(width as usize)).for_each(|(slot, blocks)| runner.assign(slot, blocks).unwrap());
+        (0..).zip(table.chunks(width as usize)).for_each(|(slot, pages)| runner.assign(slot, pages).unwrap());
         Self { backend: backend.clone(), runner }
     }
 
@@ -76,18 +76,18 @@ impl Rig {
         step.write(&[Input { work, tokens: ids, slot: SLOT }]).unwrap();
         let recording = self.runner.record(step, LogitRows::Outputs).unwrap();
         let (p, logits) = (recording.pass, recording.logits);
-        let mut launches = Vec::new();
+        let mut dispatches = Vec::new();
         let marks = match look {
             Look::Logits => {
                 let program = self.backend.load(p).unwrap();
                 self.backend.run(&program).unwrap();
-                launches = program.dispatches;
+                dispatches = program.dispatches;
                 BTreeMap::new()
             }
             Look::Layers => self.layers(p),
         };
         let values = floats(&logits);
-        Output { logits: values.chunks(logits.width() as usize).map(<[f32]>::to_vec).collect(), marks, launches }
+        Output { logits: values.chunks(logits.width() as usize).map(<[f32]>::to_vec).collect(), marks, dispatches }
     }
 
     /// Runs a recording dispatch by dispatch, and reads the marked tensors.
@@ -110,15 +110,15 @@ impl Rig {
     /// One layer's cache of the first `tokens` tokens, in the reference's layout: (name, values).
     pub fn layer(&self, layer: usize, tokens: u32) -> Vec<(&'static str, Vec<f32>)> {
         match &self.runner.cache().layers[layer] {
-            State::Blocks(blocks) => [("key", &blocks.keys), ("value", &blocks.values)]
+            State::KvPages(pages) => [("key", &pages.keys), ("value", &pages.values)]
                 .map(|(name, tensor)| (name, self.by_head(tensor, tokens)))
                 .into(),
             State::Slots(slots) => {
                 let state = of_slot(&slots.state);
-                let (ring, channels) = (of_slot(&slots.ring), slots.heads.channels() as usize);
+                let (conv_state, channels) = (of_slot(&slots.conv_state), slots.heads.channels() as usize);
                 let position = |back: u32| tokens.checked_sub(back).map(|p| p as usize % 4 * channels);
                 let column =
-                    |channel: usize| [3, 2, 1].map(|back| position(back).map_or(0.0, |row| ring[row + channel]));
+                    |channel: usize| [3, 2, 1].map(|back| position(back).map_or(0.0, |row| conv_state[row + channel]));
                 vec![("conv_state", (0..channels).flat_map(column).collect()), ("recurrent_state", state)]
             }
         }
@@ -127,8 +127,8 @@ impl Rig {
     /// Pages of \[T, Hkv·D\], joined in order and transposed to \[Hkv, T, D\].
     fn by_head(&self, tensor: &Tensor, tokens: u32) -> Vec<f32> {
         let (values, config) = (floats(tensor), &self.runner.model().config);
-        let width = self.runner.plan().context.div_ceil(BLOCK);
-        let place = |t: u32| (2 * width - 1 - (SLOT * width + t / BLOCK)) * BLOCK + t % BLOCK;
+        let width = self.runner.plan().context.div_ceil(PAGE);
+        let place = |t: u32| (2 * width - 1 - (SLOT * width + t / PAGE)) * PAGE + t % PAGE;
         let (heads, head) = (config.kv_heads as usize, config.head_dim as usize);
         let values = &values;
         let row = |h: usize, t: u32| {

@@ -116,14 +116,14 @@ fn checkpoint() -> (Made, u64, u64) {
     let config =
         bimetal::low_level::model::config::Config::parse(config.to_string().as_bytes(), Path::new("config.json"))
             .unwrap();
-    let (mut header, mut end, mut largest, mut singles) = (serde_json::Map::new(), 0, 0, 0);
+    let (mut header, mut end, mut largest, mut f32s) = (serde_json::Map::new(), 0, 0, 0);
     for tensor in expected(&config) {
         let bytes = 2 * tensor.shape.iter().product::<usize>() as u64;
         let entry = json!({"dtype": "BF16", "shape": tensor.shape, "data_offsets": [end, end + bytes]});
         header.insert(format!("model.{}", tensor.name), entry);
         (end, largest) = (end + bytes, largest.max(bytes));
         let small = ["A_log", "dt_bias", "q_norm.weight", "k_norm.weight"];
-        singles += if small.iter().any(|name| tensor.name.ends_with(name)) { bytes } else { 0 };
+        f32s += if small.iter().any(|name| tensor.name.ends_with(name)) { bytes } else { 0 };
     }
     let mut header = serde_json::Value::from(header).to_string();
     header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
@@ -133,7 +133,7 @@ fn checkpoint() -> (Made, u64, u64) {
     (0..end / 2).for_each(|i| file.write_all(&[i as u8, 0x3c]).unwrap());
     file.flush().unwrap();
     // Tensors in f32 take twice as much on a device.
-    (made, end + singles, largest)
+    (made, end + f32s, largest)
 }
 
 /// Set only in the process that runs this test.

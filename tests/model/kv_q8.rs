@@ -12,7 +12,7 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{FULL, HALF, Look, Precision, Rig, largest_error},
+    harness::{FULL, HALF, Harness, Look, Precision, largest_error},
     support::{backends, fixtures},
 };
 
@@ -21,12 +21,12 @@ const BYTES: Precision = Precision { kv: DType::Q8Heads, ..FULL };
 /// Logits of a prompt, of decode steps after it, and of another chunk after those.
 fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision) -> Vec<f32> {
     let ids: Vec<u32> = (0..70).map(|i| (i * 97 + i * i % 13) % 96).collect();
-    let mut rig = Rig::new(backend, checkpoint, precision, 96);
-    let mut logits = rig.run(Phase::Prefill, &ids, 0, Look::Logits).logits;
+    let mut harness = Harness::new(backend, checkpoint, precision, 96);
+    let mut logits = harness.run(Phase::Prefill, &ids, 0, Look::Logits).logits;
     for (position, id) in (70..).zip([3, 61, 9]) {
-        logits.extend(rig.run(Phase::Decode, &[id], position, Look::Logits).logits);
+        logits.extend(harness.run(Phase::Decode, &[id], position, Look::Logits).logits);
     }
-    logits.extend(rig.run(Phase::Prefill, &ids[..20], 73, Look::Logits).logits);
+    logits.extend(harness.run(Phase::Prefill, &ids[..20], 73, Look::Logits).logits);
     logits.concat()
 }
 

@@ -11,7 +11,7 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{FULL, HALF, Look, Precision, Rig},
+    harness::{FULL, HALF, Harness, Look, Precision},
     present,
 };
 
@@ -25,10 +25,10 @@ fn several_outputs_of_a_sequence_are_those_of_its_rows_alone() {
         present::backends().into_iter().flat_map(|one| SUBJECTS.map(|subject| (one.clone(), subject)))
     {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
-        let mut rig = Rig::new(&backend, &Checkpoint::open(&fixture).unwrap(), precision, 96);
+        let mut harness = Harness::new(&backend, &Checkpoint::open(&fixture).unwrap(), precision, 96);
         let mut bits = |outputs| {
             let work = Work::new(SequenceId::new(0), Phase::Prefill, 0..70).with_outputs(outputs);
-            let logits = rig.compute(&work, &ids, Look::Logits).logits;
+            let logits = harness.compute(&work, &ids, Look::Logits).logits;
             logits.into_iter().map(|row| row.into_iter().map(f32::to_bits).collect()).collect::<Vec<Vec<u32>>>()
         };
         for outputs in [64..70, 5..38] {

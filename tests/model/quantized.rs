@@ -6,7 +6,7 @@ use bimetal::{
     Backend, Checkpoint, Model,
     low_level::{
         compute::{
-            caps::{Caps, Expand},
+            caps::{Caps, DequantizeFirst},
             cpu::Cpu,
             dtype::{DType, Packs},
         },
@@ -21,7 +21,7 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{FULL, HALF, Look, Output, Precision, Rig, largest_error, weights},
+    harness::{FULL, HALF, Harness, Look, Output, Precision, largest_error, weights},
     support::{backends, fixtures},
 };
 
@@ -34,9 +34,9 @@ fn quantized(format: DType) -> Precision {
 /// Logits of a prompt and of a decode step after it.
 fn logits(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, precision: Precision) -> Vec<Vec<f32>> {
     let ids: Vec<u32> = (0..70).map(|i| (i * 97 + i * i % 13) % 96).collect();
-    let mut rig = Rig::new(backend, checkpoint, precision, 96);
-    let Output { mut logits, .. } = rig.run(Phase::Prefill, &ids, 0, Look::Logits);
-    logits.extend(rig.run(Phase::Decode, &[3], 70, Look::Logits).logits);
+    let mut harness = Harness::new(backend, checkpoint, precision, 96);
+    let Output { mut logits, .. } = harness.run(Phase::Prefill, &ids, 0, Look::Logits);
+    logits.extend(harness.run(Phase::Decode, &[3], 70, Look::Logits).logits);
     logits
 }
 
@@ -69,47 +69,47 @@ fn long_prompts_are_the_same_whole_and_in_parts() {
     let (checkpoint, precision) =
         (fixtures::checkpoint("real-heads-bf16"), Precision { quant: Some(DType::Q4), ..HALF });
     for (name, backend) in backends::backends() {
-        assert!((193..=260).contains(&Expand::USUAL.rows));
-        let rig = || {
-            let mut rig = Rig::new(&backend, &checkpoint, precision, 288);
-            rig.runner.caps.tiles.expand = Some(Expand::USUAL);
-            rig
+        assert!((193..=260).contains(&DequantizeFirst::USUAL.rows));
+        let harness = || {
+            let mut harness = Harness::new(&backend, &checkpoint, precision, 288);
+            harness.runner.caps.tiles.dequantize_first = Some(DequantizeFirst::USUAL);
+            harness
         };
-        let whole = rig().run(Phase::Prefill, &ids, 0, Look::Logits).logits;
-        let mut rig = rig();
-        let mut parts = rig.run(Phase::Prefill, &ids[..192], 0, Look::Logits).logits;
-        parts.extend(rig.run(Phase::Prefill, &ids[192..], 192, Look::Logits).logits);
+        let whole = harness().run(Phase::Prefill, &ids, 0, Look::Logits).logits;
+        let mut harness = harness();
+        let mut parts = harness.run(Phase::Prefill, &ids[..192], 0, Look::Logits).logits;
+        parts.extend(harness.run(Phase::Prefill, &ids[192..], 192, Look::Logits).logits);
         assert!(whole == parts, "{name}");
     }
 }
 
 /// With packed dot products, the producing dispatches pack the rows, except normalized ones.
 #[test]
-fn rows_go_packed_from_launch_to_launch() {
+fn rows_go_packed_from_dispatch_to_dispatch() {
     let oracle: Arc<dyn Backend> = Arc::new(Cpu::default());
     let checkpoint = fixtures::checkpoint("real-heads-bf16");
     for (format, packs) in FORMATS.into_iter().zip([Packs::Bytes, Packs::Nibbles]) {
         let wanted = logits(&oracle, &checkpoint, quantized(format));
         for (name, backend) in backends::backends() {
-            let mut rig = Rig::new(&backend, &checkpoint, quantized(format), 96);
-            rig.runner.caps.packed_dots = name == "wgpu" && backend.caps().subgroup.is_some();
-            let decode = |rig: &mut Rig, position| {
+            let mut harness = Harness::new(&backend, &checkpoint, quantized(format), 96);
+            harness.runner.caps.packed_dots = name == "wgpu" && backend.caps().subgroup.is_some();
+            let decode = |harness: &mut Harness, position| {
                 let id = (position * 97 + position * position % 13) % 96;
-                rig.run(Phase::Decode, &[id], position, Look::Logits)
+                harness.run(Phase::Decode, &[id], position, Look::Logits)
             };
-            let found: Vec<_> = (0..70).map(|position| decode(&mut rig, position)).collect();
+            let found: Vec<_> = (0..70).map(|position| decode(&mut harness, position)).collect();
             let rows = |kernel: &str| {
-                let own = found[0].launches.iter().filter(|launch| launch.kernel.name == kernel);
-                own.map(|launch| launch.elements.contains(&DType::Packed(packs))).collect::<Vec<_>>()
+                let own = found[0].dispatches.iter().filter(|dispatch| dispatch.kernel.name == kernel);
+                own.map(|dispatch| dispatch.elements.contains(&DType::Packed(packs))).collect::<Vec<_>>()
             };
             for kernel in ["gdn_decode", "attend_merge", "norm_swiglu", "matvec"] {
-                let (packed, all) = (rows(kernel), rig.runner.caps.packed_dots);
+                let (packed, all) = (rows(kernel), harness.runner.caps.packed_dots);
                 assert!(!packed.is_empty() && packed.iter().all(|packed| *packed == all), "{kernel} on {name}");
             }
             let found: Vec<_> = found.into_iter().flat_map(|output| output.logits).collect();
             let error = largest_error(&found.concat(), &wanted[..70].concat());
             println!("{format} on {name}: {error:.1e}");
-            assert!(error <= bound(&rig.runner.caps), "{format} on {name}: {error}");
+            assert!(error <= bound(&harness.runner.caps), "{format} on {name}: {error}");
         }
     }
 }

@@ -15,7 +15,7 @@ use bimetal::{
 };
 
 use crate::{
-    harness::{FULL, HALF, Look, Precision, Rig, weights},
+    harness::{FULL, HALF, Harness, Look, Precision, weights},
     support::fixtures::checkpoint,
 };
 
@@ -28,17 +28,17 @@ const PROMPT: [u32; 7] = [3, 511, 0, 120, 57, 58, 400];
 const ANSWER: [u32; 3] = [511, 1, 256];
 
 /// The bits of every logit of a prompt and of the decode steps after it.
-fn bits(rig: &mut Rig) -> Vec<u32> {
-    let mut rows = rig.run(Phase::Prefill, &PROMPT, 0, Look::Logits).logits;
+fn bits(harness: &mut Harness) -> Vec<u32> {
+    let mut rows = harness.run(Phase::Prefill, &PROMPT, 0, Look::Logits).logits;
     for (position, id) in (PROMPT.len() as u32..).zip(ANSWER) {
-        rows.extend(rig.run(Phase::Decode, &[id], position, Look::Logits).logits);
+        rows.extend(harness.run(Phase::Decode, &[id], position, Look::Logits).logits);
     }
     rows.concat().into_iter().map(f32::to_bits).collect()
 }
 
 /// Number of parts of the embedding, the head, an MLP's widest matrix, and each kind of mixer.
-fn parts(rig: &Rig) -> Vec<usize> {
-    let weights = weights(rig.runner.model());
+fn parts(harness: &Harness) -> Vec<usize> {
+    let weights = weights(harness.runner.model());
     let mixers = weights.layers.iter().map(|layer| match &layer.mixer {
         Mixer::Attention(attention) => &attention.qkv,
         Mixer::DeltaNet(delta_net) => &delta_net.qkvzba,
@@ -55,8 +55,8 @@ fn check(name: &str, restrict: Restrict, fixture: &str, precision: Precision) {
     let checkpoint = checkpoint(fixture);
     let open = |restrict| -> Arc<dyn Backend> { Arc::new(Wgpu::open(adapter, restrict).unwrap()) };
     let binding = BINDINGS[usize::from(adapter.caps().tiles.attend_splits > 16)];
-    let [mut whole, mut split] =
-        [restrict, restrict.max_binding(binding)].map(|restrict| Rig::new(&open(restrict), &checkpoint, precision, 16));
+    let [mut whole, mut split] = [restrict, restrict.max_binding(binding)]
+        .map(|restrict| Harness::new(&open(restrict), &checkpoint, precision, 16));
     assert_eq!(split.backend.caps().max_binding, binding);
     let (pieces, mixers) = (parts(&split), parts(&whole));
     assert!(pieces[..2].iter().zip(&mixers).all(|(split, whole)| split > whole), "{name}: {pieces:?} of {mixers:?}");
@@ -74,11 +74,11 @@ fn programs_in_pieces_give_the_bits_of_whole_ones() {
     let Some(adapter) = Wgpu::adapters().into_iter().next() else { return };
     let checkpoint = checkpoint("tiny-f32");
     let restrict = Restrict::default();
-    let [whole, pieces] = [Duration::from_secs(60), Duration::ZERO].map(|length| {
+    let [whole, submissions] = [Duration::from_secs(60), Duration::ZERO].map(|length| {
         let backend: Arc<dyn Backend> = Arc::new(Wgpu::open(&adapter, restrict.submission(length)).unwrap());
-        bits(&mut Rig::new(&backend, &checkpoint, HALF, 16))
+        bits(&mut Harness::new(&backend, &checkpoint, HALF, 16))
     });
-    assert!(whole == pieces);
+    assert!(whole == submissions);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use bimetal::{
     low_level::compute::{
         caps::Caps,
         kernel::Dispatch,
-        memory::{BufferId, Memory, Pending, Slot},
+        memory::{BufferId, Memory, Pending, Resource},
         pass::{Pass, Program},
     },
 };
@@ -51,10 +51,10 @@ impl Log {
         *self.numbers.entry(id).or_insert(next)
     }
 
-    fn bound(&mut self, slot: &Slot) -> String {
-        match slot {
-            Slot::Buffer(buffer) => format!("buffer {}", self.number(buffer.id())),
-            Slot::Scratch(number) => format!("scratch {number}"),
+    fn bound(&mut self, resource: &Resource) -> String {
+        match resource {
+            Resource::Buffer(buffer) => format!("buffer {}", self.number(buffer.id())),
+            Resource::Scratch(number) => format!("scratch {number}"),
         }
     }
 }
@@ -120,11 +120,12 @@ impl Backend for Recorder {
         let scratch = program.prepared::<Vec<u64>>();
         let mut memory = format!("scratch of {scratch:?} bytes\n");
         for dispatch in &program.dispatches {
-            let bound: Vec<_> = dispatch.slots.iter().map(|slot| log.bound(slot)).collect();
+            let bound: Vec<_> = dispatch.resources.iter().map(|resource| log.bound(resource)).collect();
             writeln!(memory, "{}: {}", dispatch.kernel.name, bound.join(", ")).unwrap();
         }
         // Without the buffers, which keep this device alive.
-        let dispatches = program.dispatches.iter().map(|dispatch| Dispatch { slots: Vec::new(), ..dispatch.clone() });
+        let dispatches =
+            program.dispatches.iter().map(|dispatch| Dispatch { resources: Vec::new(), ..dispatch.clone() });
         let transfers = std::mem::take(&mut log.transfers);
         log.runs.push(ProgramRun { dispatches: dispatches.collect(), memory, transfers });
         Ok(())

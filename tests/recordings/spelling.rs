@@ -56,9 +56,9 @@ fn element_type(dtype: DType) -> String {
 /// matrix units.
 pub fn device_features(caps: &Caps, kernel: &Kernel) -> String {
     let half = caps.half.then(|| "half".to_owned());
-    let subgroup = caps.subgroup.map(|[least, _]| format!("subgroup{least}"));
-    let edge = caps.matrix_units.filter(|_| kernel.library.contains(&"matrix"));
-    let matrix = edge.map(|edge| format!("matrix{edge}"));
+    let subgroup = caps.subgroup.map(|[min_subgroup, _]| format!("subgroup{min_subgroup}"));
+    let fragment_size = caps.matrix_units.filter(|_| kernel.library.contains(&"matrix"));
+    let matrix = fragment_size.map(|fragment_size| format!("matrix{fragment_size}"));
     let features: Vec<_> = [half, subgroup, matrix].into_iter().flatten().collect();
     if features.is_empty() { "least".into() } else { features.join("+") }
 }

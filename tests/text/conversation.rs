@@ -69,8 +69,8 @@ impl Turn {
 }
 
 /// Asks a question, and takes at most `most` tokens or `pieces` pieces of the answer.
-fn ask(g: &mut Generator, c: &mut Conversation, question: &str, (most, pieces): (usize, usize)) -> Turn {
-    let mut stream = c.say(g, question, &at_most(most)).unwrap();
+fn ask(g: &mut Generator, c: &mut Conversation, question: &str, (max_tokens, pieces): (usize, usize)) -> Turn {
+    let mut stream = c.say(g, question, &at_most(max_tokens)).unwrap();
     let said: String = stream.by_ref().take(pieces).map(Result::unwrap).collect();
     let (timing, finish) = (stream.timing(), stream.finish());
     drop(stream);
@@ -83,11 +83,11 @@ fn ask(g: &mut Generator, c: &mut Conversation, question: &str, (most, pieces): 
 
 /// The tokens and the last logits' bits of a turn's prompt, from an engine without reuse.
 fn from_scratch(engine: &mut Engine, g: &Generator, turn: &Turn) -> (Vec<u32>, Vec<u32>) {
-    let (prompt, most) = (turn.prompt().to_vec(), turn.timing.generated);
+    let (prompt, max_tokens) = (turn.prompt().to_vec(), turn.timing.generated);
     let request = Request {
         prompt,
         sampling: Sampling::greedy(),
-        max_tokens: most,
+        max_tokens,
         stop: g.text.stop.ids.clone(),
         at_end: AtEnd::Keep,
     };

@@ -1,6 +1,6 @@
-// Activations over quads, without overflow on either side; NaN stays NaN.
+// Activations of quads. Neither side overflows, and NaN stays NaN.
 
-// 1 / (1 + exp(-a)): the exponential is of what is below zero only.
+// 1 / (1 + exp(-a)). The exponential takes negative numbers only.
 fn sigmoid(a: vec4<f32>) -> vec4<f32> {
     let small = exp(-abs(a));
     return select(small, vec4(1.0), a >= vec4(0.0)) / (1.0 + small);

@@ -1,5 +1,5 @@
-// Chunks: the rows of a sequence whose positions lie between two multiples of CHUNK, so that a chunk is the same wherever a
-// prompt is cut. They are numbered through all sequences of a step. Needs the part `step`.
+// A chunk has the rows of a sequence between two multiples of CHUNK. So it is the same wherever a prompt is cut. Chunks
+// are numbered across all sequences of a step. Needs the part `step`.
 
 struct Chunk {
     row: u32,
@@ -20,7 +20,7 @@ fn chunk_of(rows: Span, index: u32) -> Chunk {
     return Chunk(rows.row + start, end - start);
 }
 
-// How many chunks the sequences before one have.
+// The number of chunks of all sequences before this one.
 fn chunks_before(sequence: u32) -> u32 {
     var chunks = 0u;
     for (var i = 0u; i < sequence; i++) {
@@ -29,7 +29,7 @@ fn chunks_before(sequence: u32) -> u32 {
     return chunks;
 }
 
-// A chunk by its number; past the last one it has no rows.
+// A chunk by its number. Past the last chunk it has no rows.
 fn chunk_at(index: u32) -> Chunk {
     var left = index;
     for (var i = 0u; i < sequences(); i++) {

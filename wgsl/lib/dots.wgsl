@@ -1,11 +1,11 @@
-// Products of ROWS rows with the SHARE columns of a team: TEAM lanes stride over K, a piece of WIDE quads at a time, and
-// ask for AHEAD pieces of each column before they use the first.
-// Needs VALUES and what the kernel knows of its bindings: `input(r, at)` and `weight(matrix, j, at)`, piece `at` of row r and of
-// column j of one of the matrices that it reads. Where HAS_NORM is 1, weights are scaled by `gain(at)`, piece `at` of
-// 1 + norm, and Σ x² of rows follows the products: of SHARERS teams, which need each row's only once together, each sums every SHARERS-th row's.
+// Products of ROWS rows with the SHARE columns of a team: TEAM lanes stride over K, a piece of WIDE quads at a time,
+// and load AHEAD pieces of each column before they use the first.
+// Needs VALUES, and the kernel's `input(r, at)` and `weight(matrix, j, at)`: piece `at` of row r, and of column j of a
+// matrix. Where HAS_NORM is 1, weights are scaled by `gain(at)`, piece `at` of 1 + norm, and Σ x² of the rows follows
+// the products. SHARERS teams share this sum: each team sums every SHARERS-th row.
 
 const PIECES: u32 = K / (4u * WIDE);
-// Lanes that stride together: SPREAD teams, whose sums are still to be added up where they are several.
+// Lanes that stride together: SPREAD teams. Several teams' sums are added later.
 const STRIDERS: u32 = TEAM * SPREAD;
 const ROUNDS: u32 = (PIECES + STRIDERS - 1u) / STRIDERS;
 // Whether lanes run past the last piece.
@@ -52,7 +52,8 @@ fn dots(sums: ptr<function, array<f32, VALUES>>, lane: u32, matrix: u32) {
 #end
 
 #if ROWS_ARE == FLOATS
-// The products of the first matrix; `packed` has them where bytes are multiplied. All lanes of the group must call it.
+// The products of the first matrix. `packed` replaces this function on devices that multiply bytes. All lanes of the
+// workgroup must call it.
 fn products(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
     dots(sums, lane, 0u);
 }

@@ -1,11 +1,11 @@
-// What kernels for few rows read of their rows, for `dots` and `packed`.
+// How kernels for few rows read their rows, for `dots` and `packed`.
 // Needs the bindings `x` and, where HAS_NORM is 1, `norm`, and the number `rows` of params.
 
 // The first row of the group and the first column of the lane's team.
 var<private> first_row: u32;
 var<private> first_column: u32;
 
-// Row r of the group. Past the last row it is the last one, and what comes of it is not stored.
+// Row r of the workgroup. Past the last row it repeats the last one, whose result is not stored.
 fn row_of(r: u32) -> u32 {
     return min(first_row + r, params.rows - 1u);
 }

@@ -1,6 +1,6 @@
-// Blocks of SIDE × SIDE elements, which are 2 × 2 fragments, and what `attend_mma` does with them.
-// Needs `matrix`; the workgroup arrays `staged` and `weights` of operands, with PITCH and WEIGHT_PITCH quads to a row; `sums`, with
-// SUM_PITCH quads to a row, through which blocks pass; and a row's `factors`.
+// Blocks of SIDE × SIDE elements, which are 2 × 2 fragments, and their operations in `attend_mma`.
+// Needs `matrix`; the workgroup arrays `staged` and `weights` of operands, with PITCH and WEIGHT_PITCH quads to a row;
+// `sums`, with SUM_PITCH quads to a row, which passes blocks to lanes; and a row's `factors`.
 
 struct Lefts { upper: Left, lower: Left }
 struct Rights { first: Right, second: Right }

@@ -1,11 +1,12 @@
-// The largest of what the lanes of a group have found.
+// The largest key of the lanes of a workgroup.
 
 const NONE: u32 = 0xffffffffu;
 
 var<workgroup> leader_keys: array<u32, LANES>;
 var<workgroup> leader_ids: array<u32, LANES>;
 
-// The largest key of all lanes with its id, the least one of equal keys, in lane 0. All lanes of the group must call it.
+// The largest key of all lanes with its id, in lane 0. Of equal keys the lowest id wins. All lanes of the workgroup
+// must call it.
 fn leader(key: u32, id: u32, lane: u32) -> vec2<u32> {
     leader_keys[lane] = key;
     leader_ids[lane] = id;

@@ -1,4 +1,4 @@
-// What matrix units multiply: fragments of 16 by 16, each held by a whole subgroup. Sum += Left · Right.
+// Fragments of 16 by 16 for matrix units, each held by a whole subgroup. Sum += Left · Right.
 // naga needs the index of a load, and index, fragment and pitch of a store, bound by `let` first.
 
 // Rows and columns of a fragment.

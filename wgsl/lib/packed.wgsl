@@ -1,8 +1,8 @@
-// `products` of quantized weights where bytes are multiplied four at a time: rows are numbers of 16 bits that share a scale
-// for each 32, in two bytes each, and TEAM lanes stride over blocks of 32. Where rows are PACKED_HERE the group turns
-// its rows into such numbers; where they are PACKED_BEFORE an earlier launch has done so.
-// Needs what `dots` needs, with pieces of two quads, `raw(j, at)`: what is loaded of block `at` of column j, and
-// `codes(j, raw, at)`: that block as packed bytes; where rows come packed, `block_of_row(r, at)` instead of `input`.
+// `products` of quantized weights on devices that multiply four bytes at once. Rows are 16-bit numbers in two bytes
+// each, and 32 of them share a scale. TEAM lanes stride over blocks of 32. Where rows are PACKED_HERE, the workgroup
+// packs its rows; where they are PACKED_BEFORE, an earlier dispatch did.
+// Needs the same as `dots`, with pieces of two quads, and `raw(j, at)`: the words of block `at` of column j, and
+// `codes(j, raw, at)`: that block as packed bytes. Packed rows need `block_of_row(r, at)` instead of `input`.
 // Where EVEN_ODD is 1, even and odd elements of each eight are apart, as `codes` has them.
 #if ROWS_ARE != FLOATS
 
@@ -18,7 +18,7 @@ var<workgroup> row_codes: array<vec4<u32>, ITEMS>;
 // [row][block]: scale, sums of the first and the last 16 elements, sum of squares before the norm's gain
 var<workgroup> row_terms: array<vec4<f32>, ROWS * BLOCKS>;
 
-// Four lanes turn a block of one row into codes. All lanes stay together, what is past the last row's end repeats it.
+// Four lanes pack a block of one row. All lanes take part; lanes past the end of the last row repeat it.
 fn pack_rows(lane: u32) {
     for (var start = 0u; start < ITEMS; start += LANES) {
         let item = min(start + lane, ITEMS - 4u + lane % 4u);
@@ -62,7 +62,7 @@ fn dot_bytes(a: vec4<u32>, b: vec4<u32>) -> i32 {
     return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
 }
 
-// Adds the products of one block of each row with that of each column. Past the end of the rows the last one adds nothing.
+// Adds the products of one block of each row and each column. Past the end of the rows it adds zero.
 fn multiply(sums: ptr<function, array<f32, VALUES>>, at: u32, w: array<Codes, SHARE>, sharer: u32) {
     #repeat r ROWS
     var row_$r = block_of_row($ru, min(at, BLOCKS - 1u));
@@ -84,11 +84,11 @@ fn multiply(sums: ptr<function, array<f32, VALUES>>, at: u32, w: array<Codes, SH
     #end
 }
 
-// Sums as `dots` has them. All lanes of the group must call it.
+// Sums in the order of `dots`. All lanes of the workgroup must call it.
 fn products(sums: ptr<function, array<f32, VALUES>>, lane: u32) {
     let sharer = lane / TEAM % SHARERS;
     var at = lane % TEAM;
-    // The first weights are on their way while the rows are packed, the next ones while these are multiplied.
+    // The first weights load while the rows are packed, the next weights while these are multiplied.
     #repeat i BLOCKS_AHEAD
     let first_$i = min(at + $iu * TEAM, BLOCKS - 1u);
     var w_$i: array<Codes, SHARE>;

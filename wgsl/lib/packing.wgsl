@@ -1,10 +1,10 @@
-// How rows become what packed products take: numbers of 16 bits, in two bytes each, and for each 32 of them a scale.
+// Rows for packed products: 16-bit numbers in two bytes each, and a scale for each 32 of them.
 
-// An element is a number from −32512 to 32512, and that is 256 · a high byte + a low byte, both signed.
+// An element is a number from −32512 to 32512: 256 · high byte + low byte, both signed.
 const MAX_NUMBER: f32 = 32512.0;
 
 // A block of a row: high and low bytes of its first and last 16 elements.
-// terms: scale, sums of the first and the last 16 elements, and for what norms rows the sum of their squares
+// terms: scale, sums of the first and the last 16 elements, and the sum of squares for a norm
 struct Row_block {
     high: vec4<u32>,
     high_last: vec4<u32>,
@@ -13,22 +13,22 @@ struct Row_block {
     terms: vec4<f32>,
 }
 
-// Eight elements of a block, and terms of the block that are right in its first lane.
+// Eight elements of a block, and the block's terms, which are right in its first lane only.
 struct Coded {
     high: vec2<u32>,
     low: vec2<u32>,
     terms: vec3<f32>,
 }
 
-// Eight elements that one of four lanes has of a block; from one of these lanes to the next it is `reach` lanes. All lanes of
-// a subgroup must call it.
+// Packs a lane's eight elements of a block that four lanes share, `reach` lanes apart. All lanes of a subgroup must
+// call it.
 fn coded(first: vec4<f32>, last: vec4<f32>, reach: u32) -> Coded {
-    // As bits, among which NaN is the largest.
+    // Compares bits: NaN has the largest.
     let sizes = max(bitcast<vec4<u32>>(first) & vec4(0x7fffffffu), bitcast<vec4<u32>>(last) & vec4(0x7fffffffu));
     var size = max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
     size = max(size, subgroupShuffleXor(size, reach));
     size = max(size, subgroupShuffleXor(size, 2u * reach));
-    // What is smaller than 2⁻¹⁰⁰ becomes zero.
+    // Magnitudes below 2⁻¹⁰⁰ become zero.
     let largest = select(bitcast<f32>(size), 0.0, size < 0x0d800000u);
     let inverse = select(MAX_NUMBER / largest, 0.0, size < 0x0d800000u);
     let a = vec4<i32>(round(first * inverse));

@@ -1,6 +1,7 @@
-// Where a paged cache holds a token. Needs the binding `tables` (a row of block numbers for each slot), BLOCK, MAX_BLOCKS.
+// The place of a token in a paged cache. Needs the binding `tables` (a row of page numbers for each slot), PAGE,
+// MAX_PAGES.
 
 // The row of the cache that holds a slot's position.
 fn place(slot: u32, position: u32) -> u32 {
-    return tables[slot * MAX_BLOCKS + position / BLOCK] * BLOCK + position % BLOCK;
+    return tables[slot * MAX_PAGES + position / PAGE] * PAGE + position % PAGE;
 }

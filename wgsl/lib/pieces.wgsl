@@ -1,6 +1,6 @@
-// What is done to pieces: WIDE quads that lie side by side.
+// Operations on pieces: WIDE neighboring quads.
 
-// before + Σ a · b, element after element.
+// before + Σ a · b, in order of the elements.
 fn dot_piece(a: Piece, b: Piece, before: f32) -> f32 {
     var sum = before;
     #repeat q WIDE

@@ -1,10 +1,10 @@
-// Sums over the lanes of a group, through group memory. LANES is a power of two.
+// Sums over the lanes of a workgroup, through workgroup memory. LANES is a power of two.
 
 const_assert countOneBits(LANES) == 1u;
 
 var<workgroup> reduce_parts: array<f32, LANES>;
 
-// The sum of all lanes' values, in every lane; the order is that of a tree over the lanes. All lanes must call it.
+// The sum of all lanes' values, in every lane, in the order of a tree over the lanes. All lanes must call it.
 fn reduce_sum(value: f32, lane: u32) -> f32 {
     reduce_parts[lane] = value;
     workgroupBarrier();

@@ -1,8 +1,8 @@
-// What norms rows: 1 / sqrt(mean(x²) + eps) from the sums that `dots` and `team_sums` leave. Needs both.
+// Scales of normalized rows: 1 / sqrt(mean(x²) + eps), from the sums of `dots` and `team_sums`. Needs both.
 
 var<workgroup> row_squares: array<f32, ROWS>;
 
-// The scale of each row. All lanes of the group must call it.
+// The scale of each row. All lanes of the workgroup must call it.
 fn scales(values: ptr<function, array<f32, VALUES>>, lane: u32, eps: f32) -> array<f32, ROWS> {
     var scale: array<f32, ROWS>;
     if SHARERS > 1u {

@@ -1,6 +1,6 @@
-// What changes from step to step: the words of src/step.rs, at the same places.
+// The words that change between steps, at the places that src/kernels/operands/step.rs states.
 // Needs the binding `step`, MAX_ROWS, MAX_SEQUENCES, and ROW_COUNT: the word that counts the rows of
-// the launch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
+// the dispatch's tensors, STEP_ROW_COUNT or STEP_OUTPUT_COUNT.
 
 // The rows of one sequence in a step: consecutive, as their positions are.
 struct Span {
@@ -10,7 +10,7 @@ struct Span {
     slot: u32,
 }
 
-// Up to TILE rows of one sequence, counted from the start of its span; none past the last tile.
+// Up to TILE rows of one sequence, counted from the start of its span. No rows past the last tile.
 struct Tile {
     span: Span,
     first: u32,
@@ -29,12 +29,12 @@ const STEP_SPANS: u32 = STEP_POSITION_OF + MAX_ROWS;
 const STEP_TILES: u32 = STEP_SPANS + 4u * MAX_SEQUENCES;
 const STEP_OUTPUTS: u32 = STEP_TILES + 2u * (MAX_ROWS / TILE + MAX_SEQUENCES);
 
-// How many rows are active: the launch may have groups for more.
+// The number of active rows; the dispatch may have workgroups for more.
 fn row_count() -> u32 {
     return step[ROW_COUNT];
 }
 
-// How many sequences take part.
+// The number of sequences of the step.
 fn sequences() -> u32 {
     return step[STEP_SEQUENCE_COUNT];
 }
@@ -70,7 +70,7 @@ fn tile_at(index: u32) -> Tile {
     return Tile(rows, first, min(first + TILE, rows.rows));
 }
 
-// The row that an output takes.
+// The row of an output.
 fn output_row(output: u32) -> u32 {
     return step[STEP_OUTPUTS + output];
 }

@@ -1,10 +1,10 @@
-// Sums over teams of TEAM neighboring lanes, VALUES of them at once, through group memory. TEAM is a power of two.
+// Sums over teams of TEAM neighboring lanes, VALUES sums at once, through workgroup memory. TEAM is a power of two.
 
 const_assert countOneBits(TEAM) == 1u && LANES % TEAM == 0u;
 
 var<workgroup> sums_parts: array<vec4<f32>, LANES>;
 
-// Replaces each value by the sum of its team's, in all of its lanes. All lanes of the group must call it.
+// Replaces each value by the sum of its team, in all of its lanes. All lanes of the workgroup must call it.
 fn team_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
     for (var i = 0u; i < VALUES; i += 4u) {
         for (var j = 0u; j < 4u; j++) {

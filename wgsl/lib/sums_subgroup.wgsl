@@ -1,17 +1,17 @@
-// Sums over teams of TEAM neighboring lanes, VALUES of them at once, through subgroups of at least SUBGROUP lanes. What a
-// team has beyond one subgroup goes through group memory. TEAM is a power of two.
+// Sums over teams of TEAM neighboring lanes, VALUES sums at once, through subgroups of at least SUBGROUP lanes. Teams
+// larger than a subgroup also use workgroup memory. TEAM is a power of two.
 
 const_assert countOneBits(TEAM) == 1u && LANES % TEAM == 0u;
 
-// Lanes of a team that surely share a subgroup, and how many such subgroups there are, in a team and in a group.
+// Lanes of a team that always share a subgroup, and the number of such subgroups in a team and in a workgroup.
 const SUMS_SUBGROUP: u32 = min(TEAM, SUBGROUP);
 const SUMS_SUBGROUPS: u32 = TEAM / SUMS_SUBGROUP;
 const SUMS_ALL: u32 = LANES / SUMS_SUBGROUP;
 
 var<workgroup> sums_parts: array<f32, VALUES * SUMS_ALL>;
 
-// Replaces each value by the sum of its team's, in all of its lanes; the order depends on TEAM and SUBGROUP alone. All
-// lanes of the group must call it.
+// Replaces each value by the sum of its team, in all of its lanes. The order depends on TEAM and SUBGROUP alone. All
+// lanes of the workgroup must call it.
 fn team_sums(values: ptr<function, array<f32, VALUES>>, lane: u32) {
     for (var reach = 1u; reach < SUMS_SUBGROUP; reach *= 2u) {
         #repeat i VALUES

@@ -1,12 +1,14 @@
-// The inverse of a lower triangular matrix of CHUNK rows with ones on its diagonal, in group memory and in place. Blocks on
-// the diagonal by substitution, then pairs of them by products: [A 0; B C]⁻¹ = [A⁻¹ 0; −C⁻¹ B A⁻¹ C⁻¹]. Needs `chunks`.
+// The inverse of a lower triangular matrix of CHUNK rows with ones on its diagonal, in workgroup memory and in place.
+// Substitution inverts diagonal blocks, then products join pairs: [A 0; B C]⁻¹ = [A⁻¹ 0; −C⁻¹ B A⁻¹ C⁻¹]. Needs
+// `chunks`.
 
 const BLOCK_ROWS: u32 = 16u;
 const TRIANGLE_PITCH: u32 = CHUNK_QUADS + 1u;
 
 var<workgroup> triangle: array<vec4<f32>, CHUNK * TRIANGLE_PITCH>;
 
-// Row `row` of the inverse of the block on the diagonal that it is in: from the right, what is known of it is subtracted.
+// Row `row` of the inverse of its block on the diagonal. Substitution goes from right to left: known elements are
+// subtracted.
 fn substitute(row: u32) -> array<vec4<f32>, 4> {
     let first = row / BLOCK_ROWS * BLOCK_ROWS;
     var x: array<vec4<f32>, 4>;
@@ -41,8 +43,8 @@ fn combine(row: u32, first: u32, column: u32, start: u32, end: u32) -> vec4<f32>
     return sum;
 }
 
-// Inverts what is strictly below the diagonal of `triangle`; the rest is zero before, and above the diagonal undefined
-// after. All lanes of the group must call it.
+// Inverts `triangle`, whose elements are strictly below the diagonal; the rest is zero before. Elements above the
+// diagonal are undefined after. All lanes of the workgroup must call it.
 fn invert(lane: u32) {
     var x: array<vec4<f32>, 4>;
     if lane < CHUNK {
@@ -57,7 +59,7 @@ fn invert(lane: u32) {
     workgroupBarrier();
     for (var size = BLOCK_ROWS; size < CHUNK; size *= 2u) {
         let quads = size / 4u;
-        // B·A⁻¹ goes to where the inverse is zero: above the diagonal, to the right of A⁻¹.
+        // B·A⁻¹ takes the place where the inverse is zero: above the diagonal, to the right of A⁻¹.
         for (var i = lane; i < CHUNK / 2u * quads; i += LANES) {
             let first = i / (size * quads) * 2u * size;
             let row = i / quads % size;

@@ -8,7 +8,7 @@ use bimetal::{
         compute::tensor::Tensor,
         engine::Prepared,
         kernels::operands::step::{Input, Phase, Work},
-        model::cache::BLOCK,
+        model::cache::PAGE,
     },
 };
 
@@ -22,7 +22,7 @@ pub fn compare(model: &Arc<Model>, options: &EngineOptions) -> Result<()> {
     let budget = options.budget_on(model.backend.caps());
     let shapes = [(Phase::Prefill, budget), (Phase::Decode, 1)];
     let shapes = shapes.map(|(phase, rows)| Shape { phase, rows, depth: 0 });
-    let context = TOKENS.next_multiple_of(BLOCK);
+    let context = TOKENS.next_multiple_of(PAGE);
     let mut runner = runner(&model.backend, model, context, 1, options.kv)?;
     let ids = ids(TOKENS, model.vocabulary);
     let mut measured = Vec::new();

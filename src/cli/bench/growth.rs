@@ -19,7 +19,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{
-    LONGEST, most, picture,
+    LONGEST, largest, picture,
     rates::{request, room, together},
     recording::{ids, warm_up},
     target::Target,
@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let target = &arguments.target;
     let origin = target.open()?;
     let contexts = contexts(arguments, origin.config())?;
-    let longest = target.context(origin.config(), most(&contexts) + arguments.decode + 1, "--contexts and -n")?;
+    let longest = target.context(origin.config(), largest(&contexts) + arguments.decode + 1, "--contexts and -n")?;
     if let Some(path) = &arguments.svg {
         // First, so that a file that cannot be written fails before the measurement.
         fs::File::create(path).map_err(Error::io(path))?;
@@ -93,14 +93,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let backend = target.device.open()?;
     let options = target.engine.options(1, 0);
     let budget = options.engine.budget_on(backend.caps());
-    let many = room(most(&arguments.sequences), arguments.depth, budget) + arguments.decode + 1;
+    let many = room(largest(&arguments.sequences), arguments.depth, budget) + arguments.decode + 1;
     let many = target.context(origin.config(), many, "-s, -d and -n")?;
     let model = target.load(&backend, &origin, options.precision)?;
     let rounds = contexts.len() + arguments.sequences.len();
     let bar = bar(MEASURING, rounds as u64 * u64::from(arguments.repeat));
     let over =
         arguments.over_contexts(&model, EngineOptions { context: Some(longest), ..options.engine }, &contexts, &bar)?;
-    let together = EngineOptions { context: Some(many), sequences: most(&arguments.sequences), ..options.engine };
+    let together = EngineOptions { context: Some(many), sequences: largest(&arguments.sequences), ..options.engine };
     let growth = Growth { contexts: over, sequences: arguments.over_sequences(&model, together, &bar)? };
     drop(bar);
     let caps = backend.caps();
@@ -123,15 +123,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn contexts(arguments: &Arguments, config: &Config) -> Result<Vec<u32>> {
     let decode = arguments.decode;
     if arguments.contexts.is_empty() {
-        let most = arguments.target.engine.context.unwrap_or(config.context).min(config.context);
-        let usual: Vec<_> = USUAL.into_iter().filter(|context| context.saturating_add(decode) < most).collect();
-        return if usual.is_empty() { Err(nothing(most)) } else { check(usual, decode) };
+        let max_context = arguments.target.engine.context.unwrap_or(config.context).min(config.context);
+        let usual: Vec<_> = USUAL.into_iter().filter(|context| context.saturating_add(decode) < max_context).collect();
+        return if usual.is_empty() { Err(nothing(max_context)) } else { check(usual, decode) };
     }
     check(arguments.contexts.clone(), decode)
 }
 
-fn nothing(most: u32) -> Error {
-    Error::Request(format!("a context of {most} tokens is too short for any of the usual; give shorter --contexts"))
+fn nothing(max_context: u32) -> Error {
+    Error::Request(format!(
+        "a context of {max_context} tokens is too short for any of the usual; give shorter --contexts"
+    ))
 }
 
 fn check(contexts: Vec<u32>, decode: u32) -> Result<Vec<u32>> {
@@ -232,13 +234,13 @@ fn as_json(name: &str, point: &Point) -> Value {
 fn text(growth: &Growth, depth: u32) -> String {
     let Growth { contexts, sequences } = growth;
     let percent = |part: f64, whole: f64| format!("{:.1}", 100.0 * part / whole);
-    let most = contexts.iter().map(|point| point.prefill).fold(0.0, f64::max);
+    let highest = contexts.iter().map(|point| point.prefill).fold(0.0, f64::max);
     let context = |point: &Point| {
         let rates = [point.prefill, point.decode].map(|rate| format!("{rate:.1}"));
-        let shares = [percent(point.prefill, most), percent(point.decode, contexts[0].decode)];
+        let shares = [percent(point.prefill, highest), percent(point.decode, contexts[0].decode)];
         let [prefill, decode] = rates;
-        let [of_most, of_first] = shares;
-        vec![point.at.to_string(), prefill, of_most, decode, of_first]
+        let [of_highest, of_first] = shares;
+        vec![point.at.to_string(), prefill, of_highest, decode, of_first]
     };
     let sequence = |point: &Point| {
         let each = point.decode / f64::from(point.at);

@@ -18,7 +18,7 @@ use bimetal::{
         compute::{
             caps::Caps,
             cost::Cost,
-            dry_run::Paper,
+            dry_run::DryRun,
             kernel::Dispatch,
             pass::{Pass, Program},
         },
@@ -45,7 +45,7 @@ use crate::cli::{
 use copies::Copies;
 
 /// Maximum number of dispatches in one measurement.
-const MOST_LAUNCHES: usize = 4096;
+const MOST_DISPATCHES: usize = 4096;
 /// Minimum duration of a measurement, well above the noise of the clock.
 const AIM: f64 = 10e-3;
 /// Maximum duration of a submission: drivers reset a device that does not answer for some seconds.
@@ -71,7 +71,7 @@ pub struct Arguments {
     /// Megabytes that dispatches move before they reuse a buffer: more than any cache holds
     #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     cold: u64,
-    /// The chip of the roofline (floor); if absent, the device's if known
+    /// The chip of the roofline; if absent, the device's if known
     #[arg(long, value_name = "CHIP")]
     chip: Option<String>,
 }
@@ -79,7 +79,7 @@ pub struct Arguments {
 /// Dispatches of a recording with the same time: they differ in no relevant property.
 struct Case {
     shape: Shape,
-    launch: Dispatch,
+    dispatch: Dispatch,
     /// Their number in the recording.
     count: usize,
     cost: Cost,
@@ -109,7 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         target.context(origin.config(), shape.context(), "-d and --budget")?;
     }
     let chip = chip(arguments.chip.as_deref(), backend.caps())?;
-    let recorded = shapes.map(|shape| on_paper(arguments, &backend, &origin.source(), shape));
+    let recorded = shapes.map(|shape| dry_run(arguments, &backend, &origin.source(), shape));
     let recorded = recorded.into_iter().collect::<Result<Vec<_>>>()?;
     let cases: Vec<_> = recorded.iter().flat_map(|recorded| recorded.cases(&arguments.name)).collect();
     if cases.is_empty() {
@@ -117,7 +117,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let bar = bar(MEASURING, cases.len() as u64);
     let measure = |case: Case| {
-        bar.set_message(format!("{}, {}", name(&case.launch), case.shape.title()));
+        bar.set_message(format!("{}, {}", name(&case.dispatch), case.shape.title()));
         measure(arguments, &backend, case).inspect(|_| bar.inc(1))
     };
     let measured = cases.into_iter().map(measure).collect::<Result<Vec<_>>>()?;
@@ -135,7 +135,7 @@ fn report(arguments: &Arguments, caps: &Caps, (measured, chip): (&[Measured], Op
         return print_json(&report.into());
     }
     let title = format!(
-        "{name} of {} on {} ({}): launches back to back in one program, each after the other, median of {repeat}\n",
+        "{name} of {} on {} ({}): dispatches back to back in one program, each after the other, median of {repeat}\n",
         target.name(),
         caps.device,
         caps.backend,
@@ -149,12 +149,12 @@ struct Recorded {
     dispatches: Vec<Dispatch>,
 }
 
-/// Records a step in a dry run; only its words and its block tables are on the device.
-fn on_paper(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
+/// Records a step in a dry run; only its words and its page tables are on the device.
+fn dry_run(arguments: &Arguments, backend: &Arc<dyn Backend>, source: &Source<'_>, shape: Shape) -> Result<Recorded> {
     let options = arguments.target.engine.options(shape.sequences(), 0);
-    let paper: Arc<dyn Backend> = Arc::new(Paper::new(backend.caps().clone()));
+    let device: Arc<dyn Backend> = Arc::new(DryRun::new(backend.caps().clone()));
     let precision = Precision { weights: None, ..options.precision };
-    let model = Arc::new(Model::load(&paper, &Source::Shapes(source), precision, &mut |_, _| {})?);
+    let model = Arc::new(Model::load(&device, &Source::Shapes(source), precision, &mut |_, _| {})?);
     let context = options.engine.context.unwrap_or(shape.context());
     let mut runner = runner(backend, &model, context, shape.sequences(), options.engine.kv)?;
     let mut recording = record(&mut runner, shape)?;
@@ -167,12 +167,12 @@ impl Recorded {
     fn cases(&self, kernel: &str) -> Vec<Case> {
         let load = self.shape.load();
         let mut cases: Vec<Case> = Vec::new();
-        for launch in self.dispatches.iter().filter(|launch| launch.kernel.name == kernel) {
-            match cases.iter_mut().find(|case| alike(&case.launch, launch)) {
+        for dispatch in self.dispatches.iter().filter(|dispatch| dispatch.kernel.name == kernel) {
+            match cases.iter_mut().find(|case| alike(&case.dispatch, dispatch)) {
                 Some(case) => case.count += 1,
                 None => {
-                    let (launch, cost) = (launch.clone(), launch.cost(&load));
-                    cases.push(Case { shape: self.shape, launch, count: 1, cost });
+                    let (dispatch, cost) = (dispatch.clone(), dispatch.cost(&load));
+                    cases.push(Case { shape: self.shape, dispatch, count: 1, cost });
                 }
             }
         }
@@ -187,25 +187,25 @@ fn alike(a: &Dispatch, b: &Dispatch) -> bool {
 
 /// The error if no step has a dispatch of this kernel.
 fn absent(kernel: &str, recorded: &[Recorded]) -> Error {
-    let mut there: Vec<_> = recorded.iter().flat_map(|r| &r.dispatches).map(|launch| launch.kernel.name).collect();
+    let mut there: Vec<_> = recorded.iter().flat_map(|r| &r.dispatches).map(|dispatch| dispatch.kernel.name).collect();
     there.sort_unstable();
     there.dedup();
-    let what = format!("no step of this model launches {kernel} on this device; they launch {}", there.join(", "));
+    let what = format!("no step of this model dispatches {kernel} on this device; they dispatch {}", there.join(", "));
     Error::Request(what)
 }
 
 fn measure(arguments: &Arguments, backend: &Arc<dyn Backend>, case: Case) -> Result<Measured> {
-    let most = arguments.target.engine.memory.map_or(Copies::MOST_BYTES, |mebibytes| mebibytes << 20);
-    let copies = Copies::new(backend, &case.launch, (case.cost.moved(), arguments.cold * 1_000_000), most)?;
-    let cold = time(backend, copies.launches(), arguments.repeat)?;
-    let warm = time(backend, &copies.launches()[..1], arguments.repeat)?;
-    let between = case.cost.moved() * copies.launches().len() as u64;
+    let max_bytes = arguments.target.engine.memory.map_or(Copies::MAX_BYTES, |mebibytes| mebibytes << 20);
+    let copies = Copies::new(backend, &case.dispatch, (case.cost.moved(), arguments.cold * 1_000_000), max_bytes)?;
+    let cold = time(backend, copies.dispatches(), arguments.repeat)?;
+    let warm = time(backend, &copies.dispatches()[..1], arguments.repeat)?;
+    let between = case.cost.moved() * copies.dispatches().len() as u64;
     Ok(Measured { case, between, cold, warm })
 }
 
 /// Seconds per dispatch, when the dispatches run one after the other, repeatedly.
-fn time(backend: &Arc<dyn Backend>, launches: &[Dispatch], repeat: u32) -> Result<f64> {
-    let load = |launches: Vec<Dispatch>| backend.load(Pass::replay(backend.caps(), &launches));
+fn time(backend: &Arc<dyn Backend>, dispatches: &[Dispatch], repeat: u32) -> Result<f64> {
+    let load = |dispatches: Vec<Dispatch>| backend.load(Pass::replay(backend.caps(), &dispatches));
     let run = |programs: &[Program], times: u32| -> Result<f64> {
         let started = Instant::now();
         for _ in 0..times {
@@ -214,7 +214,7 @@ fn time(backend: &Arc<dyn Backend>, launches: &[Dispatch], repeat: u32) -> Resul
         backend.wait()?;
         Ok(started.elapsed().as_secs_f64())
     };
-    let again = |count: usize| launches.iter().cycle().take(count).cloned().collect::<Vec<_>>();
+    let again = |count: usize| dispatches.iter().cycle().take(count).cloned().collect::<Vec<_>>();
     let mut each = 0.0;
     // Start with few dispatches: the right number per measurement and per submission is not known yet.
     for few in [1, 32] {
@@ -225,8 +225,8 @@ fn time(backend: &Arc<dyn Backend>, launches: &[Dispatch], repeat: u32) -> Resul
             break;
         }
     }
-    let count = ((AIM / each) as usize).clamp(launches.len(), MOST_LAUNCHES).next_multiple_of(launches.len());
-    let portion = ((LONGEST_SUBMISSION / each) as usize).clamp(1, MOST_LAUNCHES);
+    let count = ((AIM / each) as usize).clamp(dispatches.len(), MOST_DISPATCHES).next_multiple_of(dispatches.len());
+    let portion = ((LONGEST_SUBMISSION / each) as usize).clamp(1, MOST_DISPATCHES);
     let programs = again(count).chunks(portion).map(|part| load(part.to_vec())).collect::<Result<Vec<_>>>()?;
     warm_up(|| run(&programs, 1).map(drop))?;
     let one = || -> Result<f64> {
@@ -244,10 +244,10 @@ impl Measured {
 
     fn as_json(&self, chip: Option<&Chip>) -> Value {
         let [cold, warm] = self.work(chip);
-        let Case { shape, launch, count, .. } = &self.case;
+        let Case { shape, dispatch, count, .. } = &self.case;
         json!({
-            "step": shape.title(), "kind": shape.kind(), "name": name(launch), "label": launch.label(),
-            "grid": launch.grid, "lanes": launch.lanes, "count": count, "bytes_before_again": self.between,
+            "step": shape.title(), "kind": shape.kind(), "name": name(dispatch), "label": dispatch.label(),
+            "grid": dispatch.grid, "lanes": dispatch.lanes, "count": count, "bytes_before_again": self.between,
             "cold": cold.as_json(), "warm": warm.as_json(),
         })
     }
@@ -257,12 +257,12 @@ fn text(measured: &[Measured], chip: Option<&Chip>) -> String {
     let figures = |which: &str| -> Vec<String> {
         [format!("{which} µs")].into_iter().chain(heading(chip).map(String::from)).collect()
     };
-    let fixed = ["step", "launch", "in a step", "MB moved", "before again"].map(String::from);
+    let fixed = ["step", "dispatch", "in a step", "MB moved", "before again"].map(String::from);
     let columns: Vec<_> = fixed.into_iter().chain(figures("cold")).chain(figures("warm")).collect();
     let row = |measured: &Measured| {
-        let Case { shape, launch, count, cost } = &measured.case;
+        let Case { shape, dispatch, count, cost } = &measured.case;
         let megabytes = |bytes: u64| format!("{:.3}", bytes as f64 / 1e6);
-        let mut cells = vec![shape.kind().to_string(), name(launch), count.to_string()];
+        let mut cells = vec![shape.kind().to_string(), name(dispatch), count.to_string()];
         cells.extend([cost.moved(), measured.between].map(megabytes));
         for work in measured.work(chip) {
             cells.push(format!("{:.2}", work.seconds * 1e6));

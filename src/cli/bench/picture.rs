@@ -81,6 +81,6 @@ fn chart(panel: &Area<'_>, axis: &str, points: &[Point]) -> Drawn {
 
 /// A range that contains all values, and a factor more at both ends.
 fn around(values: impl Iterator<Item = f64>, factor: f64) -> Range<f64> {
-    let (least, most) = values.fold((f64::INFINITY, 0.0), |(least, most), value| (value.min(least), value.max(most)));
-    least / factor..most * factor
+    let (low, high) = values.fold((f64::INFINITY, 0.0), |(low, high), value| (value.min(low), value.max(high)));
+    low / factor..high * factor
 }

@@ -13,13 +13,13 @@ use bimetal::{
     },
     measure::{
         chips::{self, Chip},
-        ledger::{Entry, Ledger},
+        cost_table::{CostTable, Entry},
     },
 };
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Arguments, most};
+use super::{Arguments, largest};
 use crate::cli::{
     output::{print, print_json},
     table::table,
@@ -30,7 +30,7 @@ use crate::cli::{
 pub struct PlanArguments {
     /// Run nothing and need no device: count the cost of a decode step (-s, -d) and a prompt's last chunk (--budget,
     /// -d)
-    #[arg(long, groups = ["instead", "launches"], conflicts_with_all = ["device", "prompt", "decode", "repeat"])]
+    #[arg(long, groups = ["instead", "dispatches"], conflicts_with_all = ["device", "prompt", "decode", "repeat"])]
     pub plan: bool,
     /// With --plan: the kind of GPU to record wgpu dispatches for
     #[arg(long, value_name = "KIND", default_value = "discrete", requires = "plan")]
@@ -52,7 +52,7 @@ enum Gpu {
 struct Step {
     name: String,
     tokens: u32,
-    ledger: Ledger,
+    cost_table: CostTable,
 }
 
 /// Plans the steps and prints them.
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         &[heading]
             .into_iter()
             .chain(tables)
-            .chain([chosen.map_or_else(|| floors(&steps, caps.backend), origin)])
+            .chain([chosen.map_or_else(|| rooflines(&steps, caps.backend), origin)])
             .collect::<String>(),
     )
 }
@@ -93,9 +93,9 @@ fn caps(arguments: &Arguments) -> Caps {
 fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<Step>> {
     let budget = arguments.target.engine.options(1, 0).engine.budget_on(caps);
     let Arguments { sequences, depth: depths, .. } = arguments;
-    let mut options = arguments.target.engine.options(most(sequences), 0);
-    let needed = DryEngine::context(most(sequences), most(depths), budget);
-    let needed = needed.max(most(depths).saturating_add(budget).saturating_add(1));
+    let mut options = arguments.target.engine.options(largest(sequences), 0);
+    let needed = DryEngine::context(largest(sequences), largest(depths), budget);
+    let needed = needed.max(largest(depths).saturating_add(budget).saturating_add(1));
     if needed > source.config().context {
         let context = source.config().context;
         let what = format!("depths and --budget take {needed} tokens; the model's context holds {context}");
@@ -106,18 +106,18 @@ fn steps(arguments: &Arguments, caps: &Caps, source: &Source<'_>) -> Result<Vec<
     let mut steps = Vec::new();
     for &depth in depths {
         for &sequences in sequences {
-            let ledger = Ledger::of(&dry_engine.decode(sequences, depth)?);
-            steps.push(Step { name: format!("decode @ d{depth} x{sequences}"), tokens: sequences, ledger });
+            let cost_table = CostTable::of(&dry_engine.decode(sequences, depth)?);
+            steps.push(Step { name: format!("decode @ d{depth} x{sequences}"), tokens: sequences, cost_table });
         }
-        let ledger = Ledger::of(&dry_engine.prefill(budget, depth)?);
-        steps.push(Step { name: format!("prompt {budget} @ d{depth}"), tokens: budget, ledger });
+        let cost_table = CostTable::of(&dry_engine.prefill(budget, depth)?);
+        steps.push(Step { name: format!("prompt {budget} @ d{depth}"), tokens: budget, cost_table });
     }
     Ok(steps)
 }
 
 const HEADING: [&str; 10] = [
     "kernel",
-    "launches",
+    "dispatches",
     "barriers",
     "MB of weights",
     "of activations read",
@@ -128,23 +128,23 @@ const HEADING: [&str; 10] = [
     "for matrix units",
 ];
 
-fn show(Step { name, ledger, tokens }: &Step, chip: Option<&Chip>) -> String {
-    let rows = ledger.kernels().into_iter().chain([ledger.total()]).map(|entry| {
+fn show(Step { name, cost_table, tokens }: &Step, chip: Option<&Chip>) -> String {
+    let rows = cost_table.kernels().into_iter().chain([cost_table.total()]).map(|entry| {
         let Cost { weights, activations, cache, flops } = entry.cost;
-        let mut cells = vec![entry.name().to_string(), entry.launches.to_string(), entry.barriers.to_string()];
+        let mut cells = vec![entry.name().to_string(), entry.dispatches.to_string(), entry.barriers.to_string()];
         let moved = [weights, activations.read, activations.written, cache.read, cache.written];
         cells.extend(moved.map(|bytes| format!("{:.3}", bytes as f64 / 1e6)));
         cells.extend([flops.vector, flops.matrix].map(|flops| format!("{:.4}", flops as f64 / 1e9)));
-        cells.extend(chip.map(|chip| format!("{:.1}", ledger.floor(chip, entry.kernel) * 1e6)));
+        cells.extend(chip.map(|chip| format!("{:.1}", cost_table.roofline(chip, entry.kernel) * 1e6)));
         cells
     });
-    let heading: Vec<_> = HEADING.into_iter().chain(chip.map(|_| "floor µs")).collect();
-    let title = format!("\n{name}: {} submissions, {} host waits\n", ledger.submissions, ledger.waits);
-    let floor = chip.map(|chip| {
-        let seconds = ledger.floor(chip, None);
-        format!("floor on {}: {:.3} ms, {:.0} tok/s\n", chip.name, seconds * 1e3, f64::from(*tokens) / seconds)
+    let heading: Vec<_> = HEADING.into_iter().chain(chip.map(|_| "roofline µs")).collect();
+    let title = format!("\n{name}: {} submissions, {} host waits\n", cost_table.submissions, cost_table.waits);
+    let roofline = chip.map(|chip| {
+        let seconds = cost_table.roofline(chip, None);
+        format!("roofline on {}: {:.3} ms, {:.0} tok/s\n", chip.name, seconds * 1e3, f64::from(*tokens) / seconds)
     });
-    title + &table(&heading, &rows.collect::<Vec<_>>()) + &floor.unwrap_or_default()
+    title + &table(&heading, &rows.collect::<Vec<_>>()) + &roofline.unwrap_or_default()
 }
 
 /// The peaks of a chip, and their source.
@@ -156,43 +156,43 @@ fn origin(chip: &Chip) -> String {
 }
 
 /// One line per chip of the backend: the roofline time of each step in ms, and its tokens per second.
-fn floors(steps: &[Step], backend: &str) -> String {
+fn rooflines(steps: &[Step], backend: &str) -> String {
     let columns = steps.iter().flat_map(|step| [format!("{} ms", step.name), "tok/s".into()]);
     let columns: Vec<String> = columns.collect();
     let heading =
         ["chip", "GB/s", "TFLOP/s in f32", "for matrix units"].into_iter().chain(columns.iter().map(String::as_str));
     let rows = chips::of_backend(backend).map(|chip| {
         let peaks = [chip.bandwidth, chip.vector, chip.matrix].map(|peak| peak.to_string());
-        let floors = steps.iter().flat_map(|step| {
-            let seconds = step.ledger.floor(chip, None);
+        let rooflines = steps.iter().flat_map(|step| {
+            let seconds = step.cost_table.roofline(chip, None);
             [format!("{:.3}", seconds * 1e3), format!("{:.0}", f64::from(step.tokens) / seconds)]
         });
-        [chip.name.clone()].into_iter().chain(peaks).chain(floors).collect::<Vec<_>>()
+        [chip.name.clone()].into_iter().chain(peaks).chain(rooflines).collect::<Vec<_>>()
     });
-    let title = "\nfloors, every launch at the peak of its bytes or its operations:\n".to_string();
+    let title = "\nrooflines, every dispatch at the peak of its bytes or its operations:\n".to_string();
     title + &table(&heading.collect::<Vec<_>>(), &rows.collect::<Vec<_>>())
 }
 
-fn as_json(Step { name, tokens, ledger }: &Step, backend: &str, chip: Option<&Chip>) -> serde_json::Value {
+fn as_json(Step { name, tokens, cost_table }: &Step, backend: &str, chip: Option<&Chip>) -> serde_json::Value {
     let entry = |entry: &Entry| {
         let cost = &entry.cost;
         json!({
-            "kernel": entry.name(), "launches": entry.launches, "barriers": entry.barriers,
+            "kernel": entry.name(), "launches": entry.dispatches, "barriers": entry.barriers,
             "weight_bytes": cost.weights,
             "activation_bytes": { "read": cost.activations.read, "written": cost.activations.written },
             "cache_bytes": { "read": cost.cache.read, "written": cost.cache.written },
             "flops": { "matrix": cost.flops.matrix, "vector": cost.flops.vector },
-            "floor_seconds": chip.map(|chip| ledger.floor(chip, entry.kernel)),
+            "floor_seconds": chip.map(|chip| cost_table.roofline(chip, entry.kernel)),
         })
     };
     let chips = chip.map_or_else(|| chips::of_backend(backend).collect(), |chip| vec![chip]).into_iter();
-    let floors = chips.map(|chip| {
-        let seconds = ledger.floor(chip, None);
+    let rooflines = chips.map(|chip| {
+        let seconds = cost_table.roofline(chip, None);
         json!({ "chip": chip.name, "seconds": seconds, "tokens_per_second": f64::from(*tokens) / seconds })
     });
     json!({
-        "step": name, "tokens": tokens, "submissions": ledger.submissions, "host_waits": ledger.waits,
-        "kernels": ledger.kernels().iter().map(entry).collect::<Vec<_>>(), "total": entry(&ledger.total()),
-        "floors": floors.collect::<Vec<_>>(),
+        "step": name, "tokens": tokens, "submissions": cost_table.submissions, "host_waits": cost_table.waits,
+        "kernels": cost_table.kernels().iter().map(entry).collect::<Vec<_>>(), "total": entry(&cost_table.total()),
+        "floors": rooflines.collect::<Vec<_>>(),
     })
 }

@@ -36,7 +36,7 @@ pub struct Profile {
     /// The work of the step.
     pub shape: Shape,
     /// The dispatches, in order.
-    pub launches: Vec<Timed>,
+    pub dispatches: Vec<Timed>,
     /// Time of the whole step in one submission, by the host's clock, until the host sees its end.
     whole: Duration,
 }
@@ -84,14 +84,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let caps = backend.caps();
     let title =
         format!("{} on {} ({}), median of {}", arguments.target.name(), caps.device, caps.backend, arguments.repeat);
-    let floor = chip.map_or("its peaks are not known: --chip names a chip".into(), |chip| {
+    let roofline = chip.map_or("its peaks are not known: --chip names a chip".into(), |chip| {
         format!(
             "{}: {} GB/s, {} TFLOP/s in f32, {} for matrix units",
             chip.name, chip.bandwidth, chip.vector, chip.matrix
         )
     });
     let tables: Vec<_> = profiles.iter().map(|profile| profile.text(chip)).collect();
-    print(&format!("{title}; {floor}\n\n{}", tables.join("\n")))
+    print(&format!("{title}; {roofline}\n\n{}", tables.join("\n")))
 }
 
 fn shapes(arguments: &Arguments, budget: u32) -> Vec<Shape> {
@@ -127,19 +127,19 @@ impl Profile {
             bar.inc(1);
         }
         let load = shape.load();
-        let launches = prepared.program.dispatches.iter().enumerate().map(|(at, dispatch)| Timed {
+        let dispatches = prepared.program.dispatches.iter().enumerate().map(|(at, dispatch)| Timed {
             name: name(dispatch),
             label: dispatch.label(),
             grid: dispatch.grid,
             cost: dispatch.cost(&load),
             time: middle(runs.iter().map(|run| run[at])),
         });
-        Ok(Self { shape, launches: launches.collect(), whole: middle(whole) })
+        Ok(Self { shape, dispatches: dispatches.collect(), whole: middle(whole) })
     }
 
     fn total(&self, chip: Option<&Chip>) -> Work {
-        self.launches.iter().fold(Work::none(chip), |mut total, launch| {
-            total += launch.work(chip);
+        self.dispatches.iter().fold(Work::none(chip), |mut total, dispatch| {
+            total += dispatch.work(chip);
             total
         })
     }
@@ -147,10 +147,10 @@ impl Profile {
     /// The work of each kernel, longest time first.
     fn kernels(&self, chip: Option<&Chip>) -> Vec<(&str, Work)> {
         let mut kernels: Vec<(&str, Work)> = Vec::new();
-        for launch in &self.launches {
-            match kernels.iter_mut().find(|(name, _)| *name == launch.name) {
-                Some((_, work)) => *work += launch.work(chip),
-                None => kernels.push((&launch.name, launch.work(chip))),
+        for dispatch in &self.dispatches {
+            match kernels.iter_mut().find(|(name, _)| *name == dispatch.name) {
+                Some((_, work)) => *work += dispatch.work(chip),
+                None => kernels.push((&dispatch.name, dispatch.work(chip))),
             }
         }
         kernels.sort_by(|(_, a), (_, b)| b.seconds.total_cmp(&a.seconds));
@@ -161,16 +161,16 @@ impl Profile {
         let total = self.total(chip);
         let row = |(name, work): (&str, Work)| {
             let micros = work.seconds * 1e6;
-            let mut cells = vec![name.to_string(), work.launches.to_string(), format!("{micros:.1}")];
-            cells.push(format!("{:.2}", micros / work.launches as f64));
+            let mut cells = vec![name.to_string(), work.dispatches.to_string(), format!("{micros:.1}")];
+            cells.push(format!("{:.2}", micros / work.dispatches as f64));
             cells.push(format!("{:.1}", 100.0 * work.seconds / total.seconds));
             cells.extend(work.cells());
             cells
         };
         let rows: Vec<_> = self.kernels(chip).into_iter().chain([("total", total)]).map(row).collect();
-        let columns: Vec<_> = ["kernel", "launches", "µs", "each", "%"].into_iter().chain(heading(chip)).collect();
+        let columns: Vec<_> = ["kernel", "dispatches", "µs", "each", "%"].into_iter().chain(heading(chip)).collect();
         let [alone, whole] = [total.seconds, self.whole.as_secs_f64()].map(|seconds| seconds * 1e3);
-        let title = format!("{}: {alone:.3} ms launch by launch, {whole:.3} ms in one go", self.shape.title());
+        let title = format!("{}: {alone:.3} ms dispatch by dispatch, {whole:.3} ms in one go", self.shape.title());
         format!("{title}\n{}", table(&columns, &rows))
     }
 
@@ -212,7 +212,7 @@ fn times(model: &Model, prepared: &Prepared) -> Result<Vec<Duration>> {
 /// The kernel's name; for a matrix product also its columns and its inner dimension.
 pub fn name(dispatch: &Dispatch) -> String {
     let columns = dispatch.kernel.params.iter().position(|(name, _)| *name == "count").map(|at| dispatch.params[at]);
-    match (dispatch.known("K"), columns) {
+    match (dispatch.find_define("K"), columns) {
         (Some(inner), Some(columns)) => format!("{} {columns}×{inner}", dispatch.kernel.name),
         _ => dispatch.kernel.name.into(),
     }

@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{
-    Arguments, most,
+    Arguments, largest,
     recording::{ids, warm_up},
     work::median,
 };
@@ -47,7 +47,7 @@ impl Line {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let origin = arguments.target.open()?;
     let backend = arguments.target.device.open()?;
-    let mut options = arguments.target.engine.options(most(&arguments.sequences), 0);
+    let mut options = arguments.target.engine.options(largest(&arguments.sequences), 0);
     let budget = options.engine.budget_on(backend.caps());
     let context = arguments.context(origin.config(), budget)?;
     let model = arguments.target.load(&backend, &origin, options.precision)?;
@@ -63,11 +63,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 impl Arguments {
     /// The longest context of all measurements.
     fn context(&self, config: &Config, budget: u32) -> Result<u32> {
-        let decoded = match most(&self.decode) {
+        let decoded = match largest(&self.decode) {
             0 => 0,
-            decoded => room(most(&self.sequences), most(&self.depth), budget) + decoded,
+            decoded => room(largest(&self.sequences), largest(&self.depth), budget) + decoded,
         };
-        let needed = most(&self.prompt).max(decoded) + 1;
+        let needed = largest(&self.prompt).max(decoded) + 1;
         self.target.context(config, needed, "-p, -d and -n")
     }
 
@@ -146,8 +146,8 @@ pub fn together(engine: &mut Engine, (sequences, depth): (u32, u32), steps: u32)
     let depth = depth.max(1);
     let (prompt, context) = (ids(depth, engine.model().vocabulary), engine.plan().context);
     let started = Instant::now();
-    let most = if sequences > 1 { context } else { steps + 1 };
-    let all = (0..sequences).map(|_| engine.add(request(prompt.clone(), most, AtEnd::Free)));
+    let max_tokens = if sequences > 1 { context } else { steps + 1 };
+    let all = (0..sequences).map(|_| engine.add(request(prompt.clone(), max_tokens, AtEnd::Free)));
     let all = all.collect::<Result<BTreeSet<_>>>()?;
     let mut first = BTreeSet::new();
     while first.len() < all.len() && !engine.is_idle() {
@@ -203,8 +203,8 @@ fn text(arguments: &Arguments, (engine, budget): (&Engine, u32), lines: &[Line])
         engine.plan().context,
     );
     let row = |line: &Line| {
-        let [least, most] = line.spread();
-        vec![line.test.clone(), format!("{:.1}", line.median()), format!("{least:.1}"), format!("{most:.1}")]
+        let [lowest, highest] = line.spread();
+        vec![line.test.clone(), format!("{:.1}", line.median()), format!("{lowest:.1}"), format!("{highest:.1}")]
     };
     let rows: Vec<_> = lines.iter().map(row).collect();
     let made: Vec<_> = engine.dispatches().into_iter().map(|(program, count)| format!("{program} {count}")).collect();

@@ -11,7 +11,7 @@ use bimetal::{
         compute::{cost::Load, dtype::DType},
         engine::{LogitRows, Recording, Runner},
         kernels::operands::step::{Input, Layout, Phase, Step, Work},
-        model::cache::{BLOCK, Plan},
+        model::cache::{PAGE, Plan},
     },
 };
 
@@ -84,7 +84,7 @@ pub fn ids(count: u32, vocabulary: u32) -> Vec<u32> {
 /// A runner for steps of some shape. Its words are on `backend`, independent of the model's device. The contents of its
 /// caches are undefined.
 pub fn runner(backend: &Arc<dyn Backend>, model: &Arc<Model>, context: u32, slots: u32, kv: DType) -> Result<Runner> {
-    let plan = Plan { context, blocks: context.div_ceil(BLOCK) * slots, slots, kv };
+    let plan = Plan { context, pages: context.div_ceil(PAGE) * slots, slots, kv };
     let runner = Runner::new(model.clone(), plan)?.with_steps_on(backend)?;
     runner.assign_all()?;
     Ok(runner)

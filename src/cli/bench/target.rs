@@ -6,7 +6,7 @@ use bimetal::{
     Backend, Checkpoint, Error, Model, Precision, Result,
     low_level::{
         compute::caps::Caps,
-        model::{cache::BLOCK, config::Config, weights::Source},
+        model::{cache::PAGE, config::Config, weights::Source},
     },
     measure::chips::{self, Chip},
 };
@@ -89,7 +89,7 @@ impl Target {
             _ if needed > config.context => refuse("the model's", config.context),
             Some(context) if needed > context => refuse("--context", context),
             Some(context) => Ok(context.min(config.context)),
-            None => Ok(needed.next_multiple_of(BLOCK).min(config.context)),
+            None => Ok(needed.next_multiple_of(PAGE).min(config.context)),
         }
     }
 

@@ -11,24 +11,24 @@ pub fn events(profiles: &[Profile]) -> Value {
     let rows = (1..).zip(profiles).flat_map(|(row, profile)| {
         let named = json!({ "ph": "M", "name": "thread_name", "pid": 1, "tid": row, "args": { "name": profile.shape.title() } });
         let mut at = Duration::ZERO;
-        let launches = profile.launches.iter().map(move |launch| {
+        let dispatches = profile.dispatches.iter().map(move |dispatch| {
             let started = at;
-            at += launch.time;
-            event(launch, row, started)
+            at += dispatch.time;
+            event(dispatch, row, started)
         });
-        [named].into_iter().chain(launches)
+        [named].into_iter().chain(dispatches)
     });
     json!({ "displayTimeUnit": "ns", "traceEvents": rows.collect::<Vec<_>>() })
 }
 
-fn event(launch: &Timed, row: u32, started: Duration) -> Value {
+fn event(dispatch: &Timed, row: u32, started: Duration) -> Value {
     let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
     json!({
-        "ph": "X", "name": launch.name, "cat": "launch", "pid": 1, "tid": row,
-        "ts": micros(started), "dur": micros(launch.time),
+        "ph": "X", "name": dispatch.name, "cat": "launch", "pid": 1, "tid": row,
+        "ts": micros(started), "dur": micros(dispatch.time),
         "args": {
-            "kernel": launch.label, "grid": launch.grid,
-            "bytes": launch.cost.moved(), "flops": launch.cost.flops.total(),
+            "kernel": dispatch.label, "grid": dispatch.grid,
+            "bytes": dispatch.cost.moved(), "flops": dispatch.cost.flops.total(),
         },
     })
 }

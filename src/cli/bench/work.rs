@@ -9,27 +9,27 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Work {
     /// Number of dispatches.
-    pub launches: u64,
+    pub dispatches: u64,
     /// Total time in seconds.
     pub seconds: f64,
     /// Total cost.
     pub cost: Cost,
     /// Total roofline time in seconds, if the chip is known.
-    pub floor: Option<f64>,
+    pub roofline: Option<f64>,
 }
 
 /// Headings of [`Work::cells`]; the last one only if the chip is known.
-pub const HEADING: [&str; 3] = ["GB/s", "TFLOP/s", "% of floor"];
+pub const HEADING: [&str; 3] = ["GB/s", "TFLOP/s", "% of roofline"];
 
 impl Work {
     /// The work of one dispatch.
     pub fn one(cost: Cost, seconds: f64, chip: Option<&Chip>) -> Self {
-        Self { launches: 1, seconds, cost, floor: chip.map(|chip| chip.floor(&cost)) }
+        Self { dispatches: 1, seconds, cost, roofline: chip.map(|chip| chip.roofline(&cost)) }
     }
 
     /// No work yet, with or without a known chip.
     pub fn none(chip: Option<&Chip>) -> Self {
-        Self { floor: chip.map(|_| 0.0), ..Self::default() }
+        Self { roofline: chip.map(|_| 0.0), ..Self::default() }
     }
 
     /// An amount per second; `None` if the time is below the clock's resolution.
@@ -48,36 +48,36 @@ impl Work {
     }
 
     /// Roofline time over measured time, from 0 to 1.
-    pub fn of_floor(&self) -> Option<f64> {
-        self.floor.and_then(|floor| self.rate(floor))
+    pub fn of_roofline(&self) -> Option<f64> {
+        self.roofline.and_then(|roofline| self.rate(roofline))
     }
 
     /// The achieved rates, for a table.
     pub fn cells(&self) -> Vec<String> {
         let show = |value: Option<f64>, digits| value.map_or("-".into(), |value| format!("{value:.digits$}"));
         let mut cells = vec![show(self.bandwidth(), 1), show(self.operations(), 3)];
-        cells.extend(self.floor.map(|_| show(self.of_floor().map(|share| 100.0 * share), 1)));
+        cells.extend(self.roofline.map(|_| show(self.of_roofline().map(|share| 100.0 * share), 1)));
         cells
     }
 
     /// The achieved rates, as JSON.
     pub fn as_json(&self) -> Value {
         json!({
-            "launches": self.launches, "seconds": self.seconds, "bytes": self.cost.moved(),
+            "launches": self.dispatches, "seconds": self.seconds, "bytes": self.cost.moved(),
             "flops": { "matrix": self.cost.flops.matrix, "vector": self.cost.flops.vector },
             "bytes_per_second": self.rate(self.cost.moved() as f64),
             "flops_per_second": self.rate(self.cost.flops.total() as f64),
-            "floor_seconds": self.floor, "of_floor": self.of_floor(),
+            "floor_seconds": self.roofline, "of_floor": self.of_roofline(),
         })
     }
 }
 
 impl AddAssign for Work {
     fn add_assign(&mut self, other: Self) {
-        self.launches += other.launches;
+        self.dispatches += other.dispatches;
         self.seconds += other.seconds;
         self.cost += other.cost;
-        self.floor = self.floor.zip(other.floor).map(|(a, b)| a + b);
+        self.roofline = self.roofline.zip(other.roofline).map(|(a, b)| a + b);
     }
 }
 

@@ -126,10 +126,10 @@ pub(super) fn dequantize(row: &Row<'_>, weights: &mut [f32]) {
                 weights.for_each(|(i, weight)| *weight = scale * (f32::from(low(at + i)) - 8.0));
             }
             DType::Q4K | DType::Q5K => {
-                let [scale, least] = terms(&words[16 * above..][..16], block % BLOCKS);
+                let [scale, minimum] = terms(&words[16 * above..][..16], block % BLOCKS);
                 let fifth = |at: usize| units.get(at / 8).map_or(0, |byte| byte >> (at % 8) & 1);
                 weights.for_each(|(i, weight)| {
-                    *weight = scale * f32::from(low(at + i) | fifth(at + i) << 4) - least;
+                    *weight = scale * f32::from(low(at + i) | fifth(at + i) << 4) - minimum;
                 });
             }
             _ => {
@@ -148,11 +148,11 @@ pub(super) fn dequantize(row: &Row<'_>, weights: &mut [f32]) {
 /// integer. The two high bits of the last four integers lie beside the six bits of the first four.
 fn terms(header: &[u8], block: usize) -> [f32; 2] {
     let [scales, mins, both] = [4, 8, 12].map(|from| header[from + block % 4]);
-    let [scale, least] = match block < 4 {
+    let [scale, minimum] = match block < 4 {
         true => [scales & 63, mins & 63],
         false => [both & 15 | scales >> 6 << 4, both >> 4 | mins >> 6 << 4],
     };
-    [half_at(header, 0) * f32::from(scale), half_at(header, 2) * f32::from(least)]
+    [half_at(header, 0) * f32::from(scale), half_at(header, 2) * f32::from(minimum)]
 }
 
 /// Whether all scales of a row of planes are finite.

@@ -5,7 +5,7 @@
 //! correctly rounded quotient lies on the same side of a tie as the exact one. Where a device's division is inexact,
 //! `lib/heads` checks the remainder.
 
-use super::LEAST;
+use super::MIN_MAGNITUDE;
 use crate::compute::dtype::PLANES;
 
 /// Factor from largest magnitude to scale: every device rounds a product alike.
@@ -22,7 +22,7 @@ pub fn quantize(values: &[f32], codes: &mut [u8]) -> f32 {
     let largest = values.iter().map(|value| value.abs().to_bits()).max().map_or(0.0, f32::from_bits);
     let scale = match () {
         () if !largest.is_finite() => f32::NAN,
-        () if largest < LEAST => 0.0,
+        () if largest < MIN_MAGNITUDE => 0.0,
         () => f32::from_bits(((largest * SHARE).to_bits() + 0x80) & !0xff),
     };
     codes.fill(0);

@@ -4,11 +4,11 @@
 //! runs, each with 16 bytes per block: the high bytes of the first block halves, of the second halves, then the low
 //! bytes likewise. A second plane has four f32 per block: the scale, the sum of each half's elements, and zero.
 
-use super::LEAST;
+use super::MIN_MAGNITUDE;
 use crate::compute::dtype::{BLOCK, PLANES, Packs};
 
 /// The largest magnitude.
-const MOST: f32 = 32512.0;
+const MAX_CODE: f32 = 32512.0;
 
 /// Packs whole blocks of a row of `width` elements, from element `at` on. Calls `put` with a plane, the word offset in
 /// the row's part of that plane, and four words.
@@ -54,7 +54,7 @@ pub(crate) fn rounded(x: &[f32]) -> Vec<f32> {
 fn numbers(x: &[f32]) -> (f32, Vec<i32>) {
     // Compare bits: NaN has the largest.
     let largest = x.iter().map(|x| x.abs().to_bits()).max().map_or(0.0, f32::from_bits);
-    let (scale, inverse) = if largest < LEAST { (0.0, 0.0) } else { (largest / MOST, MOST / largest) };
+    let (scale, inverse) = if largest < MIN_MAGNITUDE { (0.0, 0.0) } else { (largest / MAX_CODE, MAX_CODE / largest) };
     (scale, x.iter().map(|x| (x * inverse).round_ties_even() as i32).collect())
 }
 

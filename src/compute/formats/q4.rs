@@ -9,8 +9,8 @@ use crate::compute::dtype::{PLANES, UNIT};
 const GROUP: usize = 16;
 
 /// A distance is a whole number of units, between these two.
-const LEAST: f32 = 4.0;
-const MOST: f32 = 19.0;
+const MIN_DISTANCE: f32 = 4.0;
+const MAX_DISTANCE: f32 = 19.0;
 
 /// Code 0 has the value −(FIRST − STEP · z) distances.
 const FIRST: f32 = 10.3125;
@@ -43,10 +43,10 @@ struct Bounds {
 
 impl Bounds {
     fn of(weights: &[f32; GROUP]) -> Self {
-        let least = weights.iter().fold(f32::INFINITY, |least, weight| least.min(*weight));
-        let most = weights.iter().fold(f32::NEG_INFINITY, |most, weight| most.max(*weight));
-        let needed = ((most - least) / 15.0).max(most / FIRST).max(-least / FIRST);
-        Self { middle: 0.5 * (least + most), needed }
+        let lowest = weights.iter().fold(f32::INFINITY, |lowest, weight| lowest.min(*weight));
+        let highest = weights.iter().fold(f32::NEG_INFINITY, |highest, weight| highest.max(*weight));
+        let needed = ((highest - lowest) / 15.0).max(highest / FIRST).max(-lowest / FIRST);
+        Self { middle: 0.5 * (lowest + highest), needed }
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn quantize(weights: &[f32], [codes, words, units]: [&mut [u8]; PLANE
         let (chosen, found) = searched(groups);
         *unit = chosen.to_le_bytes();
         for (((weights, terms), codes), word) in groups.iter().zip(found).zip(codes.chunks_mut(GROUP / 2)).zip(words) {
-            *word = (terms.distance - LEAST) as u8 | (terms.place as u8) << 4;
+            *word = (terms.distance - MIN_DISTANCE) as u8 | (terms.place as u8) << 4;
             store(weights, chosen.to_f32() * terms.distance, terms.place, codes);
         }
     }
@@ -67,7 +67,7 @@ pub(super) fn quantize(weights: &[f32], [codes, words, units]: [&mut [u8]; PLANE
 fn searched(groups: &[[f32; GROUP]]) -> (f16, Vec<Terms>) {
     let bounds: Vec<_> = groups.iter().map(Bounds::of).collect();
     let widest = bounds.iter().fold(0.0, |widest: f32, bounds| widest.max(bounds.needed));
-    let unit = f16::from_f32(widest / MOST);
+    let unit = f16::from_f32(widest / MAX_DISTANCE);
     let found = groups.iter().zip(&bounds).map(|(weights, bounds)| search(weights, bounds, unit.to_f32()));
     (unit, found.collect())
 }
@@ -75,12 +75,12 @@ fn searched(groups: &[[f32; GROUP]]) -> (f16, Vec<Terms>) {
 /// The best parameters of a group; distances are multiples of a unit.
 fn search(weights: &[f32; GROUP], bounds: &Bounds, unit: f32) -> Terms {
     if unit == 0.0 {
-        return Terms { distance: LEAST, place: 0.0, error: weights.iter().map(|weight| weight * weight).sum() };
+        return Terms { distance: MIN_DISTANCE, place: 0.0, error: weights.iter().map(|weight| weight * weight).sum() };
     }
-    let mut best = Terms { distance: LEAST, place: 0.0, error: f32::INFINITY };
-    let covering = (bounds.needed / unit).ceil().clamp(LEAST, MOST);
+    let mut best = Terms { distance: MIN_DISTANCE, place: 0.0, error: f32::INFINITY };
+    let covering = (bounds.needed / unit).ceil().clamp(MIN_DISTANCE, MAX_DISTANCE);
     let mut last = 0.0;
-    for distance in DISTANCES.map(|more| (covering + more).clamp(LEAST, MOST)) {
+    for distance in DISTANCES.map(|more| (covering + more).clamp(MIN_DISTANCE, MAX_DISTANCE)) {
         if distance == last {
             continue;
         }
@@ -138,7 +138,7 @@ pub(super) fn dequantize([codes, words, units]: [&[u8]; PLANES], weights: &mut [
     for (((weights, codes), words), unit) in runs.zip(units.as_chunks().0) {
         let unit = f16::from_le_bytes(*unit).to_f32();
         for ((weights, codes), word) in weights.chunks_mut(GROUP).zip(codes.chunks(GROUP / 2)).zip(words) {
-            let (scale, first) = (unit * (f32::from(word & 15) + LEAST), FIRST - STEP * f32::from(word >> 4));
+            let (scale, first) = (unit * (f32::from(word & 15) + MIN_DISTANCE), FIRST - STEP * f32::from(word >> 4));
             for (pair, code) in weights.as_chunks_mut::<2>().0.iter_mut().zip(codes) {
                 *pair = [code & 15, code >> 4].map(|code| scale * (f32::from(code) - first));
             }

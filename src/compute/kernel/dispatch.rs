@@ -4,7 +4,7 @@ use crate::compute::{
     cost::{Cost, Flops, Load, RowCount},
     dtype::DType,
     kernel::{Binding, Kernel},
-    memory::Slot,
+    memory::Resource,
 };
 
 /// One dispatch of a kernel.
@@ -15,12 +15,12 @@ pub struct Dispatch {
     /// Compile-time constants, in the order given. With the element types they form the pipeline key.
     pub defines: Vec<(&'static str, u32)>,
     /// The resource of each binding.
-    pub slots: Vec<Slot>,
+    pub resources: Vec<Resource>,
     /// The element type of each binding.
     pub elements: Vec<DType>,
     /// Rows and width of the tensor at each binding.
     pub shapes: Vec<[u32; 2]>,
-    /// Launch constants, one word each, in the order of [`Kernel::params`].
+    /// Dispatch constants, one word each, in the order of [`Kernel::params`].
     pub params: Vec<u32>,
     /// Lanes of one workgroup.
     pub lanes: u32,
@@ -36,20 +36,20 @@ impl Dispatch {
     /// # Panics
     /// If the dispatch has no such define.
     pub fn define(&self, name: &str) -> u32 {
-        self.known(name).unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name))
+        self.find_define(name).unwrap_or_else(|| panic!("{}: no define {name}", self.kernel.name))
     }
 
     /// The value of a define; `None` if the dispatch has none of that name.
-    pub fn known(&self, name: &str) -> Option<u32> {
+    pub fn find_define(&self, name: &str) -> Option<u32> {
         self.defines.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
     /// The bindings that the dispatch may write, with their resource and element type.
-    pub fn written(&self) -> impl Iterator<Item = (&'static Binding, &Slot, DType)> {
-        let bound = self.kernel.bindings.iter().zip(&self.slots).zip(&self.elements);
+    pub fn written(&self) -> impl Iterator<Item = (&'static Binding, &Resource, DType)> {
+        let bound = self.kernel.bindings.iter().zip(&self.resources).zip(&self.elements);
         bound
             .filter(|((binding, _), _)| binding.access.writes())
-            .map(|((binding, slot), &dtype)| (binding, slot, dtype))
+            .map(|((binding, resource), &dtype)| (binding, resource, dtype))
     }
 
     /// The kernel's name with its defines, for errors and traces.
@@ -74,7 +74,7 @@ impl Dispatch {
         u64::from(self.define(define))
     }
 
-    /// The value of a launch constant, as a word.
+    /// The value of a dispatch constant, as a word.
     ///
     /// # Panics
     /// If the kernel has no such parameter.
@@ -109,9 +109,9 @@ impl Dispatch {
 
 impl Load {
     /// Number of active rows in the tensors of a dispatch.
-    pub fn rows(&self, launch: &Dispatch) -> u64 {
-        match launch.size("ROW_COUNT") {
-            live if live == RowCount::Outputs as u64 => self.outputs(),
+    pub fn rows(&self, dispatch: &Dispatch) -> u64 {
+        match dispatch.size("ROW_COUNT") {
+            count if count == RowCount::Outputs as u64 => self.outputs(),
             _ => self.tokens(),
         }
     }

@@ -37,11 +37,11 @@ impl<'a> Group<'a> {
     }
 
     /// A compile-time constant; `None` if the dispatch does not have it.
-    pub fn known(&self, name: &str) -> Option<usize> {
-        self.dispatch.known(name).map(|value| value as usize)
+    pub fn find_define(&self, name: &str) -> Option<usize> {
+        self.dispatch.find_define(name).map(|value| value as usize)
     }
 
-    /// A launch constant of type u32.
+    /// A dispatch constant of type u32.
     ///
     /// # Panics
     /// If the kernel has no such constant, or it has another type.
@@ -52,7 +52,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// A launch constant of type f32.
+    /// A dispatch constant of type f32.
     ///
     /// # Panics
     /// If the kernel has no such constant, or it has another type.
@@ -104,8 +104,8 @@ impl<'a> Group<'a> {
         let binding = self.binding(name);
         let memory = &self.memory[binding];
         match self.dispatch.elements[binding] {
-            DType::F16 => Floats::F16(bytemuck::cast_slice(memory.halves(range))),
-            DType::Bf16 => Floats::Bf16(bytemuck::cast_slice(memory.halves(range))),
+            DType::F16 => Floats::F16(bytemuck::cast_slice(memory.words_16(range))),
+            DType::Bf16 => Floats::Bf16(bytemuck::cast_slice(memory.words_16(range))),
             DType::F32 => Floats::F32(bytemuck::cast_slice(memory.words(range))),
             DType::U32 => panic!("{}: {name} is u32", self.dispatch.kernel.name),
             _ => self.quantized(binding, range),
@@ -163,9 +163,9 @@ impl<'a> Group<'a> {
         match self.dispatch.elements[binding] {
             DType::F32 => bytemuck::cast_slice_mut(memory.words_mut(range)).copy_from_slice(values),
             DType::F16 => {
-                let halves = bytemuck::cast_slice_mut::<u16, f16>(memory.halves_mut(range));
-                for (half, value) in halves.iter_mut().zip(values) {
-                    *half = f16::from_f32(value.clamp(-65504.0, 65504.0));
+                let f16_words = bytemuck::cast_slice_mut::<u16, f16>(memory.words_16_mut(range));
+                for (word, value) in f16_words.iter_mut().zip(values) {
+                    *word = f16::from_f32(value.clamp(-65504.0, 65504.0));
                 }
             }
             DType::Q8Heads => {

@@ -57,7 +57,7 @@ impl HostMemory {
     }
 
     /// A range of 16-bit elements: two per word, the lower one first.
-    pub(in crate::compute) fn halves(&self, range: Range<usize>) -> &[u16] {
+    pub(in crate::compute) fn words_16(&self, range: Range<usize>) -> &[u16] {
         let words = self.words(range.start / 2..range.end.div_ceil(2));
         &bytemuck::cast_slice(words)[range.start % 2..][..range.len()]
     }
@@ -65,7 +65,7 @@ impl HostMemory {
     /// A range of 16-bit elements, for writing. It may share a word with another thread's range, so it never becomes a
     /// slice of words.
     #[allow(clippy::mut_from_ref)]
-    pub(in crate::compute) fn halves_mut(&self, range: Range<usize>) -> &mut [u16] {
+    pub(in crate::compute) fn words_16_mut(&self, range: Range<usize>) -> &mut [u16] {
         assert!(range.end <= 2 * self.0.len(), "write to {range:?} of {} 16-bit elements", 2 * self.0.len());
         // SAFETY: the assertion checks the bounds; by the contract, no other thread accesses these elements meanwhile.
         unsafe {

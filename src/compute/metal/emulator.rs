@@ -22,7 +22,7 @@ use crate::compute::{
 };
 use compile::Compiler;
 use kernel::Kernel;
-use queue::{Binding, Launch, Queue, Ticket};
+use queue::{Binding, Queue, QueuedDispatch, Ticket};
 use runtime::{Buffers, Runtime};
 
 /// The order of the lanes of a workgroup, and of dispatches between two barriers.
@@ -88,7 +88,7 @@ fn caps() -> Caps {
 
 /// A command buffer under construction.
 pub struct Commands {
-    launches: Vec<Launch>,
+    dispatches: Vec<QueuedDispatch>,
     kernel: Option<Arc<Kernel>>,
     bindings: Vec<Option<Binding>>,
     barrier: bool,
@@ -128,7 +128,7 @@ impl Driver for Emulator {
     }
 
     fn begin(&self, _label: &str) -> Result<Commands, String> {
-        Ok(Commands { launches: Vec::new(), kernel: None, bindings: Vec::new(), barrier: false })
+        Ok(Commands { dispatches: Vec::new(), kernel: None, bindings: Vec::new(), barrier: false })
     }
 
     fn set_pipeline(&self, commands: &mut Commands, pipeline: &Pipeline) {
@@ -155,11 +155,11 @@ impl Driver for Emulator {
     fn dispatch(&self, commands: &mut Commands, groups: [u32; 3], lanes: u32) {
         let (kernel, bindings) = (commands.kernel.clone(), commands.bindings.clone());
         let barrier = std::mem::take(&mut commands.barrier);
-        commands.launches.push(Launch { kernel, bindings, grid: groups, lanes, barrier });
+        commands.dispatches.push(QueuedDispatch { kernel, bindings, grid: groups, lanes, barrier });
     }
 
     fn commit(&self, commands: Commands) -> Committed {
-        Committed(self.queue.commit(commands.launches))
+        Committed(self.queue.commit(commands.dispatches))
     }
 
     fn wait(&self, committed: &Committed) -> Outcome {

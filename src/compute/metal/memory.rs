@@ -96,9 +96,9 @@ impl<D: Driver> Buffers<D> {
         queue.check()?;
         let caps = queue.driver.caps();
         let refused = |hint| Error::OutOfMemory { label: label.into(), bytes, hint };
-        let most = caps.max_binding.min(caps.max_buffer);
-        if bytes > most {
-            return Err(refused(format!("; {} allows at most {most} bytes at once", caps.device)));
+        let max_bytes = caps.max_binding.min(caps.max_buffer);
+        if bytes > max_bytes {
+            return Err(refused(format!("; {} allows at most {max_bytes} bytes at once", caps.device)));
         }
         let used = self.used.fetch_add(bytes, Ordering::Relaxed);
         let new = || queue.driver.new_buffer(bytes.max(4), label);

@@ -28,7 +28,7 @@ use objc2_metal::{
 
 use super::{
     driver::{Driver, Outcome, Shader},
-    opening::LEAST_MACOS,
+    opening::MIN_MACOS,
     prelude::SIMD,
 };
 use crate::compute::caps::{Caps, DeviceKind, Tiles};
@@ -86,7 +86,7 @@ impl Device {
     /// The reason the device is rejected.
     pub fn open() -> Result<Self, String> {
         if !available!(macos = 13.0) {
-            return Err(format!("{LEAST_MACOS} or later is needed: its Metal compiles language version 3.0"));
+            return Err(format!("{MIN_MACOS} or later is needed: its Metal compiles language version 3.0"));
         }
         autoreleasepool(|_| {
             let device = MTLCreateSystemDefaultDevice().ok_or("this Mac has no GPU that Metal knows")?;
@@ -140,15 +140,15 @@ fn caps(device: &ProtocolObject<dyn MTLDevice>) -> Result<Caps, String> {
     let kind = if virtual_machine { DeviceKind::Virtual } else { DeviceKind::Integrated };
     // The driver of virtual machines, such as CI runners, reports less than the GPU below it can do.
     let matrix = device.supportsFamily(MTLGPUFamily::Apple7) && !virtual_machine;
-    let most = device.maxBufferLength() as u64;
+    let max_bytes = device.maxBufferLength() as u64;
     Ok(Caps {
         backend: "metal",
         device: name,
         driver: "Metal".into(),
         kind,
         memory: Some(device.recommendedMaxWorkingSetSize()).filter(|bytes| *bytes > 0),
-        max_binding: most,
-        max_buffer: most,
+        max_binding: max_bytes,
+        max_buffer: max_bytes,
         group_memory: device.maxThreadgroupMemoryLength() as u32,
         subgroup: Some([SIMD, SIMD]),
         half: true,

@@ -12,7 +12,7 @@ pub const ELSEWHERE: Option<&str> =
     if cfg!(target_os = "macos") { None } else { Some("is for macOS on Apple Silicon; elsewhere wgpu takes the GPU") };
 
 /// The minimum version of macOS: its Metal compiles language version 3.0, which the shader texts use.
-pub const LEAST_MACOS: &str = "macOS 13";
+pub const MIN_MACOS: &str = "macOS 13";
 
 /// The capabilities of each Apple GPU of this machine; empty outside macOS.
 pub fn devices() -> Vec<Caps> {

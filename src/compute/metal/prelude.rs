@@ -101,7 +101,7 @@ fn quad(dtype: DType) -> &'static str {
     match dtype {
         DType::F32 => "float4",
         DType::F16 => "half4",
-        DType::Bf16 => "Brains4",
+        DType::Bf16 => "Bf16x4",
         _ => "uint4",
     }
 }
@@ -133,7 +133,7 @@ mod tests {
         name: "add",
         bindings: &[
             Binding::read("x", Element::Float),
-            Binding::read("w", Element::Wide),
+            Binding::read("w", Element::Vec16B),
             Binding::read("half", Element::F16),
             Binding::read("step", Element::U32),
             Binding::write("y", Element::F32),
@@ -146,11 +146,11 @@ mod tests {
         cost: |_, _| Cost::default(),
     };
 
-    fn launch(kernel: &'static Kernel) -> Dispatch {
+    fn dispatch(kernel: &'static Kernel) -> Dispatch {
         Dispatch {
             kernel,
             defines: vec![("K", 1024), ("A", 1)],
-            slots: Vec::new(),
+            resources: Vec::new(),
             elements: vec![DType::F32, DType::Bf16, DType::F16, DType::U32, DType::F32],
             shapes: Vec::new(),
             params: Vec::new(),
@@ -161,16 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_launch_specializes_comes_before_its_text() {
-        let text = shader(&launch(&ADD)).unwrap();
+    fn what_a_dispatch_specializes_comes_before_its_text() {
+        let text = shader(&dispatch(&ADD)).unwrap();
         let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
         let defines = ["K = 1024;", "A = 1;", "LANES = 64;", "SIMD = 32;"];
         assert_eq!(lines("constant"), defines.map(|define| format!("constant constexpr uint {define}")));
-        assert_eq!(lines("typedef"), ["typedef float4 Quad_x;", "typedef Brains4 Quad_w;", "typedef half4 Quad_half;"]);
+        assert_eq!(lines("typedef"), ["typedef float4 Quad_x;", "typedef Bf16x4 Quad_w;", "typedef half4 Quad_half;"]);
         assert!(text.starts_with("#include <metal_stdlib>\n") && text.ends_with("kernel void add() {}\n"), "{text}");
         let pragma = text.find("#pragma METAL fp contract(off)").unwrap();
         assert!(pragma < text.find("constant").unwrap(), "no code before contraction is off");
-        assert!(text.find("struct Brains4").unwrap() < text.find("typedef").unwrap(), "declared before it is used");
+        assert!(text.find("struct Bf16x4").unwrap() < text.find("typedef").unwrap(), "declared before it is used");
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         static WITHOUT: Kernel = Kernel { name: "without", source: Source::wgsl(""), ..ADD };
         static NOWHERE: Kernel = Kernel { name: "nowhere", library: &["elsewhere"], ..ADD };
         for (kernel, expected) in [(&WITHOUT, "Metal Shading Language"), (&NOWHERE, "elsewhere")] {
-            let Err(Error::Shader { kernel: label, log }) = shader(&launch(kernel)) else { panic!("{expected}") };
+            let Err(Error::Shader { kernel: label, log }) = shader(&dispatch(kernel)) else { panic!("{expected}") };
             assert_eq!(label, format!("{}[K=1024 A=1]", kernel.name));
             assert!(log.contains(expected), "{log}");
         }

@@ -10,14 +10,14 @@ use crate::compute::lock::lock;
 use crate::error::{Error, Result};
 
 /// Maximum command buffers in flight; Metal's own queue takes 64.
-const MOST: usize = 32;
+const MAX_IN_FLIGHT: usize = 32;
 
 /// The command buffers of one device, numbered from 1 in execution order.
 pub(super) struct Queue<D: Driver> {
     pub(super) driver: Arc<D>,
     state: Mutex<State<D>>,
     /// Held while encoding and committing, from the moment that numbers are claimed.
-    turn: Mutex<()>,
+    commit_lock: Mutex<()>,
 }
 
 struct State<D: Driver> {
@@ -34,11 +34,11 @@ struct Flight<D: Driver> {
     number: u64,
     commands: Arc<D::Committed>,
     label: Arc<str>,
-    then: Then,
+    on_end: OnEnd,
 }
 
 /// Receives the seconds of a command buffer; `None` if it failed.
-pub(super) type Then = Box<dyn FnOnce(Option<f64>) + Send>;
+pub(super) type OnEnd = Box<dyn FnOnce(Option<f64>) + Send>;
 
 /// The failure of one command buffer.
 #[derive(Clone)]
@@ -57,15 +57,15 @@ impl Failure {
 impl<D: Driver> Queue<D> {
     pub(super) fn new(driver: Arc<D>) -> Self {
         let state = State { committed: 0, ended: 0, under_way: VecDeque::new(), failures: Vec::new(), told: 0 };
-        Self { driver, state: Mutex::new(state), turn: Mutex::default() }
+        Self { driver, state: Mutex::new(state), commit_lock: Mutex::default() }
     }
 
     /// Waits for the exclusive right to commit, and holds it.
-    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        lock(&self.turn)
+    pub(super) fn commit_lock(&self) -> MutexGuard<'_, ()> {
+        lock(&self.commit_lock)
     }
 
-    /// Number of the last committed command buffer. The holder of the turn commits the next number.
+    /// Number of the last committed command buffer. The holder of the commit lock commits the next number.
     pub(super) fn committed(&self) -> u64 {
         lock(&self.state).committed
     }
@@ -75,28 +75,28 @@ impl<D: Driver> Queue<D> {
         lock(&self.state).ended
     }
 
-    /// Begins a command buffer, after waiting for room. The caller must hold the turn.
+    /// Begins a command buffer, after waiting for room. The caller must hold the commit lock.
     pub(super) fn begin(&self, label: &str) -> Result<D::Commands> {
-        let full = lock(&self.state).under_way.len() >= MOST;
+        let full = lock(&self.state).under_way.len() >= MAX_IN_FLIGHT;
         if full {
             self.wait_for_first();
         }
         self.driver.begin(label).map_err(|what| Error::Device { label: label.into(), what })
     }
 
-    /// Commits a command buffer. The caller must hold the turn.
-    pub(super) fn commit(&self, commands: D::Commands, label: Arc<str>, then: Then) {
+    /// Commits a command buffer. The caller must hold the commit lock.
+    pub(super) fn commit(&self, commands: D::Commands, label: Arc<str>, on_end: OnEnd) {
         let commands = Arc::new(self.driver.commit(commands));
         let state = &mut *lock(&self.state);
         state.committed += 1;
-        state.under_way.push_back(Flight { number: state.committed, commands, label, then });
+        state.under_way.push_back(Flight { number: state.committed, commands, label, on_end });
     }
 
     /// Waits until every command buffer up to `number` has ended, even if another thread is about to commit it. A
-    /// caller that holds the turn or a buffer's lock would deadlock.
+    /// caller that holds the commit lock or a buffer's lock would deadlock.
     pub(super) fn wait_for(&self, number: u64) {
         if number > self.committed() {
-            drop(self.turn());
+            drop(self.commit_lock());
         }
         self.wait_for_committed(number);
     }
@@ -137,19 +137,19 @@ impl<D: Driver> Queue<D> {
             let first = state.under_way.front().is_some_and(|flight| flight.number == number);
             first.then(|| state.under_way.pop_front()).flatten().map(|flight| state.end(flight, outcome))
         };
-        if let Some((then, seconds)) = ended {
-            then(seconds);
+        if let Some((on_end, seconds)) = ended {
+            on_end(seconds);
         }
     }
 }
 
 impl<D: Driver> State<D> {
-    fn end(&mut self, flight: Flight<D>, outcome: Outcome) -> (Then, Option<f64>) {
-        let Flight { number, label, then, .. } = flight;
+    fn end(&mut self, flight: Flight<D>, outcome: Outcome) -> (OnEnd, Option<f64>) {
+        let Flight { number, label, on_end, .. } = flight;
         self.ended = number;
         let seconds = outcome.error.is_none().then_some(outcome.seconds.max(0.0));
         self.failures.extend(outcome.error.map(|what| Failure { number, label, what }));
-        (then, seconds)
+        (on_end, seconds)
     }
 
     fn outcome(&mut self, failure: Option<Failure>) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::compute::memory::BufferId;
-use crate::compute::{kernel::Dispatch, memory::Slot};
+use crate::compute::{kernel::Dispatch, memory::Resource};
 
 /// The resources that were read or written since the last barrier.
 #[derive(Default)]
@@ -18,11 +18,11 @@ enum Place {
     Scratch(u32),
 }
 
-impl From<&Slot> for Place {
-    fn from(slot: &Slot) -> Self {
-        match slot {
-            Slot::Buffer(buffer) => Place::Buffer(buffer.id()),
-            Slot::Scratch(number) => Place::Scratch(*number),
+impl From<&Resource> for Place {
+    fn from(resource: &Resource) -> Self {
+        match resource {
+            Resource::Buffer(buffer) => Place::Buffer(buffer.id()),
+            Resource::Scratch(number) => Place::Scratch(*number),
         }
     }
 }
@@ -33,7 +33,7 @@ impl Hazards {
     pub(super) fn barrier(&mut self, dispatch: &Dispatch) -> bool {
         let uses = || {
             let writes = dispatch.kernel.bindings.iter().map(|binding| binding.access.writes());
-            dispatch.slots.iter().map(Place::from).zip(writes)
+            dispatch.resources.iter().map(Place::from).zip(writes)
         };
         let conflict =
             |(place, writes): (Place, bool)| self.written.contains(&place) || (writes && self.read.contains(&place));

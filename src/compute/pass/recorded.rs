@@ -8,8 +8,8 @@
 //!     let recorded = recorded.on_buffers(|bytes| Buffer::new(backend, bytes, "trace"))?;
 //!     for (at, dispatch) in recorded.dispatches.iter().enumerate() {
 //!         backend.run(&backend.load(Pass::replay(backend.caps(), &recorded.dispatches[at..=at]))?)?;
-//!         for (binding, slot, dtype) in dispatch.written() {
-//!             let bytes = pollster::block_on(slot.buffer().read(0..slot.buffer().bytes()))?;
+//!         for (binding, resource, dtype) in dispatch.written() {
+//!             let bytes = pollster::block_on(resource.buffer().read(0..resource.buffer().bytes()))?;
 //!             println!("{}: {} of {dtype}, {} bytes", dispatch.label(), binding.name, bytes.len());
 //!         }
 //!         for mark in recorded.marks.iter().filter(|mark| mark.after == at + 1) {
@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 #[cfg(doc)]
 use super::Pass;
-use crate::compute::{kernel::Dispatch, memory::Slot};
+use crate::compute::{kernel::Dispatch, memory::Resource};
 use crate::{
     compute::{
         dtype::DType,
@@ -41,7 +41,7 @@ pub struct Mark {
     /// Number of dispatches before the mark.
     pub after: usize,
     /// The tensor's memory.
-    pub slot: Slot,
+    pub resource: Resource,
     /// Rows and width.
     pub shape: [u32; 2],
     /// Element type.
@@ -55,7 +55,7 @@ impl Mark {
     /// # Panics
     /// If the tensor lives in scratch memory; see [`Recorded::on_buffers`].
     pub fn read(&self) -> Pending {
-        self.slot.buffer().read(0..self.dtype.size(self.shape))
+        self.resource.buffer().read(0..self.dtype.size(self.shape))
     }
 }
 
@@ -86,10 +86,10 @@ impl Recorded {
     /// Those of `allocate`.
     pub fn on_buffers(mut self, allocate: impl FnMut(u64) -> Result<Arc<Buffer>>) -> Result<Self> {
         let buffers = self.scratch.drain(..).map(allocate).collect::<Result<Vec<_>>>()?;
-        let slots = self.dispatches.iter_mut().flat_map(|dispatch| &mut dispatch.slots);
-        for slot in slots.chain(self.marks.iter_mut().map(|mark| &mut mark.slot)) {
-            if let Slot::Scratch(number) = slot {
-                *slot = Slot::Buffer(buffers[*number as usize].clone());
+        let resources = self.dispatches.iter_mut().flat_map(|dispatch| &mut dispatch.resources);
+        for resource in resources.chain(self.marks.iter_mut().map(|mark| &mut mark.resource)) {
+            if let Resource::Scratch(number) = resource {
+                *resource = Resource::Buffer(buffers[*number as usize].clone());
             }
         }
         Ok(self)

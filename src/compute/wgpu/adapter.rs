@@ -80,9 +80,9 @@ fn matrix_units(adapter: &wgpu::Adapter, features: Features) -> Option<u32> {
     }
     let kinds = adapter.cooperative_matrix_properties().into_iter();
     let square = kinds.filter(|kind| kind.m_size == kind.n_size && kind.n_size == kind.k_size);
-    let halves =
+    let in_f16 =
         square.filter(|kind| (kind.ab_type, kind.cr_type) == (CooperativeScalarType::F16, CooperativeScalarType::F32));
-    halves.map(|kind| kind.m_size).max()
+    in_f16.map(|kind| kind.m_size).max()
 }
 
 fn features(adapter: &wgpu::Adapter, restrict: Restrict) -> Features {
@@ -98,8 +98,8 @@ fn limits(adapter: &wgpu::Adapter, restrict: Restrict) -> Limits {
     if restrict.limits {
         limits = Limits::defaults().or_worse_values_from(&limits);
     }
-    if let Some(most) = restrict.max_binding {
-        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(most);
+    if let Some(max_binding) = restrict.max_binding {
+        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min(max_binding);
     }
     limits
 }

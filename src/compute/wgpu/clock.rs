@@ -15,7 +15,7 @@ use wgpu::{
 
 use super::{
     device::Device,
-    program::{Launch, Prepared},
+    program::{Prepared, PreparedDispatch},
 };
 use crate::error::{Error, Result};
 
@@ -30,9 +30,9 @@ pub(super) fn time(device: &Device, program: &Prepared) -> Result<Option<Vec<Dur
     device.check()?;
     device.health.start(&program.label);
     let mut times = Vec::new();
-    for launches in program.launches.chunks(PORTION) {
+    for dispatches in program.dispatches.chunks(PORTION) {
         let readings = device
-            .attempt(&program.label, || run(device, launches))
+            .attempt(&program.label, || run(device, dispatches))
             .map_err(|refusal| refusal.during(&program.label))?;
         device.wait(None);
         device.check()?;
@@ -42,11 +42,11 @@ pub(super) fn time(device: &Device, program: &Prepared) -> Result<Option<Vec<Dur
 }
 
 /// Submits the dispatches and requests the timestamps.
-fn run(device: &Device, launches: &[Launch]) -> Readings {
-    let readings = Readings::new(device, launches.len());
+fn run(device: &Device, dispatches: &[PreparedDispatch]) -> Readings {
+    let readings = Readings::new(device, dispatches.len());
     let mut encoder = device.handle.create_command_encoder(&Default::default());
-    for (at, launch) in launches.iter().enumerate() {
-        launch.encode_alone(encoder.begin_compute_pass(&readings.around(at)));
+    for (at, dispatch) in dispatches.iter().enumerate() {
+        dispatch.encode_alone(encoder.begin_compute_pass(&readings.around(at)));
     }
     readings.fetch(&mut encoder);
     device.submit(Some(encoder.finish()));

@@ -158,9 +158,9 @@ impl Copy {
 /// A buffer for kernels, of a size that a kernel can bind.
 pub(super) fn new_buffer(device: &Device, caps: &Caps, bytes: u64, label: &str) -> Result<wgpu::Buffer> {
     let refused = |hint: String| Error::OutOfMemory { label: label.into(), bytes, hint };
-    let most = caps.max_binding.min(caps.max_buffer);
-    if bytes > most {
-        return Err(refused(format!("; {} allows at most {most} bytes at once", caps.device)));
+    let max_bytes = caps.max_binding.min(caps.max_buffer);
+    if bytes > max_bytes {
+        return Err(refused(format!("; {} allows at most {max_bytes} bytes at once", caps.device)));
     }
     let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
     let new = || {

@@ -27,7 +27,7 @@ const MARK: &[u8; 8] = b"bimetal\n";
 const HEADER: usize = MARK.len() + size_of::<u64>();
 
 /// Far more bytes than the pipelines of all models need.
-const MOST: u64 = 1 << 28;
+const MAX_BYTES: u64 = 1 << 28;
 
 /// The driver's cache, and its file.
 pub(super) struct PipelineCache {
@@ -124,11 +124,11 @@ fn checksum(path: &Path, data: &[u8]) -> [u8; 8] {
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
     let about = fs::metadata(path)?;
-    if !about.is_file() || about.len() > MOST {
+    if !about.is_file() || about.len() > MAX_BYTES {
         return Err(broken("it is not a file of a plausible size"));
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(MOST).read_to_end(&mut bytes)?;
+    File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
     let whole = bytes.get(HEADER..).filter(|data| {
         let (mark, sum) = bytes[..HEADER].split_at(MARK.len());
         mark == MARK && sum == checksum(path, data)

@@ -114,10 +114,10 @@ pub fn prelude(dispatch: &Dispatch, caps: &Caps) -> Result<String> {
         _ = writeln!(text, "const {name}: u32 = {value}u;");
     }
     _ = writeln!(text, "const LANES: u32 = {}u;", dispatch.lanes);
-    if let Some([least, _]) = caps.subgroup {
-        _ = writeln!(text, "const SUBGROUP: u32 = {least}u;");
+    if let Some([min_subgroup, _]) = caps.subgroup {
+        _ = writeln!(text, "const SUBGROUP: u32 = {min_subgroup}u;");
     }
-    if dispatch.kernel.bindings.iter().any(|binding| binding.element == Element::Wide) {
+    if dispatch.kernel.bindings.iter().any(|binding| binding.element == Element::Vec16B) {
         text.push_str("alias Piece = array<vec4<f32>, WIDE>;\n");
     }
     let any = |of: fn(&DType) -> bool| dispatch.elements.iter().any(of);
@@ -158,7 +158,8 @@ fn shared(dispatch: &Dispatch, name: &str) -> Result<String> {
 
 /// The variant of a library part that suits the device.
 fn variant<'a>(dispatch: &Dispatch, caps: &Caps, name: &'a str) -> &'a str {
-    let in_subgroup = |[least, _]: [u32; 2]| dispatch.known("TEAM").is_some_and(|team| team <= least);
+    let in_subgroup =
+        |[min_subgroup, _]: [u32; 2]| dispatch.find_define("TEAM").is_some_and(|team| team <= min_subgroup);
     match name {
         "reduce" if caps.subgroup.is_some() => "reduce_subgroup",
         "sums" if caps.subgroup.is_some() => "sums_subgroup",
@@ -171,13 +172,13 @@ fn variant<'a>(dispatch: &Dispatch, caps: &Caps, name: &'a str) -> &'a str {
 
 /// Whether a product of few rows multiplies packed bytes.
 fn multiplies_bytes(dispatch: &Dispatch) -> bool {
-    dispatch.known("ROWS_ARE").is_some_and(|rows_are| rows_are != RowsAre::Floats as u32)
+    dispatch.find_define("ROWS_ARE").is_some_and(|rows_are| rows_are != RowsAre::Floats as u32)
 }
 
 /// The value of a name in a directive: a define of the dispatch, or a constant.
 fn value(dispatch: &Dispatch, name: &str) -> Option<u32> {
     let constant = || RowsAre::NAMES.iter().find(|(known, _)| *known == name).map(|(_, rows_are)| *rows_are as u32);
-    dispatch.known(name).or_else(constant)
+    dispatch.find_define(name).or_else(constant)
 }
 
 fn refused(dispatch: &Dispatch, log: String) -> Error {

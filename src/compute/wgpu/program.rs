@@ -11,10 +11,10 @@ use super::{
     Wgpu,
     device::{Device, Refusal},
     memory::{Copy, new_buffer},
-    pace::Pace,
+    submission_plan::SubmissionPlan,
 };
 use crate::{
-    compute::{kernel::Dispatch, memory::Slot, pass::Recorded},
+    compute::{kernel::Dispatch, memory::Resource, pass::Recorded},
     error::{Error, Result},
 };
 
@@ -22,11 +22,11 @@ use crate::{
 pub(super) struct Prepared {
     /// The program's name in errors.
     pub(super) label: Arc<str>,
-    pub(super) launches: Vec<Launch>,
-    pace: Pace,
+    pub(super) dispatches: Vec<PreparedDispatch>,
+    plan: SubmissionPlan,
 }
 
-pub(super) struct Launch {
+pub(super) struct PreparedDispatch {
     pipeline: wgpu::ComputePipeline,
     group: BindGroup,
     /// Offset of its parameters in the uniform buffer; `None` without parameters.
@@ -45,13 +45,14 @@ impl Prepared {
         let scratch = recorded.scratch.iter().map(new).collect::<Result<Vec<_>>>()?;
         let params = Params::new(device, dispatches)?;
         let mut groups = Groups { backend, params: &params, scratch: &scratch, known: HashMap::new() };
-        let launches = dispatches.iter().zip(pipelines).zip(&params.offsets).map(|((dispatch, pipeline), &offset)| {
-            Ok(Launch { pipeline, group: groups.of(dispatch)?, offset, grid: dispatch.grid })
-        });
-        let launches = launches.collect::<Result<Vec<_>>>()?;
-        let pace = Pace::new(device, backend.caps.kind, (launches.len(), backend.submission));
+        let dispatches =
+            dispatches.iter().zip(pipelines).zip(&params.offsets).map(|((dispatch, pipeline), &offset)| {
+                Ok(PreparedDispatch { pipeline, group: groups.of(dispatch)?, offset, grid: dispatch.grid })
+            });
+        let dispatches = dispatches.collect::<Result<Vec<_>>>()?;
+        let plan = SubmissionPlan::new(device, backend.caps.kind, (dispatches.len(), backend.submission));
         device.check()?;
-        Ok(Self { label: recorded.label().into(), launches, pace })
+        Ok(Self { label: recorded.label().into(), dispatches, plan })
     }
 
     /// Encodes and submits the program, in as many submissions as its plan requires. The last one includes the copies.
@@ -59,20 +60,20 @@ impl Prepared {
         device.check()?;
         device.health.start(&self.label);
         let submitted = device.attempt(&self.label, || {
-            let (pieces, readings) = self.pace.begin(device);
+            let (submissions, readings) = self.plan.begin(device);
             let new_encoder = || device.handle.create_command_encoder(&Default::default());
             let mut encoder = new_encoder();
-            for (number, piece) in pieces.iter().enumerate() {
+            for (number, submission) in submissions.iter().enumerate() {
                 if number > 0 {
                     device.submit(Some(mem::replace(&mut encoder, new_encoder()).finish()));
                 }
                 let around = readings.as_ref().map(|readings| readings.around(number)).unwrap_or_default();
-                encode(&self.launches[piece.clone()], encoder.begin_compute_pass(&around));
+                encode(&self.dispatches[submission.clone()], encoder.begin_compute_pass(&around));
             }
             readings.iter().for_each(|readings| readings.fetch(&mut encoder));
             copies.iter().for_each(|copy| copy.encode(&mut encoder));
             let submission = device.submit(Some(encoder.finish()));
-            readings.into_iter().for_each(|readings| self.pace.submitted(pieces.clone(), readings));
+            readings.into_iter().for_each(|readings| self.plan.submitted(submissions.clone(), readings));
             submission
         });
         submitted.map_err(|refusal| refusal.during(&self.label))
@@ -80,18 +81,18 @@ impl Prepared {
 }
 
 /// Encodes dispatches as one pass.
-fn encode(launches: &[Launch], mut pass: ComputePass<'_>) {
+fn encode(dispatches: &[PreparedDispatch], mut pass: ComputePass<'_>) {
     let mut current = None;
-    for launch in launches {
-        if current != Some(&launch.pipeline) {
-            pass.set_pipeline(&launch.pipeline);
-            current = Some(&launch.pipeline);
+    for dispatch in dispatches {
+        if current != Some(&dispatch.pipeline) {
+            pass.set_pipeline(&dispatch.pipeline);
+            current = Some(&dispatch.pipeline);
         }
-        launch.encode(&mut pass);
+        dispatch.encode(&mut pass);
     }
 }
 
-impl Launch {
+impl PreparedDispatch {
     /// Encodes everything except the pipeline.
     fn encode(&self, pass: &mut ComputePass<'_>) {
         pass.set_bind_group(0, &self.group, self.offset.as_slice());
@@ -107,17 +108,17 @@ impl Launch {
 }
 
 fn check_grids(device: &Device, dispatches: &[Dispatch]) -> Result<()> {
-    let most = device.handle.limits().max_compute_workgroups_per_dimension;
-    match dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|&groups| groups > most)) {
+    let max_groups = device.handle.limits().max_compute_workgroups_per_dimension;
+    match dispatches.iter().find(|dispatch| dispatch.grid.iter().any(|&groups| groups > max_groups)) {
         None => Ok(()),
         Some(dispatch) => Err(Error::Device {
             label: dispatch.label(),
-            what: format!("a grid of {:?} workgroups; this device allows {most} per dimension", dispatch.grid),
+            what: format!("a grid of {:?} workgroups; this device allows {max_groups} per dimension", dispatch.grid),
         }),
     }
 }
 
-/// The launch constants of all dispatches, in one uniform buffer; equal ones share an offset.
+/// The dispatch constants of all dispatches, in one uniform buffer; equal ones share an offset.
 struct Params {
     buffer: Option<wgpu::Buffer>,
     offsets: Vec<Option<u32>>,
@@ -176,11 +177,11 @@ impl Groups<'_> {
     fn of(&mut self, dispatch: &Dispatch) -> Result<BindGroup> {
         let device = &*self.backend.device;
         let layout = self.backend.pipelines.layout(device, dispatch.kernel).group;
-        let place = |slot: &Slot| match slot {
-            Slot::Buffer(buffer) => self.backend.memory.buffer(buffer.id()),
-            Slot::Scratch(number) => self.scratch[*number as usize].clone(),
+        let place = |resource: &Resource| match resource {
+            Resource::Buffer(buffer) => self.backend.memory.buffer(buffer.id()),
+            Resource::Scratch(number) => self.scratch[*number as usize].clone(),
         };
-        let buffers: Vec<_> = dispatch.slots.iter().map(place).collect();
+        let buffers: Vec<_> = dispatch.resources.iter().map(place).collect();
         let key = (layout, buffers, window(dispatch));
         if let Some(group) = self.known.get(&key) {
             return Ok(group.clone());

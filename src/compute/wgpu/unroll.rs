@@ -104,7 +104,7 @@ impl Reader<'_> {
 
     fn value(&self, at: usize, name: &str) -> Result<u32, String> {
         let value = name.parse().ok().or_else(|| (self.values)(name));
-        value.ok_or_else(|| self.error(at, format!("{name} is no define of the launch")))
+        value.ok_or_else(|| self.error(at, format!("{name} is no define of the dispatch")))
     }
 
     /// Appends the line to `text`, with values in place of names in capitals.
@@ -192,9 +192,9 @@ mod tests {
             ("#if 1\n#else\n#else\n#end\n", "1: #if 1 without #end"),
             ("#else\n", "1: #else without #repeat or #if"),
             ("#repeat i\n#end\n", "1: #repeat i: expected a name and a count"),
-            ("#repeat i FOUR\n#end\n", "1: FOUR is no define of the launch"),
-            ("#repeat i 1\n#if THREE == FOUR\n#end\n#end\n", "2: FOUR is no define of the launch"),
-            ("a\nb $FOURu\n", "2: FOUR is no define of the launch"),
+            ("#repeat i FOUR\n#end\n", "1: FOUR is no define of the dispatch"),
+            ("#repeat i 1\n#if THREE == FOUR\n#end\n#end\n", "2: FOUR is no define of the dispatch"),
+            ("a\nb $FOURu\n", "2: FOUR is no define of the dispatch"),
             ("#define A\n", "1: #define A: expected #repeat NAME COUNT, #if, #else or #end"),
         ] {
             assert_eq!(unrolled(text), Err(format!("wgsl/a.wgsl:{wanted}")), "{text}");

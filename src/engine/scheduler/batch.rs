@@ -8,9 +8,9 @@ use crate::kernels::operands::step::{Phase, SequenceId, Work};
 pub struct Batch {
     /// Each sequence appears at most once; within a phase, in order of admission.
     pub work: Vec<Work>,
-    /// Running sequences that lost blocks, slot and snapshots and wait again; the youngest first.
+    /// Running sequences that lost pages, slot and snapshots and wait again; the youngest first.
     pub preempted: Vec<SequenceId>,
-    /// Kept or waiting sequences that lost blocks, slot and snapshots. They keep their tokens and are recomputed when
+    /// Kept or waiting sequences that lost pages, slot and snapshots. They keep their tokens and are recomputed when
     /// they run.
     pub dropped: Vec<SequenceId>,
     /// All snapshots freed in this step, including those of preempted and dropped sequences.
@@ -39,11 +39,11 @@ impl Batch {
 pub enum Outcome {
     /// The sampled token is appended, and the sequence continues.
     Token,
-    /// The sequence becomes idle and keeps its blocks and slot, so that its session can continue.
+    /// The sequence becomes idle and keeps its pages and slot, so that its session can continue.
     Kept {
         /// Whether to append the sampled token: known, but computed only when the session continues.
         token: bool,
     },
-    /// The sequence is finished and removed; its blocks, slot and snapshots are free.
+    /// The sequence is finished and removed; its pages, slot and snapshots are free.
     Finished,
 }

@@ -1,14 +1,14 @@
-//! Consistency: every block and slot has one owner, every sequence is in one place.
+//! Consistency: every page and slot has one owner, every sequence is in one place.
 
 use super::{Scheduler, SequenceId, State, sequence::Sequence};
 
 impl Scheduler {
-    /// Panics with a message unless every block and slot is free or has exactly one owner and all counters agree. Debug
-    /// builds check after every change. The time is proportional to all blocks, slots and sequences.
+    /// Panics with a message unless every page and slot is free or has exactly one owner and all counters agree. Debug
+    /// builds check after every change. The time is proportional to all pages, slots and sequences.
     pub fn check(&self) {
         let all = || self.sequences.values();
-        let blocks = all().flat_map(|sequence| sequence.blocks.iter().copied());
-        whole("block", self.limits.blocks, blocks.chain(self.blocks.free().iter().copied()));
+        let pages = all().flat_map(|sequence| sequence.pages.iter().copied());
+        whole("page", self.limits.pages, pages.chain(self.pages.free().iter().copied()));
         let snapshots = all().flat_map(|sequence| sequence.snapshots.iter().map(|snapshot| snapshot.slot));
         let slots = all().filter_map(|sequence| sequence.slot).chain(snapshots);
         whole("slot", self.limits.slots, slots.chain(self.slots.free().iter().copied()));
@@ -32,13 +32,13 @@ impl Scheduler {
     }
 
     fn check_sequence(&self, id: SequenceId, sequence: &Sequence) {
-        let Sequence { state, computed, max_len, ref segments, ref blocks, slot, ref snapshots, .. } = *sequence;
+        let Sequence { state, computed, max_len, ref segments, ref pages, slot, ref snapshots, .. } = *sequence;
         let known = sequence.known();
         assert!(computed <= known && known <= max_len, "{id}: {computed} computed, {known} known, {max_len} at most");
         assert!(max_len <= self.limits.context, "{id}: {max_len} tokens at most");
         let ends: Vec<usize> = [0].into_iter().chain(segments.iter().map(|segment| segment.end)).collect();
         assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{id}: segments {ends:?}");
-        assert!(blocks.len() >= self.limits.blocks_for(computed), "{id}: {} blocks for {computed}", blocks.len());
+        assert!(pages.len() >= self.limits.pages_for(computed), "{id}: {} pages for {computed}", pages.len());
         assert!(
             snapshots.iter().all(|snapshot| snapshot.computed <= computed),
             "{id}: a snapshot past the computed tokens"
@@ -48,7 +48,7 @@ impl Scheduler {
             assert!(computed < known, "{id}: running with nothing to compute");
         } else {
             assert_eq!(slot.is_some(), computed > 0, "{id}: a slot with {computed} computed");
-            assert_eq!(blocks.len(), self.limits.blocks_for(computed), "{id}: blocks for {computed}");
+            assert_eq!(pages.len(), self.limits.pages_for(computed), "{id}: pages for {computed}");
         }
         assert!(slot.is_some() || snapshots.is_empty(), "{id}: snapshots without a slot");
     }

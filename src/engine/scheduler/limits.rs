@@ -9,10 +9,10 @@ pub struct Limits {
     pub budget: usize,
     /// Tokens per DeltaNet chunk: prefill ends at multiples of it, counted from the start of the sequence.
     pub align: usize,
-    /// Tokens per KV block.
-    pub block: usize,
-    /// Number of KV blocks.
-    pub blocks: usize,
+    /// Tokens per KV page.
+    pub page_size: usize,
+    /// Number of KV pages.
+    pub pages: usize,
     /// Number of DeltaNet slots, for sequences and snapshots together.
     pub slots: usize,
     /// Maximum number of running sequences.
@@ -23,22 +23,22 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { budget: 512, align: 64, block: 16, blocks: 256, slots: 8, sequences: 8, context: 4096 }
+        Limits { budget: 512, align: 64, page_size: 16, pages: 256, slots: 8, sequences: 8, context: 4096 }
     }
 }
 
 impl Limits {
-    /// Number of KV blocks for `tokens` tokens.
-    pub fn blocks_for(&self, tokens: usize) -> usize {
-        tokens.div_ceil(self.block)
+    /// Number of KV pages for `tokens` tokens.
+    pub fn pages_for(&self, tokens: usize) -> usize {
+        tokens.div_ceil(self.page_size)
     }
 
     pub(super) fn validate(&self) -> Result<()> {
-        let Limits { budget, align, block, blocks, slots, sequences, context } = *self;
+        let Limits { budget, align, page_size, pages, slots, sequences, context } = *self;
         let named = [
             ("tokens per DeltaNet chunk", align),
-            ("tokens per KV block", block),
-            ("KV blocks", blocks),
+            ("tokens per KV page", page_size),
+            ("KV pages", pages),
             ("DeltaNet slots", slots),
             ("sequences", sequences),
             ("context", context),
@@ -50,11 +50,11 @@ impl Limits {
         }
         // All running sequences may decode one token each before the oldest prompt gets the rest, and prefill advances
         // by whole chunks. With a smaller budget it could stop until the others finish.
-        let least = align + sequences;
-        if budget < least {
+        let min_budget = align + sequences;
+        if budget < min_budget {
             return Err(Error::Request(format!(
                 "--budget {budget} tokens a step are too few: \
-                 one chunk of {align} and one token for each of {sequences} sequences need {least}"
+                 one chunk of {align} and one token for each of {sequences} sequences need {min_budget}"
             )));
         }
         Ok(())
@@ -62,7 +62,7 @@ impl Limits {
 
     /// Whether a sequence with `known` tokens that may grow to `max_len` can finish alone in memory.
     pub(super) fn fit(&self, known: usize, max_len: usize) -> Result<()> {
-        let Limits { block, blocks, context, .. } = *self;
+        let Limits { page_size, pages, context, .. } = *self;
         let refused = |what| Err(Error::Request(what));
         if max_len < known {
             return refused(format!("the sequence has {known} tokens already and may have {max_len} at most"));
@@ -70,10 +70,10 @@ impl Limits {
         if max_len > context {
             return refused(format!("the sequence needs {max_len} tokens and the context has {context}"));
         }
-        let need = self.blocks_for(max_len);
-        if need > blocks {
+        let need = self.pages_for(max_len);
+        if need > pages {
             return refused(format!(
-                "the sequence needs {need} KV blocks for {max_len} tokens and there are {blocks} of {block} tokens each"
+                "the sequence needs {need} KV pages for {max_len} tokens and there are {pages} of {page_size} tokens each"
             ));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Allocation of blocks and slots, and their recovery from other sequences.
+//! Allocation of pages and slots, and their recovery from other sequences.
 
 use super::{Batch, Scheduler, SequenceId, Snapshot, State, sequence::Sequence};
 
@@ -55,14 +55,14 @@ impl Scheduler {
         self.slots.give(slot);
     }
 
-    /// Ensures that a running sequence has a block for its next token. Takes memory from idle and waiting sequences
+    /// Ensures that a running sequence has a page for its next token. Takes memory from idle and waiting sequences
     /// first, then preempts the youngest running ones. Returns `false` if that preempts this sequence.
     ///
     /// So the oldest running sequence always advances: all others yield to it, and its own memory always fits.
     pub(super) fn grow(&mut self, id: SequenceId, batch: &mut Batch) -> bool {
-        while self.limits.blocks_for(self.at(id).computed + 1) > self.at(id).blocks.len() {
-            if let Some(block) = self.blocks.take() {
-                self.at_mut(id).blocks.push(block);
+        while self.limits.pages_for(self.at(id).computed + 1) > self.at(id).pages.len() {
+            if let Some(page) = self.pages.take() {
+                self.at_mut(id).pages.push(page);
             } else if let Some(victim) = self.victim(None) {
                 self.empty(victim, batch);
                 batch.dropped.push(victim);
@@ -79,18 +79,18 @@ impl Scheduler {
         true
     }
 
-    /// Gives the head of the queue a slot, and blocks for all its known tokens and one more, or changes nothing.
+    /// Gives the head of the queue a slot, and pages for all its known tokens and one more, or changes nothing.
     ///
-    /// Blocks for the next chunk would suffice for this step. But prompts admitted on that basis would preempt each
-    /// other half-way and restart. So a prompt gets all its blocks at once, and only decoding preempts. For the same
-    /// reason, one block per running sequence stays free: when they grow, they would preempt the newest first. A
+    /// Pages for the next chunk would suffice for this step. But prompts admitted on that basis would preempt each
+    /// other half-way and restart. So a prompt gets all its pages at once, and only decoding preempts. For the same
+    /// reason, one page per running sequence stays free: when they grow, they would preempt the newest first. A
     /// preempted sequence returns only after memory is freed, since it needs at least as much as it lost.
     pub(super) fn reserve(&mut self, head: SequenceId, batch: &mut Batch) -> bool {
         let sequence = self.at(head);
         let tokens = sequence.max_len.min(sequence.known() + 1);
-        let more = self.limits.blocks_for(tokens).saturating_sub(sequence.blocks.len());
+        let more = self.limits.pages_for(tokens).saturating_sub(sequence.pages.len());
         let (need, slotless) = (more + self.running.len(), sequence.slot.is_none());
-        if more > 0 && self.in_reach(head, |sequence| sequence.blocks.len()) + self.free_blocks() < need {
+        if more > 0 && self.in_reach(head, |sequence| sequence.pages.len()) + self.free_pages() < need {
             return false;
         }
         if slotless && self.slots_in_reach(head) == 0 {
@@ -101,13 +101,13 @@ impl Scheduler {
                 self.drop_for(head, batch);
             }
         }
-        while more > 0 && self.free_blocks() < need {
+        while more > 0 && self.free_pages() < need {
             self.drop_for(head, batch);
         }
-        let blocks: Vec<u32> = (0..more).map_while(|_| self.blocks.take()).collect();
+        let pages: Vec<u32> = (0..more).map_while(|_| self.pages.take()).collect();
         let slot = if slotless { self.slots.take() } else { None };
         let sequence = self.at_mut(head);
-        sequence.blocks.extend(blocks);
+        sequence.pages.extend(pages);
         sequence.slot = sequence.slot.or(slot);
         true
     }
@@ -154,7 +154,7 @@ impl Scheduler {
         self.release(id);
     }
 
-    /// Frees all memory of a sequence except its tokens. Snapshots are useless without the blocks.
+    /// Frees all memory of a sequence except its tokens. Snapshots are useless without the pages.
     pub(super) fn release(&mut self, id: SequenceId) {
         self.trim(id, 0);
         if let Some(slot) = self.at_mut(id).slot.take() {
@@ -162,12 +162,12 @@ impl Scheduler {
         }
     }
 
-    /// Sets the number of computed tokens, and frees blocks and snapshots beyond it.
+    /// Sets the number of computed tokens, and frees pages and snapshots beyond it.
     pub(super) fn trim(&mut self, id: SequenceId, computed: usize) {
-        let keep = self.limits.blocks_for(computed);
+        let keep = self.limits.pages_for(computed);
         let sequence = self.sequences.get_mut(&id).expect("a sequence of this scheduler");
         sequence.computed = computed;
-        sequence.blocks.drain(keep.min(sequence.blocks.len())..).for_each(|block| self.blocks.give(block));
+        sequence.pages.drain(keep.min(sequence.pages.len())..).for_each(|page| self.pages.give(page));
         let gone = sequence.snapshots.extract_if(.., |snapshot| snapshot.computed > computed);
         gone.for_each(|snapshot| self.slots.give(snapshot.slot));
     }

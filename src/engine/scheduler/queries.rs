@@ -23,9 +23,9 @@ impl Scheduler {
         self.waiting.iter().copied()
     }
 
-    /// Number of free blocks.
-    pub fn free_blocks(&self) -> usize {
-        self.blocks.free().len()
+    /// Number of free pages.
+    pub fn free_pages(&self) -> usize {
+        self.pages.free().len()
     }
 
     /// Number of free slots.
@@ -53,9 +53,9 @@ impl Scheduler {
         &self.at(id).segments
     }
 
-    /// Its blocks: block `p / block` holds position `p`.
-    pub fn blocks(&self, id: SequenceId) -> &[u32] {
-        &self.at(id).blocks
+    /// Its pages: page `p / page_size` holds position `p`.
+    pub fn pages(&self, id: SequenceId) -> &[u32] {
+        &self.at(id).pages
     }
 
     /// The slot of its recurrent state, if it has memory.

@@ -1,15 +1,15 @@
-//! One sequence: the origins of its tokens, its computed tokens, its blocks and slots.
+//! One sequence: the origins of its tokens, its computed tokens, its pages and slots.
 
 use crate::kernels::operands::step::{Phase, SequenceId, Work};
 
 /// The state of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// In the queue. A session that continues may hold blocks and a slot.
+    /// In the queue. A session that continues may hold pages and a slot.
     Waiting,
-    /// Admitted: it has a slot, and blocks for all its known tokens.
+    /// Admitted: it has a slot, and pages for all its known tokens.
     Running,
-    /// Idle: it keeps its blocks and slot until another sequence needs them.
+    /// Idle: it keeps its pages and slot until another sequence needs them.
     Kept,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Sequence {
     pub computed: usize,
     /// Number of tokens at which the sequence ends.
     pub max_len: usize,
-    pub blocks: Vec<u32>,
+    pub pages: Vec<u32>,
     pub slot: Option<u32>,
     pub snapshots: Vec<Snapshot>,
     /// Time of last use on the scheduler's clock: the least recently used idle session loses its memory first.
@@ -67,8 +67,8 @@ pub(super) struct Sequence {
 impl Sequence {
     pub fn new(given: usize, max_len: usize, used: u64) -> Sequence {
         let segments = vec![Segment { end: given, origin: Origin::Given }];
-        let (blocks, snapshots) = (Vec::new(), Vec::new());
-        Sequence { state: State::Waiting, segments, computed: 0, max_len, blocks, slot: None, snapshots, used }
+        let (pages, snapshots) = (Vec::new(), Vec::new());
+        Sequence { state: State::Waiting, segments, computed: 0, max_len, pages, slot: None, snapshots, used }
     }
 
     pub fn known(&self) -> usize {

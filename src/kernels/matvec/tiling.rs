@@ -2,7 +2,7 @@
 
 use crate::{
     compute::{
-        caps::{Caps, Few},
+        caps::{Caps, MatvecSizes},
         dtype::{BLOCK, DType, Packs},
         kernel::{Kernel, RowsAre},
         pass::Builder,
@@ -72,13 +72,13 @@ impl Sums<'_> {
     /// The form of the rows in the dispatch, and the packing of the weights.
     fn rows_are(&self, caps: &Caps) -> (RowsAre, Option<Packs>) {
         let packs = self.weights[0].packs();
-        let alike = self.weights.iter().all(|dtype| dtype.packs() == packs);
+        let same_packing = self.weights.iter().all(|dtype| dtype.packs() == packs);
         // Workgroup memory for one packed row and a few sums.
         let fits = BLOCK_BYTES * (self.inner / BLOCK as u32) + 1024 <= caps.group_memory;
         match (self.rows, packs) {
-            (DType::Packed(rows), Some(weights)) if rows == weights && alike => (RowsAre::PackedBefore, packs),
+            (DType::Packed(rows), Some(weights)) if rows == weights && same_packing => (RowsAre::PackedBefore, packs),
             (DType::Packed(_), _) => panic!("rows packed for other weights than {:?}", self.weights),
-            (_, Some(_)) if caps.packed_dots && alike && fits => (RowsAre::PackedHere, packs),
+            (_, Some(_)) if caps.packed_dots && same_packing && fits => (RowsAre::PackedHere, packs),
             _ => (RowsAre::Floats, packs),
         }
     }
@@ -115,7 +115,7 @@ impl MatvecTiling {
     }
 
     fn floats(caps: &Caps, sums: &Sums<'_>) -> Self {
-        let (few, inner, factors) = (caps.tiles.matvec, sums.inner, sums.extras.factors());
+        let (sizes, inner, factors) = (caps.tiles.matvec, sums.inner, sums.extras.factors());
         let [rows, columns] = sums.output;
         let wide = if sums.weights.iter().any(|dtype| dtype.is_quantized()) {
             BLOCK as u32 / 4
@@ -127,47 +127,56 @@ impl MatvecTiling {
         // A lane has about four pieces of a column in flight; twice as many if the columns fill the device anyway. Then
         // each read of a row serves more columns at once.
         let pieces = if columns < MANY_COLUMNS { 4 } else { 8 } * 2 / wide.max(2);
-        let team = floor_power(inner / (4 * wide * pieces)).min(few.lanes / 2).max(1);
-        let team = if wide > 2 { divided(team, inner / (4 * wide)) } else { team };
-        let rows = rows_together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
+        let team = floor_power(inner / (4 * wide * pieces)).min(sizes.lanes / 2).max(1);
+        let team = if wide > 2 { dividing_team(team, inner / (4 * wide)) } else { team };
+        let rows = rows_per_read(rows.next_power_of_two(), columns.saturating_mul(factors * team), sizes);
         // Columns per team: enough lanes must remain to fill the device, and the sums of a lane must fit into its
         // registers.
         let limit = if rows < 4 { 2 } else { 4 } / factors;
-        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(limit);
-        let columns = (few.lanes / team * share).max(few.columns);
-        Self { rows_are: RowsAre::Floats, packs: None, wide, team, lanes: few.lanes, spread: 1, rows, columns }
+        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / sizes.saturating_lanes).min(limit);
+        let columns = (sizes.lanes / team * share).max(sizes.columns);
+        Self { rows_are: RowsAre::Floats, packs: None, wide, team, lanes: sizes.lanes, spread: 1, rows, columns }
     }
 
     /// A lane takes blocks of 32 weights. The rows lie packed in workgroup memory.
     fn packed_here(caps: &Caps, sums: &Sums<'_>) -> Self {
-        let (few, factors, [rows, columns]) = (caps.tiles.matvec, sums.extras.factors(), sums.output);
+        let (sizes, factors, [rows, columns]) = (caps.tiles.matvec, sums.extras.factors(), sums.output);
         let blocks = sums.inner / BLOCK as u32;
         // With few columns, a lane takes few blocks, so that the device stays full.
-        let each = floor_power(columns.saturating_mul(factors * blocks) / few.fill).clamp(2, 8);
-        let team = divided(floor_power(blocks / each).min(few.lanes / 2).max(1), blocks);
-        let in_subgroup = team.min(caps.subgroup.map_or(1, |[least, _]| least));
-        let row_bytes = BLOCK_BYTES * blocks + SUM_BYTES * 4 * few.lanes / in_subgroup;
-        let few = Few { rows: floor_power(caps.group_memory / row_bytes).min(few.rows), ..few };
-        let rows = rows_together(rows.next_power_of_two(), columns.saturating_mul(factors * team), few);
-        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(2 / factors);
+        let each = floor_power(columns.saturating_mul(factors * blocks) / sizes.saturating_lanes).clamp(2, 8);
+        let team = dividing_team(floor_power(blocks / each).min(sizes.lanes / 2).max(1), blocks);
+        let in_subgroup = team.min(caps.subgroup.map_or(1, |[min_subgroup, _]| min_subgroup));
+        let row_bytes = BLOCK_BYTES * blocks + SUM_BYTES * 4 * sizes.lanes / in_subgroup;
+        let sizes = MatvecSizes { rows: floor_power(caps.group_memory / row_bytes).min(sizes.rows), ..sizes };
+        let rows = rows_per_read(rows.next_power_of_two(), columns.saturating_mul(factors * team), sizes);
+        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / sizes.saturating_lanes).min(2 / factors);
         // Large workgroups pack rows less often. But there should be about one workgroup per multiprocessor.
         let grows = columns < MANY_COLUMNS || sums.inner >= LONG_ROW;
         let wanted = floor_power(columns.saturating_mul(team) / share / ENOUGH_GROUPS);
-        let lanes = wanted.clamp(few.lanes, few.lanes << u32::from(grows));
-        let spread = (few.lanes / team).clamp(1, 8);
-        let columns = (lanes / team * share).max(few.columns);
+        let lanes = wanted.clamp(sizes.lanes, sizes.lanes << u32::from(grows));
+        let spread = (sizes.lanes / team).clamp(1, 8);
+        let columns = (lanes / team * share).max(sizes.columns);
         Self { rows_are: RowsAre::PackedHere, packs: None, wide: 2, team, lanes, spread, rows, columns }
     }
 
     /// A lane loads all its blocks at once.
     fn packed_before(caps: &Caps, sums: &Sums<'_>) -> Self {
-        let (few, blocks, [rows, columns]) = (caps.tiles.matvec, sums.inner / BLOCK as u32, sums.output);
-        let each = floor_power(columns.saturating_mul(blocks) / few.fill).clamp(1, 8);
-        let team = floor_power(blocks / each).min(few.lanes / 2).max(1);
-        let rows = rows_together(rows.next_power_of_two(), columns.saturating_mul(team), few);
-        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / few.fill).min(2);
-        let columns = (few.lanes / team * share).max(few.columns);
-        Self { rows_are: RowsAre::PackedBefore, packs: None, wide: 2, team, lanes: few.lanes, spread: 1, rows, columns }
+        let (sizes, blocks, [rows, columns]) = (caps.tiles.matvec, sums.inner / BLOCK as u32, sums.output);
+        let each = floor_power(columns.saturating_mul(blocks) / sizes.saturating_lanes).clamp(1, 8);
+        let team = floor_power(blocks / each).min(sizes.lanes / 2).max(1);
+        let rows = rows_per_read(rows.next_power_of_two(), columns.saturating_mul(team), sizes);
+        let share = floor_power(columns.saturating_mul(team * rows.min(2)) / sizes.saturating_lanes).min(2);
+        let columns = (sizes.lanes / team * share).max(sizes.columns);
+        Self {
+            rows_are: RowsAre::PackedBefore,
+            packs: None,
+            wide: 2,
+            team,
+            lanes: sizes.lanes,
+            spread: 1,
+            rows,
+            columns,
+        }
     }
 
     /// The same tiling with whole runs of `run` columns per workgroup, on up to `lanes` lanes. The number of runs is a
@@ -230,19 +239,19 @@ fn blocks_ahead(turns: u32, columns: u32) -> u32 {
 
 /// `team` lanes, or a half or a quarter of them, if that splits `pieces` evenly; else `team`. With few pieces per lane,
 /// a partial last round costs as much as a full round.
-fn divided(team: u32, pieces: u32) -> u32 {
+fn dividing_team(team: u32, pieces: u32) -> u32 {
     let teams = [team, team / 2, team / 4].into_iter().filter(|team| *team > 0);
     teams.into_iter().find(|team| pieces.is_multiple_of(*team)).unwrap_or(team)
 }
 
 /// How many of `rows` rows share one read of the weights, with `lanes` lanes per row. Enough lanes must remain to hide
 /// memory latency. Workgroups of other rows find the weights in a cache.
-fn rows_together(rows: u32, lanes: u32, few: Few) -> u32 {
-    let mut together = rows.min(few.rows);
-    while together > 1 && lanes.saturating_mul(rows / together) < few.fill.saturating_mul(3) {
-        together /= 2;
+fn rows_per_read(rows: u32, lanes: u32, sizes: MatvecSizes) -> u32 {
+    let mut rows_per_read = rows.min(sizes.rows);
+    while rows_per_read > 1 && lanes.saturating_mul(rows / rows_per_read) < sizes.saturating_lanes.saturating_mul(3) {
+        rows_per_read /= 2;
     }
-    together
+    rows_per_read
 }
 
 /// The largest power of two that is at most `value`; 1 for 0.

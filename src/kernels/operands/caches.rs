@@ -1,4 +1,4 @@
-//! The cache of a sequence in each layer, as kernel operands: blocks of keys and values, or slots of recurrent state.
+//! The cache of a sequence in each layer, as kernel operands: pages of keys and values, or slots of recurrent state.
 
 use crate::{
     compute::{
@@ -9,19 +9,19 @@ use crate::{
     kernels::operands::heads::{AttentionHeads, DeltaHeads},
 };
 
-/// Keys and values of one attention layer, in blocks of tokens.
-pub struct Blocks {
-    /// \[blocks · block · Hkv, D\], after norm and rope; f32, f16 or 8-bit heads.
+/// Keys and values of one attention layer, in pages of tokens.
+pub struct KvPages {
+    /// \[pages · page_size · Hkv, D\], after norm and rope; f32, f16 or 8-bit heads.
     pub keys: Tensor,
-    /// \[blocks · block · Hkv, D\], of the same type as `keys`.
+    /// \[pages · page_size · Hkv, D\], of the same type as `keys`.
     pub values: Tensor,
-    /// Tokens per block.
-    pub block: u32,
+    /// Tokens per page.
+    pub page_size: u32,
     /// The layer's heads.
     pub heads: AttentionHeads,
 }
 
-impl Blocks {
+impl KvPages {
     /// Asserts heads that the attention shaders can split over their lanes, that each row is one head, and that keys and
     /// values have the same shape and type.
     pub(crate) fn check(&self, kernel: &Kernel) {
@@ -40,7 +40,7 @@ impl Blocks {
 /// Recurrent state of one DeltaNet layer, one slot per sequence. Always f32: the model collapses with less precision.
 pub struct Slots {
     /// \[slots, 4·C\]: the last 4 input rows of the convolution, indexed by position mod 4.
-    pub ring: Tensor,
+    pub conv_state: Tensor,
     /// \[slots, Hv·Dk·Dv\]
     pub state: Tensor,
     /// The layer's heads.
@@ -50,25 +50,25 @@ pub struct Slots {
 /// The cache of one layer.
 pub enum State {
     /// Keys and values of an attention layer.
-    Blocks(Blocks),
+    KvPages(KvPages),
     /// Recurrent state of a DeltaNet layer.
     Slots(Slots),
 }
 
-/// The block table of a slot, for kernels with the block tables at binding 1.
-pub(crate) struct Pages<'a> {
-    blocks: &'a [u32],
-    block: usize,
+/// The page table of a slot, for kernels with the page tables at binding 1.
+pub(crate) struct PageTable<'a> {
+    pages: &'a [u32],
+    page_size: usize,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> PageTable<'a> {
     pub(crate) fn of(g: &Group<'a>, slot: u32) -> Self {
-        let (slot, most) = (slot as usize, g.define("MAX_BLOCKS"));
-        Self { blocks: g.words("tables", slot * most..(slot + 1) * most), block: g.define("BLOCK") }
+        let (slot, max_pages) = (slot as usize, g.define("MAX_PAGES"));
+        Self { pages: g.words("tables", slot * max_pages..(slot + 1) * max_pages), page_size: g.define("PAGE") }
     }
 
     /// The index in the cache of the token at a position.
     pub(crate) fn place(&self, position: usize) -> usize {
-        self.blocks[position / self.block] as usize * self.block + position % self.block
+        self.pages[position / self.page_size] as usize * self.page_size + position % self.page_size
     }
 }

@@ -103,7 +103,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step with these capacities. `tables` holds one row of block numbers per slot.
+    /// A step with these capacities. `tables` holds one row of page numbers per slot.
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`].
@@ -254,7 +254,7 @@ impl From<&[Work]> for Load {
 pub struct View<'a> {
     words: &'a [u32],
     layout: Layout,
-    live: usize,
+    row_count: usize,
 }
 
 impl<'a> View<'a> {
@@ -264,7 +264,7 @@ impl<'a> View<'a> {
         let [rows, sequences] = ["MAX_ROWS", "MAX_SEQUENCES"].map(|name| group.define(name) as u32);
         // A kernel knows the number of outputs, but not their maximum.
         let layout = Layout { rows, sequences, outputs };
-        Self { words: group.words("step", 0..layout.words() as usize), layout, live: group.define("ROW_COUNT") }
+        Self { words: group.words("step", 0..layout.words() as usize), layout, row_count: group.define("ROW_COUNT") }
     }
 
     fn word(&self, base: u32, at: usize) -> usize {
@@ -272,8 +272,8 @@ impl<'a> View<'a> {
     }
 
     /// Number of active rows.
-    pub fn live(&self) -> usize {
-        self.words[self.live] as usize
+    pub fn active_rows(&self) -> usize {
+        self.words[self.row_count] as usize
     }
 
     /// Number of sequences.

@@ -10,7 +10,7 @@ use crate::{
     kernels::operands::step::{Input, Layout, Phase, SequenceId, Work},
     model::{
         Model,
-        cache::{BLOCK, Plan, Room, Wanted},
+        cache::{PAGE, Plan, Room, Wanted},
     },
 };
 
@@ -18,7 +18,7 @@ use crate::{
 const LOGITS: u64 = 128 << 20;
 
 /// Minimum rows per step, whatever the size of their logits.
-const LEAST_ROWS: u64 = 16;
+const MIN_ROWS: u64 = 16;
 
 /// A model with the memory of one sequence and a program that computes any part of a window.
 pub(super) struct Reader {
@@ -47,7 +47,7 @@ impl Reader {
     pub(super) fn new(side: &Side, longest: u32, rows: u32) -> Result<Self> {
         let (model, backend) = (side.model.clone(), &side.model.backend);
         let room = Room { bytes: u64::MAX, binding: backend.caps().max_binding };
-        let context = longest.next_multiple_of(BLOCK);
+        let context = longest.next_multiple_of(PAGE);
         let plan = Plan::fit(&model.config, Wanted { context, sequences: 1, slots: 1, kv: side.kv }, room);
         let plan = plan.map_err(|error| match error {
             // Here the window is the context.
@@ -84,10 +84,10 @@ pub(super) fn rows(sides: &[&Side], longest: u32) -> u32 {
         let caps = model.backend.caps();
         let bytes = LOGITS.min(caps.max_binding).min(caps.max_buffer);
         let rows = bytes / (DType::F32.bytes() * u64::from(model.config.vocabulary));
-        rows.min(u64::from(caps.tiles.budget)).max(LEAST_ROWS) as u32
+        rows.min(u64::from(caps.tiles.budget)).max(MIN_ROWS) as u32
     };
-    let most = sides.iter().map(|side| of(&side.model)).min().unwrap_or(0).min(longest.next_multiple_of(ALIGN));
-    if most < ALIGN { most } else { most - most % ALIGN }
+    let max_rows = sides.iter().map(|side| of(&side.model)).min().unwrap_or(0).min(longest.next_multiple_of(ALIGN));
+    if max_rows < ALIGN { max_rows } else { max_rows - max_rows % ALIGN }
 }
 
 /// The parts of these windows, in order.

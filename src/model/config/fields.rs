@@ -53,12 +53,12 @@ impl<'a> Fields<'a> {
         self.get(key).map(read).transpose()
     }
 
-    /// A required size between 1 and `most`.
-    pub(super) fn size(&self, key: &str, most: u32) -> Result<u32> {
+    /// A required size between 1 and `max`.
+    pub(super) fn size(&self, key: &str, max: u32) -> Result<u32> {
         let value = self.get(key).ok_or_else(|| self.missing(key))?;
         let size = value.as_u64().and_then(|size| u32::try_from(size).ok());
-        let size = size.filter(|size| (1..=most).contains(size));
-        size.ok_or_else(|| self.bad(key, format_args!("a whole number from 1 to {most}"), value))
+        let size = size.filter(|size| (1..=max).contains(size));
+        size.ok_or_else(|| self.bad(key, format_args!("a whole number from 1 to {max}"), value))
     }
 
     /// One token id, a list of ids, or null.

@@ -9,7 +9,7 @@ use crate::{Error, Result, kernels::operands::heads::TAPS};
 
 /// Upper bounds of the sizes: far above any model of the family. Products of widths fit in u32, and the size of a
 /// tensor fits in u64.
-mod most {
+mod max {
     pub(super) const WIDTH: u32 = 1 << 16;
     pub(super) const INTERMEDIATE: u32 = 1 << 18;
     pub(super) const LAYERS: u32 = 1024;
@@ -43,29 +43,29 @@ impl Config {
         refuse_variants(top)?;
         refuse_variants(text)?;
         let (rope_theta, factor) = rope(text)?;
-        let head_dim = text.size("head_dim", most::HEAD_DIM)?;
+        let head_dim = text.size("head_dim", max::HEAD_DIM)?;
         let mut eos = text.ids("eos_token_id")?;
         eos.extend(top.ids("eos_token_id")?.into_iter().filter(|id| !eos.contains(id)).collect::<Vec<_>>());
         let config = Config {
-            hidden: text.size("hidden_size", most::WIDTH)?,
-            intermediate: text.size("intermediate_size", most::INTERMEDIATE)?,
+            hidden: text.size("hidden_size", max::WIDTH)?,
+            intermediate: text.size("intermediate_size", max::INTERMEDIATE)?,
             layers: layers(text)?,
-            query_heads: text.size("num_attention_heads", most::HEADS)?,
-            kv_heads: text.size("num_key_value_heads", most::HEADS)?,
+            query_heads: text.size("num_attention_heads", max::HEADS)?,
+            kv_heads: text.size("num_key_value_heads", max::HEADS)?,
             head_dim,
-            key_heads: text.size("linear_num_key_heads", most::HEADS)?,
-            value_heads: text.size("linear_num_value_heads", most::HEADS)?,
+            key_heads: text.size("linear_num_key_heads", max::HEADS)?,
+            value_heads: text.size("linear_num_value_heads", max::HEADS)?,
             value_order: ValueOrder::Grouped,
-            key_head_dim: text.size("linear_key_head_dim", most::HEAD_DIM)?,
-            value_head_dim: text.size("linear_value_head_dim", most::HEAD_DIM)?,
-            conv_kernel: text.size("linear_conv_kernel_dim", most::CONV_KERNEL)?,
-            vocabulary: text.size("vocab_size", most::VOCABULARY)?,
+            key_head_dim: text.size("linear_key_head_dim", max::HEAD_DIM)?,
+            value_head_dim: text.size("linear_value_head_dim", max::HEAD_DIM)?,
+            conv_kernel: text.size("linear_conv_kernel_dim", max::CONV_KERNEL)?,
+            vocabulary: text.size("vocab_size", max::VOCABULARY)?,
             epsilon: text.number("rms_norm_eps")?.ok_or_else(|| text.missing("rms_norm_eps"))? as f32,
             rope_theta,
             // transformers also truncates.
             rotary_dim: (f64::from(head_dim) * factor) as u32,
             tied: tied(top, text)?,
-            context: text.size("max_position_embeddings", most::CONTEXT)?,
+            context: text.size("max_position_embeddings", max::CONTEXT)?,
             eos,
         };
         config.check(text)?;
@@ -182,9 +182,9 @@ fn rope(text: Fields) -> Result<(f64, f64)> {
 
 /// `layer_types`; without that list, every `full_attention_interval`-th layer is full.
 fn layers(text: Fields) -> Result<Vec<LayerKind>> {
-    let count = text.size("num_hidden_layers", most::LAYERS)?;
+    let count = text.size("num_hidden_layers", max::LAYERS)?;
     let Some(list) = text.get("layer_types") else {
-        let interval = text.size("full_attention_interval", most::LAYERS)?;
+        let interval = text.size("full_attention_interval", max::LAYERS)?;
         let kind = |layer: u32| if (layer + 1).is_multiple_of(interval) { LayerKind::Full } else { LayerKind::Linear };
         return Ok((0..count).map(kind).collect());
     };

@@ -45,20 +45,20 @@ pub fn convert(from: DType, to: DType, data: &[u8], out: &mut [u8]) -> Found {
 ///
 /// # Panics
 /// If the lengths differ, or the type is not a float.
-pub fn widen(from: DType, data: &[u8], singles: &mut [f32]) {
-    assert_eq!(data.len(), singles.len() * from.bytes() as usize, "values");
+pub fn widen(from: DType, data: &[u8], f32s: &mut [f32]) {
+    assert_eq!(data.len(), f32s.len() * from.bytes() as usize, "values");
     match from {
         DType::F16 => {
-            let halves = data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32());
-            singles.iter_mut().zip(halves).for_each(|(single, half)| *single = half);
+            let f16_words = data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32());
+            f32s.iter_mut().zip(f16_words).for_each(|(target, half)| *target = half);
         }
         DType::Bf16 => {
             let bits = data.as_chunks().0.iter().map(|bytes| u32::from(u16::from_le_bytes(*bytes)) << 16);
-            singles.iter_mut().zip(bits).for_each(|(single, bits)| *single = f32::from_bits(bits));
+            f32s.iter_mut().zip(bits).for_each(|(target, bits)| *target = f32::from_bits(bits));
         }
         DType::F32 => {
             let values = data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-            singles.iter_mut().zip(values).for_each(|(single, value)| *single = value);
+            f32s.iter_mut().zip(values).for_each(|(target, value)| *target = value);
         }
         _ => panic!("{from} is not a float"),
     }
@@ -67,14 +67,14 @@ pub fn widen(from: DType, data: &[u8], singles: &mut [f32]) {
 /// Compares magnitudes as integer bit patterns, which the compiler vectorizes.
 fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
     let narrower = to != from;
-    let mut singles = [0.0; BLOCK];
+    let mut f32s = [0.0; BLOCK];
     let (found, count) = match from {
         DType::Bf16 => {
             let words = data.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
             let largest = words.clone().fold(0, |largest, bits| largest.max(bits & 0x7fff));
             if narrower {
-                let places = singles.iter_mut().zip(words);
-                places.for_each(|(single, bits)| *single = f32::from_bits(u32::from(bits) << 16));
+                let places = f32s.iter_mut().zip(words);
+                places.for_each(|(target, bits)| *target = f32::from_bits(u32::from(bits) << 16));
             }
             (found(largest, bf16::INFINITY.to_bits(), bf16::from_f32(OVERFLOW).to_bits(), narrower), data.len() / 2)
         }
@@ -82,7 +82,7 @@ fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
             let words = data.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
             let largest = words.clone().fold(0, |largest, bits| largest.max(bits & 0x7fff_ffff));
             if narrower {
-                singles.iter_mut().zip(words).for_each(|(single, bits)| *single = f32::from_bits(bits));
+                f32s.iter_mut().zip(words).for_each(|(target, bits)| *target = f32::from_bits(bits));
             }
             (found(largest, f32::INFINITY.to_bits(), OVERFLOW.to_bits(), narrower), data.len() / 4)
         }
@@ -94,9 +94,9 @@ fn block((from, to): (DType, DType), data: &[u8], out: &mut [u8]) -> Found {
         _ => panic!("{from} is not a float"),
     };
     if narrower {
-        let mut halves = [f16::ZERO; BLOCK];
-        halves[..count].convert_from_f32_slice(&singles[..count]);
-        out.copy_from_slice(bytemuck::cast_slice(&halves[..count]));
+        let mut f16_words = [f16::ZERO; BLOCK];
+        f16_words[..count].convert_from_f32_slice(&f32s[..count]);
+        out.copy_from_slice(bytemuck::cast_slice(&f16_words[..count]));
     } else {
         out.copy_from_slice(data);
     }
@@ -132,8 +132,8 @@ mod tests {
         assert_eq!(brains(&[0.0, 65536.0]), Found::Wide);
         assert_eq!(brains(&[-1e9]), Found::Wide);
         assert_eq!(brains(&[f32::NAN, -1e9]), Found::NotFinite);
-        let single = |value: f32| found(DType::F32, DType::F16, &value.to_le_bytes());
-        assert_eq!([65519.0, -65520.0, f32::NEG_INFINITY].map(single), [Found::Fit, Found::Wide, Found::NotFinite]);
+        let narrowed = |value: f32| found(DType::F32, DType::F16, &value.to_le_bytes());
+        assert_eq!([65519.0, -65520.0, f32::NEG_INFINITY].map(narrowed), [Found::Fit, Found::Wide, Found::NotFinite]);
     }
 
     #[test]

@@ -85,9 +85,9 @@ impl Weighted<'_> {
     pub(in crate::model) fn largest(&self) -> f32 {
         let rows = self.data.par_chunks(self.row_bytes()).with_min_len(PORTION).map_init(
             || vec![0.0; self.width as usize],
-            |singles, row| {
-                widen(self.from, row, singles);
-                singles.iter().fold(0.0, |largest: f32, single| largest.max(single.abs()))
+            |f32s, row| {
+                widen(self.from, row, f32s);
+                f32s.iter().fold(0.0, |largest: f32, weight| largest.max(weight.abs()))
             },
         );
         rows.reduce(|| 0.0, f32::max)
@@ -108,16 +108,16 @@ impl Weighted<'_> {
         let planes = codes.par_chunks_mut(per_codes).zip(words.par_chunks_mut(per_words)).zip(unit_rows);
         let found = planes.zip(rows).with_min_len(PORTION).map_init(
             || vec![0.0; self.width as usize],
-            |singles, (((codes, words), units), row)| self.row(row, [codes, words, units], singles),
+            |f32s, (((codes, words), units), row)| self.row(row, [codes, words, units], f32s),
         );
         found.max().unwrap_or(Found::Fit)
     }
 
-    fn row(&self, row: usize, planes: [&mut [u8]; PLANES], singles: &mut [f32]) -> Found {
+    fn row(&self, row: usize, planes: [&mut [u8]; PLANES], f32s: &mut [f32]) -> Found {
         let stored = &self.data[row * self.row_bytes()..(row + 1) * self.row_bytes()];
         if !self.from.is_quantized() {
-            widen(self.from, stored, singles);
-            return match formats::quantize(self.to, singles, planes) {
+            widen(self.from, stored, f32s);
+            return match formats::quantize(self.to, f32s, planes) {
                 Ok(()) => Found::Fit,
                 Err(Unfit::Wide) => Found::Wide,
                 Err(Unfit::NotFinite) => Found::NotFinite,

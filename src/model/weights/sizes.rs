@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    compute::{caps::Expand, tensor::Tensor},
+    compute::{caps::DequantizeFirst, tensor::Tensor},
     kernels::operands::matrix::Matrix,
     model::qwen3_5::{Layer, Mixer, Mlp, Weights},
-    ops::matmul::expanded_bytes,
+    ops::matmul::dequantized_bytes,
 };
 
 impl Weights {
@@ -20,9 +20,10 @@ impl Weights {
         self.layers.iter().map(|layer| u64::from(layer.widest())).max().unwrap_or(0)
     }
 
-    pub(super) fn expanded_bytes(&self, [rows, outputs]: [u32; 2], expand: Option<Expand>) -> u64 {
-        let of_layers = self.layers.iter().flat_map(Layer::matrices).map(|matrix| expanded_bytes(matrix, rows, expand));
-        of_layers.max().unwrap_or(0).max(expanded_bytes(&self.head, outputs, expand))
+    pub(super) fn dequantized_bytes(&self, [rows, outputs]: [u32; 2], limits: Option<DequantizeFirst>) -> u64 {
+        let of_layers =
+            self.layers.iter().flat_map(Layer::matrices).map(|matrix| dequantized_bytes(matrix, rows, limits));
+        of_layers.max().unwrap_or(0).max(dequantized_bytes(&self.head, outputs, limits))
     }
 }
 

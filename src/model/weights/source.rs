@@ -36,10 +36,10 @@ pub(super) struct Stored<'a> {
 
 impl Stored<'_> {
     /// Its elements as f32.
-    pub(super) fn singles(&self) -> Vec<f32> {
-        let mut singles = vec![0.0; self.rows as usize * self.width as usize];
-        widen(self.dtype, &self.data, &mut singles);
-        singles
+    pub(super) fn f32s(&self) -> Vec<f32> {
+        let mut f32s = vec![0.0; self.rows as usize * self.width as usize];
+        widen(self.dtype, &self.data, &mut f32s);
+        f32s
     }
 
     /// The byte range of some of its rows.

@@ -1,4 +1,4 @@
-//! Uploads weights in pieces: all cores read, check and convert one piece while a thread writes the previous piece to
+//! Uploads weights in sections: all cores read, check and convert one section while a thread writes the one before to
 //! the device.
 
 use std::{
@@ -19,22 +19,22 @@ use crate::{
     error::Result,
 };
 
-/// Bytes per piece on the device.
-const PIECE: usize = 16 << 20;
+/// Bytes per section on the device.
+const SECTION: usize = 16 << 20;
 
-/// Number of pieces in memory: one in conversion, one in upload.
-const PIECES: usize = 2;
+/// Number of sections in memory: one in conversion, one in upload.
+const SECTIONS: usize = 2;
 
-/// Sends pieces to a device.
+/// Sends sections to a device.
 pub(super) struct Uploader<'scope> {
-    full: Option<SyncSender<Piece>>,
+    full: Option<SyncSender<Section>>,
     empty: Receiver<Vec<u8>>,
     /// A spare buffer.
     spare: Option<Vec<u8>>,
     writing: Option<Writing<'scope>>,
 }
 
-/// Who writes pieces.
+/// Who writes sections.
 enum Writing<'scope> {
     /// A thread of its own.
     Beside(ScopedJoinHandle<'scope, Result<()>>),
@@ -42,14 +42,14 @@ enum Writing<'scope> {
     AtOnce { back: Sender<Vec<u8>>, outcome: Result<()> },
 }
 
-struct Piece {
+struct Section {
     buffer: Arc<Buffer>,
     at: u64,
     bytes: Vec<u8>,
 }
 
-impl Piece {
-    /// Writes the piece to the device, and gives its vector back.
+impl Section {
+    /// Writes the section to the device, and gives its vector back.
     fn write(self, back: &Sender<Vec<u8>>) -> Result<()> {
         let Self { buffer, at, bytes } = self;
         buffer.write(at, &bytes)?;
@@ -71,22 +71,22 @@ impl<'scope> Uploader<'scope> {
         if cfg!(target_family = "wasm") { Self::at_once() } else { Self::beside(scope) }
     }
 
-    /// One that hands pieces over on a thread of its own.
+    /// One that hands sections over on a thread of its own.
     fn beside(scope: &'scope Scope<'scope, '_>) -> Self {
-        let (full, waiting) = sync_channel::<Piece>(PIECES);
+        let (full, waiting) = sync_channel::<Section>(SECTIONS);
         let (back, empty) = vectors();
-        let writing = scope.spawn(move || waiting.into_iter().try_for_each(|piece| piece.write(&back)));
+        let writing = scope.spawn(move || waiting.into_iter().try_for_each(|section| section.write(&back)));
         Self { full: Some(full), empty, spare: None, writing: Some(Writing::Beside(writing)) }
     }
 
-    /// One that hands pieces over before it makes more.
+    /// One that hands sections over before it makes more.
     fn at_once() -> Self {
         let (back, empty) = vectors();
         Self { full: None, empty, spare: None, writing: Some(Writing::AtOnce { back, outcome: Ok(()) }) }
     }
 
     /// Uploads values to byte `at` of a buffer. `done` gets the ranges of stored bytes that are no longer needed. Stops
-    /// at the first piece with values that do not fit.
+    /// at the first section with values that do not fit.
     ///
     /// # Errors
     /// Errors of this write or of earlier ones.
@@ -98,7 +98,7 @@ impl<'scope> Uploader<'scope> {
     ) -> Result<Found> {
         let Values { from, to, data } = values;
         let [read, written] = [from, to].map(|dtype| dtype.bytes() as usize);
-        let step = PIECE / written * read;
+        let step = SECTION / written * read;
         for (start, part) in (0..).step_by(step).zip(data.chunks(step)) {
             let Some(mut bytes) = self.empty() else { return self.finish().map(|()| Found::Fit) };
             bytes.resize(part.len() / read * written, 0);
@@ -109,8 +109,8 @@ impl<'scope> Uploader<'scope> {
                 return Ok(found);
             }
             let length = bytes.len() as u64;
-            let piece = Piece { buffer: buffer.clone(), at, bytes };
-            if !self.send(piece) {
+            let section = Section { buffer: buffer.clone(), at, bytes };
+            if !self.send(section) {
                 return self.finish().map(|()| Found::Fit);
             }
             at += length;
@@ -119,7 +119,7 @@ impl<'scope> Uploader<'scope> {
     }
 
     /// Quantizes weights, or copies quantized ones, into rows of `target` from a first row on. `done` gets the ranges
-    /// of stored bytes that are no longer needed. Stops at the first piece with weights that do not fit.
+    /// of stored bytes that are no longer needed. Stops at the first section with weights that do not fit.
     ///
     /// # Errors
     /// Errors of this write or of earlier ones.
@@ -130,7 +130,7 @@ impl<'scope> Uploader<'scope> {
         done: impl Fn(Range<usize>),
     ) -> Result<Found> {
         let (rows, read, written) = (weights.rows(), weights.row_bytes(), target.planes.row[0]);
-        let step = (PIECE / written).max(1);
+        let step = (SECTION / written).max(1);
         for start in (0..rows).step_by(step) {
             let part = start..(start + step).min(rows);
             let Some(mut codes) = self.empty() else { return self.finish().map(|()| Found::Fit) };
@@ -143,7 +143,7 @@ impl<'scope> Uploader<'scope> {
             }
             let at = (row * written) as u64;
             row += part.len();
-            if !self.send(Piece { buffer: target.buffer.clone(), at, bytes: codes }) {
+            if !self.send(Section { buffer: target.buffer.clone(), at, bytes: codes }) {
                 return self.finish().map(|()| Found::Fit);
             }
         }
@@ -157,12 +157,12 @@ impl<'scope> Uploader<'scope> {
     pub(super) fn complete(&mut self, target: Target) -> Result<()> {
         let Target { buffer, planes, words, units } = target;
         for (plane, scales) in [(1, words), (2, units)] {
-            for (i, part) in scales.chunks(PIECE).enumerate() {
+            for (i, part) in scales.chunks(SECTION).enumerate() {
                 let Some(mut bytes) = self.empty() else { return self.finish() };
                 bytes.clear();
                 bytes.extend_from_slice(part);
-                let at = (planes.start[plane] + i * PIECE) as u64;
-                if !self.send(Piece { buffer: buffer.clone(), at, bytes }) {
+                let at = (planes.start[plane] + i * SECTION) as u64;
+                if !self.send(Section { buffer: buffer.clone(), at, bytes }) {
                     return self.finish();
                 }
             }
@@ -170,23 +170,23 @@ impl<'scope> Uploader<'scope> {
         Ok(())
     }
 
-    /// An empty buffer for a piece. `None` after a failed write.
+    /// An empty buffer for a section. `None` after a failed write.
     fn empty(&mut self) -> Option<Vec<u8>> {
         self.spare.take().or_else(|| self.empty.recv().ok())
     }
 
-    /// Queues or writes a piece. Returns whether more pieces are accepted.
-    fn send(&mut self, piece: Piece) -> bool {
+    /// Queues or writes a section. Returns whether more sections are accepted.
+    fn send(&mut self, section: Section) -> bool {
         match &mut self.writing {
             Some(Writing::AtOnce { back, outcome }) => {
-                *outcome = piece.write(back);
+                *outcome = section.write(back);
                 outcome.is_ok()
             }
-            _ => self.full.as_ref().is_some_and(|full| full.send(piece).is_ok()),
+            _ => self.full.as_ref().is_some_and(|full| full.send(section).is_ok()),
         }
     }
 
-    /// Waits until the device has all pieces.
+    /// Waits until the device has all sections.
     ///
     /// # Errors
     /// Errors of any write.
@@ -200,10 +200,10 @@ impl<'scope> Uploader<'scope> {
     }
 }
 
-/// Vectors for pieces, and the way back for those that were handed over.
+/// Vectors for sections, and the way back for those that were handed over.
 fn vectors() -> (Sender<Vec<u8>>, Receiver<Vec<u8>>) {
     let (back, empty) = channel();
-    (0..PIECES).for_each(|_| _ = back.send(Vec::new()));
+    (0..SECTIONS).for_each(|_| _ = back.send(Vec::new()));
     (back, empty)
 }
 

@@ -13,25 +13,25 @@ pub enum SpecialTokens {
 }
 
 /// The bytes of all tokens, in one allocation.
-pub(super) struct Pieces {
+pub(super) struct TokenBytes {
     bytes: Vec<u8>,
     /// Token `id` ends at `ends[id]` and begins at the end of the token before it.
     ends: Vec<usize>,
     special: Vec<bool>,
 }
 
-impl Pieces {
-    pub(super) fn new(tokenizer: &tokenizers::Tokenizer, vocabulary: u32) -> Pieces {
+impl TokenBytes {
+    pub(super) fn new(tokenizer: &tokenizers::Tokenizer, vocabulary: u32) -> TokenBytes {
         let alphabet = Alphabet::new();
         let added = tokenizer.get_added_vocabulary();
-        let mut pieces = Pieces { bytes: Vec::new(), ends: Vec::new(), special: Vec::new() };
+        let mut token_bytes = TokenBytes { bytes: Vec::new(), ends: Vec::new(), special: Vec::new() };
         for id in 0..vocabulary {
             let token = tokenizer.id_to_token(id).unwrap_or_default();
-            alphabet.append(&token, &mut pieces.bytes);
-            pieces.ends.push(pieces.bytes.len());
-            pieces.special.push(added.is_special_token(&token));
+            alphabet.append(&token, &mut token_bytes.bytes);
+            token_bytes.ends.push(token_bytes.bytes.len());
+            token_bytes.special.push(added.is_special_token(&token));
         }
-        pieces
+        token_bytes
     }
 
     pub(super) fn len(&self) -> usize {
@@ -39,7 +39,7 @@ impl Pieces {
     }
 
     /// The bytes of a token; empty for an id without text.
-    fn piece(&self, id: u32, special: SpecialTokens) -> &[u8] {
+    fn bytes_of(&self, id: u32, special: SpecialTokens) -> &[u8] {
         let id = id as usize;
         if id >= self.len() || (special == SpecialTokens::Skip && self.special[id]) {
             return &[];
@@ -84,7 +84,7 @@ impl Alphabet {
 
 /// Converts ids to text one at a time, in whole characters. All pieces joined are the decoded text.
 pub struct Decoder {
-    pieces: Arc<Pieces>,
+    token_bytes: Arc<TokenBytes>,
     special: SpecialTokens,
     /// Bytes of an incomplete character, at most three between calls.
     pending: Vec<u8>,
@@ -92,13 +92,13 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(pieces: Arc<Pieces>, special: SpecialTokens) -> Decoder {
-        Decoder { pieces, special, pending: Vec::new(), text: String::new() }
+    pub(super) fn new(token_bytes: Arc<TokenBytes>, special: SpecialTokens) -> Decoder {
+        Decoder { token_bytes, special, pending: Vec::new(), text: String::new() }
     }
 
     /// The text that `id` completes: often its own, empty while a character is incomplete.
     pub fn push(&mut self, id: u32) -> &str {
-        self.pending.extend_from_slice(self.pieces.piece(id, self.special));
+        self.pending.extend_from_slice(self.token_bytes.bytes_of(id, self.special));
         self.text.clear();
         let (mut seen, mut whole) = (0, 0);
         for chunk in self.pending.utf8_chunks() {

@@ -53,8 +53,8 @@ static SCALE: Kernel = Kernel {
 
 pub fn scale(p: &Pass, x: &Tensor, y: &mut Tensor, [factor, bias]: [f32; 2]) {
     let count = x.rows() * x.width();
-    let launch = p.dispatch(&SCALE).define("COUNT", count).read(x).write(y);
-    launch.param("factor", factor).param("bias", bias).grid([count.div_ceil(128), 1, 1]);
+    let dispatch = p.dispatch(&SCALE).define("COUNT", count).read(x).write(y);
+    dispatch.param("factor", factor).param("bias", bias).grid([count.div_ceil(128), 1, 1]);
 }
 
 /// y\[i\] = x\[(i + OFFSET) mod COUNT\] + 1
@@ -100,8 +100,8 @@ pub static SHIFT: Kernel = Kernel {
 
 pub fn shift(p: &Pass, x: &Tensor, y: &mut Tensor, offset: u32) {
     let count = x.rows() * x.width();
-    let launch = p.dispatch(&SHIFT).define("COUNT", count).define("OFFSET", offset);
-    launch.read(x).write(y).grid([count.div_ceil(32), 1, 1]);
+    let dispatch = p.dispatch(&SHIFT).define("COUNT", count).define("OFFSET", offset);
+    dispatch.read(x).write(y).grid([count.div_ceil(32), 1, 1]);
 }
 
 pub static BROKEN: Kernel = Kernel {

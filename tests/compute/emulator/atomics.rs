@@ -4,24 +4,24 @@ use super::snippet::snippet;
 
 #[test]
 fn lanes_and_groups_meet_in_one_word() {
-    let text = "threadgroup atomic_uint count; threadgroup atomic_int least, most; threadgroup atomic_uint bits;
+    let text = "threadgroup atomic_uint count; threadgroup atomic_int smallest, largest; threadgroup atomic_uint bits;
         if (lane == 0) {
             atomic_store_explicit(&count, 0u, memory_order_relaxed);
-            atomic_store_explicit(&least, 100, memory_order_relaxed);
-            atomic_store_explicit(&most, -100, memory_order_relaxed);
+            atomic_store_explicit(&smallest, 100, memory_order_relaxed);
+            atomic_store_explicit(&largest, -100, memory_order_relaxed);
             atomic_store_explicit(&bits, 0u, memory_order_relaxed);
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
         atomic_fetch_add_explicit(&count, 2u, memory_order_relaxed);
-        atomic_fetch_min_explicit(&least, int(lane) - 5, memory_order_relaxed);
-        atomic_fetch_max_explicit(&most, int(lane) - 5, memory_order_relaxed);
+        atomic_fetch_min_explicit(&smallest, int(lane) - 5, memory_order_relaxed);
+        atomic_fetch_max_explicit(&largest, int(lane) - 5, memory_order_relaxed);
         atomic_fetch_or_explicit(&bits, 1u << lane % 4, memory_order_relaxed);
         threadgroup_barrier(mem_flags::mem_threadgroup);
         device atomic_float* sums = (device atomic_float*)out;
         if (lane == 0) {
             out[4 + group.x] = atomic_load_explicit(&count, memory_order_relaxed);
-            out[8 + group.x] = atomic_load_explicit(&least, memory_order_relaxed);
-            out[12 + group.x] = atomic_load_explicit(&most, memory_order_relaxed);
+            out[8 + group.x] = atomic_load_explicit(&smallest, memory_order_relaxed);
+            out[12 + group.x] = atomic_load_explicit(&largest, memory_order_relaxed);
             out[16 + group.x] = atomic_exchange_explicit(&bits, 7u, memory_order_relaxed);
             out[20 + group.x] = atomic_load_explicit(&bits, memory_order_relaxed);
             uint seven = 7, six = 6;

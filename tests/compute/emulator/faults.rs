@@ -108,7 +108,7 @@ fn group_memory_is_limited() {
 }
 
 #[test]
-fn launches_that_do_not_fit_their_kernel() {
+fn dispatches_that_do_not_fit_their_kernel() {
     assert!(snippet("", "").lanes(1025).refused(1, &[]).iter().all(|error| error.contains("1025 lanes")));
     says(&snippet("device float* x [[buffer(1)]],", "x[0] = 1;"), 1, &[], &["nothing is bound to buffer 1, `x`"]);
 }

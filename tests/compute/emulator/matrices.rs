@@ -19,14 +19,14 @@ const BUFFERS: &str = "device const half* a [[buffer(1)]], device const float* b
 #[test]
 fn halves_are_multiplied_into_floats() {
     let (a, b) = (values(64, 1), values(64, 2));
-    let halves: Vec<f16> = a.iter().map(|v| f16::from_f32(*v)).collect();
+    let f16_words: Vec<f16> = a.iter().map(|v| f16::from_f32(*v)).collect();
     let text =
         "simdgroup_half8x8 left; simdgroup_float8x8 right, sum = make_filled_simdgroup_matrix<float, 8, 8>(1.5f);
         simdgroup_load(left, a, 8);
         simdgroup_load(right, b, 8);
         simdgroup_multiply_accumulate(sum, left, right, sum);
         simdgroup_store(sum, out, 8);";
-    let got = snippet(BUFFERS, text).run(64, &[bytes(&halves), bytes(&b)]);
+    let got = snippet(BUFFERS, text).run(64, &[bytes(&f16_words), bytes(&b)]);
     let wanted: Vec<f32> = product(|i, k| a[8 * i + k], |k, j| b[8 * k + j]).iter().map(|v| v + 1.5).collect();
     assert_eq!(got, wanted);
 }
@@ -34,24 +34,24 @@ fn halves_are_multiplied_into_floats() {
 #[test]
 fn loads_and_stores_may_be_transposed_and_offset() {
     let (a, b) = (values(64, 3), values(20 * 12, 4));
-    let halves: Vec<f16> = a.iter().map(|v| f16::from_f32(*v)).collect();
+    let f16_words: Vec<f16> = a.iter().map(|v| f16::from_f32(*v)).collect();
     let text = "simdgroup_half8x8 left; simdgroup_matrix<float, 8, 8> right, sum;
         simdgroup_load(left, a, 8, ulong2(0, 0), true);
         simdgroup_load(right, b, 12, ulong2(3, 2));
         simdgroup_multiply(sum, left, right);
         simdgroup_store(sum, out, 9, ulong2(1, 0), true);";
-    let got = snippet(BUFFERS, text).run(9 * 8, &[bytes(&halves), bytes(&b)]);
+    let got = snippet(BUFFERS, text).run(9 * 8, &[bytes(&f16_words), bytes(&b)]);
     let wanted = product(|i, k| a[8 * k + i], |k, j| b[12 * (k + 2) + j + 3]);
     for (i, j) in (0..8).flat_map(|i| (0..8).map(move |j| (i, j))) {
         assert_eq!(got[9 * j + i + 1], wanted[8 * i + j], "at {i}, {j}");
     }
-    assert!(got[9].is_nan(), "what is not part of the square stays");
+    assert!(got[9].is_nan(), "what is not part of the matrix stays");
 }
 
 #[test]
-fn squares_pass_through_the_memory_of_a_group() {
+fn matrices_pass_through_the_memory_of_a_group() {
     let (a, b) = (values(64, 5), values(64, 6));
-    let halves: Vec<f16> = a.iter().map(|v| f16::from_f32(*v)).collect();
+    let f16_words: Vec<f16> = a.iter().map(|v| f16::from_f32(*v)).collect();
     // Each SIMD group has its own scale on the diagonal.
     let text = "threadgroup half tile[64]; threadgroup float sums[2 * 64];
         for (uint i = lane; i < 64; i += 64) tile[i] = a[i];
@@ -63,7 +63,7 @@ fn squares_pass_through_the_memory_of_a_group() {
         simdgroup_store(product, sums + 64 * team, 8);
         simdgroup_barrier(mem_flags::mem_threadgroup);
         for (uint i = lane % 32; i < 64; i += 32) out[64 * team + i] = sums[64 * team + i] + b[i];";
-    let got = snippet(BUFFERS, text).lanes(64).run(128, &[bytes(&halves), bytes(&b)]);
+    let got = snippet(BUFFERS, text).lanes(64).run(128, &[bytes(&f16_words), bytes(&b)]);
     let wanted = |team: usize| a.iter().zip(&b).map(move |(a, b)| a * (team + 1) as f32 + b);
     assert_eq!(got, wanted(0).chain(wanted(1)).collect::<Vec<_>>());
 }

@@ -83,11 +83,12 @@ fn packed_vectors_lie_anywhere() {
 
 #[test]
 fn buffers_hold_halves_and_words() {
-    let (halves, words) = ([1.5, -2.0, 0.1].map(f16::from_f32), [7u32, 8, 9]);
+    let (f16_words, words) = ([1.5, -2.0, 0.1].map(f16::from_f32), [7u32, 8, 9]);
     let parameters = "device const half* h [[buffer(1)]], constant uint* w [[buffer(2)]],";
-    let halves = [halves[0], halves[1], halves[2], halves[0]];
-    let got = snippet(parameters, "out[lane] = h[lane] * w[lane];").lanes(3).run(3, &[bytes(&halves), bytes(&words)]);
-    assert_eq!(got, [10.5, -16.0, (halves[2] * f16::from_f32(9.0)).to_f32()], "a half and a word make a half");
+    let f16_words = [f16_words[0], f16_words[1], f16_words[2], f16_words[0]];
+    let got =
+        snippet(parameters, "out[lane] = h[lane] * w[lane];").lanes(3).run(3, &[bytes(&f16_words), bytes(&words)]);
+    assert_eq!(got, [10.5, -16.0, (f16_words[2] * f16::from_f32(9.0)).to_f32()], "a half and a word make a half");
     assert_eq!(bf16::from_f32(1.0).to_bits(), 0x3f80);
 }
 

@@ -6,7 +6,7 @@ use bimetal::{
     EngineOptions, Precision,
     low_level::{
         compute::{
-            caps::{Caps, Expand},
+            caps::{Caps, DequantizeFirst},
             dtype::DType,
             metal::prelude::shader,
         },
@@ -62,11 +62,11 @@ fn texts() -> BTreeMap<String, String> {
     ] {
         let options = EngineOptions { context: Some(1024), sequences: 2, ..EngineOptions::default() };
         let mut caps = Caps { matrix_units, ..Caps::apple() };
-        caps.tiles.expand = Some(Expand::USUAL);
+        caps.tiles.dequantize_first = Some(DequantizeFirst::USUAL);
         let precision = Precision { activations: Some(inputs), weights: quant };
-        let rehearsal = DryEngine::new(caps, &Source::Random(&config), precision, options).unwrap();
-        let launches = rehearsal.answer().unwrap();
-        texts.extend(launches.iter().map(|launch| (shader(launch).unwrap(), launch.label())));
+        let dry_engine = DryEngine::new(caps, &Source::Random(&config), precision, options).unwrap();
+        let dispatches = dry_engine.answer().unwrap();
+        texts.extend(dispatches.iter().map(|dispatch| (shader(dispatch).unwrap(), dispatch.label())));
     }
     texts
 }

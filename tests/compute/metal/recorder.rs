@@ -73,7 +73,7 @@ impl Words {
 
 /// The record of all calls.
 #[derive(Default)]
-pub struct Notes {
+pub struct DriverLog {
     /// Label and contents of each command buffer, in the order of commitment.
     pub committed: Vec<(String, Vec<Op>)>,
     /// Number of command buffers that have run.
@@ -81,7 +81,7 @@ pub struct Notes {
     /// Waits, as the number of the awaited command buffer, from 1.
     pub waits: Vec<usize>,
     /// Maximum number of command buffers committed but not yet run.
-    pub most_under_way: usize,
+    pub max_in_flight: usize,
     /// The compiled shader texts.
     pub compiled: Vec<String>,
     /// Sizes of the allocated buffers in bytes.
@@ -105,23 +105,23 @@ pub struct Script {
 
 pub struct Recorder {
     caps: Caps,
-    notes: Arc<Mutex<Notes>>,
+    log: Arc<Mutex<DriverLog>>,
     script: Mutex<Script>,
 }
 
 impl Recorder {
     pub fn new(memory: Option<u64>) -> Self {
         let caps = Caps { memory, matrix_units: Some(8), ..Caps::typical("metal", DeviceKind::Integrated) };
-        Self { caps, notes: Arc::default(), script: Mutex::default() }
+        Self { caps, log: Arc::default(), script: Mutex::default() }
     }
 
-    pub fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap()
+    pub fn log(&self) -> MutexGuard<'_, DriverLog> {
+        self.log.lock().unwrap()
     }
 
     /// The record, readable after the driver is gone.
-    pub fn later(&self) -> Arc<Mutex<Notes>> {
-        self.notes.clone()
+    pub fn later(&self) -> Arc<Mutex<DriverLog>> {
+        self.log.clone()
     }
 
     pub fn script(&self) -> MutexGuard<'_, Script> {
@@ -129,10 +129,10 @@ impl Recorder {
     }
 
     fn run_until(&self, number: usize) {
-        let notes = &mut *self.notes();
-        while notes.run < number {
-            run(&notes.committed[notes.run].1);
-            notes.run += 1;
+        let log = &mut *self.log();
+        while log.run < number {
+            run(&log.committed[log.run].1);
+            log.run += 1;
         }
     }
 }
@@ -164,7 +164,7 @@ impl Driver for Recorder {
 
     fn new_buffer(&self, bytes: u64, _: &str) -> Option<Words> {
         let fits = self.script().largest.is_none_or(|largest| bytes <= largest);
-        self.notes().buffers.push(bytes);
+        self.log().buffers.push(bytes);
         fits.then(|| Words::new(bytes))
     }
 
@@ -173,7 +173,7 @@ impl Driver for Recorder {
     }
 
     fn new_pipeline(&self, shader: &Shader<'_>) -> Result<String, String> {
-        self.notes().compiled.push(shader.text.into());
+        self.log().compiled.push(shader.text.into());
         if shader.text.contains("nonsense") { Err("nonsense in line 1".into()) } else { Ok(shader.label.into()) }
     }
 
@@ -202,23 +202,23 @@ impl Driver for Recorder {
     }
 
     fn commit(&self, commands: Self::Commands) -> usize {
-        let notes = &mut *self.notes();
-        notes.committed.push(commands);
-        notes.most_under_way = notes.most_under_way.max(notes.committed.len() - notes.run);
-        notes.committed.len()
+        let log = &mut *self.log();
+        log.committed.push(commands);
+        log.max_in_flight = log.max_in_flight.max(log.committed.len() - log.run);
+        log.committed.len()
     }
 
     fn keep_pipelines(&self, directory: &Path, _: u64) {
-        let notes = &mut *self.notes();
-        notes.kept.push((directory.into(), notes.compiled.len()));
+        let log = &mut *self.log();
+        log.kept.push((directory.into(), log.compiled.len()));
     }
 
     fn wait(&self, number: &usize) -> Outcome {
         self.run_until(*number);
-        let notes = &mut *self.notes();
-        notes.waits.push(*number);
-        let launches = notes.committed[number - 1].1.iter().filter(|op| matches!(op, Op::Dispatch(..))).count();
+        let log = &mut *self.log();
+        log.waits.push(*number);
+        let dispatches = log.committed[number - 1].1.iter().filter(|op| matches!(op, Op::Dispatch(..))).count();
         let script = self.script();
-        Outcome { seconds: script.seconds * launches as f64, error: script.failures.get(number).cloned() }
+        Outcome { seconds: script.seconds * dispatches as f64, error: script.failures.get(number).cloned() }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use bimetal::low_level::compute::metal::LEAST_MACOS;
+use bimetal::low_level::compute::metal::MIN_MACOS;
 
 fn text(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -10,7 +10,7 @@ fn text(name: &str) -> String {
 
 #[test]
 fn the_front_page_states_the_least_macos() {
-    assert!(text("README.md").contains(LEAST_MACOS), "README.md says nothing of {LEAST_MACOS}");
+    assert!(text("README.md").contains(MIN_MACOS), "README.md says nothing of {MIN_MACOS}");
 }
 
 #[test]

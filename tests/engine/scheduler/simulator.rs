@@ -1,7 +1,7 @@
-//! A simulated engine around the scheduler: slots and blocks with contents, computed by simulated kernels.
+//! A simulated engine around the scheduler: slots and pages with contents, computed by simulated kernels.
 //!
 //! A state is a hash of everything that real kernels depend on: the tokens, their order, their programs and the chunk
-//! cuts. After every step it is compared with the hash of the same tokens computed alone in one go. So a shared block,
+//! cuts. After every step it is compared with the hash of the same tokens computed alone in one go. So a shared page,
 //! a lost token, a wrong cut or a forgotten origin gives a wrong hash.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,7 +19,7 @@ use bimetal::{
 
 use super::timeline::{CUT, SINGLE, Timeline, mix};
 
-pub struct World {
+pub struct Simulator {
     pub limits: Limits,
     pub scheduler: Scheduler,
     pub timelines: BTreeMap<SequenceId, Timeline>,
@@ -34,16 +34,16 @@ pub struct World {
     pub digest: u64,
 }
 
-impl World {
-    pub fn new(limits: Limits, seed: u64) -> World {
-        World {
+impl Simulator {
+    pub fn new(limits: Limits, seed: u64) -> Simulator {
+        Simulator {
             limits,
             scheduler: Scheduler::new(limits).unwrap(),
             timelines: BTreeMap::new(),
             running: Vec::new(),
             waiting: VecDeque::new(),
             states: vec![u64::MAX; limits.slots],
-            cache: vec![u64::MAX; limits.blocks * limits.block],
+            cache: vec![u64::MAX; limits.pages * limits.page_size],
             dice: seed,
             preemptions: 0,
             drops: 0,
@@ -69,7 +69,7 @@ impl World {
     }
 
     fn fits(&self, known: usize, max_len: usize) -> bool {
-        known <= max_len && max_len <= self.limits.context && max_len <= self.limits.blocks * self.limits.block
+        known <= max_len && max_len <= self.limits.context && max_len <= self.limits.pages * self.limits.page_size
     }
 
     pub fn extend(&mut self, id: SequenceId, given: usize, max_len: usize) {
@@ -143,8 +143,9 @@ impl World {
     /// One step, with all promises of a batch checked.
     pub fn step(&mut self) -> Batch {
         let queue: Vec<SequenceId> = self.running.iter().chain(&self.waiting).copied().collect();
-        let holds =
-            |world: &World, id| world.scheduler.blocks(id).len() + usize::from(world.scheduler.slot(id).is_some());
+        let holds = |simulator: &Simulator, id| {
+            simulator.scheduler.pages(id).len() + usize::from(simulator.scheduler.slot(id).is_some())
+        };
         let held: Vec<_> = queue.iter().map(|&id| (id, holds(self, id))).collect();
         let batch = self.scheduler.schedule();
         self.digest = digest(self.digest, &batch);
@@ -215,11 +216,8 @@ impl World {
         assert!(self.waiting.iter().copied().eq(self.scheduler.waiting()), "overtaken");
         let (old, new) = self.running.split_at(before);
         assert!(new.iter().all(|id| !batch.preempted.contains(id)), "preempted and admitted in one step");
-        let need = |one: &Timeline| self.limits.blocks_for(one.max_len.min(one.tokens.len() + 1));
-        assert!(
-            new.iter().all(|id| self.scheduler.blocks(*id).len() >= need(&self.timelines[id])),
-            "admitted too soon"
-        );
+        let need = |one: &Timeline| self.limits.pages_for(one.max_len.min(one.tokens.len() + 1));
+        assert!(new.iter().all(|id| self.scheduler.pages(*id).len() >= need(&self.timelines[id])), "admitted too soon");
         let is_given = |id: &&SequenceId| self.timelines[id].tokens[self.timelines[id].computed].1;
         let order = old.iter().filter(|id| !is_given(id)).chain(old.iter().filter(is_given)).chain(new);
         let (mut left, mut given, mut sampled) = (self.limits.budget, Vec::new(), Vec::new());
@@ -243,20 +241,20 @@ impl World {
         let Some(head) = self.waiting.front() else { return };
         let timeline = &self.timelines[head];
         let tokens = timeline.max_len.min(timeline.tokens.len() + 1);
-        let more = self.limits.blocks_for(tokens) - self.scheduler.blocks(*head).len();
-        let blocks = more == 0 || self.scheduler.free_blocks() >= more + self.running.len();
+        let more = self.limits.pages_for(tokens) - self.scheduler.pages(*head).len();
+        let pages = more == 0 || self.scheduler.free_pages() >= more + self.running.len();
         let slot = self.scheduler.slot(*head).is_some() || self.scheduler.free_slots() > 0;
         let moves = timeline.next(left, self.limits.align).is_some() && self.running.len() < self.limits.sequences;
-        assert!(!(blocks && slot && moves), "the head of the queue could have been admitted");
+        assert!(!(pages && slot && moves), "the head of the queue could have been admitted");
     }
 
-    /// The simulated kernels: they read all earlier tokens through the block table, and update the state in the slot.
+    /// The simulated kernels: they read all earlier tokens through the page table, and update the state in the slot.
     fn compute(&mut self, work: &Work) {
         let (id, std::ops::Range { start, end }) = (work.sequence, work.range.clone());
-        let Limits { align, block, .. } = self.limits;
+        let Limits { align, page_size, .. } = self.limits;
         let timeline = self.timelines.get_mut(&id).unwrap();
-        let (table, slot) = (self.scheduler.blocks(id), self.scheduler.slot(id).unwrap() as usize);
-        let place = |position: usize| table[position / block] as usize * block + position % block;
+        let (table, slot) = (self.scheduler.pages(id), self.scheduler.slot(id).unwrap() as usize);
+        let place = |position: usize| table[position / page_size] as usize * page_size + position % page_size;
         for (position, token) in timeline.tokens[..start].iter().enumerate() {
             assert_eq!(self.cache[place(position)], token.0, "{id}: the cache of position {position}");
         }
@@ -302,10 +300,10 @@ impl World {
         }
     }
 
-    /// Scheduler and test agree, snapshots are intact, and every block and slot has exactly one owner.
+    /// Scheduler and test agree, snapshots are intact, and every page and slot has exactly one owner.
     pub fn verify(&self) {
         self.scheduler.check();
-        let (mut blocks, mut slots) = (Vec::new(), Vec::new());
+        let (mut pages, mut slots) = (Vec::new(), Vec::new());
         for (&id, timeline) in &self.timelines {
             let known = (self.scheduler.known(id), self.scheduler.computed(id));
             assert_eq!(known, (timeline.tokens.len(), timeline.computed), "{id}");
@@ -319,10 +317,10 @@ impl World {
                 let state = timeline.state(snapshot.computed, self.limits.align);
                 assert_eq!(self.states[snapshot.slot as usize], state, "{id}: the state in {snapshot:?}");
             }
-            blocks.extend_from_slice(self.scheduler.blocks(id));
+            pages.extend_from_slice(self.scheduler.pages(id));
             slots.extend(self.scheduler.slot(id).into_iter().chain(timeline.snapshots.iter().map(|one| one.slot)));
         }
-        assert_eq!(distinct(&blocks) + self.scheduler.free_blocks(), self.limits.blocks);
+        assert_eq!(distinct(&pages) + self.scheduler.free_pages(), self.limits.pages);
         assert_eq!(distinct(&slots) + self.scheduler.free_slots(), self.limits.slots);
     }
 

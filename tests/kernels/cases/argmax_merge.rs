@@ -26,12 +26,12 @@ fn merge(label: &str, step_case: StepCase, rows: &[Leaders]) {
         let leaders = case.words([count, 2 * parts], &words);
         let mut tokens = case.poisoned([count, 1], DType::U32);
         let step = step_case.step(case, 10);
-        let launch = p.dispatch(&KERNEL).define("PARTS", parts).step(&step);
-        launch.read(&leaders).write(&mut tokens).grid([count, 1, 1]);
+        let dispatch = p.dispatch(&KERNEL).define("PARTS", parts).step(&step);
+        dispatch.read(&leaders).write(&mut tokens).grid([count, 1, 1]);
         p.mark("tokens", &tokens);
     };
     check_by(label, op, |label, wanted: &Output, got: &Output| {
-        for (row, leaders) in rows.iter().enumerate().take(step_case.live() as usize) {
+        for (row, leaders) in rows.iter().enumerate().take(step_case.active_rows() as usize) {
             assert_eq!(got.row(row as u32), [chosen(leaders)], "{label}: row {row}");
         }
         compare(label, wanted, got)

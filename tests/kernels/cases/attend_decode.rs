@@ -38,7 +38,7 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType, range: f32) 
     move |case, p| {
         let step = step_case.step(case, 10);
         let q = case.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -range..range);
-        let cache = step_case.blocks(case, heads, dtype, -2.0 * range..2.0 * range);
+        let cache = step_case.pages(case, heads, dtype, -2.0 * range..2.0 * range);
         let parts = attend_decode(recorder(p, &step), &q, &cache);
         p.mark("sums", &parts.sums);
         p.mark("stats", &parts.stats);
@@ -54,7 +54,7 @@ pub fn a_key_that_is_no_number_shows() {
         let op = |case: &Case, p: &Pass| {
             let step = step_case.step(case, 10);
             let q = case.spread("q", [step.capacity(), 4 * 64], DType::F32, -1.0..1.0);
-            let mut cache = step_case.blocks(case, heads, kv, -1.0..1.0);
+            let mut cache = step_case.pages(case, heads, kv, -1.0..1.0);
             step_case.overwrite(&mut cache.keys, 2, |position| if position == 9 { f32::NAN } else { 0.5 });
             p.mark("sums", &attend_decode(recorder(p, &step), &q, &cache).sums);
         };
@@ -92,10 +92,10 @@ pub fn room_for_heads() {
             let caps = Caps { group_memory, ..backend.caps().clone() };
             outputs("room", &backend, &caps, attend(DECODES[2], heads, DType::F16, 1.0))
         };
-        let least = run(16 << 10);
+        let small = run(16 << 10);
         for memory in [0, 22 << 10, 32 << 10] {
-            for (most, least) in run(memory).iter().zip(&least) {
-                assert!((0..9).all(|row| most.row(row) == least.row(row)), "{name}: {memory} bytes: {}", least.name);
+            for (large, small) in run(memory).iter().zip(&small) {
+                assert!((0..9).all(|row| large.row(row) == small.row(row)), "{name}: {memory} bytes: {}", small.name);
             }
         }
     }
@@ -124,7 +124,7 @@ pub fn group_memory_suffices() {
             let shared = module.global_variables.iter().filter(|(_, it)| it.space == naga::AddressSpace::WorkGroup);
             let bytes: u32 = shared.map(|(_, it)| module.types[it.ty].inner.size(module.to_ctx())).sum();
             assert!(bytes <= kib << 10, "{query} × {width} {dtype} {subgroup:?}: {bytes} bytes of {kib} KiB");
-            let (heads, each) = (dispatch.define("TOGETHER"), 4 * width * dispatch.define("TEAMS"));
+            let (heads, each) = (dispatch.define("HEADS_AT_ONCE"), 4 * width * dispatch.define("TEAMS"));
             assert!(heads == query || bytes + each * heads > kib << 10, "{query} × {width}: {heads} heads at once");
         }
     }

@@ -83,7 +83,7 @@ fn attend(step_case: StepCase, heads: AttentionHeads, dtype: DType) -> impl Fn(&
         let step = step_case.step(case, 10);
         let q = case.spread("q", [step.capacity(), heads.query * heads.width], DType::F32, -3.0..3.0);
         let x = case.spread("x", [step.capacity(), heads.projected()], DType::F32, -6.0..6.0);
-        let cache = step_case.blocks(case, heads, dtype, -3.0..3.0);
+        let cache = step_case.pages(case, heads, dtype, -3.0..3.0);
         let parts = attend_decode(recorder(p, &step), &q, &cache);
         p.mark("out", &attend_merge(recorder(p, &step), &parts, &x));
     }

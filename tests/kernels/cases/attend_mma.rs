@@ -85,7 +85,7 @@ pub fn rising() {
         let q = case.tensor([step_case.capacity(), 128], DType::F16, &vec![1.0; 128 * step_case.capacity() as usize]);
         let step = step_case.step(case, 10);
         let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
-        let mut cache = step_case.blocks(case, heads, DType::F16, -1.0..1.0);
+        let mut cache = step_case.pages(case, heads, DType::F16, -1.0..1.0);
         // 8 · position / 8 for each of 64 elements over √64: the score equals the position.
         step_case.overwrite(&mut cache.keys, heads.kv, |position| position as f32 / 8.0);
         p.mark("out", &attend_prefill(recorder(p, &step).with_activations(DType::F16), &q, &x, &cache));

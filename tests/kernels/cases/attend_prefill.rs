@@ -45,7 +45,7 @@ pub fn a_key_that_is_no_number_shows() {
                 let step = step_case.step(case, 10);
                 let q = step_case.by_position(case, "q", 128, -1.0..1.0);
                 let x = step_case.by_position(case, "x", heads.projected(), -6.0..6.0);
-                let mut cache = step_case.blocks(case, heads, kv, -1.0..1.0);
+                let mut cache = step_case.pages(case, heads, kv, -1.0..1.0);
                 step_case.overwrite(&mut cache.keys, 1, |position| if position == 22 { f32::NAN } else { 0.5 });
                 p.mark("out", &attend_prefill(recorder(p, &step).with_activations(dtype), &q, &x, &cache));
             };

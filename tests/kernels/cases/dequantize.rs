@@ -4,19 +4,19 @@ use bimetal::{
     Backend,
     low_level::{
         compute::{
-            caps::{Caps, DeviceKind, Expand},
+            caps::{Caps, DequantizeFirst, DeviceKind},
             cpu::Cpu,
             dtype::DType,
             pass::Pass,
         },
         kernels::{dequantize::dequantize, operands::matrix::Matrix},
-        ops::matmul::{expanded_bytes, matmul, matmul_add},
+        ops::matmul::{dequantized_bytes, matmul, matmul_add},
     },
 };
 
 use super::matvec::{Types, operands};
 use crate::{
-    harness::{Case, backends, check_expanded, expanded, outputs},
+    harness::{Case, backends, check_dequantized, dequantizing, outputs},
     step_cases::*,
 };
 
@@ -58,7 +58,7 @@ pub fn products() {
         (&[(33, 0, 1)], 512, &[64, 2, 66, 6], (DType::F16, &[DType::Q6K, DType::F16, DType::Q5K, DType::F32])),
     ] {
         let step_case = StepCase::rows(rows);
-        check_expanded(&format!("{inner} × {parts:?} {types:?}"), |case, p| {
+        check_dequantized(&format!("{inner} × {parts:?} {types:?}"), |case, p| {
             let (x, w) = operands(case, step_case, (inner, parts), types);
             p.mark("y", &matmul(recorder(p, &step_case.step(case, 10)), &x, &w));
         });
@@ -84,7 +84,7 @@ pub fn like_the_product() {
                 }
                 p.mark("y", &y);
             };
-            let [inside, before] = [backend.caps().clone(), expanded(backend.caps())]
+            let [inside, before] = [backend.caps().clone(), dequantizing(backend.caps())]
                 .map(|caps| outputs("both ways", &backend, &caps, op).remove(0));
             assert!(inside == before, "{types:?} {inner} × {parts:?} on {name}");
         }
@@ -92,9 +92,9 @@ pub fn like_the_product() {
 }
 
 /// Kernel names of the dispatches of a product with parts of these types, 300 rows each, 64 weights wide.
-fn launches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DType]) -> Vec<(&'static str, [u32; 2])> {
+fn dispatches(caps: &Caps, rows: &'static [(u32, u32, u32)], types: &'static [DType]) -> Vec<(&'static str, [u32; 2])> {
     let (backend, found): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), RefCell::default());
-    outputs("launches", &backend, backend.caps(), |case, own| {
+    outputs("dispatches", &backend, backend.caps(), |case, own| {
         let (step_case, p) = (StepCase::rows(rows), Pass::new(caps));
         let parts = vec![300; types.len()];
         let (x, w) = operands(case, step_case, (64, &parts), (DType::F16, types));
@@ -114,7 +114,7 @@ pub fn chosen() {
     const MANY: &[(u32, u32, u32)] = &[(251, 0, 0)];
     let mut caps = Caps::typical("wgpu", DeviceKind::Discrete);
     let names =
-        |caps: &Caps, rows, types| launches(caps, rows, types).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        |caps: &Caps, rows, types| dispatches(caps, rows, types).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     const MIXED: &[DType] = &[DType::Q4, DType::F16];
     assert_eq!(names(&caps, FEW, MIXED), ["matmul_mma"; 2]);
     assert_eq!(names(&caps, MANY, MIXED), ["dequantize", "dequantize", "matmul_mma"]);
@@ -123,16 +123,16 @@ pub fn chosen() {
         names(&caps, MANY, &[DType::F16, DType::F32, DType::Q8]),
         ["matmul_mma", "matmul", "dequantize", "matmul_mma"]
     );
-    let expand = |weights| Some(Expand { weights, ..Expand::USUAL });
-    caps.tiles.expand = expand(600 * 64);
+    let limits = |weights| Some(DequantizeFirst { weights, ..DequantizeFirst::USUAL });
+    caps.tiles.dequantize_first = limits(600 * 64);
     let once = [("dequantize", [0, 300]), ("dequantize", [300, 300]), ("matmul_mma", [0, 600])];
-    assert_eq!(launches(&caps, MANY, MIXED), once);
+    assert_eq!(dispatches(&caps, MANY, MIXED), once);
     let inside = [("matmul_mma", [0, 300]), ("matmul_mma", [300, 300])];
-    for never in [expand(600 * 64 - 1), None] {
-        caps.tiles.expand = never;
-        assert_eq!(launches(&caps, MANY, MIXED), inside);
+    for never in [limits(600 * 64 - 1), None] {
+        caps.tiles.dequantize_first = never;
+        assert_eq!(dispatches(&caps, MANY, MIXED), inside);
     }
-    assert_eq!(Caps::typical("wgpu", DeviceKind::Integrated).tiles.expand, None, "memory that is shared");
+    assert_eq!(Caps::typical("wgpu", DeviceKind::Integrated).tiles.dequantize_first, None, "memory that is shared");
     assert_eq!(names(&Caps { matrix_units: None, ..caps }, MANY, MIXED), ["matmul"; 2]);
 }
 
@@ -142,9 +142,9 @@ pub fn foreseen() {
     let case = Case::new(Arc::new(Cpu::default()));
     let types = (DType::F16, &[DType::Q8, DType::F32, DType::Q4, DType::F16][..]);
     let (_, w) = operands(&case, StepCase::rows(&[(1, 0, 0)]), (64, &[300, 300, 200, 50]), types);
-    let expand = |weights| Some(Expand { weights, ..Expand::USUAL });
-    let rows = Expand::USUAL.rows;
-    let found = [300, 299, 249].map(|most| expanded_bytes(&w, rows, expand(most * 64)) / 128);
+    let limits = |weights| Some(DequantizeFirst { weights, ..DequantizeFirst::USUAL });
+    let rows = DequantizeFirst::USUAL.rows;
+    let found = [300, 299, 249].map(|columns| dequantized_bytes(&w, rows, limits(columns * 64)) / 128);
     assert_eq!(found, [300, 250, 0]);
-    assert_eq!([expanded_bytes(&w, rows - 1, expand(300 * 64)), expanded_bytes(&w, rows, None)], [0, 0]);
+    assert_eq!([dequantized_bytes(&w, rows - 1, limits(300 * 64)), dequantized_bytes(&w, rows, None)], [0, 0]);
 }

@@ -50,8 +50,12 @@ fn solved(on: (&Caps, &Arc<dyn Backend>), step_case: StepCase, heads: DeltaHeads
 fn settings() -> Vec<(String, Caps, Arc<dyn Backend>)> {
     let present = backends().into_iter().filter(|(_, backend)| backend.caps().matrix_units.is_some());
     let present = present.map(|(name, backend)| (name.into(), backend.caps().clone(), backend));
-    let plain = [(16, 32), (8, 8)].map(|(edge, width)| -> (String, Caps, Arc<dyn Backend>) {
-        (format!("plain loops, fragments of {edge}"), with_units(edge, width), Arc::new(Cpu::default()))
+    let plain = [(16, 32), (8, 8)].map(|(fragment_size, width)| -> (String, Caps, Arc<dyn Backend>) {
+        (
+            format!("plain loops, fragments of {fragment_size}"),
+            with_units(fragment_size, width),
+            Arc::new(Cpu::default()),
+        )
     });
     present.chain(plain).collect()
 }
@@ -114,10 +118,10 @@ fn chunks(step_case: StepCase) -> Vec<Range<usize>> {
 /// Inputs and results of one dispatch.
 struct Found {
     heads: DeltaHeads,
-    reads: Vec<f64>,
-    writes: Vec<f64>,
+    state_reads: Vec<f64>,
+    state_writes: Vec<f64>,
     u: Vec<f64>,
-    keep: Vec<f64>,
+    chunk_decay: Vec<f64>,
     qkv: Vec<f64>,
     gates: Vec<f64>,
 }
@@ -125,8 +129,9 @@ struct Found {
 impl Found {
     fn of(outputs: Vec<Output>, heads: DeltaHeads) -> Self {
         let values = |output: &Output| output.values().map(f64::from).collect::<Vec<_>>();
-        let [reads, writes, u, keep, qkv, gates] = outputs.iter().map(values).collect::<Vec<_>>().try_into().unwrap();
-        Self { heads, reads, writes, u, keep, qkv, gates }
+        let [state_reads, state_writes, u, chunk_decay, qkv, gates] =
+            outputs.iter().map(values).collect::<Vec<_>>().try_into().unwrap();
+        Self { heads, state_reads, state_writes, u, chunk_decay, qkv, gates }
     }
 
     /// Key width, value width and number of value heads, as indices.
@@ -166,13 +171,13 @@ impl Found {
     fn by_chunk(&self, chunk: usize, rows: usize, head: usize) -> Vec<f64> {
         let ([depth, width, heads], size) = (self.sizes(), CHUNK as usize);
         let (at, state) = (chunk * heads + head, self.state(head));
-        let reads = |row: usize| &self.reads[(at * 2 * size + row) * depth..][..depth];
-        let writes = |row: usize| &self.writes[(at * (depth + size) + row) * size..][..size];
+        let reads = |row: usize| &self.state_reads[(at * 2 * size + row) * depth..][..depth];
+        let writes = |row: usize| &self.state_writes[(at * (depth + size) + row) * size..][..size];
         let plus = |a: &[f64], b: Vec<f64>| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<f64>>();
         let new = |row: usize| plus(&self.u[(at * size + row) * width..][..width], times(reads(row), &state));
         let news: Vec<Vec<f64>> = (0..size).map(new).collect();
         let read = |row: usize| plus(&times(reads(size + row), &state), times(writes(depth + row), &news));
-        let kept = |row: usize| state[row].iter().map(|element| self.keep[at] * element).collect::<Vec<f64>>();
+        let kept = |row: usize| state[row].iter().map(|element| self.chunk_decay[at] * element).collect::<Vec<f64>>();
         let behind = |row: usize| plus(&kept(row), times(writes(row), &news));
         let read: Vec<f64> = (0..rows).flat_map(read).collect();
         [news[..rows].concat(), read, (0..depth).flat_map(behind).collect()].concat()

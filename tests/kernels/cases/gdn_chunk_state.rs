@@ -117,7 +117,7 @@ pub fn parts() {
     };
     let present = backends().into_iter().filter(|(_, backend)| backend.caps().matrix_units.is_some());
     let present: Vec<_> = present.map(|(name, backend)| (name, backend.caps().clone(), backend)).collect();
-    let plain = ("squares of 8", with_units(8, 8), oracle.clone());
+    let plain = ("fragments of 8", with_units(8, 8), oracle.clone());
     for shape in cases() {
         for (name, caps, backend) in present.iter().chain([&plain]) {
             let wanted = solve(&with_units(16, 32), &oracle, shape);
@@ -240,7 +240,7 @@ pub fn beginnings() {
     let op = |case: &Case, p: &Pass| {
         let state = case.poisoned([step_case.slots(), heads.state()], DType::F32);
         let mut slots = bimetal::low_level::kernels::operands::caches::Slots {
-            ring: case.poisoned([1, 4], DType::F32),
+            conv_state: case.poisoned([1, 4], DType::F32),
             state,
             heads,
         };

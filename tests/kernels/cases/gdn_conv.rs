@@ -35,13 +35,13 @@ fn convolve(step_case: StepCase, heads: DeltaHeads, dtype: DType) -> impl Fn(&Ca
         let step = step_case.step(case, 10);
         let x = step_case.by_position(case, "x", heads.projected(), -3.0..3.0);
         let weight = case.spread("weight", [heads.channels(), 4], dtype, -0.5..0.5);
-        let ring = case.spread("ring", [step_case.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
+        let conv_state = case.spread("conv_state", [step_case.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
         let state = case.poisoned([1, 4], DType::F32);
-        let mut slots = Slots { ring, state, heads };
+        let mut slots = Slots { conv_state, state, heads };
         let mixed = gdn_conv(recorder(p, &step), &x, &weight, &a_dt(case, heads.value), &mut slots);
         p.mark("y", &mixed.qkv);
         p.mark("gates", &mixed.gates);
-        p.mark("ring", &slots.ring);
+        p.mark("conv_state", &slots.conv_state);
     }
 }
 
@@ -62,8 +62,8 @@ fn steep_gates() {
             let step = PROMPTS[2].step(case, 10);
             let x = case.spread("x", [step.capacity(), heads.projected()], DType::F32, range.clone());
             let weight = case.spread("weight", [heads.channels(), 4], DType::F32, -0.5..0.5);
-            let ring = case.poisoned([PROMPTS[2].slots(), 4 * heads.channels()], DType::F32);
-            let mut slots = Slots { ring, state: case.poisoned([1, 4], DType::F32), heads };
+            let conv_state = case.poisoned([PROMPTS[2].slots(), 4 * heads.channels()], DType::F32);
+            let mut slots = Slots { conv_state, state: case.poisoned([1, 4], DType::F32), heads };
             p.mark("gates", &gdn_conv(recorder(p, &step), &x, &weight, &a_dt(case, heads.value), &mut slots).gates);
         });
     }

@@ -56,9 +56,9 @@ pub fn left_packed() {
 
 /// Slots with used states.
 fn slots(case: &Case, step_case: StepCase, heads: DeltaHeads) -> Slots {
-    let ring = case.spread("ring", [step_case.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
+    let conv_state = case.spread("conv_state", [step_case.slots(), 4 * heads.channels()], DType::F32, -3.0..3.0);
     let state = case.spread("state", [step_case.slots(), heads.state()], DType::F32, -1.0..1.0);
-    Slots { ring, state, heads }
+    Slots { conv_state, state, heads }
 }
 
 fn weights(case: &Case, heads: DeltaHeads, dtype: DType) -> Recurrence {
@@ -73,7 +73,7 @@ fn decode(case: &Case, p: &Pass, step_case: StepCase, (heads, weight, dtype): (D
     let (step, mut slots) = (step_case.step(case, 10), slots(case, step_case, heads));
     let x = step_case.by_position(case, "x", heads.projected(), -3.0..3.0);
     p.mark("o", &gdn_decode(recorder(p, &step).with_activations(dtype), &x, &weights(case, heads, weight), &mut slots));
-    p.mark("ring", &slots.ring);
+    p.mark("conv_state", &slots.conv_state);
     p.mark("state", &slots.state);
 }
 
@@ -83,13 +83,13 @@ pub fn beginnings() {
     let heads = DeltaHeads::grouped([1, 2, 16, 12]);
     check("gdn_decode in slots of NaN", |case, p| {
         let step_case = DECODES[0];
-        let ring = case.poisoned([step_case.slots(), 4 * heads.channels()], DType::F32);
+        let conv_state = case.poisoned([step_case.slots(), 4 * heads.channels()], DType::F32);
         let state = case.poisoned([step_case.slots(), heads.state()], DType::F32);
-        let (step, mut slots) = (step_case.step(case, 10), Slots { ring, state, heads });
+        let (step, mut slots) = (step_case.step(case, 10), Slots { conv_state, state, heads });
         let x = step_case.by_position(case, "x", heads.projected(), -3.0..3.0);
         let w = weights(case, heads, DType::F32);
         p.mark("o", &gdn_decode(recorder(p, &step), &x, &w, &mut slots));
-        p.mark("ring", &slots.ring);
+        p.mark("conv_state", &slots.conv_state);
         p.mark("state", &slots.state);
     });
 }

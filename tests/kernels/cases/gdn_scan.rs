@@ -45,7 +45,7 @@ fn scan(case: &Case, p: &Pass, step_case: StepCase, slots: &mut Slots) -> bimeta
 /// Used states.
 pub fn slots(case: &Case, step_case: StepCase, heads: DeltaHeads) -> Slots {
     let state = case.spread("state", [step_case.slots(), heads.state()], DType::F32, -1.0..1.0);
-    Slots { ring: case.poisoned([1, 4], DType::F32), state, heads }
+    Slots { conv_state: case.poisoned([1, 4], DType::F32), state, heads }
 }
 
 /// Inputs of the recurrent kernels in a model's ranges: normalized queries and keys, values after an activation.

@@ -86,7 +86,7 @@ pub fn packed() {
         (DECODES[1], 12288, &[9], Q8),
         (DECODES[0], 17408, &[3], Q4),
     ] {
-        check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.live()), |case, p| {
+        check_packed(&format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.active_rows()), |case, p| {
             let (x, w) = operands(case, step_case, (inner, parts), types);
             p.mark("y", &matmul(recorder(p, &step_case.step(case, 10)), &x, &w));
         });
@@ -106,7 +106,7 @@ pub fn taken() {
         // More than fits in workgroup memory.
         (DECODES[0], 17408, &[3], (nibbles, &[DType::Q4_0])),
     ] {
-        let label = format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.live());
+        let label = format!("matvec {} × {inner} × {parts:?} {types:?}", step_case.active_rows());
         let op = |case: &Case, p: &Pass| {
             let (step, (x, w)) = (step_case.step(case, 10), operands(case, step_case, (inner, parts), types));
             let mut y = step_case.by_position(case, "y", w.rows(), -1.0..1.0);
@@ -142,7 +142,7 @@ pub fn chosen() {
 
 /// Both epilogues of a product.
 pub fn cases_of(kernel: &str, step_case: StepCase, (inner, parts): (u32, &[u32]), types: Types) {
-    let rows = step_case.live();
+    let rows = step_case.active_rows();
     check(&format!("{kernel} {rows} × {inner} × {parts:?} {types:?}"), |case, p| {
         let step = step_case.step(case, 10);
         let (x, w) = operands(case, step_case, (inner, parts), types);
@@ -180,19 +180,24 @@ pub const COMPANY: [StepCase; 3] = [
 /// number of rows per read of the weights, and of columns per read of the row, has no effect.
 pub fn batch_invariance_of(op: impl Fn(&Case, &Pass, StepCase)) {
     for (name, backend) in backends() {
-        let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|most| (bytes, most)));
-        for (bytes, most, fill) in both.flat_map(|(bytes, most)| [1, 1 << 16].map(|fill| (bytes, most, fill))) {
+        let both = [false, true].into_iter().flat_map(|bytes| [1, 8, 16].map(|max_rows| (bytes, max_rows)));
+        for (bytes, max_rows, saturating) in
+            both.flat_map(|(bytes, max_rows)| [1, 1 << 16].map(|saturating| (bytes, max_rows, saturating)))
+        {
             let usual = if bytes { crate::harness::packed(backend.caps()) } else { backend.caps().clone() };
             let mut caps = usual.clone();
-            (caps.tiles.matvec.rows, caps.tiles.matvec.fill) = (most, fill);
+            (caps.tiles.matvec.rows, caps.tiles.matvec.saturating_lanes) = (max_rows, saturating);
             let run = |&step_case: &StepCase| {
                 outputs("batch invariance", &backend, &caps, |case, p| op(case, p, step_case)).remove(0)
             };
             let rows: Vec<_> = COMPANY.iter().map(run).collect();
-            assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}: {most} rows, {fill} lanes");
-            assert!(rows[1].row(1) == rows[2].row(1), "{name}: {most} rows, {fill} lanes");
+            assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}: {max_rows} rows, {saturating} lanes");
+            assert!(rows[1].row(1) == rows[2].row(1), "{name}: {max_rows} rows, {saturating} lanes");
             let wanted = outputs("batch invariance", &backend, &usual, |case, p| op(case, p, COMPANY[2])).remove(0);
-            assert!((0..5).all(|row| rows[2].row(row) == wanted.row(row)), "{name}: {most} rows, {fill} lanes");
+            assert!(
+                (0..5).all(|row| rows[2].row(row) == wanted.row(row)),
+                "{name}: {max_rows} rows, {saturating} lanes"
+            );
         }
     }
 }
@@ -204,16 +209,16 @@ pub fn company_taken() {
     for (inner, columns, types) in [(288, 37, (bytes, &[DType::Q8][..])), (64, 300, (nibbles, &[DType::Q4]))] {
         for (name, backend) in backends() {
             let caps = crate::harness::packed(backend.caps());
-            let run = |(step_case, most): (StepCase, u32)| {
+            let run = |(step_case, max_rows): (StepCase, u32)| {
                 let mut caps = caps.clone();
-                caps.tiles.matvec.rows = most;
+                caps.tiles.matvec.rows = max_rows;
                 let op = |case: &Case, p: &Pass| {
                     let (x, w) = operands(case, step_case, (inner, &[columns]), types);
                     p.mark("y", &matmul(recorder(p, &step_case.step(case, 10)), &x, &w));
                 };
                 outputs("batch invariance", &backend, &caps, op).remove(0)
             };
-            let all = [1, 8].into_iter().flat_map(|most| COMPANY.map(|step_case| (step_case, most)));
+            let all = [1, 8].into_iter().flat_map(|max_rows| COMPANY.map(|step_case| (step_case, max_rows)));
             let rows: Vec<_> = all.filter(|_| caps.packed_dots).map(run).collect();
             assert!(rows.iter().all(|y| y.row(0) == rows[0].row(0)), "{name}");
             assert!(rows.iter().skip(1).step_by(3).all(|y| y.row(1) == rows[2].row(1)), "{name}");

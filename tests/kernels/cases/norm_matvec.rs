@@ -26,9 +26,12 @@ pub fn cases() {
         (DECODES[2], 256, &[37, 3], DType::F32, &[DType::Q4K, DType::Q6K]),
         (DECODES[0], 768, &[21, 9], DType::F32, &[DType::Q5K, DType::Q4_0]),
     ] {
-        check(&format!("norm_matvec {} × {inner} × {parts:?} {weight} {types:?}", step_case.live()), |case, p| {
-            p.mark("y", &product(case, p, step_case, ((inner, parts), weight, types)));
-        });
+        check(
+            &format!("norm_matvec {} × {inner} × {parts:?} {weight} {types:?}", step_case.active_rows()),
+            |case, p| {
+                p.mark("y", &product(case, p, step_case, ((inner, parts), weight, types)));
+            },
+        );
     }
 }
 
@@ -53,9 +56,12 @@ pub fn packed() {
         (DECODES[2], 1024, &[130, 5, 20], &[DType::Q8, DType::Q4, DType::F32]),
         (DECODES[1], 512, &[37, 3, 4], &[DType::Q5K, DType::Q6K, DType::F32]),
     ] {
-        check_packed(&format!("norm_matvec {} × {inner} × {parts:?} {types:?}", step_case.live()), |case, p| {
-            p.mark("y", &product(case, p, step_case, ((inner, parts), DType::Bf16, types)));
-        });
+        check_packed(
+            &format!("norm_matvec {} × {inner} × {parts:?} {types:?}", step_case.active_rows()),
+            |case, p| {
+                p.mark("y", &product(case, p, step_case, ((inner, parts), DType::Bf16, types)));
+            },
+        );
     }
 }
 

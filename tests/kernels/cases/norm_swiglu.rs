@@ -31,9 +31,12 @@ pub fn cases() {
         (DECODES[0], 512, &[20, 20], &[DType::Q4_0, DType::Q5K], DType::F16),
         (DECODES[1], 96, &[4, 60, 12, 20], &[DType::Q8, DType::F32, DType::Q4], DType::F16),
     ] {
-        check(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {dtype}", step_case.live()), |case, p| {
-            p.mark("y", &gated(case, p, step_case, ((inner, parts), types, dtype)));
-        });
+        check(
+            &format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {dtype}", step_case.active_rows()),
+            |case, p| {
+                p.mark("y", &gated(case, p, step_case, ((inner, parts), types, dtype)));
+            },
+        );
     }
 }
 
@@ -59,9 +62,12 @@ pub fn packed() {
         (DECODES[1], 256, &[36, 36], &[DType::Q4K, DType::Q6K]),
         (DECODES[0], 512, &[20, 20], &[DType::Q8, DType::Q5K]),
     ] {
-        check_packed(&format!("norm_swiglu {} × {inner} × {parts:?} {types:?}", step_case.live()), |case, p| {
-            p.mark("y", &gated(case, p, step_case, ((inner, parts), types, DType::F16)));
-        });
+        check_packed(
+            &format!("norm_swiglu {} × {inner} × {parts:?} {types:?}", step_case.active_rows()),
+            |case, p| {
+                p.mark("y", &gated(case, p, step_case, ((inner, parts), types, DType::F16)));
+            },
+        );
     }
 }
 
@@ -74,7 +80,7 @@ pub fn left_packed() {
         (DECODES[1], 64, &[1216], &[DType::Q4], Packs::Nibbles),
         (DECODES[2], 64, &[64], &[DType::F16], Packs::Bytes),
     ] {
-        let label = format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {packs:?}", step_case.live());
+        let label = format!("norm_swiglu {} × {inner} × {parts:?} {types:?} to {packs:?}", step_case.active_rows());
         check_rows_packed(&label, |case, p| {
             p.mark("y", &gated(case, p, step_case, ((inner, parts), types, DType::Packed(packs))));
         });

@@ -97,7 +97,7 @@ pub fn codes_are_exact() {
             for (singles, bytes) in singles.iter().zip(&bytes).skip(1) {
                 let written = bytes.heads().into_iter().enumerate().filter_map(|(row, head)| Some((row, head?)));
                 let written: Vec<_> = written.collect();
-                assert!(written.len() >= (step_case.live() * kv) as usize, "{name}: {}", bytes.name);
+                assert!(written.len() >= (step_case.active_rows() * kv) as usize, "{name}: {}", bytes.name);
                 for (row, found) in written {
                     let values: Vec<f32> = singles.row(row as u32).iter().map(|bits| f32::from_bits(*bits)).collect();
                     assert!(found == quantized(&values), "{name}: {} of head {row} of {values:?}", bytes.name);
@@ -144,7 +144,7 @@ pub fn odd_values() {
     ];
     let rows = cases.len() as u32;
     let step_case = StepCase { kind: Phase::Prefill, spans: &[(15, 0, 0)], spare: 0 };
-    assert_eq!(step_case.live(), rows);
+    assert_eq!(step_case.active_rows(), rows);
     let (heads, oracle) = (AttentionHeads { query: 1, kv: 1, width: 32 }, Arc::new(Cpu::default()));
     for (name, backend) in [("cpu", oracle as Arc<dyn Backend>)].into_iter().chain(backends()) {
         let op = |case: &Case, p: &Pass| {
@@ -190,7 +190,7 @@ fn record(
     let step = step_case.step(case, 10);
     let norm = QkNorm { weights: case.spread("norms", [2, heads.width], DType::F32, -0.2..0.3), eps: 1e-6 };
     let rope = case.tensor([step_case.context(), rotary], DType::F32, &angles(step_case.context(), rotary));
-    let mut cache = step_case.blocks(case, heads, dtype, -1.0..1.0);
+    let mut cache = step_case.pages(case, heads, dtype, -1.0..1.0);
     p.mark("q", &qk_norm_rope(recorder(p, &step), x, &norm, &rope, &mut cache));
     p.mark("keys", &cache.keys);
     p.mark("values", &cache.values);

@@ -12,7 +12,7 @@ use bimetal::low_level::{
 };
 
 use super::{
-    launches::{DTYPES, launch},
+    dispatches::{DTYPES, dispatch},
     stems,
 };
 use crate::selection::kernels;
@@ -58,7 +58,7 @@ fn every_text_has_its_parts_and_every_part_its_use() {
     used.extend(["ggml", "quads", "quants"].map(String::from));
     assert_eq!(used, known, "parts that kernels ask for");
     for kernel in kernels() {
-        DTYPES.iter().for_each(|dtype| drop(shader(&launch(kernel, *dtype)).unwrap()));
+        DTYPES.iter().for_each(|dtype| drop(shader(&dispatch(kernel, *dtype)).unwrap()));
     }
 }
 
@@ -147,7 +147,12 @@ fn expected(kernel: &Kernel) -> Vec<String> {
         let element = match binding.element {
             Element::F32 => "float".to_owned(),
             Element::U32 => "uint".to_owned(),
-            Element::Float | Element::F16 | Element::Halves | Element::Heads | Element::Inputs | Element::Wide => {
+            Element::Float
+            | Element::F16
+            | Element::MatrixOperand
+            | Element::KvRows
+            | Element::Activations
+            | Element::Vec16B => {
                 format!("Quad_{}", binding.name)
             }
         };

@@ -64,21 +64,21 @@ fn conventions_are_undone() {
     for name in ["tiny-f32", "tiny-tied-text-f32"] {
         let original = checkpoint(name);
         let file = Checkpoint::embedded_gguf(Gguf::of(&original).bytes()).unwrap();
-        let singles = |checkpoint: &Checkpoint, name: &str| -> Vec<f32> {
+        let f32s = |checkpoint: &Checkpoint, name: &str| -> Vec<f32> {
             let data = checkpoint.tensor(name).unwrap().data;
             data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
         };
         for name in ["norm.weight", "layers.0.post_attention_layernorm.weight", "layers.3.self_attn.k_norm.weight"] {
-            let (found, wanted) = (singles(&file, name), singles(&original, name));
+            let (found, wanted) = (f32s(&file, name), f32s(&original, name));
             assert!(found.iter().zip(&wanted).all(|(a, b)| 1.0 + a == 1.0 + b), "{name}");
         }
         assert_eq!(
-            singles(&file, "layers.0.linear_attn.norm.weight"),
-            singles(&original, "layers.0.linear_attn.norm.weight")
+            f32s(&file, "layers.0.linear_attn.norm.weight"),
+            f32s(&original, "layers.0.linear_attn.norm.weight")
         );
         let name = "layers.1.linear_attn.A_log";
         let sorted = |checkpoint| {
-            let mut values = singles(checkpoint, name);
+            let mut values = f32s(checkpoint, name);
             values.sort_by(f32::total_cmp);
             values
         };
@@ -124,10 +124,10 @@ fn claims() {
     let found = with(8, u64::MAX);
     assert!(found.starts_with("tensor number 110 of 18446744073709551615: "), "{found}");
     assert!(with(16, u64::MAX).starts_with("key number 20 of"), "{}", with(16, u64::MAX));
-    let (most, left) = (u64::MAX, bytes.len() - 32);
+    let (claimed, left) = (u64::MAX, bytes.len() - 32);
     assert_eq!(
-        with(24, most),
-        format!("key number 1 of 18: {most} bytes are claimed at byte 32, but only {left} bytes are left")
+        with(24, claimed),
+        format!("key number 1 of 18: {claimed} bytes are claimed at byte 32, but only {left} bytes are left")
     );
     let many = |kind: u32, count: u64| value(ARRAY, &[&kind.to_le_bytes()[..], &count.to_le_bytes()].concat());
     for (kind, count, part) in [

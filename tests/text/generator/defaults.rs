@@ -7,7 +7,7 @@ use bimetal::{
     low_level::{
         compute::{
             caps::{Caps, DeviceKind},
-            dry_run::Paper,
+            dry_run::DryRun,
             dtype::DType,
         },
         model::built_in,
@@ -16,11 +16,11 @@ use bimetal::{
 
 /// The kernels of a prefill on a dry-run device, and the tokens of its step.
 fn kernels(caps: Caps, options: GeneratorOptions) -> (BTreeSet<&'static str>, Vec<String>) {
-    let paper = Arc::new(Paper::new(caps));
-    let backend: Arc<dyn Backend> = paper.clone();
+    let device = Arc::new(DryRun::new(caps));
+    let backend: Arc<dyn Backend> = device.clone();
     let mut g = Generator::new(&backend, &built_in::open().unwrap(), options, &mut |_, _| {}).unwrap();
     assert!(g.generate("Once upon a time").unwrap().next().unwrap().is_ok());
-    let kernels = paper.take().launches.iter().map(|launch| launch.kernel.name).collect();
+    let kernels = device.take().dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
     (kernels, g.engine().dispatches().into_iter().map(|(program, _)| program).collect())
 }
 

@@ -1,4 +1,4 @@
-// Floats of 16 bits that are the upper halves of f32: quads, or pieces of WIDE quads that lie side by side. Only read.
+// Floats with the upper 16 bits of f32: quads, or pieces of WIDE neighboring quads. Read only.
 
 fn unpack_$NAME(quad: vec2<u32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(vec4<u32>(quad.x << 16u, quad.x & 0xffff0000u, quad.y << 16u, quad.y & 0xffff0000u));

@@ -1,5 +1,5 @@
-// Floats of 16 bits: quads, pieces of WIDE quads that lie side by side, or operands of matrix units. Where SHADER_F16 is 0,
-// the device has no type for them.
+// Floats of 16 bits: quads, pieces of WIDE neighboring quads, or operands of matrix units. Where SHADER_F16 is 0, the
+// device has no f16 type.
 
 #if USE == QUADS
 #if SHADER_F16
@@ -18,8 +18,8 @@ fn unpack_$NAME(quad: Quad_$NAME) -> vec4<f32> {
 #if WRITES
 
 fn pack_$NAME(value: vec4<f32>) -> Quad_$NAME {
-    // Values saturate instead of becoming infinite. The driver chooses what clamp makes of NaN, so NaN passes by it. Bits
-    // tell NaN, because compilers may assume that there is none.
+    // Values saturate instead of becoming infinite. A driver may clamp NaN to anything, so NaN bypasses the clamp. Bits
+    // detect NaN, because compilers may assume that there is none.
     let nan = (bitcast<vec4<u32>>(value) & vec4(0x7fffffffu)) > vec4(0x7f800000u);
     let bounded = select(clamp(value, vec4(-65504.0), vec4(65504.0)), value, nan);
     #if SHADER_F16
@@ -64,7 +64,7 @@ fn load_$NAME(at: u32) -> Piece {
 #end
 #if USE == FETCHES
 #if WRITES
-// Two quads, which are stored at once. Packing an f16 again changes nothing.
+// Two quads, stored at once. Packing an f16 value again changes nothing.
 alias Pair_$NAME = vec4<u32>;
 
 fn pair_$NAME(first: vec4<f16>, last: vec4<f16>) -> vec4<u32> {

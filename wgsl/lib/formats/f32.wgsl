@@ -1,4 +1,4 @@
-// Floats of 32 bits: quads, or pieces of WIDE quads that lie side by side.
+// Floats of 32 bits: quads, or pieces of WIDE neighboring quads.
 
 #if USE == QUADS
 alias Quad_$NAME = vec4<f32>;

@@ -1,4 +1,4 @@
-// How f32 and f16 are written where other types need more than a quad.
+// How f32 and f16 are stored by kernels whose other types need more than a quad.
 #if STORES_QUADS
 
 // Stores quad `at` if `stores` is true. Lanes need not agree.

@@ -1,5 +1,5 @@
-// Packed rows: in one plane four runs of bytes for each row, the high ones and the low ones of two halves of each block, and in
-// the next plane the terms of each block. Needs `packing`.
+// Packed rows: one plane has four runs of bytes for each row, the high and the low bytes of both halves of each block.
+// The next plane has the terms of each block. Needs `packing`.
 
 #if USE == CODES
 alias Wide_$NAME = vec4<u32>;
@@ -15,8 +15,8 @@ fn block_$NAME(row: u32, at: u32) -> Row_block {
 #if USE == STORES
 alias Quad_$NAME = vec2<u32>;
 
-// Stores quad `at`, counted through all rows, if `stores` is true. All lanes of a subgroup must call it: eight of them have
-// a block side by side.
+// Stores quad `at`, counted through all rows, if `stores` is true. All lanes of a subgroup must call it: eight
+// neighboring lanes have a block.
 fn store_$NAME(at: u32, quad: vec4<f32>, stores: bool) {
     let other = subgroupShuffleXor(quad, 1u);
     let odd = at % 2u == 1u;

@@ -1,6 +1,7 @@
-// q4: codes of 4 bits in one plane, a byte for each 16 of them in the next, and a half for each 256 in the last. Needs `words`.
+// q4: codes of 4 bits in one plane, a byte for each 16 codes in the next, and an f16 for each 256 in the last. Needs
+// `words`.
 
-// The number of the unit that scales a block.
+// The index of the unit that scales a block.
 fn unit_of_$NAME(block: u32) -> u32 {
     #if WHOLE_UNITS
     return block / 8u;
@@ -45,7 +46,7 @@ fn load_$NAME(at: u32) -> Piece {
 
 alias Fetch_$NAME = vec4<u32>;
 
-// Loads pair `at` of quads as it lies in memory. A kernel does other things while the words are on their way.
+// Loads the words of pair `at` of quads. They are unpacked later, so a kernel can work while they load.
 fn fetch_$NAME(at: u32) -> vec4<u32> {
     let unit = unit_of_$NAME(at / 4u);
     let shifts = (at / 2u % 4u * 8u) | ((unit % 2u * 16u) << 8u);
@@ -61,7 +62,7 @@ fn halves_$NAME(fetch: vec4<u32>) -> array<vec4<f16>, 2> {
 #end
 #if USE == CODES
 
-// Loads block `at` as it lies in memory. A kernel does other things while the words are on their way.
+// Loads the words of block `at`. They are unpacked later, so a kernel can work while they load.
 fn raw_$NAME(at: u32) -> Raw {
     let bytes = word_$NAME($SECOND_PLANEu + at / 2u);
     let unit = word_$NAME($THIRD_PLANEu + unit_of_$NAME(at) / 2u);

@@ -1,4 +1,4 @@
-// GGML's Q4_0: codes of 4 bits in one plane, and a half that scales each 32 of them in the next plane. Needs `words`.
+// GGML's Q4_0: codes of 4 bits in one plane, and an f16 scale for each 32 codes in the next plane. Needs `words`.
 #if USE == QUADS
 
 // Quad `at`, counted through all rows.
@@ -29,7 +29,7 @@ fn load_$NAME(at: u32) -> Piece {
 #end
 #if USE == CODES
 
-// Loads block `at` as it lies in memory. A kernel does other things while the words are on their way.
+// Loads the words of block `at`. They are unpacked later, so a kernel can work while they load.
 fn raw_$NAME(at: u32) -> Raw {
     return Raw($NAME[at], vec4(0u), vec4(word_$NAME($SECOND_PLANEu + at / 2u), 0u, 0u, 0u));
 }

@@ -1,4 +1,5 @@
-// GGML's Q4_K: codes of 4 bits in one plane, and 16 bytes that scale each 256 of them in the next plane. Needs `words`.
+// GGML's Q4_K: codes of 4 bits in one plane, and 16 bytes of scales for each 256 codes in the next plane. Needs
+// `words`.
 #if USE == QUADS
 
 // Quad `at`, counted through all rows.
@@ -31,7 +32,7 @@ fn load_$NAME(at: u32) -> Piece {
 #end
 #if USE == CODES
 
-// Loads block `at` as it lies in memory. A kernel does other things while the words are on their way.
+// Loads the words of block `at`. They are unpacked later, so a kernel can work while they load.
 fn raw_$NAME(at: u32) -> Raw {
     return Raw($NAME[at], vec4(0u), $NAME[$SECOND_PLANE_VECTORu + at / 8u]);
 }

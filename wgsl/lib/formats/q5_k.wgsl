@@ -1,5 +1,5 @@
-// GGML's Q5_K: the low 4 bits of codes in one plane, 16 bytes that scale each 256 of them in the next, and the codes' highest
-// bits in the last. Needs `words`.
+// GGML's Q5_K: the low 4 bits of codes in one plane, 16 bytes of scales for each 256 codes in the next, and the codes'
+// highest bits in the last. Needs `words`.
 #if USE == QUADS
 
 // Quad `at`, counted through all rows.
@@ -34,7 +34,7 @@ fn load_$NAME(at: u32) -> Piece {
 #end
 #if USE == CODES
 
-// Loads block `at` as it lies in memory. A kernel does other things while the words are on their way.
+// Loads the words of block `at`. They are unpacked later, so a kernel can work while they load.
 fn raw_$NAME(at: u32) -> Raw {
     return Raw($NAME[at], vec4(word_$NAME($THIRD_PLANEu + at), 0u, 0u, 0u), $NAME[$SECOND_PLANE_VECTORu + at / 8u]);
 }

@@ -1,7 +1,7 @@
-// GGML's Q6_K: the low 4 bits of codes in one plane, nine halves that scale each 256 of them in the next, and the codes' two high
-// bits in the last. Needs `words`.
+// GGML's Q6_K: the low 4 bits of codes in one plane, nine f16 of scales for each 256 codes in the next, and the codes'
+// two high bits in the last. Needs `words`.
 
-// The word with this half of the second plane.
+// The word with this f16 of the second plane.
 fn word_of_half_$NAME(at: u32) -> u32 {
     return word_$NAME($SECOND_PLANEu + at / 2u);
 }
@@ -38,7 +38,7 @@ fn load_$NAME(at: u32) -> Piece {
 #end
 #if USE == CODES
 
-// Loads block `at` as it lies in memory. A kernel does other things while the words are on their way.
+// Loads the words of block `at`. They are unpacked later, so a kernel can work while they load.
 fn raw_$NAME(at: u32) -> Raw {
     let high = vec4(word_$NAME($THIRD_PLANEu + 2u * at), word_$NAME($THIRD_PLANEu + 2u * at + 1u), 0u, 0u);
     let scales = vec4(word_of_half_$NAME(bytes_at(at)), word_of_half_$NAME(unit_at(at)), 0u, 0u);

@@ -1,4 +1,4 @@
-// q8: signed bytes in one plane, and a half that scales each 32 of them in the next plane. Needs `words`.
+// q8: signed bytes in one plane, and an f16 scale for each 32 of them in the next plane. Needs `words`.
 #if USE == QUADS
 
 // Quad `at`, counted through all rows.
@@ -29,7 +29,7 @@ fn load_$NAME(at: u32) -> Piece {
 
 alias Fetch_$NAME = vec4<u32>;
 
-// Loads pair `at` of quads as it lies in memory. A kernel does other things while the words are on their way.
+// Loads the words of pair `at` of quads. They are unpacked later, so a kernel can work while they load.
 fn fetch_$NAME(at: u32) -> vec4<u32> {
     let scales = $NAME[$SECOND_PLANEu + at / 8u];
     return vec4($NAME[2u * at], $NAME[2u * at + 1u], scales, at / 4u);
@@ -43,7 +43,7 @@ fn halves_$NAME(fetch: vec4<u32>) -> array<vec4<f16>, 2> {
 #end
 #if USE == CODES
 
-// Loads block `at` as it lies in memory. A kernel does other things while the words are on their way.
+// Loads the words of block `at`. They are unpacked later, so a kernel can work while they load.
 fn raw_$NAME(at: u32) -> Raw {
     return Raw($NAME[2u * at], $NAME[2u * at + 1u], vec4(word_$NAME($SECOND_PLANEu + at / 2u), 0u, 0u, 0u));
 }

@@ -1,4 +1,4 @@
-// Heads of 8 bits, one to a row: signed bytes in one plane, and an f32 that scales each head in the next plane.
+// Heads of 8 bits, one to a row: signed bytes in one plane, and an f32 scale for each head in the next plane.
 
 #if USE == QUADS
 alias Quad_$NAME = u32;

@@ -1,5 +1,5 @@
-// Quads for matrix units of the formats whose scales take many words: they become f16 at once, since the words would not
-// fit into registers.
+// Quads for matrix units, of formats whose scales take many words. Quads become f16 at once: the words would not fit
+// into registers.
 
 alias Fetch_$NAME = array<vec4<f16>, 2>;
 

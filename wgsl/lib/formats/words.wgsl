@@ -1,4 +1,4 @@
-// The words of a quantized matrix: one by one, or four at a time where a lane reads whole blocks.
+// The words of a quantized matrix: single words, or four at a time where a lane reads whole blocks.
 #if VECTORS
 alias Wide_$NAME = vec4<u32>;
 #else

@@ -8,7 +8,7 @@ use bimetal::{
         compute::{
             dtype::DType,
             kernel::{Access, Binding, Dispatch},
-            memory::{Buffer, Slot},
+            memory::{Buffer, Resource},
         },
         kernels::operands::step,
     },
@@ -16,7 +16,7 @@ use bimetal::{
 use half::{bf16, f16};
 
 /// Maximum number of buffer sets: a dispatch that moves less than 1/1000 of a cache cannot be kept out of it.
-const MOST: u64 = 1024;
+const MAX_COPIES: u64 = 1024;
 /// Bytes of random numbers before they repeat; also the size of one write.
 const BLOCK: usize = 1 << 22;
 
@@ -25,57 +25,62 @@ pub struct Copies(Vec<Dispatch>);
 
 impl Copies {
     /// Maximum bytes of all copies; one copy may exceed it.
-    pub const MOST_BYTES: u64 = 2 << 30;
+    pub const MAX_BYTES: u64 = 2 << 30;
 
-    /// The number of copies that together move `aim` bytes if each moves `moved`, with at most `most` bytes of buffers.
+    /// The number of copies that together move `aim` bytes if each moves `moved`, in at most `max_bytes` of buffers.
     /// At least one.
-    pub fn new(backend: &Arc<dyn Backend>, launch: &Dispatch, (moved, aim): (u64, u64), most: u64) -> Result<Self> {
-        let shared = shared(launch);
-        let own = |at: &usize| *at != shared && !is_kept(&launch.kernel.bindings[*at]);
-        let bytes: u64 = (0..launch.slots.len()).filter(own).map(|at| bytes(launch, at)).sum();
-        let count = aim.div_ceil(moved.max(1)).min(most / bytes.max(1)).clamp(1, MOST);
-        let result = Slot::Buffer(filled(backend, launch, shared)?);
+    pub fn new(
+        backend: &Arc<dyn Backend>,
+        dispatch: &Dispatch,
+        (moved, aim): (u64, u64),
+        max_bytes: u64,
+    ) -> Result<Self> {
+        let shared = shared(dispatch);
+        let own = |at: &usize| *at != shared && !is_kept(&dispatch.kernel.bindings[*at]);
+        let bytes: u64 = (0..dispatch.resources.len()).filter(own).map(|at| bytes(dispatch, at)).sum();
+        let count = aim.div_ceil(moved.max(1)).min(max_bytes / bytes.max(1)).clamp(1, MAX_COPIES);
+        let result = Resource::Buffer(filled(backend, dispatch, shared)?);
         let copy = |_| {
-            let slot = |(at, slot): (usize, &Slot)| match () {
+            let resource = |(at, resource): (usize, &Resource)| match () {
                 () if at == shared => Ok(result.clone()),
-                () if own(&at) => filled(backend, launch, at).map(Slot::Buffer),
-                () => Ok(slot.clone()),
+                () if own(&at) => filled(backend, dispatch, at).map(Resource::Buffer),
+                () => Ok(resource.clone()),
             };
-            let slots = launch.slots.iter().enumerate().map(slot).collect::<Result<_>>()?;
-            Ok(Dispatch { slots, barrier: true, ..launch.clone() })
+            let resources = dispatch.resources.iter().enumerate().map(resource).collect::<Result<_>>()?;
+            Ok(Dispatch { resources, barrier: true, ..dispatch.clone() })
         };
         (0..count).map(copy).collect::<Result<_>>().map(Self)
     }
 
     /// The dispatches.
-    pub fn launches(&self) -> &[Dispatch] {
+    pub fn dispatches(&self) -> &[Dispatch] {
         &self.0
     }
 }
 
-/// Bindings that the recording already has on the device: the step's words and the block tables.
+/// Bindings that the recording already has on the device: the step's words and the page tables.
 fn is_kept(binding: &Binding) -> bool {
     binding.name == step::BINDING.name || binding.name == "tables"
 }
 
 /// The binding that all copies share, so that each waits for the one before, as in a step. A result that is only
 /// written, or else the last binding that changes.
-fn shared(launch: &Dispatch) -> usize {
-    let bindings = launch.kernel.bindings;
+fn shared(dispatch: &Dispatch) -> usize {
+    let bindings = dispatch.kernel.bindings;
     let results = bindings.iter().position(|binding| binding.access == Access::Write);
     let changed = || bindings.iter().rposition(|binding| binding.access.writes());
     results.or_else(changed).expect("a kernel has a result")
 }
 
-fn bytes(launch: &Dispatch, at: usize) -> u64 {
-    launch.elements[at].size(launch.shapes[at])
+fn bytes(dispatch: &Dispatch, at: usize) -> u64 {
+    dispatch.elements[at].size(dispatch.shapes[at])
 }
 
 /// A buffer for a binding, with numbers like activations or weights; words are zero.
-fn filled(backend: &Arc<dyn Backend>, launch: &Dispatch, at: usize) -> Result<Arc<Buffer>> {
-    let bytes = bytes(launch, at);
-    let buffer = Buffer::new(backend, bytes, launch.kernel.bindings[at].name)?;
-    let block = random(launch.elements[at], BLOCK.min(buffer.bytes() as usize));
+fn filled(backend: &Arc<dyn Backend>, dispatch: &Dispatch, at: usize) -> Result<Arc<Buffer>> {
+    let bytes = bytes(dispatch, at);
+    let buffer = Buffer::new(backend, bytes, dispatch.kernel.bindings[at].name)?;
+    let block = random(dispatch.elements[at], BLOCK.min(buffer.bytes() as usize));
     for first in (0..buffer.bytes()).step_by(BLOCK) {
         let length = (buffer.bytes() - first).min(BLOCK as u64) as usize;
         buffer.write(first, &block[..length])?;

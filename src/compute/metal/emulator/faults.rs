@@ -13,7 +13,7 @@ pub(super) struct Report {
     other_lane: u32,
     returned: u32,
     /// Number of the threadgroup variable, plus one.
-    piece: u32,
+    array: u32,
     address: u64,
 }
 
@@ -40,7 +40,7 @@ impl Report {
             7 => format!(
                 "{} bytes of threadgroup memory, of at most 32768, or more than 64 variables, with `{}`",
                 self.address,
-                self.piece(kernel)
+                self.array(kernel)
             ),
             8 => format!("a barrier that orders no memory, at {at}"),
             _ => "out of memory for the stacks of lanes".into(),
@@ -48,14 +48,14 @@ impl Report {
         format!("{}: {what}", kernel.label)
     }
 
-    fn piece<'a>(&self, kernel: &'a Kernel) -> &'a str {
-        kernel.shared.get(self.piece as usize - 1).map_or("?", String::as_str)
+    fn array<'a>(&self, kernel: &'a Kernel) -> &'a str {
+        kernel.shared.get(self.array as usize - 1).map_or("?", String::as_str)
     }
 
     /// Describes an address that the shader must not access.
     fn place(&self, kernel: &Kernel, bound: &[Bound<'_>]) -> String {
-        if self.piece > 0 {
-            return format!("outside of threadgroup memory `{}`", self.piece(kernel));
+        if self.array > 0 {
+            return format!("outside of threadgroup memory `{}`", self.array(kernel));
         }
         let address = self.address as usize;
         let distance = |(_, start, bytes): &Bound<'_>| match address {

@@ -28,7 +28,7 @@ const SHARE: u64 = 512;
 pub(super) type Binding = Arc<Buffers>;
 
 /// One dispatch.
-pub(super) struct Launch {
+pub(super) struct QueuedDispatch {
     pub(super) kernel: Option<Arc<Kernel>>,
     pub(super) bindings: Vec<Option<Binding>>,
     pub(super) grid: [u32; 3],
@@ -59,27 +59,27 @@ impl Ticket {
 
 /// A thread that runs command buffers.
 pub(super) struct Queue {
-    work: Sender<(Vec<Launch>, Arc<Ticket>)>,
+    work: Sender<(Vec<QueuedDispatch>, Arc<Ticket>)>,
 }
 
 impl Queue {
     pub(super) fn new(runtime: Arc<Runtime>, order: Order) -> Self {
-        let (work, received) = channel::<(Vec<Launch>, Arc<Ticket>)>();
+        let (work, received) = channel::<(Vec<QueuedDispatch>, Arc<Ticket>)>();
         // Ends when the sender is dropped.
         thread::spawn(move || {
-            for (launches, ticket) in received {
+            for (dispatches, ticket) in received {
                 let start = Instant::now();
-                let error = run(&runtime, order, &launches).err();
-                drop(launches);
+                let error = run(&runtime, order, &dispatches).err();
+                drop(dispatches);
                 ticket.end(Outcome { seconds: start.elapsed().as_secs_f64(), error });
             }
         });
         Self { work }
     }
 
-    pub(super) fn commit(&self, launches: Vec<Launch>) -> Arc<Ticket> {
+    pub(super) fn commit(&self, dispatches: Vec<QueuedDispatch>) -> Arc<Ticket> {
         let ticket = Arc::new(Ticket::default());
-        if self.work.send((launches, ticket.clone())).is_err() {
+        if self.work.send((dispatches, ticket.clone())).is_err() {
             ticket.end(Outcome { seconds: 0.0, error: Some("the emulator's thread has ended".into()) });
         }
         ticket
@@ -93,23 +93,23 @@ pub(super) fn fill(memory: &Buffers, bytes: &[u8]) {
 }
 
 /// Runs dispatches, up to the first that fails.
-fn run(runtime: &Arc<Runtime>, order: Order, launches: &[Launch]) -> Result<(), String> {
-    let mut rest = launches;
+fn run(runtime: &Arc<Runtime>, order: Order, dispatches: &[QueuedDispatch]) -> Result<(), String> {
+    let mut rest = dispatches;
     while !rest.is_empty() {
-        let end = rest.iter().skip(1).position(|launch| launch.barrier).map_or(rest.len(), |at| at + 1);
+        let end = rest.iter().skip(1).position(|dispatch| dispatch.barrier).map_or(rest.len(), |at| at + 1);
         let (together, after) = rest.split_at(end);
         match order {
-            Order::Alternating => together.iter().try_for_each(|launch| launch.run(runtime, order))?,
-            Order::Opposite => together.iter().rev().try_for_each(|launch| launch.run(runtime, order))?,
+            Order::Alternating => together.iter().try_for_each(|dispatch| dispatch.run(runtime, order))?,
+            Order::Opposite => together.iter().rev().try_for_each(|dispatch| dispatch.run(runtime, order))?,
         }
         rest = after;
     }
     Ok(())
 }
 
-impl Launch {
+impl QueuedDispatch {
     fn run(&self, runtime: &Arc<Runtime>, order: Order) -> Result<(), String> {
-        let kernel = self.kernel.as_ref().ok_or("a launch without a pipeline")?;
+        let kernel = self.kernel.as_ref().ok_or("a dispatch without a pipeline")?;
         let refuse = |what: String| Err(format!("{}: {what}", kernel.label));
         if self.lanes != kernel.lanes {
             return refuse(format!("dispatched with {} lanes, compiled for {}", self.lanes, kernel.lanes));

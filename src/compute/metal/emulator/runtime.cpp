@@ -27,10 +27,10 @@ constexpr ulong PAGE = 16384;
 #else
 constexpr ulong PAGE = 4096;
 #endif
-constexpr uint PIECES = 64;
+constexpr uint ARRAYS = 64;
 constexpr ulong GROUP_MEMORY = 32768;
 // One threadgroup variable: a guard page, the maximum size, a guard page.
-constexpr ulong PIECE = GROUP_MEMORY + 2 * PAGE;
+constexpr ulong ARRAY = GROUP_MEMORY + 2 * PAGE;
 
 // As in faults.rs.
 enum Kind : uint { NONE, APART, STUCK, MATRICES, ADDRESS, INDEX, DIVISION, TOO_MUCH, NO_ORDER, TOO_MANY };
@@ -41,7 +41,7 @@ struct Report {
     Site site, other;
     uint lane, other_lane, returned;
     // Number of the threadgroup variable, plus one.
-    uint piece;
+    uint array;
     ulong address;
 };
 
@@ -63,10 +63,10 @@ struct Worker {
     Report report;
     void (*entry)(void* const*);
     void* const* buffers;
-    char* pieces;
+    char* arrays;
     ulong group_bytes;
     // Bytes of each threadgroup variable of this workgroup, or 0.
-    ulong made[PIECES];
+    ulong made[ARRAYS];
 };
 
 __attribute__((tls_model("initial-exec"))) thread_local Lane* running;
@@ -92,9 +92,9 @@ void on_signal(int signal, siginfo_t* info, void* context) {
     report.lane = running->index;
     report.site = running->traced;
     report.address = reinterpret_cast<ulong>(info->si_addr);
-    ulong offset = report.address - reinterpret_cast<ulong>(w->pieces);
-    if (report.kind == ADDRESS && offset < PIECES * PIECE)
-        report.piece = uint(offset / PIECE) + 1;
+    ulong offset = report.address - reinterpret_cast<ulong>(w->arrays);
+    if (report.kind == ADDRESS && offset < ARRAYS * ARRAY)
+        report.array = uint(offset / ARRAY) + 1;
     give_up(*w, report);
 }
 
@@ -293,10 +293,10 @@ void emulator_group_barrier(Lane* me, int flags, Site site) {
 void* emulator_shared(Lane* me, uint at, ulong bytes) {
     Worker& w = *working;
     ulong size = (bytes + 15) & ~15ul;
-    char* end = w.pieces + PIECE * at + PAGE + GROUP_MEMORY;
-    if (at >= PIECES || w.made[at] == 0) {
+    char* end = w.arrays + ARRAY * at + PAGE + GROUP_MEMORY;
+    if (at >= ARRAYS || w.made[at] == 0) {
         w.group_bytes += size;
-        if (at >= PIECES || w.group_bytes > GROUP_MEMORY)
+        if (at >= ARRAYS || w.group_bytes > GROUP_MEMORY)
             give_up(w, {TOO_MUCH, 0, 0, me->index, 0, 0, at + 1, w.group_bytes});
         w.made[at] = size;
         // The gap between the guard page and the array's start gets NaN too.
@@ -311,10 +311,10 @@ void* emulator_worker() {
     if (w == nullptr)
         return nullptr;
     w->stacks = reserve(STACK * LANES);
-    w->pieces = reserve(PIECE * PIECES);
-    bool there = w->stacks != nullptr && w->pieces != nullptr;
-    for (uint i = 0; there && i < PIECES; i++)
-        there = allow(w->pieces + PIECE * i + PAGE, GROUP_MEMORY);
+    w->arrays = reserve(ARRAY * ARRAYS);
+    bool there = w->stacks != nullptr && w->arrays != nullptr;
+    for (uint i = 0; there && i < ARRAYS; i++)
+        there = allow(w->arrays + ARRAY * i + PAGE, GROUP_MEMORY);
     if (!there) {
         delete w;
         return nullptr;
@@ -325,7 +325,7 @@ void* emulator_worker() {
 void emulator_worker_ends(void* worker) {
     Worker* w = static_cast<Worker*>(worker);
     munmap(w->stacks, STACK * LANES);
-    munmap(w->pieces, PIECE * PIECES);
+    munmap(w->arrays, ARRAY * ARRAYS);
     delete w;
 }
 

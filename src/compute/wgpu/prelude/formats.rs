@@ -72,14 +72,16 @@ impl<'a> Bound<'a> {
             _ => vec![(format, used)],
         };
         match (self.binding.element, quantized) {
-            (Element::Inputs, true) => of_format(Use::Stores),
-            (Element::Wide, true) if multiplies_bytes(self.dispatch) => of_format(Use::Codes),
-            (Element::Wide, _) => of_format(Use::Pieces),
-            (Element::Halves, _) if self.dtype.is_ggml() => {
+            (Element::Activations, true) => of_format(Use::Stores),
+            (Element::Vec16B, true) if multiplies_bytes(self.dispatch) => of_format(Use::Codes),
+            (Element::Vec16B, _) => of_format(Use::Pieces),
+            (Element::MatrixOperand, _) if self.dtype.is_ggml() => {
                 [of_format(Use::Quads), vec![("quads_as_f16", Use::Fetches)]].concat()
             }
-            (Element::Halves, _) => of_format(Use::Fetches),
-            (Element::Heads | Element::Inputs, false) => vec![(format, Use::Quads), ("float_writes", Use::Stores)],
+            (Element::MatrixOperand, _) => of_format(Use::Fetches),
+            (Element::KvRows | Element::Activations, false) => {
+                vec![(format, Use::Quads), ("float_writes", Use::Stores)]
+            }
             _ => of_format(Use::Quads),
         }
     }
@@ -104,7 +106,7 @@ impl<'a> Bound<'a> {
     fn file(&self, name: &str, used: Use) -> Result<String, String> {
         let part = Part::of(FORMATS, name).ok_or_else(|| format!("wgsl/lib/formats has no {name}.wgsl"))?;
         let text = part.text.replace("$NAME", self.binding.name);
-        unroll(part.file, &text, &|name| self.number(name, used).or_else(|| self.dispatch.known(name)))
+        unroll(part.file, &text, &|name| self.number(name, used).or_else(|| self.dispatch.find_define(name)))
     }
 
     /// The value of a name in a format file.
@@ -114,17 +116,17 @@ impl<'a> Bound<'a> {
         match name {
             "USE" => Some(used as u32),
             "WRITES" => Some(self.binding.access.writes().into()),
-            "KEEPS" => Some((self.binding.element == Element::Heads).into()),
-            "STORES_QUADS" => Some((self.binding.element == Element::Inputs).into()),
+            "KEEPS" => Some((self.binding.element == Element::KvRows).into()),
+            "STORES_QUADS" => Some((self.binding.element == Element::Activations).into()),
             "SHADER_F16" => Some(self.shader_f16.into()),
             "EVEN_AND_ODD" => Some((self.dtype == DType::Packed(Packs::Nibbles)).into()),
-            "PAIRS" => Some((self.dispatch.known("W_WIDE") == Some(2)).into()),
-            "LOADS" => self.dispatch.known("WIDE").map(|wide| wide.div_ceil(2)),
+            "PAIRS" => Some((self.dispatch.find_define("W_WIDE") == Some(2)).into()),
+            "LOADS" => self.dispatch.find_define("WIDE").map(|wide| wide.div_ceil(2)),
             "SECOND_PLANE" => plane(1, 4),
             "SECOND_PLANE_VECTOR" => plane(1, 16),
             "THIRD_PLANE" => plane(2, 4),
             "HEAD_QUADS" => Some(width? / 4),
-            "HEAD_PIECES" => Some(width? / (4 * self.dispatch.known("WIDE")?)),
+            "HEAD_PIECES" => Some(width? / (4 * self.dispatch.find_define("WIDE")?)),
             "ROW_BLOCKS" => Some(width? / BLOCK as u32),
             "ROW_UNITS" => Some(width?.div_ceil(UNIT as u32)),
             "WHOLE_UNITS" => Some(width?.is_multiple_of(UNIT as u32).into()),

@@ -67,6 +67,6 @@ pub struct Input<'a> {
     pub work: &'a Work,
     /// Ids of the tokens at `work.range`.
     pub tokens: &'a [u32],
-    /// The slot of the sequence: the place of its state, and its row of the block tables.
+    /// The slot of the sequence: the place of its state, and its row of the page tables.
     pub slot: u32,
 }

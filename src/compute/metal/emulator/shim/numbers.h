@@ -28,22 +28,22 @@
 
 namespace metal {
 template <class T> struct numeric_limits;
-#define FLOAT_LIMITS(T, largest, least, step)                                                                          \
+#define FLOAT_LIMITS(T, largest, smallest, step)                                                                       \
     template <> struct numeric_limits<T> {                                                                             \
         static constexpr T max() { return T(largest); }                                                                \
         static constexpr T lowest() { return T(-(largest)); }                                                          \
-        static constexpr T min() { return T(least); }                                                                  \
+        static constexpr T min() { return T(smallest); }                                                               \
         static constexpr T epsilon() { return T(step); }                                                               \
         static constexpr T infinity() { return T(__builtin_inff()); }                                                  \
         static constexpr T quiet_NaN() { return T(__builtin_nanf("")); }                                               \
     };
 FLOAT_LIMITS(float, __FLT_MAX__, __FLT_MIN__, __FLT_EPSILON__)
 FLOAT_LIMITS(half, 65504.0f, 6.103515625e-5f, 9.765625e-4f)
-#define INT_LIMITS(T, largest, least)                                                                                  \
+#define INT_LIMITS(T, largest, smallest)                                                                               \
     template <> struct numeric_limits<T> {                                                                             \
         static constexpr T max() { return largest; }                                                                   \
-        static constexpr T lowest() { return least; }                                                                  \
-        static constexpr T min() { return least; }                                                                     \
+        static constexpr T lowest() { return smallest; }                                                               \
+        static constexpr T min() { return smallest; }                                                                  \
     };
 INT_LIMITS(int, INT_MAX, INT_MIN)
 INT_LIMITS(uint, UINT_MAX, 0)

@@ -9,18 +9,18 @@ use std::{
 use crate::compute::lock::lock;
 use crate::compute::{
     caps::DeviceKind,
-    submission::{Estimate, pieces_at_first},
+    submission::{Estimate, submissions_at_first},
 };
 
 /// The split of one program into command buffers.
-pub(super) struct Pace {
+pub(super) struct SubmissionPlan {
     target: f64,
     state: Mutex<State>,
 }
 
 struct State {
     estimate: Estimate,
-    pieces: Arc<[Range<usize>]>,
+    submissions: Arc<[Range<usize>]>,
     runs: u64,
     under_way: Option<Run>,
 }
@@ -28,15 +28,15 @@ struct State {
 /// A run under measurement: at most one at a time.
 struct Run {
     number: u64,
-    pieces: Arc<[Range<usize>]>,
+    submissions: Arc<[Range<usize>]>,
     times: Vec<f64>,
 }
 
-impl Pace {
-    pub(super) fn new(kind: DeviceKind, launches: usize, target: Duration) -> Self {
-        let estimate = Estimate::new(launches);
-        let pieces = estimate.cut(pieces_at_first(kind, target));
-        let state = Mutex::new(State { estimate, pieces, runs: 0, under_way: None });
+impl SubmissionPlan {
+    pub(super) fn new(kind: DeviceKind, dispatches: usize, target: Duration) -> Self {
+        let estimate = Estimate::new(dispatches);
+        let submissions = estimate.split(submissions_at_first(kind, target));
+        let state = Mutex::new(State { estimate, submissions, runs: 0, under_way: None });
         Self { target: target.as_secs_f64(), state }
     }
 
@@ -44,11 +44,11 @@ impl Pace {
     pub(super) fn begin(&self) -> (Arc<[Range<usize>]>, u64) {
         let state = &mut *lock(&self.state);
         state.runs += 1;
-        let (number, pieces) = (state.runs, state.pieces.clone());
+        let (number, submissions) = (state.runs, state.submissions.clone());
         if self.target > 0.0 {
-            state.under_way.get_or_insert_with(|| Run { number, pieces: pieces.clone(), times: Vec::new() });
+            state.under_way.get_or_insert_with(|| Run { number, submissions: submissions.clone(), times: Vec::new() });
         }
-        (pieces, number)
+        (submissions, number)
     }
 
     /// Records the duration of a run's next command buffer; `None` if it failed or never ran.
@@ -60,13 +60,13 @@ impl Pace {
             return;
         };
         measured.times.push(seconds);
-        if measured.times.len() < measured.pieces.len() {
+        if measured.times.len() < measured.submissions.len() {
             return;
         }
-        if let Some(Run { pieces, times, .. }) = state.under_way.take() {
-            state.estimate.learn(&pieces, &times);
+        if let Some(Run { submissions, times, .. }) = state.under_way.take() {
+            state.estimate.learn(&submissions, &times);
             let seconds = state.estimate.measured().unwrap_or_default();
-            state.pieces = state.estimate.cut((seconds / self.target).ceil() as usize);
+            state.submissions = state.estimate.split((seconds / self.target).ceil() as usize);
         }
     }
 }

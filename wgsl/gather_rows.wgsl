@@ -8,7 +8,7 @@
 const QUADS: u32 = WIDTH / 4u;
 
 @compute @workgroup_size(LANES)
-fn rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn gather_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let output = group.x;
     if output >= row_count() {
         return;

@@ -14,18 +14,18 @@ use crate::{
 
 /// One workgroup for all rows.
 pub static KERNEL: Kernel = Kernel {
-    name: "advance",
+    name: "feed_tokens",
     bindings: &[Binding::update("step", Element::U32), Binding::read("tokens", Element::U32)],
     params: &[],
     library: &["step"],
     lanes: 64,
-    source: source!("advance"),
+    source: source!("feed_tokens"),
     cpu,
     cost,
 };
 
 /// Gives each sequence of a decode step its chosen token. tokens \[S, 1\] u32.
-pub fn advance(r: Recorder<'_>, tokens: &Tensor) {
+pub fn feed_tokens(r: Recorder<'_>, tokens: &Tensor) {
     assert!(r.step.phase() == Phase::Decode && tokens.rows() >= r.step.capacity(), "advance: step, tokens");
     r.dispatch(&KERNEL).update_step(r.step).read(tokens).grid([1; 3]);
 }
@@ -39,7 +39,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let step = View::of(g);
-    for row in 0..step.live() {
+    for row in 0..step.active_rows() {
         let token = g.words("tokens", row..row + 1)[0];
         for (place, word) in step.next(row, token) {
             g.words_mut("step", place..place + 1)[0] = word;

@@ -13,10 +13,10 @@ use bimetal::{
             caps::{Caps, DeviceKind},
             cost::{Bytes, Cost, Flops, Load},
             cpu::Cpu,
-            dry_run::Paper,
+            dry_run::DryRun,
             dtype::DType,
             kernel::Access,
-            memory::Slot,
+            memory::Resource,
             pass::{Pass, Recorded},
             tensor::Tensor,
         },
@@ -30,7 +30,7 @@ use bimetal::{
             top_k::top_k,
         },
         model::{
-            cache::{BLOCK, Cache, Plan},
+            cache::{Cache, PAGE, Plan},
             config::{Config, LayerKind},
             weights::Source,
         },
@@ -38,7 +38,7 @@ use bimetal::{
     },
     measure::{
         chips::{self, Chip},
-        ledger::Ledger,
+        cost_table::CostTable,
     },
 };
 
@@ -70,8 +70,8 @@ fn dry_engine(caps: Caps, shape: &str, sequences: u32, context: u32) -> DryEngin
     DryEngine::new(caps, &Source::Random(&config), DType::F16.into(), options).unwrap()
 }
 
-fn sum(ledger: &Ledger) -> Cost {
-    ledger.total().cost
+fn sum(cost_table: &CostTable) -> Cost {
+    cost_table.total().cost
 }
 
 #[test]
@@ -83,36 +83,36 @@ fn the_shape_has_the_published_size() {
 #[test]
 fn a_decoded_token_reads_every_weight_once_and_its_states() {
     let depth = 1000;
-    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 1, 2048).decode(1, depth).unwrap());
-    let cost = sum(&ledger);
+    let cost_table = CostTable::of(&dry_engine(discrete(), "0.8b", 1, 2048).decode(1, depth).unwrap());
+    let cost = sum(&cost_table);
     assert_eq!(cost.weights, WEIGHTS + 2 * 1024, "the head is the embedding; one row of that");
     let context = u64::from(depth) + 1;
     assert_eq!(cost.cache.read, STATES + 3 * RING_ROW + context * KV_TOKEN);
     assert_eq!(cost.cache.written, STATES + RING_ROW + KV_TOKEN);
     // A product that normalizes its rows itself reads them as f32.
-    let halves = 18 * 1024 * 2048 + 6 * 1024 * 2048 + 24 * 1024 * 3584;
-    assert_eq!(cost.flops.matrix, 2 * halves);
-    let products = 2 * (HEAD + PRODUCTS - halves);
+    let on_matrix_units = 18 * 1024 * 2048 + 6 * 1024 * 2048 + 24 * 1024 * 3584;
+    assert_eq!(cost.flops.matrix, 2 * on_matrix_units);
+    let products = 2 * (HEAD + PRODUCTS - on_matrix_units);
     let rest = products + 2 * 3 * STATES / 4 + 2 * 2 * context * 6 * 8 * 256;
     assert!(cost.flops.vector >= rest && cost.flops.vector < rest + 4_000_000, "{cost:?}");
     let gigabytes = (cost.weights + 2 * STATES) as f64 / 1e9;
     assert!((1.54..1.55).contains(&gigabytes), "{gigabytes}");
-    assert_eq!([ledger.submissions, ledger.waits], [1, 1]);
+    assert_eq!([cost_table.submissions, cost_table.waits], [1, 1]);
 }
 
 /// Each dispatch waits for the one before it, which costs more than the work of most of them.
 #[test]
-fn a_decoded_token_takes_few_launches() {
-    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap());
+fn a_decoded_token_takes_few_dispatches() {
+    let cost_table = CostTable::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap());
     // The embedding, 5 per DeltaNet layer and 7 per attention layer, the head, two for the selection.
-    assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2);
+    assert_eq!(cost_table.total().dispatches, 1 + 18 * 5 + 6 * 7 + 1 + 2);
 }
 
 #[test]
 fn sequences_share_weights_and_nothing_else() {
     let mut engine = dry_engine(discrete(), "0.8b", 8, 1024);
     let (one, all) =
-        (sum(&Ledger::of(&engine.decode(1, 300).unwrap())), sum(&Ledger::of(&engine.decode(8, 300).unwrap())));
+        (sum(&CostTable::of(&engine.decode(1, 300).unwrap())), sum(&CostTable::of(&engine.decode(8, 300).unwrap())));
     assert_eq!(all.weights - one.weights, 7 * 2 * 1024, "a row of the embedding each");
     assert_eq!(all.cache.moved(), 8 * one.cache.moved());
     assert_eq!(all.activations.moved(), 8 * one.activations.moved());
@@ -122,8 +122,8 @@ fn sequences_share_weights_and_nothing_else() {
 #[test]
 fn a_token_of_a_prompt_costs_a_gigaflop_and_the_head_is_for_the_last() {
     let (rows, depth) = (512, 0);
-    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 1, 1024).prefill(rows, depth).unwrap());
-    let (cost, rows) = (sum(&ledger), u64::from(rows));
+    let cost_table = CostTable::of(&dry_engine(discrete(), "0.8b", 1, 1024).prefill(rows, depth).unwrap());
+    let (cost, rows) = (sum(&cost_table), u64::from(rows));
     assert_eq!(cost.weights, WEIGHTS + rows * 2 * 1024);
     let attention = 2 * 2 * (rows * (rows + 1) / 2) * 6 * 8 * 256;
     // A token's three products with the state, and those with the other tokens of its chunk of 64.
@@ -139,8 +139,10 @@ fn a_token_of_a_prompt_costs_a_gigaflop_and_the_head_is_for_the_last() {
 #[test]
 fn a_prompt_that_goes_on_reads_what_is_there() {
     let mut engine = dry_engine(discrete(), "0.8b", 1, 2048);
-    let (first, on) =
-        (sum(&Ledger::of(&engine.prefill(512, 0).unwrap())), sum(&Ledger::of(&engine.prefill(512, 1000).unwrap())));
+    let (first, on) = (
+        sum(&CostTable::of(&engine.prefill(512, 0).unwrap())),
+        sum(&CostTable::of(&engine.prefill(512, 1000).unwrap())),
+    );
     assert_eq!(on.cache.read - first.cache.read, 1000 * KV_TOKEN + STATES + 3 * RING_ROW);
     assert_eq!(on.cache.written, first.cache.written);
     assert_eq!(on.flops.total() - first.flops.total(), 2 * 2 * 512 * 1000 * 6 * 8 * 256);
@@ -149,13 +151,13 @@ fn a_prompt_that_goes_on_reads_what_is_there() {
 #[test]
 fn the_context_it_says_is_enough_for_many_long_sequences() {
     let context = DryEngine::context(16, 30_000, 512);
-    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 16, context).decode(16, 30_000).unwrap());
-    assert_eq!(sum(&ledger).cache.written, 16 * (STATES + RING_ROW + KV_TOKEN));
+    let cost_table = CostTable::of(&dry_engine(discrete(), "0.8b", 16, context).decode(16, 30_000).unwrap());
+    assert_eq!(sum(&cost_table).cache.written, 16 * (STATES + RING_ROW + KV_TOKEN));
 }
 
 #[test]
 fn an_untied_embedding_is_not_read_as_a_head_is() {
-    let cost = sum(&Ledger::of(&dry_engine(discrete(), "9b", 1, 256).decode(1, 16).unwrap()));
+    let cost = sum(&CostTable::of(&dry_engine(discrete(), "9b", 1, 256).decode(1, 16).unwrap()));
     let config = Config::named("9b").unwrap();
     let table = u64::from(config.vocabulary) * u64::from(config.hidden);
     let singles = config.count(LayerKind::Linear) as u64 * 2 * u64::from(config.value_heads)
@@ -165,8 +167,8 @@ fn an_untied_embedding_is_not_read_as_a_head_is() {
 
 #[test]
 fn a_table_in_parts_is_read_as_a_whole_one_is() {
-    let whole = sum(&Ledger::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap()));
-    let parts = sum(&Ledger::of(
+    let whole = sum(&CostTable::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap()));
+    let parts = sum(&CostTable::of(
         &dry_engine(Caps { max_binding: 64 << 20, ..discrete() }, "0.8b", 1, 256).decode(1, 16).unwrap(),
     ));
     assert_eq!(parts.activations.written, whole.activations.written);
@@ -180,15 +182,15 @@ fn full_precision_leaves_the_matrix_units_alone() {
     let options = EngineOptions { context: Some(256), sequences: 1, ..EngineOptions::default() };
     let config = Config::named("0.8b").unwrap();
     let dry_run = DryEngine::new(discrete(), &Source::Random(&config), DType::F32.into(), options);
-    let ledger = Ledger::of(&dry_run.unwrap().decode(1, 16).unwrap());
-    assert_eq!(sum(&ledger).flops.matrix, 0);
+    let cost_table = CostTable::of(&dry_run.unwrap().decode(1, 16).unwrap());
+    assert_eq!(sum(&cost_table).flops.matrix, 0);
 }
 
 #[test]
 fn the_splits_of_a_device_show() {
     let splits = |caps: Caps, depth: u32| {
-        let ledger = Ledger::of(&dry_engine(caps, "0.8b", 1, 4096).decode(1, depth).unwrap());
-        let entry = ledger.kernels().into_iter().find(|entry| entry.name() == "attend_decode").unwrap();
+        let cost_table = CostTable::of(&dry_engine(caps, "0.8b", 1, 4096).decode(1, depth).unwrap());
+        let entry = cost_table.kernels().into_iter().find(|entry| entry.name() == "attend_decode").unwrap();
         entry.cost.activations.written / (6 * 8 * (256 + 2) * 4)
     };
     assert_eq!(splits(Cpu::new(1).caps().clone(), 3000), 1);
@@ -204,16 +206,16 @@ fn what_does_not_fit_one_step_is_an_error() {
     assert!(engine.decode(3, 16).err().unwrap().to_string().contains("3 sequences of 16 tokens"));
     assert!(engine.prefill(513, 16).err().unwrap().to_string().contains("513 tokens"));
     // And the engine continues.
-    assert_eq!(sum(&Ledger::of(&engine.decode(2, 16).unwrap())).cache.written, 2 * (STATES + RING_ROW + KV_TOKEN));
+    assert_eq!(sum(&CostTable::of(&engine.decode(2, 16).unwrap())).cache.written, 2 * (STATES + RING_ROW + KV_TOKEN));
 }
 
 /// The forward pass of the 0.8B shape as one step, recorded without a device.
 fn record(phase: Phase, rows: u32, sequences: u32) -> Recorded {
-    let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
+    let backend: Arc<dyn Backend> = Arc::new(DryRun::new(discrete()));
     let config = Config::named("0.8b").unwrap();
     let random = Source::Random(&config);
     let model = Model::load(&backend, &Source::Shapes(&random), DType::F16, &mut |_, _| {}).unwrap();
-    let plan = Plan { context: 4096, blocks: 4096 / BLOCK * sequences, slots: sequences, kv: DType::F16 };
+    let plan = Plan { context: 4096, pages: 4096 / PAGE * sequences, slots: sequences, kv: DType::F16 };
     let mut cache = Cache::new(&backend, &config, &plan).unwrap();
     let step =
         Step::new(&backend, Layout { rows, sequences, outputs: sequences }, phase, cache.tables.clone()).unwrap();
@@ -229,32 +231,33 @@ fn costs_agree_with_the_tensors_that_are_bound() {
     for (phase, rows, sequences) in [(Phase::Prefill, 96, 1), (Phase::Decode, 4, 4)] {
         let recorded = record(phase, rows, sequences);
         let load = if phase == Phase::Prefill { Load::prompt(rows, 64) } else { Load::decode(sequences, 4095) };
-        for launch in &recorded.dispatches {
-            let cost = launch.cost(&load);
-            let bytes = |slot: &Slot| match slot {
-                Slot::Buffer(buffer) => buffer.bytes(),
-                Slot::Scratch(number) => recorded.scratch[*number as usize],
+        for dispatch in &recorded.dispatches {
+            let cost = dispatch.cost(&load);
+            let bytes = |resource: &Resource| match resource {
+                Resource::Buffer(buffer) => buffer.bytes(),
+                Resource::Scratch(number) => recorded.scratch[*number as usize],
             };
-            let bound = || launch.kernel.bindings.iter().zip(&launch.slots);
+            let bound = || dispatch.kernel.bindings.iter().zip(&dispatch.resources);
             let read: u64 = bound().filter(|(binding, _)| binding.access != Access::Write).map(|(_, s)| bytes(s)).sum();
-            assert!(cost.weights + cost.activations.read + cost.cache.read <= read, "{}: {cost:?}", launch.label());
-            let scratch = bound().filter(|(binding, slot)| binding.access.writes() && matches!(slot, Slot::Scratch(_)));
-            let written: u64 = scratch.map(|(_, slot)| bytes(slot)).sum();
-            if launch.kernel.name == "gdn_chunk_solve" {
+            assert!(cost.weights + cost.activations.read + cost.cache.read <= read, "{}: {cost:?}", dispatch.label());
+            let scratch = bound()
+                .filter(|(binding, resource)| binding.access.writes() && matches!(resource, Resource::Scratch(_)));
+            let written: u64 = scratch.map(|(_, resource)| bytes(resource)).sum();
+            if dispatch.kernel.name == "gdn_chunk_solve" {
                 // The buffers have room for 3 chunks of 64 rows, each with its decays of 16 states, and for twice the
                 // rows.
-                assert_eq!(2 * cost.activations.written + 4 * 3 * 16, written, "{}", launch.label());
+                assert_eq!(2 * cost.activations.written + 4 * 3 * 16, written, "{}", dispatch.label());
             } else if written > 0 {
-                assert_eq!(cost.activations.written, written, "{}", launch.label());
+                assert_eq!(cost.activations.written, written, "{}", dispatch.label());
             }
-            assert!(cost.moved() > 0, "{}", launch.label());
+            assert!(cost.moved() > 0, "{}", dispatch.label());
         }
     }
 }
 
 #[test]
 fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
-    let backend: Arc<dyn Backend> = Arc::new(Paper::new(discrete()));
+    let backend: Arc<dyn Backend> = Arc::new(DryRun::new(discrete()));
     let new = |shape, dtype| Tensor::new(&backend, shape, dtype, "case").unwrap();
     let tables = Arc::new(new([4, 1], DType::U32));
     let step = Step::new(&backend, Layout { rows: 4, sequences: 4, outputs: 4 }, Phase::Decode, tables).unwrap();
@@ -264,7 +267,7 @@ fn choosing_tokens_and_copying_slots_cost_what_they_touch() {
     argmax(r, &logits, 900, &mut new([4, 1], DType::U32));
     top_k(r, &logits, 900, &mut new([4, 64], DType::U32), &mut new([4, 64], DType::F32));
     copy_slot(&p, &new([1, 2], DType::U32), &mut new([3, 512], DType::F32));
-    let costs: Vec<_> = p.finish().dispatches.iter().map(|launch| launch.cost(&Load::decode(3, 9))).collect();
+    let costs: Vec<_> = p.finish().dispatches.iter().map(|dispatch| dispatch.cost(&Load::decode(3, 9))).collect();
     let read = 3 * 900 * 4;
     let activations = |read, written| Cost { activations: Bytes { read, written }, ..Cost::default() };
     assert_eq!(costs[0], activations(read, 3 * 8), "a leader of one part");
@@ -279,10 +282,10 @@ fn rows_that_nobody_wants_logits_of_cost_no_head() {
     let total = |outputs| {
         let load =
             Load::from([Work::new(SequenceId::new(0), Phase::Prefill, 64..160).with_outputs(outputs)].as_slice());
-        recorded.dispatches.iter().map(|launch| launch.cost(&load)).sum::<Cost>()
+        recorded.dispatches.iter().map(|dispatch| dispatch.cost(&load)).sum::<Cost>()
     };
     let (wanted, unwanted) = (total(95..96), total(96..96));
-    assert_eq!(wanted, recorded.dispatches.iter().map(|launch| launch.cost(&Load::prompt(96, 64))).sum());
+    assert_eq!(wanted, recorded.dispatches.iter().map(|dispatch| dispatch.cost(&Load::prompt(96, 64))).sum());
     assert_eq!(wanted.weights - unwanted.weights, 2 * (HEAD + 1024), "the head and the last norm");
     assert_eq!(wanted.flops.matrix - unwanted.flops.matrix, 2 * HEAD);
     assert_eq!(wanted.cache, unwanted.cache);
@@ -349,7 +352,7 @@ fn devices_are_known_by_their_drivers_names() {
 }
 
 #[test]
-fn a_floor_is_what_takes_longer() {
+fn a_roofline_is_what_takes_longer() {
     let chip = Chip {
         name: "a chip".into(),
         bandwidth: 100.0,
@@ -358,24 +361,24 @@ fn a_floor_is_what_takes_longer() {
         sources: Vec::new(),
         note: String::new(),
     };
-    let floor = |weights, matrix, vector| {
+    let roofline = |weights, matrix, vector| {
         let activations = Bytes { read: weights, written: weights };
-        chip.floor(&Cost { weights, activations, flops: Flops { matrix, vector }, ..Cost::default() })
+        chip.roofline(&Cost { weights, activations, flops: Flops { matrix, vector }, ..Cost::default() })
     };
-    assert_eq!(floor(100_000_000, 0, 0), 3e-3);
-    assert_eq!(floor(0, 4_000_000_000, 2_000_000_000), 3e-3);
-    assert_eq!(floor(100_000_000, 4_000_000_000, 2_000_000_000), 3e-3);
-    let ledger = Ledger::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap());
-    let each: f64 = ledger.kernels().iter().map(|entry| ledger.floor(&chip, entry.kernel)).sum();
-    let all = ledger.floor(&chip, None);
-    assert!((each - all).abs() < 1e-9 * all && all >= chip.floor(&sum(&ledger)), "{each} {all}");
+    assert_eq!(roofline(100_000_000, 0, 0), 3e-3);
+    assert_eq!(roofline(0, 4_000_000_000, 2_000_000_000), 3e-3);
+    assert_eq!(roofline(100_000_000, 4_000_000_000, 2_000_000_000), 3e-3);
+    let cost_table = CostTable::of(&dry_engine(discrete(), "0.8b", 1, 256).decode(1, 16).unwrap());
+    let each: f64 = cost_table.kernels().iter().map(|entry| cost_table.roofline(&chip, entry.kernel)).sum();
+    let all = cost_table.roofline(&chip, None);
+    assert!((each - all).abs() < 1e-9 * all && all >= chip.roofline(&sum(&cost_table)), "{each} {all}");
 }
 
 #[test]
-fn an_answer_launches_what_prompts_and_both_ways_to_choose_take() {
-    let launches = dry_engine(discrete(), "0.8b", 1, 64).answer().unwrap();
-    let names: BTreeSet<_> = launches.iter().map(|launch| launch.kernel.name).collect();
-    for name in ["embed", "gdn_conv", "gdn_decode", "attend_decode", "advance", "argmax", "top_k"] {
+fn an_answer_dispatches_what_prompts_and_both_ways_to_choose_take() {
+    let dispatches = dry_engine(discrete(), "0.8b", 1, 64).answer().unwrap();
+    let names: BTreeSet<_> = dispatches.iter().map(|dispatch| dispatch.kernel.name).collect();
+    for name in ["embed", "gdn_conv", "gdn_decode", "attend_decode", "feed_tokens", "argmax", "top_k"] {
         assert!(names.contains(name), "{name} is not among {names:?}");
     }
     for [plain, matrix] in [["attend_prefill", "attend_mma"], ["gdn_scan", "gdn_chunk_state"]] {

@@ -3,7 +3,7 @@
 // one group an output; a lane copies every LANES-th quad
 constant constexpr uint QUADS = WIDTH / 4;
 
-kernel void rows(
+kernel void gather_rows(
     device const uint* step [[buffer(0)]],
     device const Quad_x* x [[buffer(1)]],
     device Quad_y* y [[buffer(2)]],

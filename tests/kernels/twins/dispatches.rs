@@ -25,7 +25,7 @@ pub const DTYPES: [DType; 12] = [
 const DEFINES: &[(&str, u32)] = &[
     ("ADD", 1),
     ("AHEAD", 2),
-    ("BLOCK", 16),
+    ("PAGE", 16),
     ("BLOCKS_AHEAD", 2),
     ("BLOCKS_PER_LANE", 4),
     ("COLUMNS", 8),
@@ -44,9 +44,9 @@ const DEFINES: &[(&str, u32)] = &[
     ("KEY_FRAGMENTS", 8),
     ("KEY_WIDTH", 128),
     ("KV_HEADS", 2),
-    ("LEAST", 32),
+    ("MIN_POSITIONS", 32),
     ("ROW_COUNT", 0),
-    ("MAX_BLOCKS", 64),
+    ("MAX_PAGES", 64),
     ("MAX_ROWS", 512),
     ("MAX_SEQUENCES", 4),
     ("PAIRS", 2),
@@ -72,7 +72,7 @@ const DEFINES: &[(&str, u32)] = &[
     ("TEAM", 32),
     ("TILE_COLUMNS", 64),
     ("TILE_ROWS", 64),
-    ("TOGETHER", 1),
+    ("HEADS_AT_ONCE", 1),
     ("TOKENS", 8),
     ("VALUES", 8),
     ("VALUE_HEADS", 32),
@@ -128,23 +128,23 @@ pub fn all() -> impl Iterator<Item = (Dispatch, Caps)> {
     kernels.filter_map(|(kernel, dtype, offered)| {
         let mut caps = Cpu::new(1).caps().clone();
         (caps.half, caps.subgroup, caps.matrix_units) = (offered, offered.then_some([8, 32]), offered.then_some(16));
-        Some((offered_launch(kernel, dtype, offered)?, caps))
+        Some((offered_dispatch(kernel, dtype, offered)?, caps))
     })
 }
 
 /// The dispatch on the full or the minimal device. `None` if the kernel needs more, or does not support the type.
-fn offered_launch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Option<Dispatch> {
-    let halves = |binding: &Binding| matches!(binding.element, Element::F16 | Element::Halves);
-    if (kernel.library.contains(&"matrix") || kernel.bindings.iter().any(halves)) && !offered {
+fn offered_dispatch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Option<Dispatch> {
+    let in_f16 = |binding: &Binding| matches!(binding.element, Element::F16 | Element::MatrixOperand);
+    if (kernel.library.contains(&"matrix") || kernel.bindings.iter().any(in_f16)) && !offered {
         return None;
     }
     let taken = matches!(dtype, DType::Packed(_)) && kernel.name == "matvec";
     let packed = offered && dtype.packs().is_some() && kernel.library.contains(&"packed");
-    let left = matches!(dtype, DType::Packed(_)) && kernel.bindings.iter().any(|b| b.element == Element::Inputs);
+    let left = matches!(dtype, DType::Packed(_)) && kernel.bindings.iter().any(|b| b.element == Element::Activations);
     if matches!(dtype, DType::Packed(_)) && !(offered && (taken || left)) {
         return None;
     }
-    let mut dispatch = launch(kernel, dtype);
+    let mut dispatch = dispatch(kernel, dtype);
     if packed || taken {
         pack(&mut dispatch, taken);
     }
@@ -152,7 +152,7 @@ fn offered_launch(kernel: &'static Kernel, dtype: DType, offered: bool) -> Optio
 }
 
 /// A dispatch of the kernel with all properties that its text depends on. Vector reads have one element type.
-pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
+pub fn dispatch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     let file = |part: &&str| if *part == "matrix" { "matrix_16".to_owned() } else { (*part).to_owned() };
     let library =
         kernel.library.iter().map(|part| fs::read_to_string(format!("wgsl/lib/{}.wgsl", file(part))).unwrap());
@@ -168,7 +168,7 @@ pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     };
     let defines = undeclared(&text).into_iter().map(|name| define(kernel, name));
     // A kernel that writes packed rows does not read them.
-    let takes = |binding: &Binding| kernel.name == "matvec" || binding.element == Element::Inputs;
+    let takes = |binding: &Binding| kernel.name == "matvec" || binding.element == Element::Activations;
     let element = |binding: &Binding| match dtype {
         DType::Packed(_) if !takes(binding) => element_of(binding, DType::F32),
         _ => element_of(binding, dtype),
@@ -176,7 +176,7 @@ pub fn launch(kernel: &'static Kernel, dtype: DType) -> Dispatch {
     Dispatch {
         kernel,
         defines: defines.map(|(name, value)| (name, wide(name, value))).collect(),
-        slots: Vec::new(),
+        resources: Vec::new(),
         elements: kernel.bindings.iter().map(element).collect(),
         shapes: vec![if dtype.is_ggml() { SUPER } else { SHAPE }; kernel.bindings.len()],
         params: Vec::new(),
@@ -205,9 +205,9 @@ fn pack(dispatch: &mut Dispatch, taken: bool) {
 fn element_of(binding: &Binding, dtype: DType) -> DType {
     if let DType::Packed(packs) = dtype {
         return match (binding.element, binding.name, packs) {
-            (Element::Inputs, ..) | (Element::Wide, "x", _) => dtype,
-            (Element::Wide, _, Packs::Bytes) => DType::Q8,
-            (Element::Wide, _, Packs::Nibbles) => DType::Q4,
+            (Element::Activations, ..) | (Element::Vec16B, "x", _) => dtype,
+            (Element::Vec16B, _, Packs::Bytes) => DType::Q8,
+            (Element::Vec16B, _, Packs::Nibbles) => DType::Q4,
             _ => element_of(binding, DType::F32),
         };
     }
@@ -219,14 +219,14 @@ fn element_of(binding: &Binding, dtype: DType) -> DType {
         Element::U32 => DType::U32,
         Element::F32 => DType::F32,
         Element::Float if binding.access.writes() && dtype == DType::Bf16 => DType::F32,
-        Element::Inputs if matches!(dtype, DType::F16 | DType::Packed(_)) => dtype,
-        Element::Inputs => DType::F32,
-        Element::Halves if dtype == DType::F16 || dtype.is_quantized() && quantized => dtype,
-        Element::Heads if dtype == DType::F16 || dtype == DType::Q8Heads => dtype,
-        Element::Heads => DType::F32,
-        Element::F16 | Element::Halves => DType::F16,
-        Element::Float | Element::Wide if dtype.is_quantized() && !quantized => DType::F32,
-        Element::Float | Element::Wide => dtype,
+        Element::Activations if matches!(dtype, DType::F16 | DType::Packed(_)) => dtype,
+        Element::Activations => DType::F32,
+        Element::MatrixOperand if dtype == DType::F16 || dtype.is_quantized() && quantized => dtype,
+        Element::KvRows if dtype == DType::F16 || dtype == DType::Q8Heads => dtype,
+        Element::KvRows => DType::F32,
+        Element::F16 | Element::MatrixOperand => DType::F16,
+        Element::Float | Element::Vec16B if dtype.is_quantized() && !quantized => DType::F32,
+        Element::Float | Element::Vec16B => dtype,
     }
 }
 

@@ -82,7 +82,7 @@ fn a_profile_for_people() {
     for title in ["decode step of 2 rows (2 sequences) at depth 1: ", "prompt chunk of 65 rows at depth 0: "] {
         assert!(out.lines().any(|line| line.starts_with(title) && line.ends_with(" ms in one go")), "{title}{out}");
     }
-    let columns = ["kernel", "launches", "µs", "each", "%", "GB/s", "TFLOP/s"];
+    let columns = ["kernel", "dispatches", "µs", "each", "%", "GB/s", "TFLOP/s"];
     assert_eq!(out.lines().filter(|line| line.split_whitespace().eq(columns)).count(), 2, "{out}");
     let rows = |name: &str| out.lines().filter(|line| line.starts_with(name)).count();
     assert_eq!(rows("total "), 2, "{out}");
@@ -90,7 +90,7 @@ fn a_profile_for_people() {
     assert!(out.lines().any(|line| line.starts_with("matvec ") && line.contains('×')), "{out}");
     let known = profile(&["--chip", "H200"]).succeeds().out;
     assert!(known.lines().next().unwrap().contains("; NVIDIA H200: 4800 GB/s, "), "{known}");
-    assert_eq!(known.matches("  % of floor\n").count(), 2, "{known}");
+    assert_eq!(known.matches("  % of roofline\n").count(), 2, "{known}");
 }
 
 #[test]
@@ -107,28 +107,28 @@ fn a_trace() {
     }
     assert_eq!(rows.len(), 3);
     for (events, program) in rows.values().zip(report["programs"].as_array().unwrap()) {
-        let (name, launches) = events.split_first().unwrap();
+        let (name, dispatches) = events.split_first().unwrap();
         assert_eq!(
             (&name["ph"], &name["name"], &name["args"]["name"]),
             (&"M".into(), &"thread_name".into(), &program["program"])
         );
-        assert_eq!(number(&program["total"]["launches"]), launches.len() as f64);
+        assert_eq!(number(&program["total"]["launches"]), dispatches.len() as f64);
         let mut end = 0.0;
-        for launch in launches {
-            assert_eq!(launch["ph"], "X");
-            assert!(number(&launch["ts"]) >= end - 1e-6, "{launch} starts before {end}");
-            end = number(&launch["ts"]) + number(&launch["dur"]);
-            let args = &launch["args"];
+        for dispatch in dispatches {
+            assert_eq!(dispatch["ph"], "X");
+            assert!(number(&dispatch["ts"]) >= end - 1e-6, "{dispatch} starts before {end}");
+            end = number(&dispatch["ts"]) + number(&dispatch["dur"]);
+            let args = &dispatch["args"];
             let kernel = args["kernel"].as_str().unwrap().split('[').next().unwrap();
-            assert!(launch["name"].as_str().unwrap().starts_with(kernel), "{launch}");
+            assert!(dispatch["name"].as_str().unwrap().starts_with(kernel), "{dispatch}");
             assert_eq!(args["grid"].as_array().unwrap().len(), 3);
         }
-        let sum = |at: fn(&Value) -> &Value| launches.iter().map(|launch| number(at(launch))).sum::<f64>();
+        let sum = |at: fn(&Value) -> &Value| dispatches.iter().map(|dispatch| number(at(dispatch))).sum::<f64>();
         let total = &program["total"];
-        assert!((sum(|launch| &launch["dur"]) * 1e-6 - number(&total["seconds"])).abs() < 1e-6);
-        assert_eq!(sum(|launch| &launch["args"]["bytes"]), number(&total["bytes"]));
+        assert!((sum(|dispatch| &dispatch["dur"]) * 1e-6 - number(&total["seconds"])).abs() < 1e-6);
+        assert_eq!(sum(|dispatch| &dispatch["args"]["bytes"]), number(&total["bytes"]));
         let flops = number(&total["flops"]["matrix"]) + number(&total["flops"]["vector"]);
-        assert_eq!(sum(|launch| &launch["args"]["flops"]), flops);
+        assert_eq!(sum(|dispatch| &dispatch["args"]["flops"]), flops);
     }
 }
 
@@ -155,12 +155,12 @@ fn a_kernel_alone() {
     let out = kernel(&["matvec", "--cold", "4", "-r", "2", "-s", "2", "--chip", "m1", "--json"]).succeeds().out;
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&report["kernel"], &report["chip"]), (&"matvec".into(), &"Apple M1".into()));
-    let launches = report["launches"].as_array().unwrap();
-    for launch in launches {
-        check(&launch["cold"]);
-        check(&launch["warm"]);
-        assert_eq!(launch["cold"]["bytes"], launch["warm"]["bytes"]);
-        assert!(number(&launch["bytes_before_again"]) >= 4e6, "{launch}");
+    let dispatches = report["launches"].as_array().unwrap();
+    for dispatch in dispatches {
+        check(&dispatch["cold"]);
+        check(&dispatch["warm"]);
+        assert_eq!(dispatch["cold"]["bytes"], dispatch["warm"]["bytes"]);
+        assert!(number(&dispatch["bytes_before_again"]) >= 4e6, "{dispatch}");
     }
     // As often as a step dispatches it.
     let flags = ["bench", "--profile", "--backend", "cpu", "-r", "1", "-s", "2", "--json"];
@@ -171,8 +171,8 @@ fn a_kernel_alone() {
         let want: BTreeMap<_, _> =
             products.map(|kernel| (kernel["kernel"].as_str().unwrap(), kernel["launches"].as_u64().unwrap())).collect();
         let mut said = BTreeMap::new();
-        for launch in launches.iter().filter(|launch| launch["kind"] == program["kind"]) {
-            *said.entry(launch["name"].as_str().unwrap()).or_insert(0) += launch["count"].as_u64().unwrap();
+        for dispatch in dispatches.iter().filter(|dispatch| dispatch["kind"] == program["kind"]) {
+            *said.entry(dispatch["name"].as_str().unwrap()).or_insert(0) += dispatch["count"].as_u64().unwrap();
         }
         assert!(!want.is_empty() && said == want, "{said:?} {want:?}");
     }
@@ -184,14 +184,14 @@ fn every_kernel_of_a_step() {
     let small = fixture("tiny-tied-text-f32");
     let absent = kernel(&["copy_slot", "--model", small.to_str().unwrap()]).err;
     let (_, names) =
-        absent.split_once("no step of this model launches copy_slot on this device; they launch ").unwrap();
+        absent.split_once("no step of this model dispatches copy_slot on this device; they dispatch ").unwrap();
     let names: Vec<_> = names.trim_end().split(", ").collect();
     assert!(names.len() > 12, "{absent}");
     for name in names {
         let flags = ["--cold", "1", "-r", "1", "--budget", "65", "-d", "20", "--model", small.to_str().unwrap()];
         let out = kernel(&[&[name], &flags[..]].concat()).succeeds().out;
         let (heading, table) = out.split_once('\n').unwrap();
-        let device = format!("on {} threads (cpu): launches back to back in one program", threads());
+        let device = format!("on {} threads (cpu): dispatches back to back in one program", threads());
         assert!(heading.starts_with(&format!("{name} of ")) && heading.contains(&device), "{heading}");
         let rows = table.lines().skip(2).count();
         assert!((1..=16).contains(&rows) && table.contains("cold µs") && table.contains("warm µs"), "{out}");

@@ -14,24 +14,24 @@ fn quantized_weights_count_what_they_take() {
         let dry_run =
             |options: EngineOptions| DryEngine::new(discrete(), &Source::Random(&config), precision, options).unwrap();
         let mut dry_engine = dry_run(options);
-        let ledger = Ledger::of(&dry_engine.decode(1, 16).unwrap());
+        let cost_table = CostTable::of(&dry_engine.decode(1, 16).unwrap());
         let quantized = |weights: u64| weights * sixteenths / 128;
         let rest = 2 * (SMALL + SINGLES + gates);
-        assert_eq!(sum(&ledger).weights, quantized(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
-        assert_eq!(ledger.total().launches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
+        assert_eq!(sum(&cost_table).weights, quantized(HEAD + PRODUCTS - gates + 1024) + rest, "{format}");
+        assert_eq!(cost_table.total().dispatches, 1 + 18 * 5 + 6 * 7 + 1 + 2, "{format}");
         // Prefill products read them once, dequantized before or inside the product.
-        for (budget, expanded) in [(512, true), (128, false)] {
+        for (budget, dequantized) in [(512, true), (128, false)] {
             let prefill =
-                Ledger::of(&dry_run(EngineOptions { budget: Some(budget), ..options }).prefill(64, 0).unwrap());
+                CostTable::of(&dry_run(EngineOptions { budget: Some(budget), ..options }).prefill(64, 0).unwrap());
             let of = |name: &str| prefill.kernels().into_iter().find(|entry| entry.kernel == Some(name));
             let (before, products) = (of("dequantize"), of("matmul_mma").unwrap());
-            let reading = if expanded { before.as_ref().unwrap() } else { &products };
+            let reading = if dequantized { before.as_ref().unwrap() } else { &products };
             assert_eq!(reading.cost.weights, quantized(PRODUCTS - gates) + 2 * gates, "{format}");
             // One product per matrix, or two if the gates' rows are separate.
-            assert_eq!(before.is_some(), expanded);
-            assert_eq!(products.launches, 18 * (4 + u64::from(!expanded)) + 6 * 4, "{format}");
+            assert_eq!(before.is_some(), dequantized);
+            assert_eq!(products.dispatches, 18 * (4 + u64::from(!dequantized)) + 6 * 4, "{format}");
             if let Some(before) = before {
-                assert_eq!((products.cost.weights, before.launches), (0, 18 * 5 + 6 * 4), "{format}");
+                assert_eq!((products.cost.weights, before.dispatches), (0, 18 * 5 + 6 * 4), "{format}");
                 assert_eq!(before.cost.activations, Bytes { read: 0, written: 2 * PRODUCTS }, "{format}");
             }
         }
@@ -42,11 +42,11 @@ fn quantized_weights_count_what_they_take() {
 #[test]
 fn halves_of_weights_are_foreseen() {
     let config = Config::named("0.8b").unwrap();
-    for (budget, expanded) in [(512, 2 * (6144 + 2048 + 32) * 1024), (128, 0)] {
+    for (budget, dequantized) in [(512, 2 * (6144 + 2048 + 32) * 1024), (128, 0)] {
         let [plain, quantized] = [None, Some(DType::Q4)].map(|quant| {
             // Packed rows between dispatches need other scratch memory, so there are none here.
             let caps = Caps { packed_dots: false, ..discrete() };
-            let backend: Arc<dyn Backend> = Arc::new(Paper::new(caps));
+            let backend: Arc<dyn Backend> = Arc::new(DryRun::new(caps));
             let source = Source::Random(&config);
             let precision = Precision { activations: Some(DType::F16), weights: quant };
             let model = Arc::new(Model::load(&backend, &Source::Shapes(&source), precision, &mut |_, _| {}).unwrap());
@@ -78,7 +78,7 @@ fn halves_of_weights_are_foreseen() {
             (engine.memory() - model.weights.bytes(), enough - model.weights.bytes())
         });
         // The largest f16 matrix of a layer, for both programs.
-        assert_eq!([quantized.0 - plain.0, quantized.1 - plain.1], [2 * expanded; 2], "budget {budget}");
+        assert_eq!([quantized.0 - plain.0, quantized.1 - plain.1], [2 * dequantized; 2], "budget {budget}");
     }
 }
 
@@ -89,7 +89,7 @@ fn weights_of_a_file_count_what_they_take_there() {
     let options = EngineOptions { context: Some(256), ..EngineOptions::default() };
     let source = Source::Checkpoint(&checkpoint);
     let mut dry_engine = DryEngine::new(discrete(), &source, DType::F32.into(), options).unwrap();
-    let cost = sum(&Ledger::of(&dry_engine.decode(1, 16).unwrap()));
+    let cost = sum(&CostTable::of(&dry_engine.decode(1, 16).unwrap()));
     let all: u64 = checkpoint.summary().bytes.values().sum();
     // One row of the embedding, which is also the head. A projection has at most one dispatch per type, each of which
     // normalizes the rows again: four types in the DeltaNet's, three in the attention's.
@@ -104,10 +104,10 @@ fn keys_and_values_of_8_bits_count_what_they_take() {
     let config = Config::named("0.8b").unwrap();
     let options = EngineOptions { context: Some(2048), kv: DType::Q8Heads, ..EngineOptions::default() };
     let mut dry_engine = DryEngine::new(discrete(), &Source::Random(&config), DType::F16.into(), options).unwrap();
-    let (token, ledger) = (6 * 2 * 2 * (256 + 4), Ledger::of(&dry_engine.decode(1, 1000).unwrap()));
-    assert_eq!(sum(&ledger).cache.read, STATES + 3 * RING_ROW + 1001 * token);
-    assert_eq!(sum(&ledger).cache.written, STATES + RING_ROW + token);
-    let prompt = Ledger::of(&dry_engine.prefill(64, 0).unwrap());
+    let (token, cost_table) = (6 * 2 * 2 * (256 + 4), CostTable::of(&dry_engine.decode(1, 1000).unwrap()));
+    assert_eq!(sum(&cost_table).cache.read, STATES + 3 * RING_ROW + 1001 * token);
+    assert_eq!(sum(&cost_table).cache.written, STATES + RING_ROW + token);
+    let prompt = CostTable::of(&dry_engine.prefill(64, 0).unwrap());
     let attention = prompt.kernels().into_iter().find(|entry| entry.name().starts_with("attend_")).unwrap();
     assert_eq!(attention.cost.cache.read, 64 * token);
 }

@@ -15,7 +15,7 @@ use bimetal::{
 
 use super::{kernels::shift, tensor, values};
 
-const LAUNCHES: usize = 60;
+const DISPATCHES: usize = 60;
 
 fn open(adapter: &Adapter, submission: Option<Duration>) -> Arc<Wgpu> {
     let restrict = Restrict::default();
@@ -27,7 +27,7 @@ fn chain(backend: &Arc<dyn Backend>) -> (Tensor, Program) {
     let first: Vec<f32> = (0..1000_u16).map(f32::from).collect();
     let (mut x, mut y) = (tensor(backend, &first), tensor(backend, &[0.0; 1000]));
     let p = Pass::new(backend.caps());
-    for round in 0..LAUNCHES as u32 / 2 {
+    for round in 0..DISPATCHES as u32 / 2 {
         shift(&p, &x, &mut y, 37 + round % 7);
         shift(&p, &y, &mut x, 500);
     }
@@ -47,7 +47,7 @@ fn submissions(wgpu: &Wgpu, program: &Program, runs: usize) -> Vec<u64> {
 }
 
 #[test]
-fn pieces_give_what_the_whole_gives() {
+fn submissions_give_what_the_whole_gives() {
     const RUNS: usize = 5;
     let cpu: Arc<dyn Backend> = Arc::new(Cpu::default());
     let (expected, program) = chain(&cpu);
@@ -61,10 +61,10 @@ fn pieces_give_what_the_whole_gives() {
             println!("{}: {length:?}: {counts:?} submissions", adapter.caps().device);
             assert!(values(&x) == values(&expected), "{length:?}");
             if length.is_zero() {
-                assert_eq!(counts, [LAUNCHES as u64; RUNS]);
+                assert_eq!(counts, [DISPATCHES as u64; RUNS]);
             }
             if length == Duration::from_nanos(1) {
-                assert!(counts[1..].iter().all(|count| *count > LAUNCHES as u64 / 4), "{counts:?}");
+                assert!(counts[1..].iter().all(|count| *count > DISPATCHES as u64 / 4), "{counts:?}");
             }
         }
     }

@@ -15,18 +15,18 @@ use crate::{
 
 /// One workgroup per output.
 pub static KERNEL: Kernel = Kernel {
-    name: "rows",
+    name: "gather_rows",
     bindings: &[step::BINDING, Binding::read("x", Element::Float), Binding::write("y", Element::Float)],
     params: &[],
     library: &["step"],
     lanes: 64,
-    source: source!("rows"),
+    source: source!("gather_rows"),
     cpu,
     cost,
 };
 
 /// The output rows of x \[T, D\] f32 → \[S, D\] f32. `outputs` is a step that counts outputs.
-pub fn rows(r: Recorder<'_>, x: &Tensor) -> Tensor {
+pub fn gather_rows(r: Recorder<'_>, x: &Tensor) -> Tensor {
     let mut y = r.scratch([r.step.capacity(), x.width()], DType::F32);
     r.dispatch(&KERNEL).define("WIDTH", x.width()).step(r.step).read(x).write(&mut y).grid([r.step.capacity(), 1, 1]);
     y
@@ -41,7 +41,7 @@ fn cost(d: &Dispatch, load: &Load) -> Cost {
 
 fn cpu(g: &Group<'_>) {
     let (step, width, i) = (View::of(g), g.define("WIDTH"), g.at(0));
-    if i < step.live() {
+    if i < step.active_rows() {
         let row = step.output(i);
         g.store("y", i * width, &g.floats("x", row * width..(row + 1) * width).to_vec());
     }

@@ -22,7 +22,7 @@ fn the_plan_is_printed_as_tables_and_as_json() {
     assert_eq!(steps[0]["floors"].as_array().unwrap().len(), chips::all().len());
     let output = bimetal(&["--shape", "0.8b", "--chip", "H200"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(text.matches("floor on NVIDIA H200").count(), 2, "{text}");
+    assert_eq!(text.matches("roofline on NVIDIA H200").count(), 2, "{text}");
     assert!(text.lines().any(|line| line.starts_with("matvec")), "{text}");
     let built_in = bimetal(&["--backend", "cpu", "--budget", "128"]);
     assert!(built_in.status.success() && String::from_utf8(built_in.stdout).unwrap().contains("Apple M1"));

@@ -5,7 +5,7 @@
 @group(0) @binding(1) var<storage, read> tokens: array<u32>;
 
 @compute @workgroup_size(LANES)
-fn advance(@builtin(local_invocation_index) lane: u32) {
+fn feed_tokens(@builtin(local_invocation_index) lane: u32) {
     for (var row = lane; row < row_count(); row += LANES) {
         step[STEP_IDS + row] = tokens[row];
         step[STEP_POSITION_OF + row] += 1u;

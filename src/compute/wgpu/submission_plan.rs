@@ -12,7 +12,7 @@ use super::{clock::Readings, device::Device};
 use crate::compute::lock::lock;
 use crate::compute::{
     caps::DeviceKind,
-    submission::{Estimate, pieces_at_first},
+    submission::{Estimate, submissions_at_first},
 };
 
 /// A program far below the target is measured in its FIRST runs, and later once in EVERY runs.
@@ -21,7 +21,7 @@ const EVERY: u32 = 32;
 const FAR: f64 = 0.125;
 
 /// The split of one program into submissions.
-pub(super) struct Pace {
+pub(super) struct SubmissionPlan {
     target: f64,
     measured: bool,
     state: Mutex<State>,
@@ -29,7 +29,7 @@ pub(super) struct Pace {
 
 struct State {
     estimate: Estimate,
-    pieces: Arc<[Range<usize>]>,
+    submissions: Arc<[Range<usize>]>,
     runs: u32,
     under_way: Option<Measurement>,
     idle: Option<Readings>,
@@ -37,15 +37,15 @@ struct State {
 
 /// A run under measurement.
 struct Measurement {
-    pieces: Arc<[Range<usize>]>,
+    submissions: Arc<[Range<usize>]>,
     readings: Readings,
 }
 
-impl Pace {
-    pub(super) fn new(device: &Device, kind: DeviceKind, (launches, target): (usize, Duration)) -> Self {
-        let estimate = Estimate::new(launches);
-        let pieces = estimate.cut(pieces_at_first(kind, target));
-        let state = State { pieces, estimate, runs: 0, under_way: None, idle: None };
+impl SubmissionPlan {
+    pub(super) fn new(device: &Device, kind: DeviceKind, (dispatches, target): (usize, Duration)) -> Self {
+        let estimate = Estimate::new(dispatches);
+        let submissions = estimate.split(submissions_at_first(kind, target));
+        let state = State { submissions, estimate, runs: 0, under_way: None, idle: None };
         let measured = device.handle.features().contains(Features::TIMESTAMP_QUERY) && !target.is_zero();
         Self { target: target.as_secs_f64(), measured, state: Mutex::new(state) }
     }
@@ -57,32 +57,32 @@ impl Pace {
         let far = state.estimate.measured().is_some_and(|seconds| seconds < FAR * self.target);
         let due = !far || state.runs < FIRST || state.runs.is_multiple_of(EVERY);
         state.runs = state.runs.wrapping_add(1);
-        let pieces = state.pieces.clone();
-        if !self.measured || !due || state.under_way.is_some() || pieces.is_empty() {
-            return (pieces, None);
+        let submissions = state.submissions.clone();
+        if !self.measured || !due || state.under_way.is_some() || submissions.is_empty() {
+            return (submissions, None);
         }
-        let idle = state.idle.take().filter(|readings| readings.passes() == pieces.len());
-        let readings = idle.unwrap_or_else(|| Readings::new(device, pieces.len()));
-        (pieces, Some(readings))
+        let idle = state.idle.take().filter(|readings| readings.passes() == submissions.len());
+        let readings = idle.unwrap_or_else(|| Readings::new(device, submissions.len()));
+        (submissions, Some(readings))
     }
 
     /// Stores a submitted run with its timestamps.
-    pub(super) fn submitted(&self, pieces: Arc<[Range<usize>]>, readings: Readings) {
+    pub(super) fn submitted(&self, submissions: Arc<[Range<usize>]>, readings: Readings) {
         readings.request();
-        lock(&self.state).under_way = Some(Measurement { pieces, readings });
+        lock(&self.state).under_way = Some(Measurement { submissions, readings });
     }
 }
 
 impl State {
     /// Reads a finished measurement, without waiting.
     fn learn(&mut self, device: &Device, target: f64) {
-        let Some(Measurement { pieces, readings }) = self.under_way.take_if(|run| run.readings.arrived()) else {
+        let Some(Measurement { submissions, readings }) = self.under_way.take_if(|run| run.readings.arrived()) else {
             return;
         };
         let Ok(times) = readings.times(device) else { return };
         self.idle = Some(readings);
-        self.estimate.learn(&pieces, &times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>());
+        self.estimate.learn(&submissions, &times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>());
         let seconds = self.estimate.measured().unwrap_or_default();
-        self.pieces = self.estimate.cut((seconds / target).ceil() as usize);
+        self.submissions = self.estimate.split((seconds / target).ceil() as usize);
     }
 }

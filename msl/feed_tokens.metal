@@ -1,7 +1,7 @@
 // ids[r] ← tokens[r], position[r] ← position[r] + 1: a decode step becomes the one after it
 // step: see lib/step.metal; tokens [S, 1]
 // one group for all rows, each of which is a sequence of its own
-kernel void advance(
+kernel void feed_tokens(
     device uint* step [[buffer(0)]],
     device const uint* tokens [[buffer(1)]],
     uint lane [[thread_index_in_threadgroup]])
