@@ -18,7 +18,7 @@ mod score;
 mod stream;
 mod threads;
 
-pub use assets::TextAssets;
+pub use assets::{Advice, TextAssets};
 pub use conversation::Conversation;
 pub use end::EndReason;
 pub use generator::Generator;

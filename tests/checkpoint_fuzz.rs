@@ -101,7 +101,7 @@ fn survive_gguf(bytes: Vec<u8>) {
         let Ok(checkpoint) = Checkpoint::embedded_gguf(bytes) else { return };
         checkpoint.summary();
         look(&checkpoint);
-        for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        for name in ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"] {
             let _ = checkpoint.side_file(name);
         }
     });

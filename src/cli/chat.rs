@@ -20,6 +20,7 @@ use bimetal::{
     Conversation, GenerationOptions, Message, Result, Sampling,
     low_level::{
         engine::sampler::Mode,
+        generate::Advice,
         text::chat_template::{Options, Template},
     },
 };
@@ -126,7 +127,7 @@ impl Arguments {
             complain("warning: the model's template has no thinking, so that --think changes nothing");
         }
         let mut options = self.sampling.options(generator.generation_options());
-        if self.think && thinks && checkpoint.side_file("generation_config.json")?.is_none() {
+        if self.think && thinks && generator.text.advice == Advice::ModelCard {
             let sampling = Sampling::model_card(Mode::Thinking);
             options = self.sampling.options(GenerationOptions { sampling, ..generator.generation_options() });
         }

@@ -1,13 +1,13 @@
 //! `compare`: the differences of a model from a reference.
 
-use std::{path::Path, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use bimetal::{
     Checkpoint, Error, Precision, Result,
     low_level::{generate::TextAssets, hub::RepoSpec, model::weights::Source},
     measure::perplexity::{Comparison, Mean, Side, compare},
 };
-use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
@@ -25,8 +25,8 @@ pub struct Arguments {
     model: ModelArguments,
     /// Model to compare with the reference: the same one with weights in q8, q4 or none, or another checkpoint with the
     /// same vocabulary
-    #[arg(short, long, value_name = "FORMAT|DIR|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
-    against: String,
+    #[arg(short, long, value_name = "FORMAT|DIR|OWNER/NAME")]
+    against: PathBuf,
     #[command(flatten)]
     text: TextArguments,
     /// Print JSON
@@ -47,12 +47,17 @@ enum Against {
 }
 
 impl Arguments {
+    /// The other model's name in messages.
+    fn name(&self) -> Cow<'_, str> {
+        self.against.to_string_lossy()
+    }
+
     fn against(&self) -> Result<Against> {
-        let name = &self.against;
-        match Quant::from_str(name, false) {
+        let name = self.name();
+        match Quant::from_str(&name, false) {
             Ok(format) => Ok(Against::Format(format)),
-            Err(_) if Path::new(name).exists() || RepoSpec::parse(name).is_some() => {
-                Ok(Against::Checkpoint(ModelArguments { model: Some(name.clone()) }))
+            Err(_) if self.against.exists() || RepoSpec::parse(&name).is_some() => {
+                Ok(Against::Checkpoint(ModelArguments { model: Some(self.against.clone()) }))
             }
             Err(_) => Err(Error::Request(format!(
                 "--against {name} is neither a format (q8, q4 or none) nor a directory, nor OWNER/NAME on the hub"
@@ -92,12 +97,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (measured, time) = timed(|progress| compare(sides.each_ref(), &passage, progress))?;
     if arguments.json {
         let own = json!({
-            "model": arguments.model.name(), "against": arguments.against,
+            "model": arguments.model.name(), "against": arguments.name(),
             "precision": arguments.precision.as_json(sides[0].model.weights.activations()), "text": arguments.text.as_json(&passage, cut),
         });
         print_json(&report(backend.caps(), [own, figures(&measured)], (&measured.extent, time)))?;
     } else {
-        let heading = format!("{} against {}\n", arguments.model.name(), arguments.against);
+        let heading = format!("{} against {}\n", arguments.model.name(), arguments.name());
         print(&(heading + &rows(&measured) + &closing(&measured, time)))?;
     }
     require_complete(&measured.extent, &passage)
@@ -107,7 +112,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn require_alike(arguments: &Arguments, [ours, theirs]: [&Checkpoint; 2], text: &str) -> Result<()> {
     let [vocabulary, other] = [ours, theirs].map(|checkpoint| checkpoint.config().vocabulary);
     let refuse = |what: String| {
-        let names = format!("{} and --against {}", arguments.model.name(), arguments.against);
+        let names = format!("{} and --against {}", arguments.model.name(), arguments.name());
         Err(Error::Request(format!("{names} cannot be compared: {what}; give models of one family")))
     };
     if vocabulary != other {

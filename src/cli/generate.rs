@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let answer = Answer::read(stream, !arguments.json)?;
     if arguments.json {
-        return print_json(&answer.as_json(&generator, arguments.model.name(), &asked, &options)?);
+        return print_json(&answer.as_json(&generator, &arguments.model.name(), &asked, &options)?);
     }
     print("\n")?;
     note(&paint.dim(&answer.closing(&generator, &options)));

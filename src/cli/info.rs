@@ -46,7 +46,7 @@ pub struct Arguments {
 /// Prints the contents of a checkpoint, of which only headers are read.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let (name, summary) = match (&arguments.shape, &arguments.model.model) {
-        (Some(shape), _) => (shape.as_str(), published(shape)?),
+        (Some(shape), _) => (shape.as_str().into(), published(shape)?),
         (None, Some(model)) => (arguments.model.name(), located::summary(model)?),
         (None, None) => (arguments.model.name(), arguments.model.open()?.summary()),
     };
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return print_json(&json);
     }
     let fit = fit.map_or(String::new(), |fit| format!("\n{}\n", fit.text()));
-    print(&(text(name, &summary, &memory) + &fit))
+    print(&(text(&name, &summary, &memory) + &fit))
 }
 
 /// The contents of a published model size, with weights in bf16.

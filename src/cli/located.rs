@@ -1,6 +1,6 @@
 //! Where a model is: on this machine, or on the hub, from which it is downloaded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bimetal::{
     Checkpoint, Result,
@@ -13,15 +13,17 @@ use bimetal::{
 use super::progress::Download;
 
 /// The path of a model, which is downloaded from the hub if needed.
-pub fn path(model: &str) -> Result<PathBuf> {
+pub fn path(model: &Path) -> Result<PathBuf> {
+    // A path may be no UTF-8; names on the hub are ASCII.
+    let Some(model) = model.to_str() else { return Ok(model.into()) };
     let hidden = hub::on_hub(model).is_some() && HubOptions::from_environment()?.hide_bars;
     let mut download = Download::new(hidden);
     hub::locate(model, &mut |event| download.show(event))
 }
 
 /// The contents of a model. Of one on the hub that is not here, only headers are read.
-pub fn summary(model: &str) -> Result<Summary> {
-    let Some(spec) = hub::on_hub(model) else { return opened(model.into()) };
+pub fn summary(model: &Path) -> Result<Summary> {
+    let Some(spec) = model.to_str().and_then(hub::on_hub) else { return opened(model.into()) };
     let options = HubOptions::from_environment()?;
     let mut download = Download::new(true);
     match hub::inspect(&spec, &options, &mut |event| download.show(event))? {

@@ -1,6 +1,11 @@
 //! Flags for the model, the device and the engine, and functions that open them.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use bimetal::{
     Backend, BackendChoice, Checkpoint, EngineOptions, Generator, GeneratorOptions, Model, Precision, Result,
@@ -32,8 +37,8 @@ const MOST_BUDGET: u64 = 1 << 16;
 pub struct ModelArguments {
     /// A checkpoint directory, a GGUF file, or a model on the hub: OWNER/NAME, OWNER/NAME:QUANT or OWNER/NAME/FILE.gguf,
     /// each with @REVISION if it is not the newest; the built-in model if absent
-    #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub model: Option<String>,
+    #[arg(short, long, value_name = "DIR|GGUF|OWNER/NAME")]
+    pub model: Option<PathBuf>,
 }
 
 /// Flags for the device.
@@ -173,8 +178,8 @@ impl EngineArguments {
 
 impl ModelArguments {
     /// The model's name in messages.
-    pub fn name(&self) -> &str {
-        self.model.as_deref().unwrap_or(built_in::NAME)
+    pub fn name(&self) -> Cow<'_, str> {
+        self.model.as_deref().map_or(built_in::NAME.into(), Path::to_string_lossy)
     }
 
     /// Opens the checkpoint. Downloads it from the hub if needed, and shows that.

@@ -19,7 +19,7 @@ use super::{
 pub struct Arguments {
     /// A checkpoint directory, or OWNER/NAME[@REVISION] on the Hugging Face hub
     #[arg(value_name = "IN")]
-    input: String,
+    input: PathBuf,
     /// The output directory; created if absent
     #[arg(value_name = "OUT")]
     output: PathBuf,

@@ -1,6 +1,6 @@
 //! The text side of a checkpoint: tokenizer, chat template, stop ids and recommended sampling.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value;
 
@@ -8,10 +8,17 @@ use crate::{
     engine::sampler::{Mode, Sampling},
     error::{Error, Result},
     model::checkpoint::Checkpoint,
-    text::{chat_template::Template, stop::Stop, tokenizer::Tokenizer},
+    text::{
+        chat_template::Template,
+        metadata::{Metadata, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG},
+        stop::Stop,
+        tokenizer::Tokenizer,
+    },
 };
 
 const TEMPLATE: &str = "chat_template.jinja";
+const TOKENIZER: &str = "tokenizer.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
 
 /// The checkpoint's files about text, parsed.
 pub struct TextAssets {
@@ -23,6 +30,19 @@ pub struct TextAssets {
     pub stop: Stop,
     /// The checkpoint's recommended sampling, or the model card's if the checkpoint recommends none.
     pub sampling: Sampling,
+    /// Where `sampling` comes from.
+    pub advice: Advice,
+    /// The special tokens, by name. The template sees them too.
+    pub special: BTreeMap<String, String>,
+}
+
+/// Where recommended sampling comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Advice {
+    /// The checkpoint's own files or keys.
+    Checkpoint,
+    /// The model card, since the checkpoint recommends nothing.
+    ModelCard,
 }
 
 impl TextAssets {
@@ -31,37 +51,32 @@ impl TextAssets {
     /// # Errors
     /// [`Error::Format`] naming the missing or broken file; [`Error::Template`] for a broken chat template.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
-        let file = |name: &str| checkpoint.path().join(name);
-        let within = |name: &str, error| match error {
-            Error::Template(what) => Error::Template(format!("{}: {what}", file(name).display())),
-            other => other,
-        };
-        let Some(bytes) = checkpoint.side_file("tokenizer.json")? else {
+        let files = SideFiles(checkpoint);
+        let Some(bytes) = checkpoint.side_file(TOKENIZER)? else {
             let what = "there is none, and without it text cannot be turned into tokens; fetch it with the checkpoint";
-            return Err(Error::Format { file: file("tokenizer.json"), what: what.into() });
+            return Err(Error::Format { file: files.path(TOKENIZER), what: what.into() });
         };
-        let tokenizer = Tokenizer::from_bytes(&bytes, &file("tokenizer.json"))?;
-        let tokenizer_config = json(checkpoint, "tokenizer_config.json")?;
-        let template = match checkpoint.side_file(TEMPLATE)? {
-            Some(bytes) => {
-                Template::new(utf8(&bytes, &file(TEMPLATE))?).map(Some).map_err(|error| within(TEMPLATE, error))
-            }
-            None => {
-                let read = tokenizer_config.as_ref().map(Template::from_tokenizer_config).transpose();
-                read.map(Option::flatten).map_err(|error| within("tokenizer_config.json", error))
-            }
-        }?;
+        let config = files.json(TOKENIZER_CONFIG)?;
+        let map = files.json(SPECIAL_TOKENS_MAP)?;
+        let generation = checkpoint.side_file(GENERATION_CONFIG)?;
+        let metadata = Metadata::read(config.as_ref(), map.as_ref(), checkpoint.path())?;
+        let tokenizer = Tokenizer::with_metadata(&bytes, &files.path(TOKENIZER), &metadata)?;
         let mut stop = Stop::of(&tokenizer);
         stop.ids.extend(&checkpoint.config().eos);
-        for name in ["generation_config.json", "tokenizer_config.json"] {
-            if let Some(value) = json(checkpoint, name)? {
-                stop.add_from(&value, &file(name), &tokenizer)?;
+        stop.ids.extend(metadata.special.get("eos_token").and_then(|token| tokenizer.id_of(token)));
+        for name in [TOKENIZER_CONFIG, GENERATION_CONFIG] {
+            if let Some(json) = files.json(name)? {
+                stop.add_from(&json, &files.path(name), &tokenizer)?;
             }
         }
-        let name = "generation_config.json";
-        let advised = checkpoint.side_file(name)?.map(|bytes| Sampling::from_generation_config(&bytes, &file(name)));
-        let sampling = advised.transpose()?.flatten().unwrap_or_else(|| Sampling::model_card(Mode::Direct));
-        Ok(Self { tokenizer, template, stop, sampling })
+        let file = files.path(GENERATION_CONFIG);
+        let advised = generation.map(|bytes| Sampling::from_generation_config(&bytes, &file)).transpose()?;
+        let (sampling, advice) = match advised.flatten() {
+            Some(sampling) => (sampling, Advice::Checkpoint),
+            None => (Sampling::model_card(Mode::Direct), Advice::ModelCard),
+        };
+        let template = files.template(config.as_ref())?.map(|template| template.with_tokens(&metadata.special));
+        Ok(Self { tokenizer, template, stop, sampling, advice, special: metadata.special })
     }
 
     /// The chat template.
@@ -74,13 +89,38 @@ impl TextAssets {
     }
 }
 
-fn json(checkpoint: &Checkpoint, name: &str) -> Result<Option<Value>> {
-    let Some(bytes) = checkpoint.side_file(name)? else { return Ok(None) };
-    let broken = |error| Error::Format { file: checkpoint.path().join(name), what: format!("not JSON: {error}") };
-    serde_json::from_slice(&bytes).map(Some).map_err(broken)
-}
+/// The small files of a checkpoint, with their names in messages.
+struct SideFiles<'a>(&'a Checkpoint);
 
-fn utf8<'a>(bytes: &'a [u8], file: &Path) -> Result<&'a str> {
-    let broken = |error| Error::Format { file: file.into(), what: format!("not UTF-8: {error}") };
-    std::str::from_utf8(bytes).map_err(broken)
+impl SideFiles<'_> {
+    /// The name of a side file in messages. All of those of a GGUF file are keys of that file.
+    fn path(&self, name: &str) -> PathBuf {
+        if self.0.is_gguf() { self.0.path().to_owned() } else { self.0.path().join(name) }
+    }
+
+    fn json(&self, name: &str) -> Result<Option<Value>> {
+        let Some(bytes) = self.0.side_file(name)? else { return Ok(None) };
+        let broken = |what| Error::Format { file: self.path(name), what };
+        let json: Value = serde_json::from_slice(&bytes).map_err(|error| broken(format!("not JSON: {error}")))?;
+        if json.is_object() { Ok(Some(json)) } else { Err(broken("no JSON object, which is expected here".into())) }
+    }
+
+    /// The chat template: its own file, or else the one in tokenizer_config.json.
+    fn template(&self, config: Option<&Value>) -> Result<Option<Template>> {
+        let within = |name: &str, error| match error {
+            Error::Template(what) => Error::Template(format!("{}: {what}", self.path(name).display())),
+            other => other,
+        };
+        match self.0.side_file(TEMPLATE)? {
+            Some(bytes) => {
+                let broken = |error| Error::Format { file: self.path(TEMPLATE), what: format!("not UTF-8: {error}") };
+                let source = std::str::from_utf8(&bytes).map_err(broken)?;
+                Template::new(source).map(Some).map_err(|error| within(TEMPLATE, error))
+            }
+            None => {
+                let read = config.map(Template::from_tokenizer_config).transpose();
+                read.map(Option::flatten).map_err(|error| within(TOKENIZER_CONFIG, error))
+            }
+        }
+    }
 }

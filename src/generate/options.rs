@@ -17,7 +17,8 @@ pub struct GeneratorOptions {
 /// The options of one text.
 #[derive(Clone, Debug)]
 pub struct GenerationOptions {
-    /// How tokens are sampled.
+    /// How tokens are sampled. [`Sampling::greedy`] takes the likeliest token; a temperature of 0 alone keeps the
+    /// penalties that a model card asks for.
     pub sampling: Sampling,
     /// Maximum number of tokens to generate; the end of the context may come first.
     pub max_tokens: usize,

@@ -191,9 +191,7 @@ impl Checkpoint {
     fn view<'a>(&'a self, expected: &'a Expected) -> Result<TensorView<'a>> {
         let full = self.names.full(&expected.name);
         let Some((name, stored)) = self.files.stored.get_key_value(&*full) else {
-            let own_head = "nothing (tie_word_embeddings is false, so the output head must be there)";
-            let got = if expected.name == HEAD { own_head } else { "nothing" };
-            return Err(self.error(&full, None, format!("{:?}", expected.shape), got.to_string()));
+            return Err(self.error(&full, None, format!("{:?}", expected.shape), self.absent(expected)));
         };
         if let Some(format) = self.files.quantized(stored) {
             return self.quantized_view(expected, (name, stored), format);
@@ -212,6 +210,28 @@ impl Checkpoint {
         let (file, data) = (&self.files.shards[stored.shard].path, self.files.data(stored));
         let scales = if dtype.is_quantized() { Scales::Within } else { Scales::default() };
         Ok(TensorView { name, file, dtype, shape: &stored.shape, data, scales })
+    }
+
+    /// What is there in place of a missing tensor.
+    fn absent(&self, expected: &Expected) -> String {
+        if self.files.stored.keys().any(|name| name.contains(".lora_")) {
+            return "nothing (these are the weights of an adapter, LoRA: merge them into the model first)".into();
+        }
+        let beside = |name: &&String| matches!(self.skipped(name), Some(Skipped::Vision | Skipped::Mtp));
+        let prefix = self.files.stored.keys().filter(|name| !beside(name)).find_map(|name| {
+            let prefix = name.strip_suffix(&expected.name)?;
+            (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix)
+        });
+        match prefix {
+            Some(prefix) if !self.is_gguf() => {
+                let known = PREFIXES.map(|prefix| format!("{prefix:?}")).join(" or ");
+                format!("{prefix}{} (prefix {prefix:?}, expected {known}: rename the tensors)", expected.name)
+            }
+            _ if expected.name == HEAD => {
+                "nothing (tie_word_embeddings is false, so the output head must be there)".into()
+            }
+            _ => "nothing".into(),
+        }
     }
 
     /// A tensor stored as planes: its codes under its own name, its scales beside it.

@@ -1,28 +1,42 @@
 //! Renders messages as prompt text, with the checkpoint's own Jinja template. Knows no token ids.
 
+mod arguments;
+mod filters;
+mod format;
 mod json;
 mod metered;
+mod methods;
 mod python;
+mod repr;
+mod rewrite;
+mod tests;
 mod time;
 
-use std::thread;
+use std::{collections::BTreeMap, thread};
 
 use minijinja::{Environment, ErrorKind, Value, syntax::SyntaxConfig, value::Serde};
-use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+use rewrite::rewrite;
 
 const NAME: &str = "chat_template";
+
+/// The name of a second template, for conversations with tools.
+const WITH_TOOLS: &str = "tool_use";
 
 /// Fuel of a template: one unit pays for an instruction, or for 64 bytes written or read. The official template uses 90
 /// units for a message and 1 for 6 bytes. The limit is four times the fuel for its full context of 262,144 tokens.
 const FUEL: u64 = 1_000_000;
 
-/// Stack size in bytes. A template can nest values until its fuel ends, at about ten units per level. Printing,
-/// comparing and dropping them recurses, with up to 1.8 KB per level in a debug build. Parsing a long row of `not` also
-/// recurses. This stack holds all of that with a margin. Only touched pages use memory.
+/// Stack size for rendering, in bytes. A template can nest values until its fuel ends, at about ten units per level.
+/// Printing, comparing and dropping them recurses, with up to 1.8 KB per level in a debug build. This stack holds all
+/// of that with a margin. Only touched pages use memory.
 const STACK: usize = 512 << 20;
+
+/// Stack size for compiling: a part of its own, and a part for each byte of the template. A long row of signs recurses.
+const COMPILING: usize = 8 << 20;
+const STACK_PER_BYTE: usize = 2 << 10;
 
 /// Maximum length of a template in bytes; the official one has 8 KB.
 const LONGEST: usize = 128 << 10;
@@ -65,12 +79,6 @@ pub struct Options {
     /// The tools that the model may call, as JSON schemas of functions.
     #[serde(serialize_with = "none_if_empty")]
     pub tools: Vec<serde_json::Value>,
-    /// The tokenizer's beginning-of-text token, if it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bos_token: Option<String>,
-    /// The tokenizer's end-of-text token, if it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub eos_token: Option<String>,
 }
 
 /// Transformers passes `None` to a template if there are no tools.
@@ -81,12 +89,28 @@ where
     if tools.is_empty() { serializer.serialize_none() } else { tools.serialize(serializer) }
 }
 
+/// A message as a template sees it. Some templates call the thinking `thinking`, as transformers does too.
+#[derive(Serialize)]
+struct Seen<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<&'a str>,
+    #[serde(flatten)]
+    message: &'a Message,
+}
+
 #[derive(Serialize)]
 struct Context<'a> {
-    messages: &'a [Message],
+    messages: Vec<Seen<'a>>,
     documents: Option<()>,
     #[serde(flatten)]
     options: &'a Options,
+}
+
+impl<'a> Context<'a> {
+    fn new(messages: &'a [Message], options: &'a Options) -> Context<'a> {
+        let seen = |message: &'a Message| Seen { thinking: message.reasoning_content.as_deref(), message };
+        Context { messages: messages.iter().map(seen).collect(), documents: None, options }
+    }
 }
 
 /// A compiled chat template. It renders as in transformers.
@@ -104,33 +128,53 @@ impl Template {
     /// # Errors
     /// [`Error::Template`] with the line, for a template that does not compile or is too long.
     pub fn new(source: &str) -> Result<Template> {
-        if source.len() > LONGEST {
-            return Err(Error::Template(format!("it has {} bytes, expected at most {LONGEST}", source.len())));
-        }
-        on_large_stack(|| {
-            let mut environment = environment()?;
-            environment.add_template_owned(NAME, without_generation_tags(source))?;
-            Ok(Template { environment })
-        })
+        let environment = environment().map_err(|error| report(&error))?;
+        let mut template = Template { environment };
+        template.add(NAME, source)?;
+        Ok(template)
     }
 
-    /// Compiles the `chat_template` of a tokenizer_config.json: a string, or the entry named `default` of a list of
-    /// `{name, template}`. `None` if there is no `chat_template`.
+    /// Compiles the `chat_template` of a tokenizer_config.json: a string, or a list of `{name, template}`. Of a list,
+    /// `default` is used, and `tool_use` where tools are given. `None` if there is no `chat_template`.
     ///
     /// # Errors
     /// Those of [`Template::new`], and [`Error::Template`] for a `chat_template` of another JSON type.
     pub fn from_tokenizer_config(json: &serde_json::Value) -> Result<Option<Template>> {
-        let is_default = |entry: &&serde_json::Value| entry.get("name").is_some_and(|name| name == "default");
-        let template = match json.get("chat_template") {
+        let named = |name: &'static str| move |entry: &&serde_json::Value| entry.get("name").is_some_and(|n| n == name);
+        let text = |entry: &serde_json::Value| entry.get("template").and_then(|text| text.as_str().map(str::to_owned));
+        let (default, tools) = match json.get("chat_template") {
             None | Some(serde_json::Value::Null) => return Ok(None),
             Some(serde_json::Value::Array(list)) => {
-                list.iter().find(is_default).and_then(|entry| entry.get("template"))
+                let entry = |name| list.iter().find(named(name)).and_then(text);
+                (entry("default"), entry(WITH_TOOLS))
             }
-            one => one,
+            Some(one) => (one.as_str().map(str::to_owned), None),
         };
         let what = "chat_template of tokenizer_config.json is neither a string nor a list with a default";
-        let source = template.and_then(|template| template.as_str()).ok_or_else(|| Error::Template(what.to_owned()))?;
-        Template::new(source).map(Some)
+        let mut template = Template::new(&default.ok_or_else(|| Error::Template(what.to_owned()))?)?;
+        if let Some(source) = tools {
+            template.add(WITH_TOOLS, &source)?;
+        }
+        Ok(Some(template))
+    }
+
+    /// Makes the checkpoint's special tokens visible to the template, each under its name, such as `eos_token`.
+    #[must_use]
+    pub fn with_tokens(mut self, special: &BTreeMap<String, String>) -> Template {
+        for (name, token) in special {
+            self.environment.add_global(name.clone(), token.clone());
+        }
+        self
+    }
+
+    /// Compiles one more template of the checkpoint.
+    fn add(&mut self, name: &'static str, source: &str) -> Result<()> {
+        if source.len() > LONGEST {
+            return Err(Error::Template(format!("it has {} bytes, expected at most {LONGEST}", source.len())));
+        }
+        let source =
+            rewrite(source).map_err(|fault| Error::Template(format!("line {}: {}", fault.line, fault.what)))?;
+        on_stack(COMPILING + STACK_PER_BYTE * source.len(), || self.environment.add_template_owned(name, source))
     }
 
     /// Renders the prompt for `messages`.
@@ -139,65 +183,45 @@ impl Template {
     /// [`Error::Template`] with the line: an error that the template raises, an unsupported operation, or too much
     /// work.
     pub fn render(&self, messages: &[Message], options: &Options) -> Result<String> {
-        on_large_stack(|| {
-            let context = Value::from(Serde(Context { messages, documents: None, options }));
-            self.environment.get_template(NAME)?.render(context)
+        on_stack(STACK, || {
+            let context = Value::from(Serde(Context::new(messages, options)));
+            let with_tools =
+                (!options.tools.is_empty()).then(|| self.environment.get_template(WITH_TOOLS).ok()).flatten();
+            with_tools.map_or_else(|| self.environment.get_template(NAME), Ok)?.render(context)
         })
     }
 }
 
-/// The template engine with the functions and filters of transformers, and with its limits.
+/// The template engine with the functions, filters, tests and methods of Python, and with its limits.
 fn environment() -> std::result::Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(unknown_method_callback);
-    environment.add_function("raise_exception", python::raise_exception);
-    environment.add_function("strftime_now", python::strftime_now);
-    environment.add_filter("tojson", python::tojson);
-    environment.add_filter("string", python::string);
+    environment.set_unknown_method_callback(methods::call);
+    environment.add_filter("batch_of_engine", minijinja::filters::batch);
+    environment.add_filter("slice_of_engine", minijinja::filters::slice);
+    python::add(&mut environment);
+    filters::add(&mut environment);
+    tests::add(&mut environment);
     environment.set_formatter(python::write);
     environment.set_recursion_limit(RECURSION);
     environment.set_fuel(Some(FUEL));
     environment.set_debug(false);
-    // It indents its output, and for a deep value that costs far more than its fuel.
-    environment.remove_filter("pprint");
     Ok(environment)
 }
 
-/// Runs `work` on its own thread, since the caller's stack may be small. WebAssembly in a browser has no threads.
-fn on_large_stack<T: Send>(work: impl FnOnce() -> std::result::Result<T, minijinja::Error> + Send) -> Result<T> {
+/// Runs `work` on its own thread with this stack size, since the caller's stack may be small. WebAssembly in a browser
+/// has no threads.
+fn on_stack<T: Send>(size: usize, work: impl FnOnce() -> std::result::Result<T, minijinja::Error> + Send) -> Result<T> {
     if cfg!(target_family = "wasm") {
         return work().map_err(|error| report(&error));
     }
     thread::scope(|scope| {
-        let worker = thread::Builder::new().name(NAME.to_owned()).stack_size(STACK);
+        let worker = thread::Builder::new().name(NAME.to_owned()).stack_size(size);
         let started = worker.spawn_scoped(scope, || work().map_err(|error| report(&error)));
         let handle = started.map_err(|error| Error::Template(format!("cannot start a thread for it: {error}")))?;
         handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
-}
-
-/// `{% generation %}` marks text for training. A prompt ignores it, and the template engine does not know it.
-fn without_generation_tags(source: &str) -> String {
-    let mut result = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(begin) = rest.find("{%") {
-        let (before, tag) = rest.split_at(begin + 2);
-        let word = tag.trim_start_matches(['-', '+']).trim_start();
-        let name = word.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        result.push_str(before);
-        result.push_str(&tag[..tag.len() - word.len()]);
-        rest = word;
-        let replacement = match name {
-            "generation" => "if true",
-            "endgeneration" => "endif",
-            _ => continue,
-        };
-        result.push_str(replacement);
-        rest = &word[name.len()..];
-    }
-    result + rest
 }
 
 /// The line and the innermost cause: the message of `raise_exception` or of the template engine.

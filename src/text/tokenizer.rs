@@ -5,9 +5,12 @@
 
 mod decoder;
 
-use std::{panic, path::Path, sync::Arc};
+use std::{collections::HashSet, panic, path::Path, sync::Arc};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    text::metadata::{AddedToken, Metadata},
+};
 use decoder::TokenBytes;
 pub use decoder::{Decoder, SpecialTokens};
 
@@ -33,6 +36,15 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Format`] if the file cannot be parsed or is not a byte-level BPE.
     pub fn from_bytes(bytes: &[u8], file: &Path) -> Result<Tokenizer> {
+        Tokenizer::with_metadata(bytes, file, &Metadata::default())
+    }
+
+    /// Like [`Tokenizer::from_bytes`], with the added tokens and special tokens of the checkpoint's other files. Each
+    /// becomes one id, as in transformers: the id of its text if the vocabulary has it, otherwise the next free id.
+    ///
+    /// # Errors
+    /// Those of [`Tokenizer::from_bytes`].
+    pub fn with_metadata(bytes: &[u8], file: &Path, metadata: &Metadata) -> Result<Tokenizer> {
         let format = |what: String| Error::Format { file: file.to_owned(), what };
         let unreadable = |why: String| format(format!("this is not a tokenizer.json that can be read: {why}"));
         // The crate panics on a decoder type that it does not know, so check the type first.
@@ -47,6 +59,7 @@ impl Tokenizer {
         // Some files keep the truncation and padding of their training; a prompt must stay complete.
         inner.with_truncation(None).map_err(|error| format(error.to_string()))?;
         inner.with_padding(None);
+        add(&mut inner, metadata).map_err(|error| format(error.to_string()))?;
         let vocabulary = inner.get_vocab(true).values().max().map_or(0, |highest| highest.saturating_add(1));
         if !(1..=HIGHEST_VOCABULARY).contains(&vocabulary) {
             let what = format!("the vocabulary has {vocabulary} ids, expected 1 to {HIGHEST_VOCABULARY}");
@@ -88,4 +101,29 @@ impl Tokenizer {
     pub fn id_of(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
+}
+
+/// Adds the tokens that tokenizer.json does not already add.
+fn add(inner: &mut tokenizers::Tokenizer, metadata: &Metadata) -> tokenizers::Result<()> {
+    let known: HashSet<String> = inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+    let missing = metadata.added.iter().filter(|token| !known.contains(&token.content) && !token.content.is_empty());
+    let token = |token: &AddedToken| {
+        tokenizers::AddedToken::from(token.content.clone(), token.special)
+            .single_word(token.single_word)
+            .lstrip(token.lstrip)
+            .rstrip(token.rstrip)
+            .normalized(token.normalized)
+    };
+    inner.add_tokens(missing.map(token))?;
+    for (token, id) in metadata.added.iter().zip(&metadata.ids) {
+        let found = inner.token_to_id(&token.content);
+        if found != Some(*id) && !token.content.is_empty() {
+            let found = found.map_or("none".into(), |found| found.to_string());
+            log::warn!(
+                "added_tokens_decoder gives {:?} the id {id}, but the vocabulary gives it {found}",
+                token.content
+            );
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::{
-    run::{checkpoint, run},
+    run::{checkpoint, command, finish, run},
     support::scratch::{INDEX, Scratch, WEIGHTS, remove},
 };
 
@@ -151,4 +151,23 @@ fn broken_side_files() {
     scratch.generate().refuses("DIR/generation_config.json: temperature is \"hot\", expected a number");
     scratch.write("generation_config.json", "nonsense");
     scratch.generate().refuses("DIR/generation_config.json: not JSON: expected ident at line 1 column 2");
+}
+
+#[test]
+#[cfg(unix)]
+fn paths_need_not_be_utf_8() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let (scratch, out) = (checkpoint(), Scratch::empty());
+    let dir = out.0.join(OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&dir).unwrap();
+    for entry in fs::read_dir(&scratch.0).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), dir.join(entry.file_name())).unwrap();
+    }
+    let fixed = ["generate", "a", "--backend", "cpu", "--temperature", "0", "-n", "4", "--model"];
+    let plain = finish(command(&fixed).arg(&scratch.0)).succeeds().out;
+    assert_eq!(finish(command(&fixed).arg(&dir)).succeeds().out, plain);
+    assert!(finish(command(&["info", "--model"]).arg(&dir)).succeeds().out.contains("caf\u{fffd}"));
+    finish(command(&["quantize", "--format", "q8"]).arg(&dir).arg(dir.with_extension("q8"))).succeeds();
+    assert_eq!(finish(command(&["info", "--model"]).arg("")).code, Some(2), "an empty path is no path");
 }

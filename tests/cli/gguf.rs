@@ -49,3 +49,16 @@ fn what_a_file_cannot_do() {
     assert!(refused.err.starts_with(&format!("error: {cut}: tensor ")) && refused.code == Some(1), "{}", refused.err);
     assert!(refused.err.trim_end().ends_with("the file is cut off, fetch it again"), "{}", refused.err);
 }
+
+/// The model card's penalties do not change what temperature 0 chooses; those of a flag do.
+#[test]
+fn temperature_0_takes_the_likeliest_token() {
+    let file = mixed();
+    let generate = |more: &[&str]| {
+        let fixed = ["generate", "Once upon", "-m", &file, "-n", "40", "--temperature", "0", "--backend", "cpu"];
+        run(&[fixed.as_slice(), more].concat()).succeeds().out
+    };
+    let greedy = generate(&["--presence-penalty", "0"]);
+    assert_eq!(generate(&[]), greedy);
+    assert_ne!(generate(&["--presence-penalty", "2"]), greedy, "a penalty must matter for this text");
+}

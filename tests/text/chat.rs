@@ -24,7 +24,6 @@ fn options(json: &Value) -> Options {
         generation_prompt: json["add_generation_prompt"].as_bool().unwrap(),
         thinking: json.get("enable_thinking").and_then(Value::as_bool),
         tools: json.get("tools").and_then(Value::as_array).cloned().unwrap_or_default(),
-        ..Options::default()
     }
 }
 
@@ -86,6 +85,8 @@ fn tokenizer_config_gives_its_default_template() {
         {"name": "tool_use", "template": "tools"}, {"name": "default", "template": "plain"}]});
     let template = Template::from_tokenizer_config(&list).unwrap().unwrap();
     assert_eq!(template.render(&[], &Options::default()).unwrap(), "plain");
+    let options = Options { tools: vec![serde_json::json!({"name": "weather"})], ..Options::default() };
+    assert_eq!(template.render(&[], &options).unwrap(), "tools");
     assert!(Template::from_tokenizer_config(&serde_json::json!({})).unwrap().is_none());
     assert!(Template::from_tokenizer_config(&serde_json::json!({"chat_template": null})).unwrap().is_none());
     for bad in [serde_json::json!(3), serde_json::json!([]), serde_json::json!([{"name": "default"}])] {
@@ -105,9 +106,11 @@ fn generation_tags_do_nothing() {
 
 #[test]
 fn special_tokens_and_the_date_are_there() {
-    let template = Template::new("{{ bos_token }}{{ eos_token }}{{ strftime_now('%Y') | int > 2024 }}").unwrap();
-    let options = Options { bos_token: Some("<s>".into()), eos_token: Some("</s>".into()), ..Options::default() };
-    assert_eq!(template.render(&[], &options).unwrap(), "<s></s>True");
+    let source = "{{ bos_token }}{% macro m() %}{{ 'x' + eos_token }}{% endmacro %}{{ m() }}{{ pad_token }}|\
+                  {{ strftime_now('%Y') | int > 2024 }}";
+    let tokens = [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, token)| (name.into(), token.into()));
+    let template = Template::new(source).unwrap().with_tokens(&tokens.into());
+    assert_eq!(template.render(&[], &Options::default()).unwrap(), "<s>x</s>|True");
 }
 
 #[test]
@@ -121,9 +124,15 @@ fn bad_templates_say_where_and_why() {
         ("{{ nothing.at.all }}", "line 1: undefined value"),
         ("{{ nothing() }}", "line 1: unknown function: "),
         ("{{ nothing | tojson }}", "line 1: could not serialize to value: tojson: the value is undefined"),
-        ("{{ 1 | tojson(sort_keys=true) }}", "line 1: too many arguments: "),
+        ("{{ 1 | tojson(sorted=true) }}", "line 1: tojson has no argument \"sorted\""),
+        ("{{ 'a' | center('b') }}", "line 1: center: the argument width must be a whole number, found string"),
+        ("\n{{ '\\N{BULLET}' }}", "line 2: \\N{…} in a literal is not supported"),
+        ("{{ 'a\\\nb' }}{{ raise_exception('x') }}", "line 2: x"),
+        ("{% macro m() %}\n{{ 5 % 0 }}{% endmacro %}{{ m() }}", "line 2: modulo by zero"),
         ("{{ strftime_now('%Q') }}", "line 1: strftime_now: %Q is not supported"),
-        ("{% include 'secrets' %}", "line 1: syntax error: "),
+        ("{% include 'secrets' %}", "line 1: template not found: "),
+        ("{% include 'chat_template' %}", "line 1: "),
+        ("{{ [1].append(2) }}", "line 1: the method append would change a value"),
     ];
     for (source, expected) in cases {
         let what = error_of(source);
@@ -149,6 +158,18 @@ fn hostile_templates_end_soon() {
         "{{ '%1000000000d' | format(1) }}".to_owned(),
         "{{ 'x' | indent(1000000000) | length }}{{ 'x\ny' | indent(1000000000) }}".to_owned(),
         "{{ ('x' * 100000) | replace('x', 'y' * 100000) }}".to_owned(),
+        "{{ ('x' * 100000).replace('x', 'y' * 100000) }}".to_owned(),
+        "{{ 'x'.center(1000000000000) }}{{ 'x' | center(1000000000000) }}".to_owned(),
+        "{{ 'x'.zfill(1000000000000) }}".to_owned(),
+        "{{ '\\t'.expandtabs(1000000000000) }}".to_owned(),
+        "{{ ('x' * 100000).join(range(100000) | map('string') | list) }}".to_owned(),
+        "{{ range(100000) | map('string') | join('x' * 100000) }}".to_owned(),
+        "{{ '%1000000000d' % 1 }}{{ '%*d' % (1000000000, 1) }}".to_owned(),
+        "{{ '{:1000000000}'.format(1) }}{{ '{:{}}'.format(1, 1000000000) }}".to_owned(),
+        "{{ 'a'.translate({97: 'x' * 1000000}) * 1000 }}{{ ('a' * 100000).translate({97: 'x' * 1000000}) }}".to_owned(),
+        "{{ [1] | tojson(indent=1000000000) }}".to_owned(),
+        "{{ [1] | tojson(separators=('x' * 90000000, ':')) }}{{ range(9) | list | tojson(separators=('x' * 90000000, ':')) }}"
+            .to_owned(),
         doubling("n.x ~ n.x", "n.x"),
         doubling("[n.x, n.x]", "n.x"),
         doubling("[n.x, n.x]", "n.x | tojson"),

@@ -5,6 +5,8 @@ mod chat;
 mod conversation;
 mod examples;
 mod generator;
+mod metadata;
 #[path = "../support/mod.rs"]
 mod support;
+mod templates;
 mod tokenizer;

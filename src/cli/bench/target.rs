@@ -1,6 +1,6 @@
 //! The target of a measurement: a model, a device, and engine options.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bimetal::{
     Backend, Checkpoint, Error, Model, Precision, Result,
@@ -60,8 +60,8 @@ impl Origin {
 
 impl Target {
     /// The model's name in messages.
-    pub fn name(&self) -> &str {
-        self.shape.as_deref().unwrap_or(self.model.name())
+    pub fn name(&self) -> Cow<'_, str> {
+        self.shape.as_deref().map_or_else(|| self.model.name(), Cow::from)
     }
 
     /// Opens the checkpoint, or finds the published model size.

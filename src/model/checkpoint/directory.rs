@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::Read,
     ops::Range,
@@ -17,6 +17,7 @@ use super::{
     gguf,
     header::{self, Header, Slot},
     names::{Names, PREFIXES},
+    summary::Skipped,
 };
 use crate::{Error, Result, compute::dtype::DType};
 
@@ -126,6 +127,10 @@ impl Files {
     fn sharded(dir: &Path, index: &[u8]) -> Result<Files> {
         let format = |what| Error::Format { file: dir.join(INDEX), what };
         let index: Index = serde_json::from_slice(index).map_err(|why| format(format!("unusable index: {why}")))?;
+        let names = Names::Prefixed(PREFIXES[1]);
+        let beside = |name: &str| matches!(names.skipped(name), Some(Skipped::Vision | Skipped::Mtp));
+        let needed: BTreeSet<&String> =
+            index.weight_map.iter().filter(|(name, _)| !beside(name)).map(|(_, shard)| shard).collect();
         let mut shards = Vec::new();
         let mut slots = Vec::new();
         let mut numbers = BTreeMap::new();
@@ -133,6 +138,9 @@ impl Files {
         for (name, shard) in &index.weight_map {
             if !numbers.contains_key(shard) {
                 let path = plain(dir, shard).map_err(&format)?;
+                if !path.exists() && !needed.contains(shard) {
+                    continue;
+                }
                 if !path.exists() {
                     return Err(format(format!(
                         "names the file {shard}, which is not there: the checkpoint is incomplete"
@@ -148,7 +156,7 @@ impl Files {
             match slots[number].remove(name) {
                 Some(slot) => drop(stored.insert(name.clone(), Stored::new(number, slot))),
                 // Some tools drop these parts from the files but leave them in the index.
-                None if Names::Prefixed(PREFIXES[1]).skipped(name).is_some() => {}
+                None if names.skipped(name).is_some() => {}
                 None => return Err(format(format!("places tensor {name} in {shard}, which does not hold it"))),
             }
         }
@@ -199,7 +207,14 @@ pub(super) fn side_file(dir: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     read(&path, SIDE_LIMIT)
 }
 
-/// The whole file at `path`, if it exists and has at most `limit` bytes.
+/// Begins the text of a file that Git LFS has not fetched.
+pub(super) const POINTER: &[u8] = b"version https://git-lfs";
+pub(super) const POINTED: &str = "a Git LFS pointer stands in for the file: fetch it with `git lfs pull`";
+
+/// Some editors write it before a UTF-8 text. It is no part of the text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The whole text file at `path`, if it exists and has at most `limit` bytes, without a byte order mark.
 fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let format = |what: String| Error::Format { file: path.into(), what };
     match fs::metadata(path) {
@@ -213,6 +228,15 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     file.take(limit + 1).read_to_end(&mut contents).map_err(Error::io(path))?;
     if contents.len() as u64 > limit {
         return Err(format(format!("found more than {limit} bytes, expected at most that")));
+    }
+    if contents.starts_with(BYTE_ORDER_MARK) {
+        contents.drain(..BYTE_ORDER_MARK.len());
+    }
+    if contents.starts_with(POINTER) {
+        return Err(format(POINTED.into()));
+    }
+    if contents.starts_with(b"\xff\xfe") || contents.starts_with(b"\xfe\xff") {
+        return Err(format("found a text in UTF-16, expected UTF-8: save it in that encoding".into()));
     }
     Ok(Some(contents))
 }

@@ -23,9 +23,11 @@ use super::{
     bytes::Bytes,
     directory::{Files, Shard, Stored},
     encoding::Encoding,
-    names::Names,
+    names::{self, Names},
 };
 use crate::{Result, model::config::Config};
+use container::Tensor;
+use cursor::Checked;
 pub(super) use kind::{Kind, READ};
 use parts::PartFile;
 use settings::Keys;
@@ -64,10 +66,23 @@ pub(super) fn has_header(bytes: &[u8], length: u64) -> bool {
     container::read(bytes, length).is_ok()
 }
 
+/// Gives each tensor its usual name.
+fn usual_names(tensors: BTreeMap<String, Tensor>) -> Checked<BTreeMap<String, Tensor>> {
+    let mut renamed = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let usual = names::usual(&name).into_owned();
+        if renamed.insert(usual.clone(), tensor).is_some() {
+            return Err(format!("tensor {usual} is there twice: another spelling of it is {name}"));
+        }
+    }
+    Ok(renamed)
+}
+
 fn assemble(parts: Vec<PartFile>) -> Result<Opened> {
     let parts::Model { mut shards, values, tensors } = parts::unite(parts)?;
-    let keys = Keys { values: &values, file: &shards[0].path };
+    let keys = Keys { values: &values, file: &shards[0].path, bytes: shards[0].bytes.as_slice() };
     keys.require_model()?;
+    let tensors = usual_names(tensors).map_err(|what| keys.format(what))?;
     let (config, mtp) = settings::config(keys, &tensors)?;
     let (mut small, mut stored) = (Vec::new(), BTreeMap::new());
     for (name, tensor) in tensors {

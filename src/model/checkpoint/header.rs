@@ -6,7 +6,7 @@ use safetensors::tensor::{Dtype, TensorInfo};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::bytes::Bytes;
+use super::{bytes::Bytes, directory::POINTER};
 use crate::{
     Error, Result,
     compute::{dtype::DType, formats::VERSION},
@@ -84,7 +84,7 @@ fn quantized(metadata: &Value, file: &Path) -> Result<Option<DType>> {
 
 /// The JSON text of the header.
 fn header(bytes: &[u8]) -> Checked<&[u8]> {
-    if bytes.starts_with(b"version https://git-lfs") {
+    if bytes.starts_with(POINTER) {
         return Err("a Git LFS pointer stands in for the weights: fetch them with `git lfs pull`".into());
     }
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH>() else {

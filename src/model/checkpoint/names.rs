@@ -44,6 +44,32 @@ const LAYER: [(&str, &str); 20] = [
     ("linear_attn.out_proj.weight", "ssm_out.weight"),
 ];
 
+/// Tensors inside a block that some producers of GGUF files spell in another way: their name, and the usual one.
+const ALIASES: [(&str, &str); 5] = [
+    ("ssm_dt", "ssm_dt.bias"),
+    ("ssm_dt.weight", "ssm_dt.bias"),
+    ("ssm_a.weight", "ssm_a"),
+    ("attn_out.weight", "attn_output.weight"),
+    ("ffn_norm.weight", "post_attention_norm.weight"),
+];
+
+/// Beginnings of GGUF tensors outside the text model. Some producers put all parts of a model into one file.
+const ASIDE: [(&str, Skipped); 7] = [
+    ("v.", Skipped::Vision),
+    ("mm.", Skipped::Vision),
+    ("visual.", Skipped::Vision),
+    ("model.visual.", Skipped::Vision),
+    ("mtp.", Skipped::Mtp),
+    ("nextn.", Skipped::Mtp),
+    ("rope_freqs.", Skipped::Other),
+];
+
+/// The usual name of a GGUF tensor.
+pub(super) fn usual(full: &str) -> Cow<'_, str> {
+    let alias = block(full).and_then(|(layer, rest)| Some((layer, other(&ALIASES, rest, false)?)));
+    alias.map_or(full.into(), |(layer, usual)| format!("blk.{layer}.{usual}").into())
+}
+
 impl Names {
     /// The checkpoint's full name of a tensor.
     pub(super) fn full(&self, name: &str) -> String {
@@ -89,8 +115,7 @@ impl Names {
             }
             Self::Gguf { mtp } => match block(full) {
                 Some((layer, _)) => mtp.contains(&layer).then_some(Skipped::Mtp),
-                None if ["v.", "mm."].iter().any(|prefix| full.starts_with(prefix)) => Some(Skipped::Vision),
-                None => (full == "rope_freqs.weight").then_some(Skipped::Other),
+                None => ASIDE.iter().find(|(prefix, _)| full.starts_with(prefix)).map(|(_, part)| *part),
             },
         }
     }

@@ -23,8 +23,14 @@ use crate::{
 };
 
 /// The side files of a checkpoint directory.
-const SIDE_FILES: [&str; 5] =
-    ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+const SIDE_FILES: [&str; 6] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+];
 
 /// The name of an incomplete weight file.
 const UNFINISHED: &str = "model.safetensors.unfinished";

@@ -2,13 +2,18 @@
 
 use std::{fs, path::Path};
 
-use bimetal::Checkpoint;
+use bimetal::{
+    Checkpoint,
+    low_level::{generate::TextAssets, text::chat_template::Options},
+};
 use serde_json::{Value, json};
 
 use crate::support::scratch::{INDEX, Scratch, WEIGHTS, append, file, parts, remove};
 
 const WANTED: &str =
     "expected the directory of a checkpoint (config.json, model.safetensors, tokenizer.json) or a GGUF file";
+
+const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny-stories");
 
 fn open_error(scratch: &Scratch, path: &Path) -> String {
     scratch.plain(&Checkpoint::open(path).unwrap_err())
@@ -236,5 +241,75 @@ fn values_that_are_no_numbers() {
         let want = format!("expected finite values, found {word} at row 3, column 17");
         let error = scratch.plain(&view.require_finite().unwrap_err());
         assert_eq!(error, format!("DIR/model.safetensors: tensor {name}: {want}"));
+    }
+}
+
+#[test]
+fn other_prefixes_are_named() {
+    for prefix in ["language_model.model.", "base_model.model.model.", "transformer.", ""] {
+        let scratch = Scratch::tied();
+        scratch.edit_weights(|header, _| {
+            let renamed = |(name, value): (String, Value)| match name.strip_prefix("model.") {
+                Some(rest) => (format!("{prefix}{rest}"), value),
+                None => (name, value),
+            };
+            *header = std::mem::take(header).into_iter().map(renamed).collect();
+        });
+        let error = scratch.error();
+        let expected = format!(
+            "found {prefix}embed_tokens.weight (prefix {prefix:?}, expected \"model.language_model.\" or \"model.\": \
+             rename the tensors)"
+        );
+        assert!(error.contains("tensor model.embed_tokens.weight") && error.ends_with(&expected), "{error}");
+    }
+    let scratch = Scratch::tied();
+    scratch.edit_weights(|header, _| {
+        let renamed = |(name, value): (String, Value)| (name.replace("weight", "lora_A.weight"), value);
+        *header = std::mem::take(header).into_iter().map(renamed).collect();
+    });
+    assert!(scratch.error().contains("the weights of an adapter, LoRA"), "{}", scratch.error());
+}
+
+#[test]
+fn missing_shards_without_text_do_not_matter() {
+    let scratch = Scratch::of("tiny-f32");
+    let place = |name: &str| scratch.edit_json(INDEX, |index| index["weight_map"][name] = json!("absent.safetensors"));
+    place("model.visual.blocks.9.attn.qkv.weight");
+    place("mtp.layers.9.mlp.up_proj.weight");
+    Checkpoint::open(&scratch.0).unwrap().check().unwrap();
+    place("model.language_model.layers.9.mlp.up_proj.weight");
+    let want = "DIR/model.safetensors.index.json: names the file absent.safetensors, which is not there: the checkpoint is incomplete";
+    assert_eq!(scratch.error(), want);
+}
+
+#[test]
+fn byte_order_marks_are_forgiven_and_pointers_named() {
+    let scratch = Scratch::of("tiny-f32");
+    let mark = |name: &str| scratch.write(name, [b"\xef\xbb\xbf", &scratch.read(name)[..]].concat());
+    let files = [
+        ("tokenizer.json", fs::read(format!("{BUILT_IN}/tokenizer.json")).unwrap()),
+        ("tokenizer_config.json", br#"{"eos_token": "<|im_start|>"}"#.to_vec()),
+        ("special_tokens_map.json", br#"{"pad_token": "a"}"#.to_vec()),
+        ("generation_config.json", br#"{"top_k": 5}"#.to_vec()),
+        ("chat_template.jinja", b"{{ eos_token }}{{ pad_token }}".to_vec()),
+    ];
+    files.iter().for_each(|(name, contents)| scratch.write(name, contents));
+    ["config.json", INDEX].iter().chain(files.iter().map(|(name, _)| name)).for_each(|name| mark(name));
+    let checkpoint = Checkpoint::open(&scratch.0).unwrap();
+    checkpoint.check().unwrap();
+    let text = TextAssets::of(&checkpoint).unwrap();
+    assert_eq!(text.template.unwrap().render(&[], &Options::default()).unwrap(), "<|im_start|>a");
+    assert_eq!(text.sampling.top_k, 5);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n";
+    for (name, _) in &files {
+        let contents = scratch.read(name);
+        scratch.write(name, pointer);
+        let error = TextAssets::of(&Checkpoint::open(&scratch.0).unwrap()).err().unwrap();
+        let want = "a Git LFS pointer stands in for the file: fetch it with `git lfs pull`";
+        assert_eq!(scratch.plain(&error), format!("DIR/{name}: {want}"));
+        scratch.write(name, b"\xff\xfe{\0}\0");
+        let error = TextAssets::of(&Checkpoint::open(&scratch.0).unwrap()).err().unwrap();
+        assert!(error.to_string().contains("found a text in UTF-16, expected UTF-8"), "{error}");
+        scratch.write(name, contents);
     }
 }

@@ -21,6 +21,8 @@ use crate::{
     support::fixtures::{self, checkpoint, fixture},
 };
 
+mod producers;
+
 /// A small complete model.
 fn whole() -> Gguf {
     Gguf::of(&checkpoint("tiny-f32"))
@@ -101,6 +103,8 @@ fn other_files() {
     assert_eq!(edited(|file| file.version = 3_u32.swap_bytes()), format!("a big-endian GGUF file, {expected}"));
     assert_eq!(error(b"PK\x03\x04.....".to_vec()), "it begins with \"PK\\x03\\x04\", expected \"GGUF\"");
     assert_eq!(error(b"GG".to_vec()), "1 values of 4 bytes are claimed at byte 0, but only 2 bytes are left");
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n".to_vec();
+    assert_eq!(error(pointer), "a Git LFS pointer stands in for the file: fetch it with `git lfs pull`");
     let mut second = whole();
     second.version = 2;
     Checkpoint::embedded_gguf(second.bytes()).unwrap().check().unwrap();

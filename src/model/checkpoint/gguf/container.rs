@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use super::{
+    super::directory::{POINTED, POINTER},
     cursor::{Checked, Cursor},
     kind::Kind,
     value::Value,
@@ -49,6 +50,9 @@ struct Placed {
 /// Reads and checks the header and the places of the tensors in a file of `length` bytes. `bytes` has the header at
 /// least.
 pub(super) fn read(bytes: &[u8], length: u64) -> Checked<Container> {
+    if bytes.starts_with(POINTER) {
+        return Err(POINTED.into());
+    }
     let mut cursor = Cursor::new(bytes, 0);
     version(&mut cursor)?;
     let (tensors, keys) = (cursor.u64()?, cursor.u64()?);
@@ -94,13 +98,16 @@ fn values(cursor: &mut Cursor, count: u64) -> Checked<BTreeMap<String, Value>> {
 }
 
 fn alignment(value: Option<&Value>) -> Checked<u64> {
-    match value {
-        None => Ok(ALIGNMENT),
-        Some(Value::Unsigned(alignment)) if alignment.is_power_of_two() && ALIGNMENTS.contains(alignment) => {
-            Ok(*alignment)
-        }
-        Some(other) => Err(format!("key general.alignment: expected a power of two from 8 to 65536, found {other}")),
-    }
+    let Some(value) = value else { return Ok(ALIGNMENT) };
+    let number = match value {
+        Value::Unsigned(number) => Some(*number),
+        // Some producers write signed integers.
+        Value::Signed(number) => u64::try_from(*number).ok(),
+        _ => return Err(format!("key general.alignment: expected an integer, found {} {value}", value.kind())),
+    };
+    let fits = |number: &u64| number.is_power_of_two() && ALIGNMENTS.contains(number);
+    let wanted = "a power of two from 8 to 65536";
+    number.filter(fits).ok_or_else(|| format!("key general.alignment: expected {wanted}, found {value}"))
 }
 
 fn tensor<'a>(cursor: &mut Cursor<'a>) -> Checked<(&'a str, Placed)> {

@@ -42,7 +42,7 @@ impl PartFile {
     }
 
     fn keys(&self) -> Keys<'_> {
-        Keys { values: &self.container.values, file: &self.path }
+        Keys { values: &self.container.values, file: &self.path, bytes: self.bytes.as_slice() }
     }
 
     /// The number of files of its model.

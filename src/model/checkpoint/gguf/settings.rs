@@ -7,7 +7,10 @@ use serde_json::{Map, Value as Json, json};
 use super::{Value, Values, container::Tensor};
 use crate::{
     Error, Result,
-    model::config::{Config, Spelling, ValueOrder},
+    model::{
+        checkpoint::names::block,
+        config::{Config, Spelling, ValueOrder},
+    },
 };
 
 const ARCHITECTURE: &str = "qwen35";
@@ -42,6 +45,8 @@ const SPELLING: Spelling<'static> = &[
 pub(super) struct Keys<'a> {
     pub(super) values: &'a Values,
     pub(super) file: &'a Path,
+    /// The whole file, where the elements of lists are.
+    pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Keys<'a> {
@@ -92,8 +97,19 @@ impl<'a> Keys<'a> {
         self.values.get(key).map(|_| self.number(key)).transpose()
     }
 
+    /// A number, or the number that all layers share in a list: there, 0 says that a layer has no such part.
     fn json(self, key: &str) -> Result<Json> {
         match self.get(key)? {
+            value @ Value::List(list) if PER_LAYER.contains(&key) => {
+                let numbers = list.numbers(self.bytes).ok_or_else(|| self.bad(key, "numbers", "another list"))?;
+                let mut numbers: Vec<i64> = numbers.filter(|number| *number != 0).collect();
+                numbers.dedup();
+                let found = || format!("{value} ({numbers:?})");
+                match *numbers {
+                    [number] => Ok(number.into()),
+                    _ => Err(self.bad(key, "one number for all layers, or 0", found())),
+                }
+            }
             Value::Float(number) if number.is_finite() => Ok(json!(number)),
             Value::Float(number) => Err(self.bad(key, "a finite number", number)),
             _ => self.number(key).map(Json::from),
@@ -112,6 +128,10 @@ impl<'a> Keys<'a> {
         Error::Format { file: self.file.into(), what }
     }
 }
+
+/// Keys that some producers write as a list, with a number for each layer.
+const PER_LAYER: [&str; 3] =
+    ["qwen35.attention.head_count", "qwen35.attention.head_count_kv", "qwen35.feed_forward_length"];
 
 /// Maximum length of a bad value in an error message, in characters.
 const LONGEST_VALUE: usize = 80;
@@ -147,7 +167,24 @@ pub(super) fn config(keys: Keys, tensors: &BTreeMap<String, Tensor>) -> Result<(
     map.insert("tie_word_embeddings".into(), (!tensors.contains_key("output.weight")).into());
     map.insert("model_type".into(), "qwen3_5_text".into());
     let config = Config::read(&map, keys.file, SPELLING)?;
-    Ok((Config { value_order: ValueOrder::Tiled, ..config }, layers as usize..blocks as usize))
+    let first = layers as usize;
+    Ok((Config { value_order: value_order(keys)?, ..config }, first..extra_blocks(tensors).max(blocks as usize)))
+}
+
+/// The order of value heads. Files of one producer say when theirs are not tiled.
+fn value_order(keys: Keys) -> Result<ValueOrder> {
+    let key = "qwen35.ssm.v_head_reordered";
+    match keys.values.get(key) {
+        None | Some(Value::Bool(true)) => Ok(ValueOrder::Tiled),
+        Some(Value::Bool(false)) => Ok(ValueOrder::Grouped),
+        Some(other) => Err(keys.bad(key, "true or false", other)),
+    }
+}
+
+/// The end of the blocks that hold tensors of multi-token prediction, whether a key counts them or not.
+fn extra_blocks(tensors: &BTreeMap<String, Tensor>) -> usize {
+    let extra = tensors.keys().filter_map(|name| block(name)).filter(|(_, rest)| rest.starts_with("nextn."));
+    extra.map(|(layer, _)| layer + 1).max().unwrap_or(0)
 }
 
 /// The kind of each layer, from the tensor names; the key must agree.
@@ -217,9 +254,20 @@ fn vocabulary(keys: Keys, tensors: &BTreeMap<String, Tensor>) -> Result<Json> {
 
 /// The stop ids.
 fn ends(keys: Keys) -> Result<Json> {
-    let ids = ["eos_token_id", "eot_token_id"].map(|key| keys.optional(&format!("tokenizer.ggml.{key}")));
-    let [eos, eot] = ids;
-    Ok([eos?, eot?].into_iter().flatten().collect::<Vec<_>>().into())
+    let mut ids = Vec::new();
+    for name in ["eos_token_id", "eot_token_id", "eom_token_id"] {
+        ids.extend(keys.optional(&format!("tokenizer.ggml.{name}"))?);
+    }
+    let key = "tokenizer.ggml.eos_token_ids";
+    let list = match keys.values.get(key) {
+        None => return Ok(ids.into()),
+        Some(Value::List(list)) => list.numbers(keys.bytes),
+        Some(_) => None,
+    };
+    for id in list.ok_or_else(|| keys.bad(key, "a list of token ids", keys.values[key].kind()))? {
+        ids.push(u32::try_from(id).map_err(|_| keys.bad(key, "token ids", id))?);
+    }
+    Ok(ids.into())
 }
 
 /// A tensor's shape as in other checkpoints: there, the convolution has an extra dimension of one.

@@ -1,7 +1,5 @@
 //! Builds the side files about text from a GGUF file's keys.
 
-use std::collections::HashSet;
-
 use serde_json::{Map, json};
 
 use super::{Value, Values, settings::Keys};
@@ -9,6 +7,9 @@ use crate::{Error, Result};
 
 /// The pre-tokenizer's regular expression, from the model's own tokenizer.json.
 const PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+const TEMPLATE: &str = "tokenizer.chat_template";
+const WITH_TOOLS: &str = "tokenizer.chat_template.tool_use";
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TYPES: &str = "tokenizer.ggml.token_type";
@@ -25,14 +26,14 @@ pub(in super::super) fn side_file(
     file: &[u8],
     name: &str,
 ) -> Result<Option<Vec<u8>>> {
-    let keys = Keys { values: keys.0, file: keys.1 };
+    let keys = Keys { values: keys.0, file: keys.1, bytes: file };
     match name {
         "tokenizer.json" => tokenizer(keys, file).map(Some),
-        "tokenizer_config.json" => specials(keys, file).map(Some),
-        "chat_template.jinja" => match keys.values.get("tokenizer.chat_template") {
-            None => Ok(None),
-            Some(_) => Ok(Some(keys.text("tokenizer.chat_template")?.as_bytes().to_vec())),
-        },
+        "tokenizer_config.json" => tokenizer_config(keys, file).map(Some),
+        "generation_config.json" => sampling(keys),
+        "chat_template.jinja" if keys.values.contains_key(TEMPLATE) && !keys.values.contains_key(WITH_TOOLS) => {
+            Ok(Some(keys.text(TEMPLATE)?.as_bytes().to_vec()))
+        }
         _ => Ok(None),
     }
 }
@@ -116,18 +117,61 @@ fn vocabulary(keys: Keys, file: &[u8]) -> Result<(Map<String, serde_json::Value>
     Ok((vocabulary, added))
 }
 
-/// The special tokens of a tokenizer_config.json.
-fn specials(keys: Keys, file: &[u8]) -> Result<Vec<u8>> {
-    let named = [("bos_token", "bos_token_id"), ("eos_token", "eos_token_id"), ("pad_token", "padding_token_id")];
-    let ids = named.map(|(_, key)| keys.optional(&format!("tokenizer.ggml.{key}")));
+/// Special tokens: their names in a tokenizer_config.json, and the keys of their ids.
+const SPECIAL: [(&str, &str); 7] = [
+    ("bos_token", "bos_token_id"),
+    ("eos_token", "eos_token_id"),
+    ("unk_token", "unknown_token_id"),
+    ("sep_token", "seperator_token_id"),
+    ("pad_token", "padding_token_id"),
+    ("cls_token", "cls_token_id"),
+    ("mask_token", "mask_token_id"),
+];
+
+/// The contents of a tokenizer_config.json: special tokens, and the named chat templates if there are any.
+fn tokenizer_config(keys: Keys, file: &[u8]) -> Result<Vec<u8>> {
     let mut contents = Map::new();
-    let wanted: HashSet<u32> = ids.iter().filter_map(|id| id.as_ref().ok().copied().flatten()).collect();
-    let found: Vec<(usize, &str)> =
-        texts(keys, file, TOKENS)?.enumerate().filter(|(id, _)| wanted.contains(&(*id as u32))).collect();
-    for ((name, _), id) in named.into_iter().zip(ids) {
-        let id = id?;
-        let token = found.iter().find(|(at, _)| Some(*at as u32) == id);
-        contents.insert(name.into(), token.map(|(_, token)| *token).into());
+    for (name, key) in SPECIAL {
+        let Some(id) = keys.optional(&format!("tokenizer.ggml.{key}"))? else { continue };
+        // An id without a token is common: files of some producers count from one, or keep the id of a larger model.
+        if let Some(token) = texts(keys, file, TOKENS)?.nth(id as usize) {
+            contents.insert(name.into(), token.into());
+        }
+    }
+    if keys.values.contains_key(WITH_TOOLS) {
+        let mut named = vec![json!({ "name": "tool_use", "template": keys.text(WITH_TOOLS)? })];
+        if keys.values.contains_key(TEMPLATE) {
+            named.push(json!({ "name": "default", "template": keys.text(TEMPLATE)? }));
+        }
+        contents.insert("chat_template".into(), named.into());
     }
     Ok(serde_json::Value::Object(contents).to_string().into_bytes())
+}
+
+/// Keys of sampling, and their names in a generation_config.json.
+const SAMPLING: [(&str, &str); 7] = [
+    ("temp", "temperature"),
+    ("top_k", "top_k"),
+    ("top_p", "top_p"),
+    ("min_p", "min_p"),
+    ("penalty_repeat", "repetition_penalty"),
+    ("penalty_present", "presence_penalty"),
+    ("penalty_freq", "frequency_penalty"),
+];
+
+/// The contents of a generation_config.json, if the file recommends any sampling.
+fn sampling(keys: Keys) -> Result<Option<Vec<u8>>> {
+    let mut contents = Map::new();
+    for (name, ours) in SAMPLING {
+        let key = format!("general.sampling.{name}");
+        let number = match keys.values.get(&key) {
+            None => continue,
+            Some(Value::Float(number)) if number.is_finite() => json!(number),
+            Some(Value::Unsigned(number)) => json!(number),
+            Some(Value::Signed(number)) => json!(number),
+            Some(other) => return Err(keys.bad(&key, "a number", other)),
+        };
+        contents.insert(ours.into(), number);
+    }
+    Ok((!contents.is_empty()).then(|| serde_json::Value::Object(contents).to_string().into_bytes()))
 }

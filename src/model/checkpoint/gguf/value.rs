@@ -60,6 +60,17 @@ pub(in super::super) struct List {
 }
 
 impl Value {
+    /// What kind of value it is, for messages.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Value::Unsigned(_) | Value::Signed(_) => "the integer",
+            Value::Float(_) => "the float",
+            Value::Bool(_) => "the truth value",
+            Value::Text(_) => "the string",
+            Value::List(_) => "a list:",
+        }
+    }
+
     /// Reads the type of a value and the value.
     pub(super) fn read(cursor: &mut Cursor) -> Checked<Value> {
         match Kind::of(cursor.u32()?)? {
