@@ -34,7 +34,8 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Files that every model of safetensors files needs.
 const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
 /// Files to download if the repository has them.
-const OPTIONAL: [&str; 4] = ["generation_config.json", "tokenizer_config.json", "chat_template.jinja", INDEX];
+const OPTIONAL: [&str; 5] =
+    ["generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", INDEX];
 
 /// The path of a model on this machine. `model` is a path, or a name on the hub as [`RepoSpec::parse`] reads it, which
 /// is downloaded with the options of the environment. An existing path wins.

@@ -17,7 +17,7 @@ use bimetal::{
         compute::{cpu::Cpu, dtype::DType},
         model::{
             Weights,
-            checkpoint::{expected, quantize},
+            checkpoint::{Existing, expected, quantize},
             weights::Source,
         },
     },
@@ -38,7 +38,7 @@ static QUANTIZED: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     let original = Checkpoint::embedded(&CONFIG, BYTES.clone(), &[]).unwrap();
     [DType::Q8, DType::Q4].map(|format| {
         let scratch = Scratch::empty();
-        quantize(&original, &scratch.0, format, &mut |_, _| {}).unwrap();
+        quantize(&original, &scratch.0, Existing::Replace, format, &mut |_, _| {}).unwrap();
         fs::read(scratch.0.join(WEIGHTS)).unwrap()
     })
 });

@@ -27,9 +27,9 @@ use super::{
 };
 
 /// Lower limit of the budget: one prompt chunk, and one token of a decoding sequence.
-const LEAST_BUDGET: u64 = ALIGN as u64 + 1;
-/// Upper limit of the budget, far above any benefit.
-const MOST_BUDGET: u64 = 1 << 16;
+const MIN_BUDGET: u64 = ALIGN as u64 + 1;
+/// Upper limit of the budget, far above any benefit: the rows of a grid on every device.
+const MAX_BUDGET: u64 = (1 << 16) - 1;
 
 /// Flags for the checkpoint.
 #[derive(Args)]
@@ -63,7 +63,7 @@ pub struct EngineArguments {
     #[command(flatten)]
     pub precision: PrecisionArguments,
     /// Maximum tokens per step; if absent, 2048 on a GPU with its own memory and 512 elsewhere
-    #[arg(long, value_name = "TOKENS", value_parser = whole::<u32>(LEAST_BUDGET..=MOST_BUDGET, "leave it out for the default"))]
+    #[arg(long, value_name = "TOKENS", value_parser = whole::<u32>(MIN_BUDGET..=MAX_BUDGET, "leave it out for the default"))]
     pub budget: Option<u32>,
     /// Device memory to use, in MiB; if absent, most of the device's memory
     #[arg(long, value_name = "MIB", value_parser = whole::<u64>(1..=1 << 30, "leave it out for most of the device's memory"))]

@@ -1,10 +1,14 @@
 //! `quantize`: writes a checkpoint with quantized weights, as a directory that loads like any other.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use bimetal::{
-    Result,
-    low_level::{compute::dtype::DType, model::checkpoint::quantize},
+    Checkpoint, Result,
+    low_level::{
+        compute::dtype::DType,
+        hub::size_text,
+        model::checkpoint::{Existing, quantize},
+    },
 };
 use clap::{Args, ValueEnum};
 
@@ -26,6 +30,9 @@ pub struct Arguments {
     /// q8 loses almost nothing; q4 is half its size
     #[arg(long)]
     format: Format,
+    /// Replace files of the same names in OUT; weights there are never replaced
+    #[arg(long)]
+    force: bool,
 }
 
 /// A format of quantized weights.
@@ -45,10 +52,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Format::Q4 => DType::Q4,
     };
     let bar = bar(QUANTIZING, 0);
-    quantize(&checkpoint, &arguments.output, format, &mut |done, total| {
+    let existing = if arguments.force { Existing::Replace } else { Existing::Refuse };
+    let started = Instant::now();
+    quantize(&checkpoint, &arguments.output, existing, format, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })?;
-    note(&format!("{}: {format}", arguments.output.display()));
+    drop(bar);
+    let [before, after] = [checkpoint, Checkpoint::open(&arguments.output)?]
+        .map(|checkpoint| checkpoint.summary().bytes.values().sum::<u64>());
+    note(&format!(
+        "{out}: {format}, {} of {} ({:.0} %), in {:.1} s; next: bimetal chat -m {out}",
+        size_text(after),
+        size_text(before),
+        after as f64 / before as f64 * 100.0,
+        started.elapsed().as_secs_f64(),
+        out = arguments.output.display(),
+    ));
     Ok(())
 }

@@ -40,7 +40,7 @@ pub use outline::HeadFile;
 pub use summary::{Skipped, Summary};
 pub use table::{Expected, Part, expected};
 pub use view::TensorView;
-pub use write::quantize;
+pub use write::{Existing, quantize};
 
 /// The side files of [`Checkpoint::embedded`]: names and contents.
 pub type SideFiles = &'static [(&'static str, &'static [u8])];

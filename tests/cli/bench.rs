@@ -84,7 +84,7 @@ fn lengths_that_measure_nothing() {
         (
             "--budget",
             "64",
-            "'--budget <TOKENS>': expected a whole number from 65 to 65,536; leave it out for the default",
+            "'--budget <TOKENS>': expected a whole number from 65 to 65,535; leave it out for the default",
         ),
     ];
     for (flag, value, message) in cases {

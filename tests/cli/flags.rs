@@ -34,8 +34,8 @@ fn sampling_out_of_range() {
 fn numbers_out_of_range() {
     let cases = [
         ("--context <TOKENS>", "3", "expected a whole number from 16 up; leave it out for the default"),
-        ("--budget <TOKENS>", "0", "expected a whole number from 65 to 65,536; leave it out for the default"),
-        ("--budget <TOKENS>", "64", "expected a whole number from 65 to 65,536; leave it out for the default"),
+        ("--budget <TOKENS>", "0", "expected a whole number from 65 to 65,535; leave it out for the default"),
+        ("--budget <TOKENS>", "64", "expected a whole number from 65 to 65,535; leave it out for the default"),
         (
             "--memory <MIB>",
             "0",

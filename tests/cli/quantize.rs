@@ -28,6 +28,24 @@ fn what_is_written_says_what_the_original_says_quantized() {
         run(&["quantize", from, to, "--format", format])
             .refuses(&format!("{to}/model.safetensors is there already; give another directory"));
     }
+    // Other weights would win over the new ones; other files are replaced on request.
+    let sharded = Scratch::empty();
+    sharded.write("model-00001-of-00002.safetensors", "");
+    let shard = sharded.path("model-00001-of-00002.safetensors");
+    for more in [&[][..], &["--force"]] {
+        run(&[&["quantize", from, sharded.0.to_str().unwrap(), "--format", "q4"], more].concat())
+            .refuses(&format!("{} is there already; give another directory", shard.display()));
+    }
+    assert_eq!(fs::read_dir(&sharded.0).unwrap().count(), 1, "nothing was written");
+    let noted = Scratch::empty();
+    noted.write("config.json", "{}");
+    let to = noted.0.to_str().unwrap();
+    run(&["quantize", from, to, "--format", "q4"]).refuses(&format!(
+        "{to} holds other files, such as config.json; give another directory, or --force to replace files of the same names"
+    ));
+    assert_eq!(fs::read_to_string(noted.path("config.json")).unwrap(), "{}");
+    let told = run(&["quantize", from, to, "--format", "q4", "--force"]).succeeds().err;
+    assert!(told.contains(" %), in ") && told.contains(&format!("next: bimetal chat -m {to}")), "{told}");
     let q4 = out.path("q4");
     let q4 = q4.to_str().unwrap();
     let why = format!("{q4}: its weights are q4 already; q8 needs the original checkpoint");

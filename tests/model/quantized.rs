@@ -13,7 +13,7 @@ use bimetal::{
         kernels::operands::step::Phase,
         model::{
             built_in,
-            checkpoint::quantize,
+            checkpoint::{Existing, quantize},
             qwen3_5::{Layer, Mixer, Mlp},
             weights::Source,
         },
@@ -139,7 +139,7 @@ fn what_was_quantized_before_loads_as_the_same() {
         for format in FORMATS {
             let (original, out) = (fixtures::checkpoint(name), tempfile::tempdir().unwrap());
             let mut last = (0, 1);
-            quantize(&original, out.path(), format, &mut |done, total| last = (done, total)).unwrap();
+            quantize(&original, out.path(), Existing::Refuse, format, &mut |done, total| last = (done, total)).unwrap();
             assert_eq!(last.0, last.1, "{name}: all is done");
             let written = Checkpoint::open(out.path()).unwrap();
             written.check().unwrap();
@@ -154,7 +154,10 @@ fn what_was_quantized_before_loads_as_the_same() {
                 let refused = Model::load(&backend, &Source::Checkpoint(&written), precision, &mut |_, _| {});
                 assert!(refused.is_err(), "{name}: {format} became {again}");
             }
-            assert!(quantize(&original, out.path(), format, &mut |_, _| {}).is_err(), "{name}: overwritten");
+            assert!(
+                quantize(&original, out.path(), Existing::Refuse, format, &mut |_, _| {}).is_err(),
+                "{name}: overwritten"
+            );
         }
     }
 }
@@ -186,7 +189,8 @@ fn a_scale_that_is_no_number_is_found_while_loading() {
     let (backend, out): (Arc<dyn Backend>, _) = (Arc::new(Cpu::default()), tempfile::tempdir().unwrap());
     for format in FORMATS {
         let directory = out.path().join(format.to_string());
-        quantize(&fixtures::checkpoint("real-heads-bf16"), &directory, format, &mut |_, _| {}).unwrap();
+        quantize(&fixtures::checkpoint("real-heads-bf16"), &directory, Existing::Refuse, format, &mut |_, _| {})
+            .unwrap();
         let file = directory.join("model.safetensors");
         let mut bytes = std::fs::read(&file).unwrap();
         let at = {

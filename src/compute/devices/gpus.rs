@@ -55,10 +55,13 @@ fn software(adapter: &Adapter) -> String {
 /// The device that `device` names, of any kind.
 pub(super) async fn named(device: &str) -> Result<Opened> {
     let adapters = Wgpu::adapters_async().await;
-    let by_number = device.parse().ok().and_then(|index: usize| adapters.get(index));
     let wanted = device.to_lowercase();
-    let by_name = || adapters.iter().find(|adapter| adapter.caps().device.to_lowercase().contains(&wanted));
-    match by_number.or_else(by_name) {
+    // A number is never a part of a name: most names have digits.
+    let found = match device.parse::<usize>() {
+        Ok(index) => adapters.get(index),
+        Err(_) => adapters.iter().find(|adapter| adapter.caps().device.to_lowercase().contains(&wanted)),
+    };
+    match found {
         Some(adapter) => take(adapter, &format!("named by {device:?}")).await,
         None => {
             let there = |(index, adapter): (usize, &Adapter)| {

@@ -32,27 +32,45 @@ const SIDE_FILES: [&str; 6] = [
     "chat_template.jinja",
 ];
 
+/// How the names of files with weights end, or with the places of weights.
+const WEIGHT_ENDINGS: [&str; 4] = [".safetensors", ".safetensors.index.json", ".gguf", ".bin"];
+
 /// The name of an incomplete weight file.
 const UNFINISHED: &str = "model.safetensors.unfinished";
+
+/// What happens to other files of the output directory. Weights there are always an error: they could win over the new
+/// ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Existing {
+    /// Any file is an error.
+    Refuse,
+    /// Files of the same names are replaced.
+    Replace,
+}
 
 /// Writes a checkpoint with quantized large matrices to a directory, and creates the directory. Writes the weights in
 /// one file, whose metadata has format and version, and copies the side files. Holds one tensor in memory at a time.
 ///
 /// # Errors
-/// [`Error::Request`] for weights that are already quantized, a GGUF file, or a directory that holds weights;
+/// [`Error::Request`] for weights that are already quantized, a GGUF file, or a directory that holds weights or other
+/// files;
 /// [`Error::Tensor`] for values that are not finite; [`Error::Io`].
-pub fn quantize(checkpoint: &Checkpoint, out: &Path, format: DType, progress: &mut Progress<'_>) -> Result<()> {
+pub fn quantize(
+    checkpoint: &Checkpoint,
+    out: &Path,
+    existing: Existing,
+    format: DType,
+    progress: &mut Progress<'_>,
+) -> Result<()> {
     if checkpoint.is_gguf() {
         let what = "what is written needs the files beside the weights; give the directory of a safetensors checkpoint";
         return Err(Error::Request(format!("{}: a GGUF file; {what}", checkpoint.path().display())));
     }
     require_original(checkpoint, format)?;
     checkpoint.check()?;
+    require_room(out, existing)?;
     fs::create_dir_all(out).map_err(Error::io(out))?;
     let file = out.join(WEIGHTS);
-    if file.exists() {
-        return Err(Error::Request(format!("{} is there already; give another directory", file.display())));
-    }
     let entries = checkpoint.tensors().map(|name| Entry::of(checkpoint.tensor(name)?, format));
     let entries: Vec<Entry<'_>> = entries.collect::<Result<_>>()?;
     for name in SIDE_FILES {
@@ -65,6 +83,25 @@ pub fn quantize(checkpoint: &Checkpoint, out: &Path, format: DType, progress: &m
     let written = weights(checkpoint, (&entries, format), &unfinished, progress);
     let written = written.and_then(|()| fs::rename(&unfinished, &file).map_err(Error::io(&file)));
     written.inspect_err(|_| drop(fs::remove_file(&unfinished)))
+}
+
+/// Checks that the directory is absent or has room for a checkpoint.
+fn require_room(out: &Path, existing: Existing) -> Result<()> {
+    let Ok(entries) = fs::read_dir(out) else { return Ok(()) };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| name != UNFINISHED).collect();
+    names.sort();
+    let holds_weights = |name: &&String| WEIGHT_ENDINGS.iter().any(|ending| name.ends_with(ending));
+    if let Some(name) = names.iter().find(holds_weights) {
+        return Err(Error::Request(format!("{} is there already; give another directory", out.join(name).display())));
+    }
+    match names.first().filter(|_| existing == Existing::Refuse) {
+        Some(name) => Err(Error::Request(format!(
+            "{} holds other files, such as {name}; give another directory, or --force to replace files of the same names",
+            out.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn weights(

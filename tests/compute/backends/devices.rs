@@ -25,6 +25,16 @@ fn devices_are_named_by_number_and_by_part_of_their_name() {
     }
 }
 
+/// Most names have digits, and a number is none of them.
+#[test]
+fn a_number_that_is_no_device_is_an_error() {
+    let count = devices::devices().iter().filter(|entry| entry.caps.backend == "wgpu").count();
+    for number in count..count + 10 {
+        let refused = devices::open(BackendChoice::Wgpu, Some(&number.to_string()));
+        assert!(matches!(refused, Err(Error::NoBackend { .. })), "device {number} of {count}");
+    }
+}
+
 #[test]
 fn software_is_not_taken_unasked() {
     let real = devices::devices()

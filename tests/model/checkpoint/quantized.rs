@@ -6,7 +6,7 @@ use bimetal::{
     Checkpoint,
     low_level::{
         compute::dtype::DType,
-        model::checkpoint::{Part, quantize},
+        model::checkpoint::{Existing, Part, quantize},
     },
 };
 use half::f16;
@@ -22,7 +22,7 @@ const UP: &str = "model.layers.0.mlp.up_proj.weight";
 /// The small tied text model, quantized.
 fn quantized(format: DType) -> Scratch {
     let (scratch, original) = (Scratch::empty(), checkpoint("tiny-tied-text-f32"));
-    quantize(&original, &scratch.0, format, &mut |_, _| {}).unwrap();
+    quantize(&original, &scratch.0, Existing::Replace, format, &mut |_, _| {}).unwrap();
     scratch
 }
 
