@@ -77,7 +77,7 @@
 //!
 //! # Features
 //! All features but the last are on by default. Without any feature, the crate computes token ids from token ids, on
-//! the host's cores and on Metal. It then needs 47 crates; 80 with `wgpu`, 183 with the defaults.
+//! the host's cores and on Metal. It then needs 47 crates; 80 with `wgpu`, 177 with the defaults.
 //!
 //! | feature | contents |
 //! | --- | --- |
