@@ -14,7 +14,7 @@ use bimetal::{
 };
 
 use crate::{
-    container::{ARRAY, F32, Gguf, STRING, U32, list, number, string, text, value},
+    container::{ARRAY, F32, Gguf, STRING, U32, list, number, text, value},
     support::fixtures::{checkpoint, fixture},
 };
 

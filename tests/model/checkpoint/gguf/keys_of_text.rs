@@ -43,7 +43,7 @@ fn tokenizer(file: &mut Gguf) -> Tokenizer {
 }
 
 /// A model with as many embedding rows as the tokenizer has tokens.
-fn speaking() -> (Gguf, Tokenizer) {
+pub(super) fn speaking() -> (Gguf, Tokenizer) {
     let mut file = whole();
     for name in ["token_embd.weight", "output.weight"] {
         let tensor = file.tensor(name);

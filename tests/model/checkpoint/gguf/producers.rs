@@ -14,7 +14,7 @@ use bimetal::{
 };
 use serde_json::Value;
 
-use super::{edited, speaking, whole};
+use super::{edited, keys_of_text::speaking, whole};
 use crate::container::{self, Gguf, U32, list, number, text, value};
 
 /// What other producers write for the same model.
