@@ -67,7 +67,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let paint = arguments.output.paint_notes();
     let settings = described(&options, generator.engine().plan().context);
     let mut conversation = Conversation::default();
-    let asked = if arguments.chat { conversation.prompt(&generator, &prompt)? } else { prompt.clone() };
+    // Only JSON has the ids of the prompt.
+    let asked = match arguments.chat && arguments.json {
+        true => conversation.prompt(&generator, &prompt)?,
+        false => prompt.clone(),
+    };
     let stream = match arguments.chat {
         true => conversation.say(&mut generator, &prompt, &options)?,
         false => generator.stream(&prompt, &options)?,
@@ -98,7 +102,10 @@ impl Arguments {
                 let bytes = fs::read(file).map_err(Error::io(file))?;
                 let broken = |_| Error::Format { file: file.into(), what: "it is not UTF-8; convert it first".into() };
                 let text = String::from_utf8(bytes).map_err(broken)?;
-                text.strip_prefix('\u{feff}').map_or(text.clone(), String::from)
+                match text.strip_prefix('\u{feff}') {
+                    Some(rest) => rest.to_owned(),
+                    None => text,
+                }
             }
             _ => from_stdin()?,
         };

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use bimetal::{
-    Error, Result,
+    EngineOptions, Error, Result,
     low_level::{
-        compute::{caps::DeviceKind, devices::devices, dtype::DType},
+        compute::{devices::devices, dtype::DType},
         model::{
             cache::{PAGE, Plan},
             checkpoint::{Summary, expected},
@@ -14,6 +14,7 @@ use bimetal::{
     },
 };
 use clap::Args;
+use indicatif::HumanCount;
 use serde_json::json;
 
 use super::{
@@ -50,10 +51,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         (None, Some(model)) => (arguments.model.name(), located::summary(model)?),
         (None, None) => (arguments.model.name(), arguments.model.open()?.summary()),
     };
-    let longest = summary.config.context;
-    if let Some(context) = arguments.context.filter(|context| *context > longest) {
-        let what = format!("a context of {context} tokens is longer than the model was made for");
-        return Err(Error::Request(format!("{what}: --context {longest} at most")));
+    if let Some(context) = arguments.context {
+        summary.config.require_context(context)?;
     }
     let lengths = match arguments.context {
         Some(context) => vec![context],
@@ -103,8 +102,7 @@ impl Fit {
     /// `None` if the memory of the device is unknown.
     fn of(summary: &Summary, kv: Kept) -> Option<Fit> {
         let entry = devices().into_iter().find(|entry| entry.auto)?;
-        let share = if entry.caps.kind == DeviceKind::Discrete { 90 } else { 70 };
-        let (usable, weights) = (entry.caps.memory? / 100 * share, summary.bytes.values().sum());
+        let (usable, weights) = (EngineOptions::usable_memory(&entry.caps)?, summary.bytes.values().sum());
         let (mut fits, mut too_long) = (0, summary.config.context + 1);
         while too_long - fits > 1 {
             let context = fits + (too_long - fits) / 2;
@@ -122,7 +120,7 @@ impl Fit {
 
     fn text(&self) -> String {
         let Fit { device, usable, context, longest, .. } = self;
-        let tokens = separated((*context).into());
+        let tokens = HumanCount((*context).into()).to_string();
         let verdict = match context {
             0 => format!("no: the weights take {}{}", size(self.weights), self.advice()),
             context if context == longest => format!("yes, with the whole context of {tokens} tokens"),
@@ -161,11 +159,12 @@ fn text(name: &str, summary: &Summary, memory: &[(u32, u64)]) -> String {
     lines.extend(
         skipped.map(|(what, (tensors, bytes))| format!("not loaded     {what}: {tensors} tensors, {}", size(*bytes))),
     );
-    let parts = summary.parameters.iter().map(|(part, count)| vec![part.to_string(), separated(*count)]);
+    let parts = summary.parameters.iter().map(|(part, count)| vec![part.to_string(), HumanCount(*count).to_string()]);
     let types = summary.bytes.iter().map(|(dtype, bytes)| vec![dtype.to_string(), size(*bytes)]);
     let weights: u64 = summary.bytes.values().sum();
-    let needs =
-        memory.iter().map(|(context, cache)| vec![separated((*context).into()), size(*cache), size(weights + cache)]);
+    let needs = memory
+        .iter()
+        .map(|(context, cache)| vec![HumanCount((*context).into()).to_string(), size(*cache), size(weights + cache)]);
     let tables = [
         table(&["part", "parameters"], &parts.collect::<Vec<_>>()),
         table(&["stored as", "size"], &types.collect::<Vec<_>>()),
@@ -207,16 +206,6 @@ fn scaled(count: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} M", count as f64 / 1e6),
         _ => format!("{:.1} B", count as f64 / 1e9),
     }
-}
-
-/// A number with separators of thousands.
-fn separated(number: u64) -> String {
-    let digits = number.to_string();
-    let with_separator = |(at, digit): (usize, char)| {
-        let separator = (at > 0 && (digits.len() - at).is_multiple_of(3)).then_some(',');
-        separator.into_iter().chain([digit])
-    };
-    digits.chars().enumerate().flat_map(with_separator).collect()
 }
 
 fn as_json(summary: &Summary, memory: &[(u32, u64)]) -> serde_json::Value {

@@ -59,11 +59,7 @@ impl EngineOptions {
         }
         let longest = model.config.context;
         let context = self.context.unwrap_or(longest.min(Self::USUAL_CONTEXT));
-        if context > longest {
-            return Err(Error::Request(format!(
-                "a context of {context} tokens is longer than the model was made for: --context {longest} at most"
-            )));
-        }
+        model.config.require_context(context)?;
         let wanted = Wanted { context, sequences: self.sequences, slots: self.sequences + self.snapshots, kv: self.kv };
         let taken = model.weights.bytes() + super::memory::estimate(model, self);
         Plan::fit(&model.config, wanted, self.room(model, taken)).map_err(|error| match error {
@@ -75,11 +71,16 @@ impl EngineOptions {
         })
     }
 
+    /// Bytes of a device's memory that an engine uses by default; `None` if its memory is unknown.
+    pub fn usable_memory(caps: &Caps) -> Option<u64> {
+        let share = if matches!(caps.kind, DeviceKind::Discrete) { 90 } else { 70 };
+        caps.memory.map(|bytes| bytes / 100 * share)
+    }
+
     /// Memory for caches: the usable bytes minus `taken`.
     fn room(&self, model: &Model, taken: u64) -> Room {
         let caps = model.backend.caps();
-        let share = if matches!(caps.kind, DeviceKind::Discrete) { 90 } else { 70 };
-        let device = caps.memory.map_or(u64::MAX, |bytes| bytes / 100 * share);
+        let device = Self::usable_memory(caps).unwrap_or(u64::MAX);
         Room { bytes: self.memory.unwrap_or(device).saturating_sub(taken), binding: caps.max_binding }
     }
 }

@@ -5,6 +5,7 @@ mod named;
 mod parameters;
 mod parse;
 
+use crate::error::{Error, Result};
 pub(crate) use fields::Spelling;
 
 /// How a layer mixes tokens.
@@ -70,6 +71,20 @@ pub struct Config {
 }
 
 impl Config {
+    /// Checks a context length.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if it exceeds the model's.
+    pub fn require_context(&self, context: u32) -> Result<()> {
+        let longest = self.context;
+        if context > longest {
+            return Err(Error::Request(format!(
+                "a context of {context} tokens is longer than the model was made for: --context {longest} at most"
+            )));
+        }
+        Ok(())
+    }
+
     /// Total width of the query heads: the input width of `o_proj`, half the rows of `q_proj`.
     pub fn query_width(&self) -> u32 {
         self.query_heads * self.head_dim
