@@ -5,3 +5,4 @@ pub mod backends;
 pub mod fixtures;
 pub mod late;
 pub mod scratch;
+pub mod survey;

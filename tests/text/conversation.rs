@@ -124,13 +124,13 @@ fn a_turn_reuses_all_that_is_computed_of_the_last() {
 fn a_conversation_whose_memory_was_taken_answers_with_the_same_bits() {
     for (name, backend) in backends() {
         let turns = [0, 1].map(|between: usize| {
-            let (mut g, mut c) = (generator(&backend, 256), conversation(None));
+            let (mut g, mut c) = (generator(&backend, 128), conversation(None));
             let mut turns = Vec::new();
             for question in QUESTIONS {
                 let turn = ask(&mut g, &mut c, question, (9, usize::MAX));
                 turns.push(turn);
                 for _ in 0..between {
-                    let other = "Once upon a time there was a cat who had a dog. ".repeat(19);
+                    let other = "Once upon a time there was a cat who had a dog. ".repeat(8);
                     assert!(g.stream(&other, &at_most(2)).unwrap().all(|piece| piece.is_ok()));
                 }
             }
