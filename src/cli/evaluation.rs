@@ -235,4 +235,14 @@ mod tests {
         assert_eq!(figure(1.5, f64::INFINITY, 4), "1.5000 ± -");
         assert_eq!(figure(12_345.678, 12.3, 1), "12,345.7 ± 12.3");
     }
+
+    #[test]
+    fn a_device_warms_up_on_a_part_of_the_longest_window() {
+        let window = |ids: std::ops::Range<usize>| Window { scored: 1, ids };
+        let passage = Passage { ids: vec![7; 100], windows: vec![window(0..10), window(10..90)], documents: 2 };
+        let windows = |max_ids| beginning(&passage, max_ids).windows;
+        assert_eq!(windows(512), [Window { ids: 10..90, scored: 79 }]);
+        assert_eq!(windows(16), [Window { ids: 10..27, scored: 16 }]);
+        assert_eq!(beginning(&passage, 16).ids, passage.ids);
+    }
 }

@@ -30,10 +30,16 @@ pub fn patiently<T>(caps: &Caps, bar: &ProgressBar, work: impl FnOnce() -> T) ->
     if !compiles(caps) {
         return work();
     }
-    let ((running, ended), bar) = (channel::<()>(), bar.clone());
+    let bar = bar.clone();
+    telling(PATIENCE, move || bar.suspend(|| note("preparing the device: the first time, it compiles shaders")), work)
+}
+
+/// Runs work; tells something once if the work takes longer than a time.
+fn telling<T>(after: Duration, tell: impl FnOnce() + Send + 'static, work: impl FnOnce() -> T) -> T {
+    let (running, ended) = channel::<()>();
     let teller = thread::spawn(move || {
-        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            bar.suspend(|| note("preparing the device: the first time, it compiles shaders"));
+        if ended.recv_timeout(after) == Err(RecvTimeoutError::Timeout) {
+            tell();
         }
     });
     let outcome = work();
@@ -56,5 +62,28 @@ pub fn warm_up(generator: &mut Generator, options: &GenerationOptions) {
     if let Err(why) = patiently(&caps, &ProgressBar::hidden(), write) {
         // It appears again in the text that the user waits for.
         log::debug!("not warmed up: {why}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn only_what_takes_long_is_told_of() {
+        let (told, heard) = channel();
+        let tell = move || told.send("long").expect("the test listens");
+        assert_eq!(telling(Duration::ZERO, tell, || heard.recv()), Ok("long"));
+        let never = || panic!("told of work that was short");
+        assert_eq!(telling(Duration::from_secs(3600), never, || 7), 7);
+    }
+
+    #[test]
+    fn a_gpu_compiles_and_the_cores_of_the_host_do_not() {
+        let kinds = [DeviceKind::Discrete, DeviceKind::Integrated, DeviceKind::Software];
+        assert!(kinds.into_iter().all(|kind| compiles(&Caps::typical("wgpu", kind))) && compiles(&Caps::apple()));
+        assert!(!compiles(&Caps::typical("cpu", DeviceKind::Cpu)));
     }
 }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use serde_json::Value;
 
 use crate::{
-    run::{Outcome, checkpoint, command, finish},
+    run::{Outcome, checkpoint, command, finish, readable},
     server::{COMMIT, Hub},
     support::scratch::{Scratch, WEIGHTS},
 };
@@ -13,7 +13,9 @@ use crate::{
 const REPOSITORY: &str = "hub/models--maker--model";
 
 fn bimetal(hub: &Hub, home: &Scratch, arguments: &[&str]) -> Outcome {
-    finish(command(arguments).env("HF_ENDPOINT", &hub.endpoint).env("HF_HOME", &home.0))
+    let outcome = finish(command(arguments).env("HF_ENDPOINT", &hub.endpoint).env("HF_HOME", &home.0));
+    readable(arguments, &outcome.out);
+    outcome
 }
 
 fn gguf() -> Vec<u8> {
@@ -178,6 +180,19 @@ fn models_are_listed_and_removed() {
         .refuses(&format!("maker/model is not in the cache at {}: `bimetal ls` lists what is there", cache.display()));
     let refused = bimetal(&hub, &home, &["rm", "-y", "../model"]);
     assert!(refused.err.contains("names no model on the hub") && refused.code == Some(1), "{}", refused.err);
+}
+
+/// Nothing of a long name is lost: it continues on a line below.
+#[test]
+fn long_names_are_listed_within_100_columns() {
+    let (hub, home) = (ggufs(), Scratch::empty());
+    let (owner, name) = ("m".repeat(40), "n".repeat(80));
+    let blobs = home.path(&format!("hub/models--{owner}--{name}/blobs"));
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(blobs.join("tag.incomplete"), [0; 300]).unwrap();
+    let table = bimetal(&hub, &home, &["ls"]).succeeds().out;
+    let shown: String = table.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(shown.contains(&format!("{owner}/{name}")), "{table}");
 }
 
 #[test]

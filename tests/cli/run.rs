@@ -82,6 +82,7 @@ pub fn pipe(arguments: &[&str], input: &str) -> Outcome {
     let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let outcome = Outcome::of(child.wait_with_output().unwrap());
     writer.join().unwrap();
+    readable(arguments, &outcome.out);
     outcome
 }
 

@@ -13,7 +13,7 @@ use std::{
 use nix::pty::{Winsize, openpty};
 
 use crate::{
-    run::command,
+    run::{checkpoint, command},
     support::{fixtures::fixture, scratch::Scratch},
 };
 
@@ -193,5 +193,25 @@ fn work_that_lasts_tells_the_time_that_is_left() {
         let seen = shown(arguments);
         assert!(seen.contains("measuring ") && seen.contains(" %, first run: "), "{arguments:?}: {seen:?}");
         assert!(seen.contains(" %, about ") && seen.contains(" left: "), "{arguments:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn evaluations_and_quantize_tell_the_time_that_is_left() {
+    let (home, checkpoint) = (Scratch::empty(), checkpoint());
+    home.write("text.txt", "a b c d e f g ".repeat(20));
+    let (text, out, model) = (home.path("text.txt"), home.path("q4"), checkpoint.0.to_str().unwrap());
+    let [text, out] = [&text, &out].map(|path| path.to_str().unwrap());
+    let scored = ["--backend", "cpu", "-m", model, "-f", text, "-w", "16"];
+    let commands: [(Vec<&str>, &str); 3] = [
+        ([&["perplexity"], &scored[..]].concat(), "scoring "),
+        ([&["compare", "--against", "q8"], &scored[..]].concat(), "scoring "),
+        (vec!["quantize", model, out, "--format", "q4"], "quantizing "),
+    ];
+    for (arguments, bar) in commands {
+        let (code, seen) = Terminal::start(&home, &arguments).end();
+        assert_eq!(code, Some(0), "{seen}");
+        let (_, shown) = seen.split_once(bar).unwrap_or_else(|| panic!("{arguments:?}: {seen:?}"));
+        assert!(shown.contains(" left"), "{arguments:?}: {seen:?}");
     }
 }
