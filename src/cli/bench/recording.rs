@@ -8,7 +8,11 @@ use std::{
 use bimetal::{
     Backend, Model, Result, SequenceId,
     low_level::{
-        compute::{caps::Caps, cost::Load, dtype::DType},
+        compute::{
+            caps::{Caps, DeviceKind},
+            cost::Load,
+            dtype::DType,
+        },
         engine::{LogitRows, Recording, Runner},
         kernels::operands::step::{Input, Layout, Phase, Step, Work},
         model::cache::{PAGE, Plan},
@@ -22,7 +26,7 @@ use crate::cli::{
     warm_up::patiently,
 };
 
-/// Warm-up time of a device before measurements: after a pause its clocks are low and rise slowly.
+/// Warm-up time of a GPU before measurements: after a pause its clocks are low and rise slowly.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// The work of a step: one token for each of `rows` sequences, or `rows` tokens of one prompt, after `depth` tokens.
@@ -115,7 +119,8 @@ pub fn fill(step: &Step, shape: Shape, vocabulary: u32) -> Result<()> {
 pub fn warm_up(caps: &Caps, bar: &ProgressBar, mut once: impl FnMut() -> Result<()>) -> Result<()> {
     let started = Instant::now();
     patiently(caps, bar, &mut once)?;
-    while started.elapsed() < WARM_UP {
+    // The host's cores are at work already.
+    while caps.kind != DeviceKind::Cpu && started.elapsed() < WARM_UP {
         once()?;
     }
     Ok(())
