@@ -40,10 +40,10 @@ fn grouped(number: &str) -> String {
 
 /// A positive number with three digits or more, as in `12,345`, `12.3` and `0.012`; never a zero for what is not zero.
 pub fn short(value: f64) -> String {
-    const LEAST: f64 = 0.0005;
+    const MIN_SHOWN: f64 = 0.0005;
     match value {
         0.0 => "0".into(),
-        value if value.abs() < LEAST => "<0.001".into(),
+        value if value.abs() < MIN_SHOWN => "<0.001".into(),
         value if value.abs() < 9.995 => fixed(value, if value.abs() < 0.9995 { 3 } else { 2 }),
         value if value.abs() < 99.95 => fixed(value, 1),
         value => fixed(value, 0),

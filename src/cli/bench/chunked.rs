@@ -41,7 +41,7 @@ pub fn compare(model: &Arc<Model>, options: &EngineOptions) -> Result<()> {
     for shape in shapes {
         let mut recording = record(&mut runner, shape)?;
         let tokens = recording.choose(model)?;
-        let way = Way { shape, prepared: runner.load(recording)?, tokens };
+        let way = Way { shape, prepared: patiently(caps, &bar, || runner.load(recording))?, tokens };
         patiently(caps, &bar, || compute(model, &way, &ids, &bar))?;
         measured.push(compute(model, &way, &ids, &bar)?);
     }

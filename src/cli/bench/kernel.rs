@@ -44,6 +44,7 @@ use crate::cli::{
     progress::{MEASURING, bar},
     table::{Column, paragraph, table},
     values::whole,
+    warm_up::patiently,
 };
 use copies::Copies;
 
@@ -221,8 +222,8 @@ fn time(backend: &Arc<dyn Backend>, dispatches: &[Dispatch], repeat: u32, bar: &
     let mut each = 0.0;
     // Start with few dispatches: the right number per measurement and per submission is not known yet.
     for few in [1, 32] {
-        let programs = [load(again(few))?];
-        run(&programs, 1)?;
+        let programs = [patiently(backend.caps(), bar, || load(again(few)))?];
+        patiently(backend.caps(), bar, || run(&programs, 1))?;
         each = run(&programs, 1)? / few as f64;
         if each > AIM {
             break;

@@ -32,6 +32,7 @@ use crate::cli::{
     output::{note, print, print_json},
     progress::{MEASURING, bar},
     table::{Column, paragraph, table},
+    warm_up::patiently,
 };
 
 /// A step with each dispatch timed alone.
@@ -135,7 +136,7 @@ impl Profile {
         let mut recording = record(&mut runner, shape)?;
         recording.choose(model)?;
         fill(&recording.step, shape, model.vocabulary)?;
-        let prepared = runner.load(recording)?;
+        let prepared = patiently(backend.caps(), bar, || runner.load(recording))?;
         let once = || {
             backend.run(&prepared.program)?;
             backend.wait()
