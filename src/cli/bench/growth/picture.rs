@@ -130,6 +130,19 @@ impl Ranged for Ticks {
     }
 }
 
+/// Where the label of a point is free of the line, and the side of the label that is there. A line that rises by less
+/// than `slight` leaves the room above the point free.
+fn beside(rates: &[f64], number: usize, slight: f64) -> ((i32, i32), Pos) {
+    let is_higher = |other: Option<&f64>| other.is_some_and(|other| other - rates[number] > slight);
+    let before = is_higher(number.checked_sub(1).and_then(|before| rates.get(before)));
+    match (before, is_higher(rates.get(number + 1))) {
+        (false, false) => ((0, -8), Pos::new(HPos::Center, VPos::Bottom)),
+        (false, true) => ((7, 4), Pos::new(HPos::Left, VPos::Top)),
+        (true, false) => ((-7, 4), Pos::new(HPos::Right, VPos::Top)),
+        (true, true) => ((0, 9), Pos::new(HPos::Center, VPos::Top)),
+    }
+}
+
 /// One panel. Its lower axis is logarithmic, with a label at each point; its upright one is linear, from zero.
 fn chart(area: &Area<'_>, panel: &Panel) -> Drawn {
     let Panel { title, axis, color, points } = panel;
@@ -154,12 +167,13 @@ fn chart(area: &Area<'_>, panel: &Panel) -> Drawn {
     mesh.axis_style(FADED).bold_line_style(GRID).light_line_style(PAPER).max_light_lines(0).draw()?;
     let drawn = || points.iter().map(|(at, rate)| (place(*at), *rate));
     chart.draw_series(LineSeries::new(drawn(), color.stroke_width(2)))?;
-    let above: TextStyle<'_> = ("sans-serif", 13).into_font().color(color);
-    let above = above.pos(Pos::new(HPos::Center, VPos::Bottom));
-    let marks = drawn().map(|(at, rate)| {
+    let label: TextStyle<'_> = ("sans-serif", 13).into_font().color(color);
+    let rates: Vec<_> = points.iter().map(|(_, rate)| *rate).collect();
+    let marks = drawn().enumerate().map(|(number, (at, rate))| {
+        let (from_point, anchor) = beside(&rates, number, 0.03 * highest);
         EmptyElement::at((at, rate))
             + Circle::new((0, 0), 4, color.filled())
-            + Text::new(short(rate), (0, -8), above.clone())
+            + Text::new(short(rate), from_point, label.pos(anchor))
     });
     chart.draw_series(marks)?;
     Ok(())
