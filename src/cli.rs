@@ -8,6 +8,7 @@ mod compare;
 mod devices;
 mod evaluation;
 mod examples;
+mod figures;
 mod generate;
 mod groups;
 mod habits;

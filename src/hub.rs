@@ -72,8 +72,9 @@ fn hint(error: Error, model: &str, spec: &RepoSpec) -> Error {
 pub fn size_text(bytes: u64) -> String {
     match bytes {
         0..1000 => format!("{bytes} B"),
-        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        // From here on, one decimal place would round up to 1,000.
+        1000..999_950 => format!("{:.1} kB", bytes as f64 / 1e3),
+        999_950..999_950_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }

@@ -1,9 +1,9 @@
 //! `bench`: speed, and time per kernel.
 
 mod chunked;
+mod effort;
 mod growth;
 mod kernel;
-mod picture;
 mod plan;
 mod profile;
 mod rates;
@@ -31,11 +31,11 @@ pub struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     target: Target,
-    /// Prompt lengths to measure; 0 for none
-    #[arg(short = 'p', long, value_name = "TOKENS", value_delimiter = ',', default_value = "512", value_parser = whole::<u32>(0..=LONGEST, ""))]
+    /// Prompt lengths to measure; 0 for none [default: 512; with --profile, one chunk]
+    #[arg(short = 'p', long, value_name = "TOKENS", value_delimiter = ',', value_parser = whole::<u32>(0..=LONGEST, ""))]
     prompt: Vec<u32>,
-    /// Numbers of tokens to decode; 0 for none
-    #[arg(short = 'n', long, value_name = "TOKENS", value_delimiter = ',', default_value = "128", value_parser = whole::<u32>(0..=LONGEST, ""))]
+    /// Numbers of tokens to decode; 0 for none [default: 128; with --profile, one step]
+    #[arg(short = 'n', long, value_name = "TOKENS", value_delimiter = ',', value_parser = whole::<u32>(0..=LONGEST, ""))]
     decode: Vec<u32>,
     /// Tokens in the context before decoding
     #[arg(short = 'd', long, value_name = "TOKENS", value_delimiter = ',', default_value = "0", value_parser = whole::<u32>(0..=LONGEST, ""))]
@@ -49,8 +49,9 @@ pub struct Arguments {
     /// Compute a prompt of 1,000 tokens in chunks and token by token, and compare
     #[arg(long, group = "instead", conflicts_with = "json")]
     compare_loop: bool,
-    /// Time each dispatch of decode steps (-S, -d) and of prefill chunks (--budget, -d) with the device's clock
-    #[arg(long, group = "instead", conflicts_with_all = ["prompt", "decode"])]
+    /// Time each dispatch with the device's clock: of the decode step that makes the last of -n tokens after -d others,
+    /// for each of -S; and of each chunk (--budget) of a prompt of -p tokens after -d others
+    #[arg(long, group = "instead")]
     profile: bool,
     /// With --profile: write the dispatches to a file for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE")]
@@ -79,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => {}
     }
     arguments.require_partners()?;
-    if largest(&arguments.prompt) == 0 && largest(&arguments.decode) == 0 {
+    if largest(&arguments.prompts()) == 0 && largest(&arguments.decodes()) == 0 {
         return Err(Error::Request("-p 0 -n 0 measures nothing; give one of them a length".into()));
     }
     if arguments.plan.plan {
@@ -99,6 +100,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 impl Arguments {
+    /// The prompt lengths.
+    fn prompts(&self) -> Vec<u32> {
+        if self.prompt.is_empty() { vec![512] } else { self.prompt.clone() }
+    }
+
+    /// The numbers of tokens to decode.
+    fn decodes(&self) -> Vec<u32> {
+        if self.decode.is_empty() { vec![128] } else { self.decode.clone() }
+    }
+
     /// Refuses flags that do nothing without another one. The parser cannot: the other one may conflict with a third.
     fn require_partners(&self) -> Result<()> {
         let refuse = |flag: &str, partner: &str| {
@@ -107,6 +118,7 @@ impl Arguments {
         match (&self.trace, self.plan.gpu, &self.chip) {
             (Some(_), _, _) if !self.profile => refuse("--trace", "--profile"),
             (_, Some(_), _) if !self.plan.plan => refuse("--gpu", "--plan"),
+            _ if self.plan.kernels && !self.plan.plan => refuse("--kernels", "--plan"),
             (_, _, Some(_)) if !(self.plan.plan || self.profile) => refuse("--chip", "--plan or --profile"),
             _ => Ok(()),
         }

@@ -2,7 +2,6 @@
 
 use std::{
     io::{IsTerminal, stdin},
-    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,7 +15,7 @@ use serde_json::json;
 use super::{
     output::{note, print, print_json},
     progress::Download,
-    table::table,
+    table::{Column, paragraph, table},
 };
 
 /// Flags of `pull`.
@@ -73,19 +72,18 @@ pub fn list(arguments: &ListArguments) -> Result<()> {
         note(&format!("no models in {}: `bimetal pull OWNER/NAME` downloads one", options.cache.display()));
         return Ok(());
     }
-    let rows: Vec<_> = models.iter().map(|model| row(model, &options.cache)).collect();
+    let rows: Vec<_> = models.iter().map(row).collect();
     let bytes = models.iter().map(|model| model.bytes).sum();
     let place = options.cache.display();
-    print(&format!("{}{} in {place}\n", table(&["model", "size", "modified", "folder"], &rows), size_text(bytes)))
+    let columns = [Column::text("model"), Column::number("size"), Column::text("modified")];
+    print(&(table(&columns, &rows) + &paragraph(&format!("{} in {place}\n", size_text(bytes)), 0)))
 }
 
-/// A path is too long for a line: the folder in the cache stands for it.
-fn row(model: &CachedModel, cache: &Path) -> Vec<String> {
+/// A path is too long for a line; JSON has it.
+fn row(model: &CachedModel) -> Vec<String> {
     let date = model.modified.map_or("-".into(), |time| date(time)[..10].to_owned());
     let name = if model.complete { model.spec.to_string() } else { format!("{} (incomplete)", model.spec) };
-    let folder = model.path.strip_prefix(cache).ok().and_then(|path| path.components().next());
-    let folder = folder.map_or("-".into(), |folder| folder.as_os_str().to_string_lossy().into_owned());
-    vec![name, size_text(model.bytes), date, folder]
+    vec![name, size_text(model.bytes), date]
 }
 
 fn as_json(model: &CachedModel) -> serde_json::Value {

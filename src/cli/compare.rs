@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use super::{
     evaluation::{TextArguments, figure, figure_json, places, rate, report, require_complete, timed},
+    figures::{self, counted, fixed},
     model::{DeviceArguments, ModelArguments, PrecisionArguments, Quant, weights},
     output::{print, print_json},
-    table::table,
+    table::{Column, paragraph, table},
 };
 
 /// Flags of `compare`.
@@ -94,7 +95,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.json {
         print(&arguments.text.protocol(&passage, cut))?;
     }
-    let (measured, time) = timed(|progress| compare(sides.each_ref(), &passage, progress))?;
+    let (measured, time) =
+        timed(backend.caps(), &passage, |passage, progress| compare(sides.each_ref(), passage, progress))?;
     if arguments.json {
         let own = json!({
             "model": arguments.model.name(), "against": arguments.name(),
@@ -102,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         });
         print_json(&report(backend.caps(), [own, figures(&measured)], (&measured.extent, time)))?;
     } else {
-        let heading = format!("{} against {}\n", arguments.model.name(), arguments.name());
+        let heading = paragraph(&format!("{} against {}\n", arguments.model.name(), arguments.name()), 0);
         print(&(heading + &rows(&measured) + &closing(&measured, time)))?;
     }
     require_complete(&measured.extent, &passage)
@@ -153,7 +155,7 @@ fn rows(measured: &Comparison) -> String {
     };
     let alone = |name: &str, value: f64, unit: &str| {
         let places = places(value.abs(), min_places(unit));
-        vec![name.to_string(), format!("{value:.places$}{unit}"), String::new()]
+        vec![name.to_string(), fixed(value, places) + unit, String::new()]
     };
     let percent = |mean: Mean| Mean { value: 100.0 * mean.value, error: 100.0 * mean.error };
     let [median, q99, largest] = measured.divergence_quantiles;
@@ -173,10 +175,10 @@ fn rows(measured: &Comparison) -> String {
         alone("change of p, 1 %", low, " %"),
         alone("change of p, 99 %", high, " %"),
     ];
-    table(&["", "figure", "error"], &rows)
+    table(&[Column::text(""), Column::number("figure"), Column::number("error")], &rows)
 }
 
 fn closing(measured: &Comparison, time: Duration) -> String {
-    let (scored, rate) = (measured.extent.scored, rate(&measured.extent, time));
-    format!("{scored} ids scored, {rate:.1} tok/s; p is the probability of the id that came\n")
+    let (scored, rate) = (counted(measured.extent.scored, "id"), figures::rate(rate(&measured.extent, time)));
+    format!("{scored} scored, {rate} tok/s; p is the probability of the id that came\n")
 }

@@ -8,8 +8,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
+    figures::{count, size},
     output::{print, print_json},
-    table::table,
+    table::{Column, paragraph, table},
 };
 
 /// Flags of `devices`.
@@ -26,41 +27,78 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return print_json(&entries.iter().map(as_json).collect());
     }
-    let heading =
-        ["", "#", "backend", "device", "kind", "driver", "memory", "binding", "group memory", "subgroup", "features"];
-    let rows: Vec<_> = entries.iter().map(row).collect();
     let elsewhere = bimetal::low_level::compute::metal::ELSEWHERE
         .map(|why| format!(" The native Metal backend {why}."))
         .unwrap_or_default();
-    let note = format!("* is what `--backend auto` takes.{elsewhere}\n");
-    print(&(table(&heading, &rows) + &note))
+    let note = paragraph(&format!("* is what `--backend auto` takes.{elsewhere}\n"), 0);
+    print(&format!("{}\n{}\n{note}", overview(&entries), limits(&entries)))
 }
 
-fn row(entry: &DeviceEntry) -> Vec<String> {
-    let caps = &entry.caps;
-    let size = |bytes: u64| if bytes == u64::MAX { "-".into() } else { format!("{} MiB", bytes >> 20) };
-    let group = if caps.group_memory == u32::MAX { "-".into() } else { format!("{} KiB", caps.group_memory >> 10) };
-    vec![
-        if entry.auto { "*" } else { "" }.into(),
-        entry.index.map_or("-".into(), |index| index.to_string()),
-        caps.backend.into(),
-        caps.device.clone(),
-        format!("{:?}", caps.kind).to_lowercase(),
-        caps.driver.clone(),
-        caps.memory.map_or("-".into(), size),
-        size(caps.max_binding),
-        group,
-        caps.subgroup.map_or("-".into(), |[min, max]| format!("{min}-{max}")),
-        entry.features.join(" "),
-    ]
+/// The first two cells of a device: whether it is taken by itself, and its number.
+fn label(entry: &DeviceEntry) -> [String; 2] {
+    let mark = if entry.auto { "*" } else { "" };
+    [mark.into(), entry.index.map_or("-".into(), |index| count(index as u64))]
+}
+
+fn overview(entries: &[DeviceEntry]) -> String {
+    let columns = [
+        Column::text(""),
+        Column::number("#"),
+        Column::text("backend"),
+        Column::text("device"),
+        Column::text("kind"),
+        Column::text("driver"),
+        Column::number("memory"),
+    ];
+    let row = |entry: &DeviceEntry| {
+        let caps = &entry.caps;
+        let kind = format!("{:?}", caps.kind).to_lowercase();
+        let told = [caps.backend.into(), caps.device.clone(), kind, caps.driver.clone(), limit(caps.memory)];
+        label(entry).into_iter().chain(told).collect()
+    };
+    table(&columns, &entries.iter().map(row).collect::<Vec<_>>())
+}
+
+fn limits(entries: &[DeviceEntry]) -> String {
+    let columns = [
+        Column::text(""),
+        Column::number("#"),
+        Column::text("backend"),
+        Column::number("largest binding"),
+        Column::number("group memory"),
+        Column::number("subgroup"),
+        Column::text("features"),
+    ];
+    let row = |entry: &DeviceEntry| {
+        let caps = &entry.caps;
+        let subgroup = caps.subgroup.map_or("-".into(), |[min, max]| format!("{min}-{max}"));
+        let sizes = [wide(caps.max_binding), narrow(caps.group_memory)].map(limit);
+        let told = [caps.backend.into()].into_iter().chain(sizes).chain([subgroup, entry.features.join(", ")]);
+        label(entry).into_iter().chain(told).collect()
+    };
+    table(&columns, &entries.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A limit of 64 bits; the largest number means that there is none.
+fn wide(bytes: u64) -> Option<u64> {
+    (bytes != u64::MAX).then_some(bytes)
+}
+
+/// A limit of 32 bits; the largest number means that there is none.
+fn narrow(bytes: u32) -> Option<u64> {
+    (bytes != u32::MAX).then_some(bytes.into())
+}
+
+fn limit(bytes: Option<u64>) -> String {
+    bytes.map_or("-".into(), size)
 }
 
 fn as_json(entry: &DeviceEntry) -> serde_json::Value {
     let caps = &entry.caps;
     json!({
         "auto": entry.auto, "index": entry.index, "backend": caps.backend, "device": caps.device,
-        "kind": format!("{:?}", caps.kind).to_lowercase(), "driver": caps.driver, "memory": caps.memory,
-        "max_binding": caps.max_binding, "max_buffer": caps.max_buffer, "group_memory": caps.group_memory,
-        "subgroup": caps.subgroup, "features": entry.features,
+        "kind": format!("{:?}", caps.kind).to_lowercase(), "driver": caps.driver, "memory": caps.memory.and_then(wide),
+        "max_binding": wide(caps.max_binding), "max_buffer": wide(caps.max_buffer),
+        "group_memory": narrow(caps.group_memory), "subgroup": caps.subgroup, "features": entry.features,
     })
 }

@@ -16,15 +16,19 @@ use std::{
 use bimetal::{
     Error, Result,
     low_level::{compute::caps::Caps, model::config::Config, text::tokenizer::Tokenizer},
-    measure::perplexity::{Cut, Extent, Mean, Passage, Progress, utf8},
+    measure::perplexity::{Cut, Extent, Mean, Passage, Progress, Window, utf8},
 };
 use clap::Args;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{
+    figures::{count, counted, fixed},
     interrupt::{self, watch},
     progress::{SCORING, bar},
+    table::paragraph,
     values::whole,
+    warm_up::{compiles, patiently},
 };
 
 /// What some editors write before a text. It is no part of it.
@@ -111,23 +115,25 @@ impl TextArguments {
 
     /// A line of text about the windows to score.
     pub fn protocol(&self, passage: &Passage, Cut { window, stride }: Cut) -> String {
-        let (windows, ids) = (passage.windows.len(), passage.ids.len());
+        let (windows, ids) = (counted(passage.windows.len(), "window"), counted(passage.ids.len(), "id"));
         let overlap = match stride < window {
             true => format!(
-                ", each {stride} after the one before; of a window only what follows those before it is scored: its last \
-                 {stride} ids"
+                ", each {after} after the one before; of a window only what follows those before it is scored: its last \
+                 {}",
+                counted(stride as usize, "id"),
+                after = count(stride),
             ),
             false => String::new(),
         };
-        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let parts = match self.documents {
             true => {
                 let documents = counted(passage.documents, "document");
-                format!("{documents} between two <|endoftext|> each, in {}", counted(windows, "window"))
+                format!("{documents} between two <|endoftext|> each, in {windows}")
             }
-            false => counted(windows, "window"),
+            false => windows,
         };
-        format!("{}: {ids} ids, {parts} of up to {window} ids{overlap}\n", self.name().display())
+        let told = format!("{}: {ids}, {parts} of up to {} ids{overlap}\n", self.name().display(), count(window));
+        paragraph(&told, 0)
     }
 
     /// The same as JSON.
@@ -156,17 +162,37 @@ pub fn rate(extent: &Extent, time: Duration) -> f64 {
     extent.computed as f64 / time.as_secs_f64()
 }
 
-/// Runs an evaluation with a progress bar on a terminal. The first Ctrl-C stops it after the current part.
-pub fn timed<T>(evaluate: impl FnOnce(&mut Progress<'_>) -> Result<T>) -> Result<(T, Duration)> {
+/// Runs an evaluation with a progress bar on a terminal. The first Ctrl-C stops it after the current part. A device
+/// compiles its shaders before the time counts.
+pub fn timed<T>(
+    caps: &Caps,
+    passage: &Passage,
+    evaluate: impl Fn(&Passage, &mut Progress<'_>) -> Result<T>,
+) -> Result<(T, Duration)> {
     let interrupted = Arc::<AtomicBool>::default();
     watch(&interrupted, "interrupted: the figures so far follow; Ctrl-C again ends at once")?;
+    let go_on = || if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    if compiles(caps) {
+        let few = beginning(passage, caps.tiles.budget as usize);
+        patiently(caps, &ProgressBar::hidden(), || evaluate(&few, &mut |_, _| go_on()))?;
+    }
     let (bar, started) = (bar(SCORING, 0), Instant::now());
-    let outcome = evaluate(&mut |done, total| {
+    let outcome = evaluate(passage, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-        if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        go_on()
     })?;
     Ok((outcome, started.elapsed()))
+}
+
+/// The beginning of a passage's longest window. Its steps have as many rows as those of the whole passage.
+fn beginning(passage: &Passage, max_ids: usize) -> Passage {
+    let longest = passage.windows.iter().max_by_key(|window| window.ids.len());
+    let window = longest.map(|window| {
+        let ids = window.ids.start..window.ids.end.min(window.ids.start + max_ids + 1);
+        Window { scored: ids.len() - 1, ids }
+    });
+    Passage { windows: window.into_iter().collect(), ..passage.clone() }
 }
 
 /// The error of an interrupted evaluation, reported after its figures.
@@ -181,7 +207,7 @@ pub fn require_complete(extent: &Extent, passage: &Passage) -> Result<()> {
 /// A figure and its error, with two significant digits of the error, but at least `min_places` decimal places.
 pub fn figure(mean: Mean, min_places: usize) -> String {
     let places = places(mean.error, min_places);
-    format!("{:.places$} ± {:.places$}", mean.value, mean.error)
+    format!("{} ± {}", fixed(mean.value, places), fixed(mean.error, places))
 }
 
 /// Decimal places for two significant digits of a number.
@@ -206,6 +232,17 @@ mod tests {
         assert_eq!(figure(0.000_134_2, 0.000_004_26, 4), "0.0001342 ± 0.0000043");
         assert_eq!(figure(94.0532, 0.1514, 2), "94.05 ± 0.15");
         assert_eq!(figure(0.0, 0.0, 4), "0.0000 ± 0.0000");
-        assert_eq!(figure(1.5, f64::INFINITY, 4), "1.5000 ± inf");
+        assert_eq!(figure(1.5, f64::INFINITY, 4), "1.5000 ± -");
+        assert_eq!(figure(12_345.678, 12.3, 1), "12,345.7 ± 12.3");
+    }
+
+    #[test]
+    fn a_device_warms_up_on_a_part_of_the_longest_window() {
+        let window = |ids: std::ops::Range<usize>| Window { scored: 1, ids };
+        let passage = Passage { ids: vec![7; 100], windows: vec![window(0..10), window(10..90)], documents: 2 };
+        let windows = |max_ids| beginning(&passage, max_ids).windows;
+        assert_eq!(windows(512), [Window { ids: 10..90, scored: 79 }]);
+        assert_eq!(windows(16), [Window { ids: 10..27, scored: 16 }]);
+        assert_eq!(beginning(&passage, 16).ids, passage.ids);
     }
 }

@@ -2,8 +2,8 @@
 
 use clap::Command;
 
-const OUTPUT: [&str; 3] = ["json", "svg", "trace"];
-const MEASUREMENT: [&str; 12] = [
+const OUTPUT: [&str; 4] = ["json", "svg", "trace", "from"];
+const MEASUREMENT: [&str; 13] = [
     "prompt",
     "decode",
     "depth",
@@ -13,6 +13,7 @@ const MEASUREMENT: [&str; 12] = [
     "profile",
     "chip",
     "plan",
+    "kernels",
     "gpu",
     "contexts",
     "cold",

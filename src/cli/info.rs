@@ -14,16 +14,19 @@ use bimetal::{
     },
 };
 use clap::Args;
-use indicatif::HumanCount;
 use serde_json::json;
 
 use super::{
+    figures::{count, counted, scaled, size},
     located,
     model::{Kept, ModelArguments},
     output::{print, print_json},
-    table::table,
+    table::{Column, paragraph, table},
     values::whole,
 };
+
+/// Columns before what is told of a checkpoint.
+const INDENT: usize = 15;
 
 /// Flags of `info`.
 #[derive(Args)]
@@ -69,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         json["device"] = fit.map(|fit| fit.as_json()).into();
         return print_json(&json);
     }
-    let fit = fit.map_or(String::new(), |fit| format!("\n{}\n", fit.text()));
+    let fit = fit.map_or(String::new(), |fit| format!("\n{}\n", paragraph(&fit.text(), INDENT)));
     print(&(text(&name, &summary, &memory) + &fit))
 }
 
@@ -120,7 +123,7 @@ impl Fit {
 
     fn text(&self) -> String {
         let Fit { device, usable, context, longest, .. } = self;
-        let tokens = HumanCount((*context).into()).to_string();
+        let tokens = count(*context);
         let verdict = match context {
             0 => format!("no: the weights take {}{}", size(self.weights), self.advice()),
             context if context == longest => format!("yes, with the whole context of {tokens} tokens"),
@@ -156,21 +159,19 @@ fn text(name: &str, summary: &Summary, memory: &[(u32, u64)]) -> String {
     let files = summary.files.iter();
     lines.extend(files.map(|(path, bytes)| format!("file           {}, {}", path.display(), size(*bytes))));
     let skipped = summary.skipped.iter();
-    lines.extend(
-        skipped.map(|(what, (tensors, bytes))| format!("not loaded     {what}: {tensors} tensors, {}", size(*bytes))),
-    );
-    let parts = summary.parameters.iter().map(|(part, count)| vec![part.to_string(), HumanCount(*count).to_string()]);
+    lines.extend(skipped.map(|(what, (tensors, bytes))| {
+        format!("not loaded     {what}: {}, {}", counted(*tensors, "tensor"), size(*bytes))
+    }));
+    let parts = summary.parameters.iter().map(|(part, parameters)| vec![part.to_string(), count(*parameters)]);
     let types = summary.bytes.iter().map(|(dtype, bytes)| vec![dtype.to_string(), size(*bytes)]);
     let weights: u64 = summary.bytes.values().sum();
-    let needs = memory
-        .iter()
-        .map(|(context, cache)| vec![HumanCount((*context).into()).to_string(), size(*cache), size(weights + cache)]);
+    let needs = memory.iter().map(|(context, cache)| vec![count(*context), size(*cache), size(weights + cache)]);
     let tables = [
-        table(&["part", "parameters"], &parts.collect::<Vec<_>>()),
-        table(&["stored as", "size"], &types.collect::<Vec<_>>()),
-        table(&["context", "cache", "with weights"], &needs.collect::<Vec<_>>()),
+        table(&[Column::text("part"), Column::number("parameters")], &parts.collect::<Vec<_>>()),
+        table(&[Column::text("stored as"), Column::number("size")], &types.collect::<Vec<_>>()),
+        table(&["context", "cache", "with weights"].map(Column::number), &needs.collect::<Vec<_>>()),
     ];
-    format!("{}\n\n{}", lines.join("\n"), tables.join("\n"))
+    format!("{}\n\n{}", paragraph(&lines.join("\n"), INDENT), tables.join("\n"))
 }
 
 fn shape(config: &Config) -> [String; 6] {
@@ -178,34 +179,15 @@ fn shape(config: &Config) -> [String; 6] {
     let head = if config.tied { "the embedding is the output head" } else { "an output head of its own" };
     [
         format!("layers         {all}: {full} of gated attention, {} of gated DeltaNet", all - full),
-        format!("width          {}, {} in the MLP", config.hidden, config.intermediate),
+        format!("width          {}, {} in the MLP", count(config.hidden), count(config.intermediate)),
         format!("attention      {} query and {} key heads of {}", config.query_heads, config.kv_heads, config.head_dim),
         format!(
             "DeltaNet       {} key heads of {}, {} value heads of {}",
             config.key_heads, config.key_head_dim, config.value_heads, config.value_head_dim
         ),
-        format!("vocabulary     {}, {head}", config.vocabulary),
-        format!("context        {} tokens", config.context),
+        format!("vocabulary     {}, {head}", count(config.vocabulary)),
+        format!("context        {} tokens", count(config.context)),
     ]
-}
-
-/// Bytes in the largest unit that leaves a number of at least one.
-fn size(bytes: u64) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
-        None => format!("{bytes} B"),
-    }
-}
-
-/// A number of parameters in words.
-fn scaled(count: u64) -> String {
-    match count {
-        0..10_000 => count.to_string(),
-        10_000..1_000_000 => format!("{:.1} K", count as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} M", count as f64 / 1e6),
-        _ => format!("{:.1} B", count as f64 / 1e9),
-    }
 }
 
 fn as_json(summary: &Summary, memory: &[(u32, u64)]) -> serde_json::Value {

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{
     evaluation::{TextArguments, figure, figure_json, rate, report, require_complete, timed},
+    figures::{self, counted},
     model::{DeviceArguments, ModelArguments, PrecisionArguments, weights},
     output::{print, print_json},
 };
@@ -46,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.json {
         print(&arguments.text.protocol(&passage, cut))?;
     }
-    let (measured, time) = timed(|progress| perplexity(&side, &passage, progress))?;
+    let (measured, time) = timed(backend.caps(), &passage, |passage, progress| perplexity(&side, passage, progress))?;
     if arguments.json {
         let own = json!({
             "model": arguments.model.name(), "precision": arguments.precision.as_json(side.model.weights.activations()),
@@ -62,11 +63,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 fn closing(measured: &Perplexity, time: Duration) -> String {
     format!(
-        "perplexity {}, NLL {:.5} ± {:.5}, {} ids scored, {:.1} tok/s\n",
+        "perplexity {}, NLL {}, {} scored, {} tok/s\n",
         figure(measured.perplexity(), 4),
-        measured.nll.value,
-        measured.nll.error,
-        measured.extent.scored,
-        rate(&measured.extent, time),
+        figure(measured.nll, 5),
+        counted(measured.extent.scored, "id"),
+        figures::rate(rate(&measured.extent, time)),
     )
 }

@@ -1,12 +1,13 @@
 //! Progress bars, shown only on a terminal.
 
 use std::{
+    fmt::Write,
     io::{IsTerminal, stderr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bimetal::low_level::hub::{DownloadEvent, size_text};
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressFinish, ProgressState, ProgressStyle};
 
 use super::output::{is_quiet, note};
 
@@ -14,20 +15,40 @@ use super::output::{is_quiet, note};
 const DOWNLOADING: &str =
     "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
 /// For loading weights, in bytes.
-pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
+pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}, {eta} left";
 /// For quantizing weights, in bytes.
-pub const QUANTIZING: &str = "quantizing {bar:40} {binary_bytes} of {binary_total_bytes}";
+pub const QUANTIZING: &str = "quantizing {bar:40} {binary_bytes} of {binary_total_bytes}, {eta} left";
 /// For scoring a text, in ids.
 pub const SCORING: &str = "scoring {bar:40} {human_pos} of {human_len} ids, {per_sec}: {eta} left";
-/// For the steps of a measurement.
-pub const MEASURING: &str = "measuring {bar:40} {pos} of {len}: {wide_msg}";
+/// For the runs of a measurement, in units of effort.
+pub const MEASURING: &str = "measuring {bar:20} {percent} %, {left}: {wide_msg}";
+
+/// How often a bar is drawn while nothing arrives.
+const TICK: Duration = Duration::from_secs(1);
 
 /// A bar on standard error that disappears when dropped; hidden if standard error is not a terminal.
 pub fn bar(template: &'static str, length: u64) -> ProgressBar {
     if is_quiet() || !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear)
+    let bar = ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear);
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// The time that a measurement still takes, at the speed of all that is done. Its runs are few and long: an average of
+/// the last moments would swing.
+fn left(state: &ProgressState, text: &mut dyn Write) {
+    let (done, all) = (state.pos(), state.len().unwrap_or(0));
+    let told = match done {
+        0 => write!(text, "first run"),
+        _ => {
+            let left = state.elapsed().mul_f64(all.saturating_sub(done) as f64 / done as f64);
+            write!(text, "about {:#} left", HumanDuration(left))
+        }
+    };
+    // A bar that is not drawn is no reason to end a measurement.
+    let _ = told;
 }
 
 /// Shows a download: one bar per file on a terminal, and elsewhere one line at its beginning and one at its end.
@@ -91,7 +112,8 @@ fn short(file: &str) -> String {
 }
 
 fn style(template: &'static str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("templates are constants, and the tests parse each")
+    let style = ProgressStyle::with_template(template).expect("templates are constants, and the tests parse each");
+    style.with_key("left", left)
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use bimetal::{GenerationOptions, Sampling};
 use clap::{Args, builder::NonEmptyStringValueParser};
-use indicatif::HumanCount;
 use serde_json::{Map, Value, json};
 
+use super::figures::count;
 use super::values::{Number, Seed, limit, whole};
 
 /// The numbers with a fraction, by flag.
@@ -126,7 +126,7 @@ pub fn described(options: &GenerationOptions, context: u32) -> String {
         _ => value != "0",
     };
     let told = settings(options).into_iter().filter(changes).map(|(name, value)| format!("{name} {value}"));
-    format!("{}, context {}", told.collect::<Vec<_>>().join(", "), HumanCount(context.into()))
+    format!("{}, context {}", told.collect::<Vec<_>>().join(", "), count(context))
 }
 
 /// The settings in effect as JSON.

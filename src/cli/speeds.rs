@@ -10,7 +10,7 @@ use bimetal::{
     },
 };
 
-use super::values::counted;
+use super::figures::counted;
 
 /// The counts and times of one text, or of all answers of a conversation.
 #[derive(Clone, Copy, Default)]

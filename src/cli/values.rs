@@ -2,12 +2,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
-use indicatif::HumanCount;
-
-/// A count as in `1 token` or `12,000 tokens`.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{} {what}{}", HumanCount(count as u64), if count == 1 { "" } else { "s" })
-}
+use super::figures::count;
 
 /// A parser for whole numbers in a range. The hint says what to do instead, or is empty.
 pub fn whole<T: TryFrom<u64>>(
@@ -17,7 +12,7 @@ pub fn whole<T: TryFrom<u64>>(
     move |text| {
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
-            let (first, last) = (HumanCount(*range.start()), HumanCount(*range.end()));
+            let (first, last) = (count(*range.start()), count(*range.end()));
             let open = *range.end() >= u64::from(u32::MAX);
             hinted(
                 if open {
@@ -97,12 +92,6 @@ fn hinted(range: impl Display, hint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counts_agree_with_their_nouns() {
-        assert_eq!((counted(0, "token"), counted(1, "token")), ("0 tokens".into(), "1 token".into()));
-        assert_eq!(counted(12_345, "token"), "12,345 tokens");
-    }
 
     #[test]
     fn minus_one_is_no_limit_and_a_random_seed() {

@@ -38,7 +38,7 @@ pub fn all() -> &'static [Chip] {
 /// The chips that a backend may run on; Metal runs only on Apple's.
 pub fn of_backend(backend: &str) -> impl Iterator<Item = &'static Chip> {
     let metal = backend == "metal";
-    all().iter().filter(move |chip| !metal || chip.name.starts_with("Apple"))
+    all().iter().filter(move |chip| !metal || chip.is_apple())
 }
 
 /// The chip with this name, with or without its maker's. Ignores case and spaces.
@@ -76,6 +76,11 @@ pub fn of_device(device: &str) -> Option<&'static Chip> {
 }
 
 impl Chip {
+    /// Whether Metal runs on it.
+    pub fn is_apple(&self) -> bool {
+        self.name.starts_with("Apple")
+    }
+
     /// Roofline time of a cost in seconds: the longer of its memory time and its compute time.
     pub fn roofline(&self, cost: &Cost) -> f64 {
         let memory = cost.moved() as f64 / (self.bandwidth * 1e9);

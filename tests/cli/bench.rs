@@ -40,11 +40,13 @@ fn json() {
 
 #[test]
 fn a_table() {
-    let out = bench(&["-p", "8", "-n", "0", "-r", "1"]).succeeds().out;
+    let Outcome { out, err, .. } = bench(&["-p", "8", "-n", "0", "-r", "1"]).succeeds();
+    // Without a terminal, no progress is drawn.
+    assert_eq!(err.lines().count(), 1, "{err}");
     let lines: Vec<_> = out.lines().collect();
     let [heading, settings, columns, row, closing, memory] = lines[..] else { panic!("{out}") };
     let threads = crate::run::threads();
-    let model = "tiny-stories, the built-in model (7.9 M parameters, 16 MiB)";
+    let model = "tiny-stories, the built-in model (7.9 M parameters, 15.1 MiB)";
     assert_eq!(heading, format!("{model} on {threads} threads (cpu), median of 1"));
     assert_eq!(settings, "products of f32, keys and values in f16, 512 tokens a step, a context of 16");
     assert_eq!(columns.split_whitespace().collect::<Vec<_>>(), ["test", "tok/s", "least", "most"]);
@@ -52,16 +54,16 @@ fn a_table() {
     assert_eq!((cells[0], cells.len()), ("pp8", 4));
     assert!(cells[1] == cells[2] && cells[2] == cells[3], "{row}");
     assert!(closing.starts_with("dispatches: prompt of 512 "), "{closing}");
-    assert!(memory.starts_with("device memory: ") && memory.contains(" MiB: weights 16, caches "), "{memory}");
+    assert!(memory.starts_with("device memory: ") && memory.contains(" MiB: weights 15.1 MiB, caches "), "{memory}");
 }
 
 #[test]
 fn a_loop_to_compare_with() {
     let small = fixture("tiny-tied-text-f32");
     let out = bench(&["--compare-loop", "--model", small.to_str().unwrap()]).succeeds().out;
-    assert!(out.starts_with("1000 tokens: in chunks of 512 "), "{out}");
+    assert!(out.starts_with("1,000 tokens: in chunks of 512 "), "{out}");
     // On the cpu backend both ways compute the same sums.
-    assert!(out.ends_with(" times; logits max_abs_diff 0.000000\n"), "{out}");
+    assert!(out.ends_with(" times\nlogits max_abs_diff 0.000000\n"), "{out}");
 }
 
 #[test]
@@ -111,9 +113,11 @@ fn lengths_beyond_the_context() {
 
 #[test]
 fn flags_that_do_nothing_alone() {
-    let cases: [(&[&str], _, _); 3] = [
+    let cases: [(&[&str], _, _); 5] = [
         (&["-p", "8", "--trace", "no/such/trace.json"], "--trace", "--profile"),
         (&["--gpu", "discrete"], "--gpu", "--plan"),
+        (&["--profile", "--gpu", "discrete"], "--gpu", "--plan"),
+        (&["--kernels"], "--kernels", "--plan"),
         (&["-n", "8", "--chip", "m1"], "--chip", "--plan or --profile"),
     ];
     for (arguments, flag, partner) in cases {

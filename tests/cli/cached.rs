@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use serde_json::Value;
 
 use crate::{
-    run::{Outcome, checkpoint, command, finish},
+    run::{Outcome, checkpoint, command, finish, readable},
     server::{COMMIT, Hub},
     support::scratch::{Scratch, WEIGHTS},
 };
@@ -13,7 +13,9 @@ use crate::{
 const REPOSITORY: &str = "hub/models--maker--model";
 
 fn bimetal(hub: &Hub, home: &Scratch, arguments: &[&str]) -> Outcome {
-    finish(command(arguments).env("HF_ENDPOINT", &hub.endpoint).env("HF_HOME", &home.0))
+    let outcome = finish(command(arguments).env("HF_ENDPOINT", &hub.endpoint).env("HF_HOME", &home.0));
+    readable(arguments, &outcome.out);
+    outcome
 }
 
 fn gguf() -> Vec<u8> {
@@ -162,13 +164,8 @@ fn models_are_listed_and_removed() {
     assert!(found[0]["path"].as_str().unwrap().ends_with("model-BF16.gguf") && found[0]["modified"].is_string());
     let table = bimetal(&hub, &home, &["ls"]).succeeds().out;
     let lines: Vec<_> = table.lines().collect();
-    assert!(
-        lines[1].starts_with("maker/model:BF16")
-            && lines[1].contains("16 B")
-            && lines[1].ends_with("models--maker--model")
-            && lines.len() == 4,
-        "{table}"
-    );
+    assert!(lines[1].starts_with("maker/model:BF16    ") && lines[1].contains(" 16 B  "), "{table}");
+    assert!(lines.len() == 4 && lines[3].contains("kB in "), "{table}");
 
     let refused = bimetal(&hub, &home, &["rm", "maker/model:BF16"]);
     refused.refuses("rm maker/model:BF16 would free 16 B: add -y to remove without a question");
@@ -185,6 +182,19 @@ fn models_are_listed_and_removed() {
     assert!(refused.err.contains("names no model on the hub") && refused.code == Some(1), "{}", refused.err);
 }
 
+/// Nothing of a long name is lost: it continues on a line below.
+#[test]
+fn long_names_are_listed_within_100_columns() {
+    let (hub, home) = (ggufs(), Scratch::empty());
+    let (owner, name) = ("m".repeat(40), "n".repeat(80));
+    let blobs = home.path(&format!("hub/models--{owner}--{name}/blobs"));
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(blobs.join("tag.incomplete"), [0; 300]).unwrap();
+    let table = bimetal(&hub, &home, &["ls"]).succeeds().out;
+    let shown: String = table.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(shown.contains(&format!("{owner}/{name}")), "{table}");
+}
+
 #[test]
 fn an_unfinished_download_is_listed_and_removed() {
     let (hub, home) = (ggufs(), Scratch::empty());
@@ -194,7 +204,7 @@ fn an_unfinished_download_is_listed_and_removed() {
     assert_eq!((&found[0]["model"], &found[0]["bytes"]), (&"maker/model".into(), &300.into()));
     assert_eq!(found[0]["complete"], false);
     let table = bimetal(&hub, &home, &["ls"]).succeeds().out;
-    assert!(table.contains("maker/model (incomplete)  300 B"), "{table}");
+    assert!(table.contains("maker/model (incomplete)  300 B  "), "{table}");
     let removed = bimetal(&hub, &home, &["rm", "-y", "maker/model"]).succeeds().out;
     assert_eq!(removed, "removed maker/model: 300 B freed\n");
 }

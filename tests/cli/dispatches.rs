@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    run::{Outcome, run, threads},
+    run::{Outcome, existing, run, threads},
     support::{fixtures::fixture, scratch::Scratch},
 };
 
@@ -76,10 +76,23 @@ fn a_profile_for_programs() {
 }
 
 #[test]
+fn a_profile_of_given_lengths() {
+    let steps = |arguments: &[&str]| {
+        let report: Value = serde_json::from_str(&profile(arguments).succeeds().out).unwrap();
+        let programs = report["programs"].as_array().unwrap().iter();
+        programs.map(|p| json!([p["kind"], p["rows"], p["depth"]])).collect::<Vec<_>>()
+    };
+    // All chunks of each prompt, and the step that makes the last of the tokens; nothing twice.
+    let found = steps(&["-p", "65,100", "-n", "8", "-d", "20", "--json"]);
+    assert_eq!(found, [json!(["decode", 1, 27]), json!(["prompt", 65, 20]), json!(["prompt", 35, 85])]);
+    assert_eq!(steps(&["-p", "0", "-n", "2", "--json"]), [json!(["decode", 1, 1])]);
+}
+
+#[test]
 fn a_profile_for_people() {
     let out = profile(&["-S", "2"]).succeeds().out;
-    assert!(out.lines().next().unwrap().ends_with("its peaks are not known: --chip names a chip"), "{out}");
-    for title in ["decode step of 2 rows (2 sequences) at depth 1: ", "prompt chunk of 65 rows at depth 0: "] {
+    assert_eq!(out.lines().nth(1).unwrap(), "its peaks are not known: --chip names a chip", "{out}");
+    for title in ["decode step of 2 sequences at depth 1: ", "prompt chunk of 65 tokens at depth 0: "] {
         assert!(out.lines().any(|line| line.starts_with(title) && line.ends_with(" ms in one go")), "{title}{out}");
     }
     let columns = ["kernel", "dispatches", "µs", "each", "%", "GB/s", "TFLOP/s"];
@@ -89,8 +102,8 @@ fn a_profile_for_people() {
     assert!(rows("gdn_scan ") == 1 && rows("argmax ") == 2, "{out}");
     assert!(out.lines().any(|line| line.starts_with("matvec ") && line.contains('×')), "{out}");
     let known = profile(&["--chip", "H200"]).succeeds().out;
-    assert!(known.lines().next().unwrap().contains("; NVIDIA H200: 4800 GB/s, "), "{known}");
-    assert_eq!(known.matches("  % of roofline\n").count(), 2, "{known}");
+    assert!(known.lines().nth(1).unwrap().starts_with("NVIDIA H200: 4,800 GB/s, "), "{known}");
+    assert_eq!(known.matches("  roofline\n").count(), 2, "{known}");
 }
 
 #[test]
@@ -101,6 +114,7 @@ fn a_trace() {
     assert!(outcome.err.ends_with("trace.json: 3 programs; open it in https://ui.perfetto.dev\n"), "{}", outcome.err);
     let report: Value = serde_json::from_str(&outcome.out).unwrap();
     let trace: Value = serde_json::from_slice(&scratch.read("trace.json")).unwrap();
+    existing(&trace);
     let mut rows: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
     for event in trace["traceEvents"].as_array().unwrap() {
         rows.entry(event["tid"].as_u64().unwrap()).or_default().push(event);
@@ -143,7 +157,9 @@ fn profiles_that_cannot_be_made() {
     profile(&["-d", "100000"]).refuses(long);
     let short = "-d and --budget ask for a context of 65 tokens, and --context has 32; give shorter lengths";
     profile(&["--context", "32"]).refuses(short);
-    profile(&["-p", "4"]).misunderstands("the argument '--profile' cannot be used with '--prompt <TOKENS>'");
+    let long = "-p, -n and -d ask for a context of 5000 tokens, and the model's has 4096; give shorter lengths";
+    profile(&["-p", "5000", "-n", "0"]).refuses(long);
+    profile(&["-p", "0", "-n", "0"]).refuses("-p 0 -n 0 measures nothing; give one of them a length");
     profile(&["--plan"]).misunderstands("the argument '--profile' cannot be used with '--plan'");
     profile(&["--compare-loop"]).misunderstands("the argument '--profile' cannot be used with '--compare-loop'");
 }
@@ -188,11 +204,15 @@ fn every_kernel_of_a_step() {
     for name in names {
         let flags = ["--cold", "1", "-r", "1", "--budget", "65", "-d", "20", "--model", small.to_str().unwrap()];
         let out = kernel(&[&[name], &flags[..]].concat()).succeeds().out;
-        let (heading, table) = out.split_once('\n').unwrap();
+        let begin =
+            out.find("\ndecode step of 1 sequence at depth 20").or_else(|| out.find("\nprompt chunk of 65 tokens"));
+        let (heading, table) = out.split_at(begin.unwrap_or_else(|| panic!("{out}")));
         let device = format!("on {} threads (cpu): dispatches back to back in one program", threads());
+        let heading = heading.replace('\n', " ");
         assert!(heading.starts_with(&format!("{name} of ")) && heading.contains(&device), "{heading}");
-        let rows = table.lines().skip(2).count();
-        assert!((1..=16).contains(&rows) && table.contains("cold µs") && table.contains("warm µs"), "{out}");
+        let rows = |buffers: &str| table.lines().filter(|line| line.contains(buffers)).count();
+        let (cold, warm) = (rows("  cold  "), rows("  warm  "));
+        assert!((1..=16).contains(&cold) && cold == warm, "{out}");
     }
 }
 

@@ -47,13 +47,21 @@ fn windows_that_slide_and_documents() {
     let sliding = excerpted("perplexity", &["-w", "64", "--stride", "32"]).succeeds();
     let said = "129 ids, 3 windows of up to 64 ids, each 32 after the one before; of a window only what follows those before \
                 it is scored: its last 32 ids";
-    assert!(sliding.out.contains(said) && sliding.out.contains(" 128 ids scored"), "{}", sliding.out);
+    assert!(
+        sliding.out.replace('\n', " ").contains(said) && sliding.out.contains(" 128 ids scored"),
+        "{}",
+        sliding.out
+    );
     let found = json(excerpted("perplexity", &["-w", "64", "--stride", "32", "--json"]));
     // Windows of 64 that overlap by 32: every id except the first is scored once.
     assert_eq!((&found["scored"], &found["computed"]), (&128.into(), &192.into()));
     let documents = excerpted("perplexity", &["--documents"]).succeeds();
-    let said = "1 document between two <|endoftext|> each, in 1 window of up to 4096 ids";
-    assert!(documents.out.contains(said) && documents.out.contains(" 129 ids scored"), "{}", documents.out);
+    let said = "1 document between two <|endoftext|> each, in 1 window of up to 4,096 ids";
+    assert!(
+        documents.out.replace('\n', " ").contains(said) && documents.out.contains(" 129 ids scored"),
+        "{}",
+        documents.out
+    );
 }
 
 #[test]

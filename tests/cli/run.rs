@@ -6,6 +6,8 @@ use std::{
     thread,
 };
 
+use serde_json::Value;
+
 use crate::support::{fixtures::fixture, scratch::Scratch};
 
 /// The exit code and outputs of a run.
@@ -36,7 +38,39 @@ pub fn command(arguments: &[&str]) -> Command {
 
 /// Runs with empty standard input.
 pub fn run(arguments: &[&str]) -> Outcome {
-    finish(&mut command(arguments))
+    let outcome = finish(&mut command(arguments));
+    readable(arguments, &outcome.out);
+    outcome
+}
+
+/// Checks what a command prints for people and for programs: lines within 100 columns, and no number that means none.
+#[track_caller]
+pub fn readable(arguments: &[&str], out: &str) {
+    /// What these print is a text, a path or a script.
+    const OTHERS: [&str; 7] = ["generate", "chat", "run", "pull", "rm", "completions", "man"];
+    if arguments.contains(&"--json") {
+        let Ok(report) = serde_json::from_str(out) else { return assert_eq!(out, "", "{arguments:?} prints no JSON") };
+        existing(&report);
+    } else if arguments.first().is_some_and(|command| !OTHERS.contains(command)) {
+        let wide: Vec<_> = out.lines().filter(|line| line.chars().count() > 100).collect();
+        assert!(wide.is_empty(), "{arguments:?} prints lines above 100 columns: {wide:#?}");
+    }
+}
+
+/// Checks that no number stands for one that does not exist.
+#[track_caller]
+pub fn existing(report: &Value) {
+    match report {
+        Value::Array(values) => values.iter().for_each(existing),
+        Value::Object(members) => members.values().for_each(existing),
+        // `null` stands for what is not finite, too: JSON has no other way.
+        Value::Number(number) => {
+            let none = [u64::from(u32::MAX), i64::MAX as u64, u64::MAX].map(|none| none as f64);
+            assert!(number.as_f64().is_some_and(|number| !none.contains(&number)), "{number}");
+        }
+        Value::String(text) => assert!(!["NaN", "inf", "-inf"].contains(&text.as_str()), "{text}"),
+        _ => {}
+    }
 }
 
 /// Runs with a text on standard input.
@@ -48,6 +82,7 @@ pub fn pipe(arguments: &[&str], input: &str) -> Outcome {
     let writer = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let outcome = Outcome::of(child.wait_with_output().unwrap());
     writer.join().unwrap();
+    readable(arguments, &outcome.out);
     outcome
 }
 

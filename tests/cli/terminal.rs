@@ -1,4 +1,4 @@
-//! `chat` on a terminal.
+//! What is shown on a terminal: `chat`, and the time that is left.
 
 use std::{
     fs::File,
@@ -12,7 +12,10 @@ use std::{
 
 use nix::pty::{Winsize, openpty};
 
-use crate::{run::command, support::scratch::Scratch};
+use crate::{
+    run::{checkpoint, command},
+    support::{fixtures::fixture, scratch::Scratch},
+};
 
 /// Far above what any answer takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,9 +34,14 @@ struct Terminal {
 impl Terminal {
     /// Starts `chat` with greedy sampling; the history is in a directory of its own.
     fn chat(history: &Scratch, flags: &[&str]) -> Self {
+        Self::start(history, &[&["chat", "--backend", "cpu", "-t", "0"], flags].concat())
+    }
+
+    /// Starts a command.
+    fn start(history: &Scratch, arguments: &[&str]) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
-        let inner = command(&[&["chat", "--backend", "cpu", "-t", "0"], flags].concat());
+        let inner = command(arguments);
         // The program opens the terminal by its name, for which it must be the one of its session.
         let mut outer = Command::new("setsid");
         outer.arg("--ctty").arg("--wait").arg(inner.get_program()).args(inner.get_args());
@@ -161,4 +169,49 @@ fn color_lines_and_history() {
     let (code, seen) = terminal.end();
     assert_eq!(code, Some(0), "{seen}");
     assert!(seen.contains("1 answer: ") && !seen.contains("\x1b[2m") && !seen.contains("\x1b[1m"), "{seen:?}");
+}
+
+/// Elsewhere than on a terminal nothing is drawn: other tests compare all of standard error.
+#[test]
+fn work_that_lasts_tells_the_time_that_is_left() {
+    let home = Scratch::empty();
+    let small = fixture("tiny-tied-text-f32");
+    let small = small.to_str().unwrap();
+    let shown = |arguments: &[&str]| {
+        let (code, seen) = Terminal::start(&home, &[arguments, &["--backend", "cpu", "-m", small]].concat()).end();
+        assert_eq!(code, Some(0), "{seen}");
+        seen
+    };
+    let measurements: [&[&str]; 5] = [
+        &["bench", "-p", "64", "-n", "4", "-r", "2"],
+        &["bench", "--profile", "-p", "64", "-n", "4", "-r", "2"],
+        &["bench", "--compare-loop"],
+        &["bench", "growth", "--contexts", "16,64", "-S", "1", "-n", "4", "-r", "2"],
+        &["bench", "kernel", "matvec", "--cold", "1", "-r", "1"],
+    ];
+    for arguments in measurements {
+        let seen = shown(arguments);
+        assert!(seen.contains("measuring ") && seen.contains(" %, first run: "), "{arguments:?}: {seen:?}");
+        assert!(seen.contains(" %, about ") && seen.contains(" left: "), "{arguments:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn evaluations_and_quantize_tell_the_time_that_is_left() {
+    let (home, checkpoint) = (Scratch::empty(), checkpoint());
+    home.write("text.txt", "a b c d e f g ".repeat(20));
+    let (text, out, model) = (home.path("text.txt"), home.path("q4"), checkpoint.0.to_str().unwrap());
+    let [text, out] = [&text, &out].map(|path| path.to_str().unwrap());
+    let scored = ["--backend", "cpu", "-m", model, "-f", text, "-w", "16"];
+    let commands: [(Vec<&str>, &str); 3] = [
+        ([&["perplexity"], &scored[..]].concat(), "scoring "),
+        ([&["compare", "--against", "q8"], &scored[..]].concat(), "scoring "),
+        (vec!["quantize", model, out, "--format", "q4"], "quantizing "),
+    ];
+    for (arguments, bar) in commands {
+        let (code, seen) = Terminal::start(&home, &arguments).end();
+        assert_eq!(code, Some(0), "{seen}");
+        let (_, shown) = seen.split_once(bar).unwrap_or_else(|| panic!("{arguments:?}: {seen:?}"));
+        assert!(shown.contains(" left"), "{arguments:?}: {seen:?}");
+    }
 }

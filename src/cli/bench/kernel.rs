@@ -28,6 +28,7 @@ use bimetal::{
     measure::chips::Chip,
 };
 use clap::{Args, builder::PossibleValuesParser};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{
@@ -35,13 +36,15 @@ use super::{
     profile::name,
     recording::{Shape, fill, record, runner, warm_up},
     target::{Target, chip},
-    work::{Work, heading, median},
+    work::{Work, columns, median},
 };
 use crate::cli::{
+    figures::{self, short},
     output::{print, print_json},
     progress::{MEASURING, bar},
-    table::table,
+    table::{Column, paragraph, table},
     values::whole,
+    warm_up::patiently,
 };
 use copies::Copies;
 
@@ -119,7 +122,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bar = bar(MEASURING, cases.len() as u64);
     let measure = |case: Case| {
         bar.set_message(format!("{}, {}", name(&case.dispatch), case.shape.title()));
-        measure(arguments, &backend, case).inspect(|_| bar.inc(1))
+        measure(arguments, &backend, case, &bar).inspect(|_| bar.inc(1))
     };
     let measured = cases.into_iter().map(measure).collect::<Result<Vec<_>>>()?;
     drop(bar);
@@ -141,7 +144,7 @@ fn report(arguments: &Arguments, caps: &Caps, (measured, chip): (&[Measured], Op
         caps.device,
         caps.backend,
     );
-    print(&(title + &text(measured, chip)))
+    print(&(paragraph(&title, 0) + &text(measured, chip)))
 }
 
 /// The dispatches of a step.
@@ -195,17 +198,17 @@ fn absent(kernel: &str, recorded: &[Recorded]) -> Error {
     Error::Request(what)
 }
 
-fn measure(arguments: &Arguments, backend: &Arc<dyn Backend>, case: Case) -> Result<Measured> {
+fn measure(arguments: &Arguments, backend: &Arc<dyn Backend>, case: Case, bar: &ProgressBar) -> Result<Measured> {
     let max_bytes = arguments.target.engine.memory.map_or(Copies::MAX_BYTES, |mebibytes| mebibytes << 20);
     let copies = Copies::new(backend, &case.dispatch, (case.cost.moved(), arguments.cold * 1_000_000), max_bytes)?;
-    let cold = time(backend, copies.dispatches(), arguments.repeat)?;
-    let warm = time(backend, &copies.dispatches()[..1], arguments.repeat)?;
+    let cold = time(backend, copies.dispatches(), arguments.repeat, bar)?;
+    let warm = time(backend, &copies.dispatches()[..1], arguments.repeat, bar)?;
     let between = case.cost.moved() * copies.dispatches().len() as u64;
     Ok(Measured { case, between, cold, warm })
 }
 
 /// Seconds per dispatch, when the dispatches run one after the other, repeatedly.
-fn time(backend: &Arc<dyn Backend>, dispatches: &[Dispatch], repeat: u32) -> Result<f64> {
+fn time(backend: &Arc<dyn Backend>, dispatches: &[Dispatch], repeat: u32, bar: &ProgressBar) -> Result<f64> {
     let load = |dispatches: Vec<Dispatch>| backend.load(Pass::replay(backend.caps(), &dispatches));
     let run = |programs: &[Program], times: u32| -> Result<f64> {
         let started = Instant::now();
@@ -219,8 +222,8 @@ fn time(backend: &Arc<dyn Backend>, dispatches: &[Dispatch], repeat: u32) -> Res
     let mut each = 0.0;
     // Start with few dispatches: the right number per measurement and per submission is not known yet.
     for few in [1, 32] {
-        let programs = [load(again(few))?];
-        run(&programs, 1)?;
+        let programs = [patiently(backend.caps(), bar, || load(again(few)))?];
+        patiently(backend.caps(), bar, || run(&programs, 1))?;
         each = run(&programs, 1)? / few as f64;
         if each > AIM {
             break;
@@ -229,7 +232,7 @@ fn time(backend: &Arc<dyn Backend>, dispatches: &[Dispatch], repeat: u32) -> Res
     let count = ((AIM / each) as usize).clamp(dispatches.len(), MOST_DISPATCHES).next_multiple_of(dispatches.len());
     let portion = ((LONGEST_SUBMISSION / each) as usize).clamp(1, MOST_DISPATCHES);
     let programs = again(count).chunks(portion).map(|part| load(part.to_vec())).collect::<Result<Vec<_>>>()?;
-    warm_up(|| run(&programs, 1).map(drop))?;
+    warm_up(backend.caps(), bar, || run(&programs, 1).map(drop))?;
     let one = || -> Result<f64> {
         let once = run(&programs, 1)?;
         Ok((run(&programs, 3)? - once) / (2 * count) as f64)
@@ -255,24 +258,28 @@ impl Measured {
 }
 
 fn text(measured: &[Measured], chip: Option<&Chip>) -> String {
-    let figures = |which: &str| -> Vec<String> {
-        [format!("{which} µs")].into_iter().chain(heading(chip).map(String::from)).collect()
-    };
-    let fixed = ["step", "dispatch", "in a step", "MB moved", "before again"].map(String::from);
-    let columns: Vec<_> = fixed.into_iter().chain(figures("cold")).chain(figures("warm")).collect();
-    let row = |measured: &Measured| {
+    let fixed = [
+        Column::text("step"),
+        Column::text("dispatch"),
+        Column::number("in a\nstep"),
+        Column::number("MB\nmoved"),
+        Column::text("buffers"),
+        Column::number("MB before\nreuse"),
+        Column::number("µs"),
+    ];
+    let columns: Vec<_> = fixed.into_iter().chain(columns(chip)).collect();
+    let rows = measured.iter().flat_map(|measured| {
         let Case { shape, dispatch, count, cost } = &measured.case;
-        let megabytes = |bytes: u64| format!("{:.3}", bytes as f64 / 1e6);
-        let mut cells = vec![shape.kind().to_string(), name(dispatch), count.to_string()];
-        cells.extend([cost.moved(), measured.between].map(megabytes));
-        for work in measured.work(chip) {
-            cells.push(format!("{:.2}", work.seconds * 1e6));
+        let megabytes = |bytes: u64| short(bytes as f64 / 1e6);
+        let [cold, warm] = measured.work(chip);
+        [("cold", measured.between, cold), ("warm", cost.moved(), warm)].map(|(buffers, between, work)| {
+            let mut cells = vec![shape.kind().into(), name(dispatch), figures::count(*count as u64)];
+            cells.extend([megabytes(cost.moved()), buffers.into(), megabytes(between), short(work.seconds * 1e6)]);
             cells.extend(work.cells());
-        }
-        cells
-    };
-    let columns: Vec<_> = columns.iter().map(String::as_str).collect();
+            cells
+        })
+    });
     let mut shapes: Vec<_> = measured.iter().map(|measured| measured.case.shape.title()).collect();
     shapes.dedup();
-    format!("{}\n{}", shapes.join("; "), table(&columns, &measured.iter().map(row).collect::<Vec<_>>()))
+    format!("{}\n{}", shapes.join("; "), table(&columns, &rows.collect::<Vec<_>>()))
 }

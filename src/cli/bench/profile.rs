@@ -1,6 +1,7 @@
 //! The time of a step by kernel, from the device's own clock.
 
 use std::{
+    collections::BTreeSet,
     fs,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,15 +21,18 @@ use serde_json::{Value, json};
 
 use super::{
     Arguments,
+    effort::Effort,
     recording::{Shape, fill, record, runner, warm_up},
     target::chip,
     trace,
-    work::{Work, heading, median},
+    work::{Work, columns, median},
 };
 use crate::cli::{
+    figures::{count, exact, short},
     output::{note, print, print_json},
     progress::{MEASURING, bar},
-    table::table,
+    table::{Column, paragraph, table},
+    warm_up::patiently,
 };
 
 /// A step with each dispatch timed alone.
@@ -65,9 +69,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let options = arguments.target.engine.options(1, 0);
     let shapes = shapes(arguments, options.engine.budget_on(backend.caps()));
     let longest = shapes.iter().map(|shape| shape.context()).max().unwrap_or(0);
-    arguments.target.context(origin.config(), longest, "-d and --budget")?;
+    let are_usual = arguments.prompt.is_empty() && arguments.decode.is_empty();
+    let flags = if are_usual { "-d and --budget" } else { "-p, -n and -d" };
+    arguments.target.context(origin.config(), longest, flags)?;
     let model = arguments.target.load(&backend, &origin, options.precision)?;
-    let bar = bar(MEASURING, shapes.len() as u64 * u64::from(arguments.repeat));
+    let effort = Effort::on(backend.caps());
+    let all: u64 = shapes.iter().map(|shape| effort.step(*shape)).sum();
+    let bar = bar(MEASURING, all * u64::from(arguments.repeat));
     let profile = |shape| Profile::new(&model, shape, (options.engine.kv, arguments.repeat), &bar);
     let profiles = shapes.into_iter().map(profile).collect::<Result<Vec<_>>>()?;
     drop(bar);
@@ -87,21 +95,37 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let roofline = chip.map_or("its peaks are not known: --chip names a chip".into(), |chip| {
         format!(
             "{}: {} GB/s, {} TFLOP/s in f32, {} for matrix units",
-            chip.name, chip.bandwidth, chip.vector, chip.matrix
+            chip.name,
+            exact(chip.bandwidth),
+            exact(chip.vector),
+            exact(chip.matrix)
         )
     });
     let tables: Vec<_> = profiles.iter().map(|profile| profile.text(chip)).collect();
-    print(&format!("{title}; {roofline}\n\n{}", tables.join("\n")))
+    print(&format!("{}\n{}", paragraph(&format!("{title}\n{roofline}\n"), 0), tables.join("\n")))
 }
 
+/// The steps to profile, each once.
 fn shapes(arguments: &Arguments, budget: u32) -> Vec<Shape> {
-    let at = |&depth: &u32| {
-        // A decode step needs at least one earlier token.
-        let decode = |&rows: &u32| Shape { phase: Phase::Decode, rows, depth: depth.max(1) };
-        let prompt = Shape { phase: Phase::Prefill, rows: budget, depth };
-        arguments.sequences.iter().map(decode).chain([prompt]).collect::<Vec<_>>()
-    };
-    arguments.depth.iter().flat_map(at).collect()
+    let positive = |lengths: &[u32]| lengths.iter().copied().filter(|length| *length > 0).collect::<Vec<_>>();
+    let one = |lengths: &[u32], usual: u32| if lengths.is_empty() { vec![usual] } else { positive(lengths) };
+    let (prompts, decodes) = (one(&arguments.prompt, budget), one(&arguments.decode, 1));
+    let mut shapes = Vec::new();
+    for depth in &arguments.depth {
+        for tokens in &decodes {
+            // A decode step needs at least one earlier token.
+            let depth = (depth + tokens - 1).max(1);
+            shapes.extend(arguments.sequences.iter().map(|&rows| Shape { phase: Phase::Decode, rows, depth }));
+        }
+        for tokens in &prompts {
+            let chunks = (0..*tokens).step_by(budget as usize);
+            let chunk = |done| Shape { phase: Phase::Prefill, rows: budget.min(tokens - done), depth: depth + done };
+            shapes.extend(chunks.map(chunk));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    shapes.retain(|shape| seen.insert((shape.phase == Phase::Decode, shape.rows, shape.depth)));
+    shapes
 }
 
 impl Profile {
@@ -112,19 +136,19 @@ impl Profile {
         let mut recording = record(&mut runner, shape)?;
         recording.choose(model)?;
         fill(&recording.step, shape, model.vocabulary)?;
-        let prepared = runner.load(recording)?;
+        let prepared = patiently(backend.caps(), bar, || runner.load(recording))?;
         let once = || {
             backend.run(&prepared.program)?;
             backend.wait()
         };
-        warm_up(once)?;
+        warm_up(backend.caps(), bar, once)?;
         let (mut runs, mut whole) = (Vec::new(), Vec::new());
         for _ in 0..repeat {
             runs.push(times(model, &prepared)?);
             let started = Instant::now();
             once()?;
             whole.push(started.elapsed());
-            bar.inc(1);
+            bar.inc(Effort::on(backend.caps()).step(shape));
         }
         let load = shape.load();
         let dispatches = prepared.program.dispatches.iter().enumerate().map(|(at, dispatch)| Timed {
@@ -161,16 +185,17 @@ impl Profile {
         let total = self.total(chip);
         let row = |(name, work): (&str, Work)| {
             let micros = work.seconds * 1e6;
-            let mut cells = vec![name.to_string(), work.dispatches.to_string(), format!("{micros:.1}")];
-            cells.push(format!("{:.2}", micros / work.dispatches as f64));
-            cells.push(format!("{:.1}", 100.0 * work.seconds / total.seconds));
+            let mut cells = vec![name.to_string(), count(work.dispatches), short(micros)];
+            cells.push(short(micros / work.dispatches as f64));
+            cells.push(short(100.0 * work.seconds / total.seconds));
             cells.extend(work.cells());
             cells
         };
         let rows: Vec<_> = self.kernels(chip).into_iter().chain([("total", total)]).map(row).collect();
-        let columns: Vec<_> = ["kernel", "dispatches", "µs", "each", "%"].into_iter().chain(heading(chip)).collect();
-        let [alone, whole] = [total.seconds, self.whole.as_secs_f64()].map(|seconds| seconds * 1e3);
-        let title = format!("{}: {alone:.3} ms dispatch by dispatch, {whole:.3} ms in one go", self.shape.title());
+        let fixed = [Column::text("kernel")].into_iter().chain(["dispatches", "µs", "each", "%"].map(Column::number));
+        let columns: Vec<_> = fixed.chain(columns(chip)).collect();
+        let [alone, whole] = [total.seconds, self.whole.as_secs_f64()].map(|seconds| short(seconds * 1e3));
+        let title = format!("{}: {alone} ms dispatch by dispatch, {whole} ms in one go", self.shape.title());
         format!("{title}\n{}", table(&columns, &rows))
     }
 

@@ -12,18 +12,20 @@ use bimetal::{
         model::config::Config,
     },
 };
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::{
-    Arguments, largest,
+    Arguments,
+    effort::Effort,
+    largest,
     recording::{ids, warm_up},
     work::median,
 };
 use crate::cli::{
+    figures::{count, counted, rate, scaled, size},
     output::{print, print_json},
     progress::{MEASURING, bar},
-    table::table,
+    table::{Column, paragraph, table},
 };
 
 /// One line of results: tokens per second of each run.
@@ -63,47 +65,75 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 impl Arguments {
     /// The longest context of all measurements.
     fn context(&self, config: &Config, budget: u32) -> Result<u32> {
-        let decoded = match largest(&self.decode) {
+        let decoded = match largest(&self.decodes()) {
             0 => 0,
             decoded => room(largest(&self.sequences), largest(&self.depth), budget) + decoded,
         };
-        let needed = largest(&self.prompt).max(decoded) + 1;
+        let needed = largest(&self.prompts()).max(decoded) + 1;
         self.target.context(config, needed, "-p, -d and -n")
     }
 
     fn lines(&self, engine: &mut Engine) -> Result<Vec<Line>> {
-        let prompts: Vec<_> = self.prompt.iter().filter(|prompt| **prompt > 0).collect();
-        let decoded: Vec<_> = self.decode.iter().filter(|decoded| **decoded > 0).collect();
-        let tests = prompts.len() + self.depth.len() * decoded.len() * self.sequences.len();
-        let bar = bar(MEASURING, tests as u64 * (u64::from(self.repeat) + 1));
-        let mut lines = Vec::new();
-        for &&prompt in &prompts {
-            lines.push(measure((&bar, format!("pp{prompt}")), self.repeat, || prefill(engine, prompt))?);
+        let prompts = self.prompts().into_iter().filter(|tokens| *tokens > 0).map(Test::Prompt);
+        let decoded: Vec<_> = self.decodes().into_iter().filter(|tokens| *tokens > 0).collect();
+        let decodes = self.depth.iter().flat_map(|&depth| {
+            let of = move |&tokens: &u32| {
+                self.sequences.iter().map(move |&sequences| Test::Decode { tokens, depth, sequences })
+            };
+            decoded.iter().flat_map(of)
+        });
+        let tests: Vec<_> = prompts.chain(decodes).collect();
+        let caps = engine.model().backend.caps().clone();
+        let effort = Effort::on(&caps);
+        let all: u64 = tests.iter().map(|test| test.effort(effort)).sum();
+        let bar = bar(MEASURING, all * (u64::from(self.repeat) + 1));
+        let line = |test: Test| {
+            bar.set_message(test.name());
+            warm_up(&caps, &bar, || test.once(engine).map(drop))?;
+            bar.inc(test.effort(effort));
+            let run = |_| test.once(engine).inspect(|_| bar.inc(test.effort(effort)));
+            Ok(Line { test: test.name(), rates: (0..self.repeat).map(run).collect::<Result<_>>()? })
+        };
+        tests.into_iter().map(line).collect()
+    }
+}
+
+/// What is measured in a line.
+#[derive(Clone, Copy)]
+enum Test {
+    /// A prompt of some tokens.
+    Prompt(u32),
+    /// Tokens of some sequences, each after `depth` others.
+    Decode { tokens: u32, depth: u32, sequences: u32 },
+}
+
+impl Test {
+    fn name(self) -> String {
+        match self {
+            Self::Prompt(tokens) => format!("pp{tokens}"),
+            Self::Decode { tokens, depth, sequences } => format!("tg{tokens} @ d{depth} x{sequences}"),
         }
-        for &depth in &self.depth {
-            for &&decoded in &decoded {
-                for &sequences in &self.sequences {
-                    let name = format!("tg{decoded} @ d{depth} x{sequences}");
-                    let once = || Ok(together(engine, (sequences, depth), decoded)?.decode());
-                    lines.push(measure((&bar, name), self.repeat, once)?);
-                }
-            }
+    }
+
+    fn effort(self, effort: Effort) -> u64 {
+        match self {
+            Self::Prompt(tokens) => effort.together(1, tokens, 0),
+            Self::Decode { tokens, depth, sequences } => effort.together(sequences, depth, tokens),
         }
-        Ok(lines)
+    }
+
+    /// Tokens per second of one run.
+    fn once(self, engine: &mut Engine) -> Result<f64> {
+        match self {
+            Self::Prompt(tokens) => prefill(engine, tokens),
+            Self::Decode { tokens, depth, sequences } => Ok(together(engine, (sequences, depth), tokens)?.decode()),
+        }
     }
 }
 
 /// Tokens per sequence until all sequences decode: the first ones decode while the last ones prefill.
 pub fn room(sequences: u32, depth: u32, budget: u32) -> u32 {
     if sequences > 1 { DryEngine::context(sequences, depth.max(1), budget) } else { depth.max(1) }
-}
-
-fn measure((bar, test): (&ProgressBar, String), repeat: u32, mut once: impl FnMut() -> Result<f64>) -> Result<Line> {
-    bar.set_message(test.clone());
-    warm_up(|| once().map(drop))?;
-    bar.inc(1);
-    let rates = (0..repeat).map(|_| once().inspect(|_| bar.inc(1))).collect::<Result<_>>()?;
-    Ok(Line { test, rates })
 }
 
 /// A greedy request that runs to its length.
@@ -188,32 +218,33 @@ fn as_json(arguments: &Arguments, (engine, budget): (&Engine, u32), lines: &[Lin
 
 fn text(arguments: &Arguments, (engine, budget): (&Engine, u32), lines: &[Line]) -> String {
     let (model, caps) = (engine.model(), engine.model().backend.caps());
-    let [weights, caches, programs] = memory(engine).map(|bytes| bytes.div_ceil(1 << 20));
+    let [weights, caches, programs] = memory(engine).map(size);
     let heading = format!(
-        "{} ({:.1} M parameters, {weights} MiB) on {} ({}), median of {}\nproducts of {}, keys and values in {}, {} \
-         tokens a step, a context of {}\n",
+        "{} ({} parameters, {weights}) on {} ({}), median of {}\nproducts of {}, keys and values in {}, {} a step, a \
+         context of {}\n",
         arguments.target.name(),
-        model.config.parameters() as f64 / 1e6,
+        scaled(model.config.parameters()),
         caps.device,
         caps.backend,
-        arguments.repeat,
+        count(arguments.repeat),
         model.weights.activations(),
         engine.plan().kv,
-        budget,
-        engine.plan().context,
+        counted(budget as usize, "token"),
+        count(engine.plan().context),
     );
     let row = |line: &Line| {
         let [lowest, highest] = line.spread();
-        vec![line.test.clone(), format!("{:.1}", line.median()), format!("{lowest:.1}"), format!("{highest:.1}")]
+        [line.test.clone()].into_iter().chain([line.median(), lowest, highest].map(rate)).collect()
     };
     let rows: Vec<_> = lines.iter().map(row).collect();
-    let made: Vec<_> = engine.dispatches().into_iter().map(|(program, count)| format!("{program} {count}")).collect();
-    let memory = engine.memory().div_ceil(1 << 20);
+    let columns = [Column::text("test")].into_iter().chain(["tok/s", "least", "most"].map(Column::number));
+    let made = engine.dispatches().into_iter().map(|(program, number)| format!("{program} {}", count(number as u64)));
     let closing = format!(
-        "dispatches: {}\ndevice memory: {memory} MiB: weights {weights}, caches {caches}, programs {programs}\n",
-        made.join(", ")
+        "dispatches: {}\ndevice memory: {}: weights {weights}, caches {caches}, programs {programs}\n",
+        made.collect::<Vec<_>>().join(", "),
+        size(engine.memory()),
     );
-    heading + &table(&["test", "tok/s", "least", "most"], &rows) + &closing
+    paragraph(&heading, 0) + &table(&columns.collect::<Vec<_>>(), &rows) + &paragraph(&closing, 0)
 }
 
 #[cfg(test)]

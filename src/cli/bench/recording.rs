@@ -8,14 +8,25 @@ use std::{
 use bimetal::{
     Backend, Model, Result, SequenceId,
     low_level::{
-        compute::{cost::Load, dtype::DType},
+        compute::{
+            caps::{Caps, DeviceKind},
+            cost::Load,
+            dtype::DType,
+        },
         engine::{LogitRows, Recording, Runner},
         kernels::operands::step::{Input, Layout, Phase, Step, Work},
         model::cache::{PAGE, Plan},
     },
 };
 
-/// Warm-up time of a device before measurements: after a pause its clocks are low and rise slowly.
+use indicatif::ProgressBar;
+
+use crate::cli::{
+    figures::{count, counted},
+    warm_up::patiently,
+};
+
+/// Warm-up time of a GPU before measurements: after a pause its clocks are low and rise slowly.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// The work of a step: one token for each of `rows` sequences, or `rows` tokens of one prompt, after `depth` tokens.
@@ -52,9 +63,8 @@ impl Shape {
     pub fn title(self) -> String {
         let Self { phase, rows, depth } = self;
         match phase {
-            Phase::Decode if rows == 1 => format!("decode step of 1 row (1 sequence) at depth {depth}"),
-            Phase::Decode => format!("decode step of {rows} rows ({rows} sequences) at depth {depth}"),
-            Phase::Prefill => format!("prompt chunk of {rows} rows at depth {depth}"),
+            Phase::Decode => format!("decode step of {} at depth {}", counted(rows as usize, "sequence"), count(depth)),
+            Phase::Prefill => format!("prompt chunk of {} at depth {}", counted(rows as usize, "token"), count(depth)),
         }
     }
 
@@ -105,11 +115,12 @@ pub fn fill(step: &Step, shape: Shape, vocabulary: u32) -> Result<()> {
     step.write(&inputs.collect::<Vec<_>>())
 }
 
-/// Repeats work that waits for the device, until the device is warm.
-pub fn warm_up(mut once: impl FnMut() -> Result<()>) -> Result<()> {
+/// Repeats work that waits for the device, until the device is warm. The first time, it may compile shaders.
+pub fn warm_up(caps: &Caps, bar: &ProgressBar, mut once: impl FnMut() -> Result<()>) -> Result<()> {
     let started = Instant::now();
-    once()?;
-    while started.elapsed() < WARM_UP {
+    patiently(caps, bar, &mut once)?;
+    // The host's cores are at work already.
+    while caps.kind != DeviceKind::Cpu && started.elapsed() < WARM_UP {
         once()?;
     }
     Ok(())

@@ -64,6 +64,11 @@ impl Target {
         self.shape.as_deref().map_or_else(|| self.model.name(), Cow::from)
     }
 
+    /// Whether the weights are random.
+    pub fn is_random(&self) -> bool {
+        self.shape.is_some()
+    }
+
     /// Opens the checkpoint, or finds the published model size.
     pub fn open(&self) -> Result<Origin> {
         let Some(shape) = &self.shape else { return self.model.open().map(Origin::Checkpoint) };

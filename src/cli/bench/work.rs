@@ -5,6 +5,8 @@ use std::ops::AddAssign;
 use bimetal::{low_level::compute::cost::Cost, measure::chips::Chip};
 use serde_json::{Value, json};
 
+use crate::cli::{figures::short_or_none, table::Column};
+
 /// Dispatches, their cost and their time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Work {
@@ -17,9 +19,6 @@ pub struct Work {
     /// Total roofline time in seconds, if the chip is known.
     pub roofline: Option<f64>,
 }
-
-/// Headings of [`Work::cells`]; the last one only if the chip is known.
-pub const HEADING: [&str; 3] = ["GB/s", "TFLOP/s", "% of roofline"];
 
 impl Work {
     /// The work of one dispatch.
@@ -54,9 +53,8 @@ impl Work {
 
     /// The achieved rates, for a table.
     pub fn cells(&self) -> Vec<String> {
-        let show = |value: Option<f64>, digits| value.map_or("-".into(), |value| format!("{value:.digits$}"));
-        let mut cells = vec![show(self.bandwidth(), 1), show(self.operations(), 3)];
-        cells.extend(self.roofline.map(|_| show(self.of_roofline().map(|share| 100.0 * share), 1)));
+        let mut cells = [self.bandwidth(), self.operations()].map(short_or_none).to_vec();
+        cells.extend(self.roofline.map(|_| short_or_none(self.of_roofline().map(|share| 100.0 * share))));
         cells
     }
 
@@ -81,9 +79,9 @@ impl AddAssign for Work {
     }
 }
 
-/// The headings for a known or an unknown chip.
-pub fn heading(chip: Option<&Chip>) -> impl Iterator<Item = &'static str> {
-    HEADING.into_iter().take(if chip.is_some() { 3 } else { 2 })
+/// The columns of [`Work::cells`]; the last one only if the chip is known.
+pub fn columns(chip: Option<&Chip>) -> impl Iterator<Item = Column> {
+    ["GB/s", "TFLOP/s", "% of\nroofline"].into_iter().take(if chip.is_some() { 3 } else { 2 }).map(Column::number)
 }
 
 /// The median of some figures; for an even number, the mean of the two middle ones.

@@ -9,7 +9,7 @@ use super::{
     session::{Session, nothing_asked},
     settings, transcript,
 };
-use crate::cli::{output::note, values::counted};
+use crate::cli::{figures::counted, output::note};
 
 /// Whether the conversation goes on.
 #[derive(PartialEq, Eq)]

@@ -10,10 +10,10 @@ use clap::ValueEnum;
 
 use super::screen::Screen;
 use crate::cli::{
+    figures::counted,
     output::note,
     speeds::{Speeds, ended},
     terminal::HiddenTyping,
-    values::counted,
 };
 
 /// What happens when the context is full.
