@@ -4,6 +4,7 @@ mod assets;
 #[cfg(all(feature = "built-in", not(target_arch = "wasm32")))]
 mod built_in;
 mod conversation;
+mod embed;
 mod end;
 mod failure;
 mod generator;

@@ -75,6 +75,13 @@ impl Model {
         }
     }
 
+    /// Records the last hidden states of a prefill step's outputs, after the final norm. hidden \[outputs, D\] f32.
+    pub fn hidden(&self, p: &Pass, cache: &mut Cache, step: &Step, hidden: &mut Tensor) {
+        match &self.weights {
+            Weights::Qwen3_5(weights) => qwen3_5::hidden(self.recorder(p, step), weights, cache, hidden),
+        }
+    }
+
     /// A recorder of a step, with the type of this model's activations.
     pub fn recorder<'a>(&self, p: &'a Pass, step: &'a Step) -> Recorder<'a> {
         Recorder::new(p, step, self.weights.activations())

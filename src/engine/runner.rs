@@ -123,6 +123,11 @@ impl Runner {
         }
     }
 
+    /// Records the last hidden states of a prefill step's outputs. hidden \[outputs, D\] f32.
+    pub fn hidden(&mut self, p: &Pass, step: &Step, hidden: &mut Tensor) {
+        self.model.hidden(p, &mut self.cache, step, hidden);
+    }
+
     /// Records a step's forward pass, with a new tensor for its logits.
     ///
     /// # Errors

@@ -32,17 +32,23 @@ pub static KERNEL: Kernel = Kernel {
 
 /// A zero-centered norm over each row. x \[T, D\] f32, weight \[1, D\] → \[T, D\] of type `r.activations`.
 pub fn rms_norm(r: Recorder<'_>, x: &Tensor, norm: &Norm) -> Tensor {
-    assert_eq!(x.width(), norm.weight.width(), "rms_norm: weight");
     let mut y = r.scratch([x.rows(), x.width()], r.activations);
+    rms_norm_into(r, x, norm, &mut y);
+    y
+}
+
+/// The same norm, written to y \[T, D\] of any float type.
+pub fn rms_norm_into(r: Recorder<'_>, x: &Tensor, norm: &Norm, y: &mut Tensor) {
+    assert_eq!(x.width(), norm.weight.width(), "rms_norm: weight");
+    assert_eq!([x.rows(), x.width()], [y.rows(), y.width()], "rms_norm: y");
     r.dispatch(&KERNEL)
         .define("WIDTH", x.width())
         .step(r.step)
         .read(x)
         .read(&norm.weight)
-        .write(&mut y)
+        .write(y)
         .param("eps", norm.eps)
         .grid([x.rows(), 1, 1]);
-    y
 }
 
 /// A norm's weight and its epsilon.

@@ -15,7 +15,7 @@ use crate::{
             step::{Phase, Rows},
         },
         qk_norm_rope::{QkNorm, qk_norm_rope},
-        rms_norm::{Norm, rms_norm},
+        rms_norm::{Norm, rms_norm, rms_norm_into},
     },
     model::cache::Cache,
     ops::{
@@ -120,6 +120,14 @@ pub fn forward(r: Recorder<'_>, m: &Weights, cache: &mut Cache, logits: &mut Ten
 pub fn forward_every(r: Recorder<'_>, m: &Weights, cache: &mut Cache, logits: &mut Tensor) {
     let x = layers(r, m, cache);
     head(r.with_step(&r.step.with_rows(Rows::Few)), m, &x, logits);
+}
+
+/// The last hidden states of a prefill step's outputs: what the head would read. hidden \[S, D\] f32.
+pub fn hidden(r: Recorder<'_>, m: &Weights, cache: &mut Cache, hidden: &mut Tensor) {
+    let x = layers(r, m, cache);
+    let outputs = r.step.outputs();
+    let r = r.with_step(&outputs);
+    rms_norm_into(r, &gather_rows(r, &x), &m.norm, hidden);
 }
 
 /// The residual stream after all layers. → \[T, D\] f32.

@@ -2,6 +2,7 @@
 
 mod batch;
 mod defaults;
+mod embed;
 mod errors;
 mod score;
 mod streams;
