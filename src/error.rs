@@ -1,12 +1,12 @@
 //! The single error type. A variant is something a user can cause or meet; everything else is an assertion.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 /// The result type of the library's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Every failure that is not a programming mistake. Errors name the file, tensor, kernel, device or request.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory could not be read or written.
@@ -91,6 +91,13 @@ pub enum Error {
         /// What failed, and what to do.
         why: String,
     },
+}
+
+/// The message, for programs whose `main` returns [`Result`]: they print errors in this form.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {
