@@ -7,6 +7,11 @@ default:
 test BACKENDS="cpu":
     REQUIRE={{BACKENDS}} cargo test --features emulator
 
+# The quickest look at a change: layers, executors, scheduler and kernels, in less than a minute once it is built
+smoke:
+    cargo test --test architecture --test compute --test kernels
+    cargo test --test engine -- scheduler:: sampler::
+
 # One kernel: its texts against its table, and its cases on every backend; fails where there are none
 kernel NAME:
     KERNEL={{NAME}} cargo test --features emulator --test kernels -- selection:: twins:: cases::{{NAME}}::

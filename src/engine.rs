@@ -5,6 +5,7 @@
 
 mod ahead;
 mod dry_run;
+mod hidden_state;
 mod memory;
 mod options;
 mod phase_runner;
@@ -39,6 +40,7 @@ use crate::{
 };
 use ahead::Ahead;
 pub use dry_run::{DryEngine, DryStep};
+pub use hidden_state::last_hidden_state;
 pub use options::EngineOptions;
 use phase_runner::{LogitsRow, PhaseRunner};
 pub use request::{AtEnd, Event, Finish, Request};

@@ -58,7 +58,7 @@ fn finding((name, backend): &Found) -> Finding {
             let with = if units.is_empty() { String::new() } else { format!(", with {}", units.join(", ")) };
             Ok(format!("{}{with}", caps.device))
         }
-        Err(why) => Err(why.lines().last().unwrap_or_default().trim().into()),
+        Err(why) => Err(why.lines().last().unwrap_or_default().trim().trim_start_matches("metal: ").into()),
     };
     Finding { name: (*name).into(), what }
 }
