@@ -17,6 +17,7 @@ mod located;
 mod manual;
 mod model;
 pub mod output;
+mod pace;
 mod perplexity;
 mod progress;
 mod quantize;

@@ -6,6 +6,7 @@ use bimetal::{
     EngineOptions, Error, Result,
     low_level::{
         compute::{devices::devices, dtype::DType},
+        hub::size_text as size,
         model::{
             cache::{PAGE, Plan},
             checkpoint::{Summary, expected},
@@ -187,15 +188,6 @@ fn shape(config: &Config) -> [String; 6] {
         format!("vocabulary     {}, {head}", config.vocabulary),
         format!("context        {} tokens", config.context),
     ]
-}
-
-/// Bytes in the largest unit that leaves a number of at least one.
-fn size(bytes: u64) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
-        None => format!("{bytes} B"),
-    }
 }
 
 /// A number of parameters in words.

@@ -1,18 +1,24 @@
 //! Progress bars, shown only on a terminal.
 
 use std::{
+    fmt::Write,
     io::{IsTerminal, stderr},
-    time::Instant,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bimetal::low_level::hub::{DownloadEvent, size_text};
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressState, ProgressStyle};
 
-use super::output::{is_quiet, note};
+use super::{
+    output::{is_quiet, note},
+    pace::Pace,
+};
 
 /// For a file during its download, in bytes.
-const DOWNLOADING: &str =
-    "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+const DOWNLOADING: &str = "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes} {pace}";
+/// How often a bar is drawn while nothing comes, so that a stall shows.
+const TICK: Duration = Duration::from_millis(500);
 /// For loading weights, in bytes.
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}";
 /// For quantizing weights, in bytes.
@@ -34,21 +40,27 @@ pub fn bar(template: &'static str, length: u64) -> ProgressBar {
 pub struct Download {
     bars: bool,
     file: String,
-    bar: Option<ProgressBar>,
-    started: Instant,
+    bar: Option<(ProgressBar, Arc<Mutex<Pace>>)>,
+    /// When files began to come.
+    started: Option<Instant>,
 }
 
 impl Download {
     /// `hidden` shows no bars even on a terminal.
     pub fn new(hidden: bool) -> Self {
-        Self { bars: !hidden && stderr().is_terminal(), file: String::new(), bar: None, started: Instant::now() }
+        Self { bars: !hidden && stderr().is_terminal(), file: String::new(), bar: None, started: None }
+    }
+
+    /// Whether there was anything to download.
+    pub fn has_begun(&self) -> bool {
+        self.started.is_some()
     }
 
     /// Shows an event.
     pub fn show(&mut self, event: DownloadEvent<'_>) {
         match event {
             DownloadEvent::Begin { model, files, bytes, directory } => {
-                self.started = Instant::now();
+                self.started = Some(Instant::now());
                 let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
                 note(&format!("downloading {model}: {files}, {}, to {}", size_text(bytes), directory.display()));
             }
@@ -58,13 +70,13 @@ impl Download {
                 let when = if pause.is_zero() { String::new() } else { format!(" in {} s", pause.as_secs_f32()) };
                 let line = format!("{file}: {why}, trying again{when}");
                 match &self.bar {
-                    Some(bar) => bar.suspend(|| note(&line)),
+                    Some((bar, _)) => bar.suspend(|| note(&line)),
                     None => note(&line),
                 }
             }
             DownloadEvent::End { model, bytes } => {
                 self.bar = None;
-                let time = self.started.elapsed().as_secs_f64();
+                let time = self.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
                 note(&format!("downloaded {model}: {} in {time:.1} s", size_text(bytes)));
             }
         }
@@ -75,11 +87,25 @@ impl Download {
             file.clone_into(&mut self.file);
             self.bar = None;
         }
-        let bar = self.bar.get_or_insert_with(|| {
-            bar(DOWNLOADING, total).with_message(short(file)).with_finish(ProgressFinish::AndLeave)
-        });
+        let (bar, pace) = self.bar.get_or_insert_with(|| resumed(file, done, total));
+        pace.lock().unwrap_or_else(PoisonError::into_inner).advance(Instant::now(), done);
         bar.set_position(done);
     }
+}
+
+/// The bar of a file that begins with what an earlier run has left.
+fn resumed(file: &str, done: u64, total: u64) -> (ProgressBar, Arc<Mutex<Pace>>) {
+    let pace = Arc::new(Mutex::new(Pace::new(Instant::now(), done, total)));
+    let bar = bar(DOWNLOADING, total).with_message(short(file)).with_finish(ProgressFinish::AndLeave);
+    let shown = pace.clone();
+    let text = move |_: &ProgressState, line: &mut dyn Write| {
+        let pace = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        // A line that cannot be formatted is shown without it.
+        let _ = line.write_str(&pace.text(Instant::now()));
+    };
+    bar.set_style(style(DOWNLOADING).with_key("pace", text));
+    bar.enable_steady_tick(TICK);
+    (bar, pace)
 }
 
 /// A file's name; only the end of a long name.
