@@ -17,16 +17,17 @@ mod located;
 mod manual;
 mod model;
 pub mod output;
-mod pace;
 mod perplexity;
 mod progress;
 mod quantize;
+mod rate;
 mod sampling;
 mod speeds;
 mod table;
 mod terminal;
 mod values;
 mod warm_up;
+mod wrap;
 
 use std::env;
 
@@ -121,7 +122,7 @@ pub fn run() -> Result<()> {
 
 /// The command line.
 fn command() -> clap::Command {
-    groups::group(Arguments::command())
+    groups::help(groups::group(Arguments::command()))
 }
 
 #[cfg(test)]

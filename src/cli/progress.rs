@@ -12,11 +12,11 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressState, ProgressStyle};
 
 use super::{
     output::{is_quiet, note},
-    pace::Pace,
+    rate::Rate,
 };
 
 /// For a file during its download, in bytes.
-const DOWNLOADING: &str = "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes} {pace}";
+const DOWNLOADING: &str = "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes} {rate}";
 /// How often a bar is drawn while nothing comes, so that a stall shows.
 const TICK: Duration = Duration::from_millis(500);
 /// For loading weights, in bytes.
@@ -40,7 +40,7 @@ pub fn bar(template: &'static str, length: u64) -> ProgressBar {
 pub struct Download {
     bars: bool,
     file: String,
-    bar: Option<(ProgressBar, Arc<Mutex<Pace>>)>,
+    bar: Option<(ProgressBar, Arc<Mutex<Rate>>)>,
     /// When files began to come.
     started: Option<Instant>,
 }
@@ -87,25 +87,25 @@ impl Download {
             file.clone_into(&mut self.file);
             self.bar = None;
         }
-        let (bar, pace) = self.bar.get_or_insert_with(|| resumed(file, done, total));
-        pace.lock().unwrap_or_else(PoisonError::into_inner).advance(Instant::now(), done);
+        let (bar, rate) = self.bar.get_or_insert_with(|| resumed(file, done, total));
+        rate.lock().unwrap_or_else(PoisonError::into_inner).advance(Instant::now(), done);
         bar.set_position(done);
     }
 }
 
 /// The bar of a file that begins with what an earlier run has left.
-fn resumed(file: &str, done: u64, total: u64) -> (ProgressBar, Arc<Mutex<Pace>>) {
-    let pace = Arc::new(Mutex::new(Pace::new(Instant::now(), done, total)));
+fn resumed(file: &str, done: u64, total: u64) -> (ProgressBar, Arc<Mutex<Rate>>) {
+    let rate = Arc::new(Mutex::new(Rate::new(Instant::now(), done, total)));
     let bar = bar(DOWNLOADING, total).with_message(short(file)).with_finish(ProgressFinish::AndLeave);
-    let shown = pace.clone();
+    let shown = rate.clone();
     let text = move |_: &ProgressState, line: &mut dyn Write| {
-        let pace = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let rate = shown.lock().unwrap_or_else(PoisonError::into_inner);
         // A line that cannot be formatted is shown without it.
-        let _ = line.write_str(&pace.text(Instant::now()));
+        let _ = line.write_str(&rate.text(Instant::now()));
     };
-    bar.set_style(style(DOWNLOADING).with_key("pace", text));
+    bar.set_style(style(DOWNLOADING).with_key("rate", text));
     bar.enable_steady_tick(TICK);
-    (bar, pace)
+    (bar, rate)
 }
 
 /// A file's name; only the end of a long name.

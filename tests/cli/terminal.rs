@@ -1,4 +1,4 @@
-//! `chat` on a terminal.
+//! `chat` and `generate` on a terminal.
 
 use std::{
     fs::File,
@@ -31,9 +31,14 @@ struct Terminal {
 impl Terminal {
     /// Starts `chat` with greedy sampling; the history is in a directory of its own.
     fn chat(history: &Scratch, flags: &[&str]) -> Self {
+        Self::start(history, &[&["chat", "--backend", "cpu", "-t", "0"], flags].concat())
+    }
+
+    /// Starts a command on a terminal of 60 columns.
+    fn start(history: &Scratch, arguments: &[&str]) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
-        let inner = command(&[&["chat", "--backend", "cpu", "-t", "0"], flags].concat());
+        let inner = command(arguments);
         // The program opens the terminal by its name, for which it must be the one of its session.
         let mut outer = Command::new("setsid");
         outer.arg("--ctty").arg("--wait").arg(inner.get_program()).args(inner.get_args());
@@ -161,4 +166,17 @@ fn color_lines_and_history() {
     let (code, seen) = terminal.end();
     assert_eq!(code, Some(0), "{seen}");
     assert!(seen.contains("1 answer: ") && !seen.contains("\x1b[2m") && !seen.contains("\x1b[1m"), "{seen:?}");
+}
+
+#[test]
+fn a_continued_text_breaks_between_words_on_a_terminal_alone() {
+    let arguments = ["generate", "Once upon a time", "-n", "40", "-t", "0", "-b", "cpu", "-q"];
+    let piped = crate::run::run(&arguments).succeeds().out;
+    assert!(piped.lines().any(|line| line.len() > 60), "{piped}");
+    let (code, seen) = Terminal::start(&Scratch::empty(), &arguments).end();
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.lines().count() > 2 && seen.lines().all(|line| line.trim_end().len() <= 60), "{seen}");
+    // Only spaces have become line ends.
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&seen), words(&piped));
 }

@@ -14,19 +14,19 @@ const WINDOW: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(3);
 
 /// The positions of the last seconds.
-pub struct Pace {
+pub struct Rate {
     total: u64,
     /// When each position was reached, the oldest first. Never empty.
     reached: VecDeque<(Instant, u64)>,
 }
 
-impl Pace {
+impl Rate {
     /// Begins at the position where an earlier run ended.
     pub fn new(now: Instant, position: u64, total: u64) -> Self {
         Self { total, reached: VecDeque::from([(now, position)]) }
     }
 
-    /// Notes a new position. One that goes back begins anew.
+    /// Takes a new position. One that goes back begins anew.
     pub fn advance(&mut self, now: Instant, position: u64) {
         let (_, last) = self.last();
         if position < last {
@@ -69,18 +69,18 @@ mod tests {
     fn old_bytes_do_not_count_and_a_stall_shows() {
         let begin = Instant::now();
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
-        let mut pace = Pace::new(begin, 800 << 20, 1000 << 20);
-        assert_eq!(pace.text(at(1)), "");
-        pace.advance(at(1), 810 << 20);
-        pace.advance(at(2), 820 << 20);
-        assert_eq!(pace.text(at(2)), "10.0 MiB/s, 18s left");
-        assert_eq!(pace.text(at(9)), "stalled for 7 s");
-        pace.advance(at(10), 860 << 20);
-        pace.advance(at(11), 900 << 20);
-        assert_eq!(pace.text(at(11)), "8.9 MiB/s, 12s left");
+        let mut meter = Rate::new(begin, 800 << 20, 1000 << 20);
+        assert_eq!(meter.text(at(1)), "");
+        meter.advance(at(1), 810 << 20);
+        meter.advance(at(2), 820 << 20);
+        assert_eq!(meter.text(at(2)), "10.0 MiB/s, 18s left");
+        assert_eq!(meter.text(at(9)), "stalled for 7 s");
+        meter.advance(at(10), 860 << 20);
+        meter.advance(at(11), 900 << 20);
+        assert_eq!(meter.text(at(11)), "8.9 MiB/s, 12s left");
         // A server without ranges sends all of it again.
-        pace.advance(at(12), 0);
-        pace.advance(at(14), 40 << 20);
-        assert_eq!(pace.text(at(14)), "20.0 MiB/s, 48s left");
+        meter.advance(at(12), 0);
+        meter.advance(at(14), 40 << 20);
+        assert_eq!(meter.text(at(14)), "20.0 MiB/s, 48s left");
     }
 }
