@@ -69,7 +69,9 @@ fn unreached(options: &HubOptions, cause: &str) -> String {
     let (proxy, certificates) = (ProxyVariable::of(&options.endpoint), &options.variables.certificates);
     let advice = match (cause.contains("certificate"), certificates, &proxy) {
         (true, Some(variable), _) => {
-            format!("The certificate of what answers is not among those of {variable}: add it there, or unset {variable}")
+            format!(
+                "The certificate of what answers is not among those of {variable}: add it there, or unset {variable}"
+            )
         }
         // Only well-known authorities are trusted, not this machine's certificate store.
         (true, None, _) => {
@@ -138,5 +140,21 @@ fn local(error: &io::Error) -> &'static str {
             "no permission to write: set HF_HOME to another directory;"
         }
         _ => "the cache could not be written: set HF_HOME to another directory;",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::SetBy;
+
+    #[test]
+    fn the_file_of_certificates_that_is_set_is_named() {
+        let mut options = HubOptions::new("https://hub.example", "cache");
+        let cause = "invalid peer certificate: UnknownIssuer";
+        assert!(unreached(&options, cause).contains("set SSL_CERT_FILE to a file"));
+        options.variables = SetBy { certificates: Some("REQUESTS_CA_BUNDLE"), ..SetBy::default() };
+        let text = unreached(&options, cause);
+        assert!(text.contains("not among those of REQUESTS_CA_BUNDLE") && !text.contains("SSL_CERT_FILE"), "{text}");
     }
 }
