@@ -152,10 +152,11 @@ impl Answer {
     fn read(mut stream: Stream<'_>, mut wrap: Option<&mut Wrap>) -> Result<Self> {
         let mut text = String::new();
         for piece in &mut stream {
-            let piece = piece?;
+            // The last word may still come in parts, unless the text ends here.
             if let Some(wrap) = &mut wrap {
-                print(&wrap.push(&piece))?;
+                print(&if let Ok(piece) = &piece { wrap.push(piece) } else { wrap.finish() })?;
             }
+            let piece = piece?;
             text += &piece;
         }
         let (reason, timing) = (stream.reason().cloned(), stream.timing());
