@@ -21,12 +21,14 @@ pub mod output;
 mod perplexity;
 mod progress;
 mod quantize;
+mod rate;
 mod sampling;
 mod speeds;
 mod table;
 mod terminal;
 mod values;
 mod warm_up;
+mod wrap;
 
 use std::env;
 
@@ -121,7 +123,7 @@ pub fn run() -> Result<()> {
 
 /// The command line.
 fn command() -> clap::Command {
-    groups::group(Arguments::command())
+    groups::help(groups::group(Arguments::command()))
 }
 
 #[cfg(test)]

@@ -83,8 +83,8 @@ pub enum Error {
     /// An invalid request: an empty prompt, a prompt longer than the context, a sampling value out of range.
     #[error("{0}")]
     Request(String),
-    /// A download failed.
-    #[error("download of {what}: {why}")]
+    /// A model of the hub is not to be had: a download failed, or the cache or the hub has no such model.
+    #[error("{what}: {why}")]
     Download {
         /// The repository and file.
         what: String,

@@ -10,6 +10,7 @@ mod headers;
 mod listing;
 mod options;
 mod progress;
+mod proxy;
 mod remote;
 mod removal;
 mod snapshot;
@@ -18,10 +19,10 @@ mod url;
 
 use std::path::{Path, PathBuf};
 
-pub use cached::{CachedModel, list};
+pub use cached::{CachedModel, list, total_bytes};
 pub use fetch::{fetch, pull};
 pub use headers::{RemoteFile, RemoteModel, inspect};
-pub use options::HubOptions;
+pub use options::{HubOptions, SetBy};
 pub use progress::{DownloadEvent, Progress};
 pub use removal::{Removal, removal};
 pub use spec::RepoSpec;
@@ -68,13 +69,11 @@ fn hint(error: Error, model: &str, spec: &RepoSpec) -> Error {
     }
 }
 
-/// A number of bytes for messages, in decimal units as on the hub's site.
+/// A number of bytes for messages, in the largest binary unit that leaves a number of at least one.
 pub fn size_text(bytes: u64) -> String {
-    match bytes {
-        0..1000 => format!("{bytes} B"),
-        // From here on, one decimal place would round up to 1,000.
-        1000..999_950 => format!("{:.1} kB", bytes as f64 / 1e3),
-        999_950..999_950_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
+        None => format!("{bytes} B"),
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bimetal::{
     Error, Result,
-    low_level::hub::{self, CachedModel, HubOptions, RepoSpec, size_text},
+    low_level::hub::{self, CachedModel, HubOptions, Removal, RepoSpec, size_text},
 };
 use clap::Args;
 use serde_json::json;
@@ -48,7 +48,8 @@ pub struct RemoveArguments {
 fn spec(model: &str) -> Result<RepoSpec> {
     RepoSpec::parse(model).ok_or_else(|| {
         Error::Request(format!(
-            "{model:?} names no model on the hub: expected OWNER/NAME, OWNER/NAME:QUANT or OWNER/NAME/FILE.gguf"
+            "{model:?} names no model on the hub: expected OWNER/NAME, OWNER/NAME:QUANT or OWNER/NAME/FILE.gguf, each \
+             with or without @REVISION at its end"
         ))
     })
 }
@@ -58,6 +59,12 @@ pub fn pull(arguments: &PullArguments) -> Result<()> {
     let (spec, options) = (spec(&arguments.model)?, HubOptions::from_environment()?);
     let mut download = Download::new(options.hide_bars);
     let path = hub::pull(&spec, &options, &mut |event| download.show(event))?;
+    if !download.has_begun() {
+        let mut folders = path.iter().skip_while(|folder| *folder != "snapshots").skip(1);
+        let commit = folders.next().unwrap_or_default().to_string_lossy();
+        let commit: String = commit.chars().take(7).collect();
+        note(&format!("{}: nothing new, all of commit {commit} was here already", spec.short()));
+    }
     print(&format!("{}\n", path.display()))
 }
 
@@ -73,7 +80,7 @@ pub fn list(arguments: &ListArguments) -> Result<()> {
         return Ok(());
     }
     let rows: Vec<_> = models.iter().map(row).collect();
-    let bytes = models.iter().map(|model| model.bytes).sum();
+    let bytes = hub::total_bytes(&models);
     let place = options.cache.display();
     let columns = [Column::text("model"), Column::number("size"), Column::text("modified")];
     print(&(table(&columns, &rows) + &paragraph(&format!("{} in {place}\n", size_text(bytes)), 0)))
@@ -82,7 +89,8 @@ pub fn list(arguments: &ListArguments) -> Result<()> {
 /// A path is too long for a line; JSON has it.
 fn row(model: &CachedModel) -> Vec<String> {
     let date = model.modified.map_or("-".into(), |time| date(time)[..10].to_owned());
-    let name = if model.complete { model.spec.to_string() } else { format!("{} (incomplete)", model.spec) };
+    let name = model.spec.short();
+    let name = if model.complete { name } else { format!("{name} (incomplete)") };
     vec![name, size_text(model.bytes), date]
 }
 
@@ -96,25 +104,39 @@ fn as_json(model: &CachedModel) -> serde_json::Value {
 /// Removes models, after a question.
 pub fn remove(arguments: &RemoveArguments) -> Result<()> {
     let options = HubOptions::from_environment()?;
-    let removals: Result<Vec<_>> =
-        arguments.models.iter().map(|model| Ok((model, hub::removal(&spec(model)?, &options)?))).collect();
-    for (model, removal) in removals? {
+    let specs: Vec<_> = arguments.models.iter().map(|model| spec(model)).collect::<Result<_>>()?;
+    // A name that is wrong is told before anything is removed.
+    specs.iter().try_for_each(|spec| hub::removal(spec, &options).map(drop))?;
+    let mut is_changed = false;
+    for (model, spec) in arguments.models.iter().zip(&specs) {
+        // What the removals before this one have left is another amount.
+        let removal = match hub::removal(spec, &options) {
+            Err(_) if is_changed => {
+                note(&format!("{model} was removed with the others"));
+                continue;
+            }
+            removal => removal?,
+        };
         let bytes = size_text(removal.bytes());
-        if !arguments.yes && !confirmed(model, &bytes)? {
+        if !arguments.yes && !confirmed(model, &removal)? {
             note(&format!("{model} is kept"));
             continue;
         }
         removal.run()?;
+        is_changed = true;
         print(&format!("removed {model}: {bytes} freed\n"))?;
     }
     Ok(())
 }
 
-fn confirmed(model: &str, bytes: &str) -> Result<bool> {
+fn confirmed(model: &str, removal: &Removal) -> Result<bool> {
+    let (bytes, all) = (size_text(removal.bytes()), "with all its revisions and quantizations");
     if !stdin().is_terminal() {
-        return Err(Error::Request(format!("rm {model} would free {bytes}: add -y to remove without a question")));
+        let what = if removal.is_whole() { format!("remove {model} {all} and free") } else { "free".into() };
+        return Err(Error::Request(format!("rm {model} would {what} {bytes}: add -y to remove without a question")));
     }
-    eprint!("remove {model} and free {bytes}? [y/N] ");
+    let all = if removal.is_whole() { format!(" {all}") } else { String::new() };
+    eprint!("remove {model}{all} and free {bytes}? [y/N] ");
     let mut line = String::new();
     stdin().read_line(&mut line).map_err(Error::io("standard input"))?;
     Ok(["y", "yes"].iter().any(|word| line.trim().eq_ignore_ascii_case(word)))

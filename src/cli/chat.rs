@@ -9,7 +9,6 @@ mod session;
 mod settings;
 mod thinking;
 mod transcript;
-mod wrap;
 
 use std::{
     io::{IsTerminal, stdin, stdout},

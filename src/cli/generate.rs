@@ -4,7 +4,7 @@ mod json;
 
 use std::{
     fs,
-    io::{IsTerminal, Read, stdin},
+    io::{IsTerminal, Read, stdin, stdout},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,7 @@ use super::{
     sampling::{SamplingArguments, described},
     speeds::{Speeds, ended},
     warm_up::warm_up,
+    wrap::{Wrap, columns},
 };
 
 /// Flags of `generate`.
@@ -80,14 +81,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         note(&paint.dim(&settings));
     }
     let echoed = !(arguments.no_echo || arguments.chat || arguments.json);
+    // A pipe gets the text unchanged.
+    let mut wrap = Wrap::new(columns(stdout()));
     if echoed {
-        print(&prompt)?;
+        print(&wrap.push(&prompt))?;
     }
-    let answer = Answer::read(stream, !arguments.json)?;
+    let answer = Answer::read(stream, (!arguments.json).then_some(&mut wrap))?;
     if arguments.json {
         return print_json(&answer.as_json(&generator, &arguments.model.name(), &asked, &options)?);
     }
-    print("\n")?;
+    print(&format!("{}\n", wrap.finish()))?;
     note(&paint.dim(&answer.closing(&generator, &options)));
     Ok(())
 }
@@ -145,14 +148,15 @@ struct Answer {
 }
 
 impl Answer {
-    /// Reads a text to its end, and prints it meanwhile if wanted.
-    fn read(mut stream: Stream<'_>, prints: bool) -> Result<Self> {
+    /// Reads a text to its end, and prints it meanwhile with lines as `wrap` breaks them.
+    fn read(mut stream: Stream<'_>, mut wrap: Option<&mut Wrap>) -> Result<Self> {
         let mut text = String::new();
         for piece in &mut stream {
-            let piece = piece?;
-            if prints {
-                print(&piece)?;
+            // The last word may still come in parts, unless the text ends here.
+            if let Some(wrap) = &mut wrap {
+                print(&if let Ok(piece) = &piece { wrap.push(piece) } else { wrap.finish() })?;
             }
+            let piece = piece?;
             text += &piece;
         }
         let (reason, timing) = (stream.reason().cloned(), stream.timing());

@@ -3,17 +3,22 @@
 use std::{
     fmt::Write,
     io::{IsTerminal, stderr},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use bimetal::low_level::hub::{DownloadEvent, size_text};
 use indicatif::{HumanDuration, ProgressBar, ProgressFinish, ProgressState, ProgressStyle};
 
-use super::output::{is_quiet, note};
+use super::{
+    output::{is_quiet, note},
+    rate::Rate,
+};
 
 /// For a file during its download, in bytes.
-const DOWNLOADING: &str =
-    "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+const DOWNLOADING: &str = "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes} {rate}";
+/// How often a bar is drawn while nothing comes, so that a stall shows.
+const TICK: Duration = Duration::from_millis(500);
 /// For loading weights, in bytes.
 pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}, {eta} left";
 /// For quantizing weights, in bytes.
@@ -22,9 +27,6 @@ pub const QUANTIZING: &str = "quantizing {bar:40} {binary_bytes} of {binary_tota
 pub const SCORING: &str = "scoring {bar:40} {human_pos} of {human_len} ids, {per_sec}: {eta} left";
 /// For the runs of a measurement, in units of effort.
 pub const MEASURING: &str = "measuring {bar:20} {percent} %, {left}: {wide_msg}";
-
-/// How often a bar is drawn while nothing arrives.
-const TICK: Duration = Duration::from_secs(1);
 
 /// A bar on standard error that disappears when dropped; hidden if standard error is not a terminal.
 pub fn bar(template: &'static str, length: u64) -> ProgressBar {
@@ -55,21 +57,27 @@ fn left(state: &ProgressState, text: &mut dyn Write) {
 pub struct Download {
     bars: bool,
     file: String,
-    bar: Option<ProgressBar>,
-    started: Instant,
+    bar: Option<(ProgressBar, Arc<Mutex<Rate>>)>,
+    /// When files began to come.
+    started: Option<Instant>,
 }
 
 impl Download {
     /// `hidden` shows no bars even on a terminal.
     pub fn new(hidden: bool) -> Self {
-        Self { bars: !hidden && stderr().is_terminal(), file: String::new(), bar: None, started: Instant::now() }
+        Self { bars: !hidden && stderr().is_terminal(), file: String::new(), bar: None, started: None }
+    }
+
+    /// Whether there was anything to download.
+    pub fn has_begun(&self) -> bool {
+        self.started.is_some()
     }
 
     /// Shows an event.
     pub fn show(&mut self, event: DownloadEvent<'_>) {
         match event {
             DownloadEvent::Begin { model, files, bytes, directory } => {
-                self.started = Instant::now();
+                self.started = Some(Instant::now());
                 let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
                 note(&format!("downloading {model}: {files}, {}, to {}", size_text(bytes), directory.display()));
             }
@@ -79,13 +87,13 @@ impl Download {
                 let when = if pause.is_zero() { String::new() } else { format!(" in {} s", pause.as_secs_f32()) };
                 let line = format!("{file}: {why}, trying again{when}");
                 match &self.bar {
-                    Some(bar) => bar.suspend(|| note(&line)),
+                    Some((bar, _)) => bar.suspend(|| note(&line)),
                     None => note(&line),
                 }
             }
             DownloadEvent::End { model, bytes } => {
                 self.bar = None;
-                let time = self.started.elapsed().as_secs_f64();
+                let time = self.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
                 note(&format!("downloaded {model}: {} in {time:.1} s", size_text(bytes)));
             }
         }
@@ -96,11 +104,25 @@ impl Download {
             file.clone_into(&mut self.file);
             self.bar = None;
         }
-        let bar = self.bar.get_or_insert_with(|| {
-            bar(DOWNLOADING, total).with_message(short(file)).with_finish(ProgressFinish::AndLeave)
-        });
+        let (bar, rate) = self.bar.get_or_insert_with(|| resumed(file, done, total));
+        rate.lock().unwrap_or_else(PoisonError::into_inner).advance(Instant::now(), done);
         bar.set_position(done);
     }
+}
+
+/// The bar of a file that begins with what an earlier run has left.
+fn resumed(file: &str, done: u64, total: u64) -> (ProgressBar, Arc<Mutex<Rate>>) {
+    let rate = Arc::new(Mutex::new(Rate::new(Instant::now(), done, total)));
+    let bar = bar(DOWNLOADING, total).with_message(short(file)).with_finish(ProgressFinish::AndLeave);
+    let shown = rate.clone();
+    let text = move |_: &ProgressState, line: &mut dyn Write| {
+        let rate = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        // A line that cannot be formatted is shown without it.
+        let _ = line.write_str(&rate.text(Instant::now()));
+    };
+    bar.set_style(style(DOWNLOADING).with_key("rate", text));
+    bar.enable_steady_tick(TICK);
+    (bar, rate)
 }
 
 /// A file's name; only the end of a long name.

@@ -1,7 +1,7 @@
 //! What is in the cache, whichever tool put it there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -22,12 +22,20 @@ pub struct CachedModel {
     pub spec: RepoSpec,
     /// The directory or the GGUF file to open.
     pub path: PathBuf,
-    /// Bytes of its files.
+    /// Bytes of its files. Models may share some: [`total_bytes`] counts those once.
     pub bytes: u64,
     /// When its newest file was written.
     pub modified: Option<SystemTime>,
     /// Whether all files that this engine needs are there.
     pub complete: bool,
+    /// The contents of its files, with their bytes.
+    contents: BTreeMap<PathBuf, u64>,
+}
+
+/// The bytes that the models take together. What several of them share counts once.
+pub fn total_bytes(models: &[CachedModel]) -> u64 {
+    let contents: BTreeMap<_, _> = models.iter().flat_map(|model| &model.contents).collect();
+    contents.into_values().sum()
 }
 
 /// All models in the cache, by name. Nothing is requested.
@@ -48,19 +56,31 @@ pub fn list(options: &HubOptions) -> Result<Vec<CachedModel>> {
             models.extend(unfinished(spec, options.cache.join(entry.file_name())));
             continue;
         }
+        let first = models.len();
         for (revision, snapshot) in snapshots {
             let named = RepoSpec { revision, ..spec.clone() };
             models.extend(models_of(&named, &snapshot));
+        }
+        if let Some(unfinished) = unfinished(spec, options.cache.join(entry.file_name())) {
+            match models[first..].iter_mut().find(|model| !model.complete) {
+                Some(model) => model.add(unfinished),
+                None => models.push(unfinished),
+            }
         }
     }
     models.sort_by_key(|model| model.spec.to_string().to_lowercase());
     Ok(models)
 }
 
-/// A repository of which only parts of files have come.
+/// What a broken download has left in a repository: parts of files, and files that no snapshot names yet.
 fn unfinished(spec: RepoSpec, repository: PathBuf) -> Option<CachedModel> {
-    let mut files = Vec::new();
-    walk(&repository.join("blobs"), &mut |path| files.push(path.to_owned()));
+    let (mut files, mut named) = (Vec::new(), BTreeSet::new());
+    walk(&repository.join("snapshots"), &mut |path| named.extend(fs::canonicalize(path).ok()));
+    walk(&repository.join("blobs"), &mut |path| {
+        if !fs::canonicalize(path).is_ok_and(|path| named.contains(&path)) {
+            files.push(path.to_owned());
+        }
+    });
     (!files.is_empty()).then(|| measured(spec, repository, &files, false))
 }
 
@@ -118,8 +138,18 @@ fn models_of(spec: &RepoSpec, snapshot: &Snapshot) -> Vec<CachedModel> {
 }
 
 fn measured(spec: RepoSpec, path: PathBuf, files: &[PathBuf], complete: bool) -> CachedModel {
-    let found: Vec<_> = files.iter().filter_map(|file| fs::metadata(file).ok()).collect();
-    let bytes = found.iter().map(fs::Metadata::len).sum();
-    let modified = found.iter().filter_map(|found| found.modified().ok()).max();
-    CachedModel { spec, path, bytes, modified, complete }
+    let found = |file: &PathBuf| Some((fs::canonicalize(file).ok()?, fs::metadata(file).ok()?));
+    let found: BTreeMap<_, _> = files.iter().filter_map(found).collect();
+    let modified = found.values().filter_map(|found| found.modified().ok()).max();
+    let contents: BTreeMap<_, _> = found.into_iter().map(|(path, found)| (path, found.len())).collect();
+    CachedModel { spec, path, bytes: contents.values().sum(), modified, complete, contents }
+}
+
+impl CachedModel {
+    /// Adds the files of another model.
+    fn add(&mut self, other: CachedModel) {
+        self.contents.extend(other.contents);
+        self.bytes = self.contents.values().sum();
+        self.modified = self.modified.max(other.modified);
+    }
 }

@@ -13,7 +13,7 @@ use ureq::{
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-use super::{HubOptions, url};
+use super::{HubOptions, proxy::ProxyVariable, url};
 use crate::{Error, Result};
 
 /// Maximum number of addresses that one request is sent on to.
@@ -33,7 +33,7 @@ pub(super) enum Failure {
     /// The hub's answer is a refusal.
     Refused(Refusal),
     /// Not a byte came for this time.
-    Stalled(Duration),
+    Stalled(Limit),
     /// The connection ended early.
     Broken(String),
     /// There is no connection.
@@ -42,6 +42,32 @@ pub(super) enum Failure {
     Strange(String),
     /// The download itself cannot be written.
     Local(io::Error),
+}
+
+/// How long a request may bring nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// Until the answer to a question about a file.
+    Answer,
+    /// Between two bytes of a file.
+    Bytes,
+}
+
+impl Limit {
+    pub fn time(self, options: &HubOptions) -> Duration {
+        match self {
+            Self::Answer => options.answer_timeout,
+            Self::Bytes => options.stall_timeout,
+        }
+    }
+
+    /// The variable that sets it.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::Answer => "HF_HUB_ETAG_TIMEOUT",
+            Self::Bytes => "HF_HUB_DOWNLOAD_TIMEOUT",
+        }
+    }
 }
 
 /// An HTTP status that is not a success.
@@ -76,8 +102,9 @@ impl Answer {
 
 impl<'a> Client<'a> {
     /// # Errors
-    /// [`Error::Format`] or [`Error::Io`] for an unusable file of certificates.
+    /// [`Error::Request`] or [`Error::Format`] for an unusable file of certificates or proxy.
     pub fn new(options: &'a HubOptions) -> Result<Self> {
+        ProxyVariable::check(&options.endpoint)?;
         let name = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
         let name = options.origin.as_ref().map_or_else(|| name.to_owned(), |origin| format!("{name}; origin/{origin}"));
         let mut config = Agent::config_builder()
@@ -95,12 +122,12 @@ impl<'a> Client<'a> {
         Ok(Self { agent: config.build().into(), options, reached: Cell::new(false) })
     }
 
-    /// Requests a URL of the hub, or a range of bytes of it, and follows redirects. `time` is the maximum for the head of
-    /// each answer.
-    pub fn get(&self, url: &str, range: Option<&str>, time: Duration) -> std::result::Result<Answer, Failure> {
+    /// Requests a URL of the hub, or a range of bytes of it, and follows redirects. `limit` is for the head of each
+    /// answer.
+    pub fn get(&self, url: &str, range: Option<&str>, limit: Limit) -> std::result::Result<Answer, Failure> {
         let (mut url, mut hops) = (url.to_owned(), Vec::new());
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.ask(&url, range, time)?;
+            let answer = self.ask(&url, range, limit)?;
             let (head, body) = answer.into_parts();
             let (status, next) = (head.status.as_u16(), head.headers.get("location"));
             let next = next.and_then(|next| next.to_str().ok()).map(|next| url::join(&url, next));
@@ -113,7 +140,8 @@ impl<'a> Client<'a> {
         Err(Failure::Strange(format!("it redirects more than {MAX_REDIRECTS} times")))
     }
 
-    fn ask(&self, url: &str, range: Option<&str>, time: Duration) -> std::result::Result<Response<Body>, Failure> {
+    fn ask(&self, url: &str, range: Option<&str>, limit: Limit) -> std::result::Result<Response<Body>, Failure> {
+        let time = limit.time(self.options);
         let mut request = self.agent.get(url).config().timeout_recv_response(Some(time)).build();
         if let Some(range) = range {
             request = request.header("Range", range);
@@ -123,7 +151,7 @@ impl<'a> Client<'a> {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         let answer = request.call().map_err(|error| match error {
-            ureq::Error::Timeout(Timeout::RecvResponse) => Failure::Stalled(time.min(self.options.stall_timeout)),
+            ureq::Error::Timeout(Timeout::RecvResponse) => Failure::Stalled(limit),
             error => self.failure(error),
         })?;
         self.reached.set(true);
@@ -135,13 +163,13 @@ impl<'a> Client<'a> {
             ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
                 Failure::Unreached(format!("no answer for {} s", self.options.answer_timeout.as_secs_f64()))
             }
-            ureq::Error::Timeout(_) => Failure::Stalled(self.options.stall_timeout),
+            ureq::Error::Timeout(_) => Failure::Stalled(Limit::Bytes),
             ureq::Error::Io(error) => match error.kind() {
                 ErrorKind::ConnectionReset
                 | ErrorKind::ConnectionAborted
                 | ErrorKind::BrokenPipe
                 | ErrorKind::UnexpectedEof => Failure::Broken(error.to_string()),
-                ErrorKind::TimedOut | ErrorKind::WouldBlock => Failure::Stalled(self.options.stall_timeout),
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => Failure::Stalled(Limit::Bytes),
                 _ => Failure::Unreached(error.to_string()),
             },
             ureq::Error::Protocol(error) => Failure::Strange(error.to_string()),
@@ -181,7 +209,13 @@ impl Refusal {
 
 fn certificates(options: &HubOptions) -> Result<Option<TlsConfig>> {
     let Some(file) = &options.certificates else { return Ok(None) };
-    let text = std::fs::read(file).map_err(Error::io(file))?;
+    let variable = options.variables.certificates.unwrap_or("the program");
+    let text = std::fs::read(file).map_err(|error| {
+        let file = file.display();
+        Error::Request(format!(
+            "{variable} names {file} as the file of certificates to trust: {error}. Name a PEM file, or unset {variable}"
+        ))
+    })?;
     let certificates: Vec<_> = parse_pem(&text)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -189,8 +223,8 @@ fn certificates(options: &HubOptions) -> Result<Option<TlsConfig>> {
         })
         .collect();
     if certificates.is_empty() {
-        let what = "found no certificate, expected PEM text: SSL_CERT_FILE and REQUESTS_CA_BUNDLE name this file";
-        return Err(Error::Format { file: file.clone(), what: what.into() });
+        let what = format!("found no certificate, expected PEM text: {variable} names this file");
+        return Err(Error::Format { file: file.clone(), what });
     }
     Ok(Some(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build()))
 }

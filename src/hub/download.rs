@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     DownloadEvent,
-    client::{Answer, Failure, Refusal},
+    client::{Answer, Failure, Limit, Refusal},
     remote::{Metadata, Patience, Remote},
     snapshot::Snapshot,
 };
@@ -136,7 +136,7 @@ impl Remote<'_, '_> {
     /// Receives what one connection brings after the first `have` bytes.
     fn attempt(&mut self, transfer: &Transfer<'_>, part: &mut File, mut have: u64) -> Outcome<()> {
         let range = format!("bytes={have}-");
-        let mut answer = self.client.get(&transfer.address, Some(&range), self.options.stall_timeout)?;
+        let mut answer = self.client.get(&transfer.address, Some(&range), Limit::Bytes)?;
         match answer.status {
             206 => check_range(&answer, have, transfer.size)?,
             200 => {

@@ -8,6 +8,7 @@ use std::{
 use super::{
     HubOptions, RepoSpec,
     client::{Failure, Refusal},
+    proxy::ProxyVariable,
 };
 use crate::Error;
 
@@ -24,10 +25,10 @@ pub(super) fn explain(spec: &RepoSpec, options: &HubOptions, file: &str, failure
         Failure::Broken(why) => {
             format!("the connection broke: {why}. Run the same command again: it resumes the download")
         }
-        Failure::Stalled(time) => format!(
-            "stalled: no byte came for {} s. Run the same command again: it resumes the download. HF_HUB_DOWNLOAD_TIMEOUT \
-             sets this time",
-            time.as_secs_f64()
+        Failure::Stalled(limit) => format!(
+            "stalled: no byte came for {} s. Run the same command again: it resumes the download. {} sets this time",
+            limit.time(options).as_secs_f64(),
+            limit.variable()
         ),
         Failure::Unreached(why) => unreached(options, why),
         Failure::Refused(refusal) => refused(spec, options, file, refusal),
@@ -53,11 +54,11 @@ pub(super) fn named(spec: &RepoSpec, file: &str) -> String {
 }
 
 /// A failure in a few words, for the line that says that another attempt follows.
-pub(super) fn briefly(failure: &Failure) -> String {
+pub(super) fn briefly(options: &HubOptions, failure: &Failure) -> String {
     match failure {
         Failure::Refused(Refusal { status: 429, .. }) => "the hub asks to wait (HTTP status 429)".into(),
         Failure::Refused(refusal) => format!("the hub answers with HTTP status {}", refusal.status),
-        Failure::Stalled(time) => format!("stalled for {} s", time.as_secs_f64()),
+        Failure::Stalled(limit) => format!("stalled for {} s", limit.time(options).as_secs_f64()),
         Failure::Broken(_) => "the connection broke".into(),
         Failure::Unreached(why) | Failure::Strange(why) => why.clone(),
         Failure::Local(error) => error.to_string(),
@@ -65,14 +66,26 @@ pub(super) fn briefly(failure: &Failure) -> String {
 }
 
 fn unreached(options: &HubOptions, cause: &str) -> String {
-    let advice = match cause.contains("certificate") {
-        // Only well-known authorities are trusted, not this machine's certificate store.
-        true => {
-            "Something between here and the hub replaces certificates: set SSL_CERT_FILE to a file with its certificate"
+    let (proxy, certificates) = (ProxyVariable::of(&options.endpoint), &options.variables.certificates);
+    let advice = match (cause.contains("certificate"), certificates, &proxy) {
+        (true, Some(variable), _) => {
+            format!(
+                "The certificate of what answers is not among those of {variable}: add it there, or unset {variable}"
+            )
         }
-        false => "Check the network and HF_ENDPOINT; what is complete in the cache runs without",
+        // Only well-known authorities are trusted, not this machine's certificate store.
+        (true, None, _) => {
+            "Something between here and the hub replaces certificates: set SSL_CERT_FILE to a file with its certificate"
+                .into()
+        }
+        (false, _, Some(proxy)) => format!(
+            "Check {}, or add the hub's host to NO_PROXY; what is complete in the cache runs without",
+            proxy.variable
+        ),
+        (false, _, None) => "Check the network and HF_ENDPOINT; what is complete in the cache runs without".into(),
     };
-    format!("no connection to {}: {cause}. {advice}", options.endpoint)
+    let way = proxy.map_or_else(String::new, |proxy| format!(" through the proxy {}", proxy.address));
+    format!("no connection to {}{way}: {cause}. {advice}", options.endpoint)
 }
 
 fn refused(spec: &RepoSpec, options: &HubOptions, file: &str, refusal: &Refusal) -> String {
@@ -127,5 +140,21 @@ fn local(error: &io::Error) -> &'static str {
             "no permission to write: set HF_HOME to another directory;"
         }
         _ => "the cache could not be written: set HF_HOME to another directory;",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::SetBy;
+
+    #[test]
+    fn the_file_of_certificates_that_is_set_is_named() {
+        let mut options = HubOptions::new("https://hub.example", "cache");
+        let cause = "invalid peer certificate: UnknownIssuer";
+        assert!(unreached(&options, cause).contains("set SSL_CERT_FILE to a file"));
+        options.variables = SetBy { certificates: Some("REQUESTS_CA_BUNDLE"), ..SetBy::default() };
+        let text = unreached(&options, cause);
+        assert!(text.contains("not among those of REQUESTS_CA_BUNDLE") && !text.contains("SSL_CERT_FILE"), "{text}");
     }
 }

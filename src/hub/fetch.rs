@@ -37,10 +37,8 @@ pub fn fetch(spec: &RepoSpec, options: &HubOptions, progress: &mut Progress<'_>)
         return Ok(path);
     }
     if options.offline {
-        let why = format!(
-            "{NOT_HERE} at {}, and HF_HUB_OFFLINE allows no download: unset it, or name a model that is there",
-            options.cache.display()
-        );
+        let cache = options.cache.display();
+        let why = format!("{NOT_HERE} at {cache}, and {}, or name a model that is there", options.refusal());
         return Err(failed(spec, "", why));
     }
     let usable = cached.as_ref().filter(|snapshot| spec.choice == Choice::Default && snapshot.is_usable());
@@ -61,7 +59,7 @@ pub fn fetch(spec: &RepoSpec, options: &HubOptions, progress: &mut Progress<'_>)
 /// Those of [`fetch`].
 pub fn pull(spec: &RepoSpec, options: &HubOptions, progress: &mut Progress<'_>) -> Result<PathBuf> {
     if options.offline {
-        return Err(failed(spec, "", "HF_HUB_OFFLINE allows no download: unset it".into()));
+        return Err(failed(spec, "", options.refusal()));
     }
     bring(&mut Remote::new(spec, options, progress)?, &spec.revision, Files::All)
 }

@@ -4,7 +4,7 @@ use std::{io::Read, path::PathBuf};
 
 use super::{
     HubOptions, INDEX, Progress, REQUIRED, RepoSpec, WEIGHTS,
-    client::{Client, Failure, Refusal},
+    client::{Client, Failure, Limit, Refusal},
     explain::{explain, failed},
     fetch::{Contents, commit, complete, contents},
     remote::{Patience, Remote},
@@ -132,7 +132,7 @@ impl RemoteFile<'_> {
     fn more(&mut self, client: &Client<'_>, wanted: u64) -> std::result::Result<(), Failure> {
         let have = self.head.len() as u64;
         let range = format!("bytes={have}-{}", wanted - 1);
-        let mut answer = client.get(&self.address, Some(&range), self.options.stall_timeout)?;
+        let mut answer = client.get(&self.address, Some(&range), Limit::Bytes)?;
         match answer.status {
             206 => {}
             // A server without ranges sends the file from its beginning: only the first bytes are read.

@@ -102,14 +102,11 @@ fn is_text_model(file: &str) -> bool {
     !name.contains("mmproj") && !name.contains("imatrix")
 }
 
-/// The model that a specification chooses. `None` if there is no GGUF file at all.
-///
-/// # Errors
-/// [`Error::Download`] that lists the files if none or several fit.
-pub(super) fn choose(spec: &RepoSpec, models: &[GgufModel]) -> Result<Option<GgufModel>> {
-    let fitting: Vec<_> = match &spec.choice {
+/// The models that a specification may mean.
+pub(super) fn fitting<'m>(spec: &RepoSpec, models: &'m [GgufModel]) -> Vec<&'m GgufModel> {
+    match &spec.choice {
         Choice::Default => models.iter().collect(),
-        Choice::File(file) => return Ok(Some(GgufModel::of(file))),
+        Choice::File(file) => models.iter().filter(|model| model.name() == GgufModel::of(file).name()).collect(),
         Choice::Quantization(name) => {
             let exact = |model: &&GgufModel| model.quantization().eq_ignore_ascii_case(name);
             match models.iter().filter(exact).collect::<Vec<_>>() {
@@ -117,8 +114,18 @@ pub(super) fn choose(spec: &RepoSpec, models: &[GgufModel]) -> Result<Option<Ggu
                 some => some,
             }
         }
-    };
-    match (&fitting[..], &spec.choice) {
+    }
+}
+
+/// The model that a specification chooses. `None` if there is no GGUF file at all.
+///
+/// # Errors
+/// [`Error::Download`] that lists the files if none or several fit.
+pub(super) fn choose(spec: &RepoSpec, models: &[GgufModel]) -> Result<Option<GgufModel>> {
+    if let Choice::File(file) = &spec.choice {
+        return Ok(Some(GgufModel::of(file)));
+    }
+    match (&fitting(spec, models)[..], &spec.choice) {
         ([one], _) => Ok(Some((*one).clone())),
         ([], Choice::Default) => Ok(None),
         ([], Choice::Quantization(name)) if models.is_empty() => {
@@ -144,7 +151,7 @@ fn listed<'a>(spec: &RepoSpec, why: &str, models: impl Iterator<Item = &'a GgufM
     };
     let short = RepoSpec { choice: Choice::Quantization(first.quantization().into()), ..names.clone() };
     let long = RepoSpec { choice: Choice::File(first.name().into()), ..names.clone() };
-    failed(&names, "", format!("{text}\nFor example: -m {short}, or -m {long}"))
+    failed(&names, "", format!("{text}\nFor example: {short}, or {long}"))
 }
 
 /// The name without `.gguf` and without the number of a part.
@@ -205,7 +212,7 @@ mod tests {
     #[test]
     fn without_a_choice_the_files_are_listed_with_their_sizes() {
         let text = chosen("a/b").unwrap_err().to_string();
-        for word in ["several", "Model-Q8_0.gguf", "13 B, 2 parts", "-m a/b:q4_k_m", "-m a/b/model.q4_k_m.gguf"] {
+        for word in ["several", "Model-Q8_0.gguf", "13 B, 2 parts", "example: a/b:q4_k_m, or a/b/model.q4_k_m.gguf"] {
             assert!(text.contains(word), "{text}");
         }
         assert!(!text.contains("mmproj"), "{text}");

@@ -35,7 +35,24 @@ pub struct HubOptions {
     pub origin: Option<String>,
     /// A PEM file with the certificates to trust, instead of the well-known authorities.
     pub certificates: Option<PathBuf>,
+    /// The variables that set some of these, for messages.
+    pub variables: SetBy,
 }
+
+/// The variable that set an option. `None` if the program itself did.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct SetBy {
+    /// That of [`HubOptions::offline`].
+    pub offline: Option<&'static str>,
+    /// That of [`HubOptions::certificates`].
+    pub certificates: Option<&'static str>,
+}
+
+/// Variables that forbid requests; the first one that is set counts.
+const OFFLINE: [&str; 2] = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];
+
+/// Variables of the certificates to trust; the first one that is set counts.
+const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 
 impl HubOptions {
     /// Default options for a hub and a cache, without a token.
@@ -52,7 +69,15 @@ impl HubOptions {
             hide_bars: false,
             origin: None,
             certificates: None,
+            variables: SetBy::default(),
         }
+    }
+
+    /// Why nothing may be requested.
+    pub(super) fn refusal(&self) -> String {
+        let who = self.variables.offline.unwrap_or("the program");
+        let remedy = if self.variables.offline.is_some() { ": unset it" } else { "" };
+        format!("{who} allows no download{remedy}")
     }
 
     /// The settings of the environment variables that the hub's own library reads, with the same meaning and order:
@@ -67,7 +92,7 @@ impl HubOptions {
     /// Like [`from_environment`](Self::from_environment), with other environment variables.
     ///
     /// # Errors
-    /// [`Error::Download`] if a variable has an unusable value, or if there is no home directory for the cache.
+    /// [`Error::Request`] if a variable has an unusable value, or if there is no home directory for the cache.
     pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let variables = Variables(&variable);
         let home = match (variables.path("HF_HOME"), variables.path("XDG_CACHE_HOME"), env::home_dir()) {
@@ -82,14 +107,18 @@ impl HubOptions {
         let cache = variables.path("HF_HUB_CACHE").or_else(|| variables.path("HUGGINGFACE_HUB_CACHE"));
         let defaults = Self::new(variables.endpoint()?, cache.unwrap_or_else(|| home.join("hub")));
         let token_file = variables.path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
+        let offline = OFFLINE.into_iter().find(|name| variables.is_true(name).is_some());
+        let offline = offline.filter(|name| variables.is_true(name) == Some(true));
+        let certificates = CERTIFICATES.into_iter().find_map(|name| Some((name, variables.path(name)?))).unzip();
         Ok(Self {
             token: variables.token(&token_file)?,
-            offline: variables.is_true("HF_HUB_OFFLINE").or(variables.is_true("TRANSFORMERS_OFFLINE")) == Some(true),
+            offline: offline.is_some(),
             answer_timeout: variables.seconds("HF_HUB_ETAG_TIMEOUT")?.unwrap_or(defaults.answer_timeout),
             stall_timeout: variables.seconds("HF_HUB_DOWNLOAD_TIMEOUT")?.unwrap_or(defaults.stall_timeout),
             hide_bars: variables.is_true("HF_HUB_DISABLE_PROGRESS_BARS") == Some(true),
             origin: variables.text("HF_HUB_USER_AGENT_ORIGIN"),
-            certificates: variables.path("SSL_CERT_FILE").or_else(|| variables.path("REQUESTS_CA_BUNDLE")),
+            certificates: certificates.1,
+            variables: SetBy { offline, certificates: certificates.0 },
             ..defaults
         })
     }
@@ -107,7 +136,7 @@ impl fmt::Debug for HubOptions {
 }
 
 fn refused(why: String) -> Error {
-    Error::Download { what: "models".into(), why }
+    Error::Request(why)
 }
 
 /// Environment variables. A variable without text is as one that is not set.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     DownloadEvent, HubOptions, Progress, RepoSpec,
-    client::{Answer, Client, Failure, Refusal},
+    client::{Answer, Client, Failure, Limit, Refusal},
     explain::{briefly, explain},
     listing::Listing,
     spec::MAIN,
@@ -66,7 +66,7 @@ impl Patience {
 
 impl<'a, 'p> Remote<'a, 'p> {
     /// # Errors
-    /// [`Error::Io`] or [`Error::Format`] for an unusable file of certificates.
+    /// [`Error::Request`] or [`Error::Format`] for an unusable file of certificates or proxy.
     pub fn new(spec: &'a RepoSpec, options: &'a HubOptions, progress: &'a mut Progress<'p>) -> Result<Self> {
         Ok(Self { client: Client::new(options)?, spec, options, progress })
     }
@@ -80,7 +80,7 @@ impl<'a, 'p> Remote<'a, 'p> {
     pub fn pause(&mut self, file: &str, failure: Failure, patience: &mut Patience) -> std::result::Result<(), Failure> {
         let pause = self.client.may_pass(&failure).then(|| patience.next(&failure)).flatten();
         let Some(pause) = pause else { return Err(failure) };
-        let why = briefly(&failure);
+        let why = briefly(self.options, &failure);
         log::info!("{}/{file}: {why}: trying again", self.spec.name);
         (self.progress)(DownloadEvent::Retry { file, why: &why, pause });
         std::thread::sleep(pause);
@@ -115,10 +115,9 @@ impl<'a, 'p> Remote<'a, 'p> {
     }
 
     fn list(&mut self, address: &str) -> Result<Option<Listing>> {
-        let time = self.options.answer_timeout;
         let name = &self.spec.name;
         let found = self.answered(name, |client| {
-            let mut answer = client.get(address, None, time)?;
+            let mut answer = client.get(address, None, Limit::Answer)?;
             match answer.status {
                 200 => {}
                 404 | 405 | 501 if answer.first("x-error-code").is_none() => return Ok(None),
@@ -157,9 +156,9 @@ impl<'a, 'p> Remote<'a, 'p> {
     }
 
     fn ask_metadata(&mut self, revision: &str, file: &str) -> std::result::Result<Metadata, Failure> {
-        let (address, time) = (self.address(revision, file), self.options.answer_timeout);
+        let address = self.address(revision, file);
         self.answered(file, |client| {
-            let mut answer = client.get(&address, Some("bytes=0-0"), time)?;
+            let mut answer = client.get(&address, Some("bytes=0-0"), Limit::Answer)?;
             let metadata = metadata(&answer)?;
             if answer.status == 206 {
                 // A body that is read to its end leaves the connection free for the next request.

@@ -10,7 +10,7 @@ use super::{
     HubOptions, RepoSpec,
     cached::snapshots,
     download::length,
-    listing::choose,
+    listing::{choose, fitting},
     snapshot::{Snapshot, folder, walk},
     spec::{Choice, MAIN},
 };
@@ -43,21 +43,23 @@ pub fn removal(spec: &RepoSpec, options: &HubOptions) -> Result<Removal> {
     refuse_busy(spec, options)?;
     let all = snapshots(options, spec);
     if spec.choice == Choice::Default && spec.revision == MAIN {
-        let mut bytes = 0;
-        walk(&repository, &mut |path| {
-            let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
-            bytes += found.map_or(0, |found| found.len());
-        });
+        let bytes = files_bytes(&repository);
         return Ok(Removal { repository, pointers: BTreeSet::new(), blobs: BTreeSet::new(), bytes });
     }
-    let mut pointers = BTreeSet::new();
-    for (revision, snapshot) in &all {
-        if spec.revision == MAIN || [revision.as_str(), snapshot.commit()].contains(&spec.revision.as_str()) {
-            pointers.extend(pointers_of(spec, snapshot)?);
+    let is_meant = |revision: &str, snapshot: &Snapshot| {
+        spec.revision == MAIN || revision == spec.revision || snapshot.is_named(&spec.revision)
+    };
+    let (mut pointers, mut without) = (BTreeSet::new(), None);
+    for (_, snapshot) in all.iter().filter(|(revision, snapshot)| is_meant(revision, snapshot)) {
+        match pointers_of(spec, snapshot)? {
+            found if found.is_empty() => without = without.or(Some(snapshot)),
+            found => pointers.extend(found),
         }
     }
     if pointers.is_empty() {
-        return Err(absent());
+        // The error lists the models that a revision has instead.
+        let models = without.map(Snapshot::gguf_models).filter(|models| !models.is_empty());
+        return Err(models.and_then(|models| choose(spec, &models).err()).unwrap_or_else(absent));
     }
     let mut kept = BTreeSet::new();
     for (_, snapshot) in &all {
@@ -75,7 +77,20 @@ pub fn removal(spec: &RepoSpec, options: &HubOptions) -> Result<Removal> {
     Ok(Removal { repository, pointers, blobs, bytes })
 }
 
-/// The names of a model's files in one snapshot.
+/// The bytes of all files below a directory. Links have none.
+fn files_bytes(directory: &Path) -> u64 {
+    let mut bytes = 0;
+    walk(directory, &mut |path| {
+        let found = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+        bytes += found.map_or(0, |found| found.len());
+    });
+    bytes
+}
+
+/// The names of a model's files in one snapshot; none if it lacks the model.
+///
+/// # Errors
+/// [`Error::Download`] if the model may be one of several.
 fn pointers_of(spec: &RepoSpec, snapshot: &Snapshot) -> Result<Vec<PathBuf>> {
     let directory = snapshot.directory();
     if spec.choice == Choice::Default {
@@ -84,8 +99,10 @@ fn pointers_of(spec: &RepoSpec, snapshot: &Snapshot) -> Result<Vec<PathBuf>> {
         return Ok(files);
     }
     let models = snapshot.gguf_models();
-    let model = if models.is_empty() { None } else { choose(spec, &models)? };
-    let files = model.into_iter().flat_map(|model| model.files).map(|file| directory.join(file));
+    if fitting(spec, &models).is_empty() {
+        return Ok(Vec::new());
+    }
+    let files = choose(spec, &models)?.into_iter().flat_map(|model| model.files).map(|file| directory.join(file));
     Ok(files.filter(|path| path.symlink_metadata().is_ok()).collect())
 }
 
@@ -114,12 +131,17 @@ impl Removal {
         self.bytes
     }
 
+    /// Whether it deletes a whole repository, with all revisions and quantizations.
+    pub fn is_whole(&self) -> bool {
+        self.pointers.is_empty()
+    }
+
     /// Deletes the files, and the directories and revision names that have nothing left.
     ///
     /// # Errors
     /// [`Error::Io`] for the first file that cannot be deleted.
     pub fn run(self) -> Result<()> {
-        if self.pointers.is_empty() {
+        if self.is_whole() {
             return delete_repository(&self.repository);
         }
         for path in self.pointers.iter().chain(&self.blobs) {

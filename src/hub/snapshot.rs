@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     INDEX, OPTIONAL, REQUIRED, RepoSpec, WEIGHTS,
     listing::{GgufModel, gguf_models},
-    spec::is_inside,
+    spec::{is_inside, is_short},
 };
 use crate::{Error, Result};
 
@@ -43,12 +43,24 @@ impl Snapshot {
         if let Ok(commit) = fs::read_to_string(snapshot.repository.join("refs").join(&spec.revision)) {
             snapshot.commit = commit.trim().into();
         }
-        let named = !snapshot.commit.is_empty() && is_inside(&snapshot.commit);
+        let mut named = !snapshot.commit.is_empty() && is_inside(&snapshot.commit);
+        if named && !snapshot.directory().is_dir() && is_short(&spec.revision) {
+            let commits = fs::read_dir(snapshot.repository.join("snapshots")).into_iter().flatten().flatten();
+            let commits = commits.filter_map(|entry| entry.file_name().into_string().ok());
+            let mut fitting = commits.filter(|commit| commit.starts_with(&spec.revision));
+            snapshot.commit = fitting.next().unwrap_or_default();
+            named = !snapshot.commit.is_empty() && fitting.next().is_none();
+        }
         (named && snapshot.directory().is_dir()).then_some(snapshot)
     }
 
     pub fn commit(&self) -> &str {
         &self.commit
+    }
+
+    /// Whether the text is the commit, or its first digits.
+    pub fn is_named(&self, text: &str) -> bool {
+        self.commit == text || (is_short(text) && self.commit.starts_with(text))
     }
 
     /// The directory of the files under their own names.

@@ -24,6 +24,10 @@ pub(super) enum Choice {
 /// The default revision.
 pub(super) const MAIN: &str = "main";
 
+/// Digits of a commit, and those that stand for it in short.
+const COMMIT_DIGITS: usize = 40;
+const SHORT_DIGITS: usize = 7;
+
 /// Addresses that users copy from a browser, before `OWNER/NAME`.
 const SITES: [&str; 2] = ["huggingface.co/", "hf.co/"];
 
@@ -50,6 +54,13 @@ impl RepoSpec {
     /// The repository, `OWNER/NAME`.
     pub fn repository(&self) -> &str {
         &self.name
+    }
+
+    /// Its text with the first digits of a commit instead of all of them, as Git shows commits.
+    pub fn short(&self) -> String {
+        let is_commit = self.revision.len() == COMMIT_DIGITS && is_hexadecimal(&self.revision);
+        let revision = if is_commit { &self.revision[..SHORT_DIGITS] } else { &self.revision };
+        Self { revision: revision.into(), ..self.clone() }.to_string()
     }
 
     /// Whether a user may have meant a path: the text is nothing but `OWNER/NAME` or `OWNER/NAME/FILE.gguf`.
@@ -108,6 +119,15 @@ fn spec(path: &str, revision: &str, quantization: Option<&str>) -> Option<RepoSp
 pub(super) fn is_name(part: &str) -> bool {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     part.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_') && part.chars().all(plain)
+}
+
+/// Whether the text may be the first digits of a commit.
+pub(super) fn is_short(text: &str) -> bool {
+    (SHORT_DIGITS..COMMIT_DIGITS).contains(&text.len()) && is_hexadecimal(text)
+}
+
+fn is_hexadecimal(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether the name of a file is that of a GGUF file.

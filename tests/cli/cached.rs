@@ -85,15 +85,15 @@ fn without_a_choice_the_files_are_listed() {
     let (hub, home) = (ggufs(), Scratch::empty());
     let outcome = bimetal(&hub, &home, &["generate", "a", "-m", "maker/model"]);
     assert_eq!((outcome.code, outcome.out.as_str()), (Some(1), ""));
-    let size = format!("{:.1} kB", gguf().len() as f64 / 1e3);
+    let size = format!("{:.1} KiB", gguf().len() as f64 / 1024.0);
     assert_eq!(
         outcome.err,
         format!(
-            "error: download of maker/model: the repository has several GGUF files: choose one\n  \
+            "error: maker/model: the repository has several GGUF files: choose one\n  \
              big/model-Q8_0-00001-of-00002.gguf       11 B, 2 parts\n  \
              model-BF16.gguf                          16 B\n  \
              model-Q4_K_M.gguf                   {size:>9}\n\
-             For example: -m maker/model:Q4_K_M, or -m maker/model/model-Q4_K_M.gguf\n"
+             For example: maker/model:Q4_K_M, or maker/model/model-Q4_K_M.gguf\n"
         )
     );
     let outcome = bimetal(&hub, &home, &["generate", "a", "-m", "maker/model:Q2_K"]);
@@ -165,7 +165,7 @@ fn models_are_listed_and_removed() {
     let table = bimetal(&hub, &home, &["ls"]).succeeds().out;
     let lines: Vec<_> = table.lines().collect();
     assert!(lines[1].starts_with("maker/model:BF16    ") && lines[1].contains(" 16 B  "), "{table}");
-    assert!(lines.len() == 4 && lines[3].contains("kB in "), "{table}");
+    assert!(lines.len() == 4 && lines[3].contains("KiB in "), "{table}");
 
     let refused = bimetal(&hub, &home, &["rm", "maker/model:BF16"]);
     refused.refuses("rm maker/model:BF16 would free 16 B: add -y to remove without a question");
@@ -173,6 +173,11 @@ fn models_are_listed_and_removed() {
     assert_eq!(removed.out, "removed maker/model:bf16: 16 B freed\n");
     let blobs = fs::read_dir(home.path(REPOSITORY).join("blobs")).unwrap().count();
     assert_eq!((blobs, listed(&home, &hub).len()), (1, 1));
+    let size = format!("{:.1} KiB", gguf().len() as f64 / 1024.0);
+    bimetal(&hub, &home, &["rm", "maker/model"]).refuses(&format!(
+        "rm maker/model would remove maker/model with all its revisions and quantizations and free {size}: add -y to \
+         remove without a question"
+    ));
     bimetal(&hub, &home, &["rm", "-y", "maker/model"]).succeeds();
     assert!(!home.path(REPOSITORY).exists());
     let cache = home.path("hub");
@@ -222,7 +227,7 @@ fn shared_contents_outlive_one_revision() {
     for directory in ["refs", "blobs"] {
         fs::create_dir_all(repository.join(directory)).unwrap();
     }
-    for (tag, bytes) in [("config", 2), ("first", 1000), ("second", 500)] {
+    for (tag, bytes) in [("config", 2000), ("first", 1000), ("second", 500)] {
         fs::write(repository.join("blobs").join(tag), vec![b'x'; bytes]).unwrap();
     }
     for (name, commit, weights) in [("main", "aaa", "first"), ("v1", "bbb", "second")] {
@@ -235,8 +240,52 @@ fn shared_contents_outlive_one_revision() {
     let names =
         |found: &[Value]| found.iter().map(|model| model["model"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&listed(&home, &hub)), ["maker/model", "maker/model@v1"]);
+    let table = bimetal(&hub, &home, &["ls"]).succeeds().out;
+    assert!(table.lines().last().unwrap().starts_with("3.4 KiB in "), "{table}");
     let removed = bimetal(&hub, &home, &["rm", "-y", "maker/model@v1"]).succeeds().out;
     assert_eq!(removed, "removed maker/model@v1: 500 B freed\n");
     assert_eq!(names(&listed(&home, &hub)), ["maker/model"]);
     assert!(repository.join("blobs/config").exists() && !repository.join("refs/v1").exists());
+}
+
+#[test]
+fn a_removal_takes_what_is_there_and_counts_it_once() {
+    let (hub, home) = (ggufs(), Scratch::empty());
+    bimetal(&hub, &home, &["pull", "maker/model:Q4_K_M"]).succeeds();
+    hub.set(|state| state.commit = COMMIT.replace('0', "f"));
+    bimetal(&hub, &home, &["pull", "maker/model@v1:BF16"]).succeeds();
+    // One revision lacks it, and the other lacks the second.
+    let error = bimetal(&hub, &home, &["rm", "-y", "maker/model:Q2_K"]).err;
+    assert!(error.starts_with("error: maker/model: no GGUF file has this quantization"), "{error}");
+    let size = format!("{:.1} KiB", gguf().len() as f64 / 1024.0);
+    let removed = bimetal(&hub, &home, &["rm", "-y", "maker/model:Q4_K_M"]).succeeds().out;
+    assert_eq!(removed, format!("removed maker/model:Q4_K_M: {size} freed\n"));
+    bimetal(&hub, &home, &["pull", "maker/model:Q4_K_M"]).succeeds();
+    let removed =
+        bimetal(&hub, &home, &["rm", "-y", "maker/model:BF16", "maker/model", "maker/model:q4_k_m"]).succeeds();
+    assert_eq!(removed.out, format!("removed maker/model:BF16: 16 B freed\nremoved maker/model: {size} freed\n"));
+    assert_eq!(removed.err, "maker/model:q4_k_m was removed with the others\n");
+    assert!(!home.path(REPOSITORY).exists());
+}
+
+#[test]
+fn a_commit_is_shown_and_understood_by_its_first_digits() {
+    let (hub, home) = (ggufs(), Scratch::empty());
+    let first = bimetal(&hub, &home, &["pull", "maker/model:BF16"]).succeeds();
+    assert!(first.err.starts_with("downloading maker/model:BF16: 1 file, 16 B"), "{}", first.err);
+    let again = bimetal(&hub, &home, &["pull", "maker/model:BF16"]).succeeds();
+    assert_eq!(again.err, "maker/model:BF16: nothing new, all of commit 0123456 was here already\n");
+    assert_eq!(again.out, first.out);
+    // What is left of a broken download counts, also beside a complete model.
+    let repository = home.path(REPOSITORY);
+    fs::write(repository.join("blobs/tag.incomplete"), [0; 300]).unwrap();
+    assert!(bimetal(&hub, &home, &["ls"]).succeeds().out.contains("maker/model (incomplete)  300 B"));
+    let other = COMMIT.replace('0', "f");
+    fs::create_dir_all(repository.join("snapshots").join(&other)).unwrap();
+    fs::write(repository.join("snapshots").join(&other).join("config.json"), "{}").unwrap();
+    let table = bimetal(&hub, &home, &["ls"]).succeeds().out;
+    assert!(table.contains("maker/model@f123456 (incomplete)  302 B"), "{table}");
+    assert_eq!(listed(&home, &hub)[1]["model"], format!("maker/model@{other}"));
+    let removed = bimetal(&hub, &home, &["rm", "-y", "maker/model@f123456"]).succeeds().out;
+    assert_eq!(removed, "removed maker/model@f123456: 2 B freed\n");
 }

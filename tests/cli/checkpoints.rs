@@ -149,6 +149,8 @@ fn broken_side_files() {
     let scratch = checkpoint();
     scratch.write("generation_config.json", "{\"temperature\": \"hot\"}");
     scratch.generate().refuses("DIR/generation_config.json: temperature is \"hot\", expected a number");
+    scratch.write("generation_config.json", "{\"presence_penalty\": 1e30}");
+    scratch.generate().refuses("DIR/generation_config.json: presence_penalty is 1e30, allowed is -2 to 2");
     scratch.write("generation_config.json", "nonsense");
     scratch.generate().refuses("DIR/generation_config.json: not JSON: expected ident at line 1 column 2");
 }

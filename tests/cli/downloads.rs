@@ -345,3 +345,17 @@ fn reads_a_specification_or_leaves_it() {
         assert!(RepoSpec::parse(text).is_none(), "{text}");
     }
 }
+
+#[test]
+fn says_which_time_ran_out() {
+    for (silent, variable) in [(true, "HF_HUB_ETAG_TIMEOUT"), (false, "HF_HUB_DOWNLOAD_TIMEOUT")] {
+        let (hub, scratch) = (model(&weights()), Scratch::new(variable));
+        hub.set(|state| (state.silent, state.cuts, state.stall) = (silent, vec![usize::MAX, usize::MAX, 0], true));
+        let short = Duration::from_millis(100);
+        let options =
+            HubOptions { attempts: 1, answer_timeout: short, stall_timeout: 2 * short, ..options(&hub, &scratch) };
+        let options = if silent { options } else { HubOptions { answer_timeout: Duration::from_secs(5), ..options } };
+        let text = complaint(fetch(&RepoSpec::parse("maker/model").unwrap(), &options, &mut |_| {}));
+        assert_says(&text, &["stalled", &format!("{variable} sets this time")]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::run::run;
+use crate::{run::run, support::scratch::Scratch};
 
 fn generate(flags: &[&str]) -> crate::run::Outcome {
     run(&[&["generate", "--backend", "cpu", "Once"], flags].concat())
@@ -129,4 +129,16 @@ fn a_context_that_does_not_fit() {
          2048 (weights and programs take 28 MiB; --memory and --budget change what is left)",
     );
     generate(&["--memory", "31", "--context", "2048", "-n", "1"]).succeeds();
+}
+
+#[test]
+fn manual_pages_tell_their_directory_and_have_examples() {
+    let directory = Scratch::empty();
+    let place = directory.path("man");
+    let outcome = run(&["man", "--out", place.to_str().unwrap()]).succeeds();
+    let pages = std::fs::read_dir(&place).unwrap().count();
+    assert_eq!(outcome.err, format!("{pages} manual pages are in the directory {}\n", place.display()));
+    let page = std::fs::read_to_string(place.join("bimetal-chat.1")).unwrap();
+    assert!(pages > 10 && page.contains("\n.SH EXAMPLES\n") && !page.contains("SH EXTRA"), "{page}");
+    assert!(run(&["man"]).succeeds().out.contains("\n.SH EXAMPLES\n"));
 }

@@ -24,8 +24,8 @@ fn a_model_is_fetched_once() {
     assert!(first.out.starts_with('a'), "{}", first.out);
     // Without a terminal: what, how large and where to, and a line at the end.
     let lines: Vec<_> = first.err.lines().collect();
-    assert_eq!(lines[0], format!("downloading maker/model: 3 files, 1.3 MB, to {}", home.path("hub").display()));
-    assert!(lines[1].starts_with("downloaded maker/model: 1.3 MB in "), "{}", first.err);
+    assert_eq!(lines[0], format!("downloading maker/model: 3 files, 1.2 MiB, to {}", home.path("hub").display()));
+    assert!(lines[1].starts_with("downloaded maker/model: 1.2 MiB in "), "{}", first.err);
     assert!(!hub.requests().is_empty());
     generate(&hub, &home).succeeds();
     assert_eq!(hub.requests().len(), 0);
@@ -37,7 +37,7 @@ fn no_such_repository() {
     hub.set(|state| state.status = Some(404));
     let endpoint = &hub.endpoint;
     generate(&hub, &home).refuses(&format!(
-        "download of maker/model/config.json: HTTP status 404: no such repository or revision. Check the name at \
+        "maker/model/config.json: HTTP status 404: no such repository or revision. Check the name at \
          {endpoint}/maker/model. There is no directory maker/model on this machine either"
     ));
 }
@@ -47,7 +47,7 @@ fn no_hub() {
     let outcome = run(&["generate", "a", "--model", "maker/model"]);
     assert_eq!((outcome.code, outcome.out.as_str()), (Some(1), ""));
     // The system's text in the middle differs.
-    let begin = "error: download of maker/model: no connection to http://127.0.0.1:9: ";
+    let begin = "error: maker/model: no connection to http://127.0.0.1:9: ";
     let end = ". Check the network and HF_ENDPOINT; what is complete in the cache runs without\n";
     assert!(outcome.err.starts_with(begin) && outcome.err.ends_with(end), "{}", outcome.err);
 }
@@ -63,9 +63,9 @@ fn a_disk_that_is_full() {
     let cache = home.path("hub");
     let outcome = generate(&hub, &home);
     let (first, error) = outcome.err.split_once('\n').unwrap();
-    assert_eq!(first, format!("downloading maker/model: 3 files, 1.3 MB, to {}", cache.display()));
+    assert_eq!(first, format!("downloading maker/model: 3 files, 1.2 MiB, to {}", cache.display()));
     let want = format!(
-        "error: download of maker/model/model.safetensors: the disk is full: free some space, or set HF_HOME to a \
+        "error: maker/model/model.safetensors: the disk is full: free some space, or set HF_HOME to a \
          directory on another disk; in {}: No space left on device (os error 28). What has come so far is kept\n",
         cache.display()
     );

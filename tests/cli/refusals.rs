@@ -175,7 +175,7 @@ fn a_cache_that_cannot_be_written_is_told() {
     let (hub, home) = (hub(), Scratch::empty());
     home.write("hub", "a file");
     let error = get(&options(&hub, &home)).0.unwrap_err().to_string();
-    assert!(error.starts_with("download of maker/model: the cache could not be written: set HF_HOME"), "{error}");
+    assert!(error.starts_with("maker/model: the cache could not be written: set HF_HOME"), "{error}");
 }
 
 /// Something between here and the hub answers everything with a page.

@@ -23,10 +23,10 @@ pub fn command(arguments: &[&str]) -> Command {
     for name in ["RUST_LOG", "XDG_RUNTIME_DIR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
-    let hub = ["HF_", "HUGGING", "TRANSFORMERS_"];
-    for (name, _) in
-        std::env::vars_os().filter(|(name, _)| hub.iter().any(|hub| name.to_string_lossy().starts_with(hub)))
-    {
+    let hub = ["HF_", "HUGGING", "TRANSFORMERS_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
+    let is_read =
+        |name: &str| hub.iter().any(|hub| name.starts_with(hub)) || name.to_ascii_uppercase().ends_with("_PROXY");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_read(&name.to_string_lossy())) {
         command.env_remove(name);
     }
     command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));

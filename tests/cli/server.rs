@@ -28,6 +28,8 @@ pub struct State {
     pub cuts: Vec<usize>,
     /// Where a content breaks off, keep the connection and send nothing more.
     pub stall: bool,
+    /// Keep connections and answer nothing.
+    pub silent: bool,
     /// Answer range requests with the whole file.
     pub whole: bool,
     /// Send weights from another address, as the real hub does.
@@ -104,6 +106,7 @@ impl State {
             headers: String::new(),
             cuts: Vec::new(),
             stall: false,
+            silent: false,
             whole: false,
             redirect: false,
             elsewhere: None,
@@ -134,6 +137,11 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let (head, body, stall) = {
         let mut state = state.lock().unwrap();
         state.requests.push(request.clone());
+        if state.silent {
+            drop(state);
+            thread::sleep(Duration::from_secs(10));
+            return Ok(());
+        }
         let host = stream.local_addr()?.to_string();
         reply(&request, &mut state, &host)
     };

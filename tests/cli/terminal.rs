@@ -1,4 +1,4 @@
-//! What is shown on a terminal: `chat`, and the time that is left.
+//! What is shown on a terminal: `chat`, `generate`, and the time that is left.
 
 use std::{
     fs::File,
@@ -37,7 +37,7 @@ impl Terminal {
         Self::start(history, &[&["chat", "--backend", "cpu", "-t", "0"], flags].concat())
     }
 
-    /// Starts a command.
+    /// Starts a command on a terminal of 60 columns.
     fn start(history: &Scratch, arguments: &[&str]) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
@@ -214,4 +214,17 @@ fn evaluations_and_quantize_tell_the_time_that_is_left() {
         let (_, shown) = seen.split_once(bar).unwrap_or_else(|| panic!("{arguments:?}: {seen:?}"));
         assert!(shown.contains(" left"), "{arguments:?}: {seen:?}");
     }
+}
+
+#[test]
+fn a_continued_text_breaks_between_words_on_a_terminal_alone() {
+    let arguments = ["generate", "Once upon a time", "-n", "40", "-t", "0", "-b", "cpu", "-q"];
+    let piped = crate::run::run(&arguments).succeeds().out;
+    assert!(piped.lines().any(|line| line.len() > 60), "{piped}");
+    let (code, seen) = Terminal::start(&Scratch::empty(), &arguments).end();
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.lines().count() > 2 && seen.lines().all(|line| line.trim_end().len() <= 60), "{seen}");
+    // Only spaces have become line ends.
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&seen), words(&piped));
 }

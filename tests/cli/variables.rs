@@ -88,7 +88,7 @@ fn offline_takes_what_is_there_and_asks_nobody() {
     let mut command = command(&["generate", "a", "-m", "maker/model"]);
     let command = command.env("HF_HUB_OFFLINE", "1").env("HF_ENDPOINT", &hub.endpoint).env("HF_HOME", &home.0);
     finish(command).refuses(&format!(
-        "download of maker/model: it is not in the cache at {}, and HF_HUB_OFFLINE allows no download: unset it, or name a \
+        "maker/model: it is not in the cache at {}, and HF_HUB_OFFLINE allows no download: unset it, or name a \
          model that is there. There is no directory maker/model on this machine either",
         home.path("hub").display()
     ));
@@ -112,4 +112,38 @@ fn the_name_of_a_program_is_told() {
     fetch(&RepoSpec::parse("maker/model").unwrap(), &options, &mut |_| {}).unwrap_err();
     let agent = hub.requests().remove(0).agent;
     assert!(agent.starts_with("bimetal/") && agent.ends_with("; origin/partner"), "{agent}");
+}
+
+#[test]
+fn errors_name_the_variable_that_is_set() {
+    let home = Scratch::empty();
+    home.write("empty.pem", "");
+    let place = |file: &str| home.path(file).display().to_string();
+    let (absent, empty) = (place("absent.pem"), place("empty.pem"));
+    let cases: [(&[(&str, &str)], &str); 8] = [
+        (&[("TRANSFORMERS_OFFLINE", "on")], "maker/model: TRANSFORMERS_OFFLINE allows no download: unset it"),
+        (&[("HF_HUB_OFFLINE", "1")], "maker/model: HF_HUB_OFFLINE allows no download: unset it"),
+        (&[("HF_ENDPOINT", "hub")], "error: HF_ENDPOINT is \"hub\", expected a URL"),
+        (
+            &[("HTTPS_PROXY", "socks5://host:1080")],
+            "error: HTTPS_PROXY is \"socks5://host:1080\", expected the URL of an HTTP",
+        ),
+        (&[("all_proxy", "ftp://user:secret@host")], "error: all_proxy is \"ftp://host\", expected the URL of an HTTP"),
+        (&[("HTTPS_PROXY", "http://127.0.0.1:9")], "through the proxy http://127.0.0.1:9: "),
+        (&[("SSL_CERT_FILE", &absent)], "error: SSL_CERT_FILE names "),
+        (&[("REQUESTS_CA_BUNDLE", &empty)], "expected PEM text: REQUESTS_CA_BUNDLE names this file"),
+    ];
+    for (set, want) in cases {
+        let mut command = command(&["pull", "maker/model"]);
+        let outcome = finish(command.envs(set.iter().copied()).env("HF_HOME", &home.0));
+        assert!(outcome.code == Some(1) && outcome.err.contains(want), "{set:?}: {}", outcome.err);
+        assert!(!outcome.err.contains("secret"), "{}", outcome.err);
+        assert_eq!(outcome.err.contains("Check HTTPS_PROXY, or add"), want.starts_with("through"), "{}", outcome.err);
+    }
+    // A proxy that no request goes through is nothing to refuse.
+    let hub = Hub::new(&[]);
+    let mut command = command(&["pull", "maker/model"]);
+    let command = command.env("HF_ENDPOINT", &hub.endpoint).env("HF_HOME", &home.0);
+    let outcome = finish(command.env("HTTPS_PROXY", "socks5://host:1080").env("NO_PROXY", "127.0.0.1"));
+    assert!(outcome.err.contains("the repository has neither"), "{}", outcome.err);
 }

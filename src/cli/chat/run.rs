@@ -75,6 +75,15 @@ enum Failure {
     Failed(Error),
 }
 
+/// Whether the conversation can go on after an error.
+fn is_mild(error: &Error) -> bool {
+    match error {
+        Error::Request(_) | Error::Template(_) | Error::Format { .. } => true,
+        Error::Io { path, .. } => path.to_str() != Some("standard output"),
+        _ => false,
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Failed(error)
@@ -110,9 +119,7 @@ impl Session {
 
     /// Tells a user at a terminal what is wrong with a request; other errors end the conversation.
     fn told(&self, error: Error) -> Result<()> {
-        let is_mild = matches!(error, Error::Request(_) | Error::Template(_) | Error::Format { .. })
-            || matches!(&error, Error::Io { path, .. } if path.to_str() != Some("standard output"));
-        if !self.screen.is_live || !is_mild {
+        if !self.screen.is_live || !is_mild(&error) {
             return Err(error);
         }
         self.screen.complain(&error.to_string());
@@ -123,7 +130,11 @@ impl Session {
     fn take(&mut self, text: &str) -> std::result::Result<Next, Failure> {
         match Command::parse(text).map_err(Failure::Refused)? {
             Some(Command::Exit) => return Ok(Next::End),
-            Some(command) => self.carry_out(command)?,
+            Some(command) => self.carry_out(command).map_err(|failure| match failure {
+                // The next lines may be right, also where nobody can type another one.
+                Failure::Failed(error) if is_mild(&error) => Failure::Refused(error.to_string()),
+                failure => failure,
+            })?,
             None => {
                 let said = message(text);
                 let said = if text.trim_start().starts_with("//") { &said[1..] } else { &said };

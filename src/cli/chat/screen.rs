@@ -1,9 +1,5 @@
 //! What a chat shows: the answer as it comes, thoughts dimmed, and a spinner until the first token.
 
-#[cfg(unix)]
-use std::os::fd::AsFd;
-#[cfg(windows)]
-use std::os::windows::io::AsHandle;
 use std::{
     io::{IsTerminal, stderr, stdout},
     time::Duration,
@@ -11,15 +7,12 @@ use std::{
 
 use bimetal::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use terminal_size::terminal_size_of;
 
-use super::{
-    thinking::{Part, Thinking},
-    wrap::Wrap,
-};
+use super::thinking::{Part, Thinking};
 use crate::cli::{
     color::Paint,
     output::{complain, is_quiet, note, print},
+    wrap::{Wrap, columns},
 };
 
 /// The pace of the spinner.
@@ -158,16 +151,4 @@ impl Drop for Answer {
             spinner.finish_and_clear();
         }
     }
-}
-
-/// Columns of the terminal that shows a stream; 0 without one.
-#[cfg(unix)]
-fn columns(stream: impl AsFd) -> usize {
-    terminal_size_of(stream).map_or(0, |(width, _)| width.0.into())
-}
-
-/// Columns of the terminal that shows a stream; 0 without one.
-#[cfg(windows)]
-fn columns(stream: impl AsHandle) -> usize {
-    terminal_size_of(stream).map_or(0, |(width, _)| width.0.into())
 }

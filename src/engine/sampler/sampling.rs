@@ -45,6 +45,12 @@ pub enum Mode {
     Thinking,
 }
 
+/// A number for messages: one of more than seven digits has an exponent.
+fn written(value: f32) -> String {
+    let plain = 1e-6..1e7;
+    if value == 0.0 || plain.contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
+}
+
 impl Sampling {
     /// Always takes the largest logit.
     pub fn greedy() -> Sampling {
@@ -140,7 +146,9 @@ impl Sampling {
             ("frequency_penalty", self.frequency_penalty, from(self.frequency_penalty, -2.0, 2.0), "-2 to 2"),
         ];
         match checks.iter().find(|(_, _, fits, _)| !fits) {
-            Some((name, value, _, allowed)) => Err(Error::Request(format!("{name} is {value}, allowed is {allowed}"))),
+            Some((name, value, _, allowed)) => {
+                Err(Error::Request(format!("{name} is {}, allowed is {allowed}", written(*value))))
+            }
             None => Ok(()),
         }
     }

@@ -1,5 +1,11 @@
-//! Breaks lines of an answer between words, as it comes. Lines of code stay whole.
+//! Breaks lines of a text for a terminal between words, as it comes. Lines of code stay whole.
 
+#[cfg(unix)]
+use std::os::fd::AsFd;
+#[cfg(windows)]
+use std::os::windows::io::AsHandle;
+
+use terminal_size::terminal_size_of;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const FENCE: &str = "```";
@@ -75,6 +81,18 @@ impl Wrap {
         self.column += gap + length;
         spaces + &word
     }
+}
+
+/// Columns of the terminal that shows a stream; 0 without one.
+#[cfg(unix)]
+pub fn columns(stream: impl AsFd) -> usize {
+    terminal_size_of(stream).map_or(0, |(width, _)| width.0.into())
+}
+
+/// Columns of the terminal that shows a stream; 0 without one.
+#[cfg(windows)]
+pub fn columns(stream: impl AsHandle) -> usize {
+    terminal_size_of(stream).map_or(0, |(width, _)| width.0.into())
 }
 
 #[cfg(test)]
