@@ -101,15 +101,7 @@ impl Arguments {
         let dash = Path::new("-");
         let prompt = match (self.prompt.as_deref().or(self.prompt_flag.as_deref()), self.file.as_deref()) {
             (Some(prompt), _) if prompt != "-" => return required(prompt.into()),
-            (None, Some(file)) if file != dash => {
-                let bytes = fs::read(file).map_err(Error::io(file))?;
-                let broken = |_| Error::Format { file: file.into(), what: "it is not UTF-8; convert it first".into() };
-                let text = String::from_utf8(bytes).map_err(broken)?;
-                match text.strip_prefix('\u{feff}') {
-                    Some(rest) => rest.to_owned(),
-                    None => text,
-                }
-            }
+            (None, Some(file)) if file != dash => decoded(fs::read(file).map_err(Error::io(file))?, file)?,
             _ => from_stdin()?,
         };
         required(without_line_end(prompt))
@@ -128,9 +120,17 @@ fn from_stdin() -> Result<String> {
     if stdin().is_terminal() {
         note("the beginning of the text, then Ctrl-D at the start of a line:");
     }
-    let mut prompt = String::new();
-    stdin().read_to_string(&mut prompt).map_err(Error::io("standard input"))?;
-    Ok(prompt)
+    let source = "standard input";
+    let mut bytes = Vec::new();
+    stdin().read_to_end(&mut bytes).map_err(Error::io(source))?;
+    decoded(bytes, Path::new(source))
+}
+
+/// A text's bytes without a byte order mark.
+fn decoded(bytes: Vec<u8>, source: &Path) -> Result<String> {
+    let broken = |_| Error::Format { file: source.into(), what: "it is not UTF-8; convert it first".into() };
+    let text = String::from_utf8(bytes).map_err(broken)?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 fn without_line_end(mut text: String) -> String {

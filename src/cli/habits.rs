@@ -40,10 +40,11 @@ pub fn translate(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
         translated.extend(rest);
         return (translated, notes);
     }
-    let mut rest = rest.peekable();
-    if command == "run" && rest.peek().and_then(|first| first.to_str()).is_some_and(is_model) {
+    let words: Vec<OsString> = rest.collect();
+    if command == "run" && begins_with_model(&words) {
         translated.push("--model".into());
     }
+    let mut rest = words.into_iter();
     while let Some(argument) = rest.next() {
         let (name, value) = split(argument.to_str().unwrap_or_default());
         match name {
@@ -81,11 +82,11 @@ fn split(argument: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether the first word after `run` is a model, as ollama has it, and not a question.
-fn is_model(word: &str) -> bool {
-    !word.starts_with('-')
-        && !word.contains(char::is_whitespace)
-        && (Path::new(word).exists() || RepoSpec::parse(word).is_some())
+/// Whether the first word after `run` is a model, as ollama has it, and not a question. Of two words, it is.
+fn begins_with_model(words: &[OsString]) -> bool {
+    let word = |at: usize| words.get(at).and_then(|word| word.to_str()).filter(|word| !word.starts_with('-'));
+    let Some(first) = word(0).filter(|first| !first.contains(char::is_whitespace)) else { return false };
+    word(1).is_some() || Path::new(first).exists() || RepoSpec::parse(first).is_some()
 }
 
 /// Adds to an error about an unknown flag which flag of this program does it.
@@ -122,6 +123,8 @@ mod tests {
             ("bimetal generate -- -ngl 99", "bimetal generate -- -ngl 99", 0),
             ("bimetal run owner/name hello", "bimetal run --model owner/name hello", 0),
             ("bimetal run hello", "bimetal run hello", 0),
+            ("bimetal run story:8m hello", "bimetal run --model story:8m hello", 0),
+            ("bimetal run hello -n 4", "bimetal run hello -n 4", 0),
             ("bimetal chat -hf owner/name -sys x", "bimetal chat --model owner/name --system x", 0),
             ("bimetal bench -ngl 99", "bimetal bench -ngl 99", 0),
             ("bimetal", "bimetal", 0),

@@ -27,10 +27,10 @@ fn flags_have_the_names_of_other_programs_too() {
 fn run_is_chat_and_takes_a_model() {
     let outcome = run(&["run", "--backend", "cpu", "-n", "2", "hello"]).succeeds();
     assert!(outcome.err.contains("1 answer: "), "{}", outcome.err);
-    let outcome = run(&["run", "tests/fixtures/no/such", "hello"]);
-    assert_eq!(outcome.code, Some(2), "{}", outcome.err);
-    let outcome = run(&["run", "tests/fixtures", "hello"]);
-    assert!(outcome.err.starts_with("error: tests/fixtures"), "{}", outcome.err);
+    for model in ["tests/fixtures/no/such", "tests/fixtures", "story:8m"] {
+        let outcome = run(&["run", model, "hello"]);
+        assert!(outcome.code == Some(1) && outcome.err.starts_with(&format!("error: {model}: ")), "{}", outcome.err);
+    }
 }
 
 #[test]

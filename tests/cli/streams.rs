@@ -69,7 +69,7 @@ fn a_prompt_that_is_no_text() {
     child.stdin.take().unwrap().write_all(b"\xff\xfe").unwrap();
     let output = child.wait_with_output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(err, "error: standard input: stream did not contain valid UTF-8\n");
+    assert_eq!(err, "error: standard input: it is not UTF-8; convert it first\n");
     assert_eq!(output.status.code(), Some(1));
 }
 

@@ -3,10 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bimetal::{
-    Backend,
-    low_level::compute::{caps::DeviceKind, cpu::Cpu},
-};
+use bimetal::{Backend, low_level::compute::cpu::Cpu};
 
 use super::survey::{self, Finding};
 
@@ -89,7 +86,10 @@ fn emulated(_name: &'static str) -> Result<Arc<dyn Backend>, String> {
 
 #[cfg(feature = "wgpu")]
 fn through_wgpu() -> Vec<Found> {
-    use bimetal::low_level::compute::wgpu::{Restrict, Wgpu};
+    use bimetal::low_level::compute::{
+        caps::DeviceKind,
+        wgpu::{Restrict, Wgpu},
+    };
 
     // Prefer an adapter that is not software.
     let mut adapters = Wgpu::adapters();

@@ -27,6 +27,13 @@ pub fn set(
     value: &str,
 ) -> Result<(), String> {
     let name = name.trim_start_matches('-').replace('_', "-");
+    // The other names of the flags, as their `alias` has them.
+    let name = match name.as_str() {
+        "temp" => "temperature".into(),
+        "repeat-penalty" => "repetition-penalty".into(),
+        "n-predict" | "num-predict" | "max-new-tokens" => "max-tokens".into(),
+        _ => name,
+    };
     let invalid = |why: String| format!("/set {name} {value}: {why}");
     if let Some(number) = NUMBERS.iter().find(|number| number.name == name) {
         if let Some(field) = field(&mut options.sampling, number) {
@@ -78,8 +85,7 @@ mod tests {
         };
         let mut conversation = Conversation::default();
         let mut set = |name: &str, value: &str| set(&mut options, &mut conversation, name, value);
-        for (name, value) in
-            [("temperature", "0.5"), ("top_k", "3"), ("--seed", "7"), ("max-tokens", "-1"), ("think", "on")]
+        for (name, value) in [("temp", "0.5"), ("top_k", "3"), ("--seed", "7"), ("num_predict", "-1"), ("think", "on")]
         {
             assert_eq!(set(name, value), Ok(()), "{name}");
         }
