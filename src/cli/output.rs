@@ -9,7 +9,10 @@ use std::{
 use bimetal::{Error, Result};
 use clap::Args;
 
-use super::color::{Color, Paint};
+use super::{
+    color::{Color, Paint},
+    wrap::{Wrap, columns},
+};
 
 /// Whether standard error only gets errors and warnings.
 static QUIET: AtomicBool = AtomicBool::new(false);
@@ -68,9 +71,12 @@ pub fn note(line: &str) {
     }
 }
 
-/// Writes an error or a warning to standard error. Ignores a closed standard error.
+/// Writes an error or a warning to standard error. On a terminal it breaks between words. Ignores a closed standard
+/// error.
 pub fn complain(line: &str) {
-    let _ = writeln!(stderr(), "{line}");
+    let mut wrap = Wrap::new(columns(stderr()));
+    let text = wrap.push(line) + &wrap.finish();
+    let _ = writeln!(stderr(), "{text}");
 }
 
 /// Whether the error means that the reader of standard output, such as `head`, has closed it.

@@ -72,7 +72,7 @@ impl Wrap {
             self.is_code = !self.is_code;
         }
         let (spaces, word) = (std::mem::take(&mut self.spaces), std::mem::take(&mut self.word));
-        let (gap, length) = (spaces.len(), word.width());
+        let (gap, length) = (spaces.len(), visible(&word));
         let is_over = self.column + gap + length > self.width;
         if is_over && !self.is_code && self.column > 0 && length <= self.width {
             self.column = length;
@@ -81,6 +81,13 @@ impl Wrap {
         self.column += gap + length;
         spaces + &word
     }
+}
+
+/// Columns of a word, without its colors.
+fn visible(word: &str) -> usize {
+    let mut parts = word.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().width();
+    first + parts.map(|part| part.split_once('m').map_or(part, |(_, rest)| rest).width()).sum::<usize>()
 }
 
 /// Columns of the terminal that shows a stream; 0 without one.
@@ -98,6 +105,11 @@ pub fn columns(stream: impl AsHandle) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colors_take_no_columns() {
+        assert_eq!(["plain", "\u{1b}[2mdim\u{1b}[0m", "\u{1b}[1;31m"].map(visible), [5, 3, 0]);
+    }
 
     fn wrapped(text: &str, width: usize, size: usize) -> String {
         let characters: Vec<_> = text.chars().collect();

@@ -217,6 +217,20 @@ fn evaluations_and_quantize_tell_the_time_that_is_left() {
 }
 
 #[test]
+fn figures_and_errors_break_between_words() {
+    for arguments in [&["generate", "Once", "-n", "9", "-t", "0", "-b", "cpu"][..], &["info", "-m", "no/such/place"]] {
+        let piped = crate::run::run(arguments).err;
+        assert!(piped.lines().any(|line| line.len() > 60), "{piped}");
+        let (_, seen) = Terminal::start(&Scratch::empty(), arguments).end();
+        // What follows the last bar, without colors.
+        let seen = seen.rsplit("\x1b[1A").next().unwrap().replace("\x1b[2m", "").replace("\x1b[0m", "");
+        assert!(seen.lines().all(|line| line.trim_end().len() <= 60), "{seen}");
+        let long = piped.split_whitespace().max_by_key(|word| word.len()).unwrap();
+        assert!(seen.contains(long), "{long} is broken: {seen}");
+    }
+}
+
+#[test]
 fn a_continued_text_breaks_between_words_on_a_terminal_alone() {
     let arguments = ["generate", "Once upon a time", "-n", "40", "-t", "0", "-b", "cpu", "-q"];
     let piped = crate::run::run(&arguments).succeeds().out;
