@@ -3,9 +3,13 @@
 mod json;
 
 use std::{
-    fs,
+    fs::File,
     io::{IsTerminal, Read, stdin, stdout},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bimetal::{
@@ -15,6 +19,8 @@ use bimetal::{
 use clap::Args;
 
 use super::{
+    figures::size,
+    interrupt::{self, watch},
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
     output::{OutputArguments, note, print, print_json},
     sampling::{SamplingArguments, described},
@@ -22,6 +28,9 @@ use super::{
     warm_up::warm_up,
     wrap::{Wrap, columns},
 };
+
+/// Maximum bytes of a prompt: more than any context holds.
+const LONGEST: u64 = 64 << 20;
 
 /// Flags of `generate`.
 #[derive(Args)]
@@ -84,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     // A pipe gets the text unchanged.
     let mut wrap = Wrap::new(columns(stdout()));
     if echoed {
-        print(&wrap.push(&prompt))?;
+        print(&wrap.push_harmless(&prompt))?;
     }
     let answer = Answer::read(stream, (!arguments.json).then_some(&mut wrap))?;
     if arguments.json {
@@ -101,7 +110,7 @@ impl Arguments {
         let dash = Path::new("-");
         let prompt = match (self.prompt.as_deref().or(self.prompt_flag.as_deref()), self.file.as_deref()) {
             (Some(prompt), _) if prompt != "-" => return required(prompt.into()),
-            (None, Some(file)) if file != dash => decoded(fs::read(file).map_err(Error::io(file))?, file)?,
+            (None, Some(file)) if file != dash => from_file(file)?,
             _ => from_stdin()?,
         };
         required(without_line_end(prompt))
@@ -121,15 +130,26 @@ fn from_stdin() -> Result<String> {
         note("the beginning of the text, then Ctrl-D at the start of a line:");
     }
     let source = "standard input";
-    let mut bytes = Vec::new();
-    stdin().read_to_end(&mut bytes).map_err(Error::io(source))?;
-    decoded(bytes, Path::new(source))
+    decoded(stdin(), Path::new(source))
 }
 
-/// A text's bytes without a byte order mark.
-fn decoded(bytes: Vec<u8>, source: &Path) -> Result<String> {
-    let broken = |_| Error::Format { file: source.into(), what: "it is not UTF-8; convert it first".into() };
-    let text = String::from_utf8(bytes).map_err(broken)?;
+fn from_file(path: &Path) -> Result<String> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(Error::Format { file: path.into(), what: "it is a directory; give a file of text".into() });
+    }
+    decoded(file, path)
+}
+
+/// A text without a byte order mark.
+fn decoded(reader: impl Read, source: &Path) -> Result<String> {
+    let broken = |what: String| Error::Format { file: source.into(), what };
+    let mut bytes = Vec::new();
+    reader.take(LONGEST + 1).read_to_end(&mut bytes).map_err(Error::io(source))?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(broken(format!("it is longer than {}, which fits no context", size(LONGEST))));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| broken("it is not UTF-8; convert it first".into()))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
@@ -150,16 +170,21 @@ struct Answer {
 impl Answer {
     /// Reads a text to its end, and prints it meanwhile with lines as `wrap` breaks them.
     fn read(mut stream: Stream<'_>, mut wrap: Option<&mut Wrap>) -> Result<Self> {
-        let mut text = String::new();
-        for piece in &mut stream {
+        let (mut text, interrupted) = (String::new(), Arc::new(AtomicBool::new(false)));
+        watch(&interrupted, "")?;
+        while !interrupted.load(Ordering::Relaxed) {
+            let Some(piece) = stream.next() else { break };
             // The last word may still come in parts, unless the text ends here.
             if let Some(wrap) = &mut wrap {
-                print(&if let Ok(piece) = &piece { wrap.push(piece) } else { wrap.finish() })?;
+                print(&if let Ok(piece) = &piece { wrap.push_harmless(piece) } else { wrap.finish() })?;
             }
             let piece = piece?;
             text += &piece;
         }
         let (reason, timing) = (stream.reason().cloned(), stream.timing());
+        if reason.is_none() {
+            interrupt::end();
+        }
         Ok(Self { text, tokens: stream.tokens().to_vec(), reason, timing })
     }
 

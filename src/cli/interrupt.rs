@@ -34,13 +34,18 @@ pub fn watch(interrupted: &Arc<AtomicBool>, message: &'static str) -> Result<()>
     ctrlc::set_handler(handler).map_err(|error| Error::Request(format!("cannot handle Ctrl-C: {error}")))
 }
 
+/// Ctrl-C has ended the program's work, which has told so.
+pub fn end() {
+    ENDED.store(true, Ordering::Relaxed);
+}
+
 /// The error of work that Ctrl-C ended. The program's exit code says so, too.
 pub fn ended(what: String) -> Error {
-    ENDED.store(true, Ordering::Relaxed);
+    end();
     Error::Request(what)
 }
 
-/// The exit code of a program that failed.
-pub fn exit_code() -> ExitCode {
-    if ENDED.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
+/// The exit code of a program that failed or not, or that Ctrl-C ended.
+pub fn exit_code(otherwise: ExitCode) -> ExitCode {
+    if ENDED.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { otherwise }
 }

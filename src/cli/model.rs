@@ -19,12 +19,7 @@ use bimetal::{
 };
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 
-use super::{
-    located,
-    output::note,
-    progress::{LOADING, bar},
-    values::whole,
-};
+use super::{located, output::note, progress::Loading, values::whole};
 
 /// Lower limit of the budget: one prompt chunk, and one token of a decoding sequence.
 const MIN_BUDGET: u64 = ALIGN as u64 + 1;
@@ -211,19 +206,13 @@ impl DeviceArguments {
 
 /// Loads weights onto a device, with a progress bar on a terminal.
 pub fn weights(backend: &Arc<dyn Backend>, source: &Source<'_>, precision: Precision) -> Result<Arc<Model>> {
-    let bar = bar(LOADING, 0);
-    let model = Model::load(backend, source, precision, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    });
+    let mut bar = Loading::default();
+    let model = Model::load(backend, source, precision, &mut |done, total| bar.show(done, total));
     model.map(Arc::new)
 }
 
 /// Loads a checkpoint onto a device, with a progress bar on a terminal.
 pub fn load(backend: &Arc<dyn Backend>, checkpoint: &Checkpoint, options: GeneratorOptions) -> Result<Generator> {
-    let bar = bar(LOADING, 0);
-    Generator::new(backend, checkpoint, options, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    })
+    let mut bar = Loading::default();
+    Generator::new(backend, checkpoint, options, &mut |done, total| bar.show(done, total))
 }

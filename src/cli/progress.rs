@@ -20,7 +20,7 @@ const DOWNLOADING: &str = "{msg} {wide_bar} {binary_bytes} of {binary_total_byte
 /// How often a bar is drawn while nothing comes, so that a stall shows.
 const TICK: Duration = Duration::from_millis(500);
 /// For loading weights, in bytes.
-pub const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}, {eta} left";
+const LOADING: &str = "loading {bar:40} {binary_bytes} of {binary_total_bytes}, {eta} left";
 /// For quantizing weights, in bytes.
 pub const QUANTIZING: &str = "quantizing {bar:40} {binary_bytes} of {binary_total_bytes}, {eta} left";
 /// For scoring a text, in ids.
@@ -36,6 +36,23 @@ pub fn bar(template: &'static str, length: u64) -> ProgressBar {
     let bar = ProgressBar::new(length).with_style(style(template)).with_finish(ProgressFinish::AndClear);
     bar.enable_steady_tick(TICK);
     bar
+}
+
+/// Bytes of weights that load in no time, so that a bar would only flash.
+const FEW: u64 = 64 << 20;
+
+/// Shows the loading of weights, unless they are few.
+#[derive(Default)]
+pub struct Loading(Option<ProgressBar>);
+
+impl Loading {
+    /// So many bytes of all are loaded.
+    pub fn show(&mut self, done: u64, total: u64) {
+        if total >= FEW {
+            let bar = self.0.get_or_insert_with(|| bar(LOADING, total));
+            bar.set_position(done);
+        }
+    }
 }
 
 /// The time that a measurement still takes, at the speed of all that is done. Its runs are few and long: an average of

@@ -59,26 +59,31 @@ impl Speeds {
     pub fn line(&self) -> String {
         let first = self.first.as_secs_f64() * 1e3;
         format!(
-            "{}{}, prefill {:.0} tok/s, first token {first:.0} ms, {}, decode {:.1} tok/s",
+            "{}{}, prefill {:.0} tok/s, first token {first:.0} ms, {}{}",
             plain(self.prompt, "prompt token"),
             self.reused(),
             rate(self.prompt - self.reused, self.first),
             plain(self.generated, "token"),
-            rate(self.decoded, self.rest),
+            self.decode(),
         )
     }
 
     /// One line with the sums over a conversation.
     pub fn total(&self) -> String {
         format!(
-            "{}: {}{}, prefill {:.0} tok/s, {}, decode {:.1} tok/s",
+            "{}: {}{}, prefill {:.0} tok/s, {}{}",
             counted(self.answers, "answer"),
             plain(self.prompt, "prompt token"),
             self.reused(),
             rate(self.prompt - self.reused, self.first),
             plain(self.generated, "token"),
-            rate(self.decoded, self.rest),
+            self.decode(),
         )
+    }
+
+    /// Empty where no token followed the first: then there is no speed.
+    fn decode(&self) -> String {
+        if self.decoded == 0 { String::new() } else { format!(", decode {:.1} tok/s", rate(self.decoded, self.rest)) }
     }
 
     fn reused(&self) -> String {
@@ -117,7 +122,7 @@ mod tests {
     fn one_token_is_singular_and_sums_leave_out_first_tokens() {
         let one =
             Speeds { answers: 1, prompt: 1, generated: 1, first: Duration::from_millis(100), ..Speeds::default() };
-        assert_eq!(one.line(), "1 prompt token, prefill 10 tok/s, first token 100 ms, 1 token, decode 0.0 tok/s");
+        assert_eq!(one.line(), "1 prompt token, prefill 10 tok/s, first token 100 ms, 1 token");
         let mut sum = one;
         let second = Duration::from_secs(1);
         sum.add(Speeds { answers: 1, prompt: 30, reused: 20, generated: 6, decoded: 5, first: second, rest: second });

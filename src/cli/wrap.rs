@@ -1,5 +1,6 @@
 //! Breaks lines of a text for a terminal between words, as it comes. Lines of code stay whole.
 
+use std::borrow::Cow;
 #[cfg(unix)]
 use std::os::fd::AsFd;
 #[cfg(windows)]
@@ -26,6 +27,11 @@ impl Wrap {
     /// At the beginning of a line of so many columns; 0 breaks none.
     pub fn new(width: usize) -> Self {
         Self { width, column: 0, spaces: String::new(), word: String::new(), is_code: false }
+    }
+
+    /// Takes a piece of a text from elsewhere, whose control characters a terminal must not obey.
+    pub fn push_harmless(&mut self, piece: &str) -> String {
+        if self.width == 0 { piece.into() } else { self.push(&harmless(piece)) }
     }
 
     /// Takes a piece of text; returns what can be shown of it.
@@ -83,6 +89,22 @@ impl Wrap {
     }
 }
 
+/// A text whose control characters are visible, but for tabs and line ends: a terminal would obey them.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    let is_control = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !text.contains(is_control) {
+        return text.into();
+    }
+    // Unicode has pictures of the control characters of ASCII.
+    let shown = |character: char| match u32::from(character) {
+        code @ 0..0x20 if is_control(character) => char::from_u32(0x2400 + code).unwrap_or('\u{fffd}'),
+        0x7f => '\u{2421}',
+        _ if is_control(character) => '\u{fffd}',
+        _ => character,
+    };
+    text.chars().map(shown).collect()
+}
+
 /// Columns of a word, without its colors.
 fn visible(word: &str) -> usize {
     let mut parts = word.split('\u{1b}');
@@ -105,6 +127,12 @@ pub fn columns(stream: impl AsHandle) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_obeys_no_text() {
+        assert_eq!(harmless("a\tb\n"), "a\tb\n");
+        assert_eq!(harmless("\u{1b}]0;x\u{7}\r\u{7f}\u{9b}"), "\u{241b}]0;x\u{2407}\u{240d}\u{2421}\u{fffd}");
+    }
 
     #[test]
     fn colors_take_no_columns() {

@@ -4,6 +4,7 @@ use web_time::Instant;
 
 use super::{GenerationOptions, Generator, Stream, Timing, open_text::OpenText, record::Record};
 use crate::{
+    Error,
     engine::{AtEnd, scheduler::SequenceId},
     error::Result,
     text::{
@@ -127,6 +128,7 @@ impl Conversation {
         let started = Instant::now();
         let template = generator.text.template()?;
         let whole = template.render(&self.messages, &self.options)?;
+        self.check(&whole)?;
         let stable = self.stable(template, &whole)?;
         let ids = self.ids(generator, &whole)?;
         let prefix = stable.map(|stable| self.ids(generator, &stable)).transpose()?;
@@ -142,6 +144,18 @@ impl Conversation {
         text.timing.reused = warmed.unwrap_or(reused);
         let stream = generator.follow(id, text);
         Ok(if warmed.is_some() { stream } else { stream.keeping_prompt() })
+    }
+
+    /// Refuses an empty prompt. Warns of one without the question: the model cannot answer what it does not see.
+    fn check(&self, prompt: &str) -> Result<()> {
+        if prompt.is_empty() {
+            return Err(Error::Template("it makes an empty prompt of the conversation: give the model another".into()));
+        }
+        let question = self.messages.last().map_or("", |message| message.content.trim());
+        if !prompt.contains(question) {
+            log::warn!("the chat template leaves the question out, or changes its text: the model may not see it");
+        }
+        Ok(())
     }
 
     /// The prefix of the prompt that all later prompts share, as a template may drop the thinking of earlier answers.

@@ -32,24 +32,15 @@ impl Stop {
     /// [`Error::Format`] for an `eos_token_id` of another type.
     pub fn add_from(&mut self, json: &Value, file: &Path, tokenizer: &Tokenizer) -> Result<()> {
         for holder in [Some(json), json.get("text_config")].into_iter().flatten() {
-            self.add_ids(holder.get("eos_token_id").unwrap_or(&Value::Null), file)?;
+            for id in ids(holder.get("eos_token_id").unwrap_or(&Value::Null), file)? {
+                if id as usize >= tokenizer.vocabulary() {
+                    log::warn!("{}: eos_token_id {id} is no token of the vocabulary, and ends no text", file.display());
+                }
+                self.ids.insert(id);
+            }
         }
         let token = json.get("eos_token").map(|token| token.get("content").unwrap_or(token));
         self.ids.extend(token.and_then(Value::as_str).and_then(|token| tokenizer.id_of(token)));
-        Ok(())
-    }
-
-    fn add_ids(&mut self, value: &Value, file: &Path) -> Result<()> {
-        let ids = match value {
-            Value::Null => &[],
-            Value::Array(list) => list.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        for id in ids {
-            let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
-            let what = || format!("eos_token_id is {value}, expected a token id, a list of them or null");
-            self.ids.insert(number.ok_or_else(|| Error::Format { file: file.to_owned(), what: what() })?);
-        }
         Ok(())
     }
 
@@ -72,6 +63,19 @@ impl Stop {
         let needles = self.strings.iter().filter(|string| !string.is_empty()).map(|string| Needle::new(string));
         StopMatcher { needles: needles.collect(), held: String::new(), text: String::new(), found: None }
     }
+}
+
+/// The ids of an `eos_token_id`.
+fn ids(value: &Value, file: &Path) -> Result<Vec<u32>> {
+    let ids = match value {
+        Value::Null => &[],
+        Value::Array(list) => list.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let what = || format!("eos_token_id is {value}, expected a token id, a list of them or null");
+    let number = |id: &Value| id.as_u64().and_then(|id| u32::try_from(id).ok());
+    let number = |id| number(id).ok_or_else(|| Error::Format { file: file.to_owned(), what: what() });
+    ids.iter().map(number).collect()
 }
 
 /// One stop string, and the length of its prefix that ends the text so far (Knuth, Morris, Pratt).

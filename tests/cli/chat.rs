@@ -87,7 +87,27 @@ fn a_template_that_does_not_compile() {
 #[test]
 fn a_template_that_refuses() {
     let scratch = with_template("\n{{ raise_exception('Only questions, please.') }}");
-    scratch.pipe(&["chat"], "a\n").refuses("chat template: line 2: Only questions, please.");
+    scratch.pipe(&["chat"], "a\n").refuses("chat template: line 2: the template refuses: Only questions, please.");
+}
+
+#[test]
+fn what_a_template_leaves_out_is_told() {
+    let outcome = with_template("a").pipe(&["chat", "-n", "1"], "b\n").succeeds();
+    let warning = "warning: the chat template leaves the question out, or changes its text: the model may not see it\n";
+    assert!(outcome.err.contains(warning), "{}", outcome.err);
+    let empty = with_template("{% if false %}x{% endif %}").pipe(&["chat"], "a\n");
+    empty.refuses("chat template: it makes an empty prompt of the conversation: give the model another");
+}
+
+#[test]
+fn stop_ids_that_end_nothing_are_told() {
+    let scratch = checkpoint();
+    scratch.write("generation_config.json", r#"{"eos_token_id": 99999}"#);
+    let err = scratch.generate().succeeds().err;
+    assert!(
+        err.contains("generation_config.json: eos_token_id 99999 is no token of the vocabulary, and ends"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -109,7 +129,7 @@ fn thinking_is_the_templates_choice_unless_asked_for() {
     ];
     for (flags, want) in cases {
         let outcome = scratch.pipe(&[&["chat"], flags].concat(), "a\n");
-        outcome.refuses(&format!("chat template: line 1: thinking is {want}"));
+        outcome.refuses(&format!("chat template: line 1: the template refuses: thinking is {want}"));
     }
 }
 

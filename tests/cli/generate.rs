@@ -1,9 +1,14 @@
 //! `generate`.
 
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
 use serde_json::Value;
 
 use crate::{
-    run::{Outcome, pipe, run},
+    run::{Outcome, command, pipe, run},
     support::scratch::Scratch,
 };
 
@@ -48,6 +53,52 @@ fn a_story() {
     // 4 tokens in the time to the first; the figures are rounded.
     assert!((4.0 / first * 1e3 / prefill - 1.0).abs() < 0.2, "{closing}");
     assert!((16.0..64.0).contains(&memory), "{closing}");
+}
+
+#[test]
+fn one_token_has_no_decode_speed() {
+    let line = generate(&[BEGINNING, "-n", "1"]).err;
+    assert!(line.contains(" ms, 1 token, device memory ") && !line.contains("decode"), "{line}");
+    let json: Value = serde_json::from_str(&generate(&[BEGINNING, "-n", "1", "--json"]).out).unwrap();
+    assert_eq!(json["timings"]["decode_tokens_per_second"], Value::Null);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_prompt_is_refused() {
+    for (file, why) in [
+        ("/", "it is a directory; give a file of text"),
+        ("/dev/zero", "it is longer than 64.0 MiB, which fits no context"),
+    ] {
+        run(&["generate", "-b", "cpu", "-f", file]).refuses(&format!("{file}: {why}"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_text_is_closed() {
+    for json in [&[][..], &["--json"]] {
+        let arguments =
+            [&["generate", "-b", "cpu", "-n", "-1", BEGINNING, "--stop", "never in a story"], json].concat();
+        let mut program = command(&arguments);
+        let program = program.env("RUST_LOG", "bimetal=debug").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = program.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        // The last that is told before the first token.
+        lines.find(|line| line.as_ref().unwrap().contains(" weights in ")).unwrap().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+        assert!(sent.success());
+        let output = child.wait_with_output().unwrap();
+        let (out, err) = (String::from_utf8(output.stdout).unwrap(), lines.last());
+        assert_eq!(output.status.code(), Some(130), "{out} {err:?}");
+        if json.is_empty() {
+            assert!(out.ends_with('\n') && err.unwrap().unwrap().contains("; interrupted, seed "), "{out}");
+        } else {
+            let json: Value = serde_json::from_str(&out).unwrap();
+            assert_eq!(json["stop_reason"], "interrupted");
+        }
+    }
 }
 
 #[test]
@@ -100,7 +151,7 @@ fn the_closing_line_says_why_the_text_ended() {
         outcome.err.lines().last().unwrap().to_owned()
     };
     for (flags, end) in [
-        (&["-n", "1"] as &[&str], " tok/s, device memory 32 MiB; ended by -n 1, seed 5"),
+        (&["-n", "1"] as &[&str], " ms, 1 token, device memory 32 MiB; ended by -n 1, seed 5"),
         (&["-t", "0", "--stop", " door"], "; ended by --stop \" door\", seed 5"),
         (&["--context", "16"], "; ended by the context of 16 tokens, seed 5"),
         (&["-t", "0"], "; ended by the model's <|endoftext|>, seed 5"),

@@ -214,7 +214,8 @@ fn generation_config_is_read() {
     let expected = Sampling { temperature: 0.7, top_k: 40, top_p: 0.95, ..Sampling::plain() };
     assert_eq!(read(&demo.unwrap()).unwrap(), Some(expected));
     assert_eq!(read(r#"{"top_k": -1}"#).unwrap(), Some(Sampling::plain()));
-    for bad in ["", "[", r#"{"top_p": "a"}"#, r#"{"top_p": 7}"#, r#"{"top_k": 1.5}"#, r#"{"temperature": 1e99}"#] {
+    let bad = ["", "[", r#"{"top_p": "a"}"#, r#"{"top_p": 7}"#, r#"{"top_k": 1.5}"#, r#"{"temperature": 1e99}"#];
+    for bad in bad.into_iter().chain([r#"{"top_k": -5}"#, r#"{"do_sample": "yes"}"#]) {
         let error = read(bad).unwrap_err().to_string();
         assert!(error.starts_with("generation_config.json: "), "{error}");
     }

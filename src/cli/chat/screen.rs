@@ -116,7 +116,7 @@ impl Answer {
             self.print(&rest)?;
             self.is_thought = is_thought;
         }
-        let text = self.wrap.push(text);
+        let text = self.wrap.push_harmless(text);
         self.print(&text)
     }
 

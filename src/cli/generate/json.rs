@@ -29,7 +29,7 @@ impl Answer {
         let timings = json!({
             "prompt_tokens": timing.prompt, "tokens": timing.generated, "first_token_seconds": timing.first.as_secs_f64(),
             "later_tokens_seconds": timing.rest.as_secs_f64(), "prefill_tokens_per_second": timing.prefill(),
-            "decode_tokens_per_second": timing.decode(),
+            "decode_tokens_per_second": (timing.generated > 1).then(|| timing.decode()),
         });
         Ok(json!({
             "model": model, "backend": caps.backend, "device": caps.device, "prompt": prompt, "text": self.text,

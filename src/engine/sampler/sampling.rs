@@ -91,8 +91,10 @@ impl Sampling {
     pub fn from_generation_config(bytes: &[u8], file: &Path) -> Result<Option<Sampling>> {
         let format = |what: String| Error::Format { file: file.to_owned(), what };
         let json: Value = serde_json::from_slice(bytes).map_err(|error| format(format!("not JSON: {error}")))?;
-        if json.get("do_sample") == Some(&Value::Bool(false)) {
-            return Ok(Some(Sampling::greedy()));
+        match json.get("do_sample") {
+            Some(Value::Bool(false)) => return Ok(Some(Sampling::greedy())),
+            None | Some(Value::Bool(true) | Value::Null) => {}
+            Some(other) => return Err(format(format!("do_sample is {other}, expected true or false"))),
         }
         let mut sampling = Sampling::plain();
         let mut named = false;
@@ -104,8 +106,10 @@ impl Sampling {
             }
         }
         if let Some(value) = json.get("top_k").filter(|value| !value.is_null()) {
-            let number = value.as_i64().ok_or_else(|| format(format!("top_k is {value}, expected a whole number")))?;
             // -1 means off in vLLM.
+            let number = value.as_i64().filter(|number| *number >= -1);
+            let number =
+                number.ok_or_else(|| format(format!("top_k is {value}, expected a whole number from 0 up")))?;
             sampling.top_k = usize::try_from(number.max(0)).unwrap_or(usize::MAX);
             named = true;
         }

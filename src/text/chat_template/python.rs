@@ -40,7 +40,8 @@ pub(super) fn add(environment: &mut Environment<'static>) {
 }
 
 fn raise_exception(state: &State, message: &Value) -> Result<Value, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, repr::text(state, message)?))
+    let what = format!("the template refuses: {}", repr::text(state, message)?);
+    Err(Error::new(ErrorKind::InvalidOperation, what))
 }
 
 fn strftime_now(format: String) -> Result<String, Error> {
