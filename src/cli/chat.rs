@@ -11,12 +11,12 @@ mod thinking;
 mod transcript;
 
 use std::{
-    io::{IsTerminal, stdin, stdout},
+    io::{IsTerminal, Read, stdin, stdout},
     sync::Arc,
 };
 
 use bimetal::{
-    Conversation, GenerationOptions, Message, Result, Sampling,
+    Conversation, Error, GenerationOptions, Message, Result, Sampling,
     low_level::{
         engine::sampler::Mode,
         generate::Advice,
@@ -26,21 +26,27 @@ use bimetal::{
 use clap::Args;
 
 use super::{
-    interrupt::watch,
+    interrupt::{restore_at_end, watch},
     model::{DeviceArguments, EngineArguments, ModelArguments, load},
     output::{OutputArguments, complain},
     sampling::SamplingArguments,
     speeds::Speeds,
+    terminal::is_dumb,
     warm_up::warm_up,
 };
+use commands::Command;
 use lines::Lines;
 use screen::Screen;
 use session::{Session, WhenFull};
 
+/// Maximum number of bytes of standard input after a question.
+const LONGEST_INPUT: u64 = 16 << 20;
+
 /// Flags of `chat`.
 #[derive(Args)]
 pub struct Arguments {
-    /// The first question. Without a terminal, its answer ends the conversation
+    /// The first question, or a command. Without a terminal, its answer ends the conversation, and what is piped
+    /// follows the question after an empty line
     question: Option<String>,
     /// The same as QUESTION
     #[arg(short = 'p', long = "prompt", value_name = "QUESTION", conflicts_with = "question", hide = true)]
@@ -82,20 +88,43 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.output.apply();
     let question = arguments.question.as_ref().or(arguments.question_flag.as_ref());
-    let is_typed = stdin().is_terminal();
-    let session = arguments.open(is_typed)?;
-    if let Some(question) = question.filter(|_| !is_typed || !stdout().is_terminal()) {
-        return run::once(session, question);
+    if question.is_some_and(|question| question.trim().is_empty()) {
+        return Err(Error::Request("the question is empty; ask something, or leave it out for a conversation".into()));
     }
+    let is_typed = stdin().is_terminal();
+    if is_typed {
+        // Threads that begin later leave these signals to the one that restores the terminal.
+        restore_at_end()?;
+    }
+    let is_message = |question: &&String| matches!(Command::parse(question), Ok(None));
+    if let Some(question) = question.filter(is_message).filter(|_| !is_typed || !stdout().is_terminal()) {
+        let question = run::unescaped(question).to_owned() + &if is_typed { String::new() } else { piped()? };
+        return run::once(arguments.open(is_typed)?, &question);
+    }
+    let session = arguments.open(is_typed)?;
     let lines = match is_typed {
         true => Lines::terminal(session.screen.notes, !arguments.no_history)?,
-        false => Lines::Plain(0),
+        false => Lines::Plain { lines: 0, prompts: false },
     };
     if is_typed {
         watch(&session.interrupted, "")?;
         session.greet();
     }
     run::talk(session, lines, question.map(String::as_str))
+}
+
+/// What standard input adds to a question: an empty line and its text, or nothing.
+fn piped() -> Result<String> {
+    let mut bytes = Vec::new();
+    stdin().lock().take(LONGEST_INPUT + 1).read_to_end(&mut bytes).map_err(Error::io("standard input"))?;
+    if bytes.len() as u64 > LONGEST_INPUT {
+        let what = format!("standard input is longer than {} MiB; no context holds that", LONGEST_INPUT >> 20);
+        return Err(Error::Request(what));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|_| Error::Request("standard input is not UTF-8; convert it first".into()))?;
+    let text = text.trim_start_matches('\u{feff}').trim_end();
+    Ok(if text.is_empty() { String::new() } else { format!("\n\n{text}") })
 }
 
 /// Whether a template does something else if the model is to think. One that refuses an example may.
@@ -131,9 +160,10 @@ impl Arguments {
             options = self.sampling.options(GenerationOptions { sampling, ..generator.generation_options() });
         }
         warm_up(&mut generator, &options);
+        let dumb = self.output.color.paint(false);
         let screen = Screen {
-            paint: self.output.paint(),
-            notes: self.output.paint_notes(),
+            paint: if is_dumb() { dumb } else { self.output.paint() },
+            notes: if is_dumb() { dumb } else { self.output.paint_notes() },
             is_live,
             hides_thinking: self.hide_thinking,
         };

@@ -8,7 +8,12 @@ use std::{
     },
 };
 
+#[cfg(unix)]
+use std::thread;
+
 use bimetal::{Error, Result};
+#[cfg(unix)]
+use nix::sys::signal::{SigSet, Signal, raise};
 
 use super::{output::complain, terminal};
 
@@ -37,6 +42,29 @@ pub fn watch(interrupted: &Arc<AtomicBool>, message: &'static str) -> Result<()>
 /// Ctrl-C has ended the program's work, which has told so.
 pub fn end() {
     ENDED.store(true, Ordering::Relaxed);
+}
+
+/// Restores the terminal before a signal ends the program. To be called before other threads begin.
+#[cfg(unix)]
+pub fn restore_at_end() -> Result<()> {
+    let failed = |error| Error::Request(format!("cannot handle signals: {error}"));
+    let signals: SigSet = [Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTERM].into_iter().collect();
+    terminal::remember();
+    signals.thread_block().map_err(failed)?;
+    thread::spawn(move || {
+        while let Ok(signal) = signals.wait() {
+            terminal::reset();
+            // The program dies by the signal, as its parent expects, unless that has it ignored.
+            let _ = signals.thread_unblock().and_then(|()| raise(signal)).and_then(|()| signals.thread_block());
+        }
+    });
+    Ok(())
+}
+
+/// Without effect.
+#[cfg(not(unix))]
+pub fn restore_at_end() -> Result<()> {
+    Ok(())
 }
 
 /// The error of work that Ctrl-C ended. The program's exit code says so, too.

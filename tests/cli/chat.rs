@@ -87,7 +87,16 @@ fn a_template_that_does_not_compile() {
 #[test]
 fn a_template_that_refuses() {
     let scratch = with_template("\n{{ raise_exception('Only questions, please.') }}");
-    scratch.pipe(&["chat"], "a\n").refuses("chat template: line 2: the template refuses: Only questions, please.");
+    let outcome = scratch.pipe(&["chat"], "a\n/nosuch\nb\n");
+    // The lines after it are carried out all the same.
+    assert_eq!(
+        outcome.err.matches("error: chat template: line 2: the template refuses: Only questions, please.\n").count(),
+        2
+    );
+    assert!(outcome.err.contains("error: no command /nosuch; "), "{}", outcome.err);
+    assert!(outcome.err.ends_with("error: 3 lines of standard input refused, as told above\n"), "{}", outcome.err);
+    assert_eq!((outcome.code, outcome.out.as_str()), (Some(1), ""));
+    scratch.pipe(&["chat", "a"], "").refuses("chat template: line 2: the template refuses: Only questions, please.");
 }
 
 #[test]
@@ -95,7 +104,7 @@ fn what_a_template_leaves_out_is_told() {
     let outcome = with_template("a").pipe(&["chat", "-n", "1"], "b\n").succeeds();
     let warning = "warning: the chat template leaves the question out, or changes its text: the model may not see it\n";
     assert!(outcome.err.contains(warning), "{}", outcome.err);
-    let empty = with_template("{% if false %}x{% endif %}").pipe(&["chat"], "a\n");
+    let empty = with_template("{% if false %}x{% endif %}").pipe(&["chat", "a"], "");
     empty.refuses("chat template: it makes an empty prompt of the conversation: give the model another");
 }
 
@@ -128,7 +137,7 @@ fn thinking_is_the_templates_choice_unless_asked_for() {
         (&["--no-think", "--think"], "True"),
     ];
     for (flags, want) in cases {
-        let outcome = scratch.pipe(&[&["chat"], flags].concat(), "a\n");
+        let outcome = scratch.pipe(&[&["chat", "a"], flags].concat(), "");
         outcome.refuses(&format!("chat template: line 1: the template refuses: thinking is {want}"));
     }
 }
@@ -161,32 +170,28 @@ fn a_context_that_is_full_drops_the_oldest_turns_or_refuses_more() {
     let question = "Tell me a story about a dog and a cat.\n";
     let outcome = chat(&["--context", "64"], &question.repeat(5)).succeeds();
     assert_eq!(closings(&outcome).len(), 5, "{}", outcome.err);
-    let said = "the context of 64 tokens is full: the oldest 1 question and what was answered are dropped\n";
+    let said = "the context of 64 tokens is full: the oldest question and its answer are dropped\n";
     assert!(outcome.err.contains(said), "{}", outcome.err);
-    let outcome = chat(&["--context", "64", "--context-full", "stop"], &question.repeat(5));
-    let last = outcome.err.lines().last().unwrap();
-    assert!(
-        last.starts_with("error: the context of 64 tokens is full, and nothing more can be asked; /clear"),
-        "{last}"
-    );
-    assert!(outcome.code == Some(1) && outcome.out.lines().count() > 1, "{}", outcome.out);
+    let short = format!("Hi\nHi\n{}\n", "dog ".repeat(28));
+    let outcome = chat(&["--context", "64"], &short).succeeds();
+    let said = "the context of 64 tokens is full: the oldest 2 questions and their answers are dropped\n";
+    assert!(outcome.err.contains(said), "{}", outcome.err);
+    let outcome = chat(&["--context", "64", "--context-full", "stop"], &(question.repeat(5) + "/clear\n" + question));
+    let full = "error: the context of 64 tokens is full, and nothing more can be asked; /clear";
+    let refused = outcome.err.matches(full).count();
+    assert!(refused > 1, "{}", outcome.err);
+    // What was refused is no answer; the lines after it are carried out all the same.
+    assert_eq!((outcome.code, outcome.out.lines().count()), (Some(1), 6 - refused), "{}", outcome.err);
+    assert!(outcome.err.ends_with(&format!("error: {refused} lines of standard input refused, as told above\n")));
     // An answer that the context cuts off says so.
     let outcome = pipe(&["chat", "--backend", "cpu", "-t", "0", "--context", "32"], question).succeeds();
     assert!(outcome.err.contains("the context of 32 tokens is full, which ended the answer; "), "{}", outcome.err);
     // A message that is longer than the context alone.
-    let outcome = chat(&["--context", "32"], &format!("{question}{}\n", "cat ".repeat(64)));
-    let last = outcome.err.lines().last().unwrap();
+    let outcome = chat(&["--context", "32"], &format!("{question}{}\nHi\n", "cat ".repeat(64)));
+    assert_eq!((outcome.code, closings(&outcome).len()), (Some(1), 2), "{}", outcome.err);
+    let last = outcome.err.lines().find(|line| line.starts_with("error: ")).unwrap();
     let end = " tokens, and the context of 32 leaves no room for an answer; shorten it or raise --context";
     assert!(last.starts_with("error: the prompt has ") && last.ends_with(end), "{last}");
-}
-
-#[test]
-fn a_question_as_an_argument_is_all_that_is_answered() {
-    let outcome = chat(&["Tell me a story."], "Nobody hears this.\n").succeeds();
-    assert_eq!(outcome.out, chat(&[], "Tell me a story.\n").succeeds().out);
-    assert_eq!(closings(&outcome).len(), 1, "{}", outcome.err);
-    let quiet = chat(&["--quiet", "--no-history", "Tell me a story."], "").succeeds();
-    assert_eq!((quiet.out, quiet.err.as_str()), (outcome.out, ""));
 }
 
 #[test]

@@ -24,6 +24,9 @@ mod server;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod talk;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[cfg(target_os = "linux")]
+mod typing;
 mod variables;

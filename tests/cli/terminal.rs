@@ -21,9 +21,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program on a terminal.
-struct Terminal {
-    child: Child,
-    keys: File,
+pub struct Terminal {
+    pub child: Child,
+    pub keys: File,
     output: Receiver<Vec<u8>>,
     /// Everything shown so far.
     seen: String,
@@ -33,12 +33,17 @@ struct Terminal {
 
 impl Terminal {
     /// Starts `chat` with greedy sampling; the history is in a directory of its own.
-    fn chat(history: &Scratch, flags: &[&str]) -> Self {
+    pub fn chat(history: &Scratch, flags: &[&str]) -> Self {
         Self::start(history, &[&["chat", "--backend", "cpu", "-t", "0"], flags].concat())
     }
 
     /// Starts a command on a terminal of 60 columns.
     fn start(history: &Scratch, arguments: &[&str]) -> Self {
+        Self::start_on(Some("xterm"), history, arguments)
+    }
+
+    /// The same on a terminal of this kind.
+    pub fn start_on(kind: Option<&str>, history: &Scratch, arguments: &[&str]) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
         let inner = command(arguments);
@@ -51,7 +56,7 @@ impl Terminal {
                 None => outer.env_remove(name),
             };
         }
-        outer.env("TERM", "xterm").env("XDG_STATE_HOME", &history.0);
+        outer.env_remove("TERM").envs(kind.map(|kind| ("TERM", kind))).env("XDG_STATE_HOME", &history.0);
         let stream = || Stdio::from(pair.slave.try_clone().unwrap());
         let child = outer.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
         drop(pair.slave);
@@ -59,13 +64,13 @@ impl Terminal {
         Self { child, keys: pair.master.into(), output, seen: String::new(), waited: 0 }
     }
 
-    fn type_in(&mut self, keys: &[u8]) {
+    pub fn type_in(&mut self, keys: &[u8]) {
         self.keys.write_all(keys).unwrap();
     }
 
     /// Waits until a text is shown after what was waited for before. Returns what came up to it.
     #[track_caller]
-    fn wait(&mut self, text: &str) -> String {
+    pub fn wait(&mut self, text: &str) -> String {
         loop {
             if let Some(at) = self.seen[self.waited..].find(text) {
                 let before = self.seen[self.waited..self.waited + at].to_owned();
@@ -82,10 +87,15 @@ impl Terminal {
     }
 
     /// Waits for the end; returns the exit code and everything shown.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub fn end(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
+        (code, self.rest())
+    }
+
+    /// Everything shown until the program's end.
+    pub fn rest(mut self) -> String {
         self.seen.extend(self.output.iter().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
-        (code, self.seen)
+        self.seen
     }
 }
 

@@ -66,8 +66,8 @@ const COMMANDS: [Entry; 11] = [
     entry(
         &["/set"],
         Takes::Text,
-        |text| match text.split_once(char::is_whitespace) {
-            Some((name, value)) => Command::Set(Some(name), some(value.trim())),
+        |text| match text.split_once(|character: char| character == '=' || character.is_whitespace()) {
+            Some((name, value)) => Command::Set(Some(name), some(assigned(value.trim()))),
             None => Command::Set(some(text), None),
         },
         ["/set NAME VALUE", "change a setting; alone, show all"],
@@ -86,6 +86,11 @@ const KEYS: [[&str; 2]; 4] = [
     ["\\", "at the end of a line: one more line"],
     ["Ctrl-C", "stop the answer, or leave"],
 ];
+
+/// A value, also after an equals sign that stands alone.
+fn assigned(value: &str) -> &str {
+    value.strip_prefix('=').filter(|rest| rest.starts_with(char::is_whitespace)).map_or(value, str::trim)
+}
 
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
@@ -137,6 +142,10 @@ mod tests {
         assert_eq!(parse("/system Be kind.  Or not."), Some(Command::System(Some("Be kind.  Or not."))));
         assert_eq!(parse("/set"), Some(Command::Set(None, None)));
         assert_eq!(parse("/set top-k  5"), Some(Command::Set(Some("top-k"), Some("5"))));
+        for line in ["/set seed=5", "/set seed = 5", "/set seed= 5"] {
+            assert_eq!(parse(line), Some(Command::Set(Some("seed"), Some("5"))), "{line}");
+        }
+        assert_eq!(parse("/set stop ="), Some(Command::Set(Some("stop"), Some("="))));
         assert_eq!(parse("/save a b.json"), Some(Command::Save("a b.json")));
     }
 

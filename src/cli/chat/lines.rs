@@ -2,8 +2,12 @@
 
 use std::{
     fs,
-    io::{BufRead, ErrorKind, stdin},
-    path::PathBuf,
+    io::{BufRead, ErrorKind, Write, stderr, stdin},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bimetal::{Error, Result};
@@ -18,11 +22,18 @@ use rustyline::{
     validate::{ValidationContext, ValidationResult, Validator},
 };
 
-use super::{commands::completions, multiline::is_open};
-use crate::cli::{color::Paint, terminal};
+use super::{commands::completions, multiline::is_open, transcript::check_type};
+use crate::cli::{
+    color::Paint,
+    output::complain,
+    terminal::{self, is_dumb},
+};
 
 /// How many messages the history remembers.
 const REMEMBERED: usize = 1000;
+
+/// What is told of a message that was begun and not finished.
+const DROPPED: &str = "the message was not finished and is dropped; Ctrl-D on an empty message leaves";
 
 /// One message of the user, as typed.
 pub enum Input {
@@ -36,19 +47,29 @@ pub enum Input {
 pub enum Lines {
     /// A user at a terminal.
     Terminal(Box<Typed>),
-    /// A file or another program: the number of lines so far.
-    Plain(usize),
+    /// A file, another program, or a terminal without an editor.
+    Plain {
+        /// The number of lines so far.
+        lines: usize,
+        /// Whether a user is asked for each line.
+        prompts: bool,
+    },
 }
 
 /// The editor of a terminal, and where it remembers messages.
 pub struct Typed {
     editor: Editor<Assistance, FileHistory>,
     history: Option<PathBuf>,
+    /// Raised by Ctrl-D within a message of several lines.
+    is_dropped: Arc<AtomicBool>,
 }
 
 impl Lines {
     /// Edits lines on the terminal.
     pub fn terminal(paint: Paint, remembers: bool) -> Result<Self> {
+        if is_dumb() {
+            return Ok(Self::Plain { lines: 0, prompts: true });
+        }
         // Edit on the terminal itself, so that a piped standard output gets only the answers.
         let color = if paint.is_on() { ColorMode::Enabled } else { ColorMode::Disabled };
         let config = Config::builder().auto_add_history(true).behavior(Behavior::PreferTerm).color_mode(color);
@@ -56,19 +77,25 @@ impl Lines {
         let mut editor = Editor::with_config(config).map_err(broken)?;
         editor.set_helper(Some(Assistance(paint)));
         editor.bind_sequence(KeyEvent::ctrl('C'), EventHandler::Conditional(Box::new(Interrupt)));
+        let is_dropped = Arc::new(AtomicBool::new(false));
+        let end = EventHandler::Conditional(Box::new(EndOfInput(is_dropped.clone())));
+        editor.bind_sequence(KeyEvent::ctrl('D'), end);
         let history = if remembers { history_file() } else { None };
-        if let Some(file) = &history {
-            // Absent before the first message.
-            let _ = editor.load_history(file);
-        }
-        Ok(Self::Terminal(Box::new(Typed { editor, history })))
+        let history = history.filter(|file| match read_history(&mut editor, file) {
+            Ok(()) => true,
+            Err(why) => {
+                complain(&format!("warning: {why}; no messages are remembered (--no-history leaves this out)"));
+                false
+            }
+        });
+        Ok(Self::Terminal(Box::new(Typed { editor, history, is_dropped })))
     }
 
     /// The next message; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Input>> {
         match self {
             Self::Terminal(typed) => typed.next(),
-            Self::Plain(lines) => plain(lines),
+            Self::Plain { lines, prompts } => plain(lines, *prompts),
         }
     }
 }
@@ -82,6 +109,9 @@ impl Typed {
                 }
                 Ok(Some(Input::Text(text)))
             }
+            Err(ReadlineError::Interrupted) if self.is_dropped.swap(false, Ordering::Relaxed) => {
+                Ok(Some(Input::Refused(DROPPED.into())))
+            }
             Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(None),
             Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
                 terminal::discard_line();
@@ -94,11 +124,19 @@ impl Typed {
 }
 
 /// Reads a message from standard input.
-fn plain(lines: &mut usize) -> Result<Option<Input>> {
+fn plain(lines: &mut usize, prompts: bool) -> Result<Option<Input>> {
     let mut text = String::new();
+    if prompts {
+        let _ = write!(stderr(), "> ");
+    }
     loop {
         let mut line = Vec::new();
         let read = stdin().lock().read_until(b'\n', &mut line).map_err(Error::io("standard input"))?;
+        if read == 0 && prompts {
+            // The terminal is still after the prompt.
+            let _ = writeln!(stderr());
+            return Ok((!text.is_empty()).then(|| Input::Refused(DROPPED.into())));
+        }
         if read == 0 {
             return Ok((!text.is_empty()).then_some(Input::Text(text)));
         }
@@ -116,11 +154,25 @@ fn plain(lines: &mut usize) -> Result<Option<Input>> {
     }
 }
 
-/// Where a user's programs keep such files on this system. The directory is made.
+/// Where a user's programs keep such files on this system.
 fn history_file() -> Option<PathBuf> {
-    let directory = dirs::state_dir().or_else(dirs::data_local_dir)?.join("bimetal");
-    fs::create_dir_all(&directory).ok()?;
-    Some(directory.join("chat-history"))
+    Some(dirs::state_dir().or_else(dirs::data_local_dir)?.join("bimetal").join("chat-history"))
+}
+
+/// Reads the history, which is absent before the first message. Makes its directory.
+fn read_history(editor: &mut Editor<Assistance, FileHistory>, file: &Path) -> Result<()> {
+    check_type(file)?;
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory).map_err(Error::io(directory))?;
+    }
+    match editor.load_history(file) {
+        Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            let _ = editor.clear_history();
+            Err(Error::Format { file: file.into(), what: format!("no history of messages: {error}; remove it") })
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn broken(error: ReadlineError) -> Error {
@@ -165,5 +217,18 @@ struct Interrupt;
 impl ConditionalEventHandler for Interrupt {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
         Some(if context.line().is_empty() { Cmd::Interrupt } else { Cmd::Kill(Movement::WholeBuffer) })
+    }
+}
+
+/// Ctrl-D on an empty line after others drops a message that has no end yet.
+struct EndOfInput(Arc<AtomicBool>);
+
+impl ConditionalEventHandler for EndOfInput {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
+        let lines = context.line().strip_suffix('\n').filter(|_| context.pos() == context.line().len())?;
+        (is_open(lines) || is_open(context.line())).then(|| {
+            self.0.store(true, Ordering::Relaxed);
+            Cmd::Interrupt
+        })
     }
 }

@@ -25,12 +25,24 @@ pub fn once(mut session: Session, question: &str) -> Result<()> {
     Ok(())
 }
 
+/// A message without the first of two slashes at its beginning.
+pub fn unescaped(said: &str) -> &str {
+    if said.trim_start().starts_with("//") { &said.trim_start()[1..] } else { said }
+}
+
 /// Answers questions and carries out commands until the input ends.
 pub fn talk(mut session: Session, mut lines: Lines, first: Option<&str>) -> Result<()> {
     let (mut is_empty, mut refused) = (first.is_none(), 0);
     if let Some(question) = first {
         note(&format!("{}{question}", session.screen.notes.bold("> ")));
-        session.outcome(question)?;
+        match session.told(|session| session.take_first(question))? {
+            Some(Next::Line) => {}
+            Some(Next::End) => {
+                session.close();
+                return Ok(());
+            }
+            None => refused += 1,
+        }
     }
     while let Some(input) = lines.next()? {
         let text = match input {
@@ -42,14 +54,10 @@ pub fn talk(mut session: Session, mut lines: Lines, first: Option<&str>) -> Resu
             }
         };
         is_empty &= text.trim().is_empty();
-        match session.take(&text) {
-            Ok(Next::Line) => {}
-            Ok(Next::End) => break,
-            Err(Failure::Refused(why)) => {
-                session.screen.complain(&why);
-                refused += 1;
-            }
-            Err(Failure::Failed(error)) => session.told(error)?,
+        match session.told(|session| session.take(&text))? {
+            Some(Next::Line) => {}
+            Some(Next::End) => break,
+            None => refused += 1,
         }
     }
     session.close();
@@ -74,6 +82,9 @@ enum Failure {
     /// The work failed.
     Failed(Error),
 }
+
+/// What becomes of a line.
+type Outcome = std::result::Result<Next, Failure>;
 
 /// Whether the conversation can go on after an error.
 fn is_mild(error: &Error) -> bool {
@@ -112,38 +123,40 @@ impl Session {
         }
     }
 
-    /// Answers a question; a user at a terminal is told what is wrong with it.
-    fn outcome(&mut self, question: &str) -> Result<()> {
-        self.answer(question).or_else(|error| self.told(error))
-    }
-
-    /// Tells a user at a terminal what is wrong with a request; other errors end the conversation.
-    fn told(&self, error: Error) -> Result<()> {
-        if !self.screen.is_live || !is_mild(&error) {
-            return Err(error);
-        }
-        self.screen.complain(&error.to_string());
-        Ok(())
+    /// Tells what is wrong with a line, after which the next ones may be right. Returns `None` for such a line.
+    fn told(&mut self, work: impl FnOnce(&mut Self) -> Outcome) -> Result<Option<Next>> {
+        let why = match work(self) {
+            Ok(next) => return Ok(Some(next)),
+            Err(Failure::Refused(why)) => why,
+            Err(Failure::Failed(error)) if is_mild(&error) => error.to_string(),
+            Err(Failure::Failed(error)) => return Err(error),
+        };
+        self.screen.complain(&why);
+        Ok(None)
     }
 
     /// Answers a message, or carries out a command.
-    fn take(&mut self, text: &str) -> std::result::Result<Next, Failure> {
+    fn take(&mut self, text: &str) -> Outcome {
         match Command::parse(text).map_err(Failure::Refused)? {
             Some(Command::Exit) => return Ok(Next::End),
-            Some(command) => self.carry_out(command).map_err(|failure| match failure {
-                // The next lines may be right, also where nobody can type another one.
-                Failure::Failed(error) if is_mild(&error) => Failure::Refused(error.to_string()),
-                failure => failure,
-            })?,
+            Some(command) => self.carry_out(command)?,
             None => {
                 let said = message(text);
-                let said = if text.trim_start().starts_with("//") { &said[1..] } else { &said };
+                let said = unescaped(&said);
                 if !said.trim().is_empty() {
                     self.answer(said)?;
                 }
             }
         }
         Ok(Next::Line)
+    }
+
+    /// The same for an argument, which needs no marks to hold several lines.
+    fn take_first(&mut self, text: &str) -> Outcome {
+        match Command::parse(text).map_err(Failure::Refused)? {
+            Some(_) => self.take(text),
+            None => Ok(self.answer(unescaped(text)).map(|()| Next::Line)?),
+        }
     }
 
     fn carry_out(&mut self, command: Command<'_>) -> std::result::Result<(), Failure> {
@@ -166,6 +179,9 @@ impl Session {
             }
             Command::Set(Some(name), Some(value)) => {
                 settings::set(&mut self.options, &mut self.conversation, name, value).map_err(Failure::Refused)?;
+                if name.trim_start_matches('-') == "stop" {
+                    self.screen.tell(&settings::stops(&self.options));
+                }
             }
             Command::Show => self.show()?,
             Command::Save(file) => {

@@ -12,6 +12,7 @@ use super::thinking::{Part, Thinking};
 use crate::cli::{
     color::Paint,
     output::{complain, is_quiet, note, print},
+    terminal::is_dumb,
     wrap::{Wrap, columns},
 };
 
@@ -50,7 +51,7 @@ impl Screen {
 
     /// Shows an answer that the model is about to give. `began` says whether the prompt has begun a thought.
     pub fn answer(&self, began: bool) -> Answer {
-        let waits = self.is_live && stderr().is_terminal() && !is_quiet();
+        let waits = self.is_live && stderr().is_terminal() && !is_dumb() && !is_quiet();
         let thinking = (self.hides_thinking || self.paint.is_on()).then(|| Thinking::new(began));
         let wrap = Wrap::new(if self.is_live { columns(stdout()) } else { 0 });
         let mut answer =

@@ -116,11 +116,12 @@ impl Session {
             )));
         }
         if dropped > 0 {
-            let what = counted(dropped, "question");
-            self.screen.tell(&format!(
-                "the context of {} is full: the oldest {what} and what was answered are dropped",
-                counted(context, "token")
-            ));
+            let what = match dropped {
+                1 => "question and its answer".into(),
+                more => format!("{more} questions and their answers"),
+            };
+            let context = counted(context, "token");
+            self.screen.tell(&format!("the context of {context} is full: the oldest {what} are dropped"));
         }
         Ok(prompt)
     }

@@ -11,9 +11,20 @@ use crate::cli::{
 pub fn all(options: &GenerationOptions, conversation: &Conversation) -> String {
     let mut list = settings(options);
     let thinking = conversation.options.thinking;
-    list.push(("stop", format!("{:?}", options.stop)));
+    list.push(("stop", stops(options)));
     list.push(("think", thinking.map_or("auto", |thinks| if thinks { "on" } else { "off" }).into()));
     list.iter().map(|(name, value)| format!("{name:<18} {value}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The texts that end an answer, and how to change them.
+pub fn stops(options: &GenerationOptions) -> String {
+    format!("{:?}; /set stop TEXT adds one, /set stop \"\" removes all", options.stop)
+}
+
+/// The text between quotes, as JSON writes it; other texts as they are.
+fn unquoted(value: &str) -> String {
+    let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.map_or(value.into(), |inner| serde_json::from_str(value).unwrap_or_else(|_| inner.into()))
 }
 
 /// Changes a setting.
@@ -57,7 +68,11 @@ pub fn set(
             });
         }
         "max-tokens" => options.max_tokens = limit(value).map_err(invalid)?,
-        "stop" => options.stop = vec![value.into()],
+        "stop" => match unquoted(value) {
+            text if text.is_empty() => options.stop.clear(),
+            text if !options.stop.contains(&text) => options.stop.push(text),
+            _ => {}
+        },
         "think" => {
             conversation.options.thinking = match value {
                 "on" => Some(true),
@@ -89,11 +104,18 @@ mod tests {
         {
             assert_eq!(set(name, value), Ok(()), "{name}");
         }
+        for stop in ["\"x y\"", "END", "END", "\"\\n\""] {
+            assert_eq!(set("stop", stop), Ok(()));
+        }
         let warm = "/set temperature warm: expected a number from 0 to 100; 0 always takes the most probable token";
         assert_eq!(set("temperature", "warm"), Err(warm.into()));
         assert_eq!(set("warmth", "1"), Err("no setting warmth; /set lists them".into()));
+        assert_eq!(options.stop, ["x y", "END", "\n"]);
         let shown = all(&options, &conversation);
         assert!(shown.starts_with("temperature        0.5\ntop-k              3\n"), "{shown}");
         assert!(shown.contains("seed               7\n") && shown.ends_with("think              on"), "{shown}");
+        assert!(shown.contains("/set stop TEXT adds one"), "{shown}");
+        assert_eq!(super::set(&mut options, &mut conversation, "stop", "\"\""), Ok(()));
+        assert!(options.stop.is_empty());
     }
 }
