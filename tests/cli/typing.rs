@@ -1,6 +1,6 @@
 //! `chat` on a terminal: how it ends, and what it remembers.
 
-use std::{fs, os::unix::process::ExitStatusExt};
+use std::{fs, os::unix::process::ExitStatusExt, path::Path};
 
 use nix::{
     sys::{
@@ -33,14 +33,17 @@ fn a_signal_at_the_prompt_leaves_the_terminal_as_it_was() {
     }
 }
 
+/// What makes a history.
+type Make = fn(&Path);
+
 #[test]
 fn a_history_that_is_none_is_told_once() {
-    let make: [(fn(&std::path::Path), &str); 3] = [
+    let histories: [(Make, &str); 3] = [
         (|file| fs::create_dir(file).unwrap(), "a directory; expected a file"),
         (|file| fs::write(file, b"#V2\n\xff\xfe\n").unwrap(), "no history of messages: "),
         (|file| std::os::unix::fs::symlink("/dev/full", file).unwrap(), "not a regular file"),
     ];
-    for (make, why) in make {
+    for (make, why) in histories {
         let history = Scratch::empty();
         fs::create_dir(history.path("bimetal")).unwrap();
         make(&history.path("bimetal/chat-history"));

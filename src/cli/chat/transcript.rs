@@ -38,6 +38,7 @@ pub fn save(file: &str, model: &str, messages: &[Message]) -> Result<()> {
 fn replace(path: &Path, permissions: Option<fs::Permissions>, text: &str) -> std::io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
