@@ -107,11 +107,11 @@ pub fn remove(arguments: &RemoveArguments) -> Result<()> {
     let specs: Vec<_> = arguments.models.iter().map(|model| spec(model)).collect::<Result<_>>()?;
     // A name that is wrong is told before anything is removed.
     specs.iter().try_for_each(|spec| hub::removal(spec, &options).map(drop))?;
-    let mut is_changed = false;
+    let mut changed = Vec::new();
     for (model, spec) in arguments.models.iter().zip(&specs) {
         // What the removals before this one have left is another amount.
         let removal = match hub::removal(spec, &options) {
-            Err(_) if is_changed => {
+            Err(_) if changed.contains(&spec.repository()) => {
                 note(&format!("{model} was removed with the others"));
                 continue;
             }
@@ -123,7 +123,7 @@ pub fn remove(arguments: &RemoveArguments) -> Result<()> {
             continue;
         }
         removal.run()?;
-        is_changed = true;
+        changed.push(spec.repository());
         print(&format!("removed {model}: {bytes} freed\n"))?;
     }
     Ok(())
