@@ -1,5 +1,6 @@
 //! The command line: all commands and flags, here and in the modules below.
 
+mod advice;
 mod bench;
 mod cached;
 mod chat;
@@ -94,10 +95,7 @@ enum Command {
 pub fn run() -> Result<()> {
     let (line, notes) = habits::translate(env::args_os().collect());
     let parsed = command().try_get_matches_from(&line).and_then(|matches| Arguments::from_arg_matches(&matches));
-    let arguments = parsed.unwrap_or_else(|mut error| {
-        habits::advise(&mut error, &line);
-        error.exit()
-    });
+    let arguments = parsed.unwrap_or_else(|error| advice::advised(error, &line, command()).exit());
     let Some(command) = arguments.command else { return output::print(&self::command().render_help().to_string()) };
     notes.iter().for_each(|told| output::note(told));
     match command {
@@ -123,7 +121,8 @@ pub fn run() -> Result<()> {
 
 /// The command line.
 fn command() -> clap::Command {
-    groups::help(groups::group(Arguments::command()))
+    // The last one of a flag counts, so that an alias of a shell can be corrected.
+    groups::help(groups::group(Arguments::command())).args_override_self(true)
 }
 
 #[cfg(test)]
@@ -134,6 +133,19 @@ mod tests {
     #[test]
     fn the_flags_of_every_command_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// The line of arguments is translated to names with hyphens.
+    #[test]
+    fn no_flag_has_an_underscore() {
+        fn check(command: &clap::Command) {
+            for flag in command.get_arguments() {
+                let names = flag.get_all_aliases().into_iter().flatten().chain(flag.get_long());
+                names.for_each(|name| assert!(!name.contains('_'), "{name}"));
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Arguments::command());
     }
 
     /// The words of a shell's line up to a pipe or a redirection.

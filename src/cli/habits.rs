@@ -1,33 +1,29 @@
 //! Command lines as other programs take them: what can be translated is, and the rest is answered with the right flag.
 
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+};
 
 use bimetal::low_level::hub::RepoSpec;
-use clap::error::{ContextKind, ContextValue};
 
 /// Commands that take the flags of other programs.
 const COMMANDS: [&str; 3] = ["generate", "chat", "run"];
 
-/// Flags that other programs have, and what to do here.
-const ADVICE: &[(&[&str], &str)] = &[
-    (&["--threads", "--threads-batch", "--num-threads"], "the cpu backend takes all cores by itself"),
-    (&["--batch-size", "--ubatch-size", "--prefill-step-size"], "--budget sets the most tokens of a step"),
-    (
-        &["--hf-repo", "--hf", "--repo", "--model-path"],
-        "--model takes OWNER/NAME on the hub, a directory or a GGUF file",
-    ),
-    (&["--main-gpu", "--tensor-split", "--gpu"], "--device chooses a device; `bimetal devices` lists them"),
-    (&["--cache-type-k", "--cache-type-v", "--kv-bits"], "--kv sets the type of keys and values"),
-    (
-        &["--dtype", "--quantize", "--quantization", "--load-in-4bit", "--load-in-8bit"],
-        "--quant q8 or q4 quantizes while loading",
-    ),
-    (&["--flash-attn"], "attention always works in tiles; there is nothing to turn on"),
-    (&["--interactive", "--conversation", "--cnv", "--interactive-first"], "`bimetal chat` holds a conversation"),
-    (&["--no-conversation", "--no-cnv"], "`bimetal generate` continues a text"),
-    (&["--reasoning", "--enable-thinking"], "--think lets the model think, --no-think does not"),
-    (&["--verbose", "-v"], "RUST_LOG=bimetal=debug tells more"),
-    (&["--no-color", "--no-colour"], "--color never"),
+/// Commands whose model has no flag.
+const WITHOUT_FLAG: [&str; 5] = ["pull", "download", "rm", "remove", "quantize"];
+
+/// Names with one hyphen and several letters, which would be cut into letters, and their long names.
+const CLUSTERS: [(&str, &str); 9] = [
+    ("-cnv", "--conversation"),
+    ("-no-cnv", "--no-conversation"),
+    ("-ctk", "--cache-type-k"),
+    ("-ctv", "--cache-type-v"),
+    ("-fa", "--flash-attn"),
+    ("-sys", "--system-prompt"),
+    ("-hf", "--hf"),
+    ("-hfr", "--hf"),
+    ("-ub", "--ubatch-size"),
 ];
 
 /// Translates a command line. Returns it with notes for the user.
@@ -36,11 +32,8 @@ pub fn translate(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
     let mut rest = arguments.into_iter();
     let mut translated: Vec<_> = rest.by_ref().take(2).collect();
     let command = translated.get(1).and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    if !COMMANDS.contains(&command.as_str()) {
-        translated.extend(rest);
-        return (translated, notes);
-    }
-    let words: Vec<OsString> = rest.collect();
+    let takes_flags = COMMANDS.contains(&command.as_str());
+    let words = named(rest);
     if command == "run" && begins_with_model(&words) {
         translated.push("--model".into());
     }
@@ -52,7 +45,7 @@ pub fn translate(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
                 translated.push(argument);
                 translated.extend(rest.by_ref());
             }
-            "-ngl" | "--n-gpu-layers" | "--gpu-layers" => {
+            "-ngl" | "--n-gpu-layers" | "--gpu-layers" if takes_flags => {
                 let value = value.map(OsString::from).or_else(|| rest.next()).unwrap_or_default();
                 if value == "0" {
                     notes.push(format!("{name} 0: taken as --backend cpu"));
@@ -62,10 +55,17 @@ pub fn translate(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
                         .push(format!("{name}: not needed, all layers are on the device (see --backend and --device)"));
                 }
             }
-            "-hf" | "-hfr" => {
-                translated.push("--model".into());
+            "--hf" => {
+                if !WITHOUT_FLAG.contains(&command.as_str()) {
+                    translated.push("--model".into());
+                }
+                translated.extend(value.map(OsString::from));
             }
-            "-sys" | "--system-prompt" if command != "generate" => {
+            "--no-conversation" if command == "generate" => notes.push(format!("{name}: not needed in generate")),
+            "--conversation" if takes_flags && command != "generate" => {
+                notes.push(format!("{name}: not needed in {command}"));
+            }
+            "--system-prompt" if takes_flags && command != "generate" => {
                 translated.push("--system".into());
                 translated.extend(value.map(OsString::from));
             }
@@ -73,6 +73,31 @@ pub fn translate(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
         }
     }
     (translated, notes)
+}
+
+/// The words of a line up to `--`, with the names of flags in the spelling of this program.
+fn named(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut is_text = false;
+    let name = |word: OsString| {
+        is_text |= word == "--";
+        if is_text { word } else { renamed(&word).unwrap_or(word) }
+    };
+    words.map(name).collect()
+}
+
+/// The long name of a cluster, or a long name without underscores, which no flag here has.
+fn renamed(word: &OsStr) -> Option<OsString> {
+    let word = word.to_str()?;
+    if let Some((_, long)) = CLUSTERS.iter().find(|(cluster, _)| *cluster == word) {
+        return Some(long.into());
+    }
+    let (name, value) = split(word);
+    // A text may begin with two hyphens, too.
+    if !name.starts_with("--") || !name.contains('_') || name.contains(char::is_whitespace) {
+        return None;
+    }
+    let name = name.replace('_', "-");
+    Some(value.map_or(name.clone(), |value| format!("{name}={value}")).into())
 }
 
 fn split(argument: &str) -> (&str, Option<&str>) {
@@ -87,24 +112,6 @@ fn begins_with_model(words: &[OsString]) -> bool {
     let word = |at: usize| words.get(at).and_then(|word| word.to_str()).filter(|word| !word.starts_with('-'));
     let Some(first) = word(0).filter(|first| !first.contains(char::is_whitespace)) else { return false };
     word(1).is_some() || Path::new(first).exists() || RepoSpec::parse(first).is_some()
-}
-
-/// Adds to an error about an unknown flag which flag of this program does it.
-pub fn advise(error: &mut clap::Error, arguments: &[OsString]) {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return };
-    let command = arguments.get(1).and_then(|name| name.to_str()).unwrap_or_default();
-    let own = match (command, flag.as_str()) {
-        ("bench", "-s") => Some("-s is the seed elsewhere; here it is -S or --sequences"),
-        ("perplexity" | "compare", "-t") => Some("-t is the temperature elsewhere; here it is -f or --text"),
-        ("perplexity" | "compare", "-s") => Some("-s is the seed elsewhere; here it is --stride"),
-        ("quantize", "-f") => Some("-f is a file elsewhere; here it is --format"),
-        _ => None,
-    };
-    let known = ADVICE.iter().find(|(names, _)| names.contains(&flag.as_str())).map(|(_, advice)| *advice);
-    if let Some(advice) = own.or(known) {
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.into()]));
-        error.remove(ContextKind::SuggestedArg);
-    }
 }
 
 #[cfg(test)]
@@ -128,6 +135,16 @@ mod tests {
             ("bimetal chat -hf owner/name -sys x", "bimetal chat --model owner/name --system x", 0),
             ("bimetal bench -ngl 99", "bimetal bench -ngl 99", 0),
             ("bimetal", "bimetal", 0),
+            (
+                "bimetal generate --ctx_size=64 --a_b=c_d -- --e_f",
+                "bimetal generate --ctx-size=64 --a-b=c_d -- --e_f",
+                0,
+            ),
+            ("bimetal info --max_context 64", "bimetal info --max-context 64", 0),
+            ("bimetal generate -no-cnv -fa on", "bimetal generate --flash-attn on", 1),
+            ("bimetal chat -cnv -ctk q8_0", "bimetal chat --cache-type-k q8_0", 1),
+            ("bimetal bench -hf a/b -cnv", "bimetal bench --model a/b --conversation", 0),
+            ("bimetal pull -hf a/b", "bimetal pull a/b", 0),
         ];
         for (line, want, count) in cases {
             let (translated, notes) = translate(words(line));

@@ -53,7 +53,7 @@ pub struct DeviceArguments {
 #[command(next_help_heading = "Engine")]
 pub struct EngineArguments {
     /// Maximum tokens of a text, prompt and answer together [default: the model's, at most 8192]
-    #[arg(short, long, value_name = "TOKENS", aliases = ["ctx-size", "context-length", "max-context"], value_parser = whole::<u32>(16..=u64::from(u32::MAX), "leave it out for the default"))]
+    #[arg(short, long, value_name = "TOKENS", aliases = ["ctx-size", "context-length", "max-context", "num-ctx"], value_parser = whole::<u32>(16..=u64::from(u32::MAX), "leave it out for the default"))]
     pub context: Option<u32>,
     #[command(flatten)]
     pub precision: PrecisionArguments,

@@ -5,7 +5,7 @@ use clap::{Args, builder::NonEmptyStringValueParser};
 use serde_json::{Map, Value, json};
 
 use super::figures::count;
-use super::values::{Number, Seed, limit, whole};
+use super::values::{Number, Seed, limit, whole, written};
 
 /// The numbers with a fraction, by flag.
 pub const NUMBERS: [&Number; 6] =
@@ -30,13 +30,13 @@ pub struct SamplingArguments {
     #[arg(short, long, alias = "temp", value_name = "NUMBER", value_parser = |text: &str| TEMPERATURE.parse(text))]
     temperature: Option<f32>,
     /// Keep this many of the most probable tokens; 0 keeps all [default: the model's, or else 20]
-    #[arg(long, alias = "top_k", value_name = "TOKENS", value_parser = whole::<u32>(0..=u64::from(u32::MAX), "0 keeps all"))]
+    #[arg(long, value_name = "TOKENS", value_parser = whole::<u32>(0..=u64::from(u32::MAX), "0 keeps all"))]
     top_k: Option<u32>,
     /// Keep the fewest most probable tokens whose probabilities sum to this [default: the model's, or else 1]
-    #[arg(long, alias = "top_p", value_name = "SHARE", value_parser = |text: &str| TOP_P.parse(text))]
+    #[arg(long, value_name = "SHARE", value_parser = |text: &str| TOP_P.parse(text))]
     top_p: Option<f32>,
     /// Keep tokens with at least this share of the largest probability [default: the model's, or else 0]
-    #[arg(long, alias = "min_p", value_name = "SHARE", value_parser = |text: &str| MIN_P.parse(text))]
+    #[arg(long, value_name = "SHARE", value_parser = |text: &str| MIN_P.parse(text))]
     min_p: Option<f32>,
     /// Divides the logits of tokens in the prompt or the answer [default: the model's, or else 1]
     #[arg(long, alias = "repeat-penalty", value_name = "NUMBER", value_parser = |text: &str| REPETITION_PENALTY.parse(text))]
@@ -108,7 +108,7 @@ pub fn field<'a>(sampling: &'a mut Sampling, number: &Number) -> Option<&'a mut 
 pub fn settings(options: &GenerationOptions) -> Vec<(&'static str, String)> {
     let mut sampling = options.sampling.clone();
     let mut list: Vec<_> =
-        NUMBERS.iter().filter_map(|number| Some((number.name, field(&mut sampling, number)?.to_string()))).collect();
+        NUMBERS.iter().filter_map(|number| Some((number.name, written(*field(&mut sampling, number)?)))).collect();
     list.insert(1, ("top-k", sampling.top_k.to_string()));
     list.push(("seed", sampling.seed.map_or("random".into(), |seed| seed.to_string())));
     let limit = (options.max_tokens != usize::MAX).then(|| options.max_tokens.to_string());

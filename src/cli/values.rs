@@ -1,6 +1,10 @@
 //! Values of flags. An error names the range and the way out; clap adds the flag and what was given.
 
-use std::{fmt::Display, ops::RangeInclusive};
+use std::{
+    fmt::Display,
+    num::{IntErrorKind, ParseIntError},
+    ops::RangeInclusive,
+};
 
 use super::figures::count;
 
@@ -10,20 +14,28 @@ pub fn whole<T: TryFrom<u64>>(
     hint: &'static str,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
     move |text| {
-        let number = text.parse().ok().filter(|number| range.contains(number));
+        let parsed = text.parse();
+        let is_large = is_overflow(&parsed) || parsed.as_ref().is_ok_and(|number| number > range.end());
+        let number = parsed.ok().filter(|number| range.contains(number));
         number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
-            let (first, last) = (count(*range.start()), count(*range.end()));
-            let open = *range.end() >= u64::from(u32::MAX);
-            hinted(
-                if open {
-                    format!("a whole number from {first} up")
-                } else {
-                    format!("a whole number from {first} to {last}")
-                },
-                hint,
-            )
+            let names_last = is_large || *range.end() < u64::from(u32::MAX);
+            hinted(whole_range(*range.start(), names_last.then_some(*range.end())), hint)
         })
     }
+}
+
+/// A range of whole numbers in words. An upper limit that nobody reaches is only named to those who pass it.
+fn whole_range(first: u64, last: Option<u64>) -> String {
+    let first = count(first);
+    match last {
+        Some(last) => format!("a whole number from {first} to {}", count(last)),
+        None => format!("a whole number from {first} up"),
+    }
+}
+
+/// Whether a text is a whole number that is too large for its type.
+fn is_overflow<T>(parsed: &Result<T, ParseIntError>) -> bool {
+    parsed.as_ref().is_err_and(|error| *error.kind() == IntErrorKind::PosOverflow)
 }
 
 /// The limit of tokens: at least one, or -1 for none.
@@ -31,7 +43,10 @@ pub fn limit(text: &str) -> Result<usize, String> {
     match text.parse::<i64>() {
         Ok(-1) => Ok(usize::MAX),
         Ok(limit) if limit > 0 => Ok(limit as usize),
-        _ => Err(hinted("a whole number from 1 up", "-1 is no limit but the context")),
+        parsed => {
+            let last = is_overflow(&parsed).then_some(i64::MAX as u64);
+            Err(hinted(whole_range(1, last), "-1 is no limit but the context"))
+        }
     }
 }
 
@@ -50,7 +65,10 @@ impl Seed {
         match text.parse() {
             Ok(seed) => Ok(Self::Fixed(seed)),
             Err(_) if text == "-1" => Ok(Self::Random),
-            Err(_) => Err(hinted("a whole number from 0 up", "-1 takes a random seed")),
+            parsed => {
+                let last = is_overflow(&parsed).then_some(u64::MAX);
+                Err(hinted(whole_range(0, last), "-1 takes a random seed"))
+            }
         }
     }
 }
@@ -72,17 +90,37 @@ pub struct Number {
 impl Number {
     /// Parses a number in the range.
     pub fn parse(&self, text: &str) -> Result<f32, String> {
+        let is_tiny = |number: &f32| number.abs() < f32::MIN_POSITIVE && has_digit(text);
         let fits = |number: &f32| (self.low..=self.high).contains(number) && !(self.above && *number == self.low);
-        text.parse().ok().filter(fits).ok_or_else(|| {
+        let parsed = text.parse::<f32>().ok();
+        let is_lost = parsed.as_ref().is_some_and(is_tiny);
+        // The sum with zero has no sign if it is zero.
+        parsed.filter(|number| !is_lost && fits(number)).map(|number| number + 0.0).ok_or_else(|| {
             let (low, high) = (self.low, self.high);
             let range = if self.above {
                 format!("a number above {low}, at most {high}")
             } else {
                 format!("a number from {low} to {high}")
             };
+            if is_lost {
+                // It would become zero without a word, which means something else.
+                return hinted(range, &format!("the nearest to 0 is {}", written(f32::MIN_POSITIVE)));
+            }
             hinted(range, self.hint)
         })
     }
+}
+
+/// Whether a number as typed has a digit other than zero before its exponent.
+fn has_digit(text: &str) -> bool {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    mantissa.contains(|digit| ('1'..='9').contains(&digit))
+}
+
+/// A number with a fraction as a user would type it: with an exponent if it is tiny or huge.
+pub fn written(value: f32) -> String {
+    let text = format!("{:?}", value + 0.0);
+    text.strip_suffix(".0").map_or(text.clone(), String::from)
 }
 
 fn hinted(range: impl Display, hint: &str) -> String {
@@ -92,6 +130,14 @@ fn hinted(range: impl Display, hint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_typed() {
+        let cases = [(0.0, "0"), (-0.0, "0"), (1.0, "1"), (0.7, "0.7"), (-2.0, "-2"), (100.0, "100"), (1e-30, "1e-30")];
+        for (value, text) in cases {
+            assert_eq!(written(value), text);
+        }
+    }
 
     #[test]
     fn minus_one_is_no_limit_and_a_random_seed() {

@@ -21,6 +21,9 @@ fn sampling_out_of_range() {
         ("--repetition-penalty <NUMBER>", "0", "expected a number above 0, at most 10; 1 is no penalty"),
         ("--presence-penalty <NUMBER>", "1e30", "expected a number from -2 to 2; 0 is no penalty"),
         ("--frequency-penalty <NUMBER>", "9", "expected a number from -2 to 2; 0 is no penalty"),
+        ("--temperature <NUMBER>", "1e-300", "expected a number from 0 to 100; the nearest to 0 is 1.1754944e-38"),
+        ("--temperature <NUMBER>", "1e-39", "expected a number from 0 to 100; the nearest to 0 is 1.1754944e-38"),
+        ("--presence-penalty <NUMBER>", "1e-999", "expected a number from -2 to 2; the nearest to 0 is 1.1754944e-38"),
     ];
     for (flag, value, message) in cases {
         let name = flag.split(' ').next().unwrap();
@@ -44,6 +47,22 @@ fn numbers_out_of_range() {
         ("--max-tokens <TOKENS>", "0", "expected a whole number from 1 up; -1 is no limit but the context"),
         ("--max-tokens <TOKENS>", "-2", "expected a whole number from 1 up; -1 is no limit but the context"),
         ("--top-k <TOKENS>", "-1", "expected a whole number from 0 up; 0 keeps all"),
+        (
+            "--context <TOKENS>",
+            "99999999999999999999",
+            "expected a whole number from 16 to 4,294,967,295; leave it out for the default",
+        ),
+        ("--top-k <TOKENS>", "99999999999", "expected a whole number from 0 to 4,294,967,295; 0 keeps all"),
+        (
+            "--max-tokens <TOKENS>",
+            "99999999999999999999",
+            "expected a whole number from 1 to 9,223,372,036,854,775,807; -1 is no limit but the context",
+        ),
+        (
+            "--seed <SEED>",
+            "18446744073709551616",
+            "expected a whole number from 0 to 18,446,744,073,709,551,615; -1 takes a random seed",
+        ),
         ("--seed <SEED>", "-2", "expected a whole number from 0 up; -1 takes a random seed"),
     ];
     for (flag, value, message) in cases {
@@ -141,4 +160,42 @@ fn manual_pages_tell_their_directory_and_have_examples() {
     let page = std::fs::read_to_string(place.join("bimetal-chat.1")).unwrap();
     assert!(pages > 10 && page.contains("\n.SH EXAMPLES\n") && !page.contains("SH EXTRA"), "{page}");
     assert!(run(&["man"]).succeeds().out.contains("\n.SH EXAMPLES\n"));
+}
+
+#[test]
+fn numbers_are_told_as_typed() {
+    let told = |flags: &[&str]| generate(&[&["-n", "1"], flags].concat()).succeeds().err;
+    let err = told(&["-t", "1e-30"]);
+    assert!(err.contains("\ntemperature 1e-30, "), "{err}");
+    let err = told(&["-t", "-0", "--min-p", "-0"]);
+    assert!(err.contains("\ntemperature 0, ") && !err.contains("-0"), "{err}");
+}
+
+#[test]
+fn the_last_one_of_a_flag_counts() {
+    let last = generate(&["-t", "0.5", "-n", "4", "--backend", "cpu", "--n-predict", "1", "--no-echo", "--no-echo"])
+        .succeeds();
+    assert!(last.err.contains("temperature 0.5, ") && last.err.contains("max-tokens 1,"), "{}", last.err);
+    // Those that collect keep all.
+    let report = generate(&["-t", "0", "-t", "1", "-n", "1", "--stop", "a", "--stop", "b", "--json"]).succeeds();
+    let report: serde_json::Value = serde_json::from_str(&report.out).unwrap();
+    assert_eq!(report["settings"]["stop"], serde_json::json!(["a", "b"]));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_argument_that_is_not_utf8_is_named() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let cases: [(&[&[u8]], &str); 3] = [
+        (&[b"ab\xff"], "error: the argument \"ab\\xFF\" is not UTF-8\n\nUsage: bimetal generate [OPTIONS] [PROMPT]\n"),
+        (&[b"--stop", b"\xff"], "error: the argument \"\\xFF\" after --stop is not UTF-8\n"),
+        // A path may have any bytes.
+        (&[b"-m", b"\xfe", b"--stop=\xff"], "error: the argument \"--stop=\\xFF\" is not UTF-8\n"),
+    ];
+    for (arguments, message) in cases {
+        let arguments = arguments.iter().map(|argument| OsStr::from_bytes(argument));
+        let outcome = crate::run::finish(crate::run::command(&["generate"]).args(arguments));
+        assert!(outcome.code == Some(2) && outcome.err.starts_with(message), "{}", outcome.err);
+    }
 }

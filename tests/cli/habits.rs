@@ -35,16 +35,47 @@ fn run_is_chat_and_takes_a_model() {
 
 #[test]
 fn an_unknown_flag_is_answered_with_the_right_one() {
-    let cases: [(&[&str], _); 4] = [
+    let thinks = "`bimetal chat` has --think, --no-think and --hide-thinking";
+    let cases: [(&[&str], _); 13] = [
         (&["generate", "--threads", "4"], "the cpu backend takes all cores by itself"),
         (&["chat", "--cache-type-k", "q8_0"], "--kv sets the type of keys and values"),
         (&["bench", "-s", "2"], "-s is the seed elsewhere; here it is -S or --sequences"),
         (&["perplexity", "-t", "a.txt"], "-t is the temperature elsewhere; here it is -f or --text"),
+        (&["bench", "-ctk", "q8_0"], "--kv sets the type of keys and values"),
+        (&["info", "-fa", "on"], "attention always works in tiles; there is nothing to turn on"),
+        (&["generate", "-sys", "x"], "`bimetal chat --system TEXT` gives the model a system message"),
+        (&["generate", "--no_mmap"], "the weights are always copied to the device; leave it out"),
+        (&["generate", "--think"], thinks),
+        (&["chat", "--json"], "`bimetal generate --chat --json` writes an answer as JSON"),
+        (&["chat", "-f", "a"], "`bimetal generate --chat --file FILE` answers the text of a file"),
+        (&["generate", "-r", "x"], "--stop TEXT ends the text there"),
+        (&["generate", "-e"], "the prompt is taken as it is; printf in a shell makes a prompt of several lines"),
     ];
     for (arguments, advice) in cases {
         let outcome = run(arguments);
         assert!(outcome.code == Some(2) && outcome.err.contains(&format!("tip: {advice}\n")), "{}", outcome.err);
     }
+}
+
+#[test]
+fn an_unknown_flag_gets_the_short_usage_and_no_tip_that_does_not_fit() {
+    let outcome = run(&["generate", "-n", "2", "--max-tokens", "3", "--verbose"]);
+    assert!(outcome.err.contains("\nUsage: bimetal generate [OPTIONS] [PROMPT]\n"), "{}", outcome.err);
+    let outcome = run(&["generate", "--xyzzy"]);
+    assert!(outcome.code == Some(2) && !outcome.err.contains("tip:"), "{}", outcome.err);
+    let outcome = run(&["generate", "--xyzzy is a word"]);
+    assert!(
+        outcome.err.contains("tip: to pass '--xyzzy is a word' as a value, use '-- --xyzzy is a word'"),
+        "{}",
+        outcome.err
+    );
+}
+
+#[test]
+fn underscores_in_names_are_hyphens() {
+    let (want, _) = continued(&["-n", "4"]);
+    let (out, err) = continued(&["--max_new_tokens=4", "--ctx_size", "64", "--repeat_penalty", "1", "--top_k", "0"]);
+    assert!(out == want && err.contains("context 64"), "{out}{err}");
 }
 
 #[test]
