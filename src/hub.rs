@@ -25,7 +25,7 @@ pub use headers::{RemoteFile, RemoteModel, inspect};
 pub use options::{HubOptions, SetBy};
 pub use progress::{DownloadEvent, Progress};
 pub use removal::{Removal, removal};
-pub use spec::RepoSpec;
+pub use spec::{RepoSpec, short_revision};
 
 use crate::{Error, Result};
 

@@ -62,7 +62,7 @@ pub fn pull(arguments: &PullArguments) -> Result<()> {
     if !download.has_begun() {
         let mut folders = path.iter().skip_while(|folder| *folder != "snapshots").skip(1);
         let commit = folders.next().unwrap_or_default().to_string_lossy();
-        let commit: String = commit.chars().take(7).collect();
+        let commit = hub::short_revision(&commit);
         note(&format!("{}: nothing new, all of commit {commit} was here already", spec.short()));
     }
     print(&format!("{}\n", path.display()))

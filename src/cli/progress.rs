@@ -138,7 +138,6 @@ fn resumed(file: &str, done: u64, total: u64) -> (ProgressBar, Arc<Mutex<Rate>>)
         let _ = line.write_str(&rate.text(Instant::now()));
     };
     bar.set_style(style(DOWNLOADING).with_key("rate", text));
-    bar.enable_steady_tick(TICK);
     (bar, rate)
 }
 

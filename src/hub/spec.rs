@@ -58,9 +58,7 @@ impl RepoSpec {
 
     /// Its text with the first digits of a commit instead of all of them, as Git shows commits.
     pub fn short(&self) -> String {
-        let is_commit = self.revision.len() == COMMIT_DIGITS && is_hexadecimal(&self.revision);
-        let revision = if is_commit { &self.revision[..SHORT_DIGITS] } else { &self.revision };
-        Self { revision: revision.into(), ..self.clone() }.to_string()
+        Self { revision: short_revision(&self.revision).into(), ..self.clone() }.to_string()
     }
 
     /// Whether a user may have meant a path: the text is nothing but `OWNER/NAME` or `OWNER/NAME/FILE.gguf`.
@@ -82,6 +80,12 @@ impl fmt::Display for RepoSpec {
             revision => write!(to, "@{revision}"),
         }
     }
+}
+
+/// The first digits of a commit, as Git shows it; another revision as it is.
+pub fn short_revision(revision: &str) -> &str {
+    let is_commit = revision.len() == COMMIT_DIGITS && is_hexadecimal(revision);
+    if is_commit { &revision[..SHORT_DIGITS] } else { revision }
 }
 
 fn quantization(text: &str) -> (&str, Option<&str>) {
