@@ -16,11 +16,20 @@ type Found = (&'static str, Result<Arc<dyn Backend>, String>);
 /// Every backend of this machine: `cpu`; `wgpu` with all features of its adapter; `wgpu-plain`, the same adapter with
 /// only WebGPU's guarantees; `metal` on a Mac; and with the feature `emulator`, `emulator`: the Metal backend on it.
 ///
+/// Software Vulkan works off one device on one thread, so each is opened twice: two tests at once do not wait for each
+/// other. A test gets the ones that are in less use.
+///
 /// # Panics
 /// If a backend that `REQUIRE` names is absent.
 pub fn backends() -> Vec<Present> {
-    static FOUND: OnceLock<Vec<Present>> = OnceLock::new();
-    FOUND.get_or_init(find).clone()
+    static FOUND: [OnceLock<Vec<Present>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let uses = |found: &OnceLock<Vec<Present>>| found.get().map_or(0, |found| found.iter().map(users).sum());
+    let least = FOUND.iter().min_by_key(|found| uses(found));
+    least.expect("there are two").get_or_init(find).clone()
+}
+
+fn users((_, backend): &Present) -> usize {
+    Arc::strong_count(backend)
 }
 
 fn find() -> Vec<Present> {
